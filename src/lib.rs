@@ -1,0 +1,4 @@
+//! integrityd: tells an administrator what changed on a Linux machine.
+
+pub mod config;
+pub mod model;

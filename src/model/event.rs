@@ -1,0 +1,284 @@
+//! What is told to people: one finding or notice, with its class, weight and evidence.
+
+use super::{
+    change::{AttributeSet, ChangeClass},
+    clock::{Moment, Timestamp},
+    entry::Observation,
+};
+
+/// What an event is about; `history --kind` and the dataset of the machine schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// A file-system object.
+    File,
+    /// A log line.
+    Log,
+    /// A process.
+    Process,
+    /// integrityd itself.
+    Own,
+}
+
+/// Which mails an event travels in; each channel has its own report time and hold-off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Channel {
+    /// File findings and notices about integrityd itself.
+    Files,
+    /// Log lines and processes.
+    Logs,
+}
+
+impl Channel {
+    /// All channels.
+    pub const ALL: [Self; 2] = [Self::Files, Self::Logs];
+
+    /// Its name in the database and in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Logs => "logs",
+        }
+    }
+}
+
+impl Kind {
+    /// Its word in `history --kind` and in the database.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Log => "log",
+            Self::Process => "pid",
+            Self::Own => "self",
+        }
+    }
+
+    /// The channel its events are mailed in.
+    pub const fn channel(self) -> Channel {
+        match self {
+            Self::File | Self::Own => Channel::Files,
+            Self::Log | Self::Process => Channel::Logs,
+        }
+    }
+}
+
+/// How much an event matters: mail word, ECS number and exit of `status` come from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    /// Counted, not listed: rewritten with the same content, only times changed.
+    Count,
+    /// Worth a line, not a worry: unreadable, moved, busy.
+    Low,
+    /// To be reviewed: changed, added, removed.
+    Normal,
+    /// To be reviewed now: set-ID gained, forged times, an area missing.
+    High,
+    /// Trust is broken.
+    Critical,
+}
+
+impl Severity {
+    /// All severities, least first.
+    pub const ALL: [Self; 5] = [Self::Count, Self::Low, Self::Normal, Self::High, Self::Critical];
+
+    /// The number in the database and in the machine schema, 0–100.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Count => 5,
+            Self::Low => 20,
+            Self::Normal => 40,
+            Self::High => 70,
+            Self::Critical => 90,
+        }
+    }
+
+    /// The severity with that number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.number() == number)
+    }
+
+    /// How a mail marks it; at most eight columns.
+    pub const fn mark(self) -> &'static str {
+        match self {
+            Self::Count | Self::Normal => "---",
+            Self::Low => "low",
+            Self::High => "HIGH",
+            Self::Critical => "CRITICAL",
+        }
+    }
+}
+
+macro_rules! categories {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal, $kind:ident, $word:literal;)+) => {
+        /// The class of an event. Codes and words are stored and never change.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Category {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Category {
+            /// All categories.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The number in the database and in canonical bytes.
+            pub const fn code(self) -> u16 {
+                match self { $(Self::$variant => $code,)+ }
+            }
+
+            /// What it is about.
+            pub const fn kind(self) -> Kind {
+                match self { $(Self::$variant => Kind::$kind,)+ }
+            }
+
+            /// Its word in mails, `history` and `event.action`.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+    };
+}
+
+categories! {
+    /// A path that was not in the baseline.
+    Added = 1, File, "added";
+    /// A path of the baseline is gone; with `count` > 1 a whole subtree.
+    Removed = 2, File, "removed";
+    /// A path differs from the baseline.
+    Changed = 3, File, "changed";
+    /// A path has become another type of object.
+    Retyped = 4, File, "retyped";
+    /// Same content under a new inode or new times.
+    Rewritten = 5, File, "rewritten";
+    /// Only times differ.
+    Touched = 6, File, "touched";
+    /// A path could not be looked at, or its content not be read; the baseline is kept.
+    Unreadable = 7, File, "unreadable";
+    /// A file changed during every attempt to read it.
+    Busy = 8, File, "busy";
+    /// An unreadable or busy path can be read again.
+    Readable = 9, File, "readable";
+    /// An entry left the baseline because the configuration excludes it now.
+    Excluded = 10, File, "excluded";
+    /// The root of an area is missing; its baseline is kept and suspended.
+    AreaMissing = 11, File, "area missing";
+    /// The root of an area is there again.
+    AreaBack = 12, File, "area back";
+    /// The root of an area is another object on the same device.
+    AreaReplaced = 13, File, "area replaced";
+    /// Part of an area is not entered, and why.
+    Skipped = 14, File, "skipped";
+    /// The first round over one or more areas has begun.
+    BaselineStarted = 32, Own, "baseline started";
+    /// The first round is complete; `count` entries are known.
+    BaselineEstablished = 33, Own, "baseline established";
+    /// A configured attribute or digest is being learned for an existing baseline.
+    Learning = 34, Own, "learning";
+    /// Something an administrator should know.
+    Notice = 35, Own, "notice";
+    /// A panic was caught while one item was handled.
+    InternalError = 36, Own, "internal error";
+    /// The database had to be begun anew.
+    TrustLost = 37, Own, "trust lost";
+}
+
+impl Category {
+    /// The category with that code.
+    pub fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|category| category.code() == code)
+    }
+}
+
+impl From<ChangeClass> for Category {
+    fn from(class: ChangeClass) -> Self {
+        match class {
+            ChangeClass::Added => Self::Added,
+            ChangeClass::Removed => Self::Removed,
+            ChangeClass::Changed => Self::Changed,
+            ChangeClass::Retyped => Self::Retyped,
+            ChangeClass::Rewritten => Self::Rewritten,
+            ChangeClass::Touched => Self::Touched,
+        }
+    }
+}
+
+/// One finding or notice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its class.
+    pub category: Category,
+    /// How much it matters.
+    pub severity: Severity,
+    /// When it was found.
+    pub found: Moment,
+    /// The path of the area it lies in; empty when there is none.
+    pub area: Vec<u8>,
+    /// The path (or other source) it is about, as raw bytes; empty when there is none.
+    pub source: Vec<u8>,
+    /// Which attributes differ.
+    pub changed: AttributeSet,
+    /// What it was.
+    pub old: Option<Observation>,
+    /// What it is.
+    pub new: Option<Observation>,
+    /// When it was last seen as `old`.
+    pub not_before: Option<Timestamp>,
+    /// How many objects it stands for; 1 unless it is a summary.
+    pub count: u64,
+    /// BLAKE3 over the canonical list of the single objects of a summary, which are stored beside the event.
+    pub members_digest: Option<[u8; 32]>,
+    /// Words: ours, or raw bytes of the source that are neutralised wherever they are shown.
+    pub note: Vec<u8>,
+}
+
+impl Event {
+    /// An event with nothing but its class, weight, time and source.
+    pub fn new(category: Category, severity: Severity, found: Moment, source: Vec<u8>) -> Self {
+        Self {
+            category,
+            severity,
+            found,
+            area: Vec::new(),
+            source,
+            changed: AttributeSet::NONE,
+            old: None,
+            new: None,
+            not_before: None,
+            count: 1,
+            members_digest: None,
+            note: Vec::new(),
+        }
+    }
+
+    /// The event with these words.
+    #[must_use]
+    pub fn with_note(mut self, note: impl Into<Vec<u8>>) -> Self {
+        self.note = note.into();
+        self
+    }
+
+    /// Whether it may not wait for the usual report time.
+    pub fn is_urgent(&self) -> bool {
+        self.severity >= Severity::High
+    }
+}
+
+/// An event as it stands in the store: numbered and chained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its place in the chain, from 1, without gaps.
+    pub seq: u64,
+    /// The event.
+    pub event: Event,
+    /// The hash of the event before it; zero for the first.
+    pub prev_hash: [u8; 32],
+    /// `BLAKE3(prev_hash ‖ canonical bytes)`.
+    pub hash: [u8; 32],
+}
+
+/// One of the objects a summary event stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its path, as raw bytes.
+    pub source: Vec<u8>,
+    /// What it was.
+    pub old: Observation,
+}

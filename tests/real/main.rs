@@ -1,0 +1,1 @@
+//! What needs root or Debian packages: `cargo test --features real`.
