@@ -1,1 +1,11 @@
 //! What is told, to whom and when: stored events become text, text becomes mail.
+
+pub mod batch;
+mod fold;
+mod item;
+mod own;
+pub mod render;
+#[cfg(test)]
+mod sample;
+mod subject;
+mod words;
