@@ -3,6 +3,7 @@
 pub mod batch;
 mod fold;
 mod item;
+pub mod mime;
 mod own;
 pub mod render;
 #[cfg(test)]
