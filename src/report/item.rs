@@ -341,3 +341,67 @@ fn changed_times(event: &Event, times: &Times<'_>) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::report::sample::{added, changed, look, now};
+
+    fn shown(stored: &StoredEvent) -> Vec<String> {
+        let zone = TimeZone::UTC;
+        let times = Times::new(now().wall, &zone);
+        let layout = Layout {
+            times: &times,
+            names: &Names::default(),
+            mark: 4,
+            path: 20,
+        };
+        let mut out = Vec::new();
+        lines(stored, None, &layout, &mut out);
+        out
+    }
+
+    #[test]
+    fn modes_look_as_ls_shows_them() {
+        let cases = [
+            (0o4755, "-rwsr-xr-x"),
+            (0o2644, "-rw-r-Sr--"),
+            (0o1777, "-rwxrwxrwt"),
+            (0o7000, "---S--S--T"),
+        ];
+        for (perms, wanted) in cases {
+            assert_eq!(mode(&look(FileKind::Regular, perms, 0, 0).attributes), wanted);
+        }
+    }
+
+    #[test]
+    fn a_set_id_bit_is_told_in_words_only_when_it_was_gained() {
+        let mut fresh = added(1, b"/bin/su");
+        fresh.event.new = Some(look(FileKind::Regular, 0o4755, 34, 1));
+        assert!(shown(&fresh)[1].ends_with("set-user-ID: whoever runs it acts as 0"));
+        let mut kept = changed(1, b"/bin/su", &[Attribute::Size], |new| new.attributes.size = 9);
+        for seen in [&mut kept.event.old, &mut kept.event.new].into_iter().flatten() {
+            seen.attributes.perms = 0o4755;
+        }
+        assert!(!shown(&kept).iter().any(|line| line.contains("set-user-ID")));
+    }
+
+    #[test]
+    fn digests_of_less_than_the_content_say_so() {
+        let with = |state| {
+            let mut event = added(1, b"/etc/x");
+            if let Some(new) = &mut event.event.new {
+                new.hash_state = state;
+            }
+            shown(&event).last().cloned().unwrap_or_default()
+        };
+        assert!(with(HashState::Partial(1_048_576)).ends_with("9c9c · of the first 1,048,576 bytes"));
+        assert!(with(HashState::Busy).ends_with("content not read: it changed during every attempt"));
+        assert!(
+            with(HashState::Unreadable(13)).ends_with("content not read: Permission denied (os error 13)")
+        );
+        assert!(with(HashState::Full).ends_with("blake3 9c9c9c9c9c9c9c9c"));
+    }
+}

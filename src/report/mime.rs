@@ -313,7 +313,8 @@ fn decode_words(value: &str) -> String {
             .and_then(|_| token.get(10..))
             .and_then(|rest| rest.strip_suffix("?="))
             .and_then(|digits| STANDARD.decode(digits).ok());
-        if !out.is_empty() && !(after_word && word.is_some()) {
+        let is_joined = after_word && word.is_some();
+        if !out.is_empty() && !is_joined {
             out.push(b' ');
         }
         after_word = word.is_some();

@@ -498,7 +498,7 @@ mod tests {
         link.old = Some(look(FileKind::Regular, 0o644, 92, 0xe3));
         link.new = Some(look(FileKind::Symlink, 0o777, 9, 0));
         let target = changed(11, b"/etc/alternatives/vi", &[Attribute::Target], |new| {
-            new.attributes.target = Some(b"/tmp/a\x1b[2J b".to_vec())
+            new.attributes.target = Some(b"/tmp/a\x1b[2J b".to_vec());
         });
         let mut node = event(Category::Added, Severity::High, b"/etc/.disk");
         let mut disk = look(FileKind::BlockDevice, 0o660, 0, 0);

@@ -194,3 +194,107 @@ fn shorten(text: &str, most: usize) -> String {
     let end = text.chars().skip(length.saturating_sub(tail));
     start.chain(['…']).chain(end).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::{
+        model::coverage::Coverage,
+        report::{
+            batch::Tally,
+            sample::{added, added_directory, event, now, stored},
+        },
+        sys::users::Names,
+    };
+
+    fn subject_of(host: &str, events: &[StoredEvent]) -> String {
+        subject(&Batch {
+            host,
+            now: now(),
+            zone: &TimeZone::UTC,
+            events,
+            tally: &Tally::of(events),
+            limit: 10,
+            coverage: Coverage::default(),
+            head: [0; 32],
+            names: &Names::default(),
+            notices: &[],
+        })
+    }
+
+    fn own(seq: u64, category: Category) -> StoredEvent {
+        stored(seq, event(category, Severity::Normal, b""))
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_start_its_end_and_the_class() {
+        let path = [&b"/srv/"[..], &[b'x'; 300], b"/evil.sh"].concat();
+        let mut one = added(1, &path);
+        one.event.severity = Severity::High;
+        let text = subject_of("web3", &[one]);
+        assert_eq!(text.chars().count(), 150);
+        assert!(
+            text.starts_with("[integrityd] web3: HIGH /srv/xxx") && text.ends_with("/evil.sh added"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_hostile_host_or_path_is_one_short_line() {
+        let text = subject_of(&"h\r\n\u{202e}".repeat(90), &[added(1, b"/a\nSubject: b\x1b")]);
+        assert!(
+            text.chars().count() <= 150 && !text.chars().any(crate::model::escape::is_hidden),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_verdict_says_all_that_is_not_minor() {
+        let mut removed = event(Category::Removed, Severity::Critical, b"/opt/app");
+        removed.count = 1234;
+        assert_eq!(
+            subject_of("web3", &[stored(1, removed.clone())]),
+            "[integrityd] web3: CRITICAL /opt/app removed (1,234 entries)"
+        );
+        let low = stored(9, event(Category::Unreadable, Severity::Low, b"/root/x"));
+        assert_eq!(
+            subject_of("web3", std::slice::from_ref(&low)),
+            "[integrityd] web3: 1 could not be read"
+        );
+        let events = [
+            stored(1, removed),
+            added_directory(2, b"/opt"),
+            own(3, Category::InternalError),
+            own(4, Category::Notice),
+            low,
+        ];
+        assert_eq!(
+            subject_of("web3", &events),
+            "[integrityd] web3: 1 internal error, 2 changes to review (1 critical), 1 notice"
+        );
+    }
+
+    #[test]
+    fn a_name_is_not_all_when_integrityd_has_something_to_say() {
+        let events = [added(1, b"/etc/x"), own(2, Category::TrustLost)];
+        assert_eq!(
+            subject_of("web3", &events),
+            "[integrityd] web3: TRUST LOST, 1 change to review"
+        );
+    }
+
+    #[test]
+    fn baselines_of_single_areas_are_added_up() {
+        let mut events = [
+            own(1, Category::BaselineEstablished),
+            own(2, Category::BaselineEstablished),
+        ];
+        (events[0].event.count, events[1].event.count) = (1000, 234);
+        assert_eq!(
+            subject_of("web3", &events),
+            "[integrityd] web3: baseline established, 1,234 entries in 2 areas"
+        );
+    }
+}

@@ -59,12 +59,15 @@ fn tenths(seconds: u64, unit: u64, name: &str) -> String {
 
 /// The first 16 hexadecimal digits of a digest.
 pub(crate) fn digits16(digest: &[u8]) -> String {
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    digits(digest.get(..8).unwrap_or(digest))
 }
 
 /// All hexadecimal digits of a digest.
 pub(crate) fn digits(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    let nibbles = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    nibbles
+        .filter_map(|nibble| char::from_digit(nibble.into(), 16))
+        .collect()
 }
 
 /// Untrusted or foreign words, neutralised line by line; lines that are left out are announced with `command`.
