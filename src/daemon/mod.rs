@@ -22,7 +22,7 @@ use crate::{
         Reporter,
         courier::Courier,
         pool::Pool,
-        postmaster::{Postmaster, full_address, readerships},
+        postmaster::{BatchError, Postmaster, full_address, readerships},
         transport::{Printer, Transport, TransportError},
     },
     store::{door::Db, error::StoreError, outcome::Outcome},
@@ -41,6 +41,9 @@ pub enum DaemonError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A report could not be made.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
     /// A task ended though nobody had told it to.
     #[error("{task} ended unasked; everything is stopped so that the service manager starts it anew")]
     Fallen {
@@ -66,6 +69,8 @@ pub struct Daemon {
     pub chance: StdRng,
     /// Where `stdout:` prints.
     pub printer: Printer,
+    /// The way of the mails, instead of the configured one.
+    pub transport: Option<Transport>,
 }
 
 /// The tasks of one configuration.
@@ -79,7 +84,7 @@ impl Daemon {
     ///
     /// # Errors
     /// [`DaemonError`] when it cannot begin, or when a task has fallen.
-    pub async fn run(mut self, mut orders: signals::Orders) -> Result<(), DaemonError> {
+    pub async fn run(&mut self, mut orders: signals::Orders) -> Result<(), DaemonError> {
         self.greet().await?;
         loop {
             let mut generation = self.begin()?;
@@ -147,13 +152,12 @@ impl Daemon {
     /// Starts the tasks of the current configuration.
     fn begin(&mut self) -> Result<Generation, DaemonError> {
         let config = Arc::new(self.config.clone());
-        let host = config.hostname.clone().unwrap_or_else(|| self.host.clone());
-        let from = full_address(&config.mail.from.clone().unwrap_or_else(|| format!("integrityd@{host}")));
-        let transport = Transport::new(&config.mail, &host, &self.printer)?;
+        let postmaster = Arc::new(self.postmaster());
+        let courier_bell = Arc::new(Notify::new());
+        let courier = self.courier(&postmaster, Arc::clone(&courier_bell))?;
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let bells = self.db.lock().bells();
-        let courier_bell = Arc::new(Notify::new());
         let walker = Walker::new(
             Arc::clone(&config),
             self.db.clone(),
@@ -164,14 +168,6 @@ impl Daemon {
         if !config.areas.is_empty() {
             tasks.spawn(named("the file walker", walker.run()));
         }
-        let postmaster = Arc::new(Postmaster {
-            host,
-            from: from.clone(),
-            readerships: readerships(&config),
-            lines: config.report.lines,
-            zone: jiff::tz::TimeZone::system(),
-            clock: self.clock.clone(),
-        });
         for channel in Channel::ALL {
             let reporter = Reporter {
                 channel,
@@ -191,18 +187,52 @@ impl Daemon {
             };
             tasks.spawn(named("a reporter", reporter.run()));
         }
-        let courier = Courier {
+        tasks.spawn(named("the courier", courier.run(stop.clone())));
+        Ok(Generation { tasks, stop })
+    }
+
+    fn postmaster(&self) -> Postmaster {
+        let config = &self.config;
+        let host = config.hostname.clone().unwrap_or_else(|| self.host.clone());
+        let from = config.mail.from.clone().unwrap_or_else(|| format!("integrityd@{host}"));
+        Postmaster {
+            from: full_address(&from),
+            readerships: readerships(config),
+            lines: config.report.lines,
+            zone: jiff::tz::TimeZone::system(),
+            clock: self.clock.clone(),
+            host,
+        }
+    }
+
+    fn courier(&mut self, postmaster: &Postmaster, bell: Arc<Notify>) -> Result<Courier, DaemonError> {
+        Ok(Courier {
             db: self.db.clone(),
             clock: self.clock.clone(),
-            transport,
-            from,
-            settings: config.mail.clone(),
-            bell: courier_bell,
+            transport: match &self.transport {
+                Some(given) => given.clone(),
+                None => Transport::new(&self.config.mail, &postmaster.host, &self.printer)?,
+            },
+            from: postmaster.from.clone(),
+            settings: self.config.mail.clone(),
+            bell,
             chance: StdRng::from_rng(&mut self.chance),
-            stop: stop.clone(),
-        };
-        tasks.spawn(named("the courier", courier.run()));
-        Ok(Generation { tasks, stop })
+        })
+    }
+
+    /// Makes everything that waits into reports, whatever the hold-off says, and tries every queued delivery once.
+    ///
+    /// # Errors
+    /// [`DaemonError`] when the store fails or the transport cannot be prepared; what was not accepted stays queued.
+    pub async fn send_pending(&mut self) -> Result<(), DaemonError> {
+        let postmaster = Arc::new(self.postmaster());
+        let mut courier = self.courier(&postmaster, Arc::new(Notify::new()))?;
+        for channel in Channel::ALL {
+            let postmaster = Arc::clone(&postmaster);
+            self.db.call(move |store| postmaster.batch(store, channel)).await?;
+        }
+        courier.deliver_due(&CancellationToken::new()).await;
+        Ok(())
     }
 
     /// Reads the configuration again. A faulty one is told and not used.

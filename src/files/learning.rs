@@ -133,8 +133,8 @@ pub fn begun(ground: &Ground, areas: &[AreaId], census: Census, rates: (f64, f64
     let span = (f64::from(entries) * 1.5 / rates.0).max(f64::from(kibibytes) * 1024.0 / rates.1);
     let span = Duration::try_from_secs_f64(span.ceil()).unwrap_or(Duration::MAX);
     let mut note = format!(
-        "learning {}: {} {} entries, {} MiB; the first round should end within {}. \
-         Nothing new is reported until then, changes to what has been learned are.",
+        "learning {}\n{} {} entries, {} MiB: the first round should end within {}\n\
+         nothing new is reported until then; changes to what was learned already are",
         named.join(", "),
         if census.is_cut { "more than" } else { "about" },
         census.entries,
@@ -143,14 +143,10 @@ pub fn begun(ground: &Ground, areas: &[AreaId], census: Census, rates: (f64, f64
     );
     let own: Vec<String> = ground.own_in_areas().into_iter().map(escape_name).collect();
     if !own.is_empty() {
-        note.push_str("\nOur own files are left out: ");
+        note.push_str("\nour own files are left out: ");
         note.push_str(&own.join(", "));
     }
-    Event {
-        count: u64::try_from(named.len()).unwrap_or(0),
-        ..Event::new(Category::BaselineStarted, Severity::Normal, now, Vec::new())
-    }
-    .with_note(note)
+    Event::new(Category::BaselineStarted, Severity::Normal, now, Vec::new()).with_note(note)
 }
 
 fn in_words(span: Duration) -> String {

@@ -15,7 +15,7 @@ use super::{
     observe::{Content, Glance, Reading, glance, glance_at_root},
 };
 use crate::{
-    config::settings::UrgentList,
+    config::urgent::UrgentList,
     model::{
         change::{AttributeSet, ChangeClass, FileChange},
         clock::{Clock, Moment},

@@ -46,9 +46,10 @@ pub struct Courier {
     pub bell: Arc<Notify>,
     /// Spreads the attempts.
     pub chance: StdRng,
-    /// When to end.
-    pub stop: CancellationToken,
 }
+
+/// Deliveries that a server has accepted, but that are not yet stored as such: never sent again in this life.
+type Unstored = HashMap<(ReportId, String), (Delivery, String)>;
 
 /// How long to wait after a failed attempt: doubling from `base` up to an hour, or in three steps after refusals, spread by ±20 %.
 fn wait_after(base: Duration, attempts: u32, refusals: u32, is_refusal: bool, spread: f64) -> Duration {
@@ -66,42 +67,60 @@ fn wait_after(base: Duration, attempts: u32, refusals: u32, is_refusal: bool, sp
 
 impl Courier {
     /// Delivers until told to stop.
-    pub async fn run(mut self) {
-        // Accepted by a server, but not yet stored as such: never sent again in this life.
-        let mut unstored: HashMap<(ReportId, String), (Delivery, String)> = HashMap::new();
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut unstored = Unstored::new();
         loop {
-            self.store_again(&mut unstored).await;
-            let now = self.clock.now();
-            let (due, next) = match self.db.call(move |store| store.due_deliveries(now)).await {
-                Ok(found) => found,
-                Err(error) => {
-                    tracing::error!(%error, "the queue cannot be read");
-                    (Vec::new(), None)
-                }
+            let next = match self.round(&mut unstored, &stop).await {
+                // What failed has a new date: look again.
+                (true, _) if !stop.is_cancelled() => continue,
+                (_, next) => next,
             };
-            for delivery in due {
-                if self.stop.is_cancelled() {
-                    return;
-                }
-                let key = (delivery.report, delivery.recipient.clone());
-                if !unstored.contains_key(&key)
-                    && let Some(reply) = self.attempt(&delivery).await
-                {
-                    unstored.insert(key, (delivery, reply));
-                    self.store_again(&mut unstored).await;
-                }
-            }
             let rest = if unstored.is_empty() { LONGEST_REST } else { Duration::from_secs(1) };
             let rest = next.unwrap_or(rest).min(rest);
             let ring = tokio::time::timeout(rest, self.bell.notified());
-            if self.stop.run_until_cancelled(ring).await.is_none() {
+            if stop.run_until_cancelled(ring).await.is_none() {
                 return;
             }
         }
     }
 
+    /// Tries every delivery that is due once.
+    pub async fn deliver_due(&mut self, stop: &CancellationToken) {
+        let mut unstored = Unstored::new();
+        self.round(&mut unstored, stop).await;
+    }
+
+    /// Tries what is due; gives whether anything was, and how long until the next delivery is.
+    async fn round(&mut self, unstored: &mut Unstored, stop: &CancellationToken) -> (bool, Option<Duration>) {
+        self.store_again(unstored).await;
+        let now = self.clock.now();
+        let (due, next) = match self.db.call(move |store| store.due_deliveries(now)).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, "the queue cannot be read");
+                (Vec::new(), None)
+            }
+        };
+        let mut has_tried = false;
+        for delivery in due {
+            if stop.is_cancelled() {
+                break;
+            }
+            let key = (delivery.report, delivery.recipient.clone());
+            if unstored.contains_key(&key) {
+                continue;
+            }
+            has_tried = true;
+            if let Some(reply) = self.attempt(&delivery, stop).await {
+                unstored.insert(key, (delivery, reply));
+                self.store_again(unstored).await;
+            }
+        }
+        (has_tried, next)
+    }
+
     /// Stores what was accepted; what cannot be stored now is tried again, without sending.
-    async fn store_again(&self, unstored: &mut HashMap<(ReportId, String), (Delivery, String)>) {
+    async fn store_again(&self, unstored: &mut Unstored) {
         let now = self.clock.now();
         for (key, (delivery, reply)) in unstored.clone() {
             match self.db.call(move |store| store.mark_sent(&delivery, &reply, now)).await {
@@ -114,7 +133,7 @@ impl Courier {
     }
 
     /// Tries one delivery; gives the reply when it was accepted.
-    async fn attempt(&mut self, delivery: &Delivery) -> Option<String> {
+    async fn attempt(&mut self, delivery: &Delivery, stop: &CancellationToken) -> Option<String> {
         let report = delivery.report;
         let letter = self.db.call(move |store| store.letter(report)).await;
         let (message_id, bytes) = match letter {
@@ -130,7 +149,7 @@ impl Courier {
             .send(&self.from, &delivery.recipient, &message_id, bytes, deadline);
         let answer = tokio::select! {
             answer = sending => answer,
-            () = patience_after(&self.stop) => return None,
+            () = patience_after(stop) => return None,
         };
         match answer {
             Ok(reply) => Some(reply),

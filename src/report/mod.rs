@@ -1,13 +1,103 @@
-//! What is told, to whom and when: stored events become text, text becomes mail.
+//! What is told, to whom and when: stored events become text, text becomes mail, mail is delivered.
 
 pub mod batch;
+pub mod courier;
 pub mod ecs;
 mod fold;
 mod item;
+pub mod listing;
 pub mod mime;
 mod own;
+pub mod pool;
+pub mod postmaster;
 pub mod render;
 #[cfg(test)]
 mod sample;
 mod subject;
+pub mod transport;
 mod words;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    model::{clock::Clock, event::Channel},
+    store::{database::Store, door::Db, error::StoreError},
+};
+use pool::{Decision, Pending, Pool};
+use postmaster::{MOST_QUEUED, Postmaster};
+
+/// How long the reporter waits before it looks again: while it has nothing to do, and after a failure.
+const LONGEST_REST: Duration = Duration::from_secs(30);
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The task that makes the events of one channel into reports.
+#[derive(Debug)]
+pub struct Reporter {
+    /// The channel.
+    pub channel: Channel,
+    /// Its times.
+    pub pool: Pool,
+    /// The store.
+    pub db: Db,
+    /// The time.
+    pub clock: Clock,
+    /// What makes the mails.
+    pub postmaster: Arc<Postmaster>,
+    /// Rung when events were committed.
+    pub bell: Arc<Notify>,
+    /// Rings the courier.
+    pub courier: Arc<Notify>,
+    /// When to end.
+    pub stop: CancellationToken,
+}
+
+impl Reporter {
+    /// Makes reports until told to stop. Each decision starts from the store, so a restart changes nothing.
+    pub async fn run(self) {
+        loop {
+            let rest = match self.step().await {
+                Ok(rest) => rest,
+                Err(error) => {
+                    tracing::error!(error = %error, "no report could be made; its events wait");
+                    RETRY
+                }
+            };
+            let ring = tokio::time::timeout(rest, self.bell.notified());
+            if self.stop.run_until_cancelled(ring).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Makes a report if one is due; gives how long to rest.
+    async fn step(&self) -> Result<Duration, postmaster::BatchError> {
+        let channel = self.channel;
+        let (pending, queued) = self
+            .db
+            .call(move |store| Ok::<_, StoreError>((pending(store, channel)?, store.queued_reports()?)))
+            .await?;
+        match self.pool.decide(&pending, self.clock.now()) {
+            Decision::Rest => Ok(LONGEST_REST),
+            Decision::Wait(wait) => Ok(wait.min(LONGEST_REST)),
+            Decision::Send if queued >= MOST_QUEUED => Ok(RETRY),
+            Decision::Send => {
+                let postmaster = Arc::clone(&self.postmaster);
+                self.db.call(move |store| postmaster.batch(store, channel)).await?;
+                self.courier.notify_one();
+                Ok(Duration::ZERO)
+            }
+        }
+    }
+}
+
+fn pending(store: &Store, channel: Channel) -> Result<Pending, StoreError> {
+    let waiting = store.waiting(channel)?;
+    Ok(Pending {
+        first: waiting.as_ref().map(|waiting| waiting.first),
+        first_urgent: waiting.as_ref().and_then(|waiting| waiting.first_urgent),
+        last_batch: store.last_batch(channel)?,
+    })
+}

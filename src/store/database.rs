@@ -308,10 +308,19 @@ pub fn own_files(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn take_lock(path: &Path) -> Result<File, StoreError> {
+/// Whether a daemon holds the database at `path`; `None` when that cannot be told.
+pub fn is_running(path: &Path) -> Option<bool> {
+    crate::sys::proc::is_locked(Path::new("/"), &lock_path(path))
+}
+
+fn lock_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let path = PathBuf::from(name);
+    PathBuf::from(name)
+}
+
+fn take_lock(path: &Path) -> Result<File, StoreError> {
+    let path = lock_path(path);
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)

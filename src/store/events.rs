@@ -1,6 +1,6 @@
 //! Events: appended to a hash chain, never changed, found again by number, time and kind.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::model::{
     canonical::{self, decode, encode, encode_member, encode_observation},
@@ -344,6 +344,19 @@ impl Store {
             .trying("read the history")?;
         found.reverse();
         found.into_iter().map(RawEvent::decode).collect()
+    }
+
+    /// The event with this number.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or the event not be decoded.
+    pub fn event(&self, seq: u64) -> Result<Option<StoredEvent>, StoreError> {
+        self.db
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM event WHERE seq = ?1"))
+            .and_then(|mut statement| statement.query_row([seq.cast_signed()], RawEvent::read).optional())
+            .trying("read an event")?
+            .map(RawEvent::decode)
+            .transpose()
     }
 
     /// The single objects the event `seq` stands for, with their paths, at most `limit`.

@@ -1,3 +1,8 @@
 //! The kernel and the machine's own files, as values: the only room where unsafe code could ever stand.
 
+pub mod dir;
+pub mod file;
+pub mod privileges;
+pub mod proc;
+pub mod timer;
 pub mod users;

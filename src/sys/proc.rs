@@ -1,6 +1,11 @@
 //! What the running system says about itself, read below a root that tests can choose.
 
-use std::{ffi::OsString, fs, os::unix::ffi::OsStringExt, path::Path};
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::{ffi::OsStringExt, fs::MetadataExt},
+    path::Path,
+};
 
 use crate::model::clock::BootId;
 
@@ -8,6 +13,26 @@ use crate::model::clock::BootId;
 pub fn boot_id(root: &Path) -> BootId {
     let text = fs::read_to_string(root.join("proc/sys/kernel/random/boot_id")).unwrap_or_default();
     BootId(uuid::Uuid::try_parse(text.trim()).map_or([0; 16], uuid::Uuid::into_bytes))
+}
+
+/// Whether some process holds an exclusive `flock(2)` on `path`, by `/proc/locks` (`proc_locks(5)`): asking by taking the lock
+/// could keep the rightful owner from getting it. `None` when that cannot be told.
+pub fn is_locked(root: &Path, path: &Path) -> Option<bool> {
+    let locks = fs::read_to_string(root.join("proc/locks")).ok()?;
+    let inode = fs::metadata(path).ok()?.ino().to_string();
+    Some(locks.lines().any(|line| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let is_exclusive = fields.next() == Some("FLOCK") && fields.next().is_some() && fields.next() == Some("WRITE");
+        let place = fields.nth(1).and_then(|place| place.rsplit(':').next());
+        is_exclusive && place == Some(inode.as_str())
+    }))
+}
+
+/// The id of this installation (`machine-id(5)`), empty where there is none.
+pub fn machine_id(root: &Path) -> String {
+    fs::read_to_string(root.join("etc/machine-id"))
+        .map(|text| text.trim().to_owned())
+        .unwrap_or_default()
 }
 
 /// The machine's full host name: the node name of `uname(2)`, completed from `/etc/hosts` when it has no domain.
@@ -48,6 +73,17 @@ mod tests {
         assert_eq!(full_name(hosts, "web3").as_deref(), Some("web3.example.org"));
         assert_eq!(full_name(hosts, "web4"), None);
         assert_eq!(full_name(hosts, "localhost"), None);
+    }
+
+    #[test]
+    fn a_lock_is_seen_without_being_taken() {
+        let tree = tempfile::tempdir().unwrap();
+        let path = tree.path().join("lock");
+        let file = fs::File::create(&path).unwrap();
+        assert_eq!(is_locked(Path::new("/"), &path), Some(false));
+        file.try_lock().unwrap();
+        assert_eq!(is_locked(Path::new("/"), &path), Some(true));
+        assert_eq!(is_locked(Path::new("/"), &tree.path().join("none")), None);
     }
 
     #[test]

@@ -1,0 +1,119 @@
+//! Exit codes, and how an error becomes one.
+
+use std::{io, process::ExitCode};
+
+use super::out;
+use crate::{config::LoadError, daemon::DaemonError, report::postmaster::BatchError, store::error::StoreError};
+
+/// How the program ends (`sysexits.h` from 64 on).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well.
+    Fine,
+    /// There are findings.
+    Findings,
+    /// `status`: something is critical.
+    Critical,
+    /// `status`: it cannot be told.
+    Unknown,
+    /// The command line is wrong.
+    Usage,
+    /// A task has fallen.
+    Internal,
+    /// Reading or writing failed.
+    Io,
+    /// Another daemon is running.
+    TryAgain,
+    /// Permissions are missing, or others have too many.
+    Permission,
+    /// The configuration has faults; nothing was started.
+    Configuration,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Fine => 0,
+            Exit::Findings => 1,
+            Exit::Critical => 2,
+            Exit::Unknown => 3,
+            Exit::Usage => 64,
+            Exit::Internal => 70,
+            Exit::Io => 74,
+            Exit::TryAgain => 75,
+            Exit::Permission => 77,
+            Exit::Configuration => 78,
+        })
+    }
+}
+
+/// Shows what clap has to say; help and version are no errors.
+pub(super) fn of_usage(error: &clap::Error) -> Exit {
+    // A closed pipe while help is shown is nobody's fault.
+    drop(error.print());
+    if error.use_stderr() { Exit::Usage } else { Exit::Fine }
+}
+
+/// Shows an error with its causes and gives its exit code.
+pub(super) fn of_error(error: &anyhow::Error) -> Exit {
+    if is_closed_pipe(error) {
+        return Exit::Fine;
+    }
+    let exit = code(error);
+    out::talk(&format!("integrityd: {error:#}"));
+    exit
+}
+
+/// The exit code of an error.
+pub(super) fn code(error: &anyhow::Error) -> Exit {
+    let found = error.chain().find_map(|cause| {
+        cause
+            .downcast_ref::<LoadError>()
+            .map(of_load)
+            .or_else(|| cause.downcast_ref::<StoreError>().map(of_store))
+            .or_else(|| cause.downcast_ref::<DaemonError>().and_then(of_daemon))
+            .or_else(|| cause.downcast_ref::<crate::sys::privileges::Distrust>().map(|_| Exit::Permission))
+            .or_else(|| cause.downcast_ref::<io::Error>().map(of_io))
+    });
+    found.unwrap_or(Exit::Io)
+}
+
+fn of_load(error: &LoadError) -> Exit {
+    match error {
+        LoadError::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Exit::Permission,
+        _ => Exit::Configuration,
+    }
+}
+
+fn of_store(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Running { .. } => Exit::TryAgain,
+        StoreError::Distrust(_) => Exit::Permission,
+        StoreError::Newer { .. } => Exit::Configuration,
+        StoreError::Io { source, .. } => of_io(source),
+        _ => Exit::Io,
+    }
+}
+
+fn of_daemon(error: &DaemonError) -> Option<Exit> {
+    match error {
+        DaemonError::Transport(_) => Some(Exit::Configuration),
+        DaemonError::Fallen { .. } => Some(Exit::Internal),
+        DaemonError::Store(error) | DaemonError::Batch(BatchError::Store(error)) => Some(of_store(error)),
+        DaemonError::Batch(BatchError::Compose(_)) => Some(Exit::Internal),
+    }
+}
+
+fn of_io(error: &io::Error) -> Exit {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Exit::Permission,
+        _ => Exit::Io,
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}

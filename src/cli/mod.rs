@@ -1,0 +1,110 @@
+//! The commands: the only room that prints, and the only one that knows exit codes.
+
+mod check_config;
+mod exit;
+mod history;
+mod out;
+mod run;
+mod status;
+mod trial;
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{config, store::database::Store};
+pub use exit::Exit;
+use out::Out;
+
+/// Tells an administrator by mail what changed on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "integrityd", version, about, max_term_width = 100, disable_help_subcommand = true)]
+struct Cli {
+    /// Read this configuration.
+    #[arg(long, global = true, value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    config: PathBuf,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch and report, in the foreground, until told to stop (TERM, INT); HUP reads the configuration again.
+    Run,
+    /// Try it out: no configuration, no root; mails appear on the terminal.
+    #[command(name = "try")]
+    Trial(trial::Arguments),
+    /// Show areas, coverage and the queue of reports. Exit code: 0 fine, 2 critical, 3 unknown.
+    Status(status::Arguments),
+    /// Show what was found, oldest first.
+    History(history::Arguments),
+    /// Show one event in full, with every path a summary stands for.
+    Show(history::ShowArguments),
+    /// Walk the chain of events and name the first that was changed, removed or exchanged.
+    Verify(Source),
+    /// Work on the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// List all faults of the configuration at once, with file and line.
+    Check(check_config::Arguments),
+}
+
+/// Which database a question is put to.
+#[derive(Debug, Args)]
+struct Source {
+    /// Read this database instead of the configured one.
+    #[arg(long, value_name = "FILE")]
+    database: Option<PathBuf>,
+}
+
+impl Source {
+    fn open(&self, config: &std::path::Path) -> anyhow::Result<Store> {
+        let path = match &self.database {
+            Some(path) => path.clone(),
+            None => config::load(config)?.database,
+        };
+        Ok(Store::open_read_only(&path)?)
+    }
+}
+
+/// Runs the command in `arguments` (program name first) and gives the exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return exit::of_usage(&error),
+    };
+    let mut out = Out::stdout();
+    let done = run_command(cli, &mut out).and_then(|exit| out.flush().map(|()| exit));
+    done.unwrap_or_else(|error| exit::of_error(&error))
+}
+
+fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
+    match cli.command {
+        Command::Run => run::run(&cli.config),
+        Command::Trial(arguments) => trial::run(&arguments),
+        Command::Status(arguments) => status::run(&cli.config, &arguments, out),
+        Command::History(arguments) => history::run(&cli.config, &arguments, out),
+        Command::Show(arguments) => history::show(&cli.config, &arguments, out),
+        Command::Verify(source) => verify(&source.open(&cli.config)?, out),
+        Command::Config(ConfigCommand::Check(arguments)) => check_config::run(&cli.config, &arguments, out),
+    }
+}
+
+fn verify(store: &Store, out: &mut Out) -> anyhow::Result<Exit> {
+    match store.verify() {
+        Ok(head) => {
+            out.line(&format!("the chain of {} events is whole, head {}", head.seq, out::hex(&head.hash)))?;
+            Ok(Exit::Fine)
+        }
+        Err(error @ crate::store::error::StoreError::Chain { .. }) => {
+            out.line(&error.to_string())?;
+            Ok(Exit::Findings)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

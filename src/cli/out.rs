@@ -1,0 +1,75 @@
+//! Data on the standard output, talk on the standard error. Nothing here panics when the reader has gone.
+
+use std::{
+    fmt::Write as _,
+    io::{self, BufWriter, Stdout, Write},
+};
+
+/// The standard output, buffered.
+#[derive(Debug)]
+pub(super) struct Out(BufWriter<Stdout>);
+
+impl Out {
+    pub(super) fn stdout() -> Self {
+        Self(BufWriter::new(io::stdout()))
+    }
+
+    /// Prints text as it is; it must have been neutralised.
+    pub(super) fn text(&mut self, text: &str) -> anyhow::Result<()> {
+        Ok(self.0.write_all(text.as_bytes())?)
+    }
+
+    /// Prints a line.
+    pub(super) fn line(&mut self, line: &str) -> anyhow::Result<()> {
+        self.text(line)?;
+        self.text("\n")
+    }
+
+    pub(super) fn flush(&mut self) -> anyhow::Result<()> {
+        Ok(self.0.flush()?)
+    }
+}
+
+/// Says something on the standard error; a closed one is no reason to fail.
+pub(super) fn talk(text: &str) {
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// Bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        drop(write!(text, "{byte:02x}"));
+        text
+    })
+}
+
+/// A number with thousands separators.
+pub(super) fn number(value: u64) -> String {
+    crate::report::listing::number_words(value)
+}
+
+/// A size in the largest unit that leaves two figures or more.
+pub(super) fn size(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes;
+    let mut name = "B";
+    for unit in units {
+        if value < 10 * 1024 {
+            break;
+        }
+        value /= 1024;
+        name = unit;
+    }
+    format!("{} {name}", number(value))
+}
+
+/// A span in words: `41 s`, `12 min`, `3 h`, `2 d`.
+pub(super) fn span(span: std::time::Duration) -> String {
+    match span.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}

@@ -1,0 +1,74 @@
+//! `run`: the daemon in the foreground.
+
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use anyhow::Context;
+use rand::{SeedableRng, rngs::StdRng};
+use tracing_subscriber::EnvFilter;
+
+use super::Exit;
+use crate::{
+    config::{self, settings::Config},
+    daemon::{Daemon, signals::Orders},
+    model::clock::Clock,
+    report::transport::Printer,
+    store::{database::Store, door::Db},
+    sys::{privileges, proc},
+};
+
+pub(super) fn run(path: &Path) -> anyhow::Result<Exit> {
+    begin_to_log("info");
+    let config = config::load(path)?;
+    privileges::check(path)?;
+    let root = Path::new("/");
+    let clock = Clock::System(proc::boot_id(root));
+    let mut daemon = prepare(config, Some(path), clock)?;
+    runtime()?.block_on(async {
+        let orders = Orders::from_signals().context("signals cannot be handled")?;
+        daemon.run(orders).await?;
+        Ok(Exit::Fine)
+    })
+}
+
+/// A daemon over an opened store, printing to the standard output where that is the way of its mails.
+pub(super) fn prepare(config: Config, source: Option<&Path>, clock: Clock) -> anyhow::Result<Daemon> {
+    let store = Store::open(&config.database, clock.now())?;
+    Ok(Daemon {
+        config,
+        source: source.map(Path::to_path_buf),
+        db: Db::new(store),
+        clock,
+        host: proc::host_name(Path::new("/")),
+        chance: StdRng::from_rng(&mut rand::rng()),
+        printer: Printer(Arc::new(Mutex::new(io::stdout()))),
+        transport: None,
+    })
+}
+
+/// One thread for all tasks and a few for short blocking jobs.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .thread_keep_alive(Duration::from_secs(60))
+        .build()
+        .context("the runtime cannot be started")
+}
+
+/// Logs to the standard error from `level` on; `INTEGRITYD_LOG` says otherwise.
+pub(super) fn begin_to_log(level: &str) {
+    let filter = EnvFilter::try_from_env("INTEGRITYD_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let begun = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .with_ansi(false)
+        .try_init();
+    // A second call in one process, as in tests, keeps the first.
+    drop(begun);
+}

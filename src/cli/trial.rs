@@ -1,0 +1,253 @@
+//! `try`: the daemon on embedded settings, with its mails on the terminal.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use tokio::sync::mpsc;
+
+use super::{
+    Exit,
+    out::{number, talk},
+    run::{begin_to_log, prepare, runtime},
+};
+use crate::{
+    config::{
+        exclude::Excludes,
+        settings::{Area, Config, MailWay, Pooling},
+        units::{parse_span, to_float},
+    },
+    daemon::{
+        Daemon,
+        signals::{Order, Orders},
+    },
+    files::{ground::Ground, learning},
+    model::{
+        clock::Clock,
+        entry::AreaId,
+        escape::escape_name,
+        event::{Category, Kind},
+    },
+    store::{database::own_files, door::Db, error::StoreError, events::Filter},
+    sys::proc,
+};
+
+/// Directories that only a build or a version control system cares for.
+const LEFT_OUT: [&str; 2] = ["target", ".git"];
+
+/// How long a round over everything may take, about.
+const ROUND: f64 = 2.0;
+
+/// Looks per second, at least and at most.
+const RATES: (f64, f64) = (300.0, 10_000.0);
+
+/// How often it is looked whether the baseline stands.
+const GLANCE: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// What to watch [default: the current directory and /etc].
+    directories: Vec<PathBuf>,
+
+    /// End after this time (30s, 5m) instead of on Ctrl-C.
+    #[arg(long = "for", value_name = "TIME")]
+    duration: Option<String>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    begin_to_log("error");
+    let duration = arguments
+        .duration
+        .as_deref()
+        .map(|text| parse_span(text).with_context(|| format!("--for {text:?} is no time: say 30s or 5m")))
+        .transpose()?;
+    let directories = directories(&arguments.directories)?;
+    let database = state_directory()?.join("integrityd.sqlite");
+    start_afresh(&database)?;
+    let areas = directories.iter().map(|directory| area(directory)).collect::<anyhow::Result<_>>()?;
+    let config = settings(areas, database);
+    let left_out = left_out(&config);
+    let clock = Clock::System(proc::boot_id(Path::new("/")));
+    let config = with_rates(config);
+    announce(&config, &left_out);
+    let daemon = prepare(config, None, clock)?;
+    runtime()?.block_on(watch(daemon, duration))
+}
+
+/// The directories to watch, resolved, none within another.
+fn directories(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let wanted = if named.is_empty() {
+        vec![std::env::current_dir().context("the current directory cannot be found")?, PathBuf::from("/etc")]
+    } else {
+        named.to_vec()
+    };
+    let mut resolved = BTreeSet::new();
+    for directory in &wanted {
+        let real = fs::canonicalize(directory)
+            .with_context(|| format!("{} cannot be watched", escape_name(directory.as_os_str().as_bytes())))?;
+        resolved.insert(real);
+    }
+    let all: Vec<PathBuf> = resolved.into_iter().collect();
+    Ok(all
+        .iter()
+        .filter(|directory| !all.iter().any(|other| other != *directory && directory.starts_with(other)))
+        .cloned()
+        .collect())
+}
+
+/// `$XDG_STATE_HOME/integrityd/try`, or what stands for it.
+fn state_directory() -> anyhow::Result<PathBuf> {
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+    match state {
+        Some(state) => Ok(state.join("integrityd/try")),
+        None => bail!("there is no place for the state: set HOME or XDG_STATE_HOME to an absolute path"),
+    }
+}
+
+/// Removes the database of an earlier try, unless one is running.
+fn start_afresh(database: &Path) -> anyhow::Result<()> {
+    let files = own_files(database);
+    let is_running = files.iter().any(|file| proc::is_locked(Path::new("/"), file) == Some(true));
+    if is_running {
+        let mut lock = OsString::from(database);
+        lock.push(".lock");
+        return Err(StoreError::Running { path: lock.into() }.into());
+    }
+    for file in files {
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("the state of an earlier try cannot be removed: {}", file.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn area(directory: &Path) -> anyhow::Result<Area> {
+    let text = directory.to_str().map(globset::escape);
+    let patterns: Vec<PathBuf> = match text {
+        Some(text) => LEFT_OUT.iter().map(|name| PathBuf::from(format!("{text}/**/{name}"))).collect(),
+        None => LEFT_OUT.iter().map(|name| directory.join(name)).collect(),
+    };
+    Ok(Area {
+        excludes: Excludes::new(&patterns)?,
+        ..Area::new(directory.to_path_buf())
+    })
+}
+
+fn settings(areas: Vec<Area>, database: PathBuf) -> Config {
+    let mut config = Config::embedded(areas, database);
+    let pooling = Pooling {
+        report_time: Duration::from_secs(2),
+        hold_off: Duration::from_secs(3),
+    };
+    config.report.files = pooling;
+    config.report.logs = pooling;
+    config.report.urgent_hold_off = pooling.hold_off;
+    config.mail.way = MailWay::Stdout;
+    config.rates.bytes = 256.0 * 1024.0 * 1024.0;
+    config
+}
+
+/// What of [`LEFT_OUT`] lies at the top of the watched directories.
+fn left_out(config: &Config) -> Vec<PathBuf> {
+    config
+        .areas
+        .iter()
+        .flat_map(|area| LEFT_OUT.iter().map(|name| area.path.join(name)))
+        .filter(|path| path.exists())
+        .collect()
+}
+
+/// Chooses the rate so that a round takes about [`ROUND`], however large the directories are.
+fn with_rates(mut config: Config) -> Config {
+    let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
+    let census = learning::count(&Ground::new(&config, &ids), &ids);
+    let entries = to_float(u64::try_from(census.entries).unwrap_or(u64::MAX));
+    config.rates.files = (entries / ROUND).clamp(RATES.0, RATES.1);
+    config
+}
+
+fn announce(config: &Config, left_out: &[PathBuf]) {
+    let shown = |path: &Path| escape_name(path.as_os_str().as_bytes());
+    let watched: Vec<String> = config.areas.iter().map(|area| shown(&area.path)).collect();
+    talk(&format!("integrityd try: watching {}", watched.join(" and ")));
+    if !left_out.is_empty() {
+        let names: Vec<String> = left_out.iter().map(|path| shown(path)).collect();
+        talk(&format!("                left out: {}", names.join(", ")));
+    }
+    let directory = config.database.parent().unwrap_or(Path::new("/"));
+    talk(&format!("                state (made anew each time): {}", shown(directory)));
+}
+
+/// Runs the daemon until the time is over or somebody interrupts, then prints what still waits.
+async fn watch(mut daemon: Daemon, duration: Option<Duration>) -> anyhow::Result<Exit> {
+    let (order, orders) = mpsc::channel(1);
+    let db = daemon.db.clone();
+    let first = daemon.config.areas.first().map(|area| area.path.clone()).unwrap_or_default();
+    let mut signals = Orders::from_signals().context("signals cannot be handled")?;
+    let begun = tokio::time::Instant::now();
+    let host = async {
+        tokio::join!(say_when_it_stands(&db, &first, begun), async {
+            match duration {
+                Some(duration) => tokio::time::sleep(duration).await,
+                None => std::future::pending().await,
+            }
+        })
+    };
+    let conduct = async {
+        tokio::select! {
+            _ = host => {}
+            () = until_stopped(&mut signals) => {}
+        }
+        // The daemon may have gone already; then nobody is left to be told.
+        drop(order.send(Order::Stop).await);
+    };
+    let (ended, ()) = tokio::join!(daemon.run(Orders::Channel(orders)), conduct);
+    ended?;
+    daemon.send_pending().await?;
+    Ok(Exit::Fine)
+}
+
+async fn until_stopped(signals: &mut Orders) {
+    while signals.next().await != Order::Stop {}
+}
+
+async fn say_when_it_stands(db: &Db, first: &Path, begun: tokio::time::Instant) {
+    let filter = Filter {
+        since: None,
+        kind: Some(Kind::Own),
+        limit: 100,
+    };
+    loop {
+        let filter = filter.clone();
+        let found = db.call(move |store| store.history(&filter)).await.unwrap_or_default();
+        let established = found
+            .iter()
+            .find(|stored| stored.event.category == Category::BaselineEstablished);
+        if let Some(stored) = established {
+            talk(&format!(
+                "baseline stands after {:.1} s: {} entries. Now change something and wait a few seconds, for example:\n    \
+                 echo hello > {}\nCtrl-C ends.\n",
+                begun.elapsed().as_secs_f64(),
+                number(stored.event.count),
+                escape_name(first.join("integrityd-was-here").as_os_str().as_bytes())
+            ));
+            return;
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+}

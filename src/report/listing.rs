@@ -1,0 +1,77 @@
+//! Events for people, one after another, in the words of the mails: what `history` and `show` print.
+
+use jiff::tz::TimeZone;
+
+use super::{
+    item::{self, Layout},
+    own,
+    words::{Times, number},
+};
+use crate::{
+    model::{
+        clock::Timestamp,
+        escape::escape_name,
+        event::{Kind, Member, StoredEvent},
+    },
+    sys::users::Names,
+};
+
+/// Columns of the mark.
+const MARK: usize = 4;
+
+/// Columns of a path.
+const PATH: usize = 40;
+
+/// Shows events with their numbers.
+#[derive(Debug)]
+pub struct Listing<'a> {
+    times: Times<'a>,
+    names: &'a Names,
+}
+
+impl<'a> Listing<'a> {
+    /// A listing made at `now`, with times in `zone`.
+    pub fn new(now: Timestamp, zone: &'a TimeZone, names: &'a Names) -> Self {
+        Self {
+            times: Times::new(now, zone),
+            names,
+        }
+    }
+
+    /// The lines of one event, each ended; neutralised.
+    pub fn event(&self, stored: &StoredEvent) -> String {
+        let mut lines = vec![format!(
+            "{}  {}",
+            number(stored.seq),
+            self.times.short(stored.event.found.wall)
+        )];
+        if stored.event.category.kind() == Kind::Own {
+            own::lines(stored, &self.times, MARK, &mut lines);
+        } else {
+            let layout = Layout {
+                times: &self.times,
+                names: self.names,
+                mark: MARK,
+                path: PATH,
+            };
+            item::lines(stored, None, &layout, &mut lines);
+        }
+        lines.join("\n") + "\n"
+    }
+
+    /// The lines of the objects a summary event stands for.
+    pub fn members(&self, members: &[Member]) -> String {
+        members
+            .iter()
+            .map(|member| {
+                let seen = &member.old.attributes;
+                format!("        {}  {}\n", seen.kind.letter(), escape_name(&member.source))
+            })
+            .collect()
+    }
+}
+
+/// A number with thousands separators, as mails show it.
+pub fn number_words(value: u64) -> String {
+    number(value)
+}
