@@ -1,0 +1,166 @@
+//! What the tests share: a scratch directory with a configuration, the daemon as a process, and an SMTP sink.
+
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
+pub mod sink;
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_integrityd");
+
+/// A private directory with a tree to watch, a place for state and a configuration.
+pub struct Scratch {
+    root: tempfile::TempDir,
+}
+
+impl Scratch {
+    pub fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::create_dir(root.path().join("tree")).unwrap();
+        Self { root }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    pub fn tree(&self) -> PathBuf {
+        self.path("tree")
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.path("state/integrityd.sqlite")
+    }
+
+    /// Writes a legacy configuration: area, database and recipient, and then `more`.
+    pub fn configure(&self, more: &str) -> PathBuf {
+        let path = self.path("integrityd.conf");
+        let text = format!(
+            "email = root@example.org\nhostname = web3.example\ndatabase = {}\narea = {}\n{more}\n",
+            self.database().display(),
+            self.tree().display()
+        );
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    pub fn start(&self) -> Running {
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .unwrap();
+        let child = Command::new(PROGRAM)
+            .arg("--config")
+            .arg(self.path("integrityd.conf"))
+            .arg("run")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Running { child }
+    }
+
+    /// Runs another command on the same configuration.
+    pub fn ask(&self, arguments: &[&str]) -> Output {
+        Command::new(PROGRAM)
+            .arg("--config")
+            .arg(self.path("integrityd.conf"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// What the daemon has said so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// The history as JSON values.
+    pub fn history(&self) -> Vec<serde_json::Value> {
+        let output = self.ask(&["history", "--json", "--limit", "100000"]);
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// Waits until the first round is complete.
+    pub fn wait_for_baseline(&self) {
+        wait_for("the baseline", Duration::from_secs(30), || {
+            self.history().iter().any(|event| event["event"]["action"] == serde_json::json!(["baseline-established"]))
+                || String::from_utf8_lossy(&self.ask(&["history"]).stdout).contains("baseline established")
+        });
+    }
+}
+
+/// A daemon; killed when it is dropped.
+pub struct Running {
+    pub child: Child,
+}
+
+impl Running {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn signal(&self, name: &str) {
+        let done = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.pid().to_string())
+            .status()
+            .unwrap();
+        assert!(done.success());
+    }
+
+    /// Tells it to stop and waits for it, at most ten seconds.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal("TERM");
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(10), "it does not stop");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _killed = self.child.kill();
+        let _waited = self.child.wait();
+    }
+}
+
+/// Waits until `is_so`, asking every 50 ms.
+pub fn wait_for(what: &str, most: Duration, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < most, "{what} did not come within {most:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Puts back the modification time of `path`.
+pub fn put_back_mtime(path: &Path, time: std::time::SystemTime) {
+    fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
