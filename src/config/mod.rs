@@ -7,6 +7,7 @@
 mod address;
 mod areas;
 mod check;
+pub mod example;
 pub mod exclude;
 pub mod fault;
 mod form;
