@@ -184,6 +184,16 @@ impl AlgorithmSet {
     /// The empty set.
     pub const NONE: Self = Self(0);
 
+    /// The set with these bits, as stored by [`AlgorithmSet::bits`].
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
+    /// Its bits, as they are stored.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
     /// The set with `algorithm` added.
     #[must_use]
     pub const fn with(self, algorithm: Algorithm) -> Self {
@@ -244,6 +254,15 @@ impl Digests {
         self.get(algorithm).is_some()
     }
 
+    /// Forgets the digest by `algorithm`.
+    pub fn clear(&mut self, algorithm: Algorithm) {
+        match algorithm {
+            Algorithm::Blake3 => self.blake3 = None,
+            Algorithm::Sha256 => self.sha256 = None,
+            Algorithm::Sha512 => self.sha512 = None,
+        }
+    }
+
     /// The algorithms it holds a digest of.
     pub fn algorithms(&self) -> AlgorithmSet {
         Algorithm::ALL
@@ -301,4 +320,6 @@ pub struct Entry {
     pub visit: i64,
     /// Wall time of the last look.
     pub checked: Timestamp,
+    /// Digest of a state that was reported but not accepted as the new baseline.
+    pub reported: Option<[u8; 32]>,
 }

@@ -1,0 +1,257 @@
+//! The daemon: builds a generation of tasks from a configuration, supervises it, and ends it at its safe points.
+//!
+//! One falls, all fall: a task that ends unasked stores a notice, the others are stopped and the process ends with a failure, so
+//! that the service manager starts it again. A living process with a dead walker must not exist.
+
+pub mod signals;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use rand::{SeedableRng, rngs::StdRng};
+use tokio::{sync::Notify, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{self, settings::Config},
+    files::Walker,
+    model::{
+        clock::Clock,
+        event::{Category, Channel, Event, Severity},
+    },
+    report::{
+        Reporter,
+        courier::Courier,
+        pool::Pool,
+        postmaster::{Postmaster, full_address, readerships},
+        transport::{Printer, Transport, TransportError},
+    },
+    store::{door::Db, error::StoreError, outcome::Outcome},
+};
+use signals::Order;
+
+/// How long the tasks may take to reach their safe points.
+const STOP_TIME: Duration = Duration::from_secs(8);
+
+/// Why the daemon ends with a failure.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The mail transport cannot be prepared.
+    #[error("mail cannot be sent this way")]
+    Transport(#[from] TransportError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A task ended though nobody had told it to.
+    #[error("{task} ended unasked; everything is stopped so that the service manager starts it anew")]
+    Fallen {
+        /// Which.
+        task: String,
+    },
+}
+
+/// Everything a daemon is given.
+#[derive(Debug)]
+pub struct Daemon {
+    /// The settings of the first generation.
+    pub config: Config,
+    /// Where they came from, to be read again on a reload; `None` when they are embedded.
+    pub source: Option<PathBuf>,
+    /// The store.
+    pub db: Db,
+    /// The time.
+    pub clock: Clock,
+    /// The name of the machine, when the configuration gives none.
+    pub host: String,
+    /// What decides orders nobody should foresee.
+    pub chance: StdRng,
+    /// Where `stdout:` prints.
+    pub printer: Printer,
+}
+
+/// The tasks of one configuration.
+struct Generation {
+    tasks: JoinSet<&'static str>,
+    stop: CancellationToken,
+}
+
+impl Daemon {
+    /// Runs until `orders` say stop.
+    ///
+    /// # Errors
+    /// [`DaemonError`] when it cannot begin, or when a task has fallen.
+    pub async fn run(mut self, mut orders: signals::Orders) -> Result<(), DaemonError> {
+        self.greet().await?;
+        loop {
+            let mut generation = self.begin()?;
+            let fallen = tokio::select! {
+                fallen = generation.tasks.join_next() => Some(fallen),
+                order = orders.next() => match order {
+                    Order::Stop => {
+                        generation.end().await;
+                        break;
+                    }
+                    Order::Reload => {
+                        if let Some(next) = self.reload().await? {
+                            generation.end().await;
+                            self.config = next;
+                        } else {
+                            // The old generation goes on; it was only paused for this decision.
+                            generation.end().await;
+                        }
+                        None
+                    }
+                },
+            };
+            if let Some(fallen) = fallen {
+                generation.end().await;
+                return Err(self.mourn(fallen).await);
+            }
+        }
+        let clock = self.clock.clone();
+        self.db
+            .call(move |store| {
+                store.flush()?;
+                store.mark_alive(clock.now(), true)
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Stores what should be told at a start.
+    async fn greet(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        for fault in &self.config.notices {
+            tracing::warn!("{fault}");
+        }
+        if !self.config.inactive.is_empty() {
+            tracing::warn!(
+                "set but not acted upon yet: {}",
+                self.config.inactive.join(", ")
+            );
+        }
+        self.db
+            .call(move |store| {
+                let mut outcome = Outcome::default();
+                for notice in store.take_notices() {
+                    outcome = outcome
+                        .with_event(Event::new(Category::Notice, Severity::Normal, now, Vec::new()).with_note(notice));
+                }
+                if !outcome.events.is_empty() {
+                    store.commit(&outcome)?;
+                }
+                store.mark_alive(now, false)
+            })
+            .await
+    }
+
+    /// Starts the tasks of the current configuration.
+    fn begin(&mut self) -> Result<Generation, DaemonError> {
+        let config = Arc::new(self.config.clone());
+        let host = config.hostname.clone().unwrap_or_else(|| self.host.clone());
+        let from = full_address(&config.mail.from.clone().unwrap_or_else(|| format!("integrityd@{host}")));
+        let transport = Transport::new(&config.mail, &host, &self.printer)?;
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let bells = self.db.lock().bells();
+        let courier_bell = Arc::new(Notify::new());
+        let walker = Walker::new(
+            Arc::clone(&config),
+            self.db.clone(),
+            self.clock.clone(),
+            StdRng::from_rng(&mut self.chance),
+            stop.clone(),
+        );
+        if !config.areas.is_empty() {
+            tasks.spawn(named("the file walker", walker.run()));
+        }
+        let postmaster = Arc::new(Postmaster {
+            host,
+            from: from.clone(),
+            readerships: readerships(&config),
+            lines: config.report.lines,
+            zone: jiff::tz::TimeZone::system(),
+            clock: self.clock.clone(),
+        });
+        for channel in Channel::ALL {
+            let reporter = Reporter {
+                channel,
+                pool: Pool {
+                    ordinary: match channel {
+                        Channel::Files => config.report.files,
+                        Channel::Logs => config.report.logs,
+                    },
+                    urgent_hold_off: config.report.urgent_hold_off,
+                },
+                db: self.db.clone(),
+                clock: self.clock.clone(),
+                postmaster: Arc::clone(&postmaster),
+                bell: Arc::clone(bells.of(channel)),
+                courier: Arc::clone(&courier_bell),
+                stop: stop.clone(),
+            };
+            tasks.spawn(named("a reporter", reporter.run()));
+        }
+        let courier = Courier {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            transport,
+            from,
+            settings: config.mail.clone(),
+            bell: courier_bell,
+            chance: StdRng::from_rng(&mut self.chance),
+            stop: stop.clone(),
+        };
+        tasks.spawn(named("the courier", courier.run()));
+        Ok(Generation { tasks, stop })
+    }
+
+    /// Reads the configuration again. A faulty one is told and not used.
+    async fn reload(&self) -> Result<Option<Config>, StoreError> {
+        let Some(source) = self.source.clone() else {
+            return Ok(None);
+        };
+        let loaded = crate::store::door::run_blocking(move || config::load(&source)).await;
+        let error = match loaded {
+            Ok(next) if next.database == self.config.database => return Ok(Some(next)),
+            Ok(_) => "the database cannot be changed by a reload: restart integrityd".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!("the new configuration is not used:\n{error}");
+        let event = Event::new(Category::Notice, Severity::High, self.clock.now(), Vec::new())
+            .with_note(format!("the new configuration is not used, the old settings stay:\n{error}"));
+        self.db.call(move |store| store.commit(&Outcome::tell(event))).await?;
+        Ok(None)
+    }
+
+    /// Stores that a task has fallen.
+    async fn mourn(&self, fallen: Option<Result<&'static str, tokio::task::JoinError>>) -> DaemonError {
+        let task = match fallen {
+            Some(Ok(name)) => name.to_owned(),
+            Some(Err(error)) => format!("a task ({error})"),
+            None => "every task".to_owned(),
+        };
+        let event = Event::new(Category::InternalError, Severity::High, self.clock.now(), Vec::new())
+            .with_note(format!("{task} ended unasked; integrityd was stopped to be started anew"));
+        if let Err(error) = self.db.call(move |store| store.commit(&Outcome::tell(event))).await {
+            tracing::error!(%error, "the fall of a task cannot be stored");
+        }
+        DaemonError::Fallen { task }
+    }
+}
+
+async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
+    task.await;
+    name
+}
+
+impl Generation {
+    /// Ends all tasks at their safe points; what does not get there in time is dropped, the store keeps the truth.
+    async fn end(&mut self) {
+        self.stop.cancel();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_TIME, all).await.is_err() {
+            tracing::warn!("some tasks did not end in time");
+            self.tasks.shutdown().await;
+        }
+    }
+}

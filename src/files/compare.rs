@@ -1,0 +1,274 @@
+//! Baseline against look: which attributes differ, what that is called, and how much it matters.
+
+use crate::model::{
+    change::{Attribute, AttributeSet, ChangeClass, FileChange},
+    entry::{Attributes, FileKind, HashState, Observation},
+    event::Severity,
+};
+
+/// The attributes whose change alone, with the content the same, is nothing but a rewrite.
+const TIMES: AttributeSet = AttributeSet::NONE
+    .with(Attribute::Mtime)
+    .with(Attribute::Ctime)
+    .with(Attribute::Btime);
+
+/// Set-user-ID and set-group-ID.
+const SET_ID: u16 = 0o6000;
+
+/// Compares a look with what is known, over the attributes that are wanted and were recorded. `None`: no difference.
+///
+/// A file that could not be read is compared by its metadata; one that did not hold still (`Busy`) is not compared.
+pub fn compare(known: &Observation, seen: &Observation, over: AttributeSet) -> Option<FileChange> {
+    if seen.hash_state == HashState::Busy {
+        return None;
+    }
+    let changed = differing(known, seen).intersection(over);
+    let class = classify(known, seen, changed)?;
+    Some(FileChange {
+        class,
+        changed,
+        old: Some(known.clone()),
+        new: Some(seen.clone()),
+    })
+}
+
+fn classify(known: &Observation, seen: &Observation, changed: AttributeSet) -> Option<ChangeClass> {
+    if changed.is_empty() {
+        return None;
+    }
+    if changed.has(Attribute::Type) {
+        return Some(ChangeClass::Retyped);
+    }
+    let is_content_known = match seen.attributes.kind {
+        FileKind::Regular => known.digests.agree(&seen.digests) == Some(true) && seen.hash_state == HashState::Full,
+        _ => true,
+    };
+    Some(if !is_content_known {
+        ChangeClass::Changed
+    } else if changed.is_within(TIMES) {
+        ChangeClass::Touched
+    } else if changed.is_within(TIMES.with(Attribute::Inode)) {
+        ChangeClass::Rewritten
+    } else {
+        ChangeClass::Changed
+    })
+}
+
+/// All attributes in which two looks differ and which mean something for this kind of object.
+fn differing(known: &Observation, seen: &Observation) -> AttributeSet {
+    let (old, new) = (&known.attributes, &seen.attributes);
+    Attribute::ALL
+        .iter()
+        .copied()
+        .filter(|attribute| match attribute {
+            Attribute::Content => {
+                known.hash_state_is_digest() && seen.hash_state_is_digest() && known.digests.agree(&seen.digests) == Some(false)
+            }
+            other => differs(*other, old, new),
+        })
+        .fold(AttributeSet::NONE, AttributeSet::with)
+        .intersection(meaningful(old.kind, new.kind))
+}
+
+fn differs(attribute: Attribute, old: &Attributes, new: &Attributes) -> bool {
+    match attribute {
+        Attribute::Type => old.kind != new.kind,
+        Attribute::Size => old.size != new.size,
+        Attribute::Perms => old.perms != new.perms,
+        Attribute::Uid => old.uid != new.uid,
+        Attribute::Gid => old.gid != new.gid,
+        Attribute::Target => old.target != new.target,
+        Attribute::Rdev => old.rdev != new.rdev,
+        Attribute::Nlink => old.nlink != new.nlink,
+        Attribute::Inode => old.inode != new.inode,
+        Attribute::Mtime => old.mtime != new.mtime,
+        Attribute::Ctime => old.ctime != new.ctime,
+        Attribute::Btime => old.btime != new.btime,
+        Attribute::Xattrs => old.xattrs != new.xattrs,
+        // Compared by digests, or not collected yet.
+        Attribute::Content | Attribute::Acl | Attribute::Caps | Attribute::Selinux | Attribute::Flags => false,
+    }
+}
+
+/// What counts for an object of this kind. The times, size and link count of a directory move with its children, whose own events
+/// tell; the size of a link is that of its target.
+fn meaningful(old: FileKind, new: FileKind) -> AttributeSet {
+    let always = AttributeSet::of(&[
+        Attribute::Type,
+        Attribute::Perms,
+        Attribute::Uid,
+        Attribute::Gid,
+        Attribute::Inode,
+        Attribute::Acl,
+        Attribute::Selinux,
+        Attribute::Xattrs,
+        Attribute::Flags,
+        Attribute::Btime,
+    ]);
+    if old != new {
+        return always;
+    }
+    let times = always.with(Attribute::Mtime).with(Attribute::Ctime);
+    match new {
+        FileKind::Directory => always,
+        FileKind::Regular => times.union(AttributeSet::of(&[
+            Attribute::Size,
+            Attribute::Content,
+            Attribute::Nlink,
+            Attribute::Caps,
+        ])),
+        FileKind::Symlink => times.with(Attribute::Target).with(Attribute::Nlink),
+        FileKind::CharDevice | FileKind::BlockDevice => times.with(Attribute::Rdev).with(Attribute::Nlink),
+        FileKind::Fifo | FileKind::Socket => times.with(Attribute::Nlink),
+    }
+}
+
+impl Observation {
+    /// Whether its digests stand for the whole content as it was at that look.
+    fn hash_state_is_digest(&self) -> bool {
+        !matches!(self.hash_state, HashState::Off | HashState::Partial(_) | HashState::TooBig)
+    }
+}
+
+/// Why a change weighs more than others, in the words of the report; empty when it does not.
+pub fn alarm(change: &FileChange) -> &'static str {
+    let new = change.new.as_ref();
+    let old_perms = change.old.as_ref().map_or(0, |old| old.attributes.perms);
+    let gained = new
+        .filter(|new| new.attributes.kind == FileKind::Regular)
+        .map_or(0, |new| new.attributes.perms & !old_perms & SET_ID);
+    if gained & 0o4000 != 0 {
+        "set-user-ID gained"
+    } else if gained & 0o2000 != 0 {
+        "set-group-ID gained"
+    } else if is_forged(change) {
+        "content changed though ctime did not: times forged, changed through a mapping, or failing storage"
+    } else {
+        ""
+    }
+}
+
+fn is_forged(change: &FileChange) -> bool {
+    let (Some(old), Some(new)) = (&change.old, &change.new) else {
+        return false;
+    };
+    change.changed.has(Attribute::Content) && old.attributes.ctime == new.attributes.ctime
+}
+
+/// How much a change matters; `is_urgent_path` when the path stands on the list of those that always do.
+pub fn weigh(change: &FileChange, is_urgent_path: bool) -> Severity {
+    match change.class {
+        ChangeClass::Rewritten | ChangeClass::Touched => Severity::Count,
+        _ if is_urgent_path || !alarm(change).is_empty() => Severity::High,
+        _ => Severity::Normal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{clock::Timestamp, entry::Digests};
+
+    fn seen() -> Observation {
+        Observation {
+            attributes: Attributes {
+                kind: FileKind::Regular,
+                perms: 0o644,
+                uid: 0,
+                gid: 0,
+                nlink: 1,
+                dev: 1,
+                inode: 10,
+                rdev: 0,
+                size: 5,
+                mtime: Timestamp::from_nanos(1),
+                ctime: Timestamp::from_nanos(1),
+                btime: None,
+                target: None,
+                xattrs: None,
+            },
+            hash_state: HashState::Full,
+            digests: Digests {
+                blake3: Some([1; 32]),
+                ..Digests::default()
+            },
+        }
+    }
+
+    fn everything() -> AttributeSet {
+        AttributeSet::of(Attribute::ALL)
+    }
+
+    fn changed(edit: impl FnOnce(&mut Observation)) -> Option<FileChange> {
+        let mut new = seen();
+        edit(&mut new);
+        compare(&seen(), &new, everything())
+    }
+
+    #[test]
+    fn an_equal_look_is_no_change() {
+        assert_eq!(changed(|_| ()), None);
+    }
+
+    #[test]
+    fn each_class_has_its_name() {
+        let class = |edit: fn(&mut Observation)| changed(edit).map(|change| change.class);
+        assert_eq!(class(|o| o.attributes.mtime = Timestamp::from_nanos(2)), Some(ChangeClass::Touched));
+        assert_eq!(class(|o| o.attributes.inode = 11), Some(ChangeClass::Rewritten));
+        assert_eq!(class(|o| o.attributes.perms = 0o600), Some(ChangeClass::Changed));
+        assert_eq!(class(|o| o.attributes.nlink = 2), Some(ChangeClass::Changed));
+        assert_eq!(class(|o| o.digests.blake3 = Some([2; 32])), Some(ChangeClass::Changed));
+        assert_eq!(class(|o| o.attributes.kind = FileKind::Symlink), Some(ChangeClass::Retyped));
+        assert_eq!(class(|o| o.hash_state = HashState::Busy), None);
+    }
+
+    #[test]
+    fn same_size_and_old_times_do_not_hide_new_content() {
+        let change = changed(|o| o.digests.blake3 = Some([2; 32])).unwrap();
+        assert!(change.changed.has(Attribute::Content));
+        assert_eq!(weigh(&change, false), Severity::High);
+        assert!(alarm(&change).contains("forged"));
+    }
+
+    #[test]
+    fn an_unread_file_is_never_called_rewritten() {
+        let change = changed(|o| {
+            o.attributes.inode = 11;
+            o.hash_state = HashState::Unreadable(13);
+        });
+        assert_eq!(change.unwrap().class, ChangeClass::Changed);
+    }
+
+    #[test]
+    fn a_gained_set_id_bit_weighs_more_than_a_lost_one() {
+        let gained = changed(|o| o.attributes.perms = 0o4755).unwrap();
+        assert_eq!((weigh(&gained, false), alarm(&gained)), (Severity::High, "set-user-ID gained"));
+        let mut old = seen();
+        old.attributes.perms = 0o4755;
+        let lost = compare(&old, &seen(), everything()).unwrap();
+        assert_eq!(weigh(&lost, false), Severity::Normal);
+    }
+
+    #[test]
+    fn a_directory_is_not_reported_for_its_children() {
+        let mut old = seen();
+        old.attributes.kind = FileKind::Directory;
+        old.hash_state = HashState::Off;
+        let mut new = old.clone();
+        new.attributes.mtime = Timestamp::from_nanos(9);
+        new.attributes.ctime = Timestamp::from_nanos(9);
+        new.attributes.nlink = 7;
+        new.attributes.size = 8192;
+        assert_eq!(compare(&old, &new, everything()), None);
+        new.attributes.perms = 0o777;
+        assert!(compare(&old, &new, everything()).is_some());
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_compared() {
+        let mut new = seen();
+        new.attributes.inode = 11;
+        let over = everything().without(Attribute::Inode);
+        assert_eq!(compare(&seen(), &new, over), None);
+    }
+}

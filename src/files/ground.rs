@@ -1,0 +1,197 @@
+//! The ground the walker may tread: the configured areas, what is left out of them, and the descriptors of their roots.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::{
+        fd::OwnedFd,
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{
+    config::settings::{Area, Config, MailWay, OnChange},
+    model::{
+        change::{Attribute, AttributeSet},
+        entry::AreaId,
+    },
+    store::database::own_files,
+};
+
+/// One area as the walker treads it.
+#[derive(Debug)]
+pub struct Tract {
+    /// Its settings.
+    pub settings: Area,
+    /// Its row in the store.
+    pub id: AreaId,
+    /// Its configured path, as bytes.
+    pub path: Vec<u8>,
+    /// Where it really is: the configured path, or what it points to when that is a symbolic link.
+    pub real: PathBuf,
+    root: Mutex<Option<Arc<OwnedFd>>>,
+}
+
+impl Tract {
+    /// A tract over an area.
+    pub fn new(settings: Area, id: AreaId) -> Self {
+        let path = settings.path.as_os_str().as_bytes().to_vec();
+        let is_link = fs::symlink_metadata(&settings.path).is_ok_and(|found| found.is_symlink());
+        let real = if is_link { fs::canonicalize(&settings.path).ok() } else { None };
+        Self {
+            real: real.unwrap_or_else(|| settings.path.clone()),
+            settings,
+            id,
+            path,
+            root: Mutex::new(None),
+        }
+    }
+
+    /// The open root, if it was seen and is a directory.
+    pub fn root(&self) -> Option<Arc<OwnedFd>> {
+        self.root.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers (or forgets) the open root.
+    pub fn set_root(&self, root: Option<OwnedFd>) {
+        *self.root.lock().unwrap_or_else(PoisonError::into_inner) = root.map(Arc::new);
+    }
+
+    /// What is compared at `path`.
+    pub fn compared_at(&self, path: &[u8]) -> AttributeSet {
+        let is_listed = |list: &[PathBuf]| list.iter().any(|listed| listed.as_os_str().as_bytes() == path);
+        let mut set = self.settings.attributes;
+        if is_listed(&self.settings.without_inode) {
+            set = set.without(Attribute::Inode);
+        }
+        if is_listed(&self.settings.without_times) {
+            set = set.without(Attribute::Mtime).without(Attribute::Ctime);
+        }
+        set
+    }
+
+    /// Whether a reported state becomes the baseline.
+    pub fn accepts_changes(&self) -> bool {
+        self.settings.on_change == OnChange::Accept
+    }
+}
+
+/// All areas together.
+#[derive(Debug)]
+pub struct Ground {
+    /// The areas, in the order of the configuration.
+    pub tracts: Vec<Tract>,
+    roots: BTreeSet<Vec<u8>>,
+    own: BTreeSet<Vec<u8>>,
+}
+
+impl Ground {
+    /// The ground of a configuration; `ids` are the rows of its areas, in the same order.
+    pub fn new(config: &Config, ids: &[AreaId]) -> Self {
+        let tracts: Vec<Tract> = config
+            .areas
+            .iter()
+            .cloned()
+            .zip(ids)
+            .map(|(area, id)| Tract::new(area, *id))
+            .collect();
+        Self {
+            roots: tracts.iter().map(|tract| tract.path.clone()).collect(),
+            own: own_paths(config),
+            tracts,
+        }
+    }
+
+    /// Whether the path `path`, met on the way in `tract`, is left out: excluded, our own, or the root of another area.
+    pub fn leaves_out(&self, tract: &Tract, path: &[u8]) -> bool {
+        tract.settings.excludes.covers(path) || self.own.contains(path) || self.roots.contains(path)
+    }
+
+    /// Our own files and directories that lie in an area and are never looked at.
+    pub fn own_in_areas(&self) -> Vec<&[u8]> {
+        self.own
+            .iter()
+            .map(Vec::as_slice)
+            .filter(|own| self.tracts.iter().any(|tract| is_beneath(own, &tract.path)))
+            .collect()
+    }
+
+    /// The shortest beginning of `path` (at a component boundary, beneath the root of `tract`) that is left out.
+    pub fn left_out_prefix<'a>(&self, tract: &Tract, path: &'a [u8]) -> Option<&'a [u8]> {
+        let start = tract.path.len() + 1;
+        let ends = path
+            .iter()
+            .enumerate()
+            .filter(|(index, byte)| **byte == b'/' && *index > start)
+            .map(|(index, _)| index)
+            .chain([path.len()]);
+        ends.filter(|end| *end > tract.path.len())
+            .filter_map(|end| path.get(..end))
+            .find(|prefix| self.leaves_out(tract, prefix))
+    }
+}
+
+/// Whether `path` is `root` or lies beneath it.
+pub fn is_beneath(path: &[u8], root: &[u8]) -> bool {
+    match path.strip_prefix(root) {
+        Some(rest) => rest.is_empty() || rest.starts_with(b"/") || root == b"/",
+        None => false,
+    }
+}
+
+/// A name in a directory as a path.
+pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    let separator: &[u8] = if directory.ends_with(b"/") { b"" } else { b"/" };
+    [directory, separator, name].concat()
+}
+
+/// What we write ourselves: watching it would report every report.
+fn own_paths(config: &Config) -> BTreeSet<Vec<u8>> {
+    let database = resolved(&config.database);
+    let files = own_files(&database);
+    let mut own: BTreeSet<Vec<u8>> = files.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
+    if let Some(directory) = database.parent()
+        && holds_nothing_else(directory, &files)
+        && !config.areas.iter().any(|area| area.path == directory)
+    {
+        own.insert(directory.as_os_str().as_bytes().to_vec());
+    }
+    if let MailWay::File(directory) = &config.mail.way {
+        own.insert(resolved(directory).as_os_str().as_bytes().to_vec());
+    }
+    if let Some(mailbox) = &config.mail.fallback_mbox {
+        own.insert(mailbox.as_os_str().as_bytes().to_vec());
+    }
+    own
+}
+
+fn resolved(path: &Path) -> PathBuf {
+    let directory = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
+    match (directory, path.file_name()) {
+        (Some(directory), Some(name)) => directory.join(name),
+        _ => path.to_path_buf(),
+    }
+}
+
+fn holds_nothing_else(directory: &Path, files: &[PathBuf]) -> bool {
+    fs::read_dir(directory).is_ok_and(|mut entries| {
+        entries.all(|entry| entry.is_ok_and(|entry| files.iter().any(|file| file.file_name() == Some(&entry.file_name()))))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_are_whole() {
+        assert!(is_beneath(b"/etc/lvm/x", b"/etc/lvm"));
+        assert!(is_beneath(b"/etc/lvm", b"/etc/lvm"));
+        assert!(!is_beneath(b"/etc/lvm2", b"/etc/lvm"));
+        assert!(is_beneath(b"/etc", b"/"));
+        assert_eq!(join(b"/", b"etc"), b"/etc");
+        assert_eq!(join(b"/etc", b"lvm"), b"/etc/lvm");
+    }
+}

@@ -1,0 +1,189 @@
+//! The stops still ahead, in an order nobody can foresee.
+//!
+//! Up to 64 directories are in hand at once and the next name is drawn from all names in hand, so neither names nor inodes nor
+//! directories come in a block. Directories are drawn at even odds while few are in hand, so that the draw soon spans the whole
+//! tree. Only directories wait here (as numbers of their rows); names come from the disk in bounded blocks.
+
+use std::{os::fd::OwnedFd, sync::Arc};
+
+use rand::{RngExt, rngs::StdRng};
+
+use crate::{
+    model::entry::EntryId,
+    sys::dir::{Listing, Name},
+};
+
+/// Most directories in hand at once.
+const MOST_OPEN: usize = 64;
+
+/// Most names of one directory in hand at once.
+const BLOCK: usize = 4096;
+
+/// When so many names are in hand, further blocks are small.
+const MANY_NAMES: usize = 32_768;
+
+/// The size of a block then.
+const SMALL_BLOCK: usize = 256;
+
+/// A directory that is still to be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ahead {
+    /// Which of the configured areas it lies in.
+    pub area: usize,
+    /// Its row.
+    pub entry: EntryId,
+}
+
+/// Where a directory in hand is.
+#[derive(Debug)]
+pub struct Place {
+    /// Which of the configured areas it lies in.
+    pub area: usize,
+    /// Its row.
+    pub entry: EntryId,
+    /// Its whole path.
+    pub path: Vec<u8>,
+    /// An open descriptor of it.
+    pub directory: OwnedFd,
+    /// The visit number when it was opened: what is not seen again from then on has left it.
+    pub since: i64,
+}
+
+/// A directory in hand.
+#[derive(Debug)]
+pub struct Open {
+    /// Where it is.
+    pub place: Arc<Place>,
+    directories: Vec<Vec<u8>>,
+    others: Vec<Vec<u8>>,
+    rest: Option<Listing>,
+}
+
+impl Open {
+    /// A directory whose names come from `listing`.
+    pub fn new(place: Place, listing: Listing) -> Self {
+        Self {
+            place: Arc::new(place),
+            directories: Vec::new(),
+            others: Vec::new(),
+            rest: Some(listing),
+        }
+    }
+
+    /// Whether names are still to be read from the disk.
+    pub const fn has_more(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    /// Reads the next block of at most `most` names.
+    ///
+    /// # Errors
+    /// The errno of `getdents64(2)`; then the listing counts as ended.
+    pub fn read_block(&mut self, most: usize) -> Result<(), rustix::io::Errno> {
+        let Some(mut listing) = self.rest.take() else {
+            return Ok(());
+        };
+        let block = listing.next_block(most)?;
+        if block.len() == most {
+            self.rest = Some(listing);
+        }
+        for Name { bytes, is_directory } in block {
+            if is_directory {
+                self.directories.push(bytes);
+            } else {
+                self.others.push(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> usize {
+        self.directories.len() + self.others.len()
+    }
+}
+
+/// What the walker does next.
+#[derive(Debug)]
+pub enum Next {
+    /// Open this directory and hand it back with [`Itinerary::take_up`].
+    Open(Ahead),
+    /// Read the next block of so many names and hand the directory back with [`Itinerary::take_up`].
+    Refill(Open, usize),
+    /// All names of this directory have been stops.
+    Finished(Open),
+    /// Stop at this name.
+    Stop(Arc<Place>, Vec<u8>),
+    /// The round is complete.
+    End,
+}
+
+/// The stops still ahead.
+#[derive(Debug, Default)]
+pub struct Itinerary {
+    ahead: Vec<Ahead>,
+    open: Vec<Open>,
+}
+
+impl Itinerary {
+    /// Adds a directory.
+    pub fn add(&mut self, directory: Ahead) {
+        self.ahead.push(directory);
+    }
+
+    /// Takes a directory (back) in hand.
+    pub fn take_up(&mut self, directory: Open) {
+        self.open.push(directory);
+    }
+
+    /// Forgets all stops in an area.
+    pub fn drop_area(&mut self, area: usize) {
+        self.ahead.retain(|ahead| ahead.area != area);
+        self.open.retain(|open| open.place.area != area);
+    }
+
+    /// The next thing to do.
+    pub fn next(&mut self, chance: &mut StdRng) -> Next {
+        if let Some(empty) = self.open.iter().position(|open| open.names() == 0) {
+            let open = self.open.swap_remove(empty);
+            return if open.has_more() {
+                let in_hand: usize = self.open.iter().map(Open::names).sum();
+                Next::Refill(open, if in_hand < MANY_NAMES { BLOCK } else { SMALL_BLOCK })
+            } else {
+                Next::Finished(open)
+            };
+        }
+        if self.open.len() < MOST_OPEN && !self.ahead.is_empty() {
+            let index = chance.random_range(0..self.ahead.len());
+            return Next::Open(self.ahead.swap_remove(index));
+        }
+        match self.draw(chance) {
+            Some((place, name)) => Next::Stop(place, name),
+            None => Next::End,
+        }
+    }
+
+    /// Draws one of all names in hand, or one of all directories, each with the same chance.
+    fn draw(&mut self, chance: &mut StdRng) -> Option<(Arc<Place>, Vec<u8>)> {
+        let directories: usize = self.open.iter().map(|open| open.directories.len()).sum();
+        let wants_directory = directories > 0 && self.open.len() < MOST_OPEN && chance.random();
+        let weight = |open: &Open| if wants_directory { open.directories.len() } else { open.names() };
+        let total: usize = self.open.iter().map(weight).sum();
+        if total == 0 {
+            return None;
+        }
+        let mut pick = chance.random_range(0..total);
+        for open in &mut self.open {
+            let here = weight(open);
+            if pick < here {
+                let name = if pick < open.directories.len() {
+                    open.directories.swap_remove(pick)
+                } else {
+                    open.others.swap_remove(pick - open.directories.len())
+                };
+                return Some((Arc::clone(&open.place), name));
+            }
+            pick -= here;
+        }
+        None
+    }
+}

@@ -1,0 +1,201 @@
+//! The first round over an area, and what a new configuration means for areas that are known.
+
+use std::{os::unix::ffi::OsStrExt, time::Duration};
+
+use walkdir::WalkDir;
+
+use super::ground::Ground;
+use crate::{
+    config::settings::{Area, Config},
+    model::{
+        clock::Moment,
+        entry::AreaId,
+        escape::escape_name,
+        event::{Category, Event, Severity},
+    },
+    store::{
+        areas::{AreaRow, AreaState},
+        database::Store,
+        error::StoreError,
+        outcome::{Outcome, StateChange},
+    },
+};
+
+/// Most entries counted before the first round; beyond, the estimate says "more than".
+const MOST_COUNTED: usize = 300_000;
+
+/// Brings the stored areas in line with the configuration; gives the rows of the configured ones, in their order.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub fn settle_in(store: &mut Store, config: &Config, now: Moment) -> Result<Vec<AreaRow>, StoreError> {
+    let paths: Vec<&[u8]> = config.areas.iter().map(|area| area.path.as_os_str().as_bytes()).collect();
+    for row in store.areas()? {
+        if !paths.contains(&row.path.as_slice()) && row.state != AreaState::Unconfigured {
+            let event = Event::new(Category::Notice, Severity::Normal, now, row.path.clone())
+                .with_note("this area is no longer configured; its baseline is kept and compared when it comes back");
+            let row = AreaRow {
+                state: AreaState::Unconfigured,
+                ..row
+            };
+            store.commit(&Outcome::tell(event).with_change(StateChange::Area(Box::new(row))))?;
+        }
+    }
+    config
+        .areas
+        .iter()
+        .zip(paths)
+        .map(|(area, path)| {
+            let row = store.area_at(path)?;
+            take_on(store, area, row, now)
+        })
+        .collect()
+}
+
+/// Notes the settings of one area; attributes and digests that an existing baseline lacks are learned, and said once.
+fn take_on(store: &mut Store, area: &Area, row: AreaRow, now: Moment) -> Result<AreaRow, StoreError> {
+    let is_known = row.rounds > 0;
+    let is_wider = !area.attributes.is_within(row.attributes) || area.algorithms.union(row.algorithms) != row.algorithms;
+    let state = match (row.state, row.was_learning) {
+        (AreaState::Unconfigured, true) => AreaState::Learning,
+        (AreaState::Unconfigured, false) => AreaState::Watched,
+        (state, _) => state,
+    };
+    let next = AreaRow {
+        state,
+        attributes: area.attributes,
+        algorithms: area.algorithms,
+        ..row.clone()
+    };
+    if next == row {
+        return Ok(row);
+    }
+    let mut outcome = Outcome::default().with_change(StateChange::Area(Box::new(next.clone())));
+    if is_known && is_wider {
+        let note = "the configuration asks for more than the baseline holds: the new attributes and digests are learned in \
+                    the next round, after the old ones were compared";
+        outcome = outcome.with_event(
+            Event::new(Category::Learning, Severity::Normal, now, row.path.clone()).with_note(note),
+        );
+    }
+    store.commit(&outcome)?;
+    Ok(next)
+}
+
+/// How many entries the first round will meet, counted without looking at any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Census {
+    /// Entries, at most [`MOST_COUNTED`].
+    pub entries: usize,
+    /// Bytes of regular files.
+    pub bytes: u64,
+    /// Whether there are more.
+    pub is_cut: bool,
+}
+
+/// Counts what the areas with these rows hold. Stays on their file systems. Cost: one `getdents64` and one `stat` an entry.
+pub fn count(ground: &Ground, areas: &[AreaId]) -> Census {
+    let mut census = Census {
+        entries: 0,
+        bytes: 0,
+        is_cut: false,
+    };
+    for tract in ground.tracts.iter().filter(|tract| areas.contains(&tract.id)) {
+        let walk = WalkDir::new(&tract.real)
+            .same_file_system(true)
+            .into_iter()
+            .filter_entry(|entry| entry.depth() == 0 || !ground.leaves_out(tract, entry.path().as_os_str().as_bytes()));
+        for entry in walk.flatten() {
+            census.entries += 1;
+            if census.entries >= MOST_COUNTED {
+                census.is_cut = true;
+                return census;
+            }
+            if entry.file_type().is_file() {
+                census.bytes += entry.metadata().map_or(0, |found| found.len());
+            }
+        }
+    }
+    census
+}
+
+/// The event that begins the first round over `areas`.
+pub fn begun(ground: &Ground, areas: &[AreaId], census: Census, rates: (f64, f64), now: Moment) -> Event {
+    let named: Vec<String> = ground
+        .tracts
+        .iter()
+        .filter(|tract| areas.contains(&tract.id))
+        .map(|tract| escape_name(&tract.path))
+        .collect();
+    // Every other look may be a recheck.
+    let entries = u32::try_from(census.entries).unwrap_or(u32::MAX);
+    let kibibytes = u32::try_from(census.bytes / 1024).unwrap_or(u32::MAX);
+    let span = (f64::from(entries) * 1.5 / rates.0).max(f64::from(kibibytes) * 1024.0 / rates.1);
+    let span = Duration::try_from_secs_f64(span.ceil()).unwrap_or(Duration::MAX);
+    let mut note = format!(
+        "learning {}: {} {} entries, {} MiB; the first round should end within {}. \
+         Nothing new is reported until then, changes to what has been learned are.",
+        named.join(", "),
+        if census.is_cut { "more than" } else { "about" },
+        census.entries,
+        census.bytes.div_ceil(1 << 20),
+        in_words(span)
+    );
+    let own: Vec<String> = ground.own_in_areas().into_iter().map(escape_name).collect();
+    if !own.is_empty() {
+        note.push_str("\nOur own files are left out: ");
+        note.push_str(&own.join(", "));
+    }
+    Event {
+        count: u64::try_from(named.len()).unwrap_or(0),
+        ..Event::new(Category::BaselineStarted, Severity::Normal, now, Vec::new())
+    }
+    .with_note(note)
+}
+
+fn in_words(span: Duration) -> String {
+    match span.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} h", seconds.div_ceil(3600)),
+    }
+}
+
+/// Ends a round over the areas with these rows: counts it, and makes those that were learning watched. Gives whether any was.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub fn end_round(store: &mut Store, areas: &[AreaId], now: Moment) -> Result<bool, StoreError> {
+    let mut outcome = Outcome::default();
+    let mut learned = Vec::new();
+    store.flush()?;
+    for row in store.areas()?.into_iter().filter(|row| areas.contains(&row.id) && row.state.is_active()) {
+        if row.state == AreaState::Learning {
+            learned.push((row.path.clone(), store.entries_of(row.id)?));
+        }
+        outcome.changes.push(StateChange::Area(Box::new(AreaRow {
+            state: AreaState::Watched,
+            was_learning: false,
+            rounds: row.rounds.saturating_add(1),
+            started: None,
+            ..row
+        })));
+    }
+    if !learned.is_empty() {
+        outcome = outcome.with_event(established(&learned, now));
+    }
+    store.commit(&outcome)?;
+    Ok(!learned.is_empty())
+}
+
+fn established(learned: &[(Vec<u8>, u64)], now: Moment) -> Event {
+    let lines: Vec<String> = learned
+        .iter()
+        .map(|(path, entries)| format!("{} {entries} entries", escape_name(path)))
+        .collect();
+    Event {
+        count: learned.iter().map(|(_, entries)| entries).sum(),
+        ..Event::new(Category::BaselineEstablished, Severity::Normal, now, Vec::new())
+    }
+    .with_note(lines.join("\n"))
+}

@@ -1,0 +1,251 @@
+//! What is not there: a file, a whole subtree, the root of an area.
+
+use std::os::fd::AsFd;
+
+use super::{
+    compare::weigh,
+    ground::{Tract, join},
+    observe::{Glance, glance, glance_at_root},
+    visit::{Step, Target, Visited, Visitor},
+};
+use crate::{
+    model::{
+        change::{AttributeSet, ChangeClass, FileChange},
+        clock::Moment,
+        entry::{Attributes, Entry, FileKind},
+        event::{Category, Event, Severity},
+    },
+    store::{
+        areas::{AreaRow, AreaState, RootIdentity},
+        database::Store,
+        error::StoreError,
+        outcome::{Found, Outcome, StateChange},
+    },
+    sys::file::Handle,
+};
+
+/// What a missing path turned out to be.
+enum Top {
+    /// It is there after all.
+    Back,
+    /// The topmost path that is gone: its entry, and its path.
+    Gone(Box<Entry>, Vec<u8>),
+    /// A path on the way is no directory any more; its own visit tells.
+    Retyped(Target),
+    /// The root of the area is gone or cannot be reached.
+    RootGone,
+}
+
+impl Visitor {
+    /// Settles a path that was not found: looked up again from its parents before anything is reported, and reported once for
+    /// the topmost part that is gone.
+    pub(super) fn gone(&self, tract: &Tract, target: Target) -> Result<Step, StoreError> {
+        let mut store = self.db.lock();
+        store.count_look(0);
+        let Some(entry) = store.entry_named(target.parent, &target.name)? else {
+            if target.parent.is_none() {
+                return self.area_missing(&mut store, tract, &target, "its root does not exist").map(Step::Done);
+            }
+            // Listed, but gone before it was looked at, and never known.
+            return Ok(Step::Done(self.over(&target.path, &mut store, false)));
+        };
+        match self.topmost_gone(&store, tract, &target, entry)? {
+            Top::Back => Ok(Step::Done(self.over(&target.path, &mut store, false))),
+            Top::Retyped(ancestor) => {
+                drop(store);
+                self.begin(ancestor)
+            }
+            Top::RootGone => self
+                .area_missing(&mut store, tract, &target, "its root does not exist")
+                .map(Step::Done),
+            Top::Gone(top, path) => self.removed(&mut store, tract, &top, &path).map(Step::Done),
+        }
+    }
+
+    fn topmost_gone(&self, store: &Store, tract: &Tract, target: &Target, entry: Entry) -> Result<Top, StoreError> {
+        let fresh = match glance_at_root(&tract.real) {
+            Glance::There(handle, seen) if seen.kind == FileKind::Directory => handle,
+            _ => return Ok(Top::RootGone),
+        };
+        let Ok(root) = fresh.open_directory() else {
+            return Ok(Top::RootGone);
+        };
+        let way = store.way_to(entry.id)?;
+        let mut relative: Vec<u8> = Vec::new();
+        for (id, name) in way.iter().skip(1) {
+            relative = if relative.is_empty() { name.clone() } else { join(&relative, name) };
+            let path = join(&tract.path, &relative);
+            match glance(root.as_fd(), &relative) {
+                Glance::There(_, seen) if seen.kind == FileKind::Directory || *id == entry.id => {}
+                Glance::There(..) => {
+                    // Reached through the fresh root, in case the old descriptor belongs to a directory that was replaced.
+                    tract.set_root(Some(root));
+                    let Some(ancestor) = store.entry(*id)? else {
+                        return Ok(Top::Back);
+                    };
+                    let way: Vec<_> = way.iter().take_while(|(step, _)| step != id).cloned().collect();
+                    let way = [way, vec![(*id, name.clone())]].concat();
+                    return Ok(Target::of_entry(target.area, tract, &ancestor, &way).map_or(Top::Back, Top::Retyped));
+                }
+                Glance::Gone => {
+                    return Ok(store.entry(*id)?.map_or(Top::Back, |top| Top::Gone(Box::new(top), path)));
+                }
+                Glance::Refused(_) => return Ok(Top::Back),
+            }
+        }
+        tract.set_root(Some(root));
+        Ok(Top::Back)
+    }
+
+    fn removed(&self, store: &mut Store, tract: &Tract, top: &Entry, path: &[u8]) -> Result<Visited, StoreError> {
+        let now = self.clock.now();
+        let members = store.tree(top, path)?;
+        let _visit = store.next_visit();
+        let change = FileChange {
+            class: ChangeClass::Removed,
+            changed: AttributeSet::NONE,
+            old: Some(top.known.clone()),
+            new: None,
+        };
+        let severity = weigh(&change, self.urgent.matches(path));
+        let event = Event {
+            area: tract.path.clone(),
+            count: u64::try_from(members.len()).unwrap_or(u64::MAX),
+            old: Some(top.known.clone()),
+            not_before: Some(top.checked),
+            ..Event::new(Category::Removed, severity, now, path.to_vec())
+        };
+        let members = if members.len() > 1 { members } else { Vec::new() };
+        store.commit(&Outcome {
+            changes: vec![StateChange::RemoveTree(top.id)],
+            events: vec![Found { event, members }],
+        })?;
+        Ok(self.over(path, store, true))
+    }
+
+    /// The row of an area.
+    fn row(store: &Store, tract: &Tract) -> Result<Option<AreaRow>, StoreError> {
+        Ok(store.areas()?.into_iter().find(|row| row.id == tract.id))
+    }
+
+    /// Suspends an area whose root is not what it was: one event, the baseline is kept.
+    fn area_missing(
+        &self,
+        store: &mut Store,
+        tract: &Tract,
+        target: &Target,
+        why: &str,
+    ) -> Result<Visited, StoreError> {
+        self.suspend(store, tract, target, AreaState::Missing, why)
+    }
+
+    fn suspend(
+        &self,
+        store: &mut Store,
+        tract: &Tract,
+        target: &Target,
+        state: AreaState,
+        why: &str,
+    ) -> Result<Visited, StoreError> {
+        tract.set_root(None);
+        let mut visited = self.over(&target.path, store, false);
+        visited.is_area_active = false;
+        let Some(row) = Self::row(store, tract)?.filter(|row| row.state.is_active()) else {
+            return Ok(visited);
+        };
+        let now = self.clock.now();
+        let event = Event {
+            area: tract.path.clone(),
+            count: store.entries_of(tract.id)?,
+            ..Event::new(Category::AreaMissing, Severity::High, now, tract.path.clone())
+        }
+        .with_note(why);
+        let row = AreaRow { state, ..row };
+        store.commit(&Outcome::tell(event).with_change(StateChange::Area(Box::new(row))))?;
+        Ok(visited)
+    }
+
+    /// Judges the root of an area when it was seen: is it the one the baseline belongs to? Gives a visit that is already over when
+    /// the area cannot be walked.
+    pub(super) fn check_root(
+        &self,
+        tract: &Tract,
+        target: &Target,
+        handle: &Handle,
+        seen: &Attributes,
+    ) -> Result<Option<Visited>, StoreError> {
+        let mut store = self.db.lock();
+        let Some(row) = Self::row(&store, tract)? else {
+            return Ok(None);
+        };
+        let now = self.clock.now();
+        let is_file_area = store
+            .entry_named(None, &tract.path)?
+            .is_some_and(|root| root.known.attributes.kind != FileKind::Directory);
+        if seen.kind != FileKind::Directory && !is_file_area && row.root.is_some() {
+            let why = "its root is no directory any more";
+            return self.suspend(&mut store, tract, target, AreaState::Suspended, why).map(Some);
+        }
+        let is_other_place = row.root.is_some_and(|root| is_elsewhere(root, seen, now));
+        if is_other_place {
+            let why = "its root lies on another file system: is something not mounted?";
+            return self.suspend(&mut store, tract, target, AreaState::Suspended, why).map(Some);
+        }
+        tract.set_root(handle.open_directory().ok());
+        self.welcome(&mut store, tract, row, seen, now)?;
+        Ok(None)
+    }
+
+    /// Notes the identity of a root that is accepted, and tells when it is back or another one.
+    fn welcome(
+        &self,
+        store: &mut Store,
+        tract: &Tract,
+        row: AreaRow,
+        seen: &Attributes,
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        let identity = RootIdentity {
+            dev: seen.dev,
+            inode: seen.inode,
+            boot: now.boot,
+        };
+        let is_back = !row.state.is_active();
+        let is_replaced = row.root.is_some_and(|root| root.inode != seen.inode);
+        if !is_back && row.root == Some(identity) {
+            return Ok(());
+        }
+        let tell = |category, severity, note: &str| {
+            Event {
+                area: tract.path.clone(),
+                ..Event::new(category, severity, now, tract.path.clone())
+            }
+            .with_note(note)
+        };
+        let mut outcome = Outcome::default();
+        if is_back {
+            outcome = outcome.with_event(tell(Category::AreaBack, Severity::Normal, "its baseline is compared again"));
+        }
+        if is_replaced {
+            let note = "its root is another directory on the same file system; it is compared at once";
+            outcome = outcome.with_event(tell(Category::AreaReplaced, Severity::High, note));
+        }
+        let state = match (is_back, row.was_learning) {
+            (false, _) => row.state,
+            (true, true) => AreaState::Learning,
+            (true, false) => AreaState::Watched,
+        };
+        let row = AreaRow {
+            root: Some(identity),
+            state,
+            ..row
+        };
+        store.commit(&outcome.with_change(StateChange::Area(Box::new(row)))).map(|_seq| ())
+    }
+}
+
+/// Whether the root lies on another device than the baseline. Device numbers may change with a boot; then the
+/// inode decides.
+fn is_elsewhere(root: RootIdentity, seen: &Attributes, now: Moment) -> bool {
+    root.dev != seen.dev && (root.boot == now.boot || root.inode != seen.inode)
+}

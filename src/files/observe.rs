@@ -1,0 +1,218 @@
+//! One look at one path: what is there, and what its content is when it holds still.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+};
+
+use rustix::io::Errno;
+
+use super::digest::Hasher;
+use crate::{
+    model::{
+        clock::Timestamp,
+        entry::{AlgorithmSet, Attributes, HashState, Observation},
+    },
+    sys::file::{Handle, attributes_of, open_beneath, open_root},
+};
+
+/// Bytes read at once; more gains nothing, less costs system calls.
+const BUFFER: usize = 64 * 1024;
+
+/// What lies at a path.
+#[derive(Debug)]
+pub enum Glance {
+    /// Nothing, or the way there is no way any more.
+    Gone,
+    /// It cannot be looked at.
+    Refused(Errno),
+    /// An object.
+    There(Handle, Attributes),
+}
+
+/// Looks at `relative` beneath `directory`.
+pub fn glance(directory: BorrowedFd<'_>, relative: &[u8]) -> Glance {
+    judge(open_beneath(directory, relative))
+}
+
+/// Looks at the root of an area.
+pub fn glance_at_root(path: &Path) -> Glance {
+    judge(open_root(path))
+}
+
+fn judge(opened: Result<Handle, Errno>) -> Glance {
+    let seen = opened.and_then(|handle| handle.attributes().map(|attributes| (handle, attributes)));
+    match seen {
+        Ok((handle, attributes)) => Glance::There(handle, attributes),
+        // A component on the way was exchanged for something that is no directory.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Glance::Gone,
+        Err(errno) => Glance::Refused(errno),
+    }
+}
+
+/// What came of reading a file.
+#[derive(Debug)]
+pub enum Content {
+    /// It held still; the observation is whole.
+    Stable(Box<Observation>),
+    /// It changed meanwhile.
+    Torn,
+    /// It could not be read, for this `errno(3)`.
+    Unreadable(i32),
+}
+
+/// A file that is being read and hashed, as far as it came.
+#[derive(Debug)]
+pub struct Reading {
+    file: File,
+    before: Attributes,
+    hasher: Hasher,
+    buffer: Vec<u8>,
+    done: u64,
+}
+
+impl Reading {
+    /// Opens the regular file behind `handle` to be hashed by `wanted`.
+    ///
+    /// # Errors
+    /// The `errno(3)` for which it cannot be read.
+    pub fn begin(handle: &Handle, wanted: AlgorithmSet) -> Result<Self, i32> {
+        let file = handle.open_file().map_err(|error| errno_of(&error))?;
+        let before = attributes_of(file.as_fd()).map_err(Errno::raw_os_error)?;
+        let size = usize::try_from(before.size).unwrap_or(BUFFER);
+        Ok(Self {
+            file,
+            hasher: Hasher::new(wanted),
+            // One byte more than the file, so that the end is seen without another allocation.
+            buffer: vec![0; size.saturating_add(1).min(BUFFER)],
+            before,
+            done: 0,
+        })
+    }
+
+    /// Bytes read so far.
+    pub const fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// Size of the file when it was opened.
+    pub const fn size(&self) -> u64 {
+        self.before.size
+    }
+
+    /// Reads and hashes up to about `most` bytes; gives how many, and whether the end is reached.
+    ///
+    /// # Errors
+    /// The `errno(3)` of `read(2)`.
+    pub fn advance(&mut self, most: u64) -> Result<(u64, bool), i32> {
+        let start = self.done;
+        loop {
+            let length = match self.file.read(&mut self.buffer) {
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(errno_of(&error)),
+            };
+            self.hasher.update(self.buffer.get(..length).unwrap_or_default());
+            self.done += u64::try_from(length).unwrap_or(0);
+            let got = self.done - start;
+            // A file that grows while it is read is torn already; following it might never end.
+            if length == 0 || self.done > self.before.size {
+                return Ok((got, true));
+            }
+            if got >= most {
+                return Ok((got, false));
+            }
+        }
+    }
+
+    /// Judges the reading: whole only when nothing about the file has moved between its first and last byte.
+    pub fn finish(self) -> Content {
+        let after = match attributes_of(self.file.as_fd()) {
+            Ok(after) => after,
+            Err(errno) => return Content::Unreadable(errno.raw_os_error()),
+        };
+        if is_same(&self.before, &after) && self.done == after.size {
+            Content::Stable(Box::new(Observation {
+                attributes: after,
+                hash_state: HashState::Full,
+                digests: self.hasher.finish(),
+            }))
+        } else {
+            Content::Torn
+        }
+    }
+}
+
+fn is_same(before: &Attributes, after: &Attributes) -> bool {
+    let key = |seen: &Attributes| -> (u64, u64, u64, Timestamp, Timestamp, u16) {
+        (seen.dev, seen.inode, seen.size, seen.mtime, seen.ctime, seen.perms)
+    };
+    key(before) == key(after)
+}
+
+/// The `errno(3)` in an error, or `EIO`.
+fn errno_of(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(Errno::IO.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::model::entry::Algorithm;
+
+    fn begin(path: &Path) -> Reading {
+        Reading::begin(
+            &open_root(path).unwrap(),
+            AlgorithmSet::NONE.with(Algorithm::Blake3),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_file_that_holds_still_gives_the_digest_of_its_content() {
+        let tree = tempfile::tempdir().unwrap();
+        let path = tree.path().join("file");
+        for size in [0, 1, 65_535, 65_536, 65_537, 300_000] {
+            let content = vec![7; size];
+            std::fs::write(&path, &content).unwrap();
+            let mut reading = begin(&path);
+            while !reading.advance(1).unwrap().1 {}
+            let Content::Stable(seen) = reading.finish() else {
+                panic!("torn at {size}")
+            };
+            assert_eq!(seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "size {size}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_gives_no_digest() {
+        let tree = tempfile::tempdir().unwrap();
+        let path = tree.path().join("file");
+        let change: [fn(&Path); 3] = [
+            |path| {
+                File::options().append(true).open(path).unwrap().write_all(b"more").unwrap();
+            },
+            |path| {
+                File::options().write(true).open(path).unwrap().set_len(10).unwrap();
+            },
+            |path| {
+                let mut file = File::options().write(true).open(path).unwrap();
+                file.write_all(b"other").unwrap();
+            },
+        ];
+        for change in change {
+            std::fs::write(&path, vec![7; 200_000]).unwrap();
+            let mut reading = begin(&path);
+            assert!(!reading.advance(1).unwrap().1);
+            // Kernels before 6.13 give ctime one tick of resolution.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            change(&path);
+            while !reading.advance(1).unwrap().1 {}
+            assert!(matches!(reading.finish(), Content::Torn));
+        }
+    }
+}

@@ -1,0 +1,642 @@
+//! One visit: look, compare with the baseline, and store what was found. Runs in a blocking job and never sleeps.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
+
+use rustix::io::Errno;
+
+use super::{
+    compare::{alarm, compare, weigh},
+    ground::{Ground, Tract},
+    itinerary::Place,
+    observe::{Content, Glance, Reading, glance, glance_at_root},
+};
+use crate::{
+    config::settings::UrgentList,
+    model::{
+        change::{AttributeSet, ChangeClass, FileChange},
+        clock::{Clock, Moment},
+        entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
+        event::{Category, Event, Severity},
+    },
+    store::{
+        areas::AreaState,
+        database::Store,
+        door::Db,
+        error::StoreError,
+        outcome::{Found, Outcome, StateChange},
+    },
+};
+
+/// Where a visit leads.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Which of the configured areas.
+    pub area: usize,
+    /// The row of the directory it lies in; `None` for the root of the area.
+    pub parent: Option<EntryId>,
+    /// The key of its row: its name, or the whole path of a root.
+    pub name: Vec<u8>,
+    /// Its whole path.
+    pub path: Vec<u8>,
+    way: Way,
+}
+
+#[derive(Debug, Clone)]
+enum Way {
+    Root,
+    BeneathRoot(Arc<OwnedFd>, Vec<u8>),
+    InDirectory(Arc<Place>),
+}
+
+impl Target {
+    /// The root of an area.
+    pub fn root(area: usize, tract: &Tract) -> Self {
+        Self {
+            area,
+            parent: None,
+            name: tract.path.clone(),
+            path: tract.path.clone(),
+            way: Way::Root,
+        }
+    }
+
+    /// A name in a directory in hand.
+    pub fn in_directory(place: Arc<Place>, name: Vec<u8>) -> Self {
+        Self {
+            area: place.area,
+            parent: Some(place.entry),
+            path: super::ground::join(&place.path, &name),
+            name,
+            way: Way::InDirectory(place),
+        }
+    }
+
+    /// An entry of the baseline, reached from the root of its area; `None` when that root is not open.
+    pub fn of_entry(area: usize, tract: &Tract, entry: &Entry, way: &[(EntryId, Vec<u8>)]) -> Option<Self> {
+        if entry.parent.is_none() {
+            return Some(Self::root(area, tract));
+        }
+        let relative = way
+            .iter()
+            .skip(1)
+            .map(|(_, name)| name.as_slice())
+            .collect::<Vec<_>>()
+            .join(&b'/');
+        Some(Self {
+            area,
+            parent: entry.parent,
+            name: entry.name.clone(),
+            path: super::ground::join(&tract.path, &relative),
+            way: Way::BeneathRoot(tract.root()?, relative),
+        })
+    }
+}
+
+/// What a visit has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visited {
+    /// A key of the path, for the speed-up.
+    pub key: u64,
+    /// The number of the visit.
+    pub visit: i64,
+    /// Whether something was found that was told.
+    pub is_changed: bool,
+    /// The row, when it is a directory that can be entered.
+    pub directory: Option<EntryId>,
+    /// Whether its area can still be walked.
+    pub is_area_active: bool,
+    /// Bytes that were read at once and are not paid for yet.
+    pub read: u64,
+}
+
+/// How far a visit came.
+#[derive(Debug)]
+pub enum Step {
+    /// It is over.
+    Done(Visited),
+    /// A larger file is to be read at the pace of the bytes.
+    Read(Box<Open>),
+    /// The file changed while it was read.
+    Torn(Box<Looked>),
+}
+
+/// A visit in the middle of reading.
+#[derive(Debug)]
+pub struct Open {
+    /// What is being read.
+    pub reading: Reading,
+    looked: Looked,
+}
+
+/// A visit that has seen the metadata.
+#[derive(Debug, Clone)]
+pub struct Looked {
+    target: Target,
+    entry: Option<Entry>,
+    seen: Attributes,
+    /// Bytes that were read.
+    read: u64,
+    /// Those of them that were read at once and are not paid for yet.
+    read_at_once: u64,
+}
+
+impl Looked {
+    /// Bytes that were read at once and are not paid for yet.
+    pub const fn read(&self) -> u64 {
+        self.read_at_once
+    }
+}
+
+/// What visits need, shared by all of them.
+#[derive(Debug)]
+pub struct Visitor {
+    /// The areas.
+    pub ground: Arc<Ground>,
+    /// The store.
+    pub db: Db,
+    /// The time.
+    pub clock: Clock,
+    /// Paths that matter more than others.
+    pub urgent: UrgentList,
+    /// Up to this size a file is read at once.
+    pub small_file: u64,
+    /// What makes the keys of paths.
+    pub keys: RandomState,
+}
+
+impl Visitor {
+    /// Begins a visit.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails; what was seen will be seen again.
+    pub fn begin(&self, target: Target) -> Result<Step, StoreError> {
+        let Some(tract) = self.ground.tracts.get(target.area) else {
+            return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
+        };
+        if target.parent.is_some()
+            && let Some(prefix) = self.ground.left_out_prefix(tract, &target.path)
+        {
+            return self.drop_left_out(&target, prefix.len()).map(Step::Done);
+        }
+        match self.glance(tract, &target) {
+            Glance::Gone => self.gone(tract, target),
+            Glance::Refused(errno) => self.refused(&target, errno).map(Step::Done),
+            Glance::There(handle, seen) => {
+                if target.parent.is_none()
+                    && let Some(stop) = self.check_root(tract, &target, &handle, &seen)?
+                {
+                    return Ok(Step::Done(stop));
+                }
+                let entry = self.db.lock().entry_named(target.parent, &target.name)?;
+                let looked = Looked {
+                    target,
+                    entry,
+                    seen,
+                    read: 0,
+                    read_at_once: 0,
+                };
+                self.read(tract, looked, &handle)
+            }
+        }
+    }
+
+    fn glance(&self, tract: &Tract, target: &Target) -> Glance {
+        match &target.way {
+            Way::Root => glance_at_root(&tract.real),
+            Way::BeneathRoot(root, relative) => glance(root.as_fd(), relative),
+            Way::InDirectory(place) => glance(place.directory.as_fd(), &target.name),
+        }
+    }
+
+    /// Reads a regular file: at once when it is small, else begins to.
+    fn read(
+        &self,
+        tract: &Tract,
+        looked: Looked,
+        handle: &crate::sys::file::Handle,
+    ) -> Result<Step, StoreError> {
+        let wanted = tract.settings.algorithms;
+        if looked.seen.kind != FileKind::Regular || wanted.is_empty() {
+            let seen = Observation {
+                attributes: looked.seen.clone(),
+                hash_state: HashState::Off,
+                digests: Digests::default(),
+            };
+            return self.settle(looked, seen).map(Step::Done);
+        }
+        // What is stored is verified before other digests take its place.
+        let stored = looked.entry.as_ref().map(|entry| entry.known.digests.algorithms());
+        let algorithms = stored.map_or(wanted, |stored| stored.union(wanted));
+        let reading = match Reading::begin(handle, algorithms) {
+            Ok(reading) => reading,
+            Err(errno) => return self.unreadable(looked, errno).map(Step::Done),
+        };
+        let open = Box::new(Open { reading, looked });
+        if open.reading.size() > self.small_file {
+            return Ok(Step::Read(open));
+        }
+        let mut open = open;
+        loop {
+            match open.reading.advance(u64::MAX) {
+                Ok((count, is_end)) => {
+                    open.looked.read_at_once += count;
+                    if is_end {
+                        return self.finish(*open);
+                    }
+                }
+                Err(errno) => return self.unreadable(open.looked, errno).map(Step::Done),
+            }
+        }
+    }
+
+    /// Ends a visit whose file was read to its end.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails; what was seen will be seen again.
+    pub fn finish(&self, open: Open) -> Result<Step, StoreError> {
+        let Open { reading, mut looked } = open;
+        looked.read = looked.read.saturating_add(reading.done());
+        match reading.finish() {
+            Content::Stable(seen) => self.settle(looked, *seen).map(Step::Done),
+            Content::Torn => Ok(Step::Torn(Box::new(looked))),
+            Content::Unreadable(errno) => self.unreadable(looked, errno).map(Step::Done),
+        }
+    }
+
+    /// Ends a visit whose file could not be read.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails; what was seen will be seen again.
+    pub fn fail(&self, open: Open, errno: i32) -> Result<Visited, StoreError> {
+        self.unreadable(open.looked, errno)
+    }
+
+    /// Ends a visit whose file changed during every attempt: the state becomes `busy`, the last stable digest stays.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails; what was seen will be seen again.
+    pub fn give_up(&self, looked: Looked) -> Result<Visited, StoreError> {
+        let seen = self.without_content(&looked, HashState::Busy);
+        self.settle(looked, seen)
+    }
+
+    fn unreadable(&self, looked: Looked, errno: i32) -> Result<Visited, StoreError> {
+        let seen = self.without_content(&looked, HashState::Unreadable(errno));
+        self.settle(looked, seen)
+    }
+
+    /// The metadata of this look with the digests of the last stable one.
+    #[expect(clippy::unused_self, reason = "reads as one of the visitor's judgements")]
+    fn without_content(&self, looked: &Looked, hash_state: HashState) -> Observation {
+        let entry = looked.entry.as_ref();
+        Observation {
+            attributes: match (hash_state, entry) {
+                (HashState::Busy, Some(entry)) => entry.known.attributes.clone(),
+                _ => looked.seen.clone(),
+            },
+            hash_state,
+            digests: entry.map(|entry| entry.known.digests.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Compares what was seen with the baseline and stores the outcome.
+    fn settle(&self, looked: Looked, seen: Observation) -> Result<Visited, StoreError> {
+        let mut store = self.db.lock();
+        store.count_look(looked.read);
+        let Some(tract) = self.ground.tracts.get(looked.target.area) else {
+            return Ok(self.over(&looked.target.path, &mut store, false));
+        };
+        let now = self.clock.now();
+        let visit = store.next_visit();
+        let is_directory = seen.attributes.kind == FileKind::Directory;
+        let (id, is_changed) = match looked.entry {
+            None => self.meet(&mut store, tract, &looked.target, seen, (visit, now))?,
+            Some(entry) => {
+                let id = entry.id;
+                let is_changed = self.meet_again(&mut store, tract, &looked.target, entry, seen, (visit, now))?;
+                (id, is_changed)
+            }
+        };
+        Ok(Visited {
+            key: self.key(&looked.target.path),
+            visit,
+            is_changed,
+            directory: is_directory.then_some(id),
+            is_area_active: true,
+            read: looked.read_at_once,
+        })
+    }
+
+    /// A path that is not in the baseline: learned in the first round, reported later.
+    fn meet(
+        &self,
+        store: &mut Store,
+        tract: &Tract,
+        target: &Target,
+        seen: Observation,
+        (visit, now): (i64, Moment),
+    ) -> Result<(EntryId, bool), StoreError> {
+        let id = store.new_entry_id()?;
+        let entry = Entry {
+            id,
+            parent: target.parent,
+            name: target.name.clone(),
+            area: tract.id,
+            recorded: collected(&seen),
+            known: seen.clone(),
+            visit,
+            checked: now.wall,
+            reported: None,
+        };
+        let is_learning = Self::is_learning(store, tract)?;
+        if is_learning {
+            store.learn(entry);
+            return Ok((id, false));
+        }
+        let change = FileChange {
+            class: ChangeClass::Added,
+            changed: AttributeSet::NONE,
+            old: None,
+            new: Some(seen),
+        };
+        let event = self.event(tract, target, change, now);
+        store.commit(&Outcome::tell(event).with_change(StateChange::Put(Box::new(entry))))?;
+        Ok((id, true))
+    }
+
+    /// A path of the baseline.
+    fn meet_again(
+        &self,
+        store: &mut Store,
+        tract: &Tract,
+        target: &Target,
+        entry: Entry,
+        mut seen: Observation,
+        (visit, now): (i64, Moment),
+    ) -> Result<bool, StoreError> {
+        // Whether a directory can be listed shows when it is opened, not when it is looked at.
+        if seen.attributes.kind == FileKind::Directory && matches!(entry.known.hash_state, HashState::Unreadable(_)) {
+            seen.hash_state = entry.known.hash_state;
+        }
+        let over = tract.compared_at(&target.path).intersection(entry.recorded);
+        let difference = compare(&entry.known, &seen, over);
+        let fingerprint = fingerprint(&seen);
+        if difference.is_some() && entry.reported == Some(fingerprint) {
+            store.touch(entry.id, visit, now.wall);
+            return Ok(false);
+        }
+        let events: Vec<Event> = difference
+            .into_iter()
+            .map(|change| self.event(tract, target, change, now))
+            .chain(state_event(&entry, &seen, target, now))
+            .map(|event| Event {
+                area: tract.path.clone(),
+                not_before: Some(entry.checked),
+                ..event
+            })
+            .collect();
+        let is_kept = !events.is_empty() && !tract.accepts_changes();
+        let next = Entry {
+            visit,
+            checked: now.wall,
+            reported: is_kept.then_some(fingerprint),
+            recorded: if is_kept { entry.recorded } else { collected(&seen).union(entry.recorded) },
+            known: if is_kept { entry.known.clone() } else { self.kept_digests(tract, seen) },
+            ..entry.clone()
+        };
+        self.store_again(store, target, &entry, next, events)
+    }
+
+    fn store_again(
+        &self,
+        store: &mut Store,
+        target: &Target,
+        entry: &Entry,
+        next: Entry,
+        events: Vec<Event>,
+    ) -> Result<bool, StoreError> {
+        if events.is_empty() {
+            if next.known == entry.known && next.recorded == entry.recorded && next.reported == entry.reported {
+                store.touch(entry.id, next.visit, next.checked);
+            } else {
+                store.learn(next);
+            }
+            return Ok(false);
+        }
+        let mut outcome = Outcome::default();
+        for mut event in events {
+            let mut members = Vec::new();
+            if event.category == Category::Retyped && entry.known.attributes.kind == FileKind::Directory {
+                members = store.tree(entry, &target.path)?;
+                event.count = u64::try_from(members.len()).unwrap_or(u64::MAX);
+                outcome.changes.push(StateChange::RemoveChildren(entry.id));
+            }
+            outcome.events.push(Found { event, members });
+        }
+        store.commit(&outcome.with_change(StateChange::Put(Box::new(next))))?;
+        Ok(true)
+    }
+
+    /// The observation with only those digests that are configured; the others have served to verify it.
+    #[expect(clippy::unused_self, reason = "reads as one of the visitor's judgements")]
+    fn kept_digests(&self, tract: &Tract, mut seen: Observation) -> Observation {
+        let wanted = tract.settings.algorithms;
+        if seen.hash_state == HashState::Full {
+            for algorithm in seen.digests.algorithms().iter().filter(|algorithm| !wanted.has(*algorithm)) {
+                seen.digests.clear(algorithm);
+            }
+        }
+        seen
+    }
+
+    fn event(&self, tract: &Tract, target: &Target, change: FileChange, now: Moment) -> Event {
+        let severity = weigh(&change, self.urgent.matches(&target.path));
+        let note = alarm(&change);
+        Event {
+            area: tract.path.clone(),
+            changed: change.changed,
+            old: change.old,
+            new: change.new,
+            ..Event::new(change.class.into(), severity, now, target.path.clone())
+        }
+        .with_note(note)
+    }
+
+    fn is_learning(store: &Store, tract: &Tract) -> Result<bool, StoreError> {
+        Ok(store.area_state(tract.id)? == Some(AreaState::Learning))
+    }
+
+    /// A path that cannot even be looked at: its entry, or the directory it lies in, becomes unreadable.
+    fn refused(&self, target: &Target, errno: Errno) -> Result<Visited, StoreError> {
+        let mut store = self.db.lock();
+        store.count_look(0);
+        let entry = match store.entry_named(target.parent, &target.name)? {
+            Some(entry) => Some(entry),
+            None => target.parent.map(|parent| store.entry(parent)).transpose()?.flatten(),
+        };
+        let is_changed = match entry {
+            Some(entry) => self.mark_unreadable(&mut store, target.area, entry, errno)?,
+            None => false,
+        };
+        Ok(self.over(&target.path, &mut store, is_changed))
+    }
+
+    /// Marks an entry as unreadable, with one event for the whole streak.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn mark_unreadable(
+        &self,
+        store: &mut Store,
+        area: usize,
+        entry: Entry,
+        errno: Errno,
+    ) -> Result<bool, StoreError> {
+        self.set_hash_state(store, area, entry, HashState::Unreadable(errno.raw_os_error()))
+    }
+
+    /// Gives an entry another hash state, with the event that belongs to it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn set_hash_state(
+        &self,
+        store: &mut Store,
+        area: usize,
+        entry: Entry,
+        hash_state: HashState,
+    ) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let visit = store.next_visit();
+        let Some(tract) = self.ground.tracts.get(area) else {
+            return Ok(false);
+        };
+        let way = store.way_to(entry.id)?;
+        let Some(target) = Target::of_entry(area, tract, &entry, &way) else {
+            return Ok(false);
+        };
+        let seen = Observation {
+            hash_state,
+            ..entry.known.clone()
+        };
+        let event = state_event(&entry, &seen, &target, now).map(|event| Event {
+            area: tract.path.clone(),
+            not_before: Some(entry.checked),
+            ..event
+        });
+        let next = Entry {
+            visit,
+            checked: now.wall,
+            known: seen,
+            ..entry.clone()
+        };
+        let is_learning = Self::is_learning(store, tract)?;
+        self.store_again(store, &target, &entry, next, event.filter(|_| !is_learning).into_iter().collect())
+    }
+
+    /// An entry that the configuration leaves out now goes with one notice for its topmost part.
+    fn drop_left_out(&self, target: &Target, prefix: usize) -> Result<Visited, StoreError> {
+        let mut store = self.db.lock();
+        let path = target.path.get(..prefix).unwrap_or(&target.path);
+        let Some(tract) = self.ground.tracts.get(target.area) else {
+            return Ok(self.over(path, &mut store, false));
+        };
+        let depth = path.iter().filter(|byte| **byte == b'/').count()
+            - tract.path.iter().filter(|byte| **byte == b'/').count() * usize::from(tract.path != b"/");
+        let top = match store.entry_named(target.parent, &target.name)? {
+            Some(entry) => match store.way_to(entry.id)?.get(depth) {
+                Some((id, _)) => store.entry(*id)?,
+                None => None,
+            },
+            None => None,
+        };
+        let Some(top) = top else {
+            return Ok(self.over(path, &mut store, false));
+        };
+        let now = self.clock.now();
+        let members = store.tree(&top, path)?;
+        let event = Event {
+            area: tract.path.clone(),
+            count: u64::try_from(members.len()).unwrap_or(u64::MAX),
+            old: Some(top.known.clone()),
+            not_before: Some(top.checked),
+            ..Event::new(Category::Excluded, Severity::Low, now, path.to_vec())
+        };
+        let members = if members.len() > 1 { members } else { Vec::new() };
+        let outcome = Outcome {
+            changes: vec![StateChange::RemoveTree(top.id)],
+            events: vec![Found { event, members }],
+        };
+        store.commit(&outcome)?;
+        Ok(self.over(path, &mut store, false))
+    }
+
+    /// A visit that ends without an entry of its own.
+    pub(super) fn over(&self, path: &[u8], store: &mut Store, is_changed: bool) -> Visited {
+        Visited {
+            key: self.key(path),
+            visit: store.last_visit(),
+            is_changed,
+            directory: None,
+            is_area_active: true,
+            read: 0,
+        }
+    }
+
+    fn key(&self, path: &[u8]) -> u64 {
+        self.keys.hash_one(path)
+    }
+}
+
+/// The attributes that a look has collected.
+fn collected(seen: &Observation) -> AttributeSet {
+    use crate::model::change::Attribute as A;
+    let metadata = AttributeSet::of(&[
+        A::Type,
+        A::Size,
+        A::Perms,
+        A::Uid,
+        A::Gid,
+        A::Target,
+        A::Rdev,
+        A::Nlink,
+        A::Inode,
+        A::Mtime,
+        A::Ctime,
+    ]);
+    let with_content = if seen.digests.algorithms().is_empty() { metadata } else { metadata.with(A::Content) };
+    if seen.attributes.btime.is_some() { with_content.with(A::Btime) } else { with_content }
+}
+
+fn fingerprint(seen: &Observation) -> [u8; 32] {
+    *blake3::hash(&crate::model::canonical::encode_observation(seen)).as_bytes()
+}
+
+/// The event that tells of a new hash state, if that is worth one: one at the begin of a streak, one at the end of an
+/// unreadable one.
+fn state_event(entry: &Entry, seen: &Observation, target: &Target, now: Moment) -> Option<Event> {
+    let category = match (entry.known.hash_state, seen.hash_state) {
+        (HashState::Unreadable(old), HashState::Unreadable(new)) if old == new => return None,
+        (_, HashState::Unreadable(_)) => Category::Unreadable,
+        (HashState::Busy, HashState::Busy) => return None,
+        (_, HashState::Busy) => Category::Busy,
+        (HashState::Unreadable(_), _) => Category::Readable,
+        _ => return None,
+    };
+    let note = match seen.hash_state {
+        HashState::Unreadable(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
+        _ => String::new(),
+    };
+    Some(
+        Event {
+            old: Some(entry.known.clone()),
+            new: Some(seen.clone()),
+            ..Event::new(category, Severity::Low, now, target.path.clone())
+        }
+        .with_note(note),
+    )
+}

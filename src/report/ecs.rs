@@ -1,0 +1,471 @@
+//! An event for machines: one line of JSON in the words of the Elastic Common Schema, and `integrityd.*` for the rest.
+//!
+//! ECS and not OCSF: a walker's finding has no actor, which OCSF's file activity requires, and OCSF's file object knows
+//! no inode, gid or ctime. Unknown values are left out, never 0; the order of keys is fixed; text passes the
+//! neutraliser, and where that changed a path its raw bytes stand beside it. Ids are strings, because JSON numbers
+//! are exact to 2^53 only. `docs/events.schema.json` is the contract.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Map, Value, json};
+
+use super::words::digits;
+use crate::model::{
+    change::Attribute,
+    clock::Timestamp,
+    entry::{Algorithm, FileKind, HashState, Observation},
+    escape::escape,
+    event::{Category, Event, Kind, Severity, StoredEvent},
+};
+
+/// The version of the Elastic Common Schema the names are taken from.
+const ECS_VERSION: &str = "8.17.0";
+
+/// The machine an event comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Its name; neutralised where it is written.
+    pub name: String,
+    /// What tells it from all others, such as its machine-id(5); empty when unknown.
+    pub id: String,
+}
+
+/// The event as one line of JSON, without the line end. Cost O(size of the event).
+pub fn to_line(stored: &StoredEvent, host: &Host) -> String {
+    to_json(stored, host).to_string()
+}
+
+/// The event as JSON; the keys stand in a fixed order.
+pub fn to_json(stored: &StoredEvent, host: &Host) -> Value {
+    let event = &stored.event;
+    let mut root = Object::new();
+    root.put("@timestamp", time(event.found.wall));
+    root.put("ecs", json!({ "version": ECS_VERSION }));
+    root.put("event", event_object(stored));
+    let mut machine = Object::new();
+    machine.put("name", escape(host.name.as_bytes()));
+    machine.put_some("id", (!host.id.is_empty()).then(|| escape(host.id.as_bytes())));
+    root.put("host", machine.done());
+    if event.category.kind() == Kind::File {
+        root.put("file", file_object(event));
+    }
+    root.put("integrityd", own_object(stored));
+    root.done()
+}
+
+/// A JSON object that leaves out what is unknown.
+struct Object(Map<String, Value>);
+
+impl Object {
+    fn new() -> Self {
+        Self(Map::new())
+    }
+
+    fn put(&mut self, key: &str, value: impl Into<Value>) {
+        self.0.insert(key.to_owned(), value.into());
+    }
+
+    fn put_some(&mut self, key: &str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            self.put(key, value);
+        }
+    }
+
+    fn done(self) -> Value {
+        Value::Object(self.0)
+    }
+
+    fn filled(self) -> Option<Value> {
+        (!self.0.is_empty()).then(|| self.done())
+    }
+}
+
+fn event_object(stored: &StoredEvent) -> Value {
+    let event = &stored.event;
+    let (category, dataset) = match event.category.kind() {
+        Kind::File => ("file", "integrityd.file"),
+        Kind::Log => ("host", "integrityd.log"),
+        Kind::Process => ("process", "integrityd.process"),
+        Kind::Own => ("host", "integrityd.self"),
+    };
+    let mut out = Object::new();
+    out.put("kind", kind(event));
+    out.put("category", json!([category]));
+    out.put("type", json!([change_type(event.category)]));
+    out.put("action", json!([event.category.word().replace(' ', "-")]));
+    out.put("id", digits(&stored.hash));
+    out.put("severity", event.severity.number());
+    out.put_some("start", event.not_before.map(time));
+    out.put("end", time(event.found.wall));
+    out.put_some("reason", (!event.note.is_empty()).then(|| escape(&event.note)));
+    out.put("sequence", stored.seq);
+    out.put("dataset", dataset);
+    out.done()
+}
+
+fn kind(event: &Event) -> &'static str {
+    match event.category {
+        Category::BaselineStarted | Category::BaselineEstablished | Category::Learning => "state",
+        _ if event.severity >= Severity::High => "alert",
+        _ => "event",
+    }
+}
+
+fn change_type(category: Category) -> &'static str {
+    match category {
+        Category::Added => "creation",
+        Category::Removed => "deletion",
+        Category::Changed
+        | Category::Retyped
+        | Category::Rewritten
+        | Category::Touched
+        | Category::AreaReplaced => "change",
+        _ => "info",
+    }
+}
+
+/// The object as it is, or as it was when it is gone.
+fn file_object(event: &Event) -> Value {
+    let mut out = Object::new();
+    out.put_some("path", (!event.source.is_empty()).then(|| escape(&event.source)));
+    if let Some(seen) = event.new.as_ref().or(event.old.as_ref()) {
+        let every = |_| true;
+        describe(seen, every, &mut out);
+        out.put_some("created", seen.attributes.btime.map(time));
+        out.put_some("hash", hash_object(seen));
+    }
+    out.done()
+}
+
+/// The attributes that ECS has names for, of those `wanted`.
+fn describe(seen: &Observation, wanted: impl Fn(Attribute) -> bool, out: &mut Object) {
+    let it = &seen.attributes;
+    let mut put = |attribute, key: &str, value: Value| {
+        if wanted(attribute) {
+            out.put(key, value);
+        }
+    };
+    put(Attribute::Type, "type", type_word(it.kind).into());
+    put(Attribute::Inode, "inode", it.inode.to_string().into());
+    put(Attribute::Uid, "uid", it.uid.to_string().into());
+    put(Attribute::Gid, "gid", it.gid.to_string().into());
+    put(Attribute::Perms, "mode", format!("{:04o}", it.perms).into());
+    put(Attribute::Size, "size", it.size.into());
+    put(Attribute::Mtime, "mtime", time(it.mtime).into());
+    put(Attribute::Ctime, "ctime", time(it.ctime).into());
+    if let Some(target) = &it.target {
+        put(Attribute::Target, "target_path", escape(target).into());
+    }
+}
+
+/// The digests ECS knows.
+fn hash_object(seen: &Observation) -> Option<Value> {
+    let mut out = Object::new();
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+        out.put_some(algorithm.name(), seen.digests.get(algorithm).map(digits));
+    }
+    out.filled()
+}
+
+fn own_object(stored: &StoredEvent) -> Value {
+    let event = &stored.event;
+    let mut out = Object::new();
+    out.put_some("area", (!event.area.is_empty()).then(|| escape(&event.area)));
+    let is_altered = escape(&event.source).as_bytes() != event.source;
+    out.put_some("path_b64", is_altered.then(|| STANDARD.encode(&event.source)));
+    out.put("count", event.count);
+    out.put_some(
+        "members_digest",
+        event.members_digest.map(|digest| digits(&digest)),
+    );
+    if let Some(seen) = event.new.as_ref().or(event.old.as_ref()) {
+        out.put("hash", content_object(seen));
+        beyond_ecs(seen, |_| true, &mut out);
+    }
+    let changed: Vec<&str> = event.changed.iter().map(Attribute::name).collect();
+    if !changed.is_empty() {
+        out.put("changed", changed);
+    }
+    if let (Some(old), Some(_)) = (&event.old, &event.new) {
+        out.put_some("previous", previous(event, old));
+    }
+    let mut window = Object::new();
+    window.put_some("not_before", event.not_before.map(time));
+    window.put("not_after", time(event.found.wall));
+    out.put("window", window.done());
+    out.put("seq", stored.seq);
+    out.put(
+        "chain",
+        json!({ "prev_hash": digits(&stored.prev_hash), "hash": digits(&stored.hash) }),
+    );
+    out.done()
+}
+
+/// Only what differs, as it was.
+fn previous(event: &Event, old: &Observation) -> Option<Value> {
+    let differs = |attribute| event.changed.has(attribute);
+    let mut out = Object::new();
+    describe(old, differs, &mut out);
+    if differs(Attribute::Btime) {
+        out.put_some("created", old.attributes.btime.map(time));
+    }
+    beyond_ecs(old, differs, &mut out);
+    if differs(Attribute::Content) {
+        let mut hash = content_object(old);
+        if let (Value::Object(all), Some(Value::Object(known))) = (&mut hash, hash_object(old)) {
+            all.extend(known);
+        }
+        out.put("hash", hash);
+    }
+    out.filled()
+}
+
+fn content_object(seen: &Observation) -> Value {
+    let mut out = Object::new();
+    out.put_some("blake3", seen.digests.blake3.map(|digest| digits(&digest)));
+    out.put("state", state_word(seen.hash_state));
+    if let HashState::Partial(bytes) = seen.hash_state {
+        out.put("bytes", bytes);
+    }
+    if let HashState::Unreadable(errno) = seen.hash_state {
+        out.put("errno", errno);
+    }
+    out.done()
+}
+
+/// Attributes that ECS has no name for.
+fn beyond_ecs(seen: &Observation, wanted: impl Fn(Attribute) -> bool, out: &mut Object) {
+    let it = &seen.attributes;
+    if wanted(Attribute::Nlink) {
+        out.put("nlink", it.nlink);
+    }
+    if wanted(Attribute::Rdev) && matches!(it.kind, FileKind::CharDevice | FileKind::BlockDevice) {
+        out.put("rdev", format!("{}:{}", it.rdev >> 32, it.rdev & 0xffff_ffff));
+    }
+    let has_xattrs = [
+        Attribute::Acl,
+        Attribute::Caps,
+        Attribute::Selinux,
+        Attribute::Xattrs,
+    ]
+    .into_iter()
+    .any(wanted);
+    if has_xattrs {
+        out.put_some(
+            "xattrs_b64",
+            it.xattrs.as_ref().map(|bytes| STANDARD.encode(bytes)),
+        );
+    }
+}
+
+const fn state_word(state: HashState) -> &'static str {
+    match state {
+        HashState::Off => "off",
+        HashState::Full => "full",
+        HashState::Partial(_) => "partial",
+        HashState::Busy => "busy",
+        HashState::TooBig => "too-big",
+        HashState::Unreadable(_) => "unreadable",
+    }
+}
+
+const fn type_word(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Regular => "file",
+        FileKind::Directory => "dir",
+        FileKind::Symlink => "symlink",
+        FileKind::Fifo => "fifo",
+        FileKind::Socket => "socket",
+        FileKind::CharDevice => "char_device",
+        FileKind::BlockDevice => "block_device",
+    }
+}
+
+/// RFC 3339 in UTC with all nine digits; 64 bits of nanoseconds are always within jiff's range.
+fn time(at: Timestamp) -> String {
+    let at = jiff::Timestamp::from_nanosecond(i128::from(at.as_nanos())).unwrap_or_default();
+    format!("{at:.9}")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::report::sample::{ago, any_event, changed, event, stored};
+
+    fn host() -> Host {
+        Host {
+            name: "web3.example".to_owned(),
+            id: "4d1f".to_owned(),
+        }
+    }
+
+    fn validator() -> jsonschema::Validator {
+        let schema: Value = serde_json::from_str(include_str!("../../docs/events.schema.json")).unwrap();
+        jsonschema::draft202012::meta::validate(&schema).unwrap();
+        jsonschema::draft202012::options()
+            .should_validate_formats(true)
+            .build(&schema)
+            .unwrap()
+    }
+
+    fn nginx() -> StoredEvent {
+        let list = [
+            Attribute::Size,
+            Attribute::Content,
+            Attribute::Uid,
+            Attribute::Mtime,
+        ];
+        changed(48_131, b"/etc/nginx/n\xffginx.conf", &list, |new| {
+            new.attributes.size = 1851;
+            new.attributes.uid = 1000;
+            new.attributes.mtime = ago(600);
+            new.digests.sha256 = Some([0x9c; 32]);
+            new.digests.blake3 = Some([0x9c; 32]);
+        })
+    }
+
+    #[test]
+    fn a_change_in_full() {
+        insta::assert_snapshot!(serde_json::to_string_pretty(&to_json(&nginx(), &host())).unwrap(), @r#"
+        {
+          "@timestamp": "2026-11-21T13:03:11.000000000Z",
+          "ecs": {
+            "version": "8.17.0"
+          },
+          "event": {
+            "kind": "event",
+            "category": [
+              "file"
+            ],
+            "type": [
+              "change"
+            ],
+            "action": [
+              "changed"
+            ],
+            "id": "0202020202020202020202020202020202020202020202020202020202020202",
+            "severity": 40,
+            "start": "2026-11-21T12:58:02.000000000Z",
+            "end": "2026-11-21T13:03:11.000000000Z",
+            "sequence": 48131,
+            "dataset": "integrityd.file"
+          },
+          "host": {
+            "name": "web3.example",
+            "id": "4d1f"
+          },
+          "file": {
+            "path": "/etc/nginx/n\\xffginx.conf",
+            "type": "file",
+            "inode": "9007199254740993",
+            "uid": "1000",
+            "gid": "0",
+            "mode": "0644",
+            "size": 1851,
+            "mtime": "2026-11-21T13:00:02.000000000Z",
+            "ctime": "2026-11-20T09:23:22.000000000Z",
+            "hash": {
+              "sha256": "9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c"
+            }
+          },
+          "integrityd": {
+            "area": "/etc",
+            "path_b64": "L2V0Yy9uZ2lueC9u/2dpbnguY29uZg==",
+            "count": 1,
+            "hash": {
+              "blake3": "9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c",
+              "state": "full"
+            },
+            "nlink": 1,
+            "changed": [
+              "size",
+              "content",
+              "owner",
+              "mtime"
+            ],
+            "previous": {
+              "uid": "0",
+              "size": 1832,
+              "mtime": "2026-11-20T09:23:22.000000000Z",
+              "hash": {
+                "blake3": "e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3",
+                "state": "full"
+              }
+            },
+            "window": {
+              "not_before": "2026-11-21T12:58:02.000000000Z",
+              "not_after": "2026-11-21T13:03:11.000000000Z"
+            },
+            "seq": 48131,
+            "chain": {
+              "prev_hash": "0101010101010101010101010101010101010101010101010101010101010101",
+              "hash": "0202020202020202020202020202020202020202020202020202020202020202"
+            }
+          }
+        }
+        "#);
+    }
+
+    #[test]
+    fn what_is_unknown_is_left_out() {
+        let mut notice = event(Category::Notice, Severity::Low, b"");
+        (notice.area, notice.not_before) = (Vec::new(), None);
+        let value = to_json(
+            &stored(1, notice),
+            &Host {
+                id: String::new(),
+                ..host()
+            },
+        );
+        assert_eq!(value.get("file"), None);
+        assert_eq!(value["host"], json!({ "name": "web3.example" }));
+        assert_eq!(value["event"].get("start").or(value["event"].get("reason")), None);
+    }
+
+    #[test]
+    fn the_schema_refuses_what_we_do_not_write() {
+        let validator = validator();
+        let good = to_json(&nginx(), &host());
+        assert!(validator.is_valid(&good));
+        for (pointer, value) in [
+            ("/file/inode", json!(5)),
+            ("/@timestamp", json!("2026-11-21")),
+            ("/event/severity", json!(101)),
+            ("/event/kind", json!("other")),
+            ("/integrityd/chain/hash", json!("zz")),
+            ("/integrityd/changed", json!(["colour"])),
+        ] {
+            let mut bad = good.clone();
+            *bad.pointer_mut(pointer).unwrap() = value;
+            assert!(!validator.is_valid(&bad), "{pointer}");
+        }
+        let mut bad = good.clone();
+        bad["file"]["colour"] = json!("red");
+        assert!(!validator.is_valid(&bad));
+        bad = good;
+        bad.as_object_mut().unwrap().remove("event");
+        assert!(!validator.is_valid(&bad));
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_keeps_the_contract(event in any_event(), seq in 1_u64..1 << 53, name in any::<String>()) {
+            thread_local!(static VALIDATOR: jsonschema::Validator = validator());
+            let source = event.source.clone();
+            let host = Host { name, ..host() };
+            let line = to_line(&stored(seq, event), &host);
+            prop_assert!(!line.chars().any(crate::model::escape::is_hidden), "{line}");
+            let value: Value = serde_json::from_str(&line).unwrap();
+            let faults: Vec<String> = VALIDATOR.with(|validator| validator.iter_errors(&value).map(|fault| fault.to_string()).collect());
+            prop_assert!(faults.is_empty(), "{faults:?} {line}");
+            // The keys keep their order and the raw path can be had.
+            prop_assert_eq!(value.to_string(), line);
+            let raw = value["integrityd"].get("path_b64").map(|text| STANDARD.decode(text.as_str().unwrap()).unwrap());
+            let shown = || value["file"]["path"].as_str().unwrap_or_default().as_bytes().to_vec();
+            if value.get("file").is_some() {
+                prop_assert_eq!(raw.unwrap_or_else(shown), source);
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What integrityd has to say about itself.
+
+use super::words::{INDENT, Times, VALUE_LIMIT, note_lines, number};
+use crate::model::{
+    escape::escape_name_cut,
+    event::{Category, Severity, StoredEvent},
+};
+
+/// The lines of one event about integrityd itself; `mark` is the width of the mark.
+pub(crate) fn lines(stored: &StoredEvent, times: &Times<'_>, mark: usize, out: &mut Vec<String>) {
+    let event = &stored.event;
+    let mut what = vec![event.category.word().to_owned()];
+    if event.category == Category::BaselineEstablished {
+        what.push(format!("{} entries", number(event.count)));
+    } else if event.count > 1 {
+        what.push(format!("{} times", number(event.count)));
+    }
+    what.push(times.short(event.found.wall));
+    let place = if event.source.is_empty() {
+        &event.area
+    } else {
+        &event.source
+    };
+    if !place.is_empty() {
+        what.push(escape_name_cut(place, VALUE_LIMIT));
+    }
+    let (sign, width) = (event.severity.mark(), mark);
+    out.push(format!("  {sign:<width$}  {}", what.join(" · ")));
+    let notes = note_lines(&event.note, &format!("integrityd show {}", stored.seq));
+    out.extend(notes.into_iter().map(|line| format!("{INDENT}{line}")));
+}
+
+/// The entries of all baselines that were established, and the number of their areas; `None` when none was.
+///
+/// An event names one area, or has no area and lists several, one a line of its note.
+pub(crate) fn established(events: &[StoredEvent]) -> Option<(u64, u64)> {
+    let mut found = events
+        .iter()
+        .map(|stored| &stored.event)
+        .filter(|event| event.category == Category::BaselineEstablished && event.severity > Severity::Count)
+        .peekable();
+    found.peek()?;
+    Some(found.fold((0, 0), |(entries, areas), event| {
+        let listed = event
+            .note
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.trim_ascii().is_empty())
+            .count();
+        let more = if event.area.is_empty() {
+            u64::try_from(listed).unwrap_or(u64::MAX)
+        } else {
+            1
+        };
+        (event.count.saturating_add(entries), more.saturating_add(areas))
+    }))
+}

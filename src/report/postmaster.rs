@@ -1,0 +1,211 @@
+//! From a batch of events to stored mails: who gets which events, rendered and composed, in one go with the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::ffi::OsStrExt;
+
+use jiff::tz::TimeZone;
+
+use super::{
+    batch::{Batch, Tally},
+    mime::{Letter, MessageId, MimeError, compose},
+    render::render,
+};
+use crate::{
+    config::settings::Config,
+    model::{
+        clock::{Clock, Moment},
+        escape::escape_cut,
+        event::Channel,
+    },
+    store::{
+        database::Store,
+        error::StoreError,
+        events::{Range, Waiting},
+        outbox::{NewReport, ReportId},
+    },
+    sys::users::Names,
+};
+
+/// Queued reports beyond which new events stay unbatched.
+pub const MOST_QUEUED: u64 = 50;
+
+/// Why a batch could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A mail could not be composed.
+    #[error("a report could not be composed")]
+    Compose(#[from] MimeError),
+}
+
+/// Recipients who get the same events: all of them, or those of some areas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readership {
+    /// Mail addresses, at least one.
+    pub recipients: Vec<String>,
+    /// Paths of the areas whose events they get; `None` for all events.
+    pub areas: Option<Vec<Vec<u8>>>,
+}
+
+/// Groups all recipients of a configuration by what they get. One who gets everything gets it once.
+pub fn readerships(config: &Config) -> Vec<Readership> {
+    let everything: BTreeSet<String> = config.recipients.iter().map(|to| full_address(to)).collect();
+    let mut by_recipient: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
+    for area in &config.areas {
+        for to in area.recipients.iter().map(|to| full_address(to)).filter(|to| !everything.contains(to)) {
+            by_recipient
+                .entry(to)
+                .or_default()
+                .insert(area.path.as_os_str().as_bytes().to_vec());
+        }
+    }
+    let mut by_areas: BTreeMap<BTreeSet<Vec<u8>>, Vec<String>> = BTreeMap::new();
+    for (to, areas) in by_recipient {
+        by_areas.entry(areas).or_default().push(to);
+    }
+    let general = Readership {
+        recipients: everything.into_iter().collect(),
+        areas: None,
+    };
+    let particular = by_areas.into_iter().map(|(areas, recipients)| Readership {
+        recipients,
+        areas: Some(areas.into_iter().collect()),
+    });
+    std::iter::once(general)
+        .filter(|general| !general.recipients.is_empty())
+        .chain(particular)
+        .collect()
+}
+
+/// A local name as a mail address.
+pub fn full_address(to: &str) -> String {
+    if to.contains('@') { to.to_owned() } else { format!("{to}@localhost") }
+}
+
+/// What all mails of this daemon have in common.
+#[derive(Debug, Clone)]
+pub struct Postmaster {
+    /// The name of the machine.
+    pub host: String,
+    /// The sender.
+    pub from: String,
+    /// Who gets what.
+    pub readerships: Vec<Readership>,
+    /// Most items a section.
+    pub lines: usize,
+    /// The zone times are shown in.
+    pub zone: TimeZone,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Postmaster {
+    /// Makes everything that waits in `channel` into reports and stores them. `false` when nothing waits.
+    ///
+    /// # Errors
+    /// [`BatchError`]; then nothing was stored and the events wait on.
+    pub fn batch(&self, store: &mut Store, channel: Channel) -> Result<bool, BatchError> {
+        let Some(waiting) = store.waiting(channel)? else {
+            return Ok(false);
+        };
+        let now = self.clock.now();
+        let notices = delivery_trouble(store)?;
+        let names = Names::read(std::path::Path::new("/"));
+        let mut reports: Vec<NewReport> = Vec::new();
+        let first_id = store.next_report()?;
+        for readership in &self.readerships {
+            let id = ReportId(first_id.0 + i64::try_from(reports.len()).unwrap_or(0));
+            if let Some(report) = self.report(store, channel, &waiting, readership, id, now, &names, &notices)? {
+                reports.push(report);
+            }
+        }
+        store.batch(channel, waiting.last_seq, now, &reports)?;
+        Ok(true)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one private step of batch, split off for its length")]
+    fn report(
+        &self,
+        store: &Store,
+        channel: Channel,
+        waiting: &Waiting,
+        readership: &Readership,
+        id: ReportId,
+        now: Moment,
+        names: &Names,
+        notices: &[String],
+    ) -> Result<Option<NewReport>, BatchError> {
+        let range = Range {
+            channel,
+            first: waiting.first_seq,
+            last: waiting.last_seq,
+            areas: readership.areas.clone(),
+        };
+        let events = store.events_in(&range, self.lines)?;
+        if events.is_empty() {
+            return Ok(None);
+        }
+        let mut tally = Tally::default();
+        for count in store.count_in(&range)? {
+            tally.add_counted(count.category, count.severity, count.events);
+        }
+        for stored in &events {
+            tally.cover(stored.seq, stored.event.found.wall);
+        }
+        tally.cover(waiting.last_seq, waiting.first.wall);
+        let rendered = render(&Batch {
+            host: &self.host,
+            now,
+            zone: &self.zone,
+            events: &events,
+            tally: &tally,
+            limit: self.lines,
+            coverage: store.coverage()?,
+            head: store.head()?.hash,
+            names,
+            notices,
+        });
+        let message_id = MessageId {
+            instance: store.uuid(),
+            report: id.0.cast_unsigned(),
+            part: 1,
+        };
+        let bytes = compose(&Letter {
+            from: &self.from,
+            to: &readership.recipients,
+            subject: &rendered.subject,
+            text: &rendered.text,
+            host: &self.host,
+            severity: rendered.severity,
+            range: (tally.first_seq, tally.last_seq),
+            date: now.wall,
+            zone: &self.zone,
+            id: message_id,
+        })?;
+        Ok(Some(NewReport {
+            id,
+            message_id: message_id.text(&self.host),
+            severity: rendered.severity,
+            subject: rendered.subject,
+            bytes,
+            recipients: readership.recipients.clone(),
+            range,
+        }))
+    }
+}
+
+/// What the next report says about earlier ones that nobody has accepted.
+fn delivery_trouble(store: &Store) -> Result<Vec<String>, StoreError> {
+    let queue = store.queue_summary()?;
+    let Some(reply) = queue.last_failure else {
+        return Ok(Vec::new());
+    };
+    Ok(vec![format!(
+        "DELIVERY TROUBLE: {} queued and {} parked deliveries of earlier reports; the oldest was answered: {}",
+        queue.queued,
+        queue.parked,
+        escape_cut(reply.as_bytes(), 200)
+    )])
+}

@@ -1,0 +1,300 @@
+//! The verdict of a report in one line: what a pager shows, and what filters are written for.
+
+use super::{
+    batch::Batch,
+    item::shown_path,
+    own::established,
+    words::{counted, number},
+};
+use crate::model::{
+    escape::escape_cut,
+    event::{Category, Kind, Severity, StoredEvent},
+};
+
+/// Most characters of a subject.
+const LONGEST: usize = 150;
+
+/// Most bytes of the host name that are shown.
+pub(crate) const HOST_LIMIT: usize = 100;
+
+/// The subject: at most 150 characters, one line, neutralised.
+pub(crate) fn subject(batch: &Batch<'_>) -> String {
+    let start = format!("[integrityd] {}: ", escape_cut(batch.host.as_bytes(), HOST_LIMIT));
+    let room = LONGEST.saturating_sub(start.chars().count());
+    shorten(
+        &format!("{start}{}", named(batch, room).unwrap_or_else(|| verdict(batch))),
+        LONGEST,
+    )
+}
+
+/// The verdict of the whole batch, in counts.
+pub(crate) fn verdict(batch: &Batch<'_>) -> String {
+    let mut parts = own_parts(batch, true);
+    let review = batch.tally.to_review();
+    if review > 0 {
+        let weight = |wanted| {
+            batch
+                .tally
+                .count(|category, severity| category.kind() == Kind::File && severity == wanted)
+        };
+        let grave: Vec<String> = [(Severity::Critical, "critical"), (Severity::High, "high")]
+            .into_iter()
+            .map(|(severity, word)| (weight(severity), word))
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| format!("{} {word}", number(count)))
+            .collect();
+        let grave = if grave.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", grave.join(", "))
+        };
+        parts.push(format!(
+            "{} to review{grave}",
+            counted(review, "change", "changes")
+        ));
+    }
+    parts.extend(own_parts(batch, false));
+    if parts.is_empty() {
+        parts = minor(batch);
+    }
+    if parts.is_empty() && !batch.notices.is_empty() {
+        parts.push(counted(
+            u64::try_from(batch.notices.len()).unwrap_or(u64::MAX),
+            "notice",
+            "notices",
+        ));
+    }
+    if parts.is_empty() {
+        "nothing to report".to_owned()
+    } else {
+        parts.join(", ")
+    }
+}
+
+/// Findings that are worth counting only, in words.
+pub(crate) fn count_only(batch: &Batch<'_>) -> Vec<String> {
+    let sums = batch
+        .tally
+        .by_category(|category, severity| category.kind() == Kind::File && severity == Severity::Count);
+    sums.into_iter()
+        .map(|(category, count)| match category {
+            Category::Rewritten => format!(
+                "{} rewritten with the same content",
+                counted(count, "file", "files")
+            ),
+            Category::Touched => format!("{} times only", number(count)),
+            _ => format!("{} {}", number(count), category.word()),
+        })
+        .collect()
+}
+
+fn minor(batch: &Batch<'_>) -> Vec<String> {
+    let low = |category: Category, severity| category.kind() == Kind::File && severity == Severity::Low;
+    let sums = batch.tally.by_category(low);
+    let mut parts: Vec<String> = sums
+        .into_iter()
+        .map(|(category, count)| match category {
+            Category::Unreadable => format!("{} could not be read", number(count)),
+            _ => format!("{} {}", number(count), category.word()),
+        })
+        .collect();
+    parts.extend(count_only(batch));
+    parts
+}
+
+/// What is said of integrityd itself, before (`is_grave`) or behind the changes.
+fn own_parts(batch: &Batch<'_>, is_grave: bool) -> Vec<String> {
+    let sums = batch
+        .tally
+        .by_category(|category, severity| category.kind() == Kind::Own && severity > Severity::Count);
+    let count = |category| sums.get(&category).copied().unwrap_or(0);
+    let mut parts = Vec::new();
+    if is_grave {
+        if count(Category::TrustLost) > 0 {
+            parts.push(trust_lost(batch.events));
+        }
+        if count(Category::InternalError) > 0 {
+            parts.push(counted(
+                count(Category::InternalError),
+                "internal error",
+                "internal errors",
+            ));
+        }
+        return parts;
+    }
+    if count(Category::BaselineEstablished) > 0 {
+        parts.push(match established(batch.events) {
+            Some((entries, areas)) if areas > 0 => {
+                format!(
+                    "baseline established, {} entries in {}",
+                    number(entries),
+                    counted(areas, "area", "areas")
+                )
+            }
+            Some((entries, _)) => format!("baseline established, {} entries", number(entries)),
+            None => "baseline established".to_owned(),
+        });
+    } else if count(Category::BaselineStarted) > 0 {
+        parts.push("baseline started".to_owned());
+    }
+    let notices = count(Category::Notice).saturating_add(count(Category::Learning));
+    if notices > 0 {
+        parts.push(counted(notices, "notice", "notices"));
+    }
+    parts
+}
+
+fn trust_lost(events: &[StoredEvent]) -> String {
+    let lost = events
+        .iter()
+        .find(|stored| stored.event.category == Category::TrustLost);
+    let why = lost
+        .and_then(|stored| stored.event.note.split(|byte| *byte == b'\n').next())
+        .unwrap_or_default();
+    if why.is_empty() {
+        "TRUST LOST".to_owned()
+    } else {
+        format!("TRUST LOST: {}", escape_cut(why, HOST_LIMIT))
+    }
+}
+
+/// The one change there is to review, by its name, in at most `room` characters.
+fn named(batch: &Batch<'_>, room: usize) -> Option<String> {
+    let is_own = |category: Category, severity| category.kind() == Kind::Own && severity > Severity::Count;
+    if batch.tally.to_review() != 1 || batch.tally.count(is_own) > 0 {
+        return None;
+    }
+    let is_wanted = |stored: &&StoredEvent| {
+        stored.event.category.kind() == Kind::File && stored.event.severity >= Severity::Normal
+    };
+    let event = &batch.events.iter().find(is_wanted)?.event;
+    let mark = match event.severity {
+        Severity::High | Severity::Critical => format!("{} ", event.severity.mark()),
+        _ => String::new(),
+    };
+    let many = if event.count > 1 {
+        format!(" ({} entries)", number(event.count))
+    } else {
+        String::new()
+    };
+    let end = format!(" {}{many}", event.category.word());
+    let left = room.saturating_sub(mark.chars().count() + end.chars().count());
+    Some(format!("{mark}{}{end}", shorten(&shown_path(event), left)))
+}
+
+/// `text` in at most `most` characters; what is left out of the middle is a `…`.
+fn shorten(text: &str, most: usize) -> String {
+    let length = text.chars().count();
+    if length <= most {
+        return text.to_owned();
+    }
+    let head = most / 3;
+    let tail = most.saturating_sub(head + 1);
+    let start = text.chars().take(head);
+    let end = text.chars().skip(length.saturating_sub(tail));
+    start.chain(['…']).chain(end).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::{
+        model::coverage::Coverage,
+        report::{
+            batch::Tally,
+            sample::{added, added_directory, event, now, stored},
+        },
+        sys::users::Names,
+    };
+
+    fn subject_of(host: &str, events: &[StoredEvent]) -> String {
+        subject(&Batch {
+            host,
+            now: now(),
+            zone: &TimeZone::UTC,
+            events,
+            tally: &Tally::of(events),
+            limit: 10,
+            coverage: Coverage::default(),
+            head: [0; 32],
+            names: &Names::default(),
+            notices: &[],
+        })
+    }
+
+    fn own(seq: u64, category: Category) -> StoredEvent {
+        stored(seq, event(category, Severity::Normal, b""))
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_start_its_end_and_the_class() {
+        let path = [&b"/srv/"[..], &[b'x'; 300], b"/evil.sh"].concat();
+        let mut one = added(1, &path);
+        one.event.severity = Severity::High;
+        let text = subject_of("web3", &[one]);
+        assert_eq!(text.chars().count(), 150);
+        assert!(
+            text.starts_with("[integrityd] web3: HIGH /srv/xxx") && text.ends_with("/evil.sh added"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_hostile_host_or_path_is_one_short_line() {
+        let text = subject_of(&"h\r\n\u{202e}".repeat(90), &[added(1, b"/a\nSubject: b\x1b")]);
+        assert!(
+            text.chars().count() <= 150 && !text.chars().any(crate::model::escape::is_hidden),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_verdict_says_all_that_is_not_minor() {
+        let mut removed = event(Category::Removed, Severity::Critical, b"/opt/app");
+        removed.count = 1234;
+        assert_eq!(
+            subject_of("web3", &[stored(1, removed.clone())]),
+            "[integrityd] web3: CRITICAL /opt/app removed (1,234 entries)"
+        );
+        let low = stored(9, event(Category::Unreadable, Severity::Low, b"/root/x"));
+        assert_eq!(
+            subject_of("web3", std::slice::from_ref(&low)),
+            "[integrityd] web3: 1 could not be read"
+        );
+        let events = [
+            stored(1, removed),
+            added_directory(2, b"/opt"),
+            own(3, Category::InternalError),
+            own(4, Category::Notice),
+            low,
+        ];
+        assert_eq!(
+            subject_of("web3", &events),
+            "[integrityd] web3: 1 internal error, 2 changes to review (1 critical), 1 notice"
+        );
+    }
+
+    #[test]
+    fn a_name_is_not_all_when_integrityd_has_something_to_say() {
+        let events = [added(1, b"/etc/x"), own(2, Category::TrustLost)];
+        assert_eq!(
+            subject_of("web3", &events),
+            "[integrityd] web3: TRUST LOST, 1 change to review"
+        );
+    }
+
+    #[test]
+    fn baselines_of_single_areas_are_added_up() {
+        let mut events = [
+            own(1, Category::BaselineEstablished),
+            own(2, Category::BaselineEstablished),
+        ];
+        (events[0].event.count, events[1].event.count) = (1000, 234);
+        assert_eq!(
+            subject_of("web3", &events),
+            "[integrityd] web3: baseline established, 1,234 entries in 2 areas"
+        );
+    }
+}

@@ -1,0 +1,260 @@
+//! The areas as the store knows them: what state each is in, and what its root was.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::model::{
+    change::AttributeSet,
+    clock::{BootId, Timestamp},
+    entry::{AlgorithmSet, AreaId},
+};
+
+use super::{
+    database::Store,
+    error::{StoreError, Trying},
+    rows::array,
+};
+
+/// What is done with an area.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AreaState {
+    /// Its first round is not complete: what is new is learned.
+    Learning,
+    /// It is compared.
+    Watched,
+    /// Its root is missing; the baseline is kept.
+    Missing,
+    /// Its root lies on another device than the baseline; the baseline is kept.
+    Suspended,
+    /// The configuration does not name it any more; the baseline is kept.
+    Unconfigured,
+}
+
+impl AreaState {
+    const ALL: [Self; 5] = [
+        Self::Learning,
+        Self::Watched,
+        Self::Missing,
+        Self::Suspended,
+        Self::Unconfigured,
+    ];
+
+    const fn code(self) -> i64 {
+        match self {
+            Self::Learning => 1,
+            Self::Watched => 2,
+            Self::Missing => 3,
+            Self::Suspended => 4,
+            Self::Unconfigured => 5,
+        }
+    }
+
+    fn from_code(code: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.code() == code)
+    }
+
+    /// Its word in `status`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Learning => "learning",
+            Self::Watched => "watched",
+            Self::Missing => "missing",
+            Self::Suspended => "suspended",
+            Self::Unconfigured => "not configured",
+        }
+    }
+
+    /// Whether its entries are looked at.
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Learning | Self::Watched)
+    }
+}
+
+/// Which object the root of an area was, as evidence for "replaced".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RootIdentity {
+    /// Device, coded as in [`crate::model::entry::Attributes`].
+    pub dev: u64,
+    /// Inode.
+    pub inode: u64,
+    /// The boot in which they were seen; device numbers may change with it.
+    pub boot: BootId,
+}
+
+/// An area as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AreaRow {
+    /// Its row.
+    pub id: AreaId,
+    /// Its configured path, as raw bytes.
+    pub path: Vec<u8>,
+    /// Its state.
+    pub state: AreaState,
+    /// Whether it was still learning before it went missing or was left out.
+    pub was_learning: bool,
+    /// Complete rounds so far.
+    pub rounds: u64,
+    /// Begin of the current round.
+    pub started: Option<Timestamp>,
+    /// What its root was.
+    pub root: Option<RootIdentity>,
+    /// The attributes last configured.
+    pub attributes: AttributeSet,
+    /// The digests last configured.
+    pub algorithms: AlgorithmSet,
+}
+
+/// An area with what `status` shows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AreaSummary {
+    /// The area.
+    pub area: AreaRow,
+    /// Its entries.
+    pub entries: u64,
+    /// When the entry that has waited longest was looked at.
+    pub oldest: Option<Timestamp>,
+}
+
+const COLUMNS: &str = "id, path, state, was, rounds, started, dev, inode, boot, attributes, algorithms";
+
+fn area(row: &Row<'_>) -> rusqlite::Result<AreaRow> {
+    let root = match (row.get::<_, Option<i64>>(6)?, row.get::<_, Option<i64>>(7)?, array(row, 8)?) {
+        (Some(dev), Some(inode), Some(boot)) => Some(RootIdentity {
+            dev: dev.cast_unsigned(),
+            inode: inode.cast_unsigned(),
+            boot: BootId(boot),
+        }),
+        _ => None,
+    };
+    Ok(AreaRow {
+        id: AreaId(row.get(0)?),
+        path: row.get(1)?,
+        state: AreaState::from_code(row.get(2)?).ok_or(rusqlite::Error::IntegralValueOutOfRange(2, 0))?,
+        was_learning: row.get::<_, i64>(3)? == AreaState::Learning.code(),
+        rounds: row.get::<_, i64>(4)?.cast_unsigned(),
+        started: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_nanos),
+        root,
+        attributes: AttributeSet::from_bits(row.get(9)?),
+        algorithms: AlgorithmSet::from_bits(row.get(10)?),
+    })
+}
+
+/// Writes the state of an area that has a row.
+pub(super) fn put_area(db: &rusqlite::Connection, area: &AreaRow) -> Result<(), StoreError> {
+    let was = if area.was_learning { AreaState::Learning } else { AreaState::Watched };
+    db.prepare_cached(
+        "UPDATE area SET state = ?2, was = ?3, rounds = ?4, started = ?5, dev = ?6, inode = ?7, boot = ?8, attributes = ?9, \
+         algorithms = ?10 WHERE id = ?1",
+    )
+    .and_then(|mut statement| {
+        statement.execute(params![
+            area.id.0,
+            area.state.code(),
+            was.code(),
+            area.rounds.cast_signed(),
+            area.started.map(Timestamp::as_nanos),
+            area.root.map(|root| root.dev.cast_signed()),
+            area.root.map(|root| root.inode.cast_signed()),
+            area.root.map(|root| root.boot.0),
+            area.attributes.bits(),
+            area.algorithms.bits(),
+        ])
+    })
+    .trying("write the state of an area")
+    .map(|_rows| ())
+}
+
+impl Store {
+    /// All areas that ever were, by their rows.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn areas(&self) -> Result<Vec<AreaRow>, StoreError> {
+        self.db
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM area ORDER BY id LIMIT 100000"))
+            .and_then(|mut statement| statement.query_map([], area)?.collect())
+            .trying("read the areas")
+    }
+
+    /// The area with this path; a new one begins to learn.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be written.
+    pub fn area_at(&mut self, path: &[u8]) -> Result<AreaRow, StoreError> {
+        let select = format!("SELECT {COLUMNS} FROM area WHERE path = ?1");
+        let found = self
+            .db
+            .query_row(&select, [path], area)
+            .optional()
+            .trying("read an area")?;
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        self.db
+            .execute(
+                "INSERT INTO area (path, state, was, rounds, attributes, algorithms) VALUES (?1, 1, 1, 0, 0, 0)",
+                [path],
+            )
+            .trying("add an area")?;
+        self.db.query_row(&select, [path], area).trying("read an area")
+    }
+
+    /// The areas whose entries are looked at.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn active_areas(&self) -> Result<Vec<AreaId>, StoreError> {
+        self.db
+            .prepare_cached("SELECT id FROM area WHERE state IN (1, 2) ORDER BY id LIMIT 100000")
+            .and_then(|mut statement| statement.query_map([], |row| row.get(0).map(AreaId))?.collect())
+            .trying("read which areas are active")
+    }
+
+    /// The state of one area; `None` when there is no such row.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn area_state(&self, id: AreaId) -> Result<Option<AreaState>, StoreError> {
+        self.db
+            .prepare_cached("SELECT state FROM area WHERE id = ?1")
+            .and_then(|mut statement| statement.query_row([id.0], |row| row.get(0)).optional())
+            .trying("read the state of an area")
+            .map(|code| code.and_then(AreaState::from_code))
+    }
+
+    /// How many entries an area has, those not yet written left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn entries_of(&self, area: AreaId) -> Result<u64, StoreError> {
+        self.db
+            .query_row("SELECT count(*) FROM entry WHERE area = ?1", [area.0], |row| row.get::<_, i64>(0))
+            .trying("count the entries of an area")
+            .map(i64::cast_unsigned)
+    }
+
+    /// All areas with the numbers that `status` shows. Cost: one scan of the baseline.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn area_summaries(&self) -> Result<Vec<AreaSummary>, StoreError> {
+        self.areas()?
+            .into_iter()
+            .map(|area| {
+                let (entries, oldest) = self
+                    .db
+                    .prepare_cached("SELECT count(*), min(checked) FROM entry WHERE area = ?1")
+                    .and_then(|mut statement| {
+                        statement.query_row([area.id.0], |row| {
+                            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
+                        })
+                    })
+                    .trying("count the entries of an area")?;
+                Ok(AreaSummary {
+                    area,
+                    entries: entries.cast_unsigned(),
+                    oldest: oldest.map(Timestamp::from_nanos),
+                })
+            })
+            .collect()
+    }
+}

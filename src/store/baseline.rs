@@ -1,0 +1,338 @@
+//! The baseline: looking entries up, finding the one that has waited longest, and writing unchanged looks in groups.
+//!
+//! A look that finds nothing new only moves two numbers of a row. Such looks, and the rows learned in a first round,
+//! are collected here and written together, so that an idle machine does not `fsync` every second; everything that has an
+//! event is committed at once, together with whatever was collected.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::model::{
+    clock::Timestamp,
+    coverage::Coverage,
+    entry::{AreaId, Entry, EntryId},
+    event::Member,
+};
+
+use super::{
+    database::{Counters, Store},
+    error::{StoreError, Trying},
+    rows::{ENTRY_COLUMNS, entry, put_entry},
+};
+
+/// How many collected rows are written at the latest.
+const GROUP: usize = 500;
+
+/// How many of the stalest entries are fetched at once.
+const QUEUE: usize = 256;
+
+/// Looks that are not written yet.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    touched: BTreeMap<EntryId, (i64, Timestamp)>,
+    learned: BTreeMap<EntryId, Entry>,
+    names: HashMap<(Option<EntryId>, Vec<u8>), EntryId>,
+    counters: Counters,
+}
+
+impl Pending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.touched.is_empty() && self.learned.is_empty() && self.counters == Counters::default()
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    fn len(&self) -> usize {
+        self.touched.len() + self.learned.len()
+    }
+
+    /// Writes everything in the order of the rows; nothing is forgotten before the transaction is through.
+    pub(super) fn write(&self, tx: &Connection, visit: i64) -> Result<(), StoreError> {
+        for entry in self.learned.values() {
+            put_entry(tx, entry)?;
+        }
+        let mut statement = tx
+            .prepare_cached("UPDATE entry SET visit = ?2, checked = ?3 WHERE id = ?1")
+            .trying("prepare to write looks")?;
+        for (id, (visit, checked)) in &self.touched {
+            statement
+                .execute(params![id.0, visit, checked.as_nanos()])
+                .trying("write a look")?;
+        }
+        tx.prepare_cached("UPDATE instance SET visit = ?1, looks = looks + ?2, bytes = bytes + ?3")
+            .and_then(|mut statement| {
+                statement.execute(params![
+                    visit,
+                    self.counters.looks.cast_signed(),
+                    self.counters.bytes.cast_signed()
+                ])
+            })
+            .trying("write the counters")
+            .map(|_rows| ())
+    }
+}
+
+/// The stalest entries with the visit numbers they were fetched with; one that was looked at since has another number.
+#[derive(Debug, Default)]
+pub(super) struct StaleQueue {
+    waiting: VecDeque<(EntryId, i64)>,
+    areas: Vec<AreaId>,
+}
+
+impl Store {
+    /// The entry called `name` in the directory `parent` (`None`: the root of the area at path `name`).
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn entry_named(&self, parent: Option<EntryId>, name: &[u8]) -> Result<Option<Entry>, StoreError> {
+        if let Some(id) = self.pending.names.get(&(parent, name.to_vec())) {
+            return Ok(self.pending.learned.get(id).cloned());
+        }
+        let found = self
+            .db
+            .prepare_cached(&format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 AND name = ?2"))
+            .and_then(|mut statement| {
+                statement
+                    .query_row(params![parent.map_or(0, |parent| parent.0), name], entry)
+                    .optional()
+            })
+            .trying("look an entry up by name")?;
+        Ok(found.map(|found| self.brought_up_to_date(found)))
+    }
+
+    /// The entry with this id.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn entry(&self, id: EntryId) -> Result<Option<Entry>, StoreError> {
+        if let Some(known) = self.pending.learned.get(&id) {
+            return Ok(Some(known.clone()));
+        }
+        let found = self
+            .db
+            .prepare_cached(&format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE id = ?1"))
+            .and_then(|mut statement| statement.query_row([id.0], entry).optional())
+            .trying("look an entry up")?;
+        Ok(found.map(|found| self.brought_up_to_date(found)))
+    }
+
+    fn brought_up_to_date(&self, mut found: Entry) -> Entry {
+        if let Some((visit, checked)) = self.pending.touched.get(&found.id) {
+            found.visit = *visit;
+            found.checked = *checked;
+        }
+        found
+    }
+
+    /// The names on the way from the root of the area to the entry, root first (its name is the area's whole path).
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or the way has no end.
+    pub fn way_to(&self, id: EntryId) -> Result<Vec<(EntryId, Vec<u8>)>, StoreError> {
+        let mut way = Vec::new();
+        let mut next = Some(id);
+        while let Some(id) = next {
+            let Some((parent, name)) = self.parent_and_name(id)? else {
+                return Err(StoreError::Row { what: "entry" });
+            };
+            way.push((id, name));
+            next = parent;
+        }
+        way.reverse();
+        Ok(way)
+    }
+
+    fn parent_and_name(&self, id: EntryId) -> Result<Option<(Option<EntryId>, Vec<u8>)>, StoreError> {
+        if let Some(known) = self.pending.learned.get(&id) {
+            return Ok(Some((known.parent, known.name.clone())));
+        }
+        self.db
+            .prepare_cached("SELECT parent, name FROM entry WHERE id = ?1")
+            .and_then(|mut statement| {
+                statement
+                    .query_row([id.0], |row| {
+                        let parent: i64 = row.get(0)?;
+                        Ok(((parent != 0).then_some(EntryId(parent)), row.get(1)?))
+                    })
+                    .optional()
+            })
+            .trying("look up where an entry lies")
+    }
+
+    /// Notes a look that found the entry unchanged.
+    pub fn touch(&mut self, id: EntryId, visit: i64, checked: Timestamp) {
+        match self.pending.learned.get_mut(&id) {
+            Some(known) => {
+                known.visit = visit;
+                known.checked = checked;
+            }
+            None => {
+                self.pending.touched.insert(id, (visit, checked));
+            }
+        }
+    }
+
+    /// Notes a new state of an entry that nobody needs to be told of.
+    pub fn learn(&mut self, entry: Entry) {
+        self.pending.touched.remove(&entry.id);
+        self.pending.names.insert((entry.parent, entry.name.clone()), entry.id);
+        self.pending.learned.insert(entry.id, entry);
+    }
+
+    /// Counts a look that read `bytes` bytes.
+    pub fn count_look(&mut self, bytes: u64) {
+        let counters = &mut self.pending.counters;
+        counters.looks = counters.looks.saturating_add(1);
+        counters.bytes = counters.bytes.saturating_add(bytes);
+    }
+
+    /// Whether so many looks are collected that they should be written now.
+    pub fn is_full(&self) -> bool {
+        self.pending.len() >= GROUP
+    }
+
+    /// Whether nothing waits to be written.
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// The entry of `areas` that has waited longest, whenever it was looked at.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or written.
+    pub fn stalest(&mut self, areas: &[AreaId]) -> Result<Option<Entry>, StoreError> {
+        if self.queue.areas != areas {
+            self.queue = StaleQueue {
+                waiting: VecDeque::new(),
+                areas: areas.to_vec(),
+            };
+        }
+        for _attempt in 0..2 {
+            while let Some((id, visit)) = self.queue.waiting.front().copied() {
+                match self.entry(id)? {
+                    Some(found) if found.visit == visit => return Ok(Some(found)),
+                    _ => self.queue.waiting.pop_front(),
+                };
+            }
+            self.refill_queue()?;
+        }
+        Ok(None)
+    }
+
+    fn refill_queue(&mut self) -> Result<(), StoreError> {
+        self.flush()?;
+        let mut found: Vec<(EntryId, i64)> = Vec::new();
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT id, visit FROM entry WHERE area = ?1 ORDER BY visit LIMIT ?2")
+            .trying("prepare to find the stalest entries")?;
+        for area in &self.queue.areas {
+            let limit = i64::try_from(QUEUE).unwrap_or(i64::MAX);
+            let rows = statement
+                .query_map(params![area.0, limit], |row| Ok((EntryId(row.get(0)?), row.get(1)?)))
+                .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+                .trying("find the stalest entries")?;
+            found.extend(rows);
+        }
+        found.sort_unstable_by_key(|(_, visit)| *visit);
+        found.truncate(QUEUE);
+        self.queue.waiting = found.into();
+        Ok(())
+    }
+
+    /// Names in the directory `parent` whose last look was before visit `since`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or written.
+    pub fn unseen_since(&mut self, parent: EntryId, since: i64, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.flush()?;
+        self.db
+            .prepare_cached("SELECT name FROM entry WHERE parent = ?1 AND visit < ?2 LIMIT ?3")
+            .and_then(|mut statement| {
+                statement
+                    .query_map(params![parent.0, since, limit], |row| row.get(0))?
+                    .collect()
+            })
+            .trying("find entries that were not seen again")
+    }
+
+    /// An entry and everything beneath it with their paths, for the event that tells of their end. `path` is the entry's own.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or written.
+    pub fn tree(&mut self, root: &Entry, path: &[u8]) -> Result<Vec<Member>, StoreError> {
+        self.flush()?;
+        let mut found = vec![Member {
+            source: path.to_vec(),
+            old: root.known.clone(),
+        }];
+        let mut directories = vec![(root.id, path.to_vec())];
+        let mut statement = self
+            .db
+            .prepare_cached(&format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 ORDER BY name"))
+            .trying("prepare to read a tree")?;
+        while let Some((id, path)) = directories.pop() {
+            let children = statement
+                .query_map([id.0], entry)
+                .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+                .trying("read a tree")?;
+            for child in children {
+                let path = [path.as_slice(), b"/", &child.name].concat();
+                found.push(Member {
+                    source: path.clone(),
+                    old: child.known,
+                });
+                directories.push((child.id, path));
+            }
+        }
+        Ok(found)
+    }
+
+    /// How well the baseline is kept, over the areas that are looked at. Cost: one scan of the baseline.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn coverage(&self) -> Result<Coverage, StoreError> {
+        self.db
+            .query_row(
+                "SELECT count(*), min(checked), sum(hash_state = 3), sum(hash_state = 4), sum(hash_state = 5)
+                 FROM entry WHERE area IN (SELECT id FROM area WHERE state IN (1, 2))",
+                [],
+                |row| {
+                    let count = |column| row.get::<_, Option<i64>>(column).map(|n| n.unwrap_or(0).cast_unsigned());
+                    Ok(Coverage {
+                        entries: count(0)?,
+                        oldest: row.get::<_, Option<i64>>(1)?.map(Timestamp::from_nanos),
+                        busy: count(2)?,
+                        too_big: count(3)?,
+                        unreadable: count(4)?,
+                    })
+                },
+            )
+            .trying("count the entries")
+    }
+}
+
+const SUBTREE: &str = "WITH RECURSIVE tree (id) AS (SELECT id FROM entry WHERE id = ?1 \
+                       UNION ALL SELECT entry.id FROM entry JOIN tree ON entry.parent = tree.id)";
+
+pub(super) fn remove_tree(tx: &Connection, root: EntryId) -> Result<(), StoreError> {
+    tx.prepare_cached(&format!("{SUBTREE} DELETE FROM entry WHERE id IN tree"))
+        .and_then(|mut statement| statement.execute([root.0]))
+        .trying("remove entries")
+        .map(|_rows| ())
+}
+
+pub(super) fn remove_children(tx: &Connection, root: EntryId) -> Result<(), StoreError> {
+    tx.prepare_cached(&format!("{SUBTREE} DELETE FROM entry WHERE id IN tree AND id <> ?1"))
+        .and_then(|mut statement| statement.execute([root.0]))
+        .trying("remove entries")
+        .map(|_rows| ())
+}

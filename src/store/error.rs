@@ -1,0 +1,86 @@
+//! What can go wrong with the database, in words for an administrator.
+
+use std::{io, path::PathBuf};
+
+use crate::{model::canonical::CanonicalError, sys::privileges::Distrust};
+
+/// A failure of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite refused or failed.
+    #[error("database: could not {what}")]
+    Sqlite {
+        /// What was tried.
+        what: &'static str,
+        /// SQLite's answer.
+        source: rusqlite::Error,
+    },
+    /// A file or directory of the state could not be used.
+    #[error("could not {what} {}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Others can change the state.
+    #[error("state directory not trusted")]
+    Distrust(#[from] Distrust),
+    /// Another daemon holds the lock.
+    #[error("another integrityd is running on {}: stop it first, or use another database", path.display())]
+    Running {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The database was written by a newer integrityd.
+    #[error("{} has schema {found}, this integrityd knows {known}: use a newer integrityd, nothing was touched", path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// There is no database to read.
+    #[error("there is no database at {}: start `integrityd run` first, or name the configuration with --config", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// An event cannot be read back.
+    #[error("event {seq} cannot be read back")]
+    Event {
+        /// Its number.
+        seq: u64,
+        /// Why.
+        source: CanonicalError,
+    },
+    /// A row holds a value that this program never writes.
+    #[error("database: impossible value in {what}: has it been edited by hand?")]
+    Row {
+        /// Which table.
+        what: &'static str,
+    },
+    /// The chain of events is broken.
+    #[error("the chain of events is broken at {seq}: {why}")]
+    Chain {
+        /// The first event that does not fit.
+        seq: u64,
+        /// In what way.
+        why: &'static str,
+    },
+}
+
+/// Adds what was tried to an error of SQLite.
+pub(super) trait Trying<T> {
+    fn trying(self, what: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> Trying<T> for Result<T, rusqlite::Error> {
+    fn trying(self, what: &'static str) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Sqlite { what, source })
+    }
+}

@@ -1,0 +1,408 @@
+//! Events: appended to a hash chain, never changed, found again by number, time and kind.
+
+use rusqlite::{Connection, Row, params};
+
+use crate::model::{
+    canonical::{self, decode, encode, encode_member, encode_observation},
+    clock::{Moment, Timestamp},
+    event::{Category, Channel, Kind, Member, Severity, StoredEvent},
+};
+
+use super::{
+    database::Store,
+    error::{StoreError, Trying},
+    outcome::Found,
+    rows::needed_array,
+};
+
+/// What waits in a channel to be reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// When the first of it was found.
+    pub first: Moment,
+    /// When the first urgent event of it was found.
+    pub first_urgent: Option<Moment>,
+    /// The number of the first event.
+    pub first_seq: u64,
+    /// The number of the last event.
+    pub last_seq: u64,
+}
+
+/// How many events of one category and severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// The category.
+    pub category: Category,
+    /// The severity.
+    pub severity: Severity,
+    /// How many.
+    pub events: u64,
+}
+
+/// Which events `history` shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Found at this time or later.
+    pub since: Option<Timestamp>,
+    /// Of this kind.
+    pub kind: Option<Kind>,
+    /// At most so many, the latest.
+    pub limit: u32,
+}
+
+/// A range of event numbers of one channel, both ends included, restricted to areas when some are named.
+#[derive(Debug, Clone)]
+pub struct Range {
+    /// The channel.
+    pub channel: Channel,
+    /// First number.
+    pub first: u64,
+    /// Last number.
+    pub last: u64,
+    /// Only events of these areas (by path); `None` for all events.
+    pub areas: Option<Vec<Vec<u8>>>,
+}
+
+/// Where the chain stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The number of the last event.
+    pub seq: u64,
+    /// Its hash.
+    pub hash: [u8; 32],
+}
+
+fn chained(prev_hash: &[u8; 32], canonical: &[u8]) -> [u8; 32] {
+    *blake3::Hasher::new()
+        .update(prev_hash)
+        .update(canonical)
+        .finalize()
+        .as_bytes()
+}
+
+/// BLAKE3 over the canonical bytes of all members, each led by its length (u64, big-endian).
+pub fn members_digest(members: &[Member]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for member in members {
+        let bytes = encode_member(member);
+        hasher.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hasher.update(&bytes);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+fn head(db: &Connection) -> Result<Head, StoreError> {
+    db.prepare_cached("SELECT seq, head FROM instance")
+        .and_then(|mut statement| {
+            statement.query_row([], |row| {
+                Ok(Head {
+                    seq: row.get::<_, i64>(0)?.cast_unsigned(),
+                    hash: needed_array(row, 1)?,
+                })
+            })
+        })
+        .trying("read the head of the chain")
+}
+
+/// Appends events to the chain; the head is read within the transaction, so that two writers never fork it.
+pub(super) fn append(tx: &Connection, events: &[Found]) -> Result<u64, StoreError> {
+    let Head { mut seq, mut hash } = head(tx)?;
+    if events.is_empty() {
+        return Ok(seq);
+    }
+    for found in events {
+        let mut event = found.event.clone();
+        event.members_digest = (!found.members.is_empty()).then(|| members_digest(&found.members));
+        seq += 1;
+        let bytes = encode(seq, &event);
+        let next = chained(&hash, &bytes);
+        let kind = event.category.kind();
+        tx.prepare_cached(
+            "INSERT INTO event (seq, format, channel, kind, category, severity, area, source, wall, canonical, prev_hash, hash)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                seq.cast_signed(),
+                canonical::VERSION,
+                kind.channel().name(),
+                kind.word(),
+                event.category.code(),
+                event.severity.number(),
+                event.area,
+                event.source,
+                event.found.wall.as_nanos(),
+                bytes,
+                hash,
+                next
+            ])
+        })
+        .trying("write an event")?;
+        append_members(tx, seq, &found.members)?;
+        hash = next;
+    }
+    tx.execute("UPDATE instance SET seq = ?1, head = ?2", params![seq.cast_signed(), hash])
+        .trying("move the head of the chain")?;
+    Ok(seq)
+}
+
+fn append_members(tx: &Connection, seq: u64, members: &[Member]) -> Result<(), StoreError> {
+    let mut statement = tx
+        .prepare_cached("INSERT INTO event_member (seq, n, source, old) VALUES (?1, ?2, ?3, ?4)")
+        .trying("prepare to write the objects of an event")?;
+    for (n, member) in (1_i64..).zip(members) {
+        statement
+            .execute(params![seq.cast_signed(), n, member.source, encode_observation(&member.old)])
+            .trying("write an object of an event")?;
+    }
+    Ok(())
+}
+
+const COLUMNS: &str = "seq, canonical, prev_hash, hash";
+
+struct RawEvent {
+    seq: u64,
+    canonical: Vec<u8>,
+    prev_hash: [u8; 32],
+    hash: [u8; 32],
+}
+
+impl RawEvent {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: row.get::<_, i64>(0)?.cast_unsigned(),
+            canonical: row.get(1)?,
+            prev_hash: needed_array(row, 2)?,
+            hash: needed_array(row, 3)?,
+        })
+    }
+
+    fn decode(self) -> Result<StoredEvent, StoreError> {
+        let (_seq, event) = decode(&self.canonical).map_err(|source| StoreError::Event { seq: self.seq, source })?;
+        Ok(StoredEvent {
+            seq: self.seq,
+            event,
+            prev_hash: self.prev_hash,
+            hash: self.hash,
+        })
+    }
+}
+
+impl Range {
+    /// The areas as a JSON array of hexadecimal paths, which SQLite's `json_each` unfolds; `null` for all.
+    pub(super) fn areas_json(&self) -> Option<String> {
+        self.areas.as_ref().map(|areas| {
+            let quoted: Vec<String> = areas
+                .iter()
+                .map(|path| {
+                    let hex: String = path.iter().map(|byte| format!("{byte:02X}")).collect();
+                    format!("\"{hex}\"")
+                })
+                .collect();
+            format!("[{}]", quoted.join(","))
+        })
+    }
+}
+
+/// Restricts a statement over `event` to a [`Range`]: ?1 channel, ?2 first, ?3 last, ?4 areas.
+pub(super) const IN_RANGE: &str = "channel = ?1 AND seq BETWEEN ?2 AND ?3 \
+     AND (?4 IS NULL OR hex(area) IN (SELECT value FROM json_each(?4)))";
+
+impl Store {
+    /// Where the chain stands.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn head(&self) -> Result<Head, StoreError> {
+        head(&self.db)
+    }
+
+    /// What waits in `channel`, or `None`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn waiting(&self, channel: Channel) -> Result<Option<Waiting>, StoreError> {
+        let batched = self.batched_up_to(channel)?;
+        let one = |order: &str| -> Result<Option<StoredEvent>, StoreError> {
+            self.db
+                .prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM event WHERE channel = ?1 AND seq > ?2 {order} LIMIT 1"
+                ))
+                .and_then(|mut statement| {
+                    statement
+                        .query_map(params![channel.name(), batched.cast_signed()], RawEvent::read)?
+                        .next()
+                        .transpose()
+                })
+                .trying("find what waits to be reported")?
+                .map(RawEvent::decode)
+                .transpose()
+        };
+        let Some(first) = one("ORDER BY seq")? else {
+            return Ok(None);
+        };
+        let Some(last) = one("ORDER BY seq DESC")? else {
+            return Ok(None);
+        };
+        let urgent = one("AND severity >= 70 ORDER BY seq")?;
+        Ok(Some(Waiting {
+            first: first.event.found,
+            first_urgent: urgent.map(|urgent| urgent.event.found),
+            first_seq: first.seq,
+            last_seq: last.seq,
+        }))
+    }
+
+    /// The events of a range, severest first, then by number, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or an event not be decoded.
+    pub fn events_in(&self, range: &Range, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        let statement =
+            format!("SELECT {COLUMNS} FROM event WHERE {IN_RANGE} ORDER BY severity DESC, seq LIMIT ?5");
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.db
+            .prepare_cached(&statement)
+            .and_then(|mut statement| {
+                statement
+                    .query_map(
+                        params![
+                            range.channel.name(),
+                            range.first.cast_signed(),
+                            range.last.cast_signed(),
+                            range.areas_json(),
+                            limit
+                        ],
+                        RawEvent::read,
+                    )?
+                    .collect::<rusqlite::Result<Vec<_>>>()
+            })
+            .trying("read events")?
+            .into_iter()
+            .map(RawEvent::decode)
+            .collect()
+    }
+
+    /// How many events of each category and severity a range holds.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn count_in(&self, range: &Range) -> Result<Vec<Count>, StoreError> {
+        let statement =
+            format!("SELECT category, severity, count(*) FROM event WHERE {IN_RANGE} GROUP BY category, severity");
+        self.db
+            .prepare_cached(&statement)
+            .and_then(|mut statement| {
+                statement
+                    .query_map(
+                        params![
+                            range.channel.name(),
+                            range.first.cast_signed(),
+                            range.last.cast_signed(),
+                            range.areas_json()
+                        ],
+                        |row| Ok((row.get::<_, u16>(0)?, row.get::<_, u8>(1)?, row.get::<_, i64>(2)?)),
+                    )?
+                    .collect::<rusqlite::Result<Vec<_>>>()
+            })
+            .trying("count events")?
+            .into_iter()
+            .map(|(category, severity, events)| {
+                Ok(Count {
+                    category: Category::from_code(category).ok_or(StoreError::Row { what: "event" })?,
+                    severity: Severity::from_number(severity).ok_or(StoreError::Row { what: "event" })?,
+                    events: events.cast_unsigned(),
+                })
+            })
+            .collect()
+    }
+
+    /// The latest events that pass `filter`, in the order of their numbers.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or an event not be decoded.
+    pub fn history(&self, filter: &Filter) -> Result<Vec<StoredEvent>, StoreError> {
+        let statement = format!(
+            "SELECT {COLUMNS} FROM event WHERE (?1 IS NULL OR wall >= ?1) AND (?2 IS NULL OR kind = ?2)
+             ORDER BY seq DESC LIMIT ?3"
+        );
+        let mut found = self
+            .db
+            .prepare_cached(&statement)
+            .and_then(|mut statement| {
+                statement
+                    .query_map(
+                        params![
+                            filter.since.map(Timestamp::as_nanos),
+                            filter.kind.map(Kind::word),
+                            filter.limit
+                        ],
+                        RawEvent::read,
+                    )?
+                    .collect::<rusqlite::Result<Vec<_>>>()
+            })
+            .trying("read the history")?;
+        found.reverse();
+        found.into_iter().map(RawEvent::decode).collect()
+    }
+
+    /// The single objects the event `seq` stands for, with their paths, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or a row not be decoded.
+    pub fn members(&self, seq: u64, limit: u32) -> Result<Vec<Member>, StoreError> {
+        self.db
+            .prepare_cached("SELECT source, old FROM event_member WHERE seq = ?1 ORDER BY n LIMIT ?2")
+            .and_then(|mut statement| {
+                statement
+                    .query_map(params![seq.cast_signed(), limit], |row| {
+                        Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
+                    })?
+                    .collect::<rusqlite::Result<Vec<_>>>()
+            })
+            .trying("read the objects of an event")?
+            .into_iter()
+            .map(|(source, old)| {
+                let old = canonical::decode_observation(&old).map_err(|source| StoreError::Event { seq, source })?;
+                Ok(Member { source, old })
+            })
+            .collect()
+    }
+
+    /// Walks the whole chain and gives its head. Cost: reads and hashes every event.
+    ///
+    /// # Errors
+    /// [`StoreError::Chain`] names the first event that was changed, removed or exchanged.
+    pub fn verify(&self) -> Result<Head, StoreError> {
+        let end = self.head()?;
+        let mut statement = self
+            .db
+            .prepare(&format!("SELECT {COLUMNS} FROM event ORDER BY seq"))
+            .trying("prepare to read the chain")?;
+        let mut rows = statement.query_map([], RawEvent::read).trying("read the chain")?;
+        let mut at = Head { seq: 0, hash: [0; 32] };
+        while let Some(raw) = rows.next().transpose().trying("read the chain")? {
+            let broken = |why| Err(StoreError::Chain { seq: at.seq + 1, why });
+            if raw.seq != at.seq + 1 {
+                return broken("an event is missing");
+            }
+            if raw.prev_hash != at.hash || chained(&raw.prev_hash, &raw.canonical) != raw.hash {
+                return broken("an event was changed");
+            }
+            if decode(&raw.canonical).map_err(|source| StoreError::Event { seq: raw.seq, source })?.0 != raw.seq {
+                return broken("an event stands in another's place");
+            }
+            at = Head {
+                seq: raw.seq,
+                hash: raw.hash,
+            };
+        }
+        if at != end {
+            return Err(StoreError::Chain {
+                seq: at.seq + 1,
+                why: "the last events are missing",
+            });
+        }
+        Ok(end)
+    }
+}

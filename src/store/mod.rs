@@ -1,0 +1,12 @@
+//! The only room with SQL: outcomes go in whole, pending events and queued reports come out.
+
+pub mod areas;
+pub mod baseline;
+pub mod bells;
+pub mod database;
+pub mod door;
+pub mod error;
+pub mod events;
+pub mod outbox;
+pub mod outcome;
+mod rows;

@@ -1,0 +1,372 @@
+//! The outbox: reports with fixed bytes, and one delivery for each of their recipients.
+
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, Row, TransactionBehavior, params};
+
+use crate::model::{
+    clock::{Deadline, Moment, Timestamp},
+    event::{Channel, Severity},
+};
+
+use super::{
+    database::Store,
+    error::{StoreError, Trying},
+    events::{IN_RANGE, Range},
+    rows::moment,
+};
+
+/// The number of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReportId(pub i64);
+
+/// A rendered report, to be stored before anybody tries to send it.
+#[derive(Debug, Clone)]
+pub struct NewReport {
+    /// Its number, from [`Store::next_report`].
+    pub id: ReportId,
+    /// Its Message-ID, with the angle brackets.
+    pub message_id: String,
+    /// Its gravest event.
+    pub severity: Severity,
+    /// Its subject.
+    pub subject: String,
+    /// The bytes that are sent, whenever and how often.
+    pub bytes: Vec<u8>,
+    /// Who gets it.
+    pub recipients: Vec<String>,
+    /// The events it tells of.
+    pub range: Range,
+}
+
+/// A delivery that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The report.
+    pub report: ReportId,
+    /// The recipient.
+    pub recipient: String,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// How many of them the server refused for good.
+    pub refusals: u32,
+    /// Wall time of the first failed attempt.
+    pub failing_since: Option<Timestamp>,
+}
+
+/// What became of a failed attempt.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The server's reply or the error, neutralised.
+    pub reply: String,
+    /// Whether it was a refusal for good.
+    pub is_refusal: bool,
+    /// When to try again; `None` parks the delivery.
+    pub retry: Option<Deadline>,
+}
+
+/// The outbox in numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueueSummary {
+    /// Deliveries waiting for an attempt.
+    pub queued: u64,
+    /// Deliveries that were given up and are kept.
+    pub parked: u64,
+    /// Deliveries accepted by a server.
+    pub sent: u64,
+    /// When the oldest waiting report was made.
+    pub oldest: Option<Timestamp>,
+    /// What the last failed attempt was answered.
+    pub last_failure: Option<String>,
+    /// When the last delivery was accepted.
+    pub last_sent: Option<Timestamp>,
+}
+
+fn deadline(row: &Row<'_>, first: usize) -> rusqlite::Result<Deadline> {
+    Ok(Deadline {
+        due: moment(row, first)?,
+        nominal: Duration::from_nanos(row.get::<_, i64>(first + 3)?.cast_unsigned()),
+    })
+}
+
+fn nanos(span: Duration) -> i64 {
+    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
+}
+
+impl Store {
+    /// The number of the last event of `channel` that was made into a report.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn batched_up_to(&self, channel: Channel) -> Result<u64, StoreError> {
+        self.db
+            .query_row("SELECT seq FROM channel WHERE name = ?1", [channel.name()], |row| {
+                row.get::<_, i64>(0)
+            })
+            .optional()
+            .trying("read how far was reported")
+            .map(|seq| seq.unwrap_or(0).cast_unsigned())
+    }
+
+    /// When `channel` was last made into a report: its hold-off counts from here.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn last_batch(&self, channel: Channel) -> Result<Option<Moment>, StoreError> {
+        self.db
+            .query_row(
+                "SELECT batched_wall, batched_boottime, batched_boot FROM channel WHERE name = ?1",
+                [channel.name()],
+                |row| moment(row, 0),
+            )
+            .optional()
+            .trying("read when was last reported")
+    }
+
+    /// The number of the next report.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn next_report(&self) -> Result<ReportId, StoreError> {
+        self.db
+            .query_row("SELECT coalesce(max(id), 0) + 1 FROM report", [], |row| row.get(0))
+            .trying("number a report")
+            .map(ReportId)
+    }
+
+    /// Stores rendered reports with their deliveries and starts the hold-off of `channel`, all in one transaction. Events
+    /// of the channel up to `last_seq` count as reported from here on.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is stored and the events wait on.
+    pub fn batch(
+        &mut self,
+        channel: Channel,
+        last_seq: u64,
+        now: Moment,
+        reports: &[NewReport],
+    ) -> Result<(), StoreError> {
+        let tx = self
+            .db
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .trying("begin a transaction")?;
+        for report in reports {
+            insert_report(&tx, channel, now, report)?;
+        }
+        tx.execute(
+            "INSERT INTO channel (name, seq, batched_wall, batched_boottime, batched_boot) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (name) DO UPDATE SET seq = excluded.seq, batched_wall = excluded.batched_wall,
+                 batched_boottime = excluded.batched_boottime, batched_boot = excluded.batched_boot",
+            params![
+                channel.name(),
+                last_seq.cast_signed(),
+                now.wall.as_nanos(),
+                now.boottime.as_nanos(),
+                now.boot.0
+            ],
+        )
+        .trying("start the hold-off")?;
+        tx.commit().trying("store a report")
+    }
+
+    /// The queued deliveries that are due at `now`, oldest report first, and how long until the next one is.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn due_deliveries(&self, now: Moment) -> Result<(Vec<Delivery>, Option<Duration>), StoreError> {
+        let queued = self
+            .db
+            .prepare_cached(
+                "SELECT report, recipient, attempts, refusals, failing_since, due_wall, due_boottime, due_boot, nominal
+                 FROM delivery WHERE state = 1 ORDER BY report, recipient LIMIT 1000",
+            )
+            .and_then(|mut statement| {
+                statement
+                    .query_map([], |row| {
+                        let delivery = Delivery {
+                            report: ReportId(row.get(0)?),
+                            recipient: row.get(1)?,
+                            attempts: row.get(2)?,
+                            refusals: row.get(3)?,
+                            failing_since: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_nanos),
+                        };
+                        Ok((delivery, deadline(row, 5)?.remaining(now)))
+                    })?
+                    .collect::<rusqlite::Result<Vec<_>>>()
+            })
+            .trying("read the queue")?;
+        let next = queued.iter().map(|(_, wait)| *wait).filter(|wait| !wait.is_zero()).min();
+        let due = queued
+            .into_iter()
+            .filter(|(_, wait)| wait.is_zero())
+            .map(|(delivery, _)| delivery)
+            .collect();
+        Ok((due, next))
+    }
+
+    /// The Message-ID and the bytes of a report, as they are sent.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or there is no such report.
+    pub fn letter(&self, id: ReportId) -> Result<(String, Vec<u8>), StoreError> {
+        self.db
+            .query_row("SELECT message_id, bytes FROM report WHERE id = ?1", [id.0], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .trying("read a report")
+    }
+
+    /// Notes that a server has taken responsibility for a delivery.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the caller must remember it and try only this again, never the sending.
+    pub fn mark_sent(&mut self, delivery: &Delivery, reply: &str, now: Moment) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached(
+                "UPDATE delivery SET state = 2, attempts = attempts + 1, last_reply = ?3, settled = ?4
+                 WHERE report = ?1 AND recipient = ?2 AND state = 1",
+            )
+            .and_then(|mut statement| {
+                statement.execute(params![delivery.report.0, delivery.recipient, reply, now.wall.as_nanos()])
+            })
+            .trying("note that a report was sent")
+            .map(|_rows| ())
+    }
+
+    /// Notes a failed attempt and when to try again.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be written; the delivery stays queued.
+    pub fn mark_failed(&mut self, delivery: &Delivery, failure: &Failure, now: Moment) -> Result<(), StoreError> {
+        let (state, retry) = match failure.retry {
+            Some(retry) => (1, retry),
+            None => (3, Deadline::after(now, Duration::ZERO)),
+        };
+        self.db
+            .prepare_cached(
+                "UPDATE delivery SET state = ?3, attempts = attempts + 1, refusals = refusals + ?4, last_reply = ?5,
+                     due_wall = ?6, due_boottime = ?7, due_boot = ?8, nominal = ?9,
+                     failing_since = coalesce(failing_since, ?10), settled = CASE WHEN ?3 = 3 THEN ?10 END
+                 WHERE report = ?1 AND recipient = ?2 AND state = 1",
+            )
+            .and_then(|mut statement| {
+                statement.execute(params![
+                    delivery.report.0,
+                    delivery.recipient,
+                    state,
+                    failure.is_refusal,
+                    failure.reply,
+                    retry.due.wall.as_nanos(),
+                    retry.due.boottime.as_nanos(),
+                    retry.due.boot.0,
+                    nanos(retry.nominal),
+                    now.wall.as_nanos()
+                ])
+            })
+            .trying("note a failed attempt")
+            .map(|_rows| ())
+    }
+
+    /// The outbox in numbers.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn queue_summary(&self) -> Result<QueueSummary, StoreError> {
+        let mut summary = self
+            .db
+            .query_row(
+                "SELECT coalesce(sum(state = 1), 0), coalesce(sum(state = 3), 0), coalesce(sum(state = 2), 0), max(settled)
+                     FILTER (WHERE state = 2) FROM delivery",
+                [],
+                |row| {
+                    Ok(QueueSummary {
+                        queued: row.get::<_, i64>(0)?.cast_unsigned(),
+                        parked: row.get::<_, i64>(1)?.cast_unsigned(),
+                        sent: row.get::<_, i64>(2)?.cast_unsigned(),
+                        last_sent: row.get::<_, Option<i64>>(3)?.map(Timestamp::from_nanos),
+                        ..QueueSummary::default()
+                    })
+                },
+            )
+            .trying("count the queue")?;
+        let oldest = self
+            .db
+            .query_row(
+                "SELECT report.created, delivery.last_reply FROM delivery JOIN report ON report.id = delivery.report
+                 WHERE delivery.state IN (1, 3) ORDER BY report.id LIMIT 1",
+                [],
+                |row| Ok((Timestamp::from_nanos(row.get(0)?), row.get::<_, String>(1)?)),
+            )
+            .optional()
+            .trying("find the oldest report in the queue")?;
+        if let Some((created, reply)) = oldest {
+            summary.oldest = Some(created);
+            summary.last_failure = (!reply.is_empty()).then_some(reply);
+        }
+        Ok(summary)
+    }
+
+    /// How many reports have a queued delivery.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn queued_reports(&self) -> Result<u64, StoreError> {
+        self.db
+            .query_row("SELECT count(DISTINCT report) FROM delivery WHERE state = 1", [], |row| {
+                row.get::<_, i64>(0)
+            })
+            .trying("count the queued reports")
+            .map(i64::cast_unsigned)
+    }
+}
+
+fn insert_report(
+    tx: &rusqlite::Connection,
+    channel: Channel,
+    now: Moment,
+    report: &NewReport,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO report (id, message_id, channel, severity, subject, part, parts, bytes, created, first_seq, last_seq)
+         VALUES (?1, ?2, ?3, ?4, ?5, 1, 1, ?6, ?7, ?8, ?9)",
+        params![
+            report.id.0,
+            report.message_id,
+            channel.name(),
+            report.severity.number(),
+            report.subject,
+            report.bytes,
+            now.wall.as_nanos(),
+            report.range.first.cast_signed(),
+            report.range.last.cast_signed()
+        ],
+    )
+    .trying("store a report")?;
+    tx.execute(
+        &format!("INSERT INTO report_event (report, seq) SELECT ?5, seq FROM event WHERE {IN_RANGE}"),
+        params![
+            report.range.channel.name(),
+            report.range.first.cast_signed(),
+            report.range.last.cast_signed(),
+            report.range.areas_json(),
+            report.id.0
+        ],
+    )
+    .trying("store which events a report tells of")?;
+    for recipient in &report.recipients {
+        tx.execute(
+            "INSERT INTO delivery (report, recipient, state, attempts, refusals, due_wall, due_boottime, due_boot, nominal,
+                 last_reply)
+             VALUES (?1, ?2, 1, 0, 0, ?3, ?4, ?5, 0, '')",
+            params![
+                report.id.0,
+                recipient,
+                now.wall.as_nanos(),
+                now.boottime.as_nanos(),
+                now.boot.0
+            ],
+        )
+        .trying("store a delivery")?;
+    }
+    Ok(())
+}

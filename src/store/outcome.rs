@@ -1,0 +1,62 @@
+//! What a source hands over: the new state and the events that describe it, stored in one transaction or not at all.
+
+use crate::model::{
+    entry::{Entry, EntryId},
+    event::{Event, Member},
+};
+
+use super::areas::AreaRow;
+
+/// One change of state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StateChange {
+    /// A baseline row, new or with a new state.
+    Put(Box<Entry>),
+    /// A baseline row and everything beneath it go.
+    RemoveTree(EntryId),
+    /// Everything beneath a baseline row goes.
+    RemoveChildren(EntryId),
+    /// An area has a new state.
+    Area(Box<AreaRow>),
+}
+
+/// An event with the single objects it stands for, if it is a summary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The event.
+    pub event: Event,
+    /// The objects, in the order their digest was taken over.
+    pub members: Vec<Member>,
+}
+
+/// New state and the events that describe it.
+#[must_use = "an outcome that is not committed is lost"]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The new state.
+    pub changes: Vec<StateChange>,
+    /// The events.
+    pub events: Vec<Found>,
+}
+
+impl Outcome {
+    /// An outcome that tells something and changes no state.
+    pub fn tell(event: Event) -> Self {
+        Self::default().with_event(event)
+    }
+
+    /// The outcome with one more event.
+    pub fn with_event(mut self, event: Event) -> Self {
+        self.events.push(Found {
+            event,
+            members: Vec::new(),
+        });
+        self
+    }
+
+    /// The outcome with one more change of state.
+    pub fn with_change(mut self, change: StateChange) -> Self {
+        self.changes.push(change);
+        self
+    }
+}

@@ -1,0 +1,248 @@
+//! Looking at one path without following, blocking on or trusting anything that lies there.
+//!
+//! A path is reached from a directory descriptor with `openat2(2)` (`RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS`,
+//! `RESOLVE_NO_MAGICLINKS`), so a directory that is swapped for a symbolic link leads nowhere else. The
+//! first handle is `O_PATH`: it opens no device, wakes no FIFO, waits for no lease. Only what turned out to be a regular
+//! file is opened for reading, through that handle, with `O_NONBLOCK` (a write lease makes a blocking open wait up to
+//! 45 s) and without touching its access time where that is allowed.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+use rustix::{
+    fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp, openat, openat2, readlinkat, statx},
+    io::Errno,
+};
+
+use crate::model::{
+    clock::Timestamp,
+    entry::{Attributes, FileKind},
+};
+
+/// Longest piece of a relative path handed to the kernel at once; `PATH_MAX` is 4,096 with its NUL.
+const LONGEST_PIECE: usize = 4000;
+
+const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS);
+
+/// An `O_PATH` handle: names an object, opens nothing.
+#[derive(Debug)]
+pub struct Handle(OwnedFd);
+
+/// Opens the root of an area by its configured path. Symbolic links on the way are followed, a link as the last
+/// component is not.
+///
+/// # Errors
+/// The errno of `openat(2)`.
+pub fn open_root(path: &Path) -> Result<Handle, Errno> {
+    openat(
+        rustix::fs::CWD,
+        path,
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map(Handle)
+}
+
+/// Opens `relative` (components joined by `/`, any length, any bytes but NUL) beneath `directory`.
+///
+/// # Errors
+/// The errno of `openat2(2)`: `ENOENT` when it is gone, `ELOOP` or `ENOTDIR` when a component on the way is no directory
+/// any more, `EXDEV` when it would lead out.
+pub fn open_beneath(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle, Errno> {
+    let mut rest = relative;
+    let mut reached: Option<OwnedFd> = None;
+    while rest.len() > LONGEST_PIECE {
+        let window = rest.get(..LONGEST_PIECE).unwrap_or(rest);
+        let cut = window.iter().rposition(|byte| *byte == b'/').ok_or(Errno::NAMETOOLONG)?;
+        let (piece, tail) = rest.split_at_checked(cut).ok_or(Errno::NAMETOOLONG)?;
+        let from = reached.as_ref().map_or(directory, AsFd::as_fd);
+        reached = Some(step(from, piece, OFlags::DIRECTORY)?);
+        rest = tail.strip_prefix(b"/").unwrap_or(tail);
+    }
+    let from = reached.as_ref().map_or(directory, AsFd::as_fd);
+    step(from, rest, OFlags::empty()).map(Handle)
+}
+
+/// Opens the directory `relative` beneath `directory` (itself when `relative` is empty).
+///
+/// # Errors
+/// As [`open_beneath`].
+pub fn open_directory_beneath(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle, Errno> {
+    if relative.is_empty() {
+        return openat(directory, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map(Handle);
+    }
+    open_beneath(directory, relative)
+}
+
+fn step(from: BorrowedFd<'_>, piece: &[u8], extra: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC | extra;
+    loop {
+        match openat2(from, OsStr::from_bytes(piece), flags, Mode::empty(), RESOLVE) {
+            // A rename elsewhere in the tree raced with the look-up (openat2(2), EAGAIN).
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+impl Handle {
+    /// The descriptor itself.
+    pub fn into_descriptor(self) -> OwnedFd {
+        self.0
+    }
+
+    /// The metadata of the object, and the target of a symbolic link.
+    ///
+    /// # Errors
+    /// The errno of `statx(2)` or `readlinkat(2)`; `EINVAL` for a file type `inode(7)` does not know.
+    pub fn attributes(&self) -> Result<Attributes, Errno> {
+        let mut seen = attributes_of(self.0.as_fd())?;
+        if seen.kind == FileKind::Symlink {
+            seen.target = Some(readlinkat(&self.0, "", Vec::new())?.into_bytes());
+        }
+        Ok(seen)
+    }
+
+    /// Opens the regular file behind the handle for reading, at its beginning.
+    ///
+    /// # Errors
+    /// The error of `open(2)`; `EWOULDBLOCK` when another process holds a write lease.
+    pub fn open_file(&self) -> io::Result<File> {
+        let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let opened = without_access_time(|extra| openat(rustix::fs::CWD, path.as_str(), flags | extra, Mode::empty()))?;
+        Ok(File::from(opened))
+    }
+
+    /// Opens the directory behind the handle for listing.
+    ///
+    /// # Errors
+    /// The errno of `openat(2)`: `EACCES` without read permission.
+    pub fn open_directory(&self) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        without_access_time(|extra| openat(&self.0, ".", flags | extra, Mode::empty()))
+    }
+}
+
+/// `O_NOATIME` is refused to those who neither own the file nor have `CAP_FOWNER` (`open(2)`): then without.
+fn without_access_time(open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
+    match open(OFlags::NOATIME) {
+        Err(Errno::PERM) => open(OFlags::empty()),
+        other => other,
+    }
+}
+
+/// The metadata of an open file or handle, without the target of a link.
+///
+/// # Errors
+/// The errno of `statx(2)`; `EINVAL` for a file type `inode(7)` does not know.
+pub fn attributes_of(file: BorrowedFd<'_>) -> Result<Attributes, Errno> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let raw = statx(file, "", flags, wanted)?;
+    let kind = FileKind::from_mode(u32::from(raw.stx_mode)).ok_or(Errno::INVAL)?;
+    Ok(Attributes {
+        kind,
+        perms: raw.stx_mode & 0o7777,
+        uid: raw.stx_uid,
+        gid: raw.stx_gid,
+        nlink: raw.stx_nlink,
+        dev: device(raw.stx_dev_major, raw.stx_dev_minor),
+        inode: raw.stx_ino,
+        rdev: match kind {
+            FileKind::CharDevice | FileKind::BlockDevice => device(raw.stx_rdev_major, raw.stx_rdev_minor),
+            _ => 0,
+        },
+        size: raw.stx_size,
+        mtime: timestamp(raw.stx_mtime),
+        ctime: timestamp(raw.stx_ctime),
+        btime: birth(&raw),
+        target: None,
+        xattrs: None,
+    })
+}
+
+fn birth(raw: &Statx) -> Option<Timestamp> {
+    StatxFlags::from_bits_retain(raw.stx_mask)
+        .contains(StatxFlags::BTIME)
+        .then(|| timestamp(raw.stx_btime))
+}
+
+fn device(major: u32, minor: u32) -> u64 {
+    (u64::from(major) << 32) | u64::from(minor)
+}
+
+fn timestamp(raw: StatxTimestamp) -> Timestamp {
+    Timestamp::from_nanos(
+        raw.tv_sec
+            .saturating_mul(1_000_000_000)
+            .saturating_add(i64::from(raw.tv_nsec)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    fn directory(path: &Path) -> OwnedFd {
+        open_root(path).unwrap().open_directory().unwrap()
+    }
+
+    #[test]
+    fn a_symlink_on_the_way_leads_nowhere() {
+        let tree = tempfile::tempdir().unwrap();
+        fs::create_dir(tree.path().join("real")).unwrap();
+        fs::write(tree.path().join("real/file"), "x").unwrap();
+        symlink("real", tree.path().join("link")).unwrap();
+        let root = directory(tree.path());
+        assert!(open_beneath(root.as_fd(), b"real/file").is_ok());
+        assert_eq!(open_beneath(root.as_fd(), b"link/file").unwrap_err(), Errno::LOOP);
+        assert_eq!(open_beneath(root.as_fd(), b"real/../../etc").unwrap_err(), Errno::XDEV);
+        let link = open_beneath(root.as_fd(), b"link").unwrap().attributes().unwrap();
+        assert_eq!((link.kind, link.target.as_deref()), (FileKind::Symlink, Some(&b"real"[..])));
+    }
+
+    #[test]
+    fn paths_longer_than_path_max_are_reached() {
+        let tree = tempfile::tempdir().unwrap();
+        let mut at = directory(tree.path());
+        let name = "d".repeat(200);
+        for _ in 0..30 {
+            rustix::fs::mkdirat(&at, name.as_str(), Mode::RWXU).unwrap();
+            at = openat(&at, name.as_str(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+        let relative = vec![name; 30].join("/");
+        assert!(relative.len() > 6000);
+        let root = directory(tree.path());
+        let deepest = open_beneath(root.as_fd(), relative.as_bytes()).unwrap().attributes().unwrap();
+        assert_eq!(deepest.inode, attributes_of(at.as_fd()).unwrap().inode);
+    }
+
+    #[test]
+    fn a_fifo_is_seen_without_waiting_for_a_writer() {
+        let tree = tempfile::tempdir().unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &tree.path().join("pipe"),
+            rustix::fs::FileType::Fifo,
+            Mode::RWXU,
+            0,
+        )
+        .unwrap();
+        let root = directory(tree.path());
+        let pipe = open_beneath(root.as_fd(), b"pipe").unwrap();
+        assert_eq!(pipe.attributes().unwrap().kind, FileKind::Fifo);
+    }
+}

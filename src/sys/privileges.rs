@@ -1,0 +1,135 @@
+//! Who may write what we trust: the one ownership rule for configuration and state.
+
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+/// Why a file of ours is not trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum Distrust {
+    /// Somebody else owns it.
+    #[error("{path} belongs to uid {owner}: give it to root or to the user integrityd runs as (chown)")]
+    Owner {
+        /// The file or directory, made printable.
+        path: String,
+        /// Who owns it.
+        owner: u32,
+    },
+    /// Others may write it.
+    #[error("{path} is writable by group or others (mode {mode:04o}): chmod go-w {path}")]
+    Writable {
+        /// The file or directory, made printable.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It cannot be looked at.
+    #[error("{path} cannot be looked at")]
+    Io {
+        /// The file or directory, made printable.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn shown(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    crate::model::escape::escape_name(path.as_os_str().as_bytes())
+}
+
+/// Checks that only root or our own user can change `path` or replace it: owner and mode of the file and of every directory above it.
+///
+/// A sticky directory such as `/tmp` counts as safe for what lies in it (`inode(7)`: only owners may rename or remove).
+///
+/// # Errors
+/// [`Distrust`] names the first place that others control.
+pub fn check(path: &Path) -> Result<(), Distrust> {
+    let real = fs::canonicalize(path).map_err(|source| Distrust::Io {
+        path: shown(path),
+        source,
+    })?;
+    for place in real.ancestors() {
+        let found = fs::metadata(place).map_err(|source| Distrust::Io {
+            path: shown(place),
+            source,
+        })?;
+        let mode = found.permissions().mode() & 0o7777;
+        let is_sticky_directory = found.is_dir() && mode & 0o1000 != 0;
+        if found.uid() != 0 && found.uid() != own_uid() {
+            return Err(Distrust::Owner {
+                path: shown(place),
+                owner: found.uid(),
+            });
+        }
+        if mode & 0o022 != 0 && !(is_sticky_directory && place != real) {
+            return Err(Distrust::Writable {
+                path: shown(place),
+                mode,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The effective user id of this process.
+pub fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Makes `directory` (mode 0700) with all that is missing above it, when it does not exist.
+///
+/// # Errors
+/// The error of `mkdir(2)`.
+pub fn make_private_directory(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let missing: Vec<PathBuf> = directory
+        .ancestors()
+        .take_while(|place| !place.exists())
+        .map(Path::to_path_buf)
+        .collect();
+    for place in missing.iter().rev() {
+        match fs::DirBuilder::new().mode(0o700).create(place) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn what_others_may_write_is_refused_with_the_remedy() {
+        let tree = tempfile::tempdir().unwrap();
+        let file = tree.path().join("integrityd.conf");
+        fs::write(&file, "").unwrap();
+        set_mode(&file, 0o600);
+        check(&file).unwrap();
+        set_mode(&file, 0o620);
+        let refused = check(&file).unwrap_err().to_string();
+        assert!(refused.contains("integrityd.conf") && refused.contains("chmod go-w"), "{refused}");
+        set_mode(&file, 0o600);
+        set_mode(tree.path(), 0o777);
+        assert!(matches!(check(&file), Err(Distrust::Writable { .. })));
+        set_mode(tree.path(), 0o1777);
+        check(&file).unwrap();
+    }
+
+    #[test]
+    fn a_private_directory_is_made_with_its_parents() {
+        let tree = tempfile::tempdir().unwrap();
+        let deep = tree.path().join("a/b");
+        make_private_directory(&deep).unwrap();
+        make_private_directory(&deep).unwrap();
+        assert_eq!(fs::metadata(&deep).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}
