@@ -1,2 +1,132 @@
-//! Settings.
+//! Settings: read from `/etc/integrityd.conf` in either of two forms, checked once, and shared unchanged.
+//!
+//! Reading goes in one direction: bytes → items with their places ([`legacy`], [`toml`], [`include`]) → values in range
+//! ([`value`]) → settings that agree with each other ([`check`]). No step stops at the first mistake; a configuration with any
+//! fault is not used at all, and all its faults are shown at once.
+
+mod address;
+mod areas;
+mod check;
+pub mod example;
+pub mod exclude;
+pub mod fault;
+mod form;
+mod groups;
+pub mod include;
+mod item;
+pub mod keys;
+mod legacy;
+mod mail_url;
 pub mod settings;
+mod sheet;
+pub mod table;
+mod toml;
+pub mod units;
+pub mod urgent;
+mod value;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+use fault::{Fault, Faults, show_path};
+use include::{Files, gather};
+use item::Findings;
+use settings::{Area, Config};
+
+/// Where the configuration is, unless the command line says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/integrityd.conf";
+
+/// Why there is no configuration.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The file itself cannot be read. (An included one is a fault.)
+    #[error("{}: cannot be read: {remedy}", show_path(path))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What to do about it.
+        remedy: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It was read, and this is wrong with it.
+    #[error(transparent)]
+    Faults(#[from] Faults),
+}
+
+/// Loads the configuration `path` and all that it includes.
+///
+/// # Errors
+/// When the file cannot be read, or with all its faults.
+pub fn load(path: &Path) -> Result<Config, LoadError> {
+    let text = Files::Disk.read(path).map_err(|source| LoadError::Unreadable {
+        path: path.to_path_buf(),
+        remedy: remedy(source.kind()),
+        source,
+    })?;
+    Ok(parse(path, &text, &Files::Disk)?)
+}
+
+/// Reads `text` as a configuration; `path` is what faults are said to stand in, and `files` is where includes are looked for.
+///
+/// # Errors
+/// With all faults, in the order of files and lines.
+pub fn parse(path: &Path, text: &[u8], files: &Files) -> Result<Config, Faults> {
+    let mut findings = Findings::default();
+    let gathered = gather(path, text, files, &mut findings);
+    let mut config = check::check(gathered.items, &mut findings);
+    let Findings {
+        mut faults,
+        mut notices,
+    } = findings;
+    if faults.is_empty() && !check::has_work(&config) {
+        faults.push(Fault {
+            file: path.to_path_buf(),
+            line: None,
+            what: "nothing to do".to_owned(),
+            hint: "name an area, a log, a pidfile or a unit, such as area = /etc".to_owned(),
+        });
+    }
+    let order = |fault: &Fault| {
+        let file = gathered.files.iter().position(|file| *file == fault.file);
+        (file.unwrap_or(usize::MAX), fault.line.unwrap_or(u32::MAX))
+    };
+    if !faults.is_empty() {
+        faults.sort_by_key(order);
+        return Err(Faults(faults));
+    }
+    notices.sort_by_key(order);
+    config.notices = notices;
+    Ok(config)
+}
+
+impl Config {
+    /// Settings without a file: these areas, this database, and every default. Nothing is checked.
+    pub fn embedded(areas: Vec<Area>, database: PathBuf) -> Self {
+        Self {
+            areas,
+            ..check::defaults(database)
+        }
+    }
+}
+
+/// What an administrator can do when the configuration cannot be read.
+fn remedy(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::NotFound => {
+            "create it (an example comes with integrityd), or name another with --config; `integrityd try` needs none"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "it should be readable by root only: run as root, or name another with --config"
+        }
+        io::ErrorKind::IsADirectory => "it is a directory; name a file with --config",
+        _ => "name another with --config",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,15 @@
 
 use std::{path::PathBuf, time::Duration};
 
+pub use super::urgent::UrgentList;
 use super::{exclude::Excludes, fault::Fault};
-use crate::model::{change::AttributeSet, entry::AlgorithmSet};
+use crate::model::{
+    change::{Attribute, AttributeSet},
+    entry::{Algorithm, AlgorithmSet},
+};
 
 /// Everything the daemon is told to do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Recipients of everything; at least one.
     pub recipients: Vec<String>,
@@ -16,6 +20,8 @@ pub struct Config {
     pub hostname: Option<String>,
     /// The trees to check.
     pub areas: Vec<Area>,
+    /// The paths whose changes are urgent.
+    pub urgent: UrgentList,
     /// How fast.
     pub rates: Rates,
     /// The groups of logs with their rules.
@@ -39,7 +45,7 @@ pub struct Config {
 }
 
 /// One tree to check.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Area {
     /// Its root, absolute, without a trailing slash.
     pub path: PathBuf,
@@ -63,6 +69,34 @@ pub struct Area {
     pub without_inode: Vec<PathBuf>,
     /// Paths whose times do not count.
     pub without_times: Vec<PathBuf>,
+}
+
+impl Area {
+    /// An area with every default, not checked: `path` is to be absolute and without a trailing slash.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            excludes: Excludes::default(),
+            algorithms: AlgorithmSet::NONE.with(Algorithm::Blake3),
+            attributes: default_attributes(),
+            max_age: None,
+            recipients: Vec::new(),
+            recurse: true,
+            on_change: OnChange::Accept,
+            admitted_types: Vec::new(),
+            without_inode: Vec::new(),
+            without_times: Vec::new(),
+        }
+    }
+}
+
+/// What is compared unless an area says otherwise: all but the time of birth and the `SELinux` label, which change without
+/// anybody's doing when a file is restored or relabelled.
+pub fn default_attributes() -> AttributeSet {
+    Attribute::ALL
+        .iter()
+        .filter(|attribute| !matches!(attribute, Attribute::Btime | Attribute::Selinux))
+        .fold(AttributeSet::NONE, |set, attribute| set.with(*attribute))
 }
 
 /// What happens to the baseline when a change was reported.
@@ -101,9 +135,9 @@ pub struct LogGroup {
     /// Rule directories with their levels.
     pub rules: Vec<RuleDirectory>,
     /// Paths or globs.
-    pub files: Vec<String>,
+    pub files: Vec<PathBuf>,
     /// Paths or globs of logs that may be absent.
-    pub transient: Vec<String>,
+    pub transient: Vec<PathBuf>,
     /// Whether the journal is read.
     pub journal: bool,
     /// Where rotated siblings go.
@@ -132,6 +166,10 @@ pub enum RuleLevel {
 
 /// How logcheck's rules are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent switches of the configuration"
+)]
 pub struct Logcheck {
     /// `true` for logcheck's layers, `false` for the 2012 daemon's simpler reading.
     pub has_layers: bool,
@@ -166,7 +204,7 @@ pub enum ProcessSource {
 }
 
 /// When reports are sent and what they hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ReportSettings {
     /// Times of file reports.
     pub files: Pooling,
@@ -226,7 +264,7 @@ pub enum SubjectStyle {
 }
 
 /// How reports are sent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MailSettings {
     /// By which way.
     pub way: MailWay,
