@@ -1,9 +1,6 @@
 //! Data on the standard output, talk on the standard error. Nothing here panics when the reader has gone.
 
-use std::{
-    fmt::Write as _,
-    io::{self, BufWriter, Stdout, Write},
-};
+use std::io::{self, BufWriter, Stdout, Write};
 
 /// The standard output, buffered.
 #[derive(Debug)]
@@ -32,16 +29,14 @@ impl Out {
 
 /// Says something on the standard error; a closed one is no reason to fail.
 pub(super) fn talk(text: &str) {
-    drop(writeln!(io::stderr().lock(), "{text}"));
+    if writeln!(io::stderr().lock(), "{text}").is_err() {
+        tracing::debug!("the standard error is closed");
+    }
 }
 
 /// Bytes as hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        drop(write!(text, "{byte:02x}"));
-        text
-    })
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A number with thousands separators.

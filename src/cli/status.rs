@@ -16,9 +16,10 @@ use crate::{
     },
     store::{
         areas::{AreaState, AreaSummary},
-        database::{Counters, Store, is_running},
+        database::{Counters, Store},
         events::Head,
         outbox::QueueSummary,
+        place::is_running,
     },
     sys::proc,
 };

@@ -35,7 +35,7 @@ use crate::{
         escape::escape_name,
         event::{Category, Kind},
     },
-    store::{database::own_files, door::Db, error::StoreError, events::Filter},
+    store::{door::Db, error::StoreError, events::Filter, place::own_files},
     sys::proc,
 };
 
@@ -213,8 +213,9 @@ async fn watch(mut daemon: Daemon, duration: Option<Duration>) -> anyhow::Result
             _ = host => {}
             () = until_stopped(&mut signals) => {}
         }
-        // The daemon may have gone already; then nobody is left to be told.
-        drop(order.send(Order::Stop).await);
+        if order.send(Order::Stop).await.is_err() {
+            tracing::debug!("the daemon has gone already");
+        }
     };
     let (ended, ()) = tokio::join!(daemon.run(Orders::Channel(orders)), conduct);
     ended?;

@@ -68,7 +68,7 @@ const SAMPLES: &[(&str, &str)] = &[
 /// The example in the legacy form, as `etc/integrityd.conf` holds it.
 pub fn legacy() -> String {
     let mut text = String::from(
-        "# integrityd: /etc/integrityd.conf, in the form `item = value`. Made from the table of all items; not to be edited here.\n\
+        "# integrityd: /etc/integrityd.conf, in the form `item = value`. Every item is here; `integrityd config check` finds all faults at once.\n\
          # Lines that are commented out show the default, or a sample where there is none.\n",
     );
     for table in Table::ALL {
@@ -89,7 +89,7 @@ pub fn legacy() -> String {
 /// The example in the TOML form, as `etc/integrityd.toml` holds it.
 pub fn toml() -> String {
     let mut text = String::from(
-        "# integrityd: /etc/integrityd.conf, in the TOML form. Made from the table of all items; not to be edited here.\n\
+        "# integrityd: /etc/integrityd.conf, in the TOML form. Every item is here; `integrityd config check` finds all faults at once.\n\
          # Lines that are commented out show the default, or a sample where there is none.\n",
     );
     for table in Table::ALL {

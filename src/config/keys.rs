@@ -308,7 +308,7 @@ keys! {
     "mailpasswordfile" "mailpasswordfile" Mail "" [Unit::Path] ONCE LATER
         "A file of root's (0600) that holds the password of the user in mail.";
     "sendtimeout" "sendtimeout" Mail "15m" [span(SECOND, DAY)] ONCE NOW "The most that one delivery may take.";
-    "retrybase" "retrybase" Mail "30s" [span(SECOND, DAY)] ONCE NOW "The first wait after a failed delivery; it doubles up to an hour.";
+    "retrybase" "retrybase" Mail "30s" [span(Duration::from_millis(10), DAY)] ONCE NOW "The first wait after a failed delivery; it doubles up to an hour.";
     "maxpart" "maxpart" Mail "1M" [size(16 * KI, GI)] ONCE LATER "Larger reports are sent in parts.";
     "fallbackmbox" "fallbackmbox" Mail "" [Unit::Path] ONCE LATER "A local mailbox for reports that cannot be delivered.";
 

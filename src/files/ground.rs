@@ -17,7 +17,7 @@ use crate::{
         change::{Attribute, AttributeSet},
         entry::AreaId,
     },
-    store::database::own_files,
+    store::place::own_files,
 };
 
 /// One area as the walker treads it.

@@ -133,7 +133,7 @@ pub fn begun(ground: &Ground, areas: &[AreaId], census: Census, rates: (f64, f64
     let span = (f64::from(entries) * 1.5 / rates.0).max(f64::from(kibibytes) * 1024.0 / rates.1);
     let span = Duration::try_from_secs_f64(span.ceil()).unwrap_or(Duration::MAX);
     let mut note = format!(
-        "learning {}\n{} {} entries, {} MiB: the first round should end within {}\n\
+        "learning {}\nentries: {} {}, {} MiB; the first round should end within {}\n\
          nothing new is reported until then; changes to what was learned already are",
         named.join(", "),
         if census.is_cut { "more than" } else { "about" },
@@ -187,7 +187,7 @@ pub fn end_round(store: &mut Store, areas: &[AreaId], now: Moment) -> Result<boo
 fn established(learned: &[(Vec<u8>, u64)], now: Moment) -> Event {
     let lines: Vec<String> = learned
         .iter()
-        .map(|(path, entries)| format!("{} {entries} entries", escape_name(path)))
+        .map(|(path, entries)| format!("{}: {entries}", escape_name(path)))
         .collect();
     Event {
         count: learned.iter().map(|(_, entries)| entries).sum(),

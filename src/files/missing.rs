@@ -6,7 +6,8 @@ use super::{
     compare::weigh,
     ground::{Tract, join},
     observe::{Glance, glance, glance_at_root},
-    visit::{Step, Target, Visited, Visitor},
+    target::Target,
+    visit::{Step, Visited, Visitor},
 };
 use crate::{
     model::{

@@ -2,99 +2,32 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
     sync::Arc,
 };
 
 use rustix::io::Errno;
 
 use super::{
-    compare::{alarm, compare, weigh},
     ground::{Ground, Tract},
-    itinerary::Place,
     observe::{Content, Glance, Reading, glance, glance_at_root},
+    settle::state_event,
+    target::{Target, Way},
 };
 use crate::{
     config::urgent::UrgentList,
     model::{
-        change::{AttributeSet, ChangeClass, FileChange},
-        clock::{Clock, Moment},
+        clock::Clock,
         entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
         event::{Category, Event, Severity},
     },
     store::{
-        areas::AreaState,
         database::Store,
         door::Db,
         error::StoreError,
         outcome::{Found, Outcome, StateChange},
     },
 };
-
-/// Where a visit leads.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// Which of the configured areas.
-    pub area: usize,
-    /// The row of the directory it lies in; `None` for the root of the area.
-    pub parent: Option<EntryId>,
-    /// The key of its row: its name, or the whole path of a root.
-    pub name: Vec<u8>,
-    /// Its whole path.
-    pub path: Vec<u8>,
-    way: Way,
-}
-
-#[derive(Debug, Clone)]
-enum Way {
-    Root,
-    BeneathRoot(Arc<OwnedFd>, Vec<u8>),
-    InDirectory(Arc<Place>),
-}
-
-impl Target {
-    /// The root of an area.
-    pub fn root(area: usize, tract: &Tract) -> Self {
-        Self {
-            area,
-            parent: None,
-            name: tract.path.clone(),
-            path: tract.path.clone(),
-            way: Way::Root,
-        }
-    }
-
-    /// A name in a directory in hand.
-    pub fn in_directory(place: Arc<Place>, name: Vec<u8>) -> Self {
-        Self {
-            area: place.area,
-            parent: Some(place.entry),
-            path: super::ground::join(&place.path, &name),
-            name,
-            way: Way::InDirectory(place),
-        }
-    }
-
-    /// An entry of the baseline, reached from the root of its area; `None` when that root is not open.
-    pub fn of_entry(area: usize, tract: &Tract, entry: &Entry, way: &[(EntryId, Vec<u8>)]) -> Option<Self> {
-        if entry.parent.is_none() {
-            return Some(Self::root(area, tract));
-        }
-        let relative = way
-            .iter()
-            .skip(1)
-            .map(|(_, name)| name.as_slice())
-            .collect::<Vec<_>>()
-            .join(&b'/');
-        Some(Self {
-            area,
-            parent: entry.parent,
-            name: entry.name.clone(),
-            path: super::ground::join(&tract.path, &relative),
-            way: Way::BeneathRoot(tract.root()?, relative),
-        })
-    }
-}
 
 /// What a visit has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,13 +68,13 @@ pub struct Open {
 /// A visit that has seen the metadata.
 #[derive(Debug, Clone)]
 pub struct Looked {
-    target: Target,
-    entry: Option<Entry>,
+    pub(super) target: Target,
+    pub(super) entry: Option<Entry>,
     seen: Attributes,
     /// Bytes that were read.
-    read: u64,
+    pub(super) read: u64,
     /// Those of them that were read at once and are not paid for yet.
-    read_at_once: u64,
+    pub(super) read_at_once: u64,
 }
 
 impl Looked {
@@ -303,173 +236,6 @@ impl Visitor {
         }
     }
 
-    /// Compares what was seen with the baseline and stores the outcome.
-    fn settle(&self, looked: Looked, seen: Observation) -> Result<Visited, StoreError> {
-        let mut store = self.db.lock();
-        store.count_look(looked.read);
-        let Some(tract) = self.ground.tracts.get(looked.target.area) else {
-            return Ok(self.over(&looked.target.path, &mut store, false));
-        };
-        let now = self.clock.now();
-        let visit = store.next_visit();
-        let is_directory = seen.attributes.kind == FileKind::Directory;
-        let (id, is_changed) = match looked.entry {
-            None => self.meet(&mut store, tract, &looked.target, seen, (visit, now))?,
-            Some(entry) => {
-                let id = entry.id;
-                let is_changed = self.meet_again(&mut store, tract, &looked.target, entry, seen, (visit, now))?;
-                (id, is_changed)
-            }
-        };
-        Ok(Visited {
-            key: self.key(&looked.target.path),
-            visit,
-            is_changed,
-            directory: is_directory.then_some(id),
-            is_area_active: true,
-            read: looked.read_at_once,
-        })
-    }
-
-    /// A path that is not in the baseline: learned in the first round, reported later.
-    fn meet(
-        &self,
-        store: &mut Store,
-        tract: &Tract,
-        target: &Target,
-        seen: Observation,
-        (visit, now): (i64, Moment),
-    ) -> Result<(EntryId, bool), StoreError> {
-        let id = store.new_entry_id()?;
-        let entry = Entry {
-            id,
-            parent: target.parent,
-            name: target.name.clone(),
-            area: tract.id,
-            recorded: collected(&seen),
-            known: seen.clone(),
-            visit,
-            checked: now.wall,
-            reported: None,
-        };
-        let is_learning = Self::is_learning(store, tract)?;
-        if is_learning {
-            store.learn(entry);
-            return Ok((id, false));
-        }
-        let change = FileChange {
-            class: ChangeClass::Added,
-            changed: AttributeSet::NONE,
-            old: None,
-            new: Some(seen),
-        };
-        let event = self.event(tract, target, change, now);
-        store.commit(&Outcome::tell(event).with_change(StateChange::Put(Box::new(entry))))?;
-        Ok((id, true))
-    }
-
-    /// A path of the baseline.
-    fn meet_again(
-        &self,
-        store: &mut Store,
-        tract: &Tract,
-        target: &Target,
-        entry: Entry,
-        mut seen: Observation,
-        (visit, now): (i64, Moment),
-    ) -> Result<bool, StoreError> {
-        // Whether a directory can be listed shows when it is opened, not when it is looked at.
-        if seen.attributes.kind == FileKind::Directory && matches!(entry.known.hash_state, HashState::Unreadable(_)) {
-            seen.hash_state = entry.known.hash_state;
-        }
-        let over = tract.compared_at(&target.path).intersection(entry.recorded);
-        let difference = compare(&entry.known, &seen, over);
-        let fingerprint = fingerprint(&seen);
-        if difference.is_some() && entry.reported == Some(fingerprint) {
-            store.touch(entry.id, visit, now.wall);
-            return Ok(false);
-        }
-        let events: Vec<Event> = difference
-            .into_iter()
-            .map(|change| self.event(tract, target, change, now))
-            .chain(state_event(&entry, &seen, target, now))
-            .map(|event| Event {
-                area: tract.path.clone(),
-                not_before: Some(entry.checked),
-                ..event
-            })
-            .collect();
-        let is_kept = !events.is_empty() && !tract.accepts_changes();
-        let next = Entry {
-            visit,
-            checked: now.wall,
-            reported: is_kept.then_some(fingerprint),
-            recorded: if is_kept { entry.recorded } else { collected(&seen).union(entry.recorded) },
-            known: if is_kept { entry.known.clone() } else { self.kept_digests(tract, seen) },
-            ..entry.clone()
-        };
-        self.store_again(store, target, &entry, next, events)
-    }
-
-    fn store_again(
-        &self,
-        store: &mut Store,
-        target: &Target,
-        entry: &Entry,
-        next: Entry,
-        events: Vec<Event>,
-    ) -> Result<bool, StoreError> {
-        if events.is_empty() {
-            if next.known == entry.known && next.recorded == entry.recorded && next.reported == entry.reported {
-                store.touch(entry.id, next.visit, next.checked);
-            } else {
-                store.learn(next);
-            }
-            return Ok(false);
-        }
-        let mut outcome = Outcome::default();
-        for mut event in events {
-            let mut members = Vec::new();
-            if event.category == Category::Retyped && entry.known.attributes.kind == FileKind::Directory {
-                members = store.tree(entry, &target.path)?;
-                event.count = u64::try_from(members.len()).unwrap_or(u64::MAX);
-                outcome.changes.push(StateChange::RemoveChildren(entry.id));
-            }
-            outcome.events.push(Found { event, members });
-        }
-        store.commit(&outcome.with_change(StateChange::Put(Box::new(next))))?;
-        Ok(true)
-    }
-
-    /// The observation with only those digests that are configured; the others have served to verify it.
-    #[expect(clippy::unused_self, reason = "reads as one of the visitor's judgements")]
-    fn kept_digests(&self, tract: &Tract, mut seen: Observation) -> Observation {
-        let wanted = tract.settings.algorithms;
-        if seen.hash_state == HashState::Full {
-            for algorithm in seen.digests.algorithms().iter().filter(|algorithm| !wanted.has(*algorithm)) {
-                seen.digests.clear(algorithm);
-            }
-        }
-        seen
-    }
-
-    fn event(&self, tract: &Tract, target: &Target, change: FileChange, now: Moment) -> Event {
-        let severity = weigh(&change, self.urgent.matches(&target.path));
-        let note = alarm(&change);
-        Event {
-            area: tract.path.clone(),
-            changed: change.changed,
-            old: change.old,
-            new: change.new,
-            ..Event::new(change.class.into(), severity, now, target.path.clone())
-        }
-        .with_note(note)
-    }
-
-    fn is_learning(store: &Store, tract: &Tract) -> Result<bool, StoreError> {
-        Ok(store.area_state(tract.id)? == Some(AreaState::Learning))
-    }
-
     /// A path that cannot even be looked at: its entry, or the directory it lies in, becomes unreadable.
     fn refused(&self, target: &Target, errno: Errno) -> Result<Visited, StoreError> {
         let mut store = self.db.lock();
@@ -587,56 +353,7 @@ impl Visitor {
         }
     }
 
-    fn key(&self, path: &[u8]) -> u64 {
+    pub(super) fn key(&self, path: &[u8]) -> u64 {
         self.keys.hash_one(path)
     }
-}
-
-/// The attributes that a look has collected.
-fn collected(seen: &Observation) -> AttributeSet {
-    use crate::model::change::Attribute as A;
-    let metadata = AttributeSet::of(&[
-        A::Type,
-        A::Size,
-        A::Perms,
-        A::Uid,
-        A::Gid,
-        A::Target,
-        A::Rdev,
-        A::Nlink,
-        A::Inode,
-        A::Mtime,
-        A::Ctime,
-    ]);
-    let with_content = if seen.digests.algorithms().is_empty() { metadata } else { metadata.with(A::Content) };
-    if seen.attributes.btime.is_some() { with_content.with(A::Btime) } else { with_content }
-}
-
-fn fingerprint(seen: &Observation) -> [u8; 32] {
-    *blake3::hash(&crate::model::canonical::encode_observation(seen)).as_bytes()
-}
-
-/// The event that tells of a new hash state, if that is worth one: one at the begin of a streak, one at the end of an
-/// unreadable one.
-fn state_event(entry: &Entry, seen: &Observation, target: &Target, now: Moment) -> Option<Event> {
-    let category = match (entry.known.hash_state, seen.hash_state) {
-        (HashState::Unreadable(old), HashState::Unreadable(new)) if old == new => return None,
-        (_, HashState::Unreadable(_)) => Category::Unreadable,
-        (HashState::Busy, HashState::Busy) => return None,
-        (_, HashState::Busy) => Category::Busy,
-        (HashState::Unreadable(_), _) => Category::Readable,
-        _ => return None,
-    };
-    let note = match seen.hash_state {
-        HashState::Unreadable(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
-        _ => String::new(),
-    };
-    Some(
-        Event {
-            old: Some(entry.known.clone()),
-            new: Some(seen.clone()),
-            ..Event::new(category, Severity::Low, now, target.path.clone())
-        }
-        .with_note(note),
-    )
 }

@@ -85,7 +85,7 @@ pub(crate) fn lines(
         out.push(format!("{mark}{path}"));
         flow(format!("{INDENT}{class}  "), &parts, out);
     }
-    if event.count > 1 {
+    if event.members_digest.is_some() {
         details.push(format!("each of them: integrityd show {}", stored.seq));
     }
     details.extend(folded.map(Folded::line));
@@ -108,6 +108,9 @@ fn parts(event: &Event, names: &Names) -> Vec<String> {
                 old.attributes.kind.word(),
                 counted(event.count, "entry", "entries")
             )]
+        }
+        (Category::AreaMissing, _, _) => {
+            vec![format!("its baseline of {} is kept", counted(event.count, "entry", "entries"))]
         }
         (Category::Removed, _, _) if event.count > 1 => {
             vec![format!("{} in all", counted(event.count, "entry", "entries"))]
@@ -255,12 +258,10 @@ fn warnings(event: &Event, names: &Names) -> Vec<String> {
 }
 
 fn window(event: &Event, times: &Times<'_>) -> String {
-    match event.not_before {
-        Some(from) if from != event.found.wall => {
-            let (from, to) = times.pair(from, event.found.wall);
-            format!("between {from} and {to}")
-        }
-        _ => format!("found {}", times.short(event.found.wall)),
+    let to = times.short(event.found.wall);
+    match event.not_before.map(|from| times.short(from)) {
+        Some(from) if from != to => format!("between {from} and {to}"),
+        _ => format!("found {to}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What integrityd has to say about itself.
 
-use super::words::{INDENT, Times, VALUE_LIMIT, note_lines, number};
+use super::words::{INDENT, Times, VALUE_LIMIT, counted, note_lines, number};
 use crate::model::{
     escape::escape_name_cut,
     event::{Category, Severity, StoredEvent},
@@ -11,7 +11,7 @@ pub(crate) fn lines(stored: &StoredEvent, times: &Times<'_>, mark: usize, out: &
     let event = &stored.event;
     let mut what = vec![event.category.word().to_owned()];
     if event.category == Category::BaselineEstablished {
-        what.push(format!("{} entries", number(event.count)));
+        what.push(counted(event.count, "entry", "entries"));
     } else if event.count > 1 {
         what.push(format!("{} times", number(event.count)));
     }

@@ -1,14 +1,11 @@
 //! The database file: who may open it, how it grows from version to version, and how an outcome is stored whole.
 //!
 //! WAL with `synchronous=FULL`: after a power cut WAL with NORMAL had lost acknowledged rows in three of six rounds on ext4, FULL
-//! in none of six. The daemon holds a lock on a file beside the database for as long as it lives; `flock(2)`
-//! belongs to the open file description, so it goes with the process however that ends, and nobody else can open the 0600 file
-//! to take it first.
+//! in none of six.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File},
     ops::Range,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -29,6 +26,7 @@ use super::{
     error::{StoreError, Trying},
     events::append,
     outcome::{Outcome, StateChange},
+    place::{has_2012_tables, io_error, make_private_file, set_2012_aside, take_lock},
     rows::put_entry,
 };
 
@@ -88,7 +86,7 @@ impl Store {
         let lock = take_lock(path)?;
         let mut notices = Vec::new();
         make_private_file(path)?;
-        if has_2012_tables(path)? {
+        if has_2012_tables(&connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?)? {
             notices.push(set_2012_aside(path)?);
             make_private_file(path)?;
         }
@@ -288,73 +286,6 @@ impl Store {
     }
 }
 
-fn io_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> StoreError + 'a {
-    move |source| StoreError::Io {
-        what,
-        path: path.to_path_buf(),
-        source,
-    }
-}
-
-/// The files that belong to the database at `path`: itself, its journal files and the lock.
-pub fn own_files(path: &Path) -> Vec<PathBuf> {
-    ["", "-wal", "-shm", "-journal", ".lock"]
-        .iter()
-        .map(|suffix| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            PathBuf::from(name)
-        })
-        .collect()
-}
-
-/// Whether a daemon holds the database at `path`; `None` when that cannot be told.
-pub fn is_running(path: &Path) -> Option<bool> {
-    crate::sys::proc::is_locked(Path::new("/"), &lock_path(path))
-}
-
-fn lock_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
-}
-
-fn take_lock(path: &Path) -> Result<File, StoreError> {
-    let path = lock_path(path);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(io_error("open the lock", &path))?;
-    privileges::check(&path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Running { path }),
-        Err(TryLockError::Error(source)) => Err(io_error("lock", &path)(source)),
-    }
-}
-
-/// Makes the database file 0600 before SQLite would make it by the umask; one made by hand with 0644 becomes 0600.
-fn make_private_file(path: &Path) -> Result<(), StoreError> {
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(io_error("open the database", path))?;
-    let found = file.metadata().map_err(io_error("look at the database", path))?;
-    if found.permissions().mode() & 0o7777 == 0o644 {
-        file.set_permissions(fs::Permissions::from_mode(0o600))
-            .map_err(io_error("make private the database", path))?;
-    }
-    privileges::check(path).map_err(StoreError::from)
-}
-
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let real = fs::canonicalize(path).map_err(io_error("open the database", path))?;
@@ -413,28 +344,4 @@ fn ensure_instance(db: &Connection, now: Moment) -> Result<(), StoreError> {
     )
     .trying("give the database its identity")
     .map(|_rows| ())
-}
-
-/// Whether the file is a database of the 2012 daemon (tables `NodeInfo`, `LogPosition`, `PID`).
-fn has_2012_tables(path: &Path) -> Result<bool, StoreError> {
-    let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let tables: i64 = db
-        .query_row(
-            "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('NodeInfo', 'LogPosition', 'PID')",
-            [],
-            |row| row.get(0),
-        )
-        .trying("read the file as a database (is it one?)")?;
-    Ok(tables == 3)
-}
-
-fn set_2012_aside(path: &Path) -> Result<String, StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".2012");
-    let aside = PathBuf::from(name);
-    fs::rename(path, &aside).map_err(io_error("set aside the database of 2012 at", path))?;
-    Ok(format!(
-        "a database of the 2012 integrityd was found and set aside as {}; the baseline is built anew",
-        crate::model::escape::escape_name(aside.as_os_str().as_encoded_bytes())
-    ))
 }

@@ -72,7 +72,7 @@ pub struct Head {
     pub hash: [u8; 32],
 }
 
-fn chained(prev_hash: &[u8; 32], canonical: &[u8]) -> [u8; 32] {
+pub(super) fn chained(prev_hash: &[u8; 32], canonical: &[u8]) -> [u8; 32] {
     *blake3::Hasher::new()
         .update(prev_hash)
         .update(canonical)
@@ -158,17 +158,18 @@ fn append_members(tx: &Connection, seq: u64, members: &[Member]) -> Result<(), S
     Ok(())
 }
 
-const COLUMNS: &str = "seq, canonical, prev_hash, hash";
+pub(super) const COLUMNS: &str = "seq, canonical, prev_hash, hash";
 
-struct RawEvent {
-    seq: u64,
-    canonical: Vec<u8>,
-    prev_hash: [u8; 32],
-    hash: [u8; 32],
+/// A row of `event`, not yet decoded.
+pub(super) struct RawEvent {
+    pub(super) seq: u64,
+    pub(super) canonical: Vec<u8>,
+    pub(super) prev_hash: [u8; 32],
+    pub(super) hash: [u8; 32],
 }
 
 impl RawEvent {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             seq: row.get::<_, i64>(0)?.cast_unsigned(),
             canonical: row.get(1)?,
@@ -380,42 +381,5 @@ impl Store {
                 Ok(Member { source, old })
             })
             .collect()
-    }
-
-    /// Walks the whole chain and gives its head. Cost: reads and hashes every event.
-    ///
-    /// # Errors
-    /// [`StoreError::Chain`] names the first event that was changed, removed or exchanged.
-    pub fn verify(&self) -> Result<Head, StoreError> {
-        let end = self.head()?;
-        let mut statement = self
-            .db
-            .prepare(&format!("SELECT {COLUMNS} FROM event ORDER BY seq"))
-            .trying("prepare to read the chain")?;
-        let mut rows = statement.query_map([], RawEvent::read).trying("read the chain")?;
-        let mut at = Head { seq: 0, hash: [0; 32] };
-        while let Some(raw) = rows.next().transpose().trying("read the chain")? {
-            let broken = |why| Err(StoreError::Chain { seq: at.seq + 1, why });
-            if raw.seq != at.seq + 1 {
-                return broken("an event is missing");
-            }
-            if raw.prev_hash != at.hash || chained(&raw.prev_hash, &raw.canonical) != raw.hash {
-                return broken("an event was changed");
-            }
-            if decode(&raw.canonical).map_err(|source| StoreError::Event { seq: raw.seq, source })?.0 != raw.seq {
-                return broken("an event stands in another's place");
-            }
-            at = Head {
-                seq: raw.seq,
-                hash: raw.hash,
-            };
-        }
-        if at != end {
-            return Err(StoreError::Chain {
-                seq: at.seq + 1,
-                why: "the last events are missing",
-            });
-        }
-        Ok(end)
     }
 }

@@ -3,10 +3,12 @@
 pub mod areas;
 pub mod baseline;
 pub mod bells;
+mod chain;
 pub mod database;
 pub mod door;
 pub mod error;
 pub mod events;
 pub mod outbox;
 pub mod outcome;
+pub mod place;
 mod rows;

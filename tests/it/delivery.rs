@@ -171,12 +171,14 @@ impl Work {
                 self.next += 1;
             }
             1 if !self.stable.is_empty() => {
-                let path = self.path(self.stable.swap_remove(0));
+                let number = self.stable.swap_remove(0);
+                let path = self.path(number);
                 fs::write(&path, "changed it is").unwrap();
                 self.tokens.insert(token(&path, "changed"));
             }
             _ if !self.stable.is_empty() => {
-                let path = self.path(self.stable.swap_remove(0));
+                let number = self.stable.swap_remove(0);
+                let path = self.path(number);
                 fs::remove_file(&path).unwrap();
                 self.tokens.insert(token(&path, "removed"));
             }

@@ -92,7 +92,8 @@ fn hostile_names_are_found_told_apart_and_harmless() {
         assert!(!head.clone().any(|line| line.to_ascii_lowercase().starts_with(b"bcc")));
         assert!(mail.bytes.iter().all(|byte| (0x20..0x7f).contains(byte) || b"\r\n".contains(byte)));
     }
-    let shown: Vec<&str> = history.lines().filter(|line| line.contains(" added ")).collect();
+    let prefix = format!("{}/", scratch.tree().display());
+    let shown: Vec<&str> = history.lines().filter(|line| line.contains(&prefix)).collect();
     let distinct: BTreeSet<&&str> = shown.iter().collect();
     assert_eq!(shown.len(), names.len(), "{history}");
     assert_eq!(distinct.len(), names.len(), "names look alike in history:\n{history}");

@@ -1,0 +1,234 @@
+//! Looking at one path after another: each at its pace, larger files in pieces, a panic at one path costing that path only.
+
+use std::{
+    collections::HashSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    pace::{Pace, SpeedUp},
+    target::Target,
+    visit::{Step, Visited, Visitor},
+};
+use crate::{
+    config::settings::Rates,
+    model::{
+        clock::{Boottime, Clock},
+        event::{Category, Event, Severity},
+    },
+    store::{
+        database::Store,
+        door::{Db, run_blocking},
+        error::StoreError,
+        outcome::Outcome,
+    },
+    sys::timer::wait_until,
+};
+
+/// Looks that found nothing are written at the latest after this.
+const GROUP_TIME: Duration = Duration::from_secs(5);
+
+/// How often a file that changes while it is read is tried, and the first wait between.
+const TRIES: u32 = 3;
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+
+/// Bytes read between two looks at the clock, at an ordinary and at a very high rate.
+const CHUNK: u64 = 64 * 1024;
+const BIG_CHUNK: u64 = 1024 * 1024;
+const HIGH_RATE: f64 = 64.0 * 1024.0 * 1024.0;
+
+/// Why the walker leaves what it is doing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Leave {
+    /// It was told to stop.
+    #[error("told to stop")]
+    Stopped,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What looks at paths.
+#[derive(Debug)]
+pub(super) struct Eye {
+    db: Db,
+    clock: Clock,
+    stop: CancellationToken,
+    /// What a visit needs; `None` until the areas are settled.
+    pub(super) visitor: Option<Arc<Visitor>>,
+    pub(super) speed: SpeedUp,
+    /// Whether a first round is under way.
+    pub(super) is_learning: bool,
+    pace: Pace,
+    speedup: f64,
+    /// Paths at which something panicked; left alone from then on.
+    quarantine: HashSet<Vec<u8>>,
+    flushed: Boottime,
+}
+
+impl Eye {
+    pub(super) fn new(rates: &Rates, db: Db, clock: Clock, stop: CancellationToken) -> Self {
+        Self {
+            flushed: clock.now().boottime,
+            db,
+            clock,
+            stop,
+            visitor: None,
+            speed: SpeedUp::default(),
+            is_learning: false,
+            pace: Pace::new(rates.files, rates.bytes),
+            speedup: rates.speedup,
+            quarantine: HashSet::new(),
+        }
+    }
+
+    /// One look, at the pace that is due. `None` when the path is in quarantine.
+    pub(super) async fn look(&mut self, target: Target) -> Result<Option<Visited>, Leave> {
+        if self.quarantine.contains(&target.path) {
+            return Ok(None);
+        }
+        let due = self.pace.next_look(self.clock.now().boottime);
+        self.wait(due).await?;
+        self.pace.book_look(self.clock.now().boottime);
+        let mut patience = FIRST_RETRY;
+        for attempt in 1..=TRIES {
+            let again = target.clone();
+            let Some(step) = self.job(&target, move |visitor| visitor.begin(again)).await? else {
+                return Ok(None);
+            };
+            match self.read_on(&target, step).await? {
+                Some(Step::Torn(looked)) if attempt == TRIES => {
+                    let visited = self.job(&target, move |visitor| visitor.give_up(*looked)).await?;
+                    return Ok(visited.inspect(|visited| self.take_note(visited)));
+                }
+                Some(Step::Torn(_)) => {
+                    let due = self.clock.now().boottime.after(patience);
+                    self.wait(due).await?;
+                    patience *= 4;
+                }
+                Some(Step::Done(visited)) => {
+                    self.take_note(&visited);
+                    return Ok(Some(visited));
+                }
+                Some(Step::Read(_)) | None => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads a larger file to its end at the pace of the bytes, and pays for what was read.
+    async fn read_on(&mut self, target: &Target, step: Step) -> Result<Option<Step>, Leave> {
+        let mut open = match step {
+            Step::Read(open) => open,
+            Step::Done(visited) => {
+                self.pace.book_bytes(self.clock.now().boottime, visited.read);
+                return Ok(Some(Step::Done(visited)));
+            }
+            Step::Torn(looked) => {
+                self.pace.book_bytes(self.clock.now().boottime, looked.read());
+                return Ok(Some(Step::Torn(looked)));
+            }
+        };
+        let chunk = if self.pace.bytes_per_second() > HIGH_RATE { BIG_CHUNK } else { CHUNK };
+        loop {
+            let due = self.pace.next_read(self.clock.now().boottime);
+            self.wait(due).await?;
+            let read = self
+                .job(target, move |_visitor| {
+                    let advanced = open.reading.advance(chunk);
+                    Ok((open, advanced))
+                })
+                .await?;
+            let Some((next, advanced)) = read else { return Ok(None) };
+            open = next;
+            match advanced {
+                Ok((count, is_end)) => {
+                    self.pace.book_bytes(self.clock.now().boottime, count);
+                    if is_end {
+                        return self.job(target, move |visitor| visitor.finish(*open)).await;
+                    }
+                }
+                Err(errno) => {
+                    let visited = self.job(target, move |visitor| visitor.fail(*open, errno)).await?;
+                    return Ok(visited.map(Step::Done));
+                }
+            }
+        }
+    }
+
+    /// Runs one piece of a visit. A panic in it costs this one path: it is told once and left alone from then on.
+    async fn job<T: Send + 'static>(
+        &mut self,
+        target: &Target,
+        work: impl FnOnce(&Visitor) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Option<T>, Leave> {
+        let Some(visitor) = self.visitor.clone() else { return Ok(None) };
+        match run_blocking(move || catch_unwind(AssertUnwindSafe(|| work(&visitor)))).await {
+            Ok(result) => Ok(Some(result?)),
+            Err(_panic) => {
+                self.quarantine.insert(target.path.clone());
+                let now = self.clock.now();
+                let event = Event::new(Category::InternalError, Severity::High, now, target.path.clone())
+                    .with_note("a fault in integrityd: this path is left alone until the next start; please report it");
+                let (parent, name) = (target.parent, target.name.clone());
+                self.db
+                    .call(move |store| {
+                        if let Some(entry) = store.entry_named(parent, &name)? {
+                            let number = store.next_visit();
+                            store.touch(entry.id, number, now.wall);
+                        }
+                        store.commit(&Outcome::tell(event))
+                    })
+                    .await?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn take_note(&mut self, visited: &Visited) {
+        if visited.is_changed {
+            self.speed.on_change(visited.key, visited.visit);
+            self.adjust_factor();
+        } else {
+            self.speed.on_calm(visited.key);
+        }
+    }
+
+    pub(super) fn adjust_factor(&mut self) {
+        let is_fast = self.is_learning || self.speed.is_on();
+        self.pace.set_factor(if is_fast { self.speedup } else { 1.0 });
+    }
+
+    /// Writes what was collected when its time has come.
+    pub(super) async fn settle(&mut self) -> Result<(), Leave> {
+        let now = self.clock.now().boottime;
+        if now.since(self.flushed) >= GROUP_TIME || self.db.call(|store| store.is_full()).await {
+            self.db.call(Store::flush).await?;
+            self.flushed = now;
+        }
+        Ok(())
+    }
+
+    /// Waits, but not past the end; what was collected is written before a longer wait.
+    pub(super) async fn wait(&mut self, due: Boottime) -> Result<(), Leave> {
+        let now = self.clock.now().boottime;
+        let flush_due = self.flushed.after(GROUP_TIME);
+        if due > flush_due && due > now {
+            self.wait_until(flush_due.min(due)).await?;
+            self.db.call(Store::flush).await?;
+            self.flushed = self.clock.now().boottime;
+        }
+        self.wait_until(due).await
+    }
+
+    async fn wait_until(&self, due: Boottime) -> Result<(), Leave> {
+        match self.stop.run_until_cancelled(wait_until(&self.clock, due)).await {
+            Some(()) => Ok(()),
+            None => Err(Leave::Stopped),
+        }
+    }
+}

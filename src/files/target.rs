@@ -1,0 +1,78 @@
+//! Where a visit leads, and how it gets there.
+
+use std::{os::fd::OwnedFd, sync::Arc};
+
+use super::{
+    ground::{Tract, join},
+    itinerary::Place,
+};
+use crate::model::entry::{Entry, EntryId};
+
+/// Where a visit leads.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Which of the configured areas.
+    pub area: usize,
+    /// The row of the directory it lies in; `None` for the root of the area.
+    pub parent: Option<EntryId>,
+    /// The key of its row: its name, or the whole path of a root.
+    pub name: Vec<u8>,
+    /// Its whole path.
+    pub path: Vec<u8>,
+    pub(super) way: Way,
+}
+
+/// How the target is reached.
+#[derive(Debug, Clone)]
+pub(super) enum Way {
+    /// By the path of the area.
+    Root,
+    /// From the open root of its area.
+    BeneathRoot(Arc<OwnedFd>, Vec<u8>),
+    /// By its name in a directory in hand.
+    InDirectory(Arc<Place>),
+}
+
+impl Target {
+    /// The root of an area.
+    pub fn root(area: usize, tract: &Tract) -> Self {
+        Self {
+            area,
+            parent: None,
+            name: tract.path.clone(),
+            path: tract.path.clone(),
+            way: Way::Root,
+        }
+    }
+
+    /// A name in a directory in hand.
+    pub fn in_directory(place: Arc<Place>, name: Vec<u8>) -> Self {
+        Self {
+            area: place.area,
+            parent: Some(place.entry),
+            path: join(&place.path, &name),
+            name,
+            way: Way::InDirectory(place),
+        }
+    }
+
+    /// An entry of the baseline, reached from the root of its area; `None` when that root is not open.
+    pub fn of_entry(area: usize, tract: &Tract, entry: &Entry, way: &[(EntryId, Vec<u8>)]) -> Option<Self> {
+        if entry.parent.is_none() {
+            return Some(Self::root(area, tract));
+        }
+        let relative = way
+            .iter()
+            .skip(1)
+            .map(|(_, name)| name.as_slice())
+            .collect::<Vec<_>>()
+            .join(&b'/');
+        Some(Self {
+            area,
+            parent: entry.parent,
+            name: entry.name.clone(),
+            path: join(&tract.path, &relative),
+            way: Way::BeneathRoot(tract.root()?, relative),
+        })
+    }
+}

@@ -1,0 +1,105 @@
+//! The files of a database: who may write them, the lock beside them, and one of 2012 that lies in their place.
+//!
+//! The daemon holds a lock on a file beside the database for as long as it lives; `flock(2)` belongs to the open file
+//! description, so it goes with the process however that ends, and nobody else can open the 0600 file to take it first.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use rusqlite::Connection;
+
+use super::error::{StoreError, Trying};
+use crate::sys::privileges;
+
+pub(super) fn io_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> StoreError + 'a {
+    move |source| StoreError::Io {
+        what,
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+/// The files that belong to the database at `path`: itself, its journal files and the lock.
+pub fn own_files(path: &Path) -> Vec<PathBuf> {
+    ["", "-wal", "-shm", "-journal", ".lock"]
+        .iter()
+        .map(|suffix| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        })
+        .collect()
+}
+
+/// Whether a daemon holds the database at `path`; `None` when that cannot be told.
+pub fn is_running(path: &Path) -> Option<bool> {
+    crate::sys::proc::is_locked(Path::new("/"), &lock_path(path))
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+pub(super) fn take_lock(path: &Path) -> Result<File, StoreError> {
+    let path = lock_path(path);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(io_error("open the lock", &path))?;
+    privileges::check(&path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Running { path }),
+        Err(TryLockError::Error(source)) => Err(io_error("lock", &path)(source)),
+    }
+}
+
+/// Makes the database file 0600 before SQLite would make it by the umask; one made by hand with 0644 becomes 0600.
+pub(super) fn make_private_file(path: &Path) -> Result<(), StoreError> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(io_error("open the database", path))?;
+    let found = file.metadata().map_err(io_error("look at the database", path))?;
+    if found.permissions().mode() & 0o7777 == 0o644 {
+        file.set_permissions(fs::Permissions::from_mode(0o600))
+            .map_err(io_error("make private the database", path))?;
+    }
+    privileges::check(path).map_err(StoreError::from)
+}
+
+/// Whether the file is a database of the 2012 daemon (tables `NodeInfo`, `LogPosition`, `PID`).
+pub(super) fn has_2012_tables(db: &Connection) -> Result<bool, StoreError> {
+    let tables: i64 = db
+        .query_row(
+            "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('NodeInfo', 'LogPosition', 'PID')",
+            [],
+            |row| row.get(0),
+        )
+        .trying("read the file as a database (is it one?)")?;
+    Ok(tables == 3)
+}
+
+pub(super) fn set_2012_aside(path: &Path) -> Result<String, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".2012");
+    let aside = PathBuf::from(name);
+    fs::rename(path, &aside).map_err(io_error("set aside the database of 2012 at", path))?;
+    Ok(format!(
+        "a database of the 2012 integrityd was found and set aside as {}; the baseline is built anew",
+        crate::model::escape::escape_name(aside.as_os_str().as_encoded_bytes())
+    ))
+}

@@ -1,0 +1,339 @@
+//! Whole journeys in virtual time: real files, a real store, a stub for the mail, and a clock that plays a day in seconds.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use integrityd::{
+    config::settings::{Area, Config, Pooling},
+    daemon::{
+        Daemon,
+        signals::{Order, Orders},
+    },
+    model::clock::{BootId, Boottime, Clock, Moment, Timestamp},
+    report::{
+        mime::plain_text,
+        transport::{Accepted, Printer, Transport},
+    },
+    store::{database::Store, door::Db, events::Filter},
+};
+use rand::{SeedableRng, rngs::StdRng};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+struct Journey {
+    directory: tempfile::TempDir,
+    clock: Clock,
+    accepted: Accepted,
+}
+
+struct Daemonic {
+    db: Db,
+    orders: mpsc::Sender<Order>,
+    task: JoinHandle<()>,
+}
+
+impl Journey {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("tree")).unwrap();
+        Self {
+            directory,
+            clock: Clock::starting_at(Moment {
+                wall: Timestamp::from_nanos(1_795_000_000_000_000_000),
+                boottime: Boottime::from_nanos(1_000_000_000_000),
+                boot: BootId([9; 16]),
+            }),
+            accepted: Arc::default(),
+        }
+    }
+
+    fn tree(&self) -> PathBuf {
+        self.directory.path().join("tree")
+    }
+
+    fn file(&self, number: usize) -> PathBuf {
+        self.tree().join(format!("d{}/f{number:04}", number % 7))
+    }
+
+    fn fill(&self, files: usize, content: &[u8]) {
+        (0..7).for_each(|number| fs::create_dir_all(self.tree().join(format!("d{number}"))).unwrap());
+        (0..files).for_each(|number| fs::write(self.file(number), content).unwrap());
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::embedded(
+            vec![Area::new(self.tree())],
+            self.directory.path().join("state/integrityd.sqlite"),
+        );
+        config.recipients = vec!["root@example.org".to_owned()];
+        config
+    }
+
+    fn start(&self, config: Config) -> Daemonic {
+        let db = Db::new(Store::open(&config.database, self.clock.now()).unwrap());
+        let mut daemon = Daemon {
+            config,
+            source: None,
+            db: db.clone(),
+            clock: self.clock.clone(),
+            host: "web3.example".to_owned(),
+            chance: StdRng::seed_from_u64(7),
+            printer: Printer(Arc::new(Mutex::new(Vec::new()))),
+            transport: Some(Transport::Stub(Arc::clone(&self.accepted))),
+        };
+        let (orders, receiver) = mpsc::channel(1);
+        let task = tokio::spawn(async move { daemon.run(Orders::Channel(receiver)).await.unwrap() });
+        Daemonic { db, orders, task }
+    }
+
+    fn mails(&self) -> Vec<String> {
+        let accepted = self.accepted.lock().unwrap();
+        accepted.iter().map(|(_, bytes)| plain_text(bytes).1).collect()
+    }
+}
+
+impl Daemonic {
+    async fn stop(self) {
+        self.orders.send(Order::Stop).await.unwrap();
+        self.task.await.unwrap();
+    }
+
+    async fn looks(&self) -> u64 {
+        self.db.call(|store| store.counters().unwrap().looks).await
+    }
+
+    async fn bytes(&self) -> u64 {
+        self.db.call(|store| store.counters().unwrap().bytes).await
+    }
+
+    async fn until_established(&self) {
+        let filter = Filter {
+            limit: 1000,
+            ..Filter::default()
+        };
+        loop {
+            let filter = filter.clone();
+            let events = self.db.call(move |store| store.history(&filter).unwrap()).await;
+            if events.iter().any(|stored| stored.event.category.word() == "baseline established") {
+                return;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Looks per second over `span`.
+    async fn rate(&self, span: Duration) -> f64 {
+        let before = self.looks().await;
+        sleep(span).await;
+        let count = u32::try_from(self.looks().await - before).unwrap();
+        f64::from(count) / span.as_secs_f64()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_file_becomes_a_mail_by_the_rules_of_2012() {
+    let journey = Journey::new();
+    journey.fill(60, b"content");
+    let mut config = journey.config();
+    config.report.files = Pooling {
+        report_time: Duration::from_secs(30),
+        hold_off: Duration::from_secs(900),
+    };
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    sleep(Duration::from_secs(100)).await;
+    assert_eq!(journey.mails().len(), 1, "start and end of the first round are one mail here");
+    fs::write(journey.file(3), "other").unwrap();
+    let changed = Instant::now();
+    while journey.mails().len() < 2 {
+        sleep(Duration::from_secs(1)).await;
+        assert!(changed.elapsed() < 2 * HOUR);
+    }
+    let mails = journey.mails();
+    assert!(mails[1].contains("f0003") && mails[1].contains("size 7 → 5"), "{}", mails[1]);
+    // The first mail began a hold-off of 15 minutes.
+    assert!(changed.elapsed() > Duration::from_secs(600), "{:?}", changed.elapsed());
+    assert!(changed.elapsed() < Duration::from_secs(960), "{:?}", changed.elapsed());
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hold_off_survives_a_restart_and_nothing_is_told_twice() {
+    let journey = Journey::new();
+    journey.fill(30, b"content");
+    let daemon = journey.start(journey.config());
+    daemon.until_established().await;
+    sleep(Duration::from_secs(100)).await;
+    assert_eq!(journey.mails().len(), 1);
+    let mailed = Instant::now();
+    fs::remove_file(journey.file(4)).unwrap();
+    fs::write(journey.tree().join("new"), "x").unwrap();
+    sleep(Duration::from_secs(300)).await;
+    daemon.stop().await;
+    let daemon = journey.start(journey.config());
+    while journey.mails().len() < 2 {
+        sleep(Duration::from_secs(1)).await;
+        assert!(mailed.elapsed() < HOUR);
+    }
+    let waited = mailed.elapsed().as_secs();
+    assert!((790..=905).contains(&waited), "the second mail came after {waited} s");
+    let text = journey.mails()[1].clone();
+    assert_eq!(text.matches("f0004").count(), 1, "{text}");
+    assert_eq!(text.matches("/new ").count(), 1, "{text}");
+    sleep(HOUR).await;
+    assert_eq!(journey.mails().len(), 2);
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn looks_keep_their_rate_speed_up_after_a_change_and_fall_back() {
+    let journey = Journey::new();
+    journey.fill(300, b"x");
+    let mut config = journey.config();
+    config.rates.files = 2.0;
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    let ordinary = daemon.rate(Duration::from_secs(50)).await;
+    assert!((1.9..=2.1).contains(&ordinary), "{ordinary} looks/s");
+    fs::write(journey.file(3), "other").unwrap();
+    // At two looks a second the change is found within one round; then 40 a second until everything was seen once.
+    let mut fastest = 0.0_f64;
+    for _ in 0..200 {
+        fastest = fastest.max(daemon.rate(Duration::from_secs(2)).await);
+    }
+    assert!((36.0..=41.0).contains(&fastest), "{fastest} looks/s after the change");
+    let again = daemon.rate(Duration::from_secs(50)).await;
+    assert!((1.9..=2.1).contains(&again), "{again} looks/s after the round");
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_are_paid_from_one_bucket_over_small_and_big_files_and_areas() {
+    let journey = Journey::new();
+    let tree = journey.tree();
+    let mut config = journey.config();
+    config.areas = ["one", "two"].map(|name| Area::new(tree.join(name))).to_vec();
+    for area in ["one", "two"] {
+        fs::create_dir(tree.join(area)).unwrap();
+        (0..40).for_each(|number| fs::write(tree.join(format!("{area}/s{number}")), vec![1; 100_000]).unwrap());
+        (0..3).for_each(|number| fs::write(tree.join(format!("{area}/b{number}")), vec![2; 2_000_000]).unwrap());
+    }
+    config.rates.files = 1000.0;
+    config.rates.bytes = 2_000_000.0;
+    config.rates.speedup = 1.0;
+    let begun = Instant::now();
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    // 20 MB at 2 MB/s.
+    let took = begun.elapsed().as_secs_f64();
+    assert!((9.0..=11.5).contains(&took), "{took} s");
+    let before = daemon.bytes().await;
+    sleep(Duration::from_secs(100)).await;
+    let read = daemon.bytes().await - before;
+    assert!((190_000_000..=205_000_000).contains(&read), "{read} bytes in 100 s");
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_changes_hourly_does_not_keep_the_machine_at_speed() {
+    let journey = Journey::new();
+    journey.fill(150, b"x");
+    let mut config = journey.config();
+    config.rates.files = 0.2;
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    let before = daemon.looks().await;
+    for hour in 0..24 {
+        fs::write(journey.file(3), format!("hour {hour}")).unwrap();
+        sleep(HOUR).await;
+    }
+    let looks = daemon.looks().await - before;
+    // 17,280 at the ordinary rate, 345,600 at twenty times.
+    assert!((17_000..35_000).contains(&looks), "{looks} looks in a day");
+    daemon.stop().await;
+    let changed: usize = journey.mails().iter().map(|mail| mail.matches("f0003").count()).sum();
+    assert!((20..=24).contains(&changed), "{changed} of 24 changes were told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_files_that_change_at_every_look_set_off_no_second_round_at_speed() {
+    let journey = Journey::new();
+    journey.fill(100, b"x");
+    let mut config = journey.config();
+    config.rates.files = 0.2;
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    let before = daemon.looks().await;
+    for tick in 0..8640 {
+        fs::write(journey.file(3), format!("tick {tick}")).unwrap();
+        fs::write(journey.file(4), format!("tick {tick}")).unwrap();
+        sleep(Duration::from_secs(5)).await;
+    }
+    let looks = daemon.looks().await - before;
+    assert!((8_500..10_000).contains(&looks), "{looks} looks in half a day");
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_area_is_one_event_and_its_baseline_is_kept() {
+    let journey = Journey::new();
+    journey.fill(200, b"x");
+    let mut config = journey.config();
+    config.rates.files = 20.0;
+    config.report.files.hold_off = Duration::ZERO;
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    let (tree, away) = (journey.tree(), journey.directory.path().join("away"));
+    sleep(Duration::from_secs(60)).await;
+    fs::rename(&tree, &away).unwrap();
+    sleep(HOUR).await;
+    let all = journey.mails().join("\n");
+    assert_eq!(all.matches("area missing").count(), 1, "{all}");
+    assert!(all.contains("its baseline of 208 entries is kept"), "{all}");
+    assert!(!all.contains("removed"), "{all}");
+    fs::write(away.join("d3/f0003"), "changed while away").unwrap();
+    fs::rename(&away, &tree).unwrap();
+    sleep(HOUR).await;
+    let all = journey.mails().join("\n");
+    assert!(all.contains("area back") && all.contains("f0003"), "{all}");
+    assert_eq!(all.matches(" added ").count(), 0, "it was relearned: {all}");
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_subtree_is_one_line_with_its_count() {
+    let journey = Journey::new();
+    journey.fill(210, b"x");
+    let mut config = journey.config();
+    config.rates.files = 20.0;
+    config.report.files.hold_off = Duration::ZERO;
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    sleep(Duration::from_secs(60)).await;
+    let away = journey.directory.path().join("away");
+    fs::rename(journey.tree().join("d5"), away).unwrap();
+    sleep(HOUR).await;
+    let all = journey.mails().join("\n");
+    assert_eq!(all.matches(" removed ").count(), 1, "{all}");
+    assert!(all.contains("31 entries"), "{all}");
+    let filter = Filter { limit: 1000, ..Filter::default() };
+    let members = daemon
+        .db
+        .call(move |store| {
+            let events = store.history(&filter).unwrap();
+            let removed = events.iter().find(|stored| stored.event.category.word() == "removed").unwrap();
+            store.members(removed.seq, 1000).unwrap()
+        })
+        .await;
+    assert_eq!(members.len(), 31);
+    daemon.stop().await;
+}
