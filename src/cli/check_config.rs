@@ -20,7 +20,10 @@ pub(super) fn run(config: &Path, arguments: &Arguments, out: &mut Out) -> anyhow
         out.line(&format!("notice: {notice}"))?;
     }
     if !loaded.inactive.is_empty() {
-        out.line(&format!("notice: set but not acted upon yet: {}", loaded.inactive.join(", ")))?;
+        out.line(&format!(
+            "notice: set but not acted upon yet: {}",
+            loaded.inactive.join(", ")
+        ))?;
     }
     if let Err(distrust) = privileges::check(path) {
         out.line(&format!("notice: the daemon will refuse this file: {distrust}"))?;

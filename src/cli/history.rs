@@ -89,9 +89,17 @@ pub(super) fn run(config: &Path, arguments: &Arguments, out: &mut Out) -> anyhow
     let clock = Clock::System(proc::boot_id(Path::new("/")));
     let now = clock.now().wall;
     let filter = Filter {
-        since: arguments.since.as_deref().map(|when| point_in_time(when, now)).transpose()?,
+        since: arguments
+            .since
+            .as_deref()
+            .map(|when| point_in_time(when, now))
+            .transpose()?,
         kind: arguments.kind.map(Kind::from),
-        limit: if arguments.path.is_some() { u32::MAX } else { arguments.limit },
+        limit: if arguments.path.is_some() {
+            u32::MAX
+        } else {
+            arguments.limit
+        },
     };
     let glob = arguments.path.as_deref().map(matcher).transpose()?;
     let mut events = store.history(&filter)?;
@@ -174,8 +182,12 @@ fn point_in_time(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
             let local: DateTime = text.parse()?;
             local.to_zoned(TimeZone::system()).map(|zoned| zoned.timestamp())
         })
-        .with_context(|| format!("--since {text:?} is neither a span (2h, 7d) nor a time ('2026-11-21 13:58')"))?;
-    Ok(Timestamp::from_nanos(i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)))
+        .with_context(|| {
+            format!("--since {text:?} is neither a span (2h, 7d) nor a time ('2026-11-21 13:58')")
+        })?;
+    Ok(Timestamp::from_nanos(
+        i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX),
+    ))
 }
 
 #[cfg(test)]

@@ -34,11 +34,6 @@ pub(super) fn talk(text: &str) {
     }
 }
 
-/// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// A number with thousands separators.
 pub(super) fn number(value: u64) -> String {
     crate::report::listing::number_words(value)

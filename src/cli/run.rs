@@ -55,7 +55,7 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
-        .thread_keep_alive(Duration::from_secs(60))
+        .thread_keep_alive(Duration::from_mins(1))
         .build()
         .context("the runtime cannot be started")
 }

@@ -7,12 +7,12 @@ use serde_json::json;
 
 use super::{
     Exit, Source,
-    out::{Out, hex, number, size, span},
+    out::{Out, number, size, span},
 };
 use crate::{
     model::{
         clock::{Clock, Timestamp},
-        escape::{escape, escape_name},
+        escape::{escape, escape_name, hex},
     },
     store::{
         areas::{AreaState, AreaSummary},
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A report that waits longer than this is stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(3600);
+const STUCK_AFTER: Duration = Duration::from_hours(1);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -73,9 +73,19 @@ impl Status {
             .areas
             .iter()
             .filter(|summary| matches!(summary.area.state, AreaState::Missing | AreaState::Suspended))
-            .map(|summary| format!("area {} is {}", escape_name(&summary.area.path), summary.area.state.word()));
-        let parked = (self.queue.parked > 0)
-            .then(|| format!("{} deliveries were refused and given up", number(self.queue.parked)));
+            .map(|summary| {
+                format!(
+                    "area {} is {}",
+                    escape_name(&summary.area.path),
+                    summary.area.state.word()
+                )
+            });
+        let parked = (self.queue.parked > 0).then(|| {
+            format!(
+                "{} deliveries were refused and given up",
+                number(self.queue.parked)
+            )
+        });
         let stuck = self
             .queue
             .oldest
@@ -95,9 +105,16 @@ impl Status {
             self.database,
             size(self.database_size)
         )];
-        lines.extend(self.troubles().into_iter().map(|trouble| format!("CRITICAL  {trouble}")));
+        lines.extend(
+            self.troubles()
+                .into_iter()
+                .map(|trouble| format!("CRITICAL  {trouble}")),
+        );
         lines.push(String::new());
-        lines.push(format!("{:<40} {:<14} {:>12}  {}", "AREA", "STATE", "ENTRIES", "OLDEST CHECK"));
+        lines.push(format!(
+            "{:<40} {:<14} {:>12}  {}",
+            "AREA", "STATE", "ENTRIES", "OLDEST CHECK"
+        ));
         lines.extend(self.areas.iter().map(|summary| self.area(summary)));
         lines.push(String::new());
         lines.push(format!(
@@ -106,12 +123,18 @@ impl Status {
             size(self.counters.bytes)
         ));
         lines.push(self.queue_line());
-        lines.push(format!("CHAIN  {} events, head {}", number(self.head.seq), hex(&self.head.hash)));
+        lines.push(format!(
+            "CHAIN  {} events, head {}",
+            number(self.head.seq),
+            hex(&self.head.hash)
+        ));
         lines.join("\n") + "\n"
     }
 
     fn area(&self, summary: &AreaSummary) -> String {
-        let oldest = summary.oldest.map_or_else(|| "-".to_owned(), |at| format!("{} ago", span(self.age(at))));
+        let oldest = summary
+            .oldest
+            .map_or_else(|| "-".to_owned(), |at| format!("{} ago", span(self.age(at))));
         format!(
             "{:<40} {:<14} {:>12}  {oldest}",
             escape_name(&summary.area.path),
@@ -122,7 +145,11 @@ impl Status {
 
     fn queue_line(&self) -> String {
         let queue = &self.queue;
-        let mut line = format!("QUEUE  {} waiting, {} sent", number(queue.queued), number(queue.sent));
+        let mut line = format!(
+            "QUEUE  {} waiting, {} sent",
+            number(queue.queued),
+            number(queue.sent)
+        );
         if let Some(at) = queue.last_sent {
             line.push_str(&format!(" (last {} ago)", span(self.age(at))));
         }
@@ -173,5 +200,9 @@ pub(super) fn run(config: &Path, arguments: &Arguments, out: &mut Out) -> anyhow
     } else {
         out.text(&status.text())?;
     }
-    Ok(if status.troubles().is_empty() { Exit::Fine } else { Exit::Critical })
+    Ok(if status.troubles().is_empty() {
+        Exit::Fine
+    } else {
+        Exit::Critical
+    })
 }

@@ -40,7 +40,9 @@ fn classify(known: &Observation, seen: &Observation, changed: AttributeSet) -> O
         return Some(ChangeClass::Retyped);
     }
     let is_content_known = match seen.attributes.kind {
-        FileKind::Regular => known.digests.agree(&seen.digests) == Some(true) && seen.hash_state == HashState::Full,
+        FileKind::Regular => {
+            known.digests.agree(&seen.digests) == Some(true) && seen.hash_state == HashState::Full
+        }
         _ => true,
     };
     Some(if !is_content_known {
@@ -62,7 +64,9 @@ fn differing(known: &Observation, seen: &Observation) -> AttributeSet {
         .copied()
         .filter(|attribute| match attribute {
             Attribute::Content => {
-                known.hash_state_is_digest() && seen.hash_state_is_digest() && known.digests.agree(&seen.digests) == Some(false)
+                known.hash_state_is_digest()
+                    && seen.hash_state_is_digest()
+                    && known.digests.agree(&seen.digests) == Some(false)
             }
             other => differs(*other, old, new),
         })
@@ -86,7 +90,9 @@ fn differs(attribute: Attribute, old: &Attributes, new: &Attributes) -> bool {
         Attribute::Btime => old.btime != new.btime,
         Attribute::Xattrs => old.xattrs != new.xattrs,
         // Compared by digests, or not collected yet.
-        Attribute::Content | Attribute::Acl | Attribute::Caps | Attribute::Selinux | Attribute::Flags => false,
+        Attribute::Content | Attribute::Acl | Attribute::Caps | Attribute::Selinux | Attribute::Flags => {
+            false
+        }
     }
 }
 
@@ -126,7 +132,10 @@ fn meaningful(old: FileKind, new: FileKind) -> AttributeSet {
 impl Observation {
     /// Whether its digests stand for the whole content as it was at that look.
     fn hash_state_is_digest(&self) -> bool {
-        !matches!(self.hash_state, HashState::Off | HashState::Partial(_) | HashState::TooBig)
+        !matches!(
+            self.hash_state,
+            HashState::Off | HashState::Partial(_) | HashState::TooBig
+        )
     }
 }
 
@@ -214,12 +223,21 @@ mod tests {
     #[test]
     fn each_class_has_its_name() {
         let class = |edit: fn(&mut Observation)| changed(edit).map(|change| change.class);
-        assert_eq!(class(|o| o.attributes.mtime = Timestamp::from_nanos(2)), Some(ChangeClass::Touched));
+        assert_eq!(
+            class(|o| o.attributes.mtime = Timestamp::from_nanos(2)),
+            Some(ChangeClass::Touched)
+        );
         assert_eq!(class(|o| o.attributes.inode = 11), Some(ChangeClass::Rewritten));
         assert_eq!(class(|o| o.attributes.perms = 0o600), Some(ChangeClass::Changed));
         assert_eq!(class(|o| o.attributes.nlink = 2), Some(ChangeClass::Changed));
-        assert_eq!(class(|o| o.digests.blake3 = Some([2; 32])), Some(ChangeClass::Changed));
-        assert_eq!(class(|o| o.attributes.kind = FileKind::Symlink), Some(ChangeClass::Retyped));
+        assert_eq!(
+            class(|o| o.digests.blake3 = Some([2; 32])),
+            Some(ChangeClass::Changed)
+        );
+        assert_eq!(
+            class(|o| o.attributes.kind = FileKind::Symlink),
+            Some(ChangeClass::Retyped)
+        );
         assert_eq!(class(|o| o.hash_state = HashState::Busy), None);
     }
 

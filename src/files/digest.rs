@@ -52,7 +52,9 @@ mod tests {
     use super::*;
 
     fn all() -> AlgorithmSet {
-        Algorithm::ALL.into_iter().fold(AlgorithmSet::NONE, AlgorithmSet::with)
+        Algorithm::ALL
+            .into_iter()
+            .fold(AlgorithmSet::NONE, AlgorithmSet::with)
     }
 
     #[test]
@@ -61,7 +63,12 @@ mod tests {
         hasher.update(b"abc");
         let digests = hasher.finish();
         let hex = |algorithm| -> String {
-            digests.get(algorithm).unwrap().iter().map(|byte| format!("{byte:02x}")).collect()
+            digests
+                .get(algorithm)
+                .unwrap()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect()
         };
         assert_eq!(
             hex(Algorithm::Blake3),

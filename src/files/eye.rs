@@ -129,11 +129,15 @@ impl Eye {
                 return Ok(Some(Step::Done(visited)));
             }
             Step::Torn(looked) => {
-                self.pace.book_bytes(self.clock.now().boottime, looked.read());
+                self.pace.book_bytes(self.clock.now().boottime, looked.unpaid());
                 return Ok(Some(Step::Torn(looked)));
             }
         };
-        let chunk = if self.pace.bytes_per_second() > HIGH_RATE { BIG_CHUNK } else { CHUNK };
+        let chunk = if self.pace.bytes_per_second() > HIGH_RATE {
+            BIG_CHUNK
+        } else {
+            CHUNK
+        };
         loop {
             let due = self.pace.next_read(self.clock.now().boottime);
             self.wait(due).await?;
@@ -143,7 +147,9 @@ impl Eye {
                     Ok((open, advanced))
                 })
                 .await?;
-            let Some((next, advanced)) = read else { return Ok(None) };
+            let Some((next, advanced)) = read else {
+                return Ok(None);
+            };
             open = next;
             match advanced {
                 Ok((count, is_end)) => {
@@ -153,7 +159,9 @@ impl Eye {
                     }
                 }
                 Err(errno) => {
-                    let visited = self.job(target, move |visitor| visitor.fail(*open, errno)).await?;
+                    let visited = self
+                        .job(target, move |visitor| visitor.fail(*open, errno))
+                        .await?;
                     return Ok(visited.map(Step::Done));
                 }
             }
@@ -166,7 +174,9 @@ impl Eye {
         target: &Target,
         work: impl FnOnce(&Visitor) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Option<T>, Leave> {
-        let Some(visitor) = self.visitor.clone() else { return Ok(None) };
+        let Some(visitor) = self.visitor.clone() else {
+            return Ok(None);
+        };
         match run_blocking(move || catch_unwind(AssertUnwindSafe(|| work(&visitor)))).await {
             Ok(result) => Ok(Some(result?)),
             Err(_panic) => {

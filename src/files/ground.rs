@@ -3,10 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    os::{
-        fd::OwnedFd,
-        unix::ffi::OsStrExt,
-    },
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -39,7 +36,11 @@ impl Tract {
     pub fn new(settings: Area, id: AreaId) -> Self {
         let path = settings.path.as_os_str().as_bytes().to_vec();
         let is_link = fs::symlink_metadata(&settings.path).is_ok_and(|found| found.is_symlink());
-        let real = if is_link { fs::canonicalize(&settings.path).ok() } else { None };
+        let real = if is_link {
+            fs::canonicalize(&settings.path).ok()
+        } else {
+            None
+        };
         Self {
             real: real.unwrap_or_else(|| settings.path.clone()),
             settings,
@@ -151,7 +152,10 @@ pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
 fn own_paths(config: &Config) -> BTreeSet<Vec<u8>> {
     let database = resolved(&config.database);
     let files = own_files(&database);
-    let mut own: BTreeSet<Vec<u8>> = files.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
+    let mut own: BTreeSet<Vec<u8>> = files
+        .iter()
+        .map(|path| path.as_os_str().as_bytes().to_vec())
+        .collect();
     if let Some(directory) = database.parent()
         && holds_nothing_else(directory, &files)
         && !config.areas.iter().any(|area| area.path == directory)
@@ -177,7 +181,13 @@ fn resolved(path: &Path) -> PathBuf {
 
 fn holds_nothing_else(directory: &Path, files: &[PathBuf]) -> bool {
     fs::read_dir(directory).is_ok_and(|mut entries| {
-        entries.all(|entry| entry.is_ok_and(|entry| files.iter().any(|file| file.file_name() == Some(&entry.file_name()))))
+        entries.all(|entry| {
+            entry.is_ok_and(|entry| {
+                files
+                    .iter()
+                    .any(|file| file.file_name() == Some(&entry.file_name()))
+            })
+        })
     })
 }
 

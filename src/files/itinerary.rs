@@ -166,7 +166,13 @@ impl Itinerary {
     fn draw(&mut self, chance: &mut StdRng) -> Option<(Arc<Place>, Vec<u8>)> {
         let directories: usize = self.open.iter().map(|open| open.directories.len()).sum();
         let wants_directory = directories > 0 && self.open.len() < MOST_OPEN && chance.random();
-        let weight = |open: &Open| if wants_directory { open.directories.len() } else { open.names() };
+        let weight = |open: &Open| {
+            if wants_directory {
+                open.directories.len()
+            } else {
+                open.names()
+            }
+        };
         let total: usize = self.open.iter().map(weight).sum();
         if total == 0 {
             return None;

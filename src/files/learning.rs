@@ -29,11 +29,16 @@ const MOST_COUNTED: usize = 300_000;
 /// # Errors
 /// [`StoreError`] when the store fails.
 pub fn settle_in(store: &mut Store, config: &Config, now: Moment) -> Result<Vec<AreaRow>, StoreError> {
-    let paths: Vec<&[u8]> = config.areas.iter().map(|area| area.path.as_os_str().as_bytes()).collect();
+    let paths: Vec<&[u8]> = config
+        .areas
+        .iter()
+        .map(|area| area.path.as_os_str().as_bytes())
+        .collect();
     for row in store.areas()? {
         if !paths.contains(&row.path.as_slice()) && row.state != AreaState::Unconfigured {
-            let event = Event::new(Category::Notice, Severity::Normal, now, row.path.clone())
-                .with_note("this area is no longer configured; its baseline is kept and compared when it comes back");
+            let event = Event::new(Category::Notice, Severity::Normal, now, row.path.clone()).with_note(
+                "this area is no longer configured; its baseline is kept and compared when it comes back",
+            );
             let row = AreaRow {
                 state: AreaState::Unconfigured,
                 ..row
@@ -55,7 +60,8 @@ pub fn settle_in(store: &mut Store, config: &Config, now: Moment) -> Result<Vec<
 /// Notes the settings of one area; attributes and digests that an existing baseline lacks are learned, and said once.
 fn take_on(store: &mut Store, area: &Area, row: AreaRow, now: Moment) -> Result<AreaRow, StoreError> {
     let is_known = row.rounds > 0;
-    let is_wider = !area.attributes.is_within(row.attributes) || area.algorithms.union(row.algorithms) != row.algorithms;
+    let is_wider =
+        !area.attributes.is_within(row.attributes) || area.algorithms.union(row.algorithms) != row.algorithms;
     let state = match (row.state, row.was_learning) {
         (AreaState::Unconfigured, true) => AreaState::Learning,
         (AreaState::Unconfigured, false) => AreaState::Watched,
@@ -104,7 +110,9 @@ pub fn count(ground: &Ground, areas: &[AreaId]) -> Census {
         let walk = WalkDir::new(&tract.real)
             .same_file_system(true)
             .into_iter()
-            .filter_entry(|entry| entry.depth() == 0 || !ground.leaves_out(tract, entry.path().as_os_str().as_bytes()));
+            .filter_entry(|entry| {
+                entry.depth() == 0 || !ground.leaves_out(tract, entry.path().as_os_str().as_bytes())
+            });
         for entry in walk.flatten() {
             census.entries += 1;
             if census.entries >= MOST_COUNTED {
@@ -165,7 +173,11 @@ pub fn end_round(store: &mut Store, areas: &[AreaId], now: Moment) -> Result<boo
     let mut outcome = Outcome::default();
     let mut learned = Vec::new();
     store.flush()?;
-    for row in store.areas()?.into_iter().filter(|row| areas.contains(&row.id) && row.state.is_active()) {
+    for row in store
+        .areas()?
+        .into_iter()
+        .filter(|row| areas.contains(&row.id) && row.state.is_active())
+    {
         if row.state == AreaState::Learning {
             learned.push((row.path.clone(), store.entries_of(row.id)?));
         }

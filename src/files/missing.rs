@@ -40,30 +40,32 @@ enum Top {
 impl Visitor {
     /// Settles a path that was not found: looked up again from its parents before anything is reported, and reported once for
     /// the topmost part that is gone.
-    pub(super) fn gone(&self, tract: &Tract, target: Target) -> Result<Step, StoreError> {
+    pub(super) fn gone(&self, tract: &Tract, target: &Target) -> Result<Step, StoreError> {
         let mut store = self.db.lock();
         store.count_look(0);
         let Some(entry) = store.entry_named(target.parent, &target.name)? else {
             if target.parent.is_none() {
-                return self.area_missing(&mut store, tract, &target, "its root does not exist").map(Step::Done);
+                return self
+                    .area_missing(&mut store, tract, target, "its root does not exist")
+                    .map(Step::Done);
             }
             // Listed, but gone before it was looked at, and never known.
             return Ok(Step::Done(self.over(&target.path, &mut store, false)));
         };
-        match self.topmost_gone(&store, tract, &target, entry)? {
+        match Self::topmost_gone(&store, tract, target, &entry)? {
             Top::Back => Ok(Step::Done(self.over(&target.path, &mut store, false))),
             Top::Retyped(ancestor) => {
                 drop(store);
                 self.begin(ancestor)
             }
             Top::RootGone => self
-                .area_missing(&mut store, tract, &target, "its root does not exist")
+                .area_missing(&mut store, tract, target, "its root does not exist")
                 .map(Step::Done),
             Top::Gone(top, path) => self.removed(&mut store, tract, &top, &path).map(Step::Done),
         }
     }
 
-    fn topmost_gone(&self, store: &Store, tract: &Tract, target: &Target, entry: Entry) -> Result<Top, StoreError> {
+    fn topmost_gone(store: &Store, tract: &Tract, target: &Target, entry: &Entry) -> Result<Top, StoreError> {
         let fresh = match glance_at_root(&tract.real) {
             Glance::There(handle, seen) if seen.kind == FileKind::Directory => handle,
             _ => return Ok(Top::RootGone),
@@ -74,7 +76,11 @@ impl Visitor {
         let way = store.way_to(entry.id)?;
         let mut relative: Vec<u8> = Vec::new();
         for (id, name) in way.iter().skip(1) {
-            relative = if relative.is_empty() { name.clone() } else { join(&relative, name) };
+            relative = if relative.is_empty() {
+                name.clone()
+            } else {
+                join(&relative, name)
+            };
             let path = join(&tract.path, &relative);
             match glance(root.as_fd(), &relative) {
                 Glance::There(_, seen) if seen.kind == FileKind::Directory || *id == entry.id => {}
@@ -86,10 +92,14 @@ impl Visitor {
                     };
                     let way: Vec<_> = way.iter().take_while(|(step, _)| step != id).cloned().collect();
                     let way = [way, vec![(*id, name.clone())]].concat();
-                    return Ok(Target::of_entry(target.area, tract, &ancestor, &way).map_or(Top::Back, Top::Retyped));
+                    return Ok(
+                        Target::of_entry(target.area, tract, &ancestor, &way).map_or(Top::Back, Top::Retyped)
+                    );
                 }
                 Glance::Gone => {
-                    return Ok(store.entry(*id)?.map_or(Top::Back, |top| Top::Gone(Box::new(top), path)));
+                    return Ok(store
+                        .entry(*id)?
+                        .map_or(Top::Back, |top| Top::Gone(Box::new(top), path)));
                 }
                 Glance::Refused(_) => return Ok(Top::Back),
             }
@@ -98,7 +108,13 @@ impl Visitor {
         Ok(Top::Back)
     }
 
-    fn removed(&self, store: &mut Store, tract: &Tract, top: &Entry, path: &[u8]) -> Result<Visited, StoreError> {
+    fn removed(
+        &self,
+        store: &mut Store,
+        tract: &Tract,
+        top: &Entry,
+        path: &[u8],
+    ) -> Result<Visited, StoreError> {
         let now = self.clock.now();
         let members = store.tree(top, path)?;
         let _visit = store.next_visit();
@@ -185,21 +201,24 @@ impl Visitor {
             .is_some_and(|root| root.known.attributes.kind != FileKind::Directory);
         if seen.kind != FileKind::Directory && !is_file_area && row.root.is_some() {
             let why = "its root is no directory any more";
-            return self.suspend(&mut store, tract, target, AreaState::Suspended, why).map(Some);
+            return self
+                .suspend(&mut store, tract, target, AreaState::Suspended, why)
+                .map(Some);
         }
         let is_other_place = row.root.is_some_and(|root| is_elsewhere(root, seen, now));
         if is_other_place {
             let why = "its root lies on another file system: is something not mounted?";
-            return self.suspend(&mut store, tract, target, AreaState::Suspended, why).map(Some);
+            return self
+                .suspend(&mut store, tract, target, AreaState::Suspended, why)
+                .map(Some);
         }
         tract.set_root(handle.open_directory().ok());
-        self.welcome(&mut store, tract, row, seen, now)?;
+        Self::welcome(&mut store, tract, row, seen, now)?;
         Ok(None)
     }
 
     /// Notes the identity of a root that is accepted, and tells when it is back or another one.
     fn welcome(
-        &self,
         store: &mut Store,
         tract: &Tract,
         row: AreaRow,
@@ -225,7 +244,11 @@ impl Visitor {
         };
         let mut outcome = Outcome::default();
         if is_back {
-            outcome = outcome.with_event(tell(Category::AreaBack, Severity::Normal, "its baseline is compared again"));
+            outcome = outcome.with_event(tell(
+                Category::AreaBack,
+                Severity::Normal,
+                "its baseline is compared again",
+            ));
         }
         if is_replaced {
             let note = "its root is another directory on the same file system; it is compared at once";
@@ -241,7 +264,9 @@ impl Visitor {
             state,
             ..row
         };
-        store.commit(&outcome.with_change(StateChange::Area(Box::new(row)))).map(|_seq| ())
+        store
+            .commit(&outcome.with_change(StateChange::Area(Box::new(row))))
+            .map(|_seq| ())
     }
 }
 

@@ -5,10 +5,10 @@
 
 pub mod compare;
 pub mod digest;
+mod eye;
 pub mod ground;
 pub mod itinerary;
 pub mod learning;
-mod eye;
 mod missing;
 pub mod observe;
 mod opening;
@@ -45,13 +45,13 @@ use target::Target;
 use visit::Visitor;
 
 /// An entry looked at less than this ago is not rechecked.
-const LEAST_AGE: Duration = Duration::from_secs(60);
+const LEAST_AGE: Duration = Duration::from_mins(1);
 
 /// How often the root of a missing area is looked for.
-const ROOT_TIME: Duration = Duration::from_secs(60);
+const ROOT_TIME: Duration = Duration::from_mins(1);
 
 /// The first and the longest wait after the store has failed.
-const STORE_RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+const STORE_RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
 
 /// The task that goes round.
 #[derive(Debug)]
@@ -99,11 +99,19 @@ impl Walker {
                     tracing::error!(error = %chain(&error), wait = ?patience, "the store failed; the walk begins anew");
                     self.itinerary = Itinerary::default();
                     self.eye.visitor = None;
-                    if stop.run_until_cancelled(tokio::time::sleep(patience)).await.is_none() {
+                    if stop
+                        .run_until_cancelled(tokio::time::sleep(patience))
+                        .await
+                        .is_none()
+                    {
                         break;
                     }
                     let had_rest = self.clock.now().since(began) > STORE_RETRY.1 * 2;
-                    patience = if had_rest { STORE_RETRY.0 } else { (patience * 2).min(STORE_RETRY.1) };
+                    patience = if had_rest {
+                        STORE_RETRY.0
+                    } else {
+                        (patience * 2).min(STORE_RETRY.1)
+                    };
                 }
             }
         }
@@ -215,7 +223,9 @@ impl Walker {
     /// A stop on the walk; a directory is entered later.
     async fn stop_at(&mut self, target: Target) -> Result<(), Leave> {
         let (area, is_child_of_root) = (target.area, target.parent);
-        let Some(visitor) = self.eye.visitor.clone() else { return Ok(()) };
+        let Some(visitor) = self.eye.visitor.clone() else {
+            return Ok(());
+        };
         let Some(tract) = visitor.ground.tracts.get(area) else {
             return Ok(());
         };
@@ -236,14 +246,22 @@ impl Walker {
 
     async fn is_known(&self, target: &Target) -> Result<bool, Leave> {
         let (parent, name) = (target.parent, target.name.clone());
-        Ok(self.db.call(move |store| store.entry_named(parent, &name)).await?.is_some())
+        Ok(self
+            .db
+            .call(move |store| store.entry_named(parent, &name))
+            .await?
+            .is_some())
     }
 
     /// Rechecks the entry that has waited longest, unless it was looked at a moment ago.
     async fn recheck_stalest(&mut self) -> Result<(), Leave> {
-        let Some(visitor) = self.eye.visitor.clone() else { return Ok(()) };
+        let Some(visitor) = self.eye.visitor.clone() else {
+            return Ok(());
+        };
         let found = self.db.call(stalest_with_way).await?;
-        self.eye.speed.settle(found.as_ref().map(|(entry, _)| entry.visit));
+        self.eye
+            .speed
+            .settle(found.as_ref().map(|(entry, _)| entry.visit));
         self.eye.adjust_factor();
         let Some((entry, way)) = found else { return Ok(()) };
         let now = self.clock.now();
@@ -251,7 +269,11 @@ impl Walker {
         if entry.checked <= now.wall && now.wall.since(entry.checked) < LEAST_AGE {
             return Ok(());
         }
-        let area = visitor.ground.tracts.iter().position(|tract| tract.id == entry.area);
+        let area = visitor
+            .ground
+            .tracts
+            .iter()
+            .position(|tract| tract.id == entry.area);
         let target = area.and_then(|area| {
             let tract = visitor.ground.tracts.get(area)?;
             Target::of_entry(area, tract, &entry, &way)
@@ -272,7 +294,9 @@ impl Walker {
 
     /// Opens a directory for listing.
     async fn open(&mut self, ahead: Ahead) -> Result<(), Leave> {
-        let Some(visitor) = self.eye.visitor.clone() else { return Ok(()) };
+        let Some(visitor) = self.eye.visitor.clone() else {
+            return Ok(());
+        };
         if let Some(open) = run_blocking(move || open_directory(&visitor, ahead)).await? {
             self.itinerary.take_up(open);
         }
@@ -297,9 +321,14 @@ impl Walker {
     /// Looks at what the baseline has in a directory but its listing did not show.
     async fn find_unseen(&mut self, place: &Arc<Place>) -> Result<(), Leave> {
         let (entry, since) = (place.entry, place.since);
-        let unseen = self.db.call(move |store| store.unseen_since(entry, since, 10_000)).await?;
+        let unseen = self
+            .db
+            .call(move |store| store.unseen_since(entry, since, 10_000))
+            .await?;
         for name in unseen {
-            self.eye.look(Target::in_directory(Arc::clone(place), name)).await?;
+            self.eye
+                .look(Target::in_directory(Arc::clone(place), name))
+                .await?;
         }
         Ok(())
     }
@@ -344,7 +373,9 @@ impl Walker {
     }
 
     async fn inactive_areas(&self) -> Result<Vec<usize>, Leave> {
-        let Some(visitor) = self.eye.visitor.clone() else { return Ok(Vec::new()) };
+        let Some(visitor) = self.eye.visitor.clone() else {
+            return Ok(Vec::new());
+        };
         let rows = self.db.call(|store| store.areas()).await?;
         let is_inactive = |id: AreaId| rows.iter().any(|row| row.id == id && !row.state.is_active());
         Ok(visitor
@@ -356,11 +387,13 @@ impl Walker {
             .map(|(index, _)| index)
             .collect())
     }
-
 }
 
 /// An entry with the names that lead to it.
-type EntryWithWay = (crate::model::entry::Entry, Vec<(crate::model::entry::EntryId, Vec<u8>)>);
+type EntryWithWay = (
+    crate::model::entry::Entry,
+    Vec<(crate::model::entry::EntryId, Vec<u8>)>,
+);
 
 fn stalest_with_way(store: &mut Store) -> Result<Option<EntryWithWay>, StoreError> {
     let active = store.active_areas()?;

@@ -147,7 +147,9 @@ impl Reading {
 
 fn is_same(before: &Attributes, after: &Attributes) -> bool {
     let key = |seen: &Attributes| -> (u64, u64, u64, Timestamp, Timestamp, u16) {
-        (seen.dev, seen.inode, seen.size, seen.mtime, seen.ctime, seen.perms)
+        (
+            seen.dev, seen.inode, seen.size, seen.mtime, seen.ctime, seen.perms,
+        )
     };
     key(before) == key(after)
 }
@@ -184,7 +186,11 @@ mod tests {
             let Content::Stable(seen) = reading.finish() else {
                 panic!("torn at {size}")
             };
-            assert_eq!(seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "size {size}");
+            assert_eq!(
+                seen.digests.blake3,
+                Some(*blake3::hash(&content).as_bytes()),
+                "size {size}"
+            );
         }
     }
 
@@ -194,10 +200,20 @@ mod tests {
         let path = tree.path().join("file");
         let change: [fn(&Path); 3] = [
             |path| {
-                File::options().append(true).open(path).unwrap().write_all(b"more").unwrap();
+                File::options()
+                    .append(true)
+                    .open(path)
+                    .unwrap()
+                    .write_all(b"more")
+                    .unwrap();
             },
             |path| {
-                File::options().write(true).open(path).unwrap().set_len(10).unwrap();
+                File::options()
+                    .write(true)
+                    .open(path)
+                    .unwrap()
+                    .set_len(10)
+                    .unwrap();
             },
             |path| {
                 let mut file = File::options().write(true).open(path).unwrap();

@@ -31,11 +31,16 @@ pub(super) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<O
         return Ok(None);
     };
     let Some(root) = tract.root() else { return Ok(None) };
-    let relative = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/');
+    let relative = way
+        .iter()
+        .skip(1)
+        .map(|(_, name)| name.as_slice())
+        .collect::<Vec<_>>()
+        .join(&b'/');
     match list(&root, &relative) {
         Ok((directory, listing)) => {
             if matches!(entry.known.hash_state, HashState::Unreadable(_)) {
-                visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, entry, HashState::Off)?;
+                visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, HashState::Off)?;
             }
             let path = if relative.is_empty() {
                 tract.path.clone()
@@ -54,7 +59,12 @@ pub(super) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<O
         // Gone or exchanged since it was looked at: its next look will tell.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
         Err(errno) => {
-            visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, entry, HashState::Unreadable(errno.raw_os_error()))?;
+            visitor.set_hash_state(
+                &mut visitor.db.lock(),
+                ahead.area,
+                &entry,
+                HashState::Unreadable(errno.raw_os_error()),
+            )?;
             Ok(None)
         }
     }

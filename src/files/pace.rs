@@ -45,8 +45,14 @@ impl Pace {
     /// A pace of `files` looks and `bytes` bytes per second, both more than zero.
     pub fn new(files: f64, bytes: f64) -> Self {
         Self {
-            looks: Schedule { rate: files, due: None },
-            bytes: Schedule { rate: bytes, due: None },
+            looks: Schedule {
+                rate: files,
+                due: None,
+            },
+            bytes: Schedule {
+                rate: bytes,
+                due: None,
+            },
             factor: 1.0,
         }
     }

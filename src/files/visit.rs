@@ -79,7 +79,7 @@ pub struct Looked {
 
 impl Looked {
     /// Bytes that were read at once and are not paid for yet.
-    pub const fn read(&self) -> u64 {
+    pub const fn unpaid(&self) -> u64 {
         self.read_at_once
     }
 }
@@ -115,8 +115,8 @@ impl Visitor {
         {
             return self.drop_left_out(&target, prefix.len()).map(Step::Done);
         }
-        match self.glance(tract, &target) {
-            Glance::Gone => self.gone(tract, target),
+        match Self::glance(tract, &target) {
+            Glance::Gone => self.gone(tract, &target),
             Glance::Refused(errno) => self.refused(&target, errno).map(Step::Done),
             Glance::There(handle, seen) => {
                 if target.parent.is_none()
@@ -137,7 +137,7 @@ impl Visitor {
         }
     }
 
-    fn glance(&self, tract: &Tract, target: &Target) -> Glance {
+    fn glance(tract: &Tract, target: &Target) -> Glance {
         match &target.way {
             Way::Root => glance_at_root(&tract.real),
             Way::BeneathRoot(root, relative) => glance(root.as_fd(), relative),
@@ -162,7 +162,10 @@ impl Visitor {
             return self.settle(looked, seen).map(Step::Done);
         }
         // What is stored is verified before other digests take its place.
-        let stored = looked.entry.as_ref().map(|entry| entry.known.digests.algorithms());
+        let stored = looked
+            .entry
+            .as_ref()
+            .map(|entry| entry.known.digests.algorithms());
         let algorithms = stored.map_or(wanted, |stored| stored.union(wanted));
         let reading = match Reading::begin(handle, algorithms) {
             Ok(reading) => reading,
@@ -242,27 +245,22 @@ impl Visitor {
         store.count_look(0);
         let entry = match store.entry_named(target.parent, &target.name)? {
             Some(entry) => Some(entry),
-            None => target.parent.map(|parent| store.entry(parent)).transpose()?.flatten(),
+            None => target
+                .parent
+                .map(|parent| store.entry(parent))
+                .transpose()?
+                .flatten(),
         };
         let is_changed = match entry {
-            Some(entry) => self.mark_unreadable(&mut store, target.area, entry, errno)?,
+            Some(entry) => self.set_hash_state(
+                &mut store,
+                target.area,
+                &entry,
+                HashState::Unreadable(errno.raw_os_error()),
+            )?,
             None => false,
         };
         Ok(self.over(&target.path, &mut store, is_changed))
-    }
-
-    /// Marks an entry as unreadable, with one event for the whole streak.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store fails.
-    pub fn mark_unreadable(
-        &self,
-        store: &mut Store,
-        area: usize,
-        entry: Entry,
-        errno: Errno,
-    ) -> Result<bool, StoreError> {
-        self.set_hash_state(store, area, entry, HashState::Unreadable(errno.raw_os_error()))
     }
 
     /// Gives an entry another hash state, with the event that belongs to it.
@@ -273,7 +271,7 @@ impl Visitor {
         &self,
         store: &mut Store,
         area: usize,
-        entry: Entry,
+        entry: &Entry,
         hash_state: HashState,
     ) -> Result<bool, StoreError> {
         let now = self.clock.now();
@@ -282,14 +280,14 @@ impl Visitor {
             return Ok(false);
         };
         let way = store.way_to(entry.id)?;
-        let Some(target) = Target::of_entry(area, tract, &entry, &way) else {
+        let Some(target) = Target::of_entry(area, tract, entry, &way) else {
             return Ok(false);
         };
         let seen = Observation {
             hash_state,
             ..entry.known.clone()
         };
-        let event = state_event(&entry, &seen, &target, now).map(|event| Event {
+        let event = state_event(entry, &seen, &target, now).map(|event| Event {
             area: tract.path.clone(),
             not_before: Some(entry.checked),
             ..event
@@ -301,7 +299,13 @@ impl Visitor {
             ..entry.clone()
         };
         let is_learning = Self::is_learning(store, tract)?;
-        self.store_again(store, &target, &entry, next, event.filter(|_| !is_learning).into_iter().collect())
+        Self::store_again(
+            store,
+            &target,
+            entry,
+            next,
+            event.filter(|_| !is_learning).into_iter().collect(),
+        )
     }
 
     /// An entry that the configuration leaves out now goes with one notice for its topmost part.
@@ -311,8 +315,11 @@ impl Visitor {
         let Some(tract) = self.ground.tracts.get(target.area) else {
             return Ok(self.over(path, &mut store, false));
         };
-        let depth = path.iter().filter(|byte| **byte == b'/').count()
-            - tract.path.iter().filter(|byte| **byte == b'/').count() * usize::from(tract.path != b"/");
+        let beneath = path.strip_prefix(tract.path.as_slice()).unwrap_or(path);
+        let depth = beneath
+            .split(|byte| *byte == b'/')
+            .filter(|name| !name.is_empty())
+            .count();
         let top = match store.entry_named(target.parent, &target.name)? {
             Some(entry) => match store.way_to(entry.id)?.get(depth) {
                 Some((id, _)) => store.entry(*id)?,

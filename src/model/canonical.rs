@@ -69,8 +69,10 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Event), CanonicalError> {
     }
     let fields = Reader::parse(rest)?;
     let event = Event {
-        category: Category::from_code(u16::from_be_bytes(fields.array(2)?)).ok_or(CanonicalError::Field(2))?,
-        severity: Severity::from_number(u8::from_be_bytes(fields.array(3)?)).ok_or(CanonicalError::Field(3))?,
+        category: Category::from_code(u16::from_be_bytes(fields.array(2)?))
+            .ok_or(CanonicalError::Field(2))?,
+        severity: Severity::from_number(u8::from_be_bytes(fields.array(3)?))
+            .ok_or(CanonicalError::Field(3))?,
         found: Moment {
             wall: Timestamp::from_nanos(i64::from_be_bytes(fields.array(4)?)),
             boottime: Boottime::from_nanos(i64::from_be_bytes(fields.array(5)?)),
@@ -130,9 +132,17 @@ pub fn encode_observation(seen: &Observation) -> Vec<u8> {
 /// [`CanonicalError`] when the bytes are cut or a value is impossible.
 pub fn decode_observation(bytes: &[u8]) -> Result<Observation, CanonicalError> {
     let fields = Reader::parse(bytes)?;
-    let time = |tag| fields.array(tag).map(|nanos| Timestamp::from_nanos(i64::from_be_bytes(nanos)));
+    let time = |tag| {
+        fields
+            .array(tag)
+            .map(|nanos| Timestamp::from_nanos(i64::from_be_bytes(nanos)))
+    };
     let mut digests = Digests::default();
-    for (tag, algorithm) in [(16, Algorithm::Blake3), (17, Algorithm::Sha256), (18, Algorithm::Sha512)] {
+    for (tag, algorithm) in [
+        (16, Algorithm::Blake3),
+        (17, Algorithm::Sha256),
+        (18, Algorithm::Sha512),
+    ] {
         if let Some(bytes) = fields.find(tag)
             && !digests.set(algorithm, bytes)
         {
@@ -173,14 +183,21 @@ pub fn encode_hash_state(state: HashState) -> [u8; 9] {
         HashState::TooBig => (4, 0),
         HashState::Unreadable(errno) => (5, u64::from(errno.unsigned_abs())),
     };
-    let [a, b, c, d, e, f, g, h] = u64::to_be_bytes(number);
-    [code, a, b, c, d, e, f, g, h]
+    let mut bytes = [code; 9];
+    for (place, byte) in bytes.iter_mut().skip(1).zip(u64::to_be_bytes(number)) {
+        *place = byte;
+    }
+    bytes
 }
 
 /// The hash state written by [`encode_hash_state`]; `None` for an unknown code or an impossible number.
 pub fn decode_hash_state(bytes: [u8; 9]) -> Option<HashState> {
     let [code, number @ ..] = bytes;
-    let number = u64::from_be_bytes(number);
+    hash_state_from(code, u64::from_be_bytes(number))
+}
+
+/// The hash state with this code and number; `None` for an unknown code or an impossible number.
+pub fn hash_state_from(code: u8, number: u64) -> Option<HashState> {
     Some(match code {
         0 => HashState::Off,
         1 => HashState::Full,
@@ -198,14 +215,17 @@ struct Fields {
 
 impl Fields {
     fn new() -> Self {
-        Self { bytes: Vec::with_capacity(256) }
+        Self {
+            bytes: Vec::with_capacity(256),
+        }
     }
 
     fn put(&mut self, tag: u16, value: &[u8]) {
         let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
         self.bytes.extend_from_slice(&tag.to_be_bytes());
         self.bytes.extend_from_slice(&length.to_be_bytes());
-        self.bytes.extend(value.iter().take(usize::try_from(length).unwrap_or(usize::MAX)));
+        self.bytes
+            .extend(value.iter().take(usize::try_from(length).unwrap_or(usize::MAX)));
     }
 
     fn put_some(&mut self, tag: u16, value: Option<impl AsRef<[u8]>>) {
@@ -235,7 +255,10 @@ impl<'a> Reader<'a> {
     }
 
     fn find(&self, tag: u16) -> Option<&'a [u8]> {
-        self.fields.iter().find(|(known, _)| *known == tag).map(|(_, value)| *value)
+        self.fields
+            .iter()
+            .find(|(known, _)| *known == tag)
+            .map(|(_, value)| *value)
     }
 
     fn need(&self, tag: u16) -> Result<&'a [u8], CanonicalError> {

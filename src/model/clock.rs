@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_wall_clock_jump_moves_no_deadline_within_a_boot() {
-        let deadline = Deadline::after(moment(1000, 50, BOOT), Duration::from_secs(900));
+        let deadline = Deadline::after(moment(1000, 50, BOOT), Duration::from_mins(15));
         for wall in [-1_000_000, 0, 1000, 9_000_000] {
             assert_eq!(
                 deadline.remaining(moment(wall, 150, BOOT)),
@@ -214,16 +214,22 @@ mod tests {
 
     #[test]
     fn after_a_reboot_the_wait_is_bounded_by_its_nominal_length() {
-        let deadline = Deadline::after(moment(1000, 50, BOOT), Duration::from_secs(900));
-        assert_eq!(deadline.remaining(moment(1300, 5, OTHER)), Duration::from_secs(600));
-        assert_eq!(deadline.remaining(moment(-1_000_000, 5, OTHER)), Duration::from_secs(900));
+        let deadline = Deadline::after(moment(1000, 50, BOOT), Duration::from_mins(15));
+        assert_eq!(
+            deadline.remaining(moment(1300, 5, OTHER)),
+            Duration::from_mins(10)
+        );
+        assert_eq!(
+            deadline.remaining(moment(-1_000_000, 5, OTHER)),
+            Duration::from_mins(15)
+        );
         assert_eq!(deadline.remaining(moment(2_000_000, 5, OTHER)), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_virtual_clock_follows_paused_timers() {
         let clock = Clock::starting_at(moment(1000, 50, BOOT));
-        tokio::time::sleep(Duration::from_secs(3600)).await;
+        tokio::time::sleep(Duration::from_hours(1)).await;
         assert_eq!(clock.now(), moment(4600, 3650, BOOT));
     }
 }

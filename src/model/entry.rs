@@ -1,7 +1,7 @@
 //! What a look at one path gives, and what the baseline remembers of it.
 
-use super::clock::Timestamp;
 use super::change::AttributeSet;
+use super::clock::Timestamp;
 
 /// The type of a file-system object (`inode(7)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -218,7 +218,9 @@ impl AlgorithmSet {
 
     /// Its members, in the order they are shown.
     pub fn iter(self) -> impl Iterator<Item = Algorithm> {
-        Algorithm::ALL.into_iter().filter(move |algorithm| self.has(*algorithm))
+        Algorithm::ALL
+            .into_iter()
+            .filter(move |algorithm| self.has(*algorithm))
     }
 }
 

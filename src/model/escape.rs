@@ -156,6 +156,11 @@ fn first_char_len(bytes: &[u8]) -> usize {
         .map_or(0, char::len_utf8)
 }
 
+/// Bytes as hexadecimal digits in lower case.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(

@@ -3,7 +3,7 @@
 pub mod canonical;
 pub mod change;
 pub mod clock;
+pub mod coverage;
 pub mod entry;
 pub mod escape;
 pub mod event;
-pub mod coverage;

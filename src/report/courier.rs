@@ -18,16 +18,16 @@ use crate::{
 };
 
 /// The longest wait between two attempts.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// After refusing for so long a recipient's delivery is parked: kept, but not tried again by itself.
-const PARK_AFTER: Duration = Duration::from_secs(5 * 86_400);
+const PARK_AFTER: Duration = Duration::from_hours(120);
 
 /// How long a send that is under way may go on after the daemon was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How often the queue is looked at even when nobody rings.
-const LONGEST_REST: Duration = Duration::from_secs(60);
+const LONGEST_REST: Duration = Duration::from_mins(1);
 
 /// The task that delivers.
 #[derive(Debug)]
@@ -75,7 +75,11 @@ impl Courier {
                 (true, _) if !stop.is_cancelled() => continue,
                 (_, next) => next,
             };
-            let rest = if unstored.is_empty() { LONGEST_REST } else { Duration::from_secs(1) };
+            let rest = if unstored.is_empty() {
+                LONGEST_REST
+            } else {
+                Duration::from_secs(1)
+            };
             let rest = next.unwrap_or(rest).min(rest);
             let ring = tokio::time::timeout(rest, self.bell.notified());
             if stop.run_until_cancelled(ring).await.is_none() {
@@ -123,11 +127,17 @@ impl Courier {
     async fn store_again(&self, unstored: &mut Unstored) {
         let now = self.clock.now();
         for (key, (delivery, reply)) in unstored.clone() {
-            match self.db.call(move |store| store.mark_sent(&delivery, &reply, now)).await {
+            match self
+                .db
+                .call(move |store| store.mark_sent(&delivery, &reply, now))
+                .await
+            {
                 Ok(()) => {
                     unstored.remove(&key);
                 }
-                Err(error) => tracing::error!(%error, "a report was sent, but this cannot be stored; only that is tried again"),
+                Err(error) => {
+                    tracing::error!(%error, "a report was sent, but this cannot be stored; only that is tried again");
+                }
             }
         }
     }
@@ -169,7 +179,11 @@ impl Courier {
             error.is_refusal,
             self.chance.random_range(-0.2..0.2),
         );
-        let level = if error.is_refusal { "refused" } else { "not accepted" };
+        let level = if error.is_refusal {
+            "refused"
+        } else {
+            "not accepted"
+        };
         tracing::warn!(recipient = %delivery.recipient, reply = %error.reply, ?wait, "a report was {level}");
         let failure = Failure {
             reply: error.reply,
@@ -208,7 +222,8 @@ mod tests {
     #[test]
     fn waits_double_up_to_an_hour_and_refusals_wait_longer() {
         let base = Duration::from_secs(30);
-        let seconds = |attempts, refusals, is_refusal| wait_after(base, attempts, refusals, is_refusal, 0.0).as_secs();
+        let seconds =
+            |attempts, refusals, is_refusal| wait_after(base, attempts, refusals, is_refusal, 0.0).as_secs();
         assert_eq!([0, 1, 2, 3].map(|n| seconds(n, 0, false)), [30, 60, 120, 240]);
         assert_eq!(seconds(60, 0, false), 3600);
         assert_eq!([0, 1, 2, 9].map(|n| seconds(n, n, true)), [300, 1800, 3600, 3600]);

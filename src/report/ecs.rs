@@ -8,12 +8,11 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::words::digits;
 use crate::model::{
     change::Attribute,
     clock::Timestamp,
     entry::{Algorithm, FileKind, HashState, Observation},
-    escape::escape,
+    escape::{escape, hex},
     event::{Category, Event, Kind, Severity, StoredEvent},
 };
 
@@ -92,7 +91,7 @@ fn event_object(stored: &StoredEvent) -> Value {
     out.put("category", json!([category]));
     out.put("type", json!([change_type(event.category)]));
     out.put("action", json!([event.category.word().replace(' ', "-")]));
-    out.put("id", digits(&stored.hash));
+    out.put("id", hex(&stored.hash));
     out.put("severity", event.severity.number());
     out.put_some("start", event.not_before.map(time));
     out.put("end", time(event.found.wall));
@@ -161,7 +160,7 @@ fn describe(seen: &Observation, wanted: impl Fn(Attribute) -> bool, out: &mut Ob
 fn hash_object(seen: &Observation) -> Option<Value> {
     let mut out = Object::new();
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-        out.put_some(algorithm.name(), seen.digests.get(algorithm).map(digits));
+        out.put_some(algorithm.name(), seen.digests.get(algorithm).map(hex));
     }
     out.filled()
 }
@@ -173,10 +172,7 @@ fn own_object(stored: &StoredEvent) -> Value {
     let is_altered = escape(&event.source).as_bytes() != event.source;
     out.put_some("path_b64", is_altered.then(|| STANDARD.encode(&event.source)));
     out.put("count", event.count);
-    out.put_some(
-        "members_digest",
-        event.members_digest.map(|digest| digits(&digest)),
-    );
+    out.put_some("members_digest", event.members_digest.map(|digest| hex(&digest)));
     if let Some(seen) = event.new.as_ref().or(event.old.as_ref()) {
         out.put("hash", content_object(seen));
         beyond_ecs(seen, |_| true, &mut out);
@@ -195,7 +191,7 @@ fn own_object(stored: &StoredEvent) -> Value {
     out.put("seq", stored.seq);
     out.put(
         "chain",
-        json!({ "prev_hash": digits(&stored.prev_hash), "hash": digits(&stored.hash) }),
+        json!({ "prev_hash": hex(&stored.prev_hash), "hash": hex(&stored.hash) }),
     );
     out.done()
 }
@@ -221,7 +217,7 @@ fn previous(event: &Event, old: &Observation) -> Option<Value> {
 
 fn content_object(seen: &Observation) -> Value {
     let mut out = Object::new();
-    out.put_some("blake3", seen.digests.blake3.map(|digest| digits(&digest)));
+    out.put_some("blake3", seen.digests.blake3.map(|digest| hex(&digest)));
     out.put("state", state_word(seen.hash_state));
     if let HashState::Partial(bytes) = seen.hash_state {
         out.put("bytes", bytes);

@@ -110,7 +110,10 @@ fn parts(event: &Event, names: &Names) -> Vec<String> {
             )]
         }
         (Category::AreaMissing, _, _) => {
-            vec![format!("its baseline of {} is kept", counted(event.count, "entry", "entries"))]
+            vec![format!(
+                "its baseline of {} is kept",
+                counted(event.count, "entry", "entries")
+            )]
         }
         (Category::Removed, _, _) if event.count > 1 => {
             vec![format!("{} in all", counted(event.count, "entry", "entries"))]

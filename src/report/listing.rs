@@ -65,7 +65,11 @@ impl<'a> Listing<'a> {
             .iter()
             .map(|member| {
                 let seen = &member.old.attributes;
-                format!("        {}  {}\n", seen.kind.letter(), escape_name(&member.source))
+                format!(
+                    "        {}  {}\n",
+                    seen.kind.letter(),
+                    escape_name(&member.source)
+                )
             })
             .collect()
     }

@@ -85,7 +85,9 @@ impl Reporter {
             Decision::Send if queued >= MOST_QUEUED => Ok(RETRY),
             Decision::Send => {
                 let postmaster = Arc::clone(&self.postmaster);
-                self.db.call(move |store| postmaster.batch(store, channel)).await?;
+                self.db
+                    .call(move |store| postmaster.batch(store, channel))
+                    .await?;
                 self.courier.notify_one();
                 Ok(Duration::ZERO)
             }

@@ -49,15 +49,22 @@ impl Pool {
         let Some(first) = pending.first else {
             return Decision::Rest;
         };
-        let ordinary = left(first, self.ordinary.report_time, now)
-            .max(left_of_hold_off(pending.last_batch, self.ordinary.hold_off, now));
+        let ordinary = left(first, self.ordinary.report_time, now).max(left_of_hold_off(
+            pending.last_batch,
+            self.ordinary.hold_off,
+            now,
+        ));
         let urgent = pending.first_urgent.map(|first| {
             let report_time = self.ordinary.report_time.min(URGENT_REPORT_TIME);
             let hold_off = self.ordinary.hold_off.min(self.urgent_hold_off);
             left(first, report_time, now).max(left_of_hold_off(pending.last_batch, hold_off, now))
         });
         let wait = urgent.map_or(ordinary, |urgent| urgent.min(ordinary));
-        if wait.is_zero() { Decision::Send } else { Decision::Wait(wait) }
+        if wait.is_zero() {
+            Decision::Send
+        } else {
+            Decision::Wait(wait)
+        }
     }
 }
 
@@ -82,7 +89,7 @@ mod tests {
                 report_time: Duration::from_secs(report_time),
                 hold_off: Duration::from_secs(hold_off),
             },
-            urgent_hold_off: Duration::from_secs(60),
+            urgent_hold_off: Duration::from_mins(1),
         }
     }
 
@@ -107,15 +114,24 @@ mod tests {
     fn the_first_event_waits_for_others() {
         let pool = pool(30, 900);
         assert_eq!(pool.decide(&Pending::default(), at(0)), Decision::Rest);
-        assert_eq!(pool.decide(&pending(0, None), at(10_000)), Decision::Wait(Duration::from_secs(20)));
+        assert_eq!(
+            pool.decide(&pending(0, None), at(10_000)),
+            Decision::Wait(Duration::from_secs(20))
+        );
         assert_eq!(pool.decide(&pending(0, None), at(30_000)), Decision::Send);
     }
 
     #[test]
     fn a_second_burst_waits_for_the_hold_off() {
         let pool = pool(3, 6);
-        assert_eq!(pool.decide(&pending(4_000, Some(3_000)), at(8_000)), Decision::Wait(Duration::from_secs(1)));
-        assert_eq!(pool.decide(&pending(4_000, Some(3_000)), at(9_000)), Decision::Send);
+        assert_eq!(
+            pool.decide(&pending(4_000, Some(3_000)), at(8_000)),
+            Decision::Wait(Duration::from_secs(1))
+        );
+        assert_eq!(
+            pool.decide(&pending(4_000, Some(3_000)), at(9_000)),
+            Decision::Send
+        );
     }
 
     #[test]
@@ -130,18 +146,27 @@ mod tests {
             pool.decide(&urgent(10_000, Some(5_000)), at(20_000)),
             Decision::Wait(Duration::from_secs(45))
         );
-        assert_eq!(pool.decide(&urgent(10_000, Some(5_000)), at(65_000)), Decision::Send);
+        assert_eq!(
+            pool.decide(&urgent(10_000, Some(5_000)), at(65_000)),
+            Decision::Send
+        );
     }
 
     #[test]
     fn a_clock_set_back_ten_years_lengthens_nothing() {
         let pool = pool(30, 900);
         let mut now = at(10_000);
-        now.wall = now.wall.before(Duration::from_secs(10 * 365 * 86_400));
-        assert_eq!(pool.decide(&pending(0, None), now), Decision::Wait(Duration::from_secs(20)));
+        now.wall = now.wall.before(Duration::from_hours(87600));
+        assert_eq!(
+            pool.decide(&pending(0, None), now),
+            Decision::Wait(Duration::from_secs(20))
+        );
         // After a reboot only the wall clock is left; the wait is bounded by its nominal length.
         now.boot = BootId([8; 16]);
-        assert_eq!(pool.decide(&pending(0, Some(0)), now), Decision::Wait(Duration::from_secs(900)));
+        assert_eq!(
+            pool.decide(&pending(0, Some(0)), now),
+            Decision::Wait(Duration::from_mins(15))
+        );
     }
 
     proptest! {

@@ -54,7 +54,12 @@ pub fn readerships(config: &Config) -> Vec<Readership> {
     let everything: BTreeSet<String> = config.recipients.iter().map(|to| full_address(to)).collect();
     let mut by_recipient: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
     for area in &config.areas {
-        for to in area.recipients.iter().map(|to| full_address(to)).filter(|to| !everything.contains(to)) {
+        for to in area
+            .recipients
+            .iter()
+            .map(|to| full_address(to))
+            .filter(|to| !everything.contains(to))
+        {
             by_recipient
                 .entry(to)
                 .or_default()
@@ -81,7 +86,11 @@ pub fn readerships(config: &Config) -> Vec<Readership> {
 
 /// A local name as a mail address.
 pub fn full_address(to: &str) -> String {
-    if to.contains('@') { to.to_owned() } else { format!("{to}@localhost") }
+    if to.contains('@') {
+        to.to_owned()
+    } else {
+        format!("{to}@localhost")
+    }
 }
 
 /// What all mails of this daemon have in common.
@@ -117,7 +126,9 @@ impl Postmaster {
         let first_id = store.next_report()?;
         for readership in &self.readerships {
             let id = ReportId(first_id.0 + i64::try_from(reports.len()).unwrap_or(0));
-            if let Some(report) = self.report(store, channel, &waiting, readership, id, now, &names, &notices)? {
+            if let Some(report) =
+                self.report(store, channel, &waiting, readership, id, now, &names, &notices)?
+            {
                 reports.push(report);
             }
         }
@@ -125,7 +136,10 @@ impl Postmaster {
         Ok(true)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one private step of batch, split off for its length")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one private step of batch, split off for its length"
+    )]
     fn report(
         &self,
         store: &Store,

@@ -11,10 +11,10 @@ use super::{
     batch::Batch,
     fold::Folds,
     item, own, subject,
-    words::{Times, counted, digits, note_lines, number, span},
+    words::{Times, counted, note_lines, number, span},
 };
 use crate::model::{
-    escape::escape_cut,
+    escape::{escape_cut, hex},
     event::{Category, Kind, Severity, StoredEvent},
 };
 
@@ -262,7 +262,7 @@ impl<'a> Page<'a> {
         };
         vec![
             coverage_line,
-            format!("SEQ  {range}  head {}", digits(&self.batch.head)),
+            format!("SEQ  {range}  head {}", hex(&self.batch.head)),
             format!("MORE  {}{show}", self.history),
         ]
     }

@@ -129,10 +129,12 @@ impl Transport {
         deadline: Duration,
     ) -> Result<String, SendError> {
         match self {
-            Self::Smtp(server) => match tokio::time::timeout(deadline, send_smtp(server, from, recipient, &mail)).await {
-                Ok(answer) => answer,
-                Err(_elapsed) => Err(transient(format!("no answer within {} s", deadline.as_secs()))),
-            },
+            Self::Smtp(server) => {
+                match tokio::time::timeout(deadline, send_smtp(server, from, recipient, &mail)).await {
+                    Ok(answer) => answer,
+                    Err(_elapsed) => Err(transient(format!("no answer within {} s", deadline.as_secs()))),
+                }
+            }
             Self::File(directory) => {
                 let path = directory.join(file_name(message_id));
                 run_blocking(move || write_file(&path, &mail))
@@ -205,8 +207,8 @@ fn read_password(path: &Path) -> Result<String, TransportError> {
         why,
     };
     crate::sys::privileges::check(path).map_err(|error| failed(error.to_string()))?;
-    let is_private = std::fs::metadata(path)
-        .is_ok_and(|found| std::os::unix::fs::MetadataExt::mode(&found) & 0o077 == 0);
+    let is_private =
+        std::fs::metadata(path).is_ok_and(|found| std::os::unix::fs::MetadataExt::mode(&found) & 0o077 == 0);
     if !is_private {
         return Err(failed("others may read it (chmod 600)".to_owned()));
     }
@@ -225,8 +227,13 @@ async fn send_smtp(
         text.parse::<Address>()
             .map_err(|error| transient(format!("{text:?} is no mail address: {error}")))
     };
-    let to = if recipient.contains('@') { recipient.to_owned() } else { format!("{recipient}@localhost") };
-    let envelope = Envelope::new(Some(address(from)?), vec![address(&to)?]).map_err(|error| transient(error.to_string()))?;
+    let to = if recipient.contains('@') {
+        recipient.to_owned()
+    } else {
+        format!("{recipient}@localhost")
+    };
+    let envelope = Envelope::new(Some(address(from)?), vec![address(&to)?])
+        .map_err(|error| transient(error.to_string()))?;
     match server.send_raw(&envelope, mail).await {
         Ok(response) if response.is_positive() => {
             let text: Vec<&str> = response.message().collect();

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use jiff::{Zoned, civil::Date, tz::TimeZone};
 
-use crate::model::{clock::Timestamp, escape::escape_cut};
+use crate::model::{
+    clock::Timestamp,
+    escape::{escape_cut, hex},
+};
 
 /// Columns our own layout keeps to; untrusted text is never wrapped.
 pub(crate) const WIDTH: usize = 100;
@@ -59,15 +62,7 @@ fn tenths(seconds: u64, unit: u64, name: &str) -> String {
 
 /// The first 16 hexadecimal digits of a digest.
 pub(crate) fn digits16(digest: &[u8]) -> String {
-    digits(digest.get(..8).unwrap_or(digest))
-}
-
-/// All hexadecimal digits of a digest.
-pub(crate) fn digits(digest: &[u8]) -> String {
-    let nibbles = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    nibbles
-        .filter_map(|nibble| char::from_digit(nibble.into(), 16))
-        .collect()
+    hex(digest.get(..8).unwrap_or(digest))
 }
 
 /// Untrusted or foreign words, neutralised line by line; lines that are left out are announced with `command`.

@@ -117,7 +117,11 @@ pub struct AreaSummary {
 const COLUMNS: &str = "id, path, state, was, rounds, started, dev, inode, boot, attributes, algorithms";
 
 fn area(row: &Row<'_>) -> rusqlite::Result<AreaRow> {
-    let root = match (row.get::<_, Option<i64>>(6)?, row.get::<_, Option<i64>>(7)?, array(row, 8)?) {
+    let root = match (
+        row.get::<_, Option<i64>>(6)?,
+        row.get::<_, Option<i64>>(7)?,
+        array(row, 8)?,
+    ) {
         (Some(dev), Some(inode), Some(boot)) => Some(RootIdentity {
             dev: dev.cast_unsigned(),
             inode: inode.cast_unsigned(),
@@ -140,7 +144,11 @@ fn area(row: &Row<'_>) -> rusqlite::Result<AreaRow> {
 
 /// Writes the state of an area that has a row.
 pub(super) fn put_area(db: &rusqlite::Connection, area: &AreaRow) -> Result<(), StoreError> {
-    let was = if area.was_learning { AreaState::Learning } else { AreaState::Watched };
+    let was = if area.was_learning {
+        AreaState::Learning
+    } else {
+        AreaState::Watched
+    };
     db.prepare_cached(
         "UPDATE area SET state = ?2, was = ?3, rounds = ?4, started = ?5, dev = ?6, inode = ?7, boot = ?8, attributes = ?9, \
          algorithms = ?10 WHERE id = ?1",
@@ -227,7 +235,9 @@ impl Store {
     /// [`StoreError`] when the database cannot be read.
     pub fn entries_of(&self, area: AreaId) -> Result<u64, StoreError> {
         self.db
-            .query_row("SELECT count(*) FROM entry WHERE area = ?1", [area.0], |row| row.get::<_, i64>(0))
+            .query_row("SELECT count(*) FROM entry WHERE area = ?1", [area.0], |row| {
+                row.get::<_, i64>(0)
+            })
             .trying("count the entries of an area")
             .map(i64::cast_unsigned)
     }

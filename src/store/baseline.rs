@@ -24,6 +24,9 @@ use super::{
 /// How many collected rows are written at the latest.
 const GROUP: usize = 500;
 
+/// One step towards the root: the directory an entry lies in, and its name there.
+type Link = (Option<EntryId>, Vec<u8>);
+
 /// How many of the stalest entries are fetched at once.
 const QUEUE: usize = 256;
 
@@ -97,7 +100,9 @@ impl Store {
         }
         let found = self
             .db
-            .prepare_cached(&format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 AND name = ?2"))
+            .prepare_cached(&format!(
+                "SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 AND name = ?2"
+            ))
             .and_then(|mut statement| {
                 statement
                     .query_row(params![parent.map_or(0, |parent| parent.0), name], entry)
@@ -149,7 +154,7 @@ impl Store {
         Ok(way)
     }
 
-    fn parent_and_name(&self, id: EntryId) -> Result<Option<(Option<EntryId>, Vec<u8>)>, StoreError> {
+    fn parent_and_name(&self, id: EntryId) -> Result<Option<Link>, StoreError> {
         if let Some(known) = self.pending.learned.get(&id) {
             return Ok(Some((known.parent, known.name.clone())));
         }
@@ -182,7 +187,9 @@ impl Store {
     /// Notes a new state of an entry that nobody needs to be told of.
     pub fn learn(&mut self, entry: Entry) {
         self.pending.touched.remove(&entry.id);
-        self.pending.names.insert((entry.parent, entry.name.clone()), entry.id);
+        self.pending
+            .names
+            .insert((entry.parent, entry.name.clone()), entry.id);
         self.pending.learned.insert(entry.id, entry);
     }
 
@@ -236,7 +243,9 @@ impl Store {
         for area in &self.queue.areas {
             let limit = i64::try_from(QUEUE).unwrap_or(i64::MAX);
             let rows = statement
-                .query_map(params![area.0, limit], |row| Ok((EntryId(row.get(0)?), row.get(1)?)))
+                .query_map(params![area.0, limit], |row| {
+                    Ok((EntryId(row.get(0)?), row.get(1)?))
+                })
                 .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
                 .trying("find the stalest entries")?;
             found.extend(rows);
@@ -251,7 +260,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read or written.
-    pub fn unseen_since(&mut self, parent: EntryId, since: i64, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
+    pub fn unseen_since(
+        &mut self,
+        parent: EntryId,
+        since: i64,
+        limit: u32,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
         self.flush()?;
         self.db
             .prepare_cached("SELECT name FROM entry WHERE parent = ?1 AND visit < ?2 LIMIT ?3")
@@ -276,7 +290,9 @@ impl Store {
         let mut directories = vec![(root.id, path.to_vec())];
         let mut statement = self
             .db
-            .prepare_cached(&format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 ORDER BY name"))
+            .prepare_cached(&format!(
+                "SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 ORDER BY name"
+            ))
             .trying("prepare to read a tree")?;
         while let Some((id, path)) = directories.pop() {
             let children = statement
@@ -306,7 +322,10 @@ impl Store {
                  FROM entry WHERE area IN (SELECT id FROM area WHERE state IN (1, 2))",
                 [],
                 |row| {
-                    let count = |column| row.get::<_, Option<i64>>(column).map(|n| n.unwrap_or(0).cast_unsigned());
+                    let count = |column| {
+                        row.get::<_, Option<i64>>(column)
+                            .map(|n| n.unwrap_or(0).cast_unsigned())
+                    };
                     Ok(Coverage {
                         entries: count(0)?,
                         oldest: row.get::<_, Option<i64>>(1)?.map(Timestamp::from_nanos),
@@ -331,8 +350,10 @@ pub(super) fn remove_tree(tx: &Connection, root: EntryId) -> Result<(), StoreErr
 }
 
 pub(super) fn remove_children(tx: &Connection, root: EntryId) -> Result<(), StoreError> {
-    tx.prepare_cached(&format!("{SUBTREE} DELETE FROM entry WHERE id IN tree AND id <> ?1"))
-        .and_then(|mut statement| statement.execute([root.0]))
-        .trying("remove entries")
-        .map(|_rows| ())
+    tx.prepare_cached(&format!(
+        "{SUBTREE} DELETE FROM entry WHERE id IN tree AND id <> ?1"
+    ))
+    .and_then(|mut statement| statement.execute([root.0]))
+    .trying("remove entries")
+    .map(|_rows| ())
 }

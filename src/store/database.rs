@@ -12,17 +12,14 @@ use std::{
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use crate::{
-    model::{
-        clock::Moment,
-        entry::EntryId,
-    },
+    model::{clock::Moment, entry::EntryId},
     sys::privileges,
 };
 
 use super::{
     areas::put_area,
-    bells::Bells,
     baseline::{Pending, StaleQueue, remove_children, remove_tree},
+    bells::Bells,
     error::{StoreError, Trying},
     events::append,
     outcome::{Outcome, StateChange},
@@ -74,7 +71,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Running`] when another daemon has it, [`StoreError::Distrust`] when others can write it,
-    /// [`StoreError::Newer`] when a newer program wrote it, others when the disk or SQLite refuse.
+    /// [`StoreError::Newer`] when a newer program wrote it, others when the disk or `SQLite` refuse.
     pub fn open(path: &Path, now: Moment) -> Result<Self, StoreError> {
         let directory = path.parent().unwrap_or(Path::new("/"));
         privileges::make_private_directory(directory).map_err(|source| StoreError::Io {
@@ -323,7 +320,10 @@ fn refuse_newer(path: &Path, found: u32) -> Result<(), StoreError> {
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let found = schema_version(db)?;
     refuse_newer(path, found)?;
-    for script in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX)) {
+    for script in MIGRATIONS
+        .iter()
+        .skip(usize::try_from(found).unwrap_or(usize::MAX))
+    {
         db.execute_batch(script).trying("bring the schema up to date")?;
     }
     Ok(())

@@ -7,12 +7,12 @@ use crate::{model::canonical::CanonicalError, sys::privileges::Distrust};
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// SQLite refused or failed.
+    /// `SQLite` refused or failed.
     #[error("database: could not {what}")]
     Sqlite {
         /// What was tried.
         what: &'static str,
-        /// SQLite's answer.
+        /// `SQLite`'s answer.
         source: rusqlite::Error,
     },
     /// A file or directory of the state could not be used.
@@ -74,7 +74,7 @@ pub enum StoreError {
     },
 }
 
-/// Adds what was tried to an error of SQLite.
+/// Adds what was tried to an error of `SQLite`.
 pub(super) trait Trying<T> {
     fn trying(self, what: &'static str) -> Result<T, StoreError>;
 }

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::model::{
     canonical::{self, decode, encode, encode_member, encode_observation},
     clock::{Moment, Timestamp},
+    escape::hex,
     event::{Category, Channel, Kind, Member, Severity, StoredEvent},
 };
 
@@ -141,8 +142,11 @@ pub(super) fn append(tx: &Connection, events: &[Found]) -> Result<u64, StoreErro
         append_members(tx, seq, &found.members)?;
         hash = next;
     }
-    tx.execute("UPDATE instance SET seq = ?1, head = ?2", params![seq.cast_signed(), hash])
-        .trying("move the head of the chain")?;
+    tx.execute(
+        "UPDATE instance SET seq = ?1, head = ?2",
+        params![seq.cast_signed(), hash],
+    )
+    .trying("move the head of the chain")?;
     Ok(seq)
 }
 
@@ -152,7 +156,12 @@ fn append_members(tx: &Connection, seq: u64, members: &[Member]) -> Result<(), S
         .trying("prepare to write the objects of an event")?;
     for (n, member) in (1_i64..).zip(members) {
         statement
-            .execute(params![seq.cast_signed(), n, member.source, encode_observation(&member.old)])
+            .execute(params![
+                seq.cast_signed(),
+                n,
+                member.source,
+                encode_observation(&member.old)
+            ])
             .trying("write an object of an event")?;
     }
     Ok(())
@@ -179,7 +188,10 @@ impl RawEvent {
     }
 
     fn decode(self) -> Result<StoredEvent, StoreError> {
-        let (_seq, event) = decode(&self.canonical).map_err(|source| StoreError::Event { seq: self.seq, source })?;
+        let (_seq, event) = decode(&self.canonical).map_err(|source| StoreError::Event {
+            seq: self.seq,
+            source,
+        })?;
         Ok(StoredEvent {
             seq: self.seq,
             event,
@@ -190,15 +202,12 @@ impl RawEvent {
 }
 
 impl Range {
-    /// The areas as a JSON array of hexadecimal paths, which SQLite's `json_each` unfolds; `null` for all.
+    /// The areas as a JSON array of hexadecimal paths, which `SQLite`'s `json_each` unfolds; `null` for all.
     pub(super) fn areas_json(&self) -> Option<String> {
         self.areas.as_ref().map(|areas| {
             let quoted: Vec<String> = areas
                 .iter()
-                .map(|path| {
-                    let hex: String = path.iter().map(|byte| format!("{byte:02X}")).collect();
-                    format!("\"{hex}\"")
-                })
+                .map(|path| format!("\"{}\"", hex(path).to_ascii_uppercase()))
                 .collect();
             format!("[{}]", quoted.join(","))
         })
@@ -289,8 +298,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
     pub fn count_in(&self, range: &Range) -> Result<Vec<Count>, StoreError> {
-        let statement =
-            format!("SELECT category, severity, count(*) FROM event WHERE {IN_RANGE} GROUP BY category, severity");
+        let statement = format!(
+            "SELECT category, severity, count(*) FROM event WHERE {IN_RANGE} GROUP BY category, severity"
+        );
         self.db
             .prepare_cached(&statement)
             .and_then(|mut statement| {
@@ -354,7 +364,11 @@ impl Store {
     pub fn event(&self, seq: u64) -> Result<Option<StoredEvent>, StoreError> {
         self.db
             .prepare_cached(&format!("SELECT {COLUMNS} FROM event WHERE seq = ?1"))
-            .and_then(|mut statement| statement.query_row([seq.cast_signed()], RawEvent::read).optional())
+            .and_then(|mut statement| {
+                statement
+                    .query_row([seq.cast_signed()], RawEvent::read)
+                    .optional()
+            })
             .trying("read an event")?
             .map(RawEvent::decode)
             .transpose()
@@ -377,7 +391,8 @@ impl Store {
             .trying("read the objects of an event")?
             .into_iter()
             .map(|(source, old)| {
-                let old = canonical::decode_observation(&old).map_err(|source| StoreError::Event { seq, source })?;
+                let old = canonical::decode_observation(&old)
+                    .map_err(|source| StoreError::Event { seq, source })?;
                 Ok(Member { source, old })
             })
             .collect()

@@ -100,9 +100,11 @@ impl Store {
     /// [`StoreError`] when the database cannot be read.
     pub fn batched_up_to(&self, channel: Channel) -> Result<u64, StoreError> {
         self.db
-            .query_row("SELECT seq FROM channel WHERE name = ?1", [channel.name()], |row| {
-                row.get::<_, i64>(0)
-            })
+            .query_row(
+                "SELECT seq FROM channel WHERE name = ?1",
+                [channel.name()],
+                |row| row.get::<_, i64>(0),
+            )
             .optional()
             .trying("read how far was reported")
             .map(|seq| seq.unwrap_or(0).cast_unsigned())
@@ -129,7 +131,9 @@ impl Store {
     /// [`StoreError`] when the database cannot be read.
     pub fn next_report(&self) -> Result<ReportId, StoreError> {
         self.db
-            .query_row("SELECT coalesce(max(id), 0) + 1 FROM report", [], |row| row.get(0))
+            .query_row("SELECT coalesce(max(id), 0) + 1 FROM report", [], |row| {
+                row.get(0)
+            })
             .trying("number a report")
             .map(ReportId)
     }
@@ -195,7 +199,11 @@ impl Store {
                     .collect::<rusqlite::Result<Vec<_>>>()
             })
             .trying("read the queue")?;
-        let next = queued.iter().map(|(_, wait)| *wait).filter(|wait| !wait.is_zero()).min();
+        let next = queued
+            .iter()
+            .map(|(_, wait)| *wait)
+            .filter(|wait| !wait.is_zero())
+            .min();
         let due = queued
             .into_iter()
             .filter(|(_, wait)| wait.is_zero())
@@ -210,9 +218,11 @@ impl Store {
     /// [`StoreError`] when the database cannot be read or there is no such report.
     pub fn letter(&self, id: ReportId) -> Result<(String, Vec<u8>), StoreError> {
         self.db
-            .query_row("SELECT message_id, bytes FROM report WHERE id = ?1", [id.0], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
+            .query_row(
+                "SELECT message_id, bytes FROM report WHERE id = ?1",
+                [id.0],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
             .trying("read a report")
     }
 
@@ -227,7 +237,12 @@ impl Store {
                  WHERE report = ?1 AND recipient = ?2 AND state = 1",
             )
             .and_then(|mut statement| {
-                statement.execute(params![delivery.report.0, delivery.recipient, reply, now.wall.as_nanos()])
+                statement.execute(params![
+                    delivery.report.0,
+                    delivery.recipient,
+                    reply,
+                    now.wall.as_nanos()
+                ])
             })
             .trying("note that a report was sent")
             .map(|_rows| ())
@@ -237,7 +252,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be written; the delivery stays queued.
-    pub fn mark_failed(&mut self, delivery: &Delivery, failure: &Failure, now: Moment) -> Result<(), StoreError> {
+    pub fn mark_failed(
+        &mut self,
+        delivery: &Delivery,
+        failure: &Failure,
+        now: Moment,
+    ) -> Result<(), StoreError> {
         let (state, retry) = match failure.retry {
             Some(retry) => (1, retry),
             None => (3, Deadline::after(now, Duration::ZERO)),
@@ -312,9 +332,11 @@ impl Store {
     /// [`StoreError`] when the database cannot be read.
     pub fn queued_reports(&self) -> Result<u64, StoreError> {
         self.db
-            .query_row("SELECT count(DISTINCT report) FROM delivery WHERE state = 1", [], |row| {
-                row.get::<_, i64>(0)
-            })
+            .query_row(
+                "SELECT count(DISTINCT report) FROM delivery WHERE state = 1",
+                [],
+                |row| row.get::<_, i64>(0),
+            )
             .trying("count the queued reports")
             .map(i64::cast_unsigned)
     }

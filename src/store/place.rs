@@ -14,7 +14,10 @@ use rusqlite::Connection;
 use super::error::{StoreError, Trying};
 use crate::sys::privileges;
 
-pub(super) fn io_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> StoreError + 'a {
+pub(super) fn io_error<'a>(
+    what: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(std::io::Error) -> StoreError + 'a {
     move |source| StoreError::Io {
         what,
         path: path.to_path_buf(),
@@ -63,7 +66,7 @@ pub(super) fn take_lock(path: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Makes the database file 0600 before SQLite would make it by the umask; one made by hand with 0644 becomes 0600.
+/// Makes the database file 0600 before `SQLite` would make it by the umask; one made by hand with 0644 becomes 0600.
 pub(super) fn make_private_file(path: &Path) -> Result<(), StoreError> {
     let file = OpenOptions::new()
         .create(true)

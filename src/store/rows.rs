@@ -3,7 +3,7 @@
 use rusqlite::{Row, types::ValueRef};
 
 use crate::model::{
-    canonical::{decode_hash_state, encode_hash_state},
+    canonical::{encode_hash_state, hash_state_from},
     change::AttributeSet,
     clock::{BootId, Boottime, Moment, Timestamp},
     entry::{Algorithm, AreaId, Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
@@ -15,7 +15,7 @@ use super::error::StoreError;
 pub(super) const ENTRY_COLUMNS: &str = "id, parent, name, area, visit, checked, kind, perms, uid, gid, nlink, dev, inode, rdev, size, \
      mtime, ctime, btime, target, xattrs, recorded, hash_state, hash_number, blake3, sha256, sha512, reported";
 
-/// A value out of range, as SQLite's own error so that it passes through its callbacks.
+/// A value out of range, as `SQLite`'s own error so that it passes through its callbacks.
 fn impossible(column: usize) -> rusqlite::Error {
     rusqlite::Error::IntegralValueOutOfRange(column, 0)
 }
@@ -100,8 +100,7 @@ fn attributes(row: &Row<'_>) -> rusqlite::Result<Attributes> {
 
 fn hash_state(row: &Row<'_>) -> rusqlite::Result<HashState> {
     let code: u8 = number(row, 21)?;
-    let [a, b, c, d, e, f, g, h] = unsigned(row, 22)?.to_be_bytes();
-    decode_hash_state([code, a, b, c, d, e, f, g, h]).ok_or_else(|| impossible(21))
+    hash_state_from(code, unsigned(row, 22)?).ok_or_else(|| impossible(21))
 }
 
 /// Writes a baseline row, new or known by its id.

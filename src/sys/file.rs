@@ -18,7 +18,10 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp, openat, openat2, readlinkat, statx},
+    fs::{
+        AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp, openat, openat2, readlinkat,
+        statx,
+    },
     io::Errno,
 };
 
@@ -63,7 +66,10 @@ pub fn open_beneath(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle
     let mut reached: Option<OwnedFd> = None;
     while rest.len() > LONGEST_PIECE {
         let window = rest.get(..LONGEST_PIECE).unwrap_or(rest);
-        let cut = window.iter().rposition(|byte| *byte == b'/').ok_or(Errno::NAMETOOLONG)?;
+        let cut = window
+            .iter()
+            .rposition(|byte| *byte == b'/')
+            .ok_or(Errno::NAMETOOLONG)?;
         let (piece, tail) = rest.split_at_checked(cut).ok_or(Errno::NAMETOOLONG)?;
         let from = reached.as_ref().map_or(directory, AsFd::as_fd);
         reached = Some(step(from, piece, OFlags::DIRECTORY)?);
@@ -79,7 +85,13 @@ pub fn open_beneath(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle
 /// As [`open_beneath`].
 pub fn open_directory_beneath(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle, Errno> {
     if relative.is_empty() {
-        return openat(directory, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map(Handle);
+        return openat(
+            directory,
+            ".",
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map(Handle);
     }
     open_beneath(directory, relative)
 }
@@ -120,7 +132,9 @@ impl Handle {
     pub fn open_file(&self) -> io::Result<File> {
         let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let opened = without_access_time(|extra| openat(rustix::fs::CWD, path.as_str(), flags | extra, Mode::empty()))?;
+        let opened = without_access_time(|extra| {
+            openat(rustix::fs::CWD, path.as_str(), flags | extra, Mode::empty())
+        })?;
         Ok(File::from(opened))
     }
 
@@ -209,9 +223,15 @@ mod tests {
         let root = directory(tree.path());
         assert!(open_beneath(root.as_fd(), b"real/file").is_ok());
         assert_eq!(open_beneath(root.as_fd(), b"link/file").unwrap_err(), Errno::LOOP);
-        assert_eq!(open_beneath(root.as_fd(), b"real/../../etc").unwrap_err(), Errno::XDEV);
+        assert_eq!(
+            open_beneath(root.as_fd(), b"real/../../etc").unwrap_err(),
+            Errno::XDEV
+        );
         let link = open_beneath(root.as_fd(), b"link").unwrap().attributes().unwrap();
-        assert_eq!((link.kind, link.target.as_deref()), (FileKind::Symlink, Some(&b"real"[..])));
+        assert_eq!(
+            (link.kind, link.target.as_deref()),
+            (FileKind::Symlink, Some(&b"real"[..]))
+        );
     }
 
     #[test]
@@ -221,12 +241,21 @@ mod tests {
         let name = "d".repeat(200);
         for _ in 0..30 {
             rustix::fs::mkdirat(&at, name.as_str(), Mode::RWXU).unwrap();
-            at = openat(&at, name.as_str(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+            at = openat(
+                &at,
+                name.as_str(),
+                OFlags::RDONLY | OFlags::DIRECTORY,
+                Mode::empty(),
+            )
+            .unwrap();
         }
         let relative = vec![name; 30].join("/");
         assert!(relative.len() > 6000);
         let root = directory(tree.path());
-        let deepest = open_beneath(root.as_fd(), relative.as_bytes()).unwrap().attributes().unwrap();
+        let deepest = open_beneath(root.as_fd(), relative.as_bytes())
+            .unwrap()
+            .attributes()
+            .unwrap();
         assert_eq!(deepest.inode, attributes_of(at.as_fd()).unwrap().inode);
     }
 
@@ -235,7 +264,7 @@ mod tests {
         let tree = tempfile::tempdir().unwrap();
         rustix::fs::mknodat(
             rustix::fs::CWD,
-            &tree.path().join("pipe"),
+            tree.path().join("pipe"),
             rustix::fs::FileType::Fifo,
             Mode::RWXU,
             0,

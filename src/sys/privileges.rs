@@ -116,7 +116,10 @@ mod tests {
         check(&file).unwrap();
         set_mode(&file, 0o620);
         let refused = check(&file).unwrap_err().to_string();
-        assert!(refused.contains("integrityd.conf") && refused.contains("chmod go-w"), "{refused}");
+        assert!(
+            refused.contains("integrityd.conf") && refused.contains("chmod go-w"),
+            "{refused}"
+        );
         set_mode(&file, 0o600);
         set_mode(tree.path(), 0o777);
         assert!(matches!(check(&file), Err(Distrust::Writable { .. })));

@@ -22,7 +22,8 @@ pub fn is_locked(root: &Path, path: &Path) -> Option<bool> {
     let inode = fs::metadata(path).ok()?.ino().to_string();
     Some(locks.lines().any(|line| {
         let mut fields = line.split_ascii_whitespace().skip(1);
-        let is_exclusive = fields.next() == Some("FLOCK") && fields.next().is_some() && fields.next() == Some("WRITE");
+        let is_exclusive =
+            fields.next() == Some("FLOCK") && fields.next().is_some() && fields.next() == Some("WRITE");
         let place = fields.nth(1).and_then(|place| place.rsplit(':').next());
         is_exclusive && place == Some(inode.as_str())
     }))

@@ -53,7 +53,12 @@ fn events() -> Vec<(u64, Event)> {
         count: 1234,
         members_digest: Some([0x0d; 32]),
         note: b"note \xfe".to_vec(),
-        ..Event::new(Category::Retyped, Severity::High, found, b"/etc/\x1b\xff name".to_vec())
+        ..Event::new(
+            Category::Retyped,
+            Severity::High,
+            found,
+            b"/etc/\x1b\xff name".to_vec(),
+        )
     };
     let notice = Event::new(Category::Notice, Severity::Normal, Moment::default(), Vec::new());
     vec![(48_131, changed), (1, notice)]
@@ -63,7 +68,10 @@ fn golden() -> String {
     events()
         .iter()
         .map(|(seq, event)| {
-            let hex: String = encode(*seq, event).iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex: String = encode(*seq, event)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             hex + "\n"
         })
         .collect()
@@ -76,7 +84,11 @@ fn canonical_bytes_of_version_1_never_change() {
         fs::write(&path, golden()).unwrap();
     }
     let stored = fs::read_to_string(&path).unwrap();
-    assert_eq!(stored, golden(), "a chain cannot be migrated: add a version 2, never change version 1");
+    assert_eq!(
+        stored,
+        golden(),
+        "a chain cannot be migrated: add a version 2, never change version 1"
+    );
     for (line, (seq, event)) in stored.lines().zip(events()) {
         let bytes: Vec<u8> = (0..line.len())
             .step_by(2)

@@ -1,5 +1,12 @@
 //! Everything that needs neither root nor packages.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that meets the unexpected shall fail"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
-pub mod sink;
+pub(crate) mod sink;
 
 use std::{
     fs,
@@ -13,35 +13,35 @@ use std::{
 };
 
 /// The program under test.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_integrityd");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_integrityd");
 
 /// A private directory with a tree to watch, a place for state and a configuration.
-pub struct Scratch {
+pub(crate) struct Scratch {
     root: tempfile::TempDir,
 }
 
 impl Scratch {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o700)).unwrap();
         fs::create_dir(root.path().join("tree")).unwrap();
         Self { root }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
-    pub fn tree(&self) -> PathBuf {
+    pub(crate) fn tree(&self) -> PathBuf {
         self.path("tree")
     }
 
-    pub fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.path("state/integrityd.sqlite")
     }
 
     /// Writes a legacy configuration: area, database and recipient, and then `more`.
-    pub fn configure(&self, more: &str) -> PathBuf {
+    pub(crate) fn configure(&self, more: &str) -> PathBuf {
         let path = self.path("integrityd.conf");
         let text = format!(
             "email = root@example.org\nhostname = web3.example\ndatabase = {}\narea = {}\n{more}\n",
@@ -53,7 +53,7 @@ impl Scratch {
         path
     }
 
-    pub fn start(&self) -> Running {
+    pub(crate) fn start(&self) -> Running {
         let log = fs::File::options()
             .create(true)
             .append(true)
@@ -72,7 +72,7 @@ impl Scratch {
     }
 
     /// Runs another command on the same configuration.
-    pub fn ask(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Output {
         Command::new(PROGRAM)
             .arg("--config")
             .arg(self.path("integrityd.conf"))
@@ -83,12 +83,12 @@ impl Scratch {
     }
 
     /// What the daemon has said so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
     /// The history as JSON values.
-    pub fn history(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn history(&self) -> Vec<serde_json::Value> {
         let output = self.ask(&["history", "--json", "--limit", "100000"]);
         String::from_utf8(output.stdout)
             .unwrap()
@@ -98,30 +98,32 @@ impl Scratch {
     }
 
     /// Waits until the first round is complete.
-    pub fn wait_for_baseline(&self) {
+    pub(crate) fn wait_for_baseline(&self) {
         wait_for("the baseline", Duration::from_secs(30), || {
-            self.history().iter().any(|event| event["event"]["action"] == serde_json::json!(["baseline-established"]))
+            self.history()
+                .iter()
+                .any(|event| event["event"]["action"] == serde_json::json!(["baseline-established"]))
                 || String::from_utf8_lossy(&self.ask(&["history"]).stdout).contains("baseline established")
         });
     }
 }
 
 /// A daemon; killed when it is dropped.
-pub struct Running {
+pub(crate) struct Running {
     pub child: Child,
 }
 
 impl Running {
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let done = Command::new("kill")
             .arg(format!("-{name}"))
             .arg(self.pid().to_string())
@@ -131,7 +133,7 @@ impl Running {
     }
 
     /// Tells it to stop and waits for it, at most ten seconds.
-    pub fn stop(mut self) -> ExitStatus {
+    pub(crate) fn stop(mut self) -> ExitStatus {
         self.signal("TERM");
         let begun = Instant::now();
         loop {
@@ -152,7 +154,7 @@ impl Drop for Running {
 }
 
 /// Waits until `is_so`, asking every 50 ms.
-pub fn wait_for(what: &str, most: Duration, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, most: Duration, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < most, "{what} did not come within {most:?}");
@@ -161,6 +163,11 @@ pub fn wait_for(what: &str, most: Duration, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Puts back the modification time of `path`.
-pub fn put_back_mtime(path: &Path, time: std::time::SystemTime) {
-    fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+pub(crate) fn put_back_mtime(path: &Path, time: std::time::SystemTime) {
+    fs::File::options()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_modified(time)
+        .unwrap();
 }

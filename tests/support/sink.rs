@@ -9,7 +9,7 @@ use std::{
 
 /// How it behaves, from the next connection on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Accepts everything.
     Accept,
     /// 421 at once.
@@ -28,7 +28,7 @@ pub enum Mode {
 
 /// A mail for which the sink took responsibility.
 #[derive(Debug, Clone)]
-pub struct Mail {
+pub(crate) struct Mail {
     pub recipient: String,
     pub bytes: Vec<u8>,
     pub at: Instant,
@@ -39,15 +39,15 @@ impl Mail {
         mail_parser::MessageParser::default().parse(&self.bytes).unwrap()
     }
 
-    pub fn subject(&self) -> String {
+    pub(crate) fn subject(&self) -> String {
         self.parsed().subject().unwrap().to_owned()
     }
 
-    pub fn message_id(&self) -> String {
+    pub(crate) fn message_id(&self) -> String {
         self.parsed().message_id().unwrap().to_owned()
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.parsed().body_text(0).unwrap().replace("\r\n", "\n")
     }
 }
@@ -59,14 +59,14 @@ struct Shared {
 }
 
 /// The sink; its thread ends with the process.
-pub struct Sink {
+pub(crate) struct Sink {
     pub port: u16,
     shared: Arc<Shared>,
     mode: Arc<Mutex<Mode>>,
 }
 
 impl Sink {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let sink = Self {
             port: listener.local_addr().unwrap().port(),
@@ -85,34 +85,38 @@ impl Sink {
     }
 
     /// The `mail` line of a configuration.
-    pub fn setting(&self) -> String {
+    pub(crate) fn setting(&self) -> String {
         format!("mail = smtp://127.0.0.1:{}", self.port)
     }
 
-    pub fn behave(&self, mode: Mode) {
+    pub(crate) fn behave(&self, mode: Mode) {
         *self.mode.lock().unwrap() = mode;
     }
 
-    pub fn mails(&self) -> Vec<Mail> {
+    pub(crate) fn mails(&self) -> Vec<Mail> {
         self.shared.mails.lock().unwrap().clone()
     }
 
     /// Waits until so many mails were accepted in all.
-    pub fn wait_for(&self, count: usize, most: Duration) -> Vec<Mail> {
+    pub(crate) fn wait_for(&self, count: usize, most: Duration) -> Vec<Mail> {
         let mails = self.shared.mails.lock().unwrap();
         let (mails, timeout) = self
             .shared
             .came
             .wait_timeout_while(mails, most, |mails| mails.len() < count)
             .unwrap();
-        assert!(!timeout.timed_out(), "only {} of {count} mails came within {most:?}", mails.len());
+        assert!(
+            !timeout.timed_out(),
+            "only {} of {count} mails came within {most:?}",
+            mails.len()
+        );
         mails.clone()
     }
 }
 
 fn serve(stream: &TcpStream, mode: &Mode, shared: &Shared) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream);
-    let mut say = |text: &str| -> std::io::Result<()> {
+    let say = |text: &str| -> std::io::Result<()> {
         let mut stream = stream;
         stream.write_all(format!("{text}\r\n").as_bytes())
     };
@@ -130,7 +134,10 @@ fn serve(stream: &TcpStream, mode: &Mode, shared: &Shared) -> std::io::Result<()
         if command.starts_with("EHLO") {
             say("250-sink\r\n250-8BITMIME\r\n250 PIPELINING")?;
         } else if command.starts_with("RCPT") {
-            recipient = line.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
+            line.split(['<', '>'])
+                .nth(1)
+                .unwrap_or_default()
+                .clone_into(&mut recipient);
             match mode {
                 Mode::Refuse(refused) if *refused == recipient => say("550 5.1.1 no such user")?,
                 _ => say("250 ok")?,
@@ -141,7 +148,9 @@ fn serve(stream: &TcpStream, mode: &Mode, shared: &Shared) -> std::io::Result<()
                 continue;
             }
             say("354 go")?;
-            let Some(bytes) = read_mail(&mut lines)? else { return Ok(()) };
+            let Some(bytes) = read_mail(&mut lines)? else {
+                return Ok(());
+            };
             if *mode == Mode::Forget {
                 return Ok(());
             }
