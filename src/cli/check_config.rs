@@ -20,17 +20,11 @@ pub(super) fn run(config: &Path, arguments: &Arguments, out: &mut Out) -> anyhow
         out.line(&format!("notice: {notice}"))?;
     }
     if !loaded.inactive.is_empty() {
-        out.line(&format!(
-            "notice: set but not acted upon yet: {}",
-            loaded.inactive.join(", ")
-        ))?;
+        out.line(&format!("notice: set but not acted upon yet: {}", loaded.inactive.join(", ")))?;
     }
     if let Err(distrust) = privileges::check(path) {
         out.line(&format!("notice: the daemon will refuse this file: {distrust}"))?;
     }
-    out.line(&format!(
-        "{}: no faults",
-        crate::model::escape::escape_name(path.as_os_str().as_encoded_bytes())
-    ))?;
+    out.line(&format!("{}: no faults", crate::model::escape::escape_name(path.as_os_str().as_encoded_bytes())))?;
     Ok(Exit::Fine)
 }

@@ -3,9 +3,7 @@
 use std::{io, process::ExitCode};
 
 use super::out;
-use crate::{
-    config::LoadError, daemon::DaemonError, report::postmaster::BatchError, store::error::StoreError,
-};
+use crate::{config::LoadError, daemon::DaemonError, report::postmaster::BatchError, store::error::StoreError};
 
 /// How the program ends (`sysexits.h` from 64 on).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +51,7 @@ impl From<Exit> for ExitCode {
 pub(super) fn of_usage(error: &clap::Error) -> Exit {
     // A closed pipe while help is shown is nobody's fault.
     drop(error.print());
-    if error.use_stderr() {
-        Exit::Usage
-    } else {
-        Exit::Fine
-    }
+    if error.use_stderr() { Exit::Usage } else { Exit::Fine }
 }
 
 /// Shows an error with its causes and gives its exit code.
@@ -78,11 +72,7 @@ pub(super) fn code(error: &anyhow::Error) -> Exit {
             .map(of_load)
             .or_else(|| cause.downcast_ref::<StoreError>().map(of_store))
             .or_else(|| cause.downcast_ref::<DaemonError>().map(of_daemon))
-            .or_else(|| {
-                cause
-                    .downcast_ref::<crate::sys::privileges::Distrust>()
-                    .map(|_| Exit::Permission)
-            })
+            .or_else(|| cause.downcast_ref::<crate::sys::privileges::Distrust>().map(|_| Exit::Permission))
             .or_else(|| cause.downcast_ref::<io::Error>().map(of_io))
     });
     found.unwrap_or(Exit::Io)
@@ -90,9 +80,7 @@ pub(super) fn code(error: &anyhow::Error) -> Exit {
 
 fn of_load(error: &LoadError) -> Exit {
     match error {
-        LoadError::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-            Exit::Permission
-        }
+        LoadError::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Exit::Permission,
         _ => Exit::Configuration,
     }
 }

@@ -89,17 +89,9 @@ pub(super) fn run(config: &Path, arguments: &Arguments, out: &mut Out) -> anyhow
     let clock = Clock::System(proc::boot_id(Path::new("/")));
     let now = clock.now().wall;
     let filter = Filter {
-        since: arguments
-            .since
-            .as_deref()
-            .map(|when| point_in_time(when, now))
-            .transpose()?,
+        since: arguments.since.as_deref().map(|when| point_in_time(when, now)).transpose()?,
         kind: arguments.kind.map(Kind::from),
-        limit: if arguments.path.is_some() {
-            u32::MAX
-        } else {
-            arguments.limit
-        },
+        limit: if arguments.path.is_some() { u32::MAX } else { arguments.limit },
     };
     let glob = arguments.path.as_deref().map(matcher).transpose()?;
     let mut events = store.history(&filter)?;
@@ -130,11 +122,7 @@ pub(super) fn run(config: &Path, arguments: &Arguments, out: &mut Out) -> anyhow
 pub(super) fn show(config: &Path, arguments: &ShowArguments, out: &mut Out) -> anyhow::Result<Exit> {
     let store = arguments.source.open(config)?;
     let Some(stored) = store.event(arguments.id)? else {
-        bail!(
-            "there is no event {}: the newest is {}",
-            arguments.id,
-            store.head()?.seq
-        );
+        bail!("there is no event {}: the newest is {}", arguments.id, store.head()?.seq);
     };
     if arguments.json {
         out.line(&to_line(&stored, &host()))?;
@@ -151,10 +139,7 @@ pub(super) fn show(config: &Path, arguments: &ShowArguments, out: &mut Out) -> a
 
 fn host() -> Host {
     let root = Path::new("/");
-    Host {
-        name: proc::host_name(root),
-        id: proc::machine_id(root),
-    }
+    Host { name: proc::host_name(root), id: proc::machine_id(root) }
 }
 
 fn matcher(glob: &str) -> anyhow::Result<GlobMatcher> {
@@ -182,12 +167,8 @@ fn point_in_time(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
             let local: DateTime = text.parse()?;
             local.to_zoned(TimeZone::system()).map(|zoned| zoned.timestamp())
         })
-        .with_context(|| {
-            format!("--since {text:?} is neither a span (2h, 7d) nor a time ('2026-11-21 13:58')")
-        })?;
-    Ok(Timestamp::from_nanos(
-        i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX),
-    ))
+        .with_context(|| format!("--since {text:?} is neither a span (2h, 7d) nor a time ('2026-11-21 13:58')"))?;
+    Ok(Timestamp::from_nanos(i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)))
 }
 
 #[cfg(test)]

@@ -18,13 +18,7 @@ use out::Out;
 
 /// Tells an administrator by mail what changed on this machine.
 #[derive(Debug, Parser)]
-#[command(
-    name = "integrityd",
-    version,
-    about,
-    max_term_width = 100,
-    disable_help_subcommand = true
-)]
+#[command(name = "integrityd", version, about, max_term_width = 100, disable_help_subcommand = true)]
 struct Cli {
     /// Read this configuration.
     #[arg(long, global = true, value_name = "FILE", default_value = config::DEFAULT_PATH)]
@@ -104,11 +98,7 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
 fn verify(store: &Store, out: &mut Out) -> anyhow::Result<Exit> {
     match store.verify() {
         Ok(head) => {
-            out.line(&format!(
-                "the chain of {} events is whole, head {}",
-                head.seq,
-                hex(&head.hash)
-            ))?;
+            out.line(&format!("the chain of {} events is whole, head {}", head.seq, hex(&head.hash)))?;
             Ok(Exit::Fine)
         }
         Err(error @ crate::store::error::StoreError::Chain { .. }) => {

@@ -73,19 +73,9 @@ impl Status {
             .areas
             .iter()
             .filter(|summary| matches!(summary.area.state, AreaState::Missing | AreaState::Suspended))
-            .map(|summary| {
-                format!(
-                    "area {} is {}",
-                    escape_name(&summary.area.path),
-                    summary.area.state.word()
-                )
-            });
-        let parked = (self.queue.parked > 0).then(|| {
-            format!(
-                "{} deliveries were refused and given up",
-                number(self.queue.parked)
-            )
-        });
+            .map(|summary| format!("area {} is {}", escape_name(&summary.area.path), summary.area.state.word()));
+        let parked = (self.queue.parked > 0)
+            .then(|| format!("{} deliveries were refused and given up", number(self.queue.parked)));
         let stuck = self
             .queue
             .oldest
@@ -100,41 +90,21 @@ impl Status {
             Some(false) => "not running",
             None => "state unknown (no permission to ask)",
         };
-        let mut lines = vec![format!(
-            "integrityd {running}   database {}, {}",
-            self.database,
-            size(self.database_size)
-        )];
-        lines.extend(
-            self.troubles()
-                .into_iter()
-                .map(|trouble| format!("CRITICAL  {trouble}")),
-        );
+        let mut lines =
+            vec![format!("integrityd {running}   database {}, {}", self.database, size(self.database_size))];
+        lines.extend(self.troubles().into_iter().map(|trouble| format!("CRITICAL  {trouble}")));
         lines.push(String::new());
-        lines.push(format!(
-            "{:<40} {:<14} {:>12}  {}",
-            "AREA", "STATE", "ENTRIES", "OLDEST CHECK"
-        ));
+        lines.push(format!("{:<40} {:<14} {:>12}  {}", "AREA", "STATE", "ENTRIES", "OLDEST CHECK"));
         lines.extend(self.areas.iter().map(|summary| self.area(summary)));
         lines.push(String::new());
-        lines.push(format!(
-            "LOOKS  {}, {} read",
-            number(self.counters.looks),
-            size(self.counters.bytes)
-        ));
+        lines.push(format!("LOOKS  {}, {} read", number(self.counters.looks), size(self.counters.bytes)));
         lines.push(self.queue_line());
-        lines.push(format!(
-            "CHAIN  {} events, head {}",
-            number(self.head.seq),
-            hex(&self.head.hash)
-        ));
+        lines.push(format!("CHAIN  {} events, head {}", number(self.head.seq), hex(&self.head.hash)));
         lines.join("\n") + "\n"
     }
 
     fn area(&self, summary: &AreaSummary) -> String {
-        let oldest = summary
-            .oldest
-            .map_or_else(|| "-".to_owned(), |at| format!("{} ago", span(self.age(at))));
+        let oldest = summary.oldest.map_or_else(|| "-".to_owned(), |at| format!("{} ago", span(self.age(at))));
         format!(
             "{:<40} {:<14} {:>12}  {oldest}",
             escape_name(&summary.area.path),
@@ -145,11 +115,7 @@ impl Status {
 
     fn queue_line(&self) -> String {
         let queue = &self.queue;
-        let mut line = format!(
-            "QUEUE  {} waiting, {} sent",
-            number(queue.queued),
-            number(queue.sent)
-        );
+        let mut line = format!("QUEUE  {} waiting, {} sent", number(queue.queued), number(queue.sent));
         if let Some(at) = queue.last_sent {
             line.push_str(&format!(" (last {} ago)", span(self.age(at))));
         }
@@ -200,9 +166,5 @@ pub(super) fn run(config: &Path, arguments: &Arguments, out: &mut Out) -> anyhow
     } else {
         out.text(&status.text())?;
     }
-    Ok(if status.troubles().is_empty() {
-        Exit::Fine
-    } else {
-        Exit::Critical
-    })
+    Ok(if status.troubles().is_empty() { Exit::Fine } else { Exit::Critical })
 }

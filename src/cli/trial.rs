@@ -71,10 +71,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let directories = directories(&arguments.directories)?;
     let database = state_directory()?.join("integrityd.sqlite");
     start_afresh(&database)?;
-    let areas = directories
-        .iter()
-        .map(|directory| area(directory))
-        .collect::<anyhow::Result<_>>()?;
+    let areas = directories.iter().map(|directory| area(directory)).collect::<anyhow::Result<_>>()?;
     let config = settings(areas, database);
     let left_out = left_out(&config);
     let clock = Clock::System(proc::boot_id(Path::new("/")));
@@ -87,41 +84,27 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 /// The directories to watch, resolved, none within another.
 fn directories(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let wanted = if named.is_empty() {
-        vec![
-            std::env::current_dir().context("the current directory cannot be found")?,
-            PathBuf::from("/etc"),
-        ]
+        vec![std::env::current_dir().context("the current directory cannot be found")?, PathBuf::from("/etc")]
     } else {
         named.to_vec()
     };
     let mut resolved = BTreeSet::new();
     for directory in &wanted {
-        let real = fs::canonicalize(directory).with_context(|| {
-            format!(
-                "{} cannot be watched",
-                escape_name(directory.as_os_str().as_bytes())
-            )
-        })?;
+        let real = fs::canonicalize(directory)
+            .with_context(|| format!("{} cannot be watched", escape_name(directory.as_os_str().as_bytes())))?;
         resolved.insert(real);
     }
     let all: Vec<PathBuf> = resolved.into_iter().collect();
     Ok(all
         .iter()
-        .filter(|directory| {
-            !all.iter()
-                .any(|other| other != *directory && directory.starts_with(other))
-        })
+        .filter(|directory| !all.iter().any(|other| other != *directory && directory.starts_with(other)))
         .cloned()
         .collect())
 }
 
 /// `$XDG_STATE_HOME/integrityd/try`, or what stands for it.
 fn state_directory() -> anyhow::Result<PathBuf> {
-    let absolute = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
     match state {
         Some(state) => Ok(state.join("integrityd/try")),
@@ -132,9 +115,7 @@ fn state_directory() -> anyhow::Result<PathBuf> {
 /// Removes the database of an earlier try, unless one is running.
 fn start_afresh(database: &Path) -> anyhow::Result<()> {
     let files = own_files(database);
-    let is_running = files
-        .iter()
-        .any(|file| proc::is_locked(Path::new("/"), file) == Some(true));
+    let is_running = files.iter().any(|file| proc::is_locked(Path::new("/"), file) == Some(true));
     if is_running {
         let mut lock = OsString::from(database);
         lock.push(".lock");
@@ -143,12 +124,8 @@ fn start_afresh(database: &Path) -> anyhow::Result<()> {
     for file in files {
         match fs::remove_file(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| {
-                    format!(
-                        "the state of an earlier try cannot be removed: {}",
-                        file.display()
-                    )
-                });
+                return Err(error)
+                    .with_context(|| format!("the state of an earlier try cannot be removed: {}", file.display()));
             }
             _ => {}
         }
@@ -159,24 +136,15 @@ fn start_afresh(database: &Path) -> anyhow::Result<()> {
 fn area(directory: &Path) -> anyhow::Result<Area> {
     let text = directory.to_str().map(globset::escape);
     let patterns: Vec<PathBuf> = match text {
-        Some(text) => LEFT_OUT
-            .iter()
-            .map(|name| PathBuf::from(format!("{text}/**/{name}")))
-            .collect(),
+        Some(text) => LEFT_OUT.iter().map(|name| PathBuf::from(format!("{text}/**/{name}"))).collect(),
         None => LEFT_OUT.iter().map(|name| directory.join(name)).collect(),
     };
-    Ok(Area {
-        excludes: Excludes::new(&patterns)?,
-        ..Area::new(directory.to_path_buf())
-    })
+    Ok(Area { excludes: Excludes::new(&patterns)?, ..Area::new(directory.to_path_buf()) })
 }
 
 fn settings(areas: Vec<Area>, database: PathBuf) -> Config {
     let mut config = Config::embedded(areas, database);
-    let pooling = Pooling {
-        report_time: Duration::from_secs(2),
-        hold_off: Duration::from_secs(3),
-    };
+    let pooling = Pooling { report_time: Duration::from_secs(2), hold_off: Duration::from_secs(3) };
     config.report.files = pooling;
     config.report.logs = pooling;
     config.report.urgent_hold_off = pooling.hold_off;
@@ -213,22 +181,14 @@ fn announce(config: &Config, left_out: &[PathBuf]) {
         talk(&format!("                left out: {}", names.join(", ")));
     }
     let directory = config.database.parent().unwrap_or(Path::new("/"));
-    talk(&format!(
-        "                state (made anew each time): {}",
-        shown(directory)
-    ));
+    talk(&format!("                state (made anew each time): {}", shown(directory)));
 }
 
 /// Runs the daemon until the time is over or somebody interrupts, then prints what still waits.
 async fn watch(mut daemon: Daemon, duration: Option<Duration>) -> anyhow::Result<Exit> {
     let (order, orders) = mpsc::channel(1);
     let db = daemon.db.clone();
-    let first = daemon
-        .config
-        .areas
-        .first()
-        .map(|area| area.path.clone())
-        .unwrap_or_default();
+    let first = daemon.config.areas.first().map(|area| area.path.clone()).unwrap_or_default();
     let mut signals = Orders::from_signals().context("signals cannot be handled")?;
     let begun = tokio::time::Instant::now();
     let host = async {
@@ -259,20 +219,11 @@ async fn until_stopped(signals: &mut Orders) {
 }
 
 async fn say_when_it_stands(db: &Db, first: &Path, begun: tokio::time::Instant) {
-    let filter = Filter {
-        since: None,
-        kind: Some(Kind::Own),
-        limit: 100,
-    };
+    let filter = Filter { since: None, kind: Some(Kind::Own), limit: 100 };
     loop {
         let filter = filter.clone();
-        let found = db
-            .call(move |store| store.history(&filter))
-            .await
-            .unwrap_or_default();
-        let established = found
-            .iter()
-            .find(|stored| stored.event.category == Category::BaselineEstablished);
+        let found = db.call(move |store| store.history(&filter)).await.unwrap_or_default();
+        let established = found.iter().find(|stored| stored.event.category == Category::BaselineEstablished);
         if let Some(stored) = established {
             talk(&format!(
                 "baseline stands after {:.1} s: {} entries. Now change something and wait a few seconds, for example:\n    \

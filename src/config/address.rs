@@ -12,12 +12,7 @@ const LONGEST_LOCAL: usize = 64;
 
 /// Checks that `text` is `user` or `user@host`.
 pub(super) fn check_address(text: &str) -> Result<(), Problem> {
-    let refuse = |hint: &str| {
-        Err(Problem::new(
-            format!("`{}` is no mail address", show(text.as_bytes())),
-            hint,
-        ))
-    };
+    let refuse = |hint: &str| Err(Problem::new(format!("`{}` is no mail address", show(text.as_bytes())), hint));
     if text.chars().any(char::is_control) {
         return refuse("take the control characters away");
     }
@@ -27,16 +22,12 @@ pub(super) fn check_address(text: &str) -> Result<(), Problem> {
     if text.len() > LONGEST_ADDRESS {
         return refuse("an address has at most 254 bytes");
     }
-    let (local, host) = text
-        .rsplit_once('@')
-        .map_or((text, None), |(local, host)| (local, Some(host)));
+    let (local, host) = text.rsplit_once('@').map_or((text, None), |(local, host)| (local, Some(host)));
     if !is_local(local) {
         return refuse("write user@host, or the name of a local user");
     }
     match host {
-        Some(host) if !is_host(host) && !is_address_literal(host) => {
-            refuse("what follows the @ is no host name")
-        }
+        Some(host) if !is_host(host) && !is_address_literal(host) => refuse("what follows the @ is no host name"),
         _ => Ok(()),
     }
 }
@@ -50,9 +41,7 @@ pub(super) fn is_host(text: &str) -> bool {
                 && label.len() <= 63
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label
-                    .chars()
-                    .all(|letter| letter.is_alphanumeric() || letter == '-' || letter == '_')
+                && label.chars().all(|letter| letter.is_alphanumeric() || letter == '-' || letter == '_')
         })
 }
 
@@ -72,9 +61,7 @@ fn is_local(text: &str) -> bool {
     let is_atom = |letter: char| letter.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(letter);
     text.len() <= LONGEST_LOCAL
         && !text.starts_with('-')
-        && text
-            .split('.')
-            .all(|atom| !atom.is_empty() && atom.chars().all(is_atom))
+        && text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom))
 }
 
 #[cfg(test)]
@@ -83,14 +70,8 @@ mod tests {
 
     #[test]
     fn addresses_and_local_users_are_accepted() {
-        for text in [
-            "root",
-            "root@localhost",
-            "a.b+c@example.org",
-            "x@[192.0.2.1]",
-            "x@[IPv6:::1]",
-            "jörg@exämple.org",
-        ] {
+        for text in ["root", "root@localhost", "a.b+c@example.org", "x@[192.0.2.1]", "x@[IPv6:::1]", "jörg@exämple.org"]
+        {
             assert_eq!(check_address(text), Ok(()), "{text}");
         }
     }

@@ -33,38 +33,22 @@ pub(super) fn areas(sheet: &Sheet, findings: &mut Findings) -> Vec<Area> {
             if pattern == area {
                 excludes_all(area, place, findings);
             } else if !can_reach(pattern, area) {
-                let what = format!(
-                    "exclude `{}` has no effect in area `{}`",
-                    show_path(pattern),
-                    show_path(area)
-                );
+                let what = format!("exclude `{}` has no effect in area `{}`", show_path(pattern), show_path(area));
                 findings.notice(place, what, "nothing of this area is called so");
             }
         }
-        draft.excludes.extend(
-            shared
-                .iter()
-                .filter(|(pattern, _)| can_reach(pattern, area))
-                .cloned(),
-        );
+        draft.excludes.extend(shared.iter().filter(|(pattern, _)| can_reach(pattern, area)).cloned());
     }
     for (pattern, place) in &shared {
         if drafts.iter().any(|draft| draft.path.as_ref() == Some(pattern)) {
             excludes_all(pattern, place, findings);
         }
     }
-    drafts
-        .iter()
-        .filter_map(|draft| finish(draft, sheet, findings))
-        .collect()
+    drafts.iter().filter_map(|draft| finish(draft, sheet, findings)).collect()
 }
 
 fn excludes_all(area: &Path, place: &Place, findings: &mut Findings) {
-    findings.fault(
-        place,
-        format!("`{}` is both an area and excluded", show_path(area)),
-        "take one of the lines away",
-    );
+    findings.fault(place, format!("`{}` is both an area and excluded", show_path(area)), "take one of the lines away");
 }
 
 /// Sorts the lines to their areas; the excludes of the legacy form are returned apart, because they are for all areas.
@@ -73,11 +57,7 @@ fn drafts<'a>(sheet: &'a Sheet, findings: &mut Findings) -> (Vec<Draft<'a>>, Vec
     let mut shared: Vec<(PathBuf, &'a Place)> = Vec::new();
     let mut current: Option<usize> = None;
     let mut file: Option<&Path> = None;
-    for entry in sheet
-        .entries
-        .iter()
-        .filter(|entry| entry.key.table == Table::Area)
-    {
+    for entry in sheet.entries.iter().filter(|entry| entry.key.table == Table::Area) {
         if file != Some(&*entry.place.file) {
             current = None;
             file = Some(&*entry.place.file);
@@ -85,9 +65,7 @@ fn drafts<'a>(sheet: &'a Sheet, findings: &mut Findings) -> (Vec<Draft<'a>>, Vec
         match (entry.key.name, &entry.value) {
             ("area", value) => current = Some(begin(&mut drafts, entry, value.as_ref(), findings)),
             ("exclude", Some(Value::Path(path))) => {
-                let own = current
-                    .filter(|_| entry.block != 0)
-                    .and_then(|at| drafts.get_mut(at));
+                let own = current.filter(|_| entry.block != 0).and_then(|at| drafts.get_mut(at));
                 let list = own.map_or(&mut shared, |draft| &mut draft.excludes);
                 if list.iter().any(|(known, _)| known == path) {
                     findings.notice(
@@ -114,12 +92,7 @@ fn drafts<'a>(sheet: &'a Sheet, findings: &mut Findings) -> (Vec<Draft<'a>>, Vec
 }
 
 /// Begins an area, or goes on with one that was given before.
-fn begin<'a>(
-    drafts: &mut Vec<Draft<'a>>,
-    entry: &'a Entry,
-    value: Option<&Value>,
-    findings: &mut Findings,
-) -> usize {
+fn begin<'a>(drafts: &mut Vec<Draft<'a>>, entry: &'a Entry, value: Option<&Value>, findings: &mut Findings) -> usize {
     let path = match value {
         Some(Value::Path(path)) => Some(path.clone()),
         _ => None,
@@ -133,20 +106,11 @@ fn begin<'a>(
                 first.place.line,
                 show_path(&first.place.file)
             );
-            findings.notice(
-                &entry.place,
-                what,
-                "one line is enough; what follows it belongs to the same area",
-            );
+            findings.notice(&entry.place, what, "one line is enough; what follows it belongs to the same area");
         }
         return at;
     }
-    drafts.push(Draft {
-        path,
-        place: &entry.place,
-        entries: Vec::new(),
-        excludes: Vec::new(),
-    });
+    drafts.push(Draft { path, place: &entry.place, entries: Vec::new(), excludes: Vec::new() });
     drafts.len() - 1
 }
 
@@ -160,9 +124,7 @@ fn finish(draft: &Draft<'_>, sheet: &Sheet, findings: &mut Findings) -> Option<A
         let earlier = draft.entries.get(..at).unwrap_or_default();
         let same = |other: &&&Entry| other.key == entry.key && other.value.is_some();
         let first = if entry.key.is_repeatable {
-            earlier
-                .iter()
-                .find(|other| same(other) && other.value == entry.value)
+            earlier.iter().find(|other| same(other) && other.value == entry.value)
         } else {
             earlier.iter().find(same)
         };
@@ -175,19 +137,13 @@ fn finish(draft: &Draft<'_>, sheet: &Sheet, findings: &mut Findings) -> Option<A
     if !area.attributes.has(Attribute::Content) {
         area.algorithms = AlgorithmSet::NONE;
     }
-    let patterns: Vec<PathBuf> = draft
-        .excludes
-        .iter()
-        .map(|(pattern, _)| pattern.clone())
-        .collect();
+    let patterns: Vec<PathBuf> = draft.excludes.iter().map(|(pattern, _)| pattern.clone()).collect();
     match Excludes::new(&patterns) {
         Ok(excludes) => area.excludes = excludes,
         // Each of them was compiled before; what is left is that all together are too large.
-        Err(error) => findings.fault(
-            draft.place,
-            format!("the excludes of this area: {error}"),
-            "use fewer or simpler globs",
-        ),
+        Err(error) => {
+            findings.fault(draft.place, format!("the excludes of this area: {error}"), "use fewer or simpler globs")
+        }
     }
     draft.path.as_ref().map(|_| area)
 }
@@ -200,11 +156,7 @@ fn set(area: &mut Area, name: &str, value: &Value) {
         ("areaemail", Value::Text(text)) => area.recipients.push(text.clone()),
         ("arearecurse", Value::Flag(is_set)) => area.recurse = *is_set,
         ("areaonchange", Value::Text(word)) => {
-            area.on_change = if word == "keep" {
-                OnChange::Keep
-            } else {
-                OnChange::Accept
-            };
+            area.on_change = if word == "keep" { OnChange::Keep } else { OnChange::Accept };
         }
         ("areafstypes", Value::Text(word)) => area.admitted_types.push(word.clone()),
         _ => {}

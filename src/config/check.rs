@@ -9,8 +9,7 @@ use super::{
     item::{Findings, Item},
     keys::KEYS,
     settings::{
-        Attach, Config, Logcheck, MailSettings, MailWay, Pooling, Rates, ReportSettings, SubjectStyle,
-        TlsMode,
+        Attach, Config, Logcheck, MailSettings, MailWay, Pooling, Rates, ReportSettings, SubjectStyle, TlsMode,
     },
     sheet::Sheet,
     units::{format_rate, format_size},
@@ -42,11 +41,7 @@ pub(super) fn check(items: Vec<Item>, findings: &mut Findings) -> Config {
         report: report(&sheet),
         inactive: inactive(&sheet, &mail.way),
         mail,
-        adopt: if sheet.of_key("adopt").next().is_some() {
-            sheet.texts("adopt")
-        } else {
-            Vec::new()
-        },
+        adopt: if sheet.of_key("adopt").next().is_some() { sheet.texts("adopt") } else { Vec::new() },
         notices: Vec::new(),
     }
 }
@@ -61,11 +56,7 @@ fn urgent(sheet: &Sheet, findings: &mut Findings) -> UrgentList {
     UrgentList::new(&patterns).unwrap_or_else(|error| {
         // Each of them was compiled before; what is left is that all together are too large.
         if let Some(place) = sheet.place("urgent") {
-            findings.fault(
-                place,
-                format!("the urgent paths: {error}"),
-                "use fewer or simpler globs",
-            );
+            findings.fault(place, format!("the urgent paths: {error}"), "use fewer or simpler globs");
         }
         UrgentList::default()
     })
@@ -82,18 +73,11 @@ fn rates(sheet: &Sheet, findings: &mut Findings) -> Rates {
         speedup: sheet.number("speedup").unwrap_or_default(),
         max_files: sheet.number("maxfilerate").unwrap_or(files * CEILING),
         max_bytes: sheet.number("maxbyterate").unwrap_or(bytes * CEILING),
-        pressure: sheet
-            .count("pressure")
-            .and_then(|count| u8::try_from(count).ok())
-            .unwrap_or_default(),
+        pressure: sheet.count("pressure").and_then(|count| u8::try_from(count).ok()).unwrap_or_default(),
     };
     let mut contradict = |name: &str, other: &str, value: String| {
         if let Some(place) = sheet.place(name).or_else(|| sheet.place(other)) {
-            findings.fault(
-                place,
-                format!("`{name}` is below `{other}`"),
-                format!("{other} is {value}; raise {name}"),
-            );
+            findings.fault(place, format!("`{name}` is below `{other}`"), format!("{other} is {value}; raise {name}"));
         }
     };
     if rates.max_files < rates.files {
@@ -166,10 +150,7 @@ fn mail(sheet: &Sheet, findings: &mut Findings) -> MailSettings {
 
 fn report(sheet: &Sheet) -> ReportSettings {
     let span = |name: &str| sheet.span(name).unwrap_or_default();
-    let files = Pooling {
-        report_time: span("reporttime"),
-        hold_off: span("reportholdoff"),
-    };
+    let files = Pooling { report_time: span("reporttime"), hold_off: span("reportholdoff") };
     let or = |name: &str, default: Duration| sheet.span(name).unwrap_or(default);
     ReportSettings {
         files,
@@ -178,10 +159,7 @@ fn report(sheet: &Sheet) -> ReportSettings {
             hold_off: or("logreportholdoff", files.hold_off),
         },
         urgent_hold_off: span("urgentholdoff"),
-        lines: sheet
-            .count("reportlines")
-            .and_then(|count| usize::try_from(count).ok())
-            .unwrap_or(usize::MAX),
+        lines: sheet.count("reportlines").and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX),
         error_nag: span("errornag"),
         heartbeat: sheet.span("heartbeat"),
         cycle_report: sheet.span("cyclereport"),
@@ -220,13 +198,7 @@ fn inactive(sheet: &Sheet, way: &MailWay) -> Vec<&'static str> {
     KEYS.iter()
         .filter(|key| !key.is_active || is_later(key.name))
         .filter(|key| sheet.of_key(key.name).next().is_some())
-        .map(|key| {
-            if key.is_active {
-                "mail = sendmail:"
-            } else {
-                key.name
-            }
-        })
+        .map(|key| if key.is_active { "mail = sendmail:" } else { key.name })
         .collect()
 }
 

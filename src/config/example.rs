@@ -12,28 +12,10 @@ use super::{
 /// that change by themselves.
 const ACTIVE: &[(&str, &[&str])] = &[
     ("email", &["root"]),
-    (
-        "area",
-        &[
-            "/etc",
-            "/boot",
-            "/root",
-            "/usr/bin",
-            "/usr/sbin",
-            "/usr/lib",
-            "/usr/local",
-        ],
-    ),
+    ("area", &["/etc", "/boot", "/root", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/local"]),
     (
         "exclude",
-        &[
-            "/etc/mtab",
-            "/etc/adjtime",
-            "/etc/lvm/archive",
-            "/etc/lvm/backup",
-            "/root/.cache",
-            "/root/.*_history",
-        ],
+        &["/etc/mtab", "/etc/adjtime", "/etc/lvm/archive", "/etc/lvm/backup", "/root/.cache", "/root/.*_history"],
     ),
 ];
 
@@ -77,9 +59,7 @@ pub fn legacy() -> String {
             write_doc(&mut text, key);
             match active(key) {
                 [] => push(&mut text, &format!("#{} = {}\n", key.name, shown(key))),
-                values => values
-                    .iter()
-                    .for_each(|value| push(&mut text, &format!("{} = {value}\n", key.name))),
+                values => values.iter().for_each(|value| push(&mut text, &format!("{} = {value}\n", key.name))),
             }
         }
     }
@@ -107,14 +87,8 @@ pub fn toml() -> String {
         for key in items_of(table) {
             write_doc(&mut text, key);
             match active(key) {
-                [] => push(
-                    &mut text,
-                    &format!("#{} = {}\n", key.toml, toml_value(key, &[shown(key)])),
-                ),
-                values => push(
-                    &mut text,
-                    &format!("{} = {}\n", key.toml, toml_value(key, values)),
-                ),
+                [] => push(&mut text, &format!("#{} = {}\n", key.toml, toml_value(key, &[shown(key)]))),
+                values => push(&mut text, &format!("{} = {}\n", key.toml, toml_value(key, values))),
             }
         }
     }
@@ -123,12 +97,7 @@ pub fn toml() -> String {
 
 /// The areas of the TOML form, each with its own excludes; the first shows what else an area can have.
 fn write_areas(text: &mut String) {
-    let find = |name: &str| {
-        ACTIVE
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map_or(&[][..], |(_, values)| values)
-    };
+    let find = |name: &str| ACTIVE.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, values)| values);
     for (at, area) in find("area").iter().enumerate() {
         if at > 0 {
             push(text, "\n");
@@ -140,18 +109,11 @@ fn write_areas(text: &mut String) {
             }
             let own: Vec<&str> = match key.name {
                 "area" => vec![area],
-                "exclude" => find("exclude")
-                    .iter()
-                    .copied()
-                    .filter(|path| is_below(path, area))
-                    .collect(),
+                "exclude" => find("exclude").iter().copied().filter(|path| is_below(path, area)).collect(),
                 _ => Vec::new(),
             };
             match own.as_slice() {
-                [] if at == 0 => push(
-                    text,
-                    &format!("#{} = {}\n", key.toml, toml_value(key, &[shown(key)])),
-                ),
+                [] if at == 0 => push(text, &format!("#{} = {}\n", key.toml, toml_value(key, &[shown(key)]))),
                 [] => {}
                 [single] if key.name == "area" => push(text, &format!("{} = \"{single}\"\n", key.toml)),
                 values => push(text, &format!("{} = {}\n", key.toml, toml_value(key, values))),
@@ -170,19 +132,13 @@ fn items_of(table: Table) -> impl Iterator<Item = &'static Key> {
 
 /// The values that `key` is set to in the examples.
 fn active(key: &Key) -> &'static [&'static str] {
-    ACTIVE
-        .iter()
-        .find(|(name, _)| *name == key.name)
-        .map_or(&[], |(_, values)| values)
+    ACTIVE.iter().find(|(name, _)| *name == key.name).map_or(&[], |(_, values)| values)
 }
 
 /// What a line that is commented out shows.
 fn shown(key: &Key) -> &'static str {
     if key.default.is_empty() {
-        SAMPLES
-            .iter()
-            .find(|(name, _)| *name == key.name)
-            .map_or("", |(_, sample)| sample)
+        SAMPLES.iter().find(|(name, _)| *name == key.name).map_or("", |(_, sample)| sample)
     } else {
         key.default
     }
@@ -234,11 +190,8 @@ fn write_doc(text: &mut String, key: &Key) {
 /// `values` as TOML has them: numbers and flags bare, everything else quoted, a list where several may stand.
 fn toml_value(key: &Key, values: &[&str]) -> String {
     if key.unit == Unit::Attributes {
-        let names: Vec<String> = values
-            .iter()
-            .flat_map(|value| value.split(' '))
-            .map(|word| quote(word.trim_start_matches('-')))
-            .collect();
+        let names: Vec<String> =
+            values.iter().flat_map(|value| value.split(' ')).map(|word| quote(word.trim_start_matches('-'))).collect();
         return format!("{{ without = [{}] }}", names.join(", "));
     }
     let single = |value: &str| match (key.unit, value) {
@@ -247,16 +200,8 @@ fn toml_value(key: &Key, values: &[&str]) -> String {
         (Unit::Rate { .. } | Unit::Count { .. } | Unit::Percent, number) => number.to_owned(),
         (_, value) => quote(value),
     };
-    let list = values
-        .iter()
-        .map(|value| single(value))
-        .collect::<Vec<_>>()
-        .join(", ");
-    if key.is_repeatable && key.name != "area" {
-        format!("[{list}]")
-    } else {
-        list
-    }
+    let list = values.iter().map(|value| single(value)).collect::<Vec<_>>().join(", ");
+    if key.is_repeatable && key.name != "area" { format!("[{list}]") } else { list }
 }
 
 /// A basic string; the examples hold nothing that needs more than these escapes.
@@ -276,12 +221,7 @@ mod tests {
     use crate::config::{include::Files, parse, settings::Config, value};
 
     fn read(text: &str) -> Config {
-        parse(
-            Path::new("example"),
-            text.as_bytes(),
-            &Files::Memory(BTreeMap::new()),
-        )
-        .unwrap()
+        parse(Path::new("example"), text.as_bytes(), &Files::Memory(BTreeMap::new())).unwrap()
     }
 
     /// The same text with every line that is commented out by a bare `#` in force.
@@ -301,10 +241,7 @@ mod tests {
                 fs::write(&path, &text).unwrap();
             }
             let committed = fs::read_to_string(&path).unwrap_or_default();
-            assert!(
-                committed == text,
-                "etc/{name} is outdated: run INTEGRITYD_BLESS=1 cargo test --lib example"
-            );
+            assert!(committed == text, "etc/{name} is outdated: run INTEGRITYD_BLESS=1 cargo test --lib example");
         }
     }
 
@@ -323,24 +260,14 @@ mod tests {
     fn every_line_that_is_commented_out_is_a_good_one() {
         for key in KEYS {
             let sample = shown(key);
-            assert!(
-                !sample.is_empty() || !active(key).is_empty(),
-                "{} has neither default nor sample",
-                key.name
-            );
+            assert!(!sample.is_empty() || !active(key).is_empty(), "{} has neither default nor sample", key.name);
             if !sample.is_empty() {
-                assert!(
-                    value::read(key, sample.as_bytes()).is_ok(),
-                    "{} = {sample}",
-                    key.name
-                );
+                assert!(value::read(key, sample.as_bytes()).is_ok(), "{} = {sample}", key.name);
             }
         }
         // A user-less password file is a contradiction, and is shown for those who add the user.
         let with_user = |text: String| {
-            uncommented(&text)
-                .replace("\"auto\"", "\"smtps://joe@mx\"")
-                .replace("mail = auto", "mail = smtps://joe@mx")
+            uncommented(&text).replace("\"auto\"", "\"smtps://joe@mx\"").replace("mail = auto", "mail = smtps://joe@mx")
         };
         let (one, other) = (read(&with_user(legacy())), read(&with_user(toml())));
         assert_eq!(one.rates, other.rates);

@@ -33,10 +33,7 @@ pub struct Excludes {
 
 impl Default for Excludes {
     fn default() -> Self {
-        Self {
-            patterns: BTreeSet::new(),
-            globs: GlobSet::empty(),
-        }
+        Self { patterns: BTreeSet::new(), globs: GlobSet::empty() }
     }
 }
 
@@ -60,13 +57,8 @@ impl Excludes {
                 globs.add(compile(pattern)?);
             }
         }
-        let globs = globs
-            .build()
-            .map_err(|error| PatternError::Glob(error.kind().to_string()))?;
-        let patterns = patterns
-            .iter()
-            .map(|pattern| pattern.as_os_str().as_bytes().to_vec())
-            .collect();
+        let globs = globs.build().map_err(|error| PatternError::Glob(error.kind().to_string()))?;
+        let patterns = patterns.iter().map(|pattern| pattern.as_os_str().as_bytes().to_vec()).collect();
         Ok(Self { patterns, globs })
     }
 
@@ -108,9 +100,7 @@ impl Excludes {
         self.patterns
             .iter()
             .flat_map(|pattern| pattern.iter().chain([&0]))
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-                (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-            })
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
     }
 }
 
@@ -121,10 +111,7 @@ pub(super) fn is_glob(pattern: &[u8]) -> bool {
 
 /// Whether anything that `pattern` matches can lie below `root`: judged by what stands before its first wildcard.
 pub(super) fn can_reach(pattern: &Path, root: &Path) -> bool {
-    let fixed: PathBuf = pattern
-        .components()
-        .take_while(|part| !is_glob(part.as_os_str().as_bytes()))
-        .collect();
+    let fixed: PathBuf = pattern.components().take_while(|part| !is_glob(part.as_os_str().as_bytes())).collect();
     if fixed.as_os_str() == pattern.as_os_str() {
         return pattern.starts_with(root) && pattern != root;
     }
@@ -144,11 +131,7 @@ pub(super) fn compile(pattern: &Path) -> Result<Glob, PatternError> {
 /// The ends of the leading parts of an absolute `path`: of `/a/b` those of `/`, `/a` and `/a/b`.
 fn prefixes(path: &[u8]) -> impl Iterator<Item = usize> {
     let root = usize::from(path.first() == Some(&b'/'));
-    let inner = path
-        .iter()
-        .enumerate()
-        .filter(|(at, byte)| *at > 0 && **byte == b'/')
-        .map(|(at, _)| at);
+    let inner = path.iter().enumerate().filter(|(at, byte)| *at > 0 && **byte == b'/').map(|(at, _)| at);
     let whole = if path.len() > root { Some(path.len()) } else { None };
     (root == 1).then_some(1).into_iter().chain(inner).chain(whole)
 }
@@ -160,10 +143,7 @@ mod tests {
     use super::*;
 
     fn excludes(patterns: &[&[u8]]) -> Excludes {
-        let patterns: Vec<PathBuf> = patterns
-            .iter()
-            .map(|pattern| PathBuf::from(OsStr::from_bytes(pattern)))
-            .collect();
+        let patterns: Vec<PathBuf> = patterns.iter().map(|pattern| PathBuf::from(OsStr::from_bytes(pattern))).collect();
         Excludes::new(&patterns).unwrap()
     }
 
@@ -205,10 +185,7 @@ mod tests {
         assert!(set.covers(b"/srv/\xff\xfe"));
         assert!(!set.covers(b"/srv/\xff"));
         assert!(set.covers(b"/srv/\x80\n\x1b.tmp"));
-        assert_eq!(
-            Excludes::new(&[PathBuf::from(OsStr::from_bytes(b"/srv/\xff*"))]),
-            Err(PatternError::NotText)
-        );
+        assert_eq!(Excludes::new(&[PathBuf::from(OsStr::from_bytes(b"/srv/\xff*"))]), Err(PatternError::NotText));
     }
 
     #[test]
@@ -224,10 +201,7 @@ mod tests {
         let set = excludes(&[b"/a", b"/b"]);
         assert_eq!(set.fingerprint(), excludes(&[b"/b", b"/a", b"/b"]).fingerprint());
         assert_ne!(set.fingerprint(), excludes(&[b"/a"]).fingerprint());
-        assert_ne!(
-            excludes(&[b"/a/b"]).fingerprint(),
-            excludes(&[b"/a", b"/b"]).fingerprint()
-        );
+        assert_ne!(excludes(&[b"/a/b"]).fingerprint(), excludes(&[b"/a", b"/b"]).fingerprint());
         assert!(Excludes::default().is_empty());
         assert!(!set.is_empty());
     }

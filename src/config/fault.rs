@@ -34,11 +34,7 @@ impl fmt::Display for Fault {
             write!(f, ":{line}")?;
         }
         write!(f, ": {}", printable(&self.what))?;
-        if self.hint.is_empty() {
-            Ok(())
-        } else {
-            write!(f, ": {}", printable(&self.hint))
-        }
+        if self.hint.is_empty() { Ok(()) } else { write!(f, ": {}", printable(&self.hint)) }
     }
 }
 
@@ -59,19 +55,12 @@ pub(super) struct Problem {
 impl Problem {
     /// A mistake and its remedy.
     pub(super) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            hint: hint.into(),
-        }
+        Self { what: what.into(), hint: hint.into() }
     }
 }
 
 fn lines(faults: &[Fault]) -> String {
-    faults
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// `text` with everything but printable ASCII escaped, so that no byte of a file steers a terminal.
@@ -112,10 +101,7 @@ mod tests {
             what: "unknown item `aera`".into(),
             hint: "did you mean `area`?".into(),
         };
-        assert_eq!(
-            fault.to_string(),
-            "/etc/integrityd.conf:7: unknown item `aera`: did you mean `area`?"
-        );
+        assert_eq!(fault.to_string(), "/etc/integrityd.conf:7: unknown item `aera`: did you mean `area`?");
         fault.line = None;
         fault.hint.clear();
         assert_eq!(fault.to_string(), "/etc/integrityd.conf: unknown item `aera`");
@@ -130,10 +116,7 @@ mod tests {
             hint: "a\r\nb\u{9b}".into(),
         };
         let shown = fault.to_string();
-        assert!(
-            shown.bytes().all(|byte| (0x20..0x7f).contains(&byte)),
-            "{shown:?}"
-        );
+        assert!(shown.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{shown:?}");
         assert_eq!(shown, r"/tmp/\x1b[2J: \u{1b}[31m\u{202e}: a\r\nb\u{9b}");
     }
 

@@ -32,11 +32,7 @@ pub(super) fn detect(text: &[u8]) -> Option<Form> {
         match line.first() {
             None | Some(b'#') => {}
             Some(b'"' | b'\'') => quoted += 1,
-            Some(_) => match line
-                .iter()
-                .position(|byte| *byte == b'=')
-                .and_then(|at| line.get(at + 1..))
-            {
+            Some(_) => match line.iter().position(|byte| *byte == b'=').and_then(|at| line.get(at + 1..)) {
                 Some(value) if is_toml_only(value.trim_ascii_start()) => quoted += 1,
                 Some(value) if is_legacy_only(value.trim_ascii_start()) => bare += 1,
                 _ => {}
@@ -56,14 +52,8 @@ fn is_header(line: &[u8]) -> bool {
         return false;
     };
     let rest = rest.strip_prefix(b"[").unwrap_or(rest).trim_ascii_start();
-    let end = rest
-        .iter()
-        .position(|byte| !is_name_byte(*byte))
-        .unwrap_or(rest.len());
-    end > 0
-        && rest
-            .get(end..)
-            .is_some_and(|after| after.trim_ascii_start().starts_with(b"]"))
+    let end = rest.iter().position(|byte| !is_name_byte(*byte)).unwrap_or(rest.len());
+    end > 0 && rest.get(end..).is_some_and(|after| after.trim_ascii_start().starts_with(b"]"))
 }
 
 fn is_name_byte(byte: u8) -> bool {
@@ -77,9 +67,7 @@ fn is_toml_only(value: &[u8]) -> bool {
 
 /// Whether `value` is a bare word or path, which TOML knows no use for.
 fn is_legacy_only(value: &[u8]) -> bool {
-    let is_word = value
-        .first()
-        .is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'/' || *byte == b'*');
+    let is_word = value.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'/' || *byte == b'*');
     is_word && !matches!(value, b"true" | b"false" | b"inf" | b"nan")
 }
 
@@ -89,10 +77,7 @@ mod tests {
 
     #[test]
     fn a_header_or_a_quoted_value_means_toml() {
-        assert_eq!(
-            detect(b"filerate = 2\n[[area]]\npath = \"/etc\"\n"),
-            Some(Form::Toml)
-        );
+        assert_eq!(detect(b"filerate = 2\n[[area]]\npath = \"/etc\"\n"), Some(Form::Toml));
         assert_eq!(detect(b"area = /etc\n[rates]\n"), Some(Form::Toml));
         assert_eq!(detect(b"database = \"/x\"\n"), Some(Form::Toml));
         assert_eq!(detect(b"email = [\n  \"root\",\n]\n"), Some(Form::Toml));
@@ -100,19 +85,13 @@ mod tests {
 
     #[test]
     fn plain_values_mean_legacy() {
-        assert_eq!(
-            detect(b"# [area]\narea = /etc\nreporttime = 30\n"),
-            Some(Form::Legacy)
-        );
+        assert_eq!(detect(b"# [area]\narea = /etc\nreporttime = 30\n"), Some(Form::Legacy));
         assert_eq!(detect(b"area = /etc/[a-z]\nexclude=/x\n"), Some(Form::Legacy));
     }
 
     #[test]
     fn one_slip_does_not_change_the_form_that_was_meant() {
-        assert_eq!(
-            detect(b"area = /etc\nexclude = /etc/mtab\ndatabase = \"/x\"\n"),
-            Some(Form::Legacy)
-        );
+        assert_eq!(detect(b"area = /etc\nexclude = /etc/mtab\ndatabase = \"/x\"\n"), Some(Form::Legacy));
         assert_eq!(detect(b"email = [\"a@b\"]\ndatabase = /x\n"), Some(Form::Toml));
     }
 

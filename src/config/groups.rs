@@ -32,11 +32,7 @@ struct Draft<'a> {
 /// All groups of logs of `sheet`.
 pub(super) fn logs(sheet: &Sheet, findings: &mut Findings) -> Vec<LogGroup> {
     let mut drafts: Vec<Draft<'_>> = Vec::new();
-    for entry in sheet
-        .entries
-        .iter()
-        .filter(|entry| entry.key.table == Table::Logs)
-    {
+    for entry in sheet.entries.iter().filter(|entry| entry.key.table == Table::Logs) {
         let is_same = drafts.last().is_some_and(|draft| {
             draft.file == &*entry.place.file
                 && draft.block == entry.block
@@ -56,10 +52,7 @@ pub(super) fn logs(sheet: &Sheet, findings: &mut Findings) -> Vec<LogGroup> {
             add(draft, entry, findings);
         }
     }
-    drafts
-        .into_iter()
-        .filter_map(|draft| finish(draft, findings))
-        .collect()
+    drafts.into_iter().filter_map(|draft| finish(draft, findings)).collect()
 }
 
 fn empty() -> LogGroup {
@@ -85,11 +78,7 @@ fn add(draft: &mut Draft<'_>, entry: &Entry, findings: &mut Findings) {
         _ => false,
     };
     if is_repeated {
-        findings.notice(
-            &entry.place,
-            format!("`{}` is repeated", entry.key.name),
-            "one line is enough",
-        );
+        findings.notice(&entry.place, format!("`{}` is repeated", entry.key.name), "one line is enough");
     }
 }
 
@@ -104,19 +93,12 @@ fn push<T: PartialEq + Clone>(list: &mut Vec<T>, value: &T) -> bool {
 
 fn finish(draft: Draft<'_>, findings: &mut Findings) -> Option<LogGroup> {
     if !draft.has_logs {
-        findings.notice(
-            draft.place,
-            "a group without a log",
-            "write a log line after the rules it is to be read by",
-        );
+        findings.notice(draft.place, "a group without a log", "write a log line after the rules it is to be read by");
         return None;
     }
     let mut group = draft.group;
     if group.rules.is_empty() && !draft.has_bad_rules {
-        group.rules.push(RuleDirectory {
-            level: RuleLevel::Server,
-            path: PathBuf::from(LOGCHECK),
-        });
+        group.rules.push(RuleDirectory { level: RuleLevel::Server, path: PathBuf::from(LOGCHECK) });
     }
     Some(group)
 }
@@ -127,11 +109,7 @@ pub(super) fn processes(sheet: &Sheet, findings: &mut Findings) -> Vec<ProcessWa
     let mut container: Option<(String, &Place)> = None;
     let mut is_used = true;
     let mut scope: Option<(&Path, u32)> = None;
-    for entry in sheet
-        .entries
-        .iter()
-        .filter(|entry| entry.key.table == Table::Process)
-    {
+    for entry in sheet.entries.iter().filter(|entry| entry.key.table == Table::Process) {
         if scope != Some((&*entry.place.file, entry.block)) {
             unused(&mut container, &mut is_used, findings);
             container = None;
@@ -147,26 +125,18 @@ pub(super) fn processes(sheet: &Sheet, findings: &mut Findings) -> Vec<ProcessWa
             ("pidfile", Some(Value::Path(path))) => {
                 is_used = true;
                 let container = container.as_ref().map(|(name, _)| name.clone());
-                ProcessWatch {
-                    source: ProcessSource::PidFile(path.clone()),
-                    container,
-                }
+                ProcessWatch { source: ProcessSource::PidFile(path.clone()), container }
             }
-            ("unit", Some(Value::Text(name))) => ProcessWatch {
-                source: ProcessSource::Unit(name.clone()),
-                container: None,
-            },
+            ("unit", Some(Value::Text(name))) => {
+                ProcessWatch { source: ProcessSource::Unit(name.clone()), container: None }
+            }
             _ => {
                 is_used |= entry.key.name == "pidfile";
                 continue;
             }
         };
         if !push(&mut watches, &watch) {
-            findings.notice(
-                &entry.place,
-                format!("`{}` is repeated", entry.key.name),
-                "one line is enough",
-            );
+            findings.notice(&entry.place, format!("`{}` is repeated", entry.key.name), "one line is enough");
         }
     }
     unused(&mut container, &mut is_used, findings);

@@ -44,10 +44,7 @@ impl Files {
     /// What the system says; also when it is no regular file (reading a FIFO would never end) or above 4 MiB.
     pub(super) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         match self {
-            Self::Memory(files) => files
-                .get(path)
-                .cloned()
-                .ok_or_else(|| io::ErrorKind::NotFound.into()),
+            Self::Memory(files) => files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into()),
             Self::Disk => {
                 let metadata = fs::metadata(path)?;
                 if metadata.is_dir() {
@@ -75,21 +72,11 @@ impl Files {
             Self::Disk => {
                 let fixed = |part: &std::path::Component<'_>| !is_glob(part.as_os_str().as_encoded_bytes());
                 let root: PathBuf = pattern.components().take_while(fixed).collect();
-                let is_hidden = |path: &Path| {
-                    path.file_name()
-                        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
-                };
+                let is_hidden =
+                    |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
                 // No deeper than the pattern goes: `/*/x` must not walk the whole machine.
-                let below = pattern
-                    .components()
-                    .count()
-                    .saturating_sub(root.components().count());
-                let depth = if pattern
-                    .as_os_str()
-                    .as_encoded_bytes()
-                    .windows(2)
-                    .any(|pair| pair == b"**")
-                {
+                let below = pattern.components().count().saturating_sub(root.components().count());
+                let depth = if pattern.as_os_str().as_encoded_bytes().windows(2).any(|pair| pair == b"**") {
                     DEEPEST
                 } else {
                     below
@@ -141,22 +128,19 @@ pub(super) fn gather(path: &Path, text: &[u8], files: &Files, findings: &mut Fin
     let mut gathered = Gathered::default();
     let mut seen = vec![files.identity(path)];
     let mut waiting: VecDeque<Waiting> = VecDeque::new();
-    let mut add = |path: &Path,
-                   text: &[u8],
-                   chain: &[PathBuf],
-                   waiting: &mut VecDeque<Waiting>,
-                   findings: &mut Findings| {
-        let file: Rc<Path> = Rc::from(path);
-        let items = match form {
-            Form::Legacy => legacy::read(text, &file, findings),
-            Form::Toml => toml::read(text, &file, findings),
+    let mut add =
+        |path: &Path, text: &[u8], chain: &[PathBuf], waiting: &mut VecDeque<Waiting>, findings: &mut Findings| {
+            let file: Rc<Path> = Rc::from(path);
+            let items = match form {
+                Form::Legacy => legacy::read(text, &file, findings),
+                Form::Toml => toml::read(text, &file, findings),
+            };
+            for item in items.iter().filter(|item| item.key.name == "include") {
+                waiting.extend(targets(item, chain, files));
+            }
+            gathered.files.push(path.to_path_buf());
+            gathered.items.extend(items);
         };
-        for item in items.iter().filter(|item| item.key.name == "include") {
-            waiting.extend(targets(item, chain, files));
-        }
-        gathered.files.push(path.to_path_buf());
-        gathered.items.extend(items);
-    };
     let chain = seen.clone();
     add(path, text, &chain, &mut waiting, findings);
     while let Some(next) = waiting.pop_front() {
@@ -180,11 +164,7 @@ pub(super) fn gather(path: &Path, text: &[u8], files: &Files, findings: &mut Fin
             },
             Err(error) => {
                 let what = format!("`{}` cannot be read ({error})", show_path(&next.path));
-                findings.fault(
-                    &next.place,
-                    what,
-                    "create it, or take the line away; a glob may match nothing",
-                );
+                findings.fault(&next.place, what, "create it, or take the line away; a glob may match nothing");
             }
         }
     }
@@ -198,29 +178,15 @@ fn targets(item: &Item, chain: &[PathBuf], files: &Files) -> Vec<Waiting> {
         return Vec::new();
     };
     let is_literal = !is_glob(pattern.as_os_str().as_encoded_bytes());
-    let paths = if is_literal {
-        vec![pattern]
-    } else {
-        files.expand(&pattern)
-    };
-    paths
-        .into_iter()
-        .map(|path| Waiting {
-            path,
-            place: item.place.clone(),
-            chain: chain.to_vec(),
-        })
-        .collect()
+    let paths = if is_literal { vec![pattern] } else { files.expand(&pattern) };
+    paths.into_iter().map(|path| Waiting { path, place: item.place.clone(), chain: chain.to_vec() }).collect()
 }
 
 /// Whether another file may be read.
 fn admit(next: &Waiting, identity: &PathBuf, seen: &[PathBuf]) -> Result<(), Problem> {
     let shown = show_path(&next.path);
     if next.chain.contains(identity) {
-        return Err(Problem::new(
-            format!("`{shown}` includes itself"),
-            "take one of the include lines away",
-        ));
+        return Err(Problem::new(format!("`{shown}` includes itself"), "take one of the include lines away"));
     }
     if next.chain.len() > DEEPEST {
         return Err(Problem::new(
@@ -229,10 +195,7 @@ fn admit(next: &Waiting, identity: &PathBuf, seen: &[PathBuf]) -> Result<(), Pro
         ));
     }
     if seen.len() >= MOST_FILES {
-        return Err(Problem::new(
-            format!("`{shown}` is one file too many"),
-            "256 files are allowed",
-        ));
+        return Err(Problem::new(format!("`{shown}` is one file too many"), "256 files are allowed"));
     }
     Ok(())
 }
@@ -241,11 +204,7 @@ fn wrong_form(path: &Path, form: Form, other: Form) -> Fault {
     Fault {
         file: path.to_path_buf(),
         line: None,
-        what: format!(
-            "in {} form, but included by a file in {} form",
-            other.name(),
-            form.name()
-        ),
+        what: format!("in {} form, but included by a file in {} form", other.name(), form.name()),
         hint: "write all files in the same form".to_owned(),
     }
 }
@@ -259,12 +218,7 @@ mod tests {
     use crate::config::{LoadError, fault::Faults, load, parse};
 
     fn memory(files: &[(&str, &str)]) -> Files {
-        Files::Memory(
-            files
-                .iter()
-                .map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec()))
-                .collect(),
-        )
+        Files::Memory(files.iter().map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec())).collect())
     }
 
     #[test]
@@ -277,30 +231,19 @@ mod tests {
         let main = Path::new("/c/main");
         let error = parse(main, b"area = /m\ninclude = /c/*.conf\n", &files).unwrap_err();
         insta::assert_snapshot!(error.to_string(), @r#"/c/b.conf:1: `areahash` belongs to no area: write it after the area line it is meant for"#);
-        let error = parse(
-            main,
-            b"include = /c/none\ninclude = /none/*\ninclude = rel\n",
-            &files,
-        )
-        .unwrap_err();
+        let error = parse(main, b"include = /c/none\ninclude = /none/*\ninclude = rel\n", &files).unwrap_err();
         insta::assert_snapshot!(error.to_string(), @r#"
             /c/main:1: `/c/none` cannot be read (entity not found): create it, or take the line away; a glob may match nothing
             /c/main:3: `rel` is no absolute path: start it with a /
             "#);
-        let files = memory(&[
-            ("/c/a.conf", "area = /a\nreporttime = 1\n"),
-            ("/c/t.conf", "[[area]]\npath = \"/b\"\n"),
-        ]);
+        let files = memory(&[("/c/a.conf", "area = /a\nreporttime = 1\n"), ("/c/t.conf", "[[area]]\npath = \"/b\"\n")]);
         let error = parse(main, b"reporttime = 2\ninclude = /c/*.conf\n", &files).unwrap_err();
         insta::assert_snapshot!(error.to_string(), @r#"
             /c/a.conf:2: `reporttime = 1` contradicts /c/main:1: take one of them away
             /c/t.conf: in TOML form, but included by a file in legacy form: write all files in the same form
             "#);
         let read = parse(main, b"include = /c/a.conf\n", &files).unwrap();
-        assert_eq!(
-            (read.areas.len(), read.report.files.report_time),
-            (1, Duration::from_secs(1))
-        );
+        assert_eq!((read.areas.len(), read.report.files.report_time), (1, Duration::from_secs(1)));
     }
 
     #[test]
@@ -311,17 +254,12 @@ mod tests {
         fs::write(&main, format!("area = /etc\ninclude = {}\n", other.display())).unwrap();
         fs::write(&other, format!("include = {}/link\n", directory.path().display())).unwrap();
         symlink(&main, directory.path().join("link")).unwrap();
-        let LoadError::Faults(Faults(faults)) = load(&main).unwrap_err() else {
-            panic!("no faults")
-        };
+        let LoadError::Faults(Faults(faults)) = load(&main).unwrap_err() else { panic!("no faults") };
         assert_eq!(faults.len(), 1);
         assert!(faults[0].what.ends_with("includes itself"), "{}", faults[0]);
         let mut chain = BTreeMap::new();
         for at in 0..20 {
-            chain.insert(
-                PathBuf::from(format!("/{at}")),
-                format!("include = /{}\n", at + 1).into_bytes(),
-            );
+            chain.insert(PathBuf::from(format!("/{at}")), format!("include = /{}\n", at + 1).into_bytes());
         }
         let Faults(faults) = parse(Path::new("/0"), b"include = /1\n", &Files::Memory(chain)).unwrap_err();
         assert_eq!((faults.len(), faults[0].file.as_path()), (1, Path::new("/8")));
@@ -332,28 +270,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         fs::create_dir_all(at("d/deep")).unwrap();
-        for (name, area) in [
-            ("d/b.conf", "/b"),
-            ("d/a.conf", "/a"),
-            ("d/.c.conf", "/c"),
-            ("d/deep/x.conf", "/x"),
-            ("d/a.conf~", "/y"),
-        ] {
+        for (name, area) in
+            [("d/b.conf", "/b"), ("d/a.conf", "/a"), ("d/.c.conf", "/c"), ("d/deep/x.conf", "/x"), ("d/a.conf~", "/y")]
+        {
             fs::write(at(name), format!("area = {area}\n")).unwrap();
         }
         let main = at("main");
         let areas = |pattern: &str| -> Vec<PathBuf> {
-            fs::write(
-                &main,
-                format!("area = /m\ninclude = {}/{pattern}\n", directory.path().display()),
-            )
-            .unwrap();
-            load(&main)
-                .unwrap()
-                .areas
-                .into_iter()
-                .map(|area| area.path)
-                .collect()
+            fs::write(&main, format!("area = /m\ninclude = {}/{pattern}\n", directory.path().display())).unwrap();
+            load(&main).unwrap().areas.into_iter().map(|area| area.path).collect()
         };
         assert_eq!(areas("d/*.conf"), ["/m", "/a", "/b"].map(PathBuf::from));
         assert_eq!(areas("d/**/*.conf"), ["/m", "/a", "/b", "/x"].map(PathBuf::from));

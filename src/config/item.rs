@@ -19,12 +19,7 @@ pub(super) struct Place {
 impl Place {
     /// A fault at this place.
     pub(super) fn fault(&self, problem: Problem) -> Fault {
-        Fault {
-            file: self.file.to_path_buf(),
-            line: Some(self.line),
-            what: problem.what,
-            hint: problem.hint,
-        }
+        Fault { file: self.file.to_path_buf(), line: Some(self.line), what: problem.what, hint: problem.hint }
     }
 }
 

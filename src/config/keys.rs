@@ -96,17 +96,13 @@ impl Unit {
         match self {
             Self::Host => "a host name".to_owned(),
             Self::Address => "a mail address or a local user".to_owned(),
-            Self::MailUrl => {
-                "auto, smtp://[user@]host[:port][?tls=required|opportunistic|none], smtps://..., \
+            Self::MailUrl => "auto, smtp://[user@]host[:port][?tls=required|opportunistic|none], smtps://..., \
                               sendmail:[/path], file:/dir or stdout:"
-                    .to_owned()
-            }
+                .to_owned(),
             Self::Path => "an absolute path".to_owned(),
             Self::Pattern => "an absolute path or glob".to_owned(),
             Self::LogSource => "an absolute path or glob, or journal".to_owned(),
-            Self::Rules => {
-                "LEVEL:/DIR, /DIR or LEVEL, where LEVEL is paranoid, server or workstation".to_owned()
-            }
+            Self::Rules => "LEVEL:/DIR, /DIR or LEVEL, where LEVEL is paranoid, server or workstation".to_owned(),
             Self::Container => "a container's name, id or number, pid:N, or 0 for the host".to_owned(),
             Self::UnitName => "a systemd unit such as nginx.service".to_owned(),
             Self::FileSystem => "a file-system type such as nfs4".to_owned(),
@@ -118,12 +114,7 @@ impl Unit {
                 format!("{} to {}{}", format_span(min), format_span(max), or_off(has_off))
             }
             Self::Size { min, max, has_off } => {
-                format!(
-                    "{} to {} bytes{}",
-                    format_size(min),
-                    format_size(max),
-                    or_off(has_off)
-                )
+                format!("{} to {} bytes{}", format_size(min), format_size(max), or_off(has_off))
             }
             Self::ByteRate { min, max } => {
                 format!("{} to {} bytes per second", format_size(min), format_size(max))
@@ -165,8 +156,7 @@ pub fn find(name: &str) -> Option<&'static Key> {
 
 /// The item that is called `name` within `table` of the TOML form.
 pub fn find_in(table: Table, name: &str) -> Option<&'static Key> {
-    KEYS.iter()
-        .find(|key| key.table == table && (key.toml == name || key.name == name))
+    KEYS.iter().find(|key| key.table == table && (key.toml == name || key.name == name))
 }
 
 /// The one of `known` that `name` is most likely a slip of.
@@ -198,37 +188,19 @@ const fn days(number: u64) -> Duration {
 }
 
 const fn span(min: Duration, max: Duration) -> Unit {
-    Unit::Span {
-        min,
-        max,
-        has_off: false,
-    }
+    Unit::Span { min, max, has_off: false }
 }
 
 const fn span_or_off(min: Duration, max: Duration) -> Unit {
-    Unit::Span {
-        min,
-        max,
-        has_off: true,
-    }
+    Unit::Span { min, max, has_off: true }
 }
 
 const fn size(min: u64, max: u64) -> Unit {
-    Unit::Size {
-        min,
-        max,
-        has_off: false,
-    }
+    Unit::Size { min, max, has_off: false }
 }
 
-const FILE_RATE: Unit = Unit::Rate {
-    min: 0.01,
-    max: 100_000.0,
-};
-const BYTE_RATE: Unit = Unit::ByteRate {
-    min: KI,
-    max: 10 * GI,
-};
+const FILE_RATE: Unit = Unit::Rate { min: 0.01, max: 100_000.0 };
+const BYTE_RATE: Unit = Unit::ByteRate { min: KI, max: 10 * GI };
 const POOLING: Unit = span(Duration::ZERO, days(30));
 
 macro_rules! keys {
@@ -360,18 +332,8 @@ mod tests {
         for (at, key) in KEYS.iter().enumerate() {
             let others = &KEYS[at + 1..];
             assert!(others.iter().all(|other| other.name != key.name), "{}", key.name);
-            assert!(
-                others
-                    .iter()
-                    .all(|other| other.table != key.table || other.toml != key.toml),
-                "{}",
-                key.name
-            );
-            assert!(
-                key.name.bytes().all(|byte| byte.is_ascii_lowercase()),
-                "{}",
-                key.name
-            );
+            assert!(others.iter().all(|other| other.table != key.table || other.toml != key.toml), "{}", key.name);
+            assert!(key.name.bytes().all(|byte| byte.is_ascii_lowercase()), "{}", key.name);
             assert!(key.doc.is_ascii() && key.doc.ends_with('.'), "{}", key.name);
             assert!(key.unit.range().is_ascii(), "{}", key.name);
         }
@@ -391,10 +353,7 @@ mod tests {
     fn ranges_are_said_in_words() {
         assert_eq!(find("reporttime").unwrap().unit.range(), "0s to 30d");
         assert_eq!(find("heartbeat").unwrap().unit.range(), "1h to 400d, or off");
-        assert_eq!(
-            find("byterate").unwrap().unit.range(),
-            "1k to 10G bytes per second"
-        );
+        assert_eq!(find("byterate").unwrap().unit.range(), "1k to 10G bytes per second");
         assert_eq!(find("filerate").unwrap().unit.range(), "0.01 to 100000");
         assert_eq!(find_in(Table::Area, "hash").unwrap().name, "areahash");
         assert_eq!(find_in(Table::Top, "hash").unwrap().name, "hash");

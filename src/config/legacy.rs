@@ -23,10 +23,7 @@ pub(super) fn read(text: &[u8], file: &Rc<Path>, findings: &mut Findings) -> Vec
         if bytes.is_empty() {
             continue;
         }
-        let place = Place {
-            file: Rc::clone(file),
-            line,
-        };
+        let place = Place { file: Rc::clone(file), line };
         items.extend(read_line(bytes, place, findings));
     }
     items
@@ -46,11 +43,7 @@ fn read_line(bytes: &[u8], place: Place, findings: &mut Findings) -> Option<Item
     let (name, value) = bytes.split_at_checked(at)?;
     let (name, value) = (name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii());
     let Some(key) = std::str::from_utf8(name).ok().and_then(find) else {
-        findings.fault(
-            &place,
-            format!("unknown item `{}`", show(name)),
-            unknown_hint(name),
-        );
+        findings.fault(&place, format!("unknown item `{}`", show(name)), unknown_hint(name));
         return None;
     };
     if let Some(quote @ (b'"' | b'\'')) = value.first()
@@ -64,22 +57,14 @@ fn read_line(bytes: &[u8], place: Place, findings: &mut Findings) -> Option<Item
         );
         return None;
     }
-    Some(Item {
-        key,
-        value: value.to_vec(),
-        place,
-        block: 0,
-    })
+    Some(Item { key, value: value.to_vec(), place, block: 0 })
 }
 
 /// What to say about an unknown name.
 fn unknown_hint(name: &[u8]) -> String {
     let name = String::from_utf8_lossy(name);
     // Somebody who knows the TOML form writes its names here.
-    let toml = KEYS
-        .iter()
-        .find(|key| key.table != Table::Top && key.toml == name)
-        .map(|key| key.name);
+    let toml = KEYS.iter().find(|key| key.table != Table::Top && key.toml == name).map(|key| key.name);
     match toml.or_else(|| closest(&name, KEYS.iter().map(|key| key.name))) {
         Some(word) => format!("did you mean `{word}`?"),
         None => "remove it, or write `#` before it".to_owned(),
@@ -89,10 +74,7 @@ fn unknown_hint(name: &[u8]) -> String {
 /// `line` up to a `#` that stands at its start or after white space.
 fn without_comment(line: &[u8]) -> &[u8] {
     let start = line.iter().enumerate().find_map(|(at, byte)| {
-        let is_free = at
-            .checked_sub(1)
-            .and_then(|before| line.get(before))
-            .is_none_or(u8::is_ascii_whitespace);
+        let is_free = at.checked_sub(1).and_then(|before| line.get(before)).is_none_or(u8::is_ascii_whitespace);
         (*byte == b'#' && is_free).then_some(at)
     });
     start.and_then(|at| line.get(..at)).unwrap_or(line)
@@ -111,10 +93,7 @@ mod tests {
         let mut findings = Findings::default();
         let items = read(text, &Rc::from(Path::new("f")), &mut findings);
         (
-            items
-                .into_iter()
-                .map(|item| (item.key.name, item.value, item.place.line))
-                .collect(),
+            items.into_iter().map(|item| (item.key.name, item.value, item.place.line)).collect(),
             findings.faults.iter().map(ToString::to_string).collect(),
         )
     }
@@ -122,10 +101,7 @@ mod tests {
     #[test]
     fn comments_start_at_the_line_or_after_white_space() {
         let (items, faults) = read_text(b"# c\n\tarea=/srv/a#b\t# c\r\n  #x\narea = /c #\n\n");
-        assert_eq!(
-            items,
-            [("area", b"/srv/a#b".to_vec(), 2), ("area", b"/c".to_vec(), 4)]
-        );
+        assert_eq!(items, [("area", b"/srv/a#b".to_vec(), 2), ("area", b"/c".to_vec(), 4)]);
         assert_eq!(faults, [""; 0]);
     }
 

@@ -20,10 +20,7 @@ pub(super) fn parse(text: &str) -> Result<MailWay, Problem> {
         return Ok(MailWay::Auto);
     }
     let Some((scheme, rest)) = text.split_once(':') else {
-        return Err(Problem::new(
-            format!("`{}` is no way to send mail", show(text.as_bytes())),
-            ways(),
-        ));
+        return Err(Problem::new(format!("`{}` is no way to send mail", show(text.as_bytes())), ways()));
     };
     match scheme {
         "smtp" => parse_server(rest, false).map(MailWay::Smtp),
@@ -32,14 +29,8 @@ pub(super) fn parse(text: &str) -> Result<MailWay, Problem> {
         "sendmail" => absolute(rest).map(MailWay::Sendmail),
         "file" => absolute(rest.strip_prefix("//").unwrap_or(rest)).map(MailWay::File),
         "stdout" if rest.is_empty() => Ok(MailWay::Stdout),
-        "stdout" => Err(Problem::new(
-            "`stdout:` is followed by something",
-            "write `stdout:`",
-        )),
-        _ => Err(Problem::new(
-            format!("`{}:` is no way to send mail", show(scheme.as_bytes())),
-            ways(),
-        )),
+        "stdout" => Err(Problem::new("`stdout:` is followed by something", "write `stdout:`")),
+        _ => Err(Problem::new(format!("`{}:` is no way to send mail", show(scheme.as_bytes())), ways())),
     }
 }
 
@@ -51,10 +42,7 @@ fn absolute(path: &str) -> Result<PathBuf, Problem> {
     if path.starts_with('/') && !path.contains('\0') {
         return Ok(PathBuf::from(path));
     }
-    Err(Problem::new(
-        format!("`{}` is no absolute path", show(path.as_bytes())),
-        "start it with a /",
-    ))
+    Err(Problem::new(format!("`{}` is no absolute path", show(path.as_bytes())), "start it with a /"))
 }
 
 /// Reads what follows `smtp:` or `smtps:`.
@@ -62,9 +50,7 @@ fn parse_server(rest: &str, is_wrapped: bool) -> Result<SmtpServer, Problem> {
     let Some(rest) = rest.strip_prefix("//") else {
         return Err(Problem::new("no // before the mail server", "write smtp://host"));
     };
-    let (place, query) = rest
-        .split_once('?')
-        .map_or((rest, None), |(place, query)| (place, Some(query)));
+    let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
     let place = place.strip_suffix('/').unwrap_or(place);
     let (user, server) = match place.rsplit_once('@') {
         Some((user, server)) => (Some(parse_user(user)?), server),
@@ -75,22 +61,14 @@ fn parse_server(rest: &str, is_wrapped: bool) -> Result<SmtpServer, Problem> {
     let tls = match (query.map(parse_tls).transpose()?, is_wrapped) {
         (None | Some(TlsMode::Required), true) => TlsMode::Wrapped,
         (Some(_), true) => {
-            return Err(Problem::new(
-                "smtps is TLS from the first byte",
-                "take ?tls= away, or write smtp://",
-            ));
+            return Err(Problem::new("smtps is TLS from the first byte", "take ?tls= away, or write smtp://"));
         }
         (Some(tls), false) => tls,
         (None, false) if user.is_some() => TlsMode::Required,
         (None, false) if is_local(&host) => TlsMode::None,
         (None, false) => TlsMode::Opportunistic,
     };
-    Ok(SmtpServer {
-        host,
-        port: port.unwrap_or(default_port),
-        user,
-        tls,
-    })
+    Ok(SmtpServer { host, port: port.unwrap_or(default_port), user, tls })
 }
 
 /// The mail server of this very machine needs no protection, and its certificate would match no name.
@@ -118,12 +96,7 @@ fn parse_user(text: &str) -> Result<String, Problem> {
             "put it into a file (0600, root's) and name that in mailpasswordfile",
         ));
     }
-    let refuse = || {
-        Problem::new(
-            "the user of the mail server is malformed",
-            "write smtp://user@host, %40 for an @",
-        )
-    };
+    let refuse = || Problem::new("the user of the mail server is malformed", "write smtp://user@host, %40 for an @");
     let mut parts = text.split('%');
     let mut user: Vec<u8> = parts.next().unwrap_or_default().bytes().collect();
     for part in parts {
@@ -151,18 +124,9 @@ fn split_port(server: &str) -> Result<(String, Option<u16>), Problem> {
     let (host, port) = if let Some(rest) = server.strip_prefix('[') {
         let (address, after) = rest.split_once(']').ok_or_else(bad_host)?;
         address.parse::<std::net::Ipv6Addr>().or(Err(bad_host()))?;
-        (
-            address,
-            if after.is_empty() {
-                None
-            } else {
-                Some(after.strip_prefix(':').ok_or_else(bad_host)?)
-            },
-        )
+        (address, if after.is_empty() { None } else { Some(after.strip_prefix(':').ok_or_else(bad_host)?) })
     } else {
-        let (host, port) = server
-            .split_once(':')
-            .map_or((server, None), |(host, port)| (host, Some(port)));
+        let (host, port) = server.split_once(':').map_or((server, None), |(host, port)| (host, Some(port)));
         if !is_host(host) {
             return Err(bad_host());
         }
@@ -172,10 +136,7 @@ fn split_port(server: &str) -> Result<(String, Option<u16>), Problem> {
         None => None,
         Some((_, Ok(port))) if port > 0 => Some(port),
         Some((text, _)) => {
-            return Err(Problem::new(
-                format!("`{}` is no port", show(text.as_bytes())),
-                "1 to 65535",
-            ));
+            return Err(Problem::new(format!("`{}` is no port", show(text.as_bytes())), "1 to 65535"));
         }
     };
     Ok((host.to_owned(), port))
@@ -188,12 +149,7 @@ mod tests {
     use super::*;
 
     fn smtp(host: &str, port: u16, user: Option<&str>, tls: TlsMode) -> MailWay {
-        MailWay::Smtp(SmtpServer {
-            host: host.to_owned(),
-            port,
-            user: user.map(str::to_owned),
-            tls,
-        })
+        MailWay::Smtp(SmtpServer { host: host.to_owned(), port, user: user.map(str::to_owned), tls })
     }
 
     #[test]
@@ -201,39 +157,18 @@ mod tests {
         for (text, way) in [
             ("auto", MailWay::Auto),
             ("stdout:", MailWay::Stdout),
-            (
-                "sendmail:",
-                MailWay::Sendmail(PathBuf::from("/usr/sbin/sendmail")),
-            ),
-            (
-                "sendmail:/opt/sendmail",
-                MailWay::Sendmail(PathBuf::from("/opt/sendmail")),
-            ),
+            ("sendmail:", MailWay::Sendmail(PathBuf::from("/usr/sbin/sendmail"))),
+            ("sendmail:/opt/sendmail", MailWay::Sendmail(PathBuf::from("/opt/sendmail"))),
             ("file:/var/spool/x", MailWay::File(PathBuf::from("/var/spool/x"))),
-            (
-                "file:///var/spool/x",
-                MailWay::File(PathBuf::from("/var/spool/x")),
-            ),
+            ("file:///var/spool/x", MailWay::File(PathBuf::from("/var/spool/x"))),
             ("smtp://localhost", smtp("localhost", 25, None, TlsMode::None)),
             ("smtp://[::1]:2525", smtp("::1", 2525, None, TlsMode::None)),
-            (
-                "smtp://mx.example.org/",
-                smtp("mx.example.org", 25, None, TlsMode::Opportunistic),
-            ),
-            (
-                "smtp://joe@localhost:587",
-                smtp("localhost", 587, Some("joe"), TlsMode::Required),
-            ),
-            (
-                "smtp://joe%40x@mx?tls=none",
-                smtp("mx", 25, Some("joe@x"), TlsMode::None),
-            ),
+            ("smtp://mx.example.org/", smtp("mx.example.org", 25, None, TlsMode::Opportunistic)),
+            ("smtp://joe@localhost:587", smtp("localhost", 587, Some("joe"), TlsMode::Required)),
+            ("smtp://joe%40x@mx?tls=none", smtp("mx", 25, Some("joe@x"), TlsMode::None)),
             ("smtp://mx?tls=required", smtp("mx", 25, None, TlsMode::Required)),
             ("smtps://joe@mx", smtp("mx", 465, Some("joe"), TlsMode::Wrapped)),
-            (
-                "smtps://mx:4650?tls=required",
-                smtp("mx", 4650, None, TlsMode::Wrapped),
-            ),
+            ("smtps://mx:4650?tls=required", smtp("mx", 4650, None, TlsMode::Wrapped)),
         ] {
             assert_eq!(parse(text), Ok(way), "{text}");
         }

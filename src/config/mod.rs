@@ -79,10 +79,7 @@ pub fn parse(path: &Path, text: &[u8], files: &Files) -> Result<Config, Faults> 
     let mut findings = Findings::default();
     let gathered = gather(path, text, files, &mut findings);
     let mut config = check::check(gathered.items, &mut findings);
-    let Findings {
-        mut faults,
-        mut notices,
-    } = findings;
+    let Findings { mut faults, mut notices } = findings;
     if faults.is_empty() && !check::has_work(&config) {
         faults.push(Fault {
             file: path.to_path_buf(),
@@ -107,10 +104,7 @@ pub fn parse(path: &Path, text: &[u8], files: &Files) -> Result<Config, Faults> 
 impl Config {
     /// Settings without a file: these areas, this database, and every default. Nothing is checked.
     pub fn embedded(areas: Vec<Area>, database: PathBuf) -> Self {
-        Self {
-            areas,
-            ..check::defaults(database)
-        }
+        Self { areas, ..check::defaults(database) }
     }
 }
 

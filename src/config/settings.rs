@@ -166,10 +166,7 @@ pub enum RuleLevel {
 
 /// How logcheck's rules are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "four independent switches of the configuration"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent switches of the configuration")]
 pub struct Logcheck {
     /// `true` for logcheck's layers, `false` for the 2012 daemon's simpler reading.
     pub has_layers: bool,

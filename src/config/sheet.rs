@@ -37,16 +37,10 @@ impl Sheet {
         let mut sheet = Self::default();
         for item in items {
             // A fault calls the item as its form does.
-            let name = if item.block == 0 {
-                item.key.name
-            } else {
-                item.key.toml
-            };
+            let name = if item.block == 0 { item.key.name } else { item.key.toml };
             let value = match read(&Key { name, ..*item.key }, &item.value) {
                 Ok((value, notice)) => {
-                    findings
-                        .notices
-                        .extend(notice.map(|problem| item.place.fault(problem)));
+                    findings.notices.extend(notice.map(|problem| item.place.fault(problem)));
                     Some(value)
                 }
                 Err(problem) => {
@@ -54,12 +48,7 @@ impl Sheet {
                     None
                 }
             };
-            let entry = Entry {
-                key: item.key,
-                value,
-                place: item.place,
-                block: item.block,
-            };
+            let entry = Entry { key: item.key, value, place: item.place, block: item.block };
             if sheet.is_new(&entry, &item.value, findings) {
                 sheet.entries.push(entry);
             }
@@ -74,11 +63,8 @@ impl Sheet {
             return true;
         }
         let mut others = self.of_key(entry.key.name).filter(|other| other.value.is_some());
-        let first = if entry.key.is_repeatable {
-            others.find(|other| other.value == entry.value)
-        } else {
-            others.next()
-        };
+        let first =
+            if entry.key.is_repeatable { others.find(|other| other.value == entry.value) } else { others.next() };
         let Some(first) = first else { return true };
         repeated(entry, first, raw, findings);
         false
@@ -92,11 +78,7 @@ impl Sheet {
     /// What was given for `name`, or its default. `None` when there is neither.
     pub(super) fn value(&self, name: &str) -> Option<Value> {
         let given = self.of_key(name).find_map(|entry| entry.value.clone());
-        given.or_else(|| {
-            find(name)
-                .and_then(|key| read(key, key.default.as_bytes()).ok())
-                .map(|(value, _)| value)
-        })
+        given.or_else(|| find(name).and_then(|key| read(key, key.default.as_bytes()).ok()).map(|(value, _)| value))
     }
 
     /// The place where `name` was given.
@@ -174,11 +156,7 @@ impl Sheet {
                 _ => None,
             })
             .collect();
-        if given.is_empty() {
-            self.text(name).into_iter().collect()
-        } else {
-            given
-        }
+        if given.is_empty() { self.text(name).into_iter().collect() } else { given }
     }
 
     /// All paths of a repeatable item.
@@ -197,33 +175,13 @@ pub(super) fn repeated(entry: &Entry, first: &Entry, raw: &[u8], findings: &mut 
     let before = if first.place.file == entry.place.file {
         format!("line {}", first.place.line)
     } else {
-        format!(
-            "{}:{}",
-            show(first.place.file.as_os_str().as_encoded_bytes()),
-            first.place.line
-        )
+        format!("{}:{}", show(first.place.file.as_os_str().as_encoded_bytes()), first.place.line)
     };
-    let name = if entry.block == 0 {
-        entry.key.name
-    } else {
-        entry.key.toml
-    };
+    let name = if entry.block == 0 { entry.key.name } else { entry.key.toml };
     if first.value == entry.value {
-        findings.notice(
-            &entry.place,
-            format!("`{name}` repeats {before}"),
-            "one of them is enough",
-        );
+        findings.notice(&entry.place, format!("`{name}` repeats {before}"), "one of them is enough");
     } else {
-        let with = if raw.is_empty() {
-            String::new()
-        } else {
-            format!(" = {}", show(raw))
-        };
-        findings.fault(
-            &entry.place,
-            format!("`{name}{with}` contradicts {before}"),
-            "take one of them away",
-        );
+        let with = if raw.is_empty() { String::new() } else { format!(" = {}", show(raw)) };
+        findings.fault(&entry.place, format!("`{name}{with}` contradicts {before}"), "take one of them away");
     }
 }

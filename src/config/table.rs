@@ -23,16 +23,8 @@ pub enum Table {
 
 impl Table {
     /// All of them, in the order they are written.
-    pub const ALL: [Self; 8] = [
-        Self::Top,
-        Self::Rates,
-        Self::Report,
-        Self::Mail,
-        Self::Logcheck,
-        Self::Area,
-        Self::Logs,
-        Self::Process,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Top, Self::Rates, Self::Report, Self::Mail, Self::Logcheck, Self::Area, Self::Logs, Self::Process];
 
     /// Its name in TOML; empty for the top.
     pub const fn name(self) -> &'static str {

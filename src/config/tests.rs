@@ -10,16 +10,12 @@ use crate::model::{
     entry::{Algorithm, AlgorithmSet},
 };
 use settings::{
-    LogGroup, MailWay, OnChange, Pooling, ProcessSource, ProcessWatch, RuleDirectory, RuleLevel,
-    default_attributes,
+    LogGroup, MailWay, OnChange, Pooling, ProcessSource, ProcessWatch, RuleDirectory, RuleLevel, default_attributes,
 };
 
 fn memory(files: &[(&str, &str)]) -> Files {
     Files::Memory(
-        files
-            .iter()
-            .map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec()))
-            .collect::<BTreeMap<_, _>>(),
+        files.iter().map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec())).collect::<BTreeMap<_, _>>(),
     )
 }
 
@@ -36,19 +32,11 @@ fn faults(text: &str) -> String {
 }
 
 fn notices(text: &str) -> String {
-    config(text)
-        .notices
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
+    config(text).notices.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn covered(config: &Config, area: usize, path: &str) -> bool {
-    config.areas[area]
-        .excludes
-        .covering_prefix(path.as_bytes())
-        .is_some()
+    config.areas[area].excludes.covering_prefix(path.as_bytes()).is_some()
 }
 
 #[test]
@@ -64,14 +52,8 @@ fn the_example_of_2012_is_accepted_as_it_stands() {
     assert_eq!(
         config.logs,
         [LogGroup {
-            rules: vec![RuleDirectory {
-                level: RuleLevel::Paranoid,
-                path: PathBuf::from("/etc/logcheck")
-            }],
-            files: vec![
-                PathBuf::from("/var/log/syslog"),
-                PathBuf::from("/var/log/auth.log")
-            ],
+            rules: vec![RuleDirectory { level: RuleLevel::Paranoid, path: PathBuf::from("/etc/logcheck") }],
+            files: vec![PathBuf::from("/var/log/syslog"), PathBuf::from("/var/log/auth.log")],
             transient: Vec::new(),
             journal: false,
             old_directories: Vec::new(),
@@ -89,15 +71,9 @@ fn the_example_of_2012_is_accepted_as_it_stands() {
             watch("/var/lib/vz/private/102/var/run/apache2.pid", Some("102")),
         ]
     );
-    let times = Pooling {
-        report_time: Duration::from_secs(30),
-        hold_off: Duration::from_mins(15),
-    };
+    let times = Pooling { report_time: Duration::from_secs(30), hold_off: Duration::from_mins(15) };
     assert_eq!((config.report.files, config.report.logs), (times, times));
-    assert_eq!(
-        (config.rates.bytes, config.rates.files, config.rates.small_file),
-        (262_144.0, 1.0, 131_072)
-    );
+    assert_eq!((config.rates.bytes, config.rates.files, config.rates.small_file), (262_144.0, 1.0, 131_072));
     assert_eq!(config.logcheck.rule_update, Duration::from_mins(4));
     assert_eq!(config.notices, []);
     assert_eq!(config.inactive.first(), Some(&"logreporttime"));
@@ -127,10 +103,7 @@ pidfile = "/run/apache2.pid"
     );
     assert_eq!((config.rates.files, config.rates.max_files), (2.0, 100.0));
     let area = &config.areas[0];
-    assert_eq!(
-        area.algorithms,
-        AlgorithmSet::NONE.with(Algorithm::Blake3).with(Algorithm::Sha256)
-    );
+    assert_eq!(area.algorithms, AlgorithmSet::NONE.with(Algorithm::Blake3).with(Algorithm::Sha256));
     assert_eq!(area.attributes, default_attributes().without(Attribute::Inode));
     assert_eq!(area.max_age, Some(Duration::from_hours(24)));
     assert_eq!(area.recipients, ["webteam@example.org"]);
@@ -195,12 +168,7 @@ fn what_is_odd_is_a_notice_and_changes_nothing() {
         /etc/integrityd.conf:10: a group without a log: write a log line after the rules it is to be read by
         /etc/integrityd.conf:11: `pidct = 7` has no effect: write the pidfile lines it is meant for after it
         "#);
-    assert_eq!(
-        config("area = /etc/\narea = /etc\nareahash = sha256\n")
-            .areas
-            .len(),
-        1
-    );
+    assert_eq!(config("area = /etc/\narea = /etc\nareahash = sha256\n").areas.len(), 1);
     insta::assert_snapshot!(notices("[[area]]\npath = \"/etc\"\nexclude = [\"/srv/x\"]\n"), @r#"/etc/integrityd.conf:3: exclude `/srv/x` has no effect in area `/etc`: nothing of this area is called so"#);
 }
 
@@ -210,20 +178,12 @@ fn lines_of_an_area_belong_to_the_one_before_and_excludes_to_all() {
         "hash = sha512\nnoinode = /etc/x\narea = /etc\narea = /srv\nareahash = sha256\nareaattributes = size perms\n\
          areaonchange = keep\narearecurse = no\nareaemail = web\narea = /srv/in\nexclude = /srv/cache\nexclude = /**/tmp\n",
     );
-    let [etc, srv, inner] = config.areas.as_slice() else {
-        panic!("{:?}", config.areas)
-    };
+    let [etc, srv, inner] = config.areas.as_slice() else { panic!("{:?}", config.areas) };
     assert_eq!(etc.algorithms, AlgorithmSet::NONE.with(Algorithm::Sha512));
     assert_eq!(etc.without_inode, [Path::new("/etc/x")]);
     assert!(etc.recurse && etc.recipients.is_empty());
-    assert_eq!(
-        srv.attributes,
-        AttributeSet::of(&[Attribute::Size, Attribute::Perms])
-    );
-    assert!(
-        srv.algorithms.is_empty(),
-        "content is not compared, so it is not read"
-    );
+    assert_eq!(srv.attributes, AttributeSet::of(&[Attribute::Size, Attribute::Perms]));
+    assert!(srv.algorithms.is_empty(), "content is not compared, so it is not read");
     assert_eq!((srv.on_change, srv.recurse), (OnChange::Keep, false));
     assert_eq!(srv.recipients, ["web"]);
     assert_eq!(inner.on_change, OnChange::Accept);
@@ -248,8 +208,7 @@ fn rules_without_a_log_between_them_are_one_group() {
 
 #[test]
 fn a_container_holds_for_the_pidfiles_until_the_next_one() {
-    let processes =
-        config("pidct = web\npidfile = /a\nunit = x.service\npidct = 0\npidfile = /b\n").processes;
+    let processes = config("pidct = web\npidfile = /a\nunit = x.service\npidct = 0\npidfile = /b\n").processes;
     let containers: Vec<_> = processes.iter().map(|watch| watch.container.as_deref()).collect();
     assert_eq!(containers, [Some("web"), None, None]);
 }
@@ -258,10 +217,7 @@ fn a_container_holds_for_the_pidfiles_until_the_next_one() {
 fn what_cannot_be_read_comes_with_a_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let missing = load(&directory.path().join("none")).unwrap_err();
-    assert!(
-        missing.to_string().contains("none: cannot be read: create it"),
-        "{missing}"
-    );
+    assert!(missing.to_string().contains("none: cannot be read: create it"), "{missing}");
     let wrong = load(directory.path()).unwrap_err();
     assert!(wrong.to_string().contains("it is a directory"), "{wrong}");
 }
@@ -280,16 +236,8 @@ fn an_embedded_configuration_has_every_default() {
 
 #[test]
 fn paths_that_are_no_text_reach_the_settings() {
-    let read = parse(
-        Path::new("c"),
-        b"area = /srv/\xff\nexclude = /srv/\xff/\xfe\n",
-        &memory(&[]),
-    )
-    .unwrap();
-    assert_eq!(
-        read.areas[0].excludes.covering_prefix(b"/srv/\xff/\xfe/x"),
-        Some(8)
-    );
+    let read = parse(Path::new("c"), b"area = /srv/\xff\nexclude = /srv/\xff/\xfe\n", &memory(&[])).unwrap();
+    assert_eq!(read.areas[0].excludes.covering_prefix(b"/srv/\xff/\xfe/x"), Some(8));
 }
 
 proptest! {

@@ -23,10 +23,7 @@ pub(super) fn read(text: &[u8], file: &Rc<Path>, findings: &mut Findings) -> Vec
         Err(error) => {
             let lines = Lines::of(text);
             findings.fault(
-                &Place {
-                    file: Rc::clone(file),
-                    line: lines.line(error.valid_up_to()),
-                },
+                &Place { file: Rc::clone(file), line: lines.line(error.valid_up_to()) },
                 "a byte that is no UTF-8",
                 "TOML is UTF-8; paths that are not can be written in the legacy form",
             );
@@ -34,14 +31,8 @@ pub(super) fn read(text: &[u8], file: &Rc<Path>, findings: &mut Findings) -> Vec
         }
     };
     let (document, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader {
-        file,
-        lines: Lines::of(text.as_bytes()),
-        broken: Vec::new(),
-        items: Vec::new(),
-        block: 0,
-        findings,
-    };
+    let mut reader =
+        Reader { file, lines: Lines::of(text.as_bytes()), broken: Vec::new(), items: Vec::new(), block: 0, findings };
     for error in errors {
         reader.syntax_error(text, error.message(), error.span());
     }
@@ -54,11 +45,7 @@ struct Lines(Vec<usize>);
 
 impl Lines {
     fn of(text: &[u8]) -> Self {
-        let ends = text
-            .iter()
-            .enumerate()
-            .filter(|(_, byte)| **byte == b'\n')
-            .map(|(at, _)| at + 1);
+        let ends = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
         Self(std::iter::once(0).chain(ends).collect())
     }
 
@@ -80,10 +67,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn place(&self, at: usize) -> Place {
-        Place {
-            file: Rc::clone(self.file),
-            line: self.lines.line(at),
-        }
+        Place { file: Rc::clone(self.file), line: self.lines.line(at) }
     }
 
     fn is_broken(&self, at: usize) -> bool {
@@ -105,17 +89,11 @@ impl Reader<'_> {
         }
         let place = self.place(at);
         self.broken.push(place.line);
-        let line = text
-            .lines()
-            .nth(usize::try_from(place.line).unwrap_or(0).saturating_sub(1));
+        let line = text.lines().nth(usize::try_from(place.line).unwrap_or(0).saturating_sub(1));
         let hint = match line.and_then(|line| line.split_once('=')) {
             Some((name, value)) if is_bare(value.trim()) => {
                 let value = value.split(" #").next().unwrap_or(value).trim();
-                format!(
-                    "in TOML a text is quoted: {} = \"{}\"",
-                    show(name.trim().as_bytes()),
-                    show(value.as_bytes())
-                )
+                format!("in TOML a text is quoted: {} = \"{}\"", show(name.trim().as_bytes()), show(value.as_bytes()))
             }
             _ => "see the example, integrityd.toml".to_owned(),
         };
@@ -127,9 +105,7 @@ impl Reader<'_> {
         self.table(Table::Top, document, 0);
         for (name, value) in document {
             let at = name.span().start;
-            let known = Table::ALL
-                .into_iter()
-                .find(|table| *table != Table::Top && table.name() == name.get_ref());
+            let known = Table::ALL.into_iter().find(|table| *table != Table::Top && table.name() == name.get_ref());
             match (known, value.get_ref()) {
                 (Some(table), DeValue::Table(inner)) => self.table(table, inner, at),
                 (Some(table), DeValue::Array(list)) if table.is_repeatable() => {
@@ -152,10 +128,7 @@ impl Reader<'_> {
     }
 
     fn needs_table(&mut self, table: Table, at: usize) {
-        let example = KEYS
-            .iter()
-            .find(|key| key.table == table)
-            .map_or("", |key| key.toml);
+        let example = KEYS.iter().find(|key| key.table == table).map_or("", |key| key.toml);
         self.fault(
             at,
             format!("`{}` is a table", table.name()),
@@ -164,10 +137,7 @@ impl Reader<'_> {
     }
 
     fn unknown_table(&mut self, name: &Spanned<impl AsRef<str>>) {
-        let tables = Table::ALL
-            .iter()
-            .map(|table| table.name())
-            .filter(|known| !known.is_empty());
+        let tables = Table::ALL.iter().map(|table| table.name()).filter(|known| !known.is_empty());
         let hint = match closest(name.get_ref().as_ref(), tables.clone()) {
             Some(word) => format!("did you mean `{word}`?"),
             None => format!("the tables are {}", tables.collect::<Vec<_>>().join(", ")),
@@ -186,11 +156,7 @@ impl Reader<'_> {
             if find_in(table, name.get_ref()).is_none() && !is_inner && !is_journal {
                 let hint = misplaced_hint(table, name.get_ref());
                 let shown = show(name.get_ref().as_bytes());
-                let inside = if table == Table::Top {
-                    String::new()
-                } else {
-                    format!(" in {}", table.header())
-                };
+                let inside = if table == Table::Top { String::new() } else { format!(" in {}", table.header()) };
                 self.fault(name.span().start, format!("unknown item `{shown}`{inside}"), hint);
             }
         }
@@ -224,12 +190,7 @@ impl Reader<'_> {
     fn push(&mut self, key: &'static Key, value: Vec<u8>, at: usize) {
         if !self.is_broken(at) {
             let place = self.place(at);
-            self.items.push(Item {
-                key,
-                value,
-                place,
-                block: self.block,
-            });
+            self.items.push(Item { key, value, place, block: self.block });
         }
     }
 
@@ -252,11 +213,8 @@ impl Reader<'_> {
             DeValue::Float(number) => number.to_string().into_bytes(),
             DeValue::Boolean(is_set) => if *is_set { "yes" } else { "no" }.as_bytes().to_vec(),
             DeValue::Array(_) => {
-                let hint = if key.is_repeatable {
-                    "write one list, not lists in it"
-                } else {
-                    "give one value, without [ ]"
-                };
+                let hint =
+                    if key.is_repeatable { "write one list, not lists in it" } else { "give one value, without [ ]" };
                 return self.fault(at, format!("`{}` is a list", key.toml), hint);
             }
             DeValue::Datetime(_) | DeValue::Table(_) => {
@@ -300,11 +258,7 @@ impl Reader<'_> {
                     DeValue::String(word) if !word.is_empty() && !word.starts_with(['-', '+']) => {
                         words.push(format!("{sign}{word}"));
                     }
-                    _ => self.fault(
-                        entry.span().start,
-                        "no name of an attribute".to_owned(),
-                        "write \"inode\"",
-                    ),
+                    _ => self.fault(entry.span().start, "no name of an attribute".to_owned(), "write \"inode\""),
                 }
             }
         }
@@ -317,12 +271,8 @@ impl Reader<'_> {
 
 /// Whether `name = value` at the top is a table, known or unknown.
 fn is_table(name: &str, value: &DeValue<'_>) -> bool {
-    let is_known = Table::ALL
-        .iter()
-        .any(|table| !table.name().is_empty() && table.name() == name);
-    let has_tables = value
-        .as_array()
-        .is_some_and(|list| list.iter().any(|entry| entry.get_ref().is_table()));
+    let is_known = Table::ALL.iter().any(|table| !table.name().is_empty() && table.name() == name);
+    let has_tables = value.as_array().is_some_and(|list| list.iter().any(|entry| entry.get_ref().is_table()));
     is_known || value.is_table() || has_tables
 }
 
@@ -337,10 +287,7 @@ fn misplaced_hint(table: Table, name: &str) -> String {
         };
         return format!("write it {place}");
     }
-    match closest(
-        name,
-        KEYS.iter().filter(|key| key.table == table).map(|key| key.toml),
-    ) {
+    match closest(name, KEYS.iter().filter(|key| key.table == table).map(|key| key.toml)) {
         Some(word) => format!("did you mean `{word}`?"),
         None => match closest(name, KEYS.iter().map(|key| key.name)).and_then(find) {
             Some(key) => format!("did you mean `{}` {}?", key.toml, key.table.header()),
@@ -369,10 +316,7 @@ mod tests {
         let mut findings = Findings::default();
         let items = read(text, &Rc::from(Path::new("f")), &mut findings);
         let shown = |item: Item| (item.key.name, show(&item.value), item.place.line, item.block);
-        (
-            items.into_iter().map(shown).collect(),
-            findings.faults.iter().map(ToString::to_string).collect(),
-        )
+        (items.into_iter().map(shown).collect(), findings.faults.iter().map(ToString::to_string).collect())
     }
 
     #[test]
@@ -393,10 +337,8 @@ mod tests {
             ("log", "journal", 11, 3),
             ("filerate", "2", 4, 4),
         ];
-        let items: Vec<_> = items
-            .iter()
-            .map(|(name, value, line, block)| (*name, value.as_str(), *line, *block))
-            .collect();
+        let items: Vec<_> =
+            items.iter().map(|(name, value, line, block)| (*name, value.as_str(), *line, *block)).collect();
         assert_eq!(items, expected);
     }
 

@@ -105,14 +105,9 @@ pub fn format_span(span: Duration) -> String {
     if nanos == 0 {
         return "0s".to_owned();
     }
-    for (unit, scale) in [
-        ("d", 86_400 * NANOS),
-        ("h", 3_600 * NANOS),
-        ("m", 60 * NANOS),
-        ("s", NANOS),
-        ("ms", 1_000_000),
-        ("us", 1_000),
-    ] {
+    for (unit, scale) in
+        [("d", 86_400 * NANOS), ("h", 3_600 * NANOS), ("m", 60 * NANOS), ("s", NANOS), ("ms", 1_000_000), ("us", 1_000)]
+    {
         if nanos.is_multiple_of(scale) {
             return format!("{}{unit}", nanos / scale);
         }
@@ -147,9 +142,7 @@ pub fn to_float(number: u64) -> f64 {
 /// The number at the start of `text`, times what the unit behind it says, or times `bare` when there is none.
 fn parse_scaled(text: &str, units: &[(&str, u128)], bare: u128) -> Result<u128, UnitError> {
     let text = text.trim_ascii();
-    let end = text
-        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end).ok_or(UnitError::NotANumber)?;
     let unit = unit.trim_ascii_start();
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
@@ -167,10 +160,7 @@ fn parse_scaled(text: &str, units: &[(&str, u128)], bare: u128) -> Result<u128, 
     let part = if counted.is_empty() { 0 } else { digits(counted)? };
     let places = u32::try_from(counted.len()).unwrap_or(0);
     let below_one = part.checked_mul(scale).ok_or(UnitError::TooLarge)? / 10_u128.pow(places);
-    whole
-        .checked_mul(scale)
-        .and_then(|value| value.checked_add(below_one))
-        .ok_or(UnitError::TooLarge)
+    whole.checked_mul(scale).and_then(|value| value.checked_add(below_one)).ok_or(UnitError::TooLarge)
 }
 
 /// A run of digits; only its length can be wrong.

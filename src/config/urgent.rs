@@ -42,11 +42,7 @@ impl UrgentList {
     /// # Errors
     /// With the first pattern that is no usable glob.
     pub fn new(more: &[PathBuf]) -> Result<Self, PatternError> {
-        let all: Vec<PathBuf> = URGENT
-            .iter()
-            .map(PathBuf::from)
-            .chain(more.iter().cloned())
-            .collect();
+        let all: Vec<PathBuf> = URGENT.iter().map(PathBuf::from).chain(more.iter().cloned()).collect();
         Excludes::new(&all).map(Self)
     }
 
@@ -78,14 +74,8 @@ mod tests {
         ] {
             assert!(list.matches(path.as_bytes()), "{path}");
         }
-        for path in [
-            "/etc",
-            "/etc/hosts",
-            "/etc/shadow-",
-            "/etc/pam.d2",
-            "/home/joe/authorized_keys",
-            "/usr/bin/sudo",
-        ] {
+        for path in ["/etc", "/etc/hosts", "/etc/shadow-", "/etc/pam.d2", "/home/joe/authorized_keys", "/usr/bin/sudo"]
+        {
             assert!(!list.matches(path.as_bytes()), "{path}");
         }
     }

@@ -41,10 +41,7 @@ type Reading = Result<(Value, Option<Problem>), Problem>;
 /// Reads `bytes` as a value of `key`. `Ok` may come with a notice.
 pub(super) fn read(key: &Key, bytes: &[u8]) -> Reading {
     if bytes.is_empty() {
-        return Err(Problem::new(
-            format!("`{}` has no value", key.name),
-            format!("give {}", key.unit.range()),
-        ));
+        return Err(Problem::new(format!("`{}` has no value", key.name), format!("give {}", key.unit.range())));
     }
     match key.unit {
         Unit::Path => read_path(bytes, false),
@@ -95,9 +92,7 @@ fn read_number(key: &Key, text: &str) -> Result<Value, Problem> {
         UnitError::NotANumber | UnitError::UnknownUnit => malformed(key, text),
     };
     let (value, is_within) = match key.unit {
-        Unit::Span { has_off: true, .. } | Unit::Size { has_off: true, .. } if text == "off" => {
-            (Value::Off, true)
-        }
+        Unit::Span { has_off: true, .. } | Unit::Size { has_off: true, .. } if text == "off" => (Value::Off, true),
         Unit::Span { min, max, .. } => {
             let span = parse_span(text).map_err(refuse)?;
             (Value::Span(span), (min..=max).contains(&span))
@@ -123,11 +118,7 @@ fn read_number(key: &Key, text: &str) -> Result<Value, Problem> {
             (Value::Count(count), count <= 100)
         }
     };
-    if is_within {
-        Ok(value)
-    } else {
-        Err(out_of_range(key, text))
-    }
+    if is_within { Ok(value) } else { Err(out_of_range(key, text)) }
 }
 
 fn read_count(key: &Key, text: &str) -> Result<u64, Problem> {
@@ -141,11 +132,7 @@ fn read_count(key: &Key, text: &str) -> Result<u64, Problem> {
 
 fn read_word(key: &Key, text: &str) -> Result<Value, Problem> {
     let accept = |is_good: bool| {
-        if is_good {
-            Ok(Value::Text(text.to_owned()))
-        } else {
-            Err(malformed(key, text))
-        }
+        if is_good { Ok(Value::Text(text.to_owned())) } else { Err(malformed(key, text)) }
     };
     match key.unit {
         Unit::Host => accept(is_host(text)),
@@ -153,14 +140,9 @@ fn read_word(key: &Key, text: &str) -> Result<Value, Problem> {
         Unit::MailUrl => mail_url::parse(text).map(Value::Mail),
         Unit::Container => accept(is_container(text)),
         Unit::UnitName => accept(is_unit_name(text)),
-        Unit::FileSystem => accept(
-            text.bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)),
-        ),
+        Unit::FileSystem => accept(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))),
         Unit::Adopt => {
-            let path = text
-                .strip_prefix("logcheck:")
-                .or_else(|| text.strip_prefix("fcheck:"));
+            let path = text.strip_prefix("logcheck:").or_else(|| text.strip_prefix("fcheck:"));
             accept(path.is_some_and(|path| path.starts_with('/') && !path.contains('\0')))
         }
         Unit::Hash => read_hash(key, text),
@@ -187,9 +169,7 @@ fn is_container(text: &str) -> bool {
         None => {
             text.len() <= 255
                 && text.starts_with(|first: char| first.is_ascii_alphanumeric())
-                && text
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         }
     }
 }
@@ -198,21 +178,14 @@ fn is_container(text: &str) -> bool {
 fn is_unit_name(text: &str) -> bool {
     text.len() <= 255
         && !text.starts_with('.')
-        && text
-            .rsplit_once('.')
-            .is_some_and(|(_, kind)| matches!(kind, "service" | "scope" | "slice" | "socket"))
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte))
+        && text.rsplit_once('.').is_some_and(|(_, kind)| matches!(kind, "service" | "scope" | "slice" | "socket"))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte))
 }
 
 fn read_hash(key: &Key, text: &str) -> Result<Value, Problem> {
     let mut set = AlgorithmSet::NONE;
     for word in text.split('+').map(str::trim_ascii) {
-        let Some(algorithm) = Algorithm::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.name() == word)
-        else {
+        let Some(algorithm) = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == word) else {
             return Err(malformed(key, text));
         };
         set = set.with(algorithm);
@@ -222,26 +195,15 @@ fn read_hash(key: &Key, text: &str) -> Result<Value, Problem> {
 
 /// `inode ctime` is exactly these; `-inode -ctime` the default without them; `+btime` the default and this.
 fn read_attributes(key: &Key, text: &str) -> Result<Value, Problem> {
-    let words: Vec<&str> = text
-        .split([' ', '\t', ','])
-        .filter(|word| !word.is_empty())
-        .collect();
+    let words: Vec<&str> = text.split([' ', '\t', ',']).filter(|word| !word.is_empty()).collect();
     let signed = words.iter().filter(|word| word.starts_with(['-', '+'])).count();
     if signed != 0 && signed != words.len() {
         return Err(Problem::new(
-            format!(
-                "`{} = {}` mixes a list with exceptions",
-                key.name,
-                show(text.as_bytes())
-            ),
+            format!("`{} = {}` mixes a list with exceptions", key.name, show(text.as_bytes())),
             "either name all that counts, or write - before all that does not",
         ));
     }
-    let mut set = if signed == 0 {
-        AttributeSet::NONE
-    } else {
-        default_attributes()
-    };
+    let mut set = if signed == 0 { AttributeSet::NONE } else { default_attributes() };
     for word in words {
         let name = word.trim_start_matches(['-', '+']);
         let Some(attribute) = Attribute::ALL.iter().find(|attribute| attribute.name() == name) else {
@@ -250,22 +212,12 @@ fn read_attributes(key: &Key, text: &str) -> Result<Value, Problem> {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => format!("attributes are {}", names().collect::<Vec<_>>().join(", ")),
             };
-            return Err(Problem::new(
-                format!("unknown attribute `{}`", show(name.as_bytes())),
-                hint,
-            ));
+            return Err(Problem::new(format!("unknown attribute `{}`", show(name.as_bytes())), hint));
         };
-        set = if word.starts_with('-') {
-            set.without(*attribute)
-        } else {
-            set.with(*attribute)
-        };
+        set = if word.starts_with('-') { set.without(*attribute) } else { set.with(*attribute) };
     }
     if set.is_empty() {
-        return Err(Problem::new(
-            format!("`{}` leaves nothing to compare", key.name),
-            "name one attribute at least",
-        ));
+        return Err(Problem::new(format!("`{}` leaves nothing to compare", key.name), "name one attribute at least"));
     }
     Ok(Value::Attributes(set))
 }
@@ -273,10 +225,9 @@ fn read_attributes(key: &Key, text: &str) -> Result<Value, Problem> {
 /// `LEVEL:DIR`, `/DIR` or `LEVEL`.
 fn read_rules(bytes: &[u8]) -> Reading {
     let (level, path) = match bytes.iter().position(|byte| *byte == b':' || *byte == b'/') {
-        Some(at) if bytes.get(at) == Some(&b':') => (
-            bytes.get(..at).unwrap_or_default(),
-            bytes.get(at + 1..).unwrap_or_default(),
-        ),
+        Some(at) if bytes.get(at) == Some(&b':') => {
+            (bytes.get(..at).unwrap_or_default(), bytes.get(at + 1..).unwrap_or_default())
+        }
         Some(_) => (b"server".as_slice(), bytes),
         None => (bytes, b"/etc/logcheck".as_slice()),
     };
@@ -286,17 +237,11 @@ fn read_rules(bytes: &[u8]) -> Reading {
         b"workstation" => RuleLevel::Workstation,
         other => {
             let words = ["paranoid", "server", "workstation"];
-            let hint = match std::str::from_utf8(other)
-                .ok()
-                .and_then(|word| closest(word, words.into_iter()))
-            {
+            let hint = match std::str::from_utf8(other).ok().and_then(|word| closest(word, words.into_iter())) {
                 Some(word) => format!("did you mean `{word}`?"),
                 None => "the levels are paranoid, server and workstation".to_owned(),
             };
-            return Err(Problem::new(
-                format!("`{}` is no level of logcheck", show(other)),
-                hint,
-            ));
+            return Err(Problem::new(format!("`{}` is no level of logcheck", show(other)), hint));
         }
     };
     let (value, notice) = read_path(path, false)?;
@@ -318,10 +263,7 @@ fn read_path(bytes: &[u8], is_pattern: bool) -> Reading {
         return Err(Problem::new(format!("`{shown}` is no absolute path"), hint));
     }
     if bytes.contains(&0) {
-        return Err(Problem::new(
-            format!("`{shown}` holds a NUL byte"),
-            "no path on Linux does",
-        ));
+        return Err(Problem::new(format!("`{shown}` holds a NUL byte"), "no path on Linux does"));
     }
     let mut path = Vec::with_capacity(bytes.len());
     for part in bytes.split(|byte| *byte == b'/') {
@@ -343,10 +285,7 @@ fn read_path(bytes: &[u8], is_pattern: bool) -> Reading {
         path.push(b'/');
     }
     let notice = (path != bytes).then(|| {
-        Problem::new(
-            format!("`{shown}` is read as `{}`", show(&path)),
-            "slashes need not be repeated or trail",
-        )
+        Problem::new(format!("`{shown}` is read as `{}`", show(&path)), "slashes need not be repeated or trail")
     });
     let path = PathBuf::from(OsString::from_vec(path));
     if is_pattern && is_glob(bytes) {
@@ -401,28 +340,15 @@ mod tests {
         );
         assert_eq!(
             value("areaattributes", "-inode, -ctime"),
-            Value::Attributes(
-                default_attributes()
-                    .without(Attribute::Inode)
-                    .without(Attribute::Ctime)
-            )
+            Value::Attributes(default_attributes().without(Attribute::Inode).without(Attribute::Ctime))
         );
-        assert_eq!(
-            value("areaattributes", "size"),
-            Value::Attributes(AttributeSet::of(&[Attribute::Size]))
-        );
+        assert_eq!(value("areaattributes", "size"), Value::Attributes(AttributeSet::of(&[Attribute::Size])));
         for (text, level, path) in [
             ("paranoid:/x", RuleLevel::Paranoid, "/x"),
             ("/x:y", RuleLevel::Server, "/x:y"),
             ("workstation", RuleLevel::Workstation, "/etc/logcheck"),
         ] {
-            assert_eq!(
-                value("logrules", text),
-                Value::Rules(RuleDirectory {
-                    level,
-                    path: PathBuf::from(path)
-                })
-            );
+            assert_eq!(value("logrules", text), Value::Rules(RuleDirectory { level, path: PathBuf::from(path) }));
         }
     }
 
@@ -477,10 +403,7 @@ mod tests {
         let (value, notice) = read(find("area").unwrap(), b"//etc/./x/").unwrap();
         assert_eq!(value, Value::Path(PathBuf::from("/etc/x")));
         assert_eq!(notice.unwrap().what, "`//etc/./x/` is read as `/etc/x`");
-        assert_eq!(
-            read(find("area").unwrap(), b"/").unwrap(),
-            (Value::Path(PathBuf::from("/")), None)
-        );
+        assert_eq!(read(find("area").unwrap(), b"/").unwrap(), (Value::Path(PathBuf::from("/")), None));
     }
 
     #[test]

@@ -135,9 +135,8 @@ impl Daemon {
             .call(move |store| {
                 let mut outcome = Outcome::default();
                 for notice in store.take_notices() {
-                    outcome = outcome.with_event(
-                        Event::new(Category::Notice, Severity::Normal, now, Vec::new()).with_note(notice),
-                    );
+                    outcome = outcome
+                        .with_event(Event::new(Category::Notice, Severity::Normal, now, Vec::new()).with_note(notice));
                 }
                 if !outcome.events.is_empty() {
                     store.commit(&outcome)?;
@@ -192,11 +191,7 @@ impl Daemon {
     fn postmaster(&self) -> Postmaster {
         let config = &self.config;
         let host = config.hostname.clone().unwrap_or_else(|| self.host.clone());
-        let from = config
-            .mail
-            .from
-            .clone()
-            .unwrap_or_else(|| format!("integrityd@{host}"));
+        let from = config.mail.from.clone().unwrap_or_else(|| format!("integrityd@{host}"));
         Postmaster {
             from: full_address(&from),
             readerships: readerships(config),
@@ -231,9 +226,7 @@ impl Daemon {
         let mut courier = self.courier(&postmaster, Arc::new(Notify::new()))?;
         for channel in Channel::ALL {
             let postmaster = Arc::clone(&postmaster);
-            self.db
-                .call(move |store| postmaster.batch(store, channel))
-                .await?;
+            self.db.call(move |store| postmaster.batch(store, channel)).await?;
         }
         courier.deliver_due(&CancellationToken::new()).await;
         Ok(())
@@ -251,12 +244,9 @@ impl Daemon {
             Err(error) => error.to_string(),
         };
         tracing::error!("the new configuration is not used:\n{error}");
-        let event = Event::new(Category::Notice, Severity::High, self.clock.now(), Vec::new()).with_note(
-            format!("the new configuration is not used, the old settings stay:\n{error}"),
-        );
-        self.db
-            .call(move |store| store.commit(&Outcome::tell(event)))
-            .await?;
+        let event = Event::new(Category::Notice, Severity::High, self.clock.now(), Vec::new())
+            .with_note(format!("the new configuration is not used, the old settings stay:\n{error}"));
+        self.db.call(move |store| store.commit(&Outcome::tell(event))).await?;
         Ok(None)
     }
 
@@ -267,20 +257,9 @@ impl Daemon {
             Some(Err(error)) => format!("a task ({error})"),
             None => "every task".to_owned(),
         };
-        let event = Event::new(
-            Category::InternalError,
-            Severity::High,
-            self.clock.now(),
-            Vec::new(),
-        )
-        .with_note(format!(
-            "{task} ended unasked; integrityd was stopped to be started anew"
-        ));
-        if let Err(error) = self
-            .db
-            .call(move |store| store.commit(&Outcome::tell(event)))
-            .await
-        {
+        let event = Event::new(Category::InternalError, Severity::High, self.clock.now(), Vec::new())
+            .with_note(format!("{task} ended unasked; integrityd was stopped to be started anew"));
+        if let Err(error) = self.db.call(move |store| store.commit(&Outcome::tell(event))).await {
             tracing::error!(%error, "the fall of a task cannot be stored");
         }
         DaemonError::Fallen { task }

@@ -7,10 +7,7 @@ use crate::model::{
 };
 
 /// The attributes whose change alone, with the content the same, is nothing but a rewrite.
-const TIMES: AttributeSet = AttributeSet::NONE
-    .with(Attribute::Mtime)
-    .with(Attribute::Ctime)
-    .with(Attribute::Btime);
+const TIMES: AttributeSet = AttributeSet::NONE.with(Attribute::Mtime).with(Attribute::Ctime).with(Attribute::Btime);
 
 /// Set-user-ID and set-group-ID.
 const SET_ID: u16 = 0o6000;
@@ -24,12 +21,7 @@ pub fn compare(known: &Observation, seen: &Observation, over: AttributeSet) -> O
     }
     let changed = differing(known, seen).intersection(over);
     let class = classify(known, seen, changed)?;
-    Some(FileChange {
-        class,
-        changed,
-        old: Some(known.clone()),
-        new: Some(seen.clone()),
-    })
+    Some(FileChange { class, changed, old: Some(known.clone()), new: Some(seen.clone()) })
 }
 
 fn classify(known: &Observation, seen: &Observation, changed: AttributeSet) -> Option<ChangeClass> {
@@ -40,9 +32,7 @@ fn classify(known: &Observation, seen: &Observation, changed: AttributeSet) -> O
         return Some(ChangeClass::Retyped);
     }
     let is_content_known = match seen.attributes.kind {
-        FileKind::Regular => {
-            known.digests.agree(&seen.digests) == Some(true) && seen.hash_state == HashState::Full
-        }
+        FileKind::Regular => known.digests.agree(&seen.digests) == Some(true) && seen.hash_state == HashState::Full,
         _ => true,
     };
     Some(if !is_content_known {
@@ -90,9 +80,7 @@ fn differs(attribute: Attribute, old: &Attributes, new: &Attributes) -> bool {
         Attribute::Btime => old.btime != new.btime,
         Attribute::Xattrs => old.xattrs != new.xattrs,
         // Compared by digests, or not collected yet.
-        Attribute::Content | Attribute::Acl | Attribute::Caps | Attribute::Selinux | Attribute::Flags => {
-            false
-        }
+        Attribute::Content | Attribute::Acl | Attribute::Caps | Attribute::Selinux | Attribute::Flags => false,
     }
 }
 
@@ -117,12 +105,9 @@ fn meaningful(old: FileKind, new: FileKind) -> AttributeSet {
     let times = always.with(Attribute::Mtime).with(Attribute::Ctime);
     match new {
         FileKind::Directory => always,
-        FileKind::Regular => times.union(AttributeSet::of(&[
-            Attribute::Size,
-            Attribute::Content,
-            Attribute::Nlink,
-            Attribute::Caps,
-        ])),
+        FileKind::Regular => {
+            times.union(AttributeSet::of(&[Attribute::Size, Attribute::Content, Attribute::Nlink, Attribute::Caps]))
+        }
         FileKind::Symlink => times.with(Attribute::Target).with(Attribute::Nlink),
         FileKind::CharDevice | FileKind::BlockDevice => times.with(Attribute::Rdev).with(Attribute::Nlink),
         FileKind::Fifo | FileKind::Socket => times.with(Attribute::Nlink),
@@ -132,10 +117,7 @@ fn meaningful(old: FileKind, new: FileKind) -> AttributeSet {
 impl Observation {
     /// Whether its digests stand for the whole content as it was at that look.
     fn hash_state_is_digest(&self) -> bool {
-        !matches!(
-            self.hash_state,
-            HashState::Off | HashState::Partial(_) | HashState::TooBig
-        )
+        !matches!(self.hash_state, HashState::Off | HashState::Partial(_) | HashState::TooBig)
     }
 }
 
@@ -198,10 +180,7 @@ mod tests {
                 xattrs: None,
             },
             hash_state: HashState::Full,
-            digests: Digests {
-                blake3: Some([1; 32]),
-                ..Digests::default()
-            },
+            digests: Digests { blake3: Some([1; 32]), ..Digests::default() },
         }
     }
 
@@ -223,21 +202,12 @@ mod tests {
     #[test]
     fn each_class_has_its_name() {
         let class = |edit: fn(&mut Observation)| changed(edit).map(|change| change.class);
-        assert_eq!(
-            class(|o| o.attributes.mtime = Timestamp::from_nanos(2)),
-            Some(ChangeClass::Touched)
-        );
+        assert_eq!(class(|o| o.attributes.mtime = Timestamp::from_nanos(2)), Some(ChangeClass::Touched));
         assert_eq!(class(|o| o.attributes.inode = 11), Some(ChangeClass::Rewritten));
         assert_eq!(class(|o| o.attributes.perms = 0o600), Some(ChangeClass::Changed));
         assert_eq!(class(|o| o.attributes.nlink = 2), Some(ChangeClass::Changed));
-        assert_eq!(
-            class(|o| o.digests.blake3 = Some([2; 32])),
-            Some(ChangeClass::Changed)
-        );
-        assert_eq!(
-            class(|o| o.attributes.kind = FileKind::Symlink),
-            Some(ChangeClass::Retyped)
-        );
+        assert_eq!(class(|o| o.digests.blake3 = Some([2; 32])), Some(ChangeClass::Changed));
+        assert_eq!(class(|o| o.attributes.kind = FileKind::Symlink), Some(ChangeClass::Retyped));
         assert_eq!(class(|o| o.hash_state = HashState::Busy), None);
     }
 

@@ -52,9 +52,7 @@ mod tests {
     use super::*;
 
     fn all() -> AlgorithmSet {
-        Algorithm::ALL
-            .into_iter()
-            .fold(AlgorithmSet::NONE, AlgorithmSet::with)
+        Algorithm::ALL.into_iter().fold(AlgorithmSet::NONE, AlgorithmSet::with)
     }
 
     #[test]
@@ -63,21 +61,10 @@ mod tests {
         hasher.update(b"abc");
         let digests = hasher.finish();
         let hex = |algorithm| -> String {
-            digests
-                .get(algorithm)
-                .unwrap()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect()
+            digests.get(algorithm).unwrap().iter().map(|byte| format!("{byte:02x}")).collect()
         };
-        assert_eq!(
-            hex(Algorithm::Blake3),
-            "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"
-        );
-        assert_eq!(
-            hex(Algorithm::Sha256),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(hex(Algorithm::Blake3), "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85");
+        assert_eq!(hex(Algorithm::Sha256), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert!(hex(Algorithm::Sha512).starts_with("ddaf35a193617abacc417349ae20413112e6fa4e89a97ea2"));
     }
 

@@ -133,11 +133,7 @@ impl Eye {
                 return Ok(Some(Step::Torn(looked)));
             }
         };
-        let chunk = if self.pace.bytes_per_second() > HIGH_RATE {
-            BIG_CHUNK
-        } else {
-            CHUNK
-        };
+        let chunk = if self.pace.bytes_per_second() > HIGH_RATE { BIG_CHUNK } else { CHUNK };
         loop {
             let due = self.pace.next_read(self.clock.now().boottime);
             self.wait(due).await?;
@@ -159,9 +155,7 @@ impl Eye {
                     }
                 }
                 Err(errno) => {
-                    let visited = self
-                        .job(target, move |visitor| visitor.fail(*open, errno))
-                        .await?;
+                    let visited = self.job(target, move |visitor| visitor.fail(*open, errno)).await?;
                     return Ok(visited.map(Step::Done));
                 }
             }

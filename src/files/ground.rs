@@ -15,6 +15,7 @@ use crate::{
         entry::AreaId,
     },
     store::place::own_files,
+    sys::mounts::{self, Mount},
 };
 
 /// One area as the walker treads it.
@@ -36,18 +37,8 @@ impl Tract {
     pub fn new(settings: Area, id: AreaId) -> Self {
         let path = settings.path.as_os_str().as_bytes().to_vec();
         let is_link = fs::symlink_metadata(&settings.path).is_ok_and(|found| found.is_symlink());
-        let real = if is_link {
-            fs::canonicalize(&settings.path).ok()
-        } else {
-            None
-        };
-        Self {
-            real: real.unwrap_or_else(|| settings.path.clone()),
-            settings,
-            id,
-            path,
-            root: Mutex::new(None),
-        }
+        let real = if is_link { fs::canonicalize(&settings.path).ok() } else { None };
+        Self { real: real.unwrap_or_else(|| settings.path.clone()), settings, id, path, root: Mutex::new(None) }
     }
 
     /// The open root, if it was seen and is a directory.
@@ -86,23 +77,57 @@ pub struct Ground {
     pub tracts: Vec<Tract>,
     roots: BTreeSet<Vec<u8>>,
     own: BTreeSet<Vec<u8>>,
+    mounts: Mutex<Vec<Mount>>,
 }
 
 impl Ground {
     /// The ground of a configuration; `ids` are the rows of its areas, in the same order.
     pub fn new(config: &Config, ids: &[AreaId]) -> Self {
-        let tracts: Vec<Tract> = config
-            .areas
-            .iter()
-            .cloned()
-            .zip(ids)
-            .map(|(area, id)| Tract::new(area, *id))
-            .collect();
+        let tracts: Vec<Tract> =
+            config.areas.iter().cloned().zip(ids).map(|(area, id)| Tract::new(area, *id)).collect();
         Self {
             roots: tracts.iter().map(|tract| tract.path.clone()).collect(),
             own: own_paths(config),
+            mounts: Mutex::default(),
             tracts,
         }
+    }
+
+    /// Reads what is mounted now; gives the mounts within areas that are not entered and were not there before.
+    pub fn survey(&self) -> Vec<Mount> {
+        // Without /proc nothing can be said; what is known stays.
+        let Ok(all) = mounts::read(Path::new("/")) else {
+            return Vec::new();
+        };
+        let mut barred: Vec<Mount> = all.into_iter().filter(|mount| self.bars(mount)).collect();
+        barred.sort();
+        // Only the topmost: what is mounted beneath is not reached either.
+        barred.dedup_by(|next, kept| is_beneath(&next.point, &kept.point));
+        let mut known = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = barred.iter().filter(|mount| !known.contains(mount)).cloned().collect();
+        *known = barred;
+        new
+    }
+
+    /// Whether a mount lies in an area that does not admit its type; the root of an area is always entered.
+    fn bars(&self, mount: &Mount) -> bool {
+        let innermost = self
+            .tracts
+            .iter()
+            .filter(|tract| is_beneath(&mount.point, &tract.path))
+            .max_by_key(|tract| tract.path.len());
+        innermost.is_some_and(|tract| {
+            (mount.is_slow() || mount.is_virtual())
+                && mount.point != tract.path
+                && !tract.settings.admitted_types.contains(&mount.kind)
+                && !tract.settings.excludes.covers(&mount.point)
+        })
+    }
+
+    /// Whether `path` is or lies beneath a mount that is not entered.
+    pub fn is_barred(&self, path: &[u8]) -> bool {
+        let known = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().any(|mount| is_beneath(path, &mount.point))
     }
 
     /// Whether the path `path`, met on the way in `tract`, is left out: excluded, our own, or the root of another area.
@@ -110,13 +135,14 @@ impl Ground {
         tract.settings.excludes.covers(path) || self.own.contains(path) || self.roots.contains(path)
     }
 
-    /// Our own files and directories that lie in an area and are never looked at.
+    /// The topmost of our own files and directories that lie in an area and are never looked at.
     pub fn own_in_areas(&self) -> Vec<&[u8]> {
-        self.own
-            .iter()
-            .map(Vec::as_slice)
-            .filter(|own| self.tracts.iter().any(|tract| is_beneath(own, &tract.path)))
-            .collect()
+        let lies_in = |own: &[u8], tract: &Tract| {
+            is_beneath(own, &tract.path) && tract.settings.excludes.covering_prefix(own).is_none()
+        };
+        let is_topmost = |own: &[u8]| !self.own.iter().any(|other| other != own && is_beneath(own, other));
+        let own = self.own.iter().map(Vec::as_slice);
+        own.filter(|own| is_topmost(own) && self.tracts.iter().any(|tract| lies_in(own, tract))).collect()
     }
 
     /// The shortest beginning of `path` (at a component boundary, beneath the root of `tract`) that is left out.
@@ -152,10 +178,7 @@ pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
 fn own_paths(config: &Config) -> BTreeSet<Vec<u8>> {
     let database = resolved(&config.database);
     let files = own_files(&database);
-    let mut own: BTreeSet<Vec<u8>> = files
-        .iter()
-        .map(|path| path.as_os_str().as_bytes().to_vec())
-        .collect();
+    let mut own: BTreeSet<Vec<u8>> = files.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
     if let Some(directory) = database.parent()
         && holds_nothing_else(directory, &files)
         && !config.areas.iter().any(|area| area.path == directory)
@@ -181,13 +204,8 @@ fn resolved(path: &Path) -> PathBuf {
 
 fn holds_nothing_else(directory: &Path, files: &[PathBuf]) -> bool {
     fs::read_dir(directory).is_ok_and(|mut entries| {
-        entries.all(|entry| {
-            entry.is_ok_and(|entry| {
-                files
-                    .iter()
-                    .any(|file| file.file_name() == Some(&entry.file_name()))
-            })
-        })
+        entries
+            .all(|entry| entry.is_ok_and(|entry| files.iter().any(|file| file.file_name() == Some(&entry.file_name()))))
     })
 }
 

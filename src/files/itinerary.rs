@@ -62,12 +62,7 @@ pub struct Open {
 impl Open {
     /// A directory whose names come from `listing`.
     pub fn new(place: Place, listing: Listing) -> Self {
-        Self {
-            place: Arc::new(place),
-            directories: Vec::new(),
-            others: Vec::new(),
-            rest: Some(listing),
-        }
+        Self { place: Arc::new(place), directories: Vec::new(), others: Vec::new(), rest: Some(listing) }
     }
 
     /// Whether names are still to be read from the disk.
@@ -167,11 +162,7 @@ impl Itinerary {
         let directories: usize = self.open.iter().map(|open| open.directories.len()).sum();
         let wants_directory = directories > 0 && self.open.len() < MOST_OPEN && chance.random();
         let weight = |open: &Open| {
-            if wants_directory {
-                open.directories.len()
-            } else {
-                open.names()
-            }
+            if wants_directory { open.directories.len() } else { open.names() }
         };
         let total: usize = self.open.iter().map(weight).sum();
         if total == 0 {

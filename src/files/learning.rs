@@ -10,7 +10,7 @@ use crate::{
     model::{
         clock::Moment,
         entry::AreaId,
-        escape::escape_name,
+        escape::{escape, escape_name},
         event::{Category, Event, Severity},
     },
     store::{
@@ -19,6 +19,7 @@ use crate::{
         error::StoreError,
         outcome::{Outcome, StateChange},
     },
+    sys::mounts::Mount,
 };
 
 /// Most entries counted before the first round; beyond, the estimate says "more than".
@@ -29,20 +30,12 @@ const MOST_COUNTED: usize = 300_000;
 /// # Errors
 /// [`StoreError`] when the store fails.
 pub fn settle_in(store: &mut Store, config: &Config, now: Moment) -> Result<Vec<AreaRow>, StoreError> {
-    let paths: Vec<&[u8]> = config
-        .areas
-        .iter()
-        .map(|area| area.path.as_os_str().as_bytes())
-        .collect();
+    let paths: Vec<&[u8]> = config.areas.iter().map(|area| area.path.as_os_str().as_bytes()).collect();
     for row in store.areas()? {
         if !paths.contains(&row.path.as_slice()) && row.state != AreaState::Unconfigured {
-            let event = Event::new(Category::Notice, Severity::Normal, now, row.path.clone()).with_note(
-                "this area is no longer configured; its baseline is kept and compared when it comes back",
-            );
-            let row = AreaRow {
-                state: AreaState::Unconfigured,
-                ..row
-            };
+            let event = Event::new(Category::Notice, Severity::Normal, now, row.path.clone())
+                .with_note("this area is no longer configured; its baseline is kept and compared when it comes back");
+            let row = AreaRow { state: AreaState::Unconfigured, ..row };
             store.commit(&Outcome::tell(event).with_change(StateChange::Area(Box::new(row))))?;
         }
     }
@@ -67,12 +60,7 @@ fn take_on(store: &mut Store, area: &Area, row: AreaRow, now: Moment) -> Result<
         (AreaState::Unconfigured, false) => AreaState::Watched,
         (state, _) => state,
     };
-    let next = AreaRow {
-        state,
-        attributes: area.attributes,
-        algorithms: area.algorithms,
-        ..row.clone()
-    };
+    let next = AreaRow { state, attributes: area.attributes, algorithms: area.algorithms, ..row.clone() };
     if next == row {
         return Ok(row);
     }
@@ -80,9 +68,8 @@ fn take_on(store: &mut Store, area: &Area, row: AreaRow, now: Moment) -> Result<
     if is_known && is_wider {
         let note = "the configuration asks for more than the baseline holds: the new attributes and digests are learned in \
                     the next round, after the old ones were compared";
-        outcome = outcome.with_event(
-            Event::new(Category::Learning, Severity::Normal, now, row.path.clone()).with_note(note),
-        );
+        outcome =
+            outcome.with_event(Event::new(Category::Learning, Severity::Normal, now, row.path.clone()).with_note(note));
     }
     store.commit(&outcome)?;
     Ok(next)
@@ -101,18 +88,12 @@ pub struct Census {
 
 /// Counts what the areas with these rows hold. Stays on their file systems. Cost: one `getdents64` and one `stat` an entry.
 pub fn count(ground: &Ground, areas: &[AreaId]) -> Census {
-    let mut census = Census {
-        entries: 0,
-        bytes: 0,
-        is_cut: false,
-    };
+    let mut census = Census { entries: 0, bytes: 0, is_cut: false };
     for tract in ground.tracts.iter().filter(|tract| areas.contains(&tract.id)) {
         let walk = WalkDir::new(&tract.real)
             .same_file_system(true)
             .into_iter()
-            .filter_entry(|entry| {
-                entry.depth() == 0 || !ground.leaves_out(tract, entry.path().as_os_str().as_bytes())
-            });
+            .filter_entry(|entry| entry.depth() == 0 || !ground.leaves_out(tract, entry.path().as_os_str().as_bytes()));
         for entry in walk.flatten() {
             census.entries += 1;
             if census.entries >= MOST_COUNTED {
@@ -129,12 +110,8 @@ pub fn count(ground: &Ground, areas: &[AreaId]) -> Census {
 
 /// The event that begins the first round over `areas`.
 pub fn begun(ground: &Ground, areas: &[AreaId], census: Census, rates: (f64, f64), now: Moment) -> Event {
-    let named: Vec<String> = ground
-        .tracts
-        .iter()
-        .filter(|tract| areas.contains(&tract.id))
-        .map(|tract| escape_name(&tract.path))
-        .collect();
+    let named: Vec<String> =
+        ground.tracts.iter().filter(|tract| areas.contains(&tract.id)).map(|tract| escape_name(&tract.path)).collect();
     // Every other look may be a recheck.
     let entries = u32::try_from(census.entries).unwrap_or(u32::MAX);
     let kibibytes = u32::try_from(census.bytes / 1024).unwrap_or(u32::MAX);
@@ -157,6 +134,28 @@ pub fn begun(ground: &Ground, areas: &[AreaId], census: Census, rates: (f64, f64
     Event::new(Category::BaselineStarted, Severity::Normal, now, Vec::new()).with_note(note)
 }
 
+/// Tells of mounts within areas that are not entered, each once in the life of the database.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub fn tell_of_barred(store: &mut Store, mounts: &[Mount], now: Moment) -> Result<(), StoreError> {
+    let mut outcome = Outcome::default();
+    for mount in mounts {
+        if !store.has_told(Category::Skipped, &mount.point)? {
+            let kind = escape(mount.kind.as_bytes());
+            let (severity, why) = if mount.is_slow() {
+                (Severity::Low, "it may hang: see areafstypes")
+            } else {
+                (Severity::Count, "virtual")
+            };
+            let event = Event::new(Category::Skipped, severity, now, mount.point.clone())
+                .with_note(format!("{kind} is not entered: {why}"));
+            outcome = outcome.with_event(event);
+        }
+    }
+    if outcome.events.is_empty() { Ok(()) } else { store.commit(&outcome).map(|_seq| ()) }
+}
+
 fn in_words(span: Duration) -> String {
     match span.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
@@ -173,11 +172,7 @@ pub fn end_round(store: &mut Store, areas: &[AreaId], now: Moment) -> Result<boo
     let mut outcome = Outcome::default();
     let mut learned = Vec::new();
     store.flush()?;
-    for row in store
-        .areas()?
-        .into_iter()
-        .filter(|row| areas.contains(&row.id) && row.state.is_active())
-    {
+    for row in store.areas()?.into_iter().filter(|row| areas.contains(&row.id) && row.state.is_active()) {
         if row.state == AreaState::Learning {
             learned.push((row.path.clone(), store.entries_of(row.id)?));
         }
@@ -197,10 +192,8 @@ pub fn end_round(store: &mut Store, areas: &[AreaId], now: Moment) -> Result<boo
 }
 
 fn established(learned: &[(Vec<u8>, u64)], now: Moment) -> Event {
-    let lines: Vec<String> = learned
-        .iter()
-        .map(|(path, entries)| format!("{}: {entries}", escape_name(path)))
-        .collect();
+    let lines: Vec<String> =
+        learned.iter().map(|(path, entries)| format!("{}: {entries}", escape_name(path))).collect();
     Event {
         count: learned.iter().map(|(_, entries)| entries).sum(),
         ..Event::new(Category::BaselineEstablished, Severity::Normal, now, Vec::new())

@@ -45,9 +45,7 @@ impl Visitor {
         store.count_look(0);
         let Some(entry) = store.entry_named(target.parent, &target.name)? else {
             if target.parent.is_none() {
-                return self
-                    .area_missing(&mut store, tract, target, "its root does not exist")
-                    .map(Step::Done);
+                return self.area_missing(&mut store, tract, target, "its root does not exist").map(Step::Done);
             }
             // Listed, but gone before it was looked at, and never known.
             return Ok(Step::Done(self.over(&target.path, &mut store, false)));
@@ -58,9 +56,7 @@ impl Visitor {
                 drop(store);
                 self.begin(ancestor)
             }
-            Top::RootGone => self
-                .area_missing(&mut store, tract, target, "its root does not exist")
-                .map(Step::Done),
+            Top::RootGone => self.area_missing(&mut store, tract, target, "its root does not exist").map(Step::Done),
             Top::Gone(top, path) => self.removed(&mut store, tract, &top, &path).map(Step::Done),
         }
     }
@@ -76,11 +72,7 @@ impl Visitor {
         let way = store.way_to(entry.id)?;
         let mut relative: Vec<u8> = Vec::new();
         for (id, name) in way.iter().skip(1) {
-            relative = if relative.is_empty() {
-                name.clone()
-            } else {
-                join(&relative, name)
-            };
+            relative = if relative.is_empty() { name.clone() } else { join(&relative, name) };
             let path = join(&tract.path, &relative);
             match glance(root.as_fd(), &relative) {
                 Glance::There(_, seen) if seen.kind == FileKind::Directory || *id == entry.id => {}
@@ -92,14 +84,10 @@ impl Visitor {
                     };
                     let way: Vec<_> = way.iter().take_while(|(step, _)| step != id).cloned().collect();
                     let way = [way, vec![(*id, name.clone())]].concat();
-                    return Ok(
-                        Target::of_entry(target.area, tract, &ancestor, &way).map_or(Top::Back, Top::Retyped)
-                    );
+                    return Ok(Target::of_entry(target.area, tract, &ancestor, &way).map_or(Top::Back, Top::Retyped));
                 }
                 Glance::Gone => {
-                    return Ok(store
-                        .entry(*id)?
-                        .map_or(Top::Back, |top| Top::Gone(Box::new(top), path)));
+                    return Ok(store.entry(*id)?.map_or(Top::Back, |top| Top::Gone(Box::new(top), path)));
                 }
                 Glance::Refused(_) => return Ok(Top::Back),
             }
@@ -108,13 +96,7 @@ impl Visitor {
         Ok(Top::Back)
     }
 
-    fn removed(
-        &self,
-        store: &mut Store,
-        tract: &Tract,
-        top: &Entry,
-        path: &[u8],
-    ) -> Result<Visited, StoreError> {
+    fn removed(&self, store: &mut Store, tract: &Tract, top: &Entry, path: &[u8]) -> Result<Visited, StoreError> {
         let now = self.clock.now();
         let members = store.tree(top, path)?;
         let _visit = store.next_visit();
@@ -196,21 +178,16 @@ impl Visitor {
             return Ok(None);
         };
         let now = self.clock.now();
-        let is_file_area = store
-            .entry_named(None, &tract.path)?
-            .is_some_and(|root| root.known.attributes.kind != FileKind::Directory);
+        let is_file_area =
+            store.entry_named(None, &tract.path)?.is_some_and(|root| root.known.attributes.kind != FileKind::Directory);
         if seen.kind != FileKind::Directory && !is_file_area && row.root.is_some() {
             let why = "its root is no directory any more";
-            return self
-                .suspend(&mut store, tract, target, AreaState::Suspended, why)
-                .map(Some);
+            return self.suspend(&mut store, tract, target, AreaState::Suspended, why).map(Some);
         }
         let is_other_place = row.root.is_some_and(|root| is_elsewhere(root, seen, now));
         if is_other_place {
             let why = "its root lies on another file system: is something not mounted?";
-            return self
-                .suspend(&mut store, tract, target, AreaState::Suspended, why)
-                .map(Some);
+            return self.suspend(&mut store, tract, target, AreaState::Suspended, why).map(Some);
         }
         tract.set_root(handle.open_directory().ok());
         Self::welcome(&mut store, tract, row, seen, now)?;
@@ -225,30 +202,19 @@ impl Visitor {
         seen: &Attributes,
         now: Moment,
     ) -> Result<(), StoreError> {
-        let identity = RootIdentity {
-            dev: seen.dev,
-            inode: seen.inode,
-            boot: now.boot,
-        };
+        let identity = RootIdentity { dev: seen.dev, inode: seen.inode, boot: now.boot };
         let is_back = !row.state.is_active();
         let is_replaced = row.root.is_some_and(|root| root.inode != seen.inode);
         if !is_back && row.root == Some(identity) {
             return Ok(());
         }
         let tell = |category, severity, note: &str| {
-            Event {
-                area: tract.path.clone(),
-                ..Event::new(category, severity, now, tract.path.clone())
-            }
-            .with_note(note)
+            Event { area: tract.path.clone(), ..Event::new(category, severity, now, tract.path.clone()) }
+                .with_note(note)
         };
         let mut outcome = Outcome::default();
         if is_back {
-            outcome = outcome.with_event(tell(
-                Category::AreaBack,
-                Severity::Normal,
-                "its baseline is compared again",
-            ));
+            outcome = outcome.with_event(tell(Category::AreaBack, Severity::Normal, "its baseline is compared again"));
         }
         if is_replaced {
             let note = "its root is another directory on the same file system; it is compared at once";
@@ -259,14 +225,8 @@ impl Visitor {
             (true, true) => AreaState::Learning,
             (true, false) => AreaState::Watched,
         };
-        let row = AreaRow {
-            root: Some(identity),
-            state,
-            ..row
-        };
-        store
-            .commit(&outcome.with_change(StateChange::Area(Box::new(row))))
-            .map(|_seq| ())
+        let row = AreaRow { root: Some(identity), state, ..row };
+        store.commit(&outcome.with_change(StateChange::Area(Box::new(row)))).map(|_seq| ())
     }
 }
 

@@ -99,19 +99,11 @@ impl Walker {
                     tracing::error!(error = %chain(&error), wait = ?patience, "the store failed; the walk begins anew");
                     self.itinerary = Itinerary::default();
                     self.eye.visitor = None;
-                    if stop
-                        .run_until_cancelled(tokio::time::sleep(patience))
-                        .await
-                        .is_none()
-                    {
+                    if stop.run_until_cancelled(tokio::time::sleep(patience)).await.is_none() {
                         break;
                     }
                     let had_rest = self.clock.now().since(began) > STORE_RETRY.1 * 2;
-                    patience = if had_rest {
-                        STORE_RETRY.0
-                    } else {
-                        (patience * 2).min(STORE_RETRY.1)
-                    };
+                    patience = if had_rest { STORE_RETRY.0 } else { (patience * 2).min(STORE_RETRY.1) };
                 }
             }
         }
@@ -124,6 +116,7 @@ impl Walker {
         if self.eye.visitor.is_none() {
             self.settle_in().await?;
         }
+        self.survey().await?;
         self.entered.clear();
         for area in 0..self.config.areas.len() {
             self.enter(area).await?;
@@ -147,10 +140,7 @@ impl Walker {
     /// Brings store and configuration in line, and begins to learn what is new.
     async fn settle_in(&mut self) -> Result<(), Leave> {
         let (config, clock) = (Arc::clone(&self.config), self.clock.clone());
-        let rows = self
-            .db
-            .call(move |store| learning::settle_in(store, &config, clock.now()))
-            .await?;
+        let rows = self.db.call(move |store| learning::settle_in(store, &config, clock.now())).await?;
         let ids: Vec<AreaId> = rows.iter().map(|row| row.id).collect();
         let ground = Arc::new(Ground::new(&self.config, &ids));
         self.eye.visitor = Some(Arc::new(Visitor {
@@ -185,15 +175,26 @@ impl Walker {
                 let now = clock.now();
                 let mut outcome = Outcome::tell(learning::begun(&ground, &ids, census, rates, now));
                 for row in new {
-                    outcome = outcome.with_change(StateChange::Area(Box::new(AreaRow {
-                        started: Some(now.wall),
-                        ..row
-                    })));
+                    outcome =
+                        outcome.with_change(StateChange::Area(Box::new(AreaRow { started: Some(now.wall), ..row })));
                 }
                 store.commit(&outcome)
             })
             .await?;
         Ok(())
+    }
+
+    /// Tells of mounts within areas that are not entered; those that were there from the beginning are told with its begin.
+    async fn survey(&mut self) -> Result<(), Leave> {
+        let Some(visitor) = self.eye.visitor.clone() else {
+            return Ok(());
+        };
+        let new = run_blocking(move || visitor.ground.survey()).await;
+        if new.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        Ok(self.db.call(move |store| learning::tell_of_barred(store, &new, now)).await?)
     }
 
     /// Looks at the root of an area and puts it on the itinerary.
@@ -246,11 +247,7 @@ impl Walker {
 
     async fn is_known(&self, target: &Target) -> Result<bool, Leave> {
         let (parent, name) = (target.parent, target.name.clone());
-        Ok(self
-            .db
-            .call(move |store| store.entry_named(parent, &name))
-            .await?
-            .is_some())
+        Ok(self.db.call(move |store| store.entry_named(parent, &name)).await?.is_some())
     }
 
     /// Rechecks the entry that has waited longest, unless it was looked at a moment ago.
@@ -259,9 +256,7 @@ impl Walker {
             return Ok(());
         };
         let found = self.db.call(stalest_with_way).await?;
-        self.eye
-            .speed
-            .settle(found.as_ref().map(|(entry, _)| entry.visit));
+        self.eye.speed.settle(found.as_ref().map(|(entry, _)| entry.visit));
         self.eye.adjust_factor();
         let Some((entry, way)) = found else { return Ok(()) };
         let now = self.clock.now();
@@ -269,27 +264,17 @@ impl Walker {
         if entry.checked <= now.wall && now.wall.since(entry.checked) < LEAST_AGE {
             return Ok(());
         }
-        let area = visitor
-            .ground
-            .tracts
-            .iter()
-            .position(|tract| tract.id == entry.area);
+        let area = visitor.ground.tracts.iter().position(|tract| tract.id == entry.area);
         let target = area.and_then(|area| {
             let tract = visitor.ground.tracts.get(area)?;
             Target::of_entry(area, tract, &entry, &way)
         });
-        let Some(target) = target else {
-            // Its root could not be opened; it waits for its next turn.
-            let visit = entry.id;
-            self.db
-                .call(move |store| {
-                    let number = store.next_visit();
-                    store.touch(visit, number, now.wall);
-                })
-                .await;
-            return Ok(());
-        };
-        self.eye.look(target).await.map(|_visited| ())
+        if let Some(target) = target {
+            self.eye.look(target).await?;
+        }
+        let (id, visit) = (entry.id, entry.visit);
+        let checked = self.clock.now().wall;
+        Ok(self.db.call(move |store| store.pass_over(id, visit, checked)).await?)
     }
 
     /// Opens a directory for listing.
@@ -321,14 +306,9 @@ impl Walker {
     /// Looks at what the baseline has in a directory but its listing did not show.
     async fn find_unseen(&mut self, place: &Arc<Place>) -> Result<(), Leave> {
         let (entry, since) = (place.entry, place.since);
-        let unseen = self
-            .db
-            .call(move |store| store.unseen_since(entry, since, 10_000))
-            .await?;
+        let unseen = self.db.call(move |store| store.unseen_since(entry, since, 10_000)).await?;
         for name in unseen {
-            self.eye
-                .look(Target::in_directory(Arc::clone(place), name))
-                .await?;
+            self.eye.look(Target::in_directory(Arc::clone(place), name)).await?;
         }
         Ok(())
     }
@@ -343,15 +323,9 @@ impl Walker {
                 store.areas()
             })
             .await?;
-        let ids: Vec<AreaId> = self
-            .eye
-            .visitor
-            .iter()
-            .flat_map(|visitor| visitor.ground.tracts.iter().map(|tract| tract.id))
-            .collect();
-        self.eye.is_learning = rows
-            .iter()
-            .any(|row| row.state == AreaState::Learning && ids.contains(&row.id));
+        let ids: Vec<AreaId> =
+            self.eye.visitor.iter().flat_map(|visitor| visitor.ground.tracts.iter().map(|tract| tract.id)).collect();
+        self.eye.is_learning = rows.iter().any(|row| row.state == AreaState::Learning && ids.contains(&row.id));
         self.eye.adjust_factor();
         Ok(())
     }
@@ -390,10 +364,7 @@ impl Walker {
 }
 
 /// An entry with the names that lead to it.
-type EntryWithWay = (
-    crate::model::entry::Entry,
-    Vec<(crate::model::entry::EntryId, Vec<u8>)>,
-);
+type EntryWithWay = (crate::model::entry::Entry, Vec<(crate::model::entry::EntryId, Vec<u8>)>);
 
 fn stalest_with_way(store: &mut Store) -> Result<Option<EntryWithWay>, StoreError> {
     let active = store.active_areas()?;

@@ -147,9 +147,7 @@ impl Reading {
 
 fn is_same(before: &Attributes, after: &Attributes) -> bool {
     let key = |seen: &Attributes| -> (u64, u64, u64, Timestamp, Timestamp, u16) {
-        (
-            seen.dev, seen.inode, seen.size, seen.mtime, seen.ctime, seen.perms,
-        )
+        (seen.dev, seen.inode, seen.size, seen.mtime, seen.ctime, seen.perms)
     };
     key(before) == key(after)
 }
@@ -167,11 +165,7 @@ mod tests {
     use crate::model::entry::Algorithm;
 
     fn begin(path: &Path) -> Reading {
-        Reading::begin(
-            &open_root(path).unwrap(),
-            AlgorithmSet::NONE.with(Algorithm::Blake3),
-        )
-        .unwrap()
+        Reading::begin(&open_root(path).unwrap(), AlgorithmSet::NONE.with(Algorithm::Blake3)).unwrap()
     }
 
     #[test]
@@ -183,14 +177,8 @@ mod tests {
             std::fs::write(&path, &content).unwrap();
             let mut reading = begin(&path);
             while !reading.advance(1).unwrap().1 {}
-            let Content::Stable(seen) = reading.finish() else {
-                panic!("torn at {size}")
-            };
-            assert_eq!(
-                seen.digests.blake3,
-                Some(*blake3::hash(&content).as_bytes()),
-                "size {size}"
-            );
+            let Content::Stable(seen) = reading.finish() else { panic!("torn at {size}") };
+            assert_eq!(seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "size {size}");
         }
     }
 
@@ -200,20 +188,10 @@ mod tests {
         let path = tree.path().join("file");
         let change: [fn(&Path); 3] = [
             |path| {
-                File::options()
-                    .append(true)
-                    .open(path)
-                    .unwrap()
-                    .write_all(b"more")
-                    .unwrap();
+                File::options().append(true).open(path).unwrap().write_all(b"more").unwrap();
             },
             |path| {
-                File::options()
-                    .write(true)
-                    .open(path)
-                    .unwrap()
-                    .set_len(10)
-                    .unwrap();
+                File::options().write(true).open(path).unwrap().set_len(10).unwrap();
             },
             |path| {
                 let mut file = File::options().write(true).open(path).unwrap();

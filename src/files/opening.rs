@@ -31,29 +31,14 @@ pub(super) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<O
         return Ok(None);
     };
     let Some(root) = tract.root() else { return Ok(None) };
-    let relative = way
-        .iter()
-        .skip(1)
-        .map(|(_, name)| name.as_slice())
-        .collect::<Vec<_>>()
-        .join(&b'/');
+    let relative = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/');
     match list(&root, &relative) {
         Ok((directory, listing)) => {
             if matches!(entry.known.hash_state, HashState::Unreadable(_)) {
                 visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, HashState::Off)?;
             }
-            let path = if relative.is_empty() {
-                tract.path.clone()
-            } else {
-                join(&tract.path, &relative)
-            };
-            let place = Place {
-                area: ahead.area,
-                entry: ahead.entry,
-                path,
-                directory,
-                since,
-            };
+            let path = if relative.is_empty() { tract.path.clone() } else { join(&tract.path, &relative) };
+            let place = Place { area: ahead.area, entry: ahead.entry, path, directory, since };
             Ok(Some(Open::new(place, listing)))
         }
         // Gone or exchanged since it was looked at: its next look will tell.

@@ -44,17 +44,7 @@ pub struct Pace {
 impl Pace {
     /// A pace of `files` looks and `bytes` bytes per second, both more than zero.
     pub fn new(files: f64, bytes: f64) -> Self {
-        Self {
-            looks: Schedule {
-                rate: files,
-                due: None,
-            },
-            bytes: Schedule {
-                rate: bytes,
-                due: None,
-            },
-            factor: 1.0,
-        }
+        Self { looks: Schedule { rate: files, due: None }, bytes: Schedule { rate: bytes, due: None }, factor: 1.0 }
     }
 
     /// Multiplies both rates from now on.

@@ -36,8 +36,7 @@ impl Visitor {
             None => self.meet(&mut store, tract, &looked.target, seen, (visit, now))?,
             Some(entry) => {
                 let id = entry.id;
-                let is_changed =
-                    self.meet_again(&mut store, tract, &looked.target, &entry, seen, (visit, now))?;
+                let is_changed = self.meet_again(&mut store, tract, &looked.target, &entry, seen, (visit, now))?;
                 (id, is_changed)
             }
         };
@@ -77,12 +76,7 @@ impl Visitor {
             store.learn(entry);
             return Ok((id, false));
         }
-        let change = FileChange {
-            class: ChangeClass::Added,
-            changed: AttributeSet::NONE,
-            old: None,
-            new: Some(seen),
-        };
+        let change = FileChange { class: ChangeClass::Added, changed: AttributeSet::NONE, old: None, new: Some(seen) };
         let event = self.event(tract, target, change, now);
         store.commit(&Outcome::tell(event).with_change(StateChange::Put(Box::new(entry))))?;
         Ok((id, true))
@@ -99,9 +93,7 @@ impl Visitor {
         (visit, now): (i64, Moment),
     ) -> Result<bool, StoreError> {
         // Whether a directory can be listed shows when it is opened, not when it is looked at.
-        if seen.attributes.kind == FileKind::Directory
-            && matches!(entry.known.hash_state, HashState::Unreadable(_))
-        {
+        if seen.attributes.kind == FileKind::Directory && matches!(entry.known.hash_state, HashState::Unreadable(_)) {
             seen.hash_state = entry.known.hash_state;
         }
         let over = tract.compared_at(&target.path).intersection(entry.recorded);
@@ -115,27 +107,15 @@ impl Visitor {
             .into_iter()
             .map(|change| self.event(tract, target, change, now))
             .chain(state_event(entry, &seen, target, now))
-            .map(|event| Event {
-                area: tract.path.clone(),
-                not_before: Some(entry.checked),
-                ..event
-            })
+            .map(|event| Event { area: tract.path.clone(), not_before: Some(entry.checked), ..event })
             .collect();
         let is_kept = !events.is_empty() && !tract.accepts_changes();
         let next = Entry {
             visit,
             checked: now.wall,
             reported: is_kept.then_some(fingerprint),
-            recorded: if is_kept {
-                entry.recorded
-            } else {
-                collected(&seen).union(entry.recorded)
-            },
-            known: if is_kept {
-                entry.known.clone()
-            } else {
-                self.kept_digests(tract, seen)
-            },
+            recorded: if is_kept { entry.recorded } else { collected(&seen).union(entry.recorded) },
+            known: if is_kept { entry.known.clone() } else { self.kept_digests(tract, seen) },
             ..entry.clone()
         };
         Self::store_again(store, target, entry, next, events)
@@ -149,8 +129,7 @@ impl Visitor {
         events: Vec<Event>,
     ) -> Result<bool, StoreError> {
         if events.is_empty() {
-            if next.known == entry.known && next.recorded == entry.recorded && next.reported == entry.reported
-            {
+            if next.known == entry.known && next.recorded == entry.recorded && next.reported == entry.reported {
                 store.touch(entry.id, next.visit, next.checked);
             } else {
                 store.learn(next);
@@ -176,12 +155,7 @@ impl Visitor {
     fn kept_digests(&self, tract: &Tract, mut seen: Observation) -> Observation {
         let wanted = tract.settings.algorithms;
         if seen.hash_state == HashState::Full {
-            for algorithm in seen
-                .digests
-                .algorithms()
-                .iter()
-                .filter(|algorithm| !wanted.has(*algorithm))
-            {
+            for algorithm in seen.digests.algorithms().iter().filter(|algorithm| !wanted.has(*algorithm)) {
                 seen.digests.clear(algorithm);
             }
         }
@@ -221,16 +195,8 @@ fn collected(seen: &Observation) -> AttributeSet {
         Attribute::Mtime,
         Attribute::Ctime,
     ]);
-    let with_content = if seen.digests.algorithms().is_empty() {
-        metadata
-    } else {
-        metadata.with(Attribute::Content)
-    };
-    if seen.attributes.btime.is_some() {
-        with_content.with(Attribute::Btime)
-    } else {
-        with_content
-    }
+    let with_content = if seen.digests.algorithms().is_empty() { metadata } else { metadata.with(Attribute::Content) };
+    if seen.attributes.btime.is_some() { with_content.with(Attribute::Btime) } else { with_content }
 }
 
 fn fingerprint(seen: &Observation) -> [u8; 32] {

@@ -36,13 +36,7 @@ pub(super) enum Way {
 impl Target {
     /// The root of an area.
     pub fn root(area: usize, tract: &Tract) -> Self {
-        Self {
-            area,
-            parent: None,
-            name: tract.path.clone(),
-            path: tract.path.clone(),
-            way: Way::Root,
-        }
+        Self { area, parent: None, name: tract.path.clone(), path: tract.path.clone(), way: Way::Root }
     }
 
     /// A name in a directory in hand.
@@ -61,12 +55,7 @@ impl Target {
         if entry.parent.is_none() {
             return Some(Self::root(area, tract));
         }
-        let relative = way
-            .iter()
-            .skip(1)
-            .map(|(_, name)| name.as_slice())
-            .collect::<Vec<_>>()
-            .join(&b'/');
+        let relative = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/');
         Some(Self {
             area,
             parent: entry.parent,

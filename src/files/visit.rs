@@ -115,6 +115,10 @@ impl Visitor {
         {
             return self.drop_left_out(&target, prefix.len()).map(Step::Done);
         }
+        // Not even a look: it could hang for ever.
+        if self.ground.is_barred(&target.path) && target.parent.is_some() {
+            return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
+        }
         match Self::glance(tract, &target) {
             Glance::Gone => self.gone(tract, &target),
             Glance::Refused(errno) => self.refused(&target, errno).map(Step::Done),
@@ -125,13 +129,7 @@ impl Visitor {
                     return Ok(Step::Done(stop));
                 }
                 let entry = self.db.lock().entry_named(target.parent, &target.name)?;
-                let looked = Looked {
-                    target,
-                    entry,
-                    seen,
-                    read: 0,
-                    read_at_once: 0,
-                };
+                let looked = Looked { target, entry, seen, read: 0, read_at_once: 0 };
                 self.read(tract, looked, &handle)
             }
         }
@@ -146,12 +144,7 @@ impl Visitor {
     }
 
     /// Reads a regular file: at once when it is small, else begins to.
-    fn read(
-        &self,
-        tract: &Tract,
-        looked: Looked,
-        handle: &crate::sys::file::Handle,
-    ) -> Result<Step, StoreError> {
+    fn read(&self, tract: &Tract, looked: Looked, handle: &crate::sys::file::Handle) -> Result<Step, StoreError> {
         let wanted = tract.settings.algorithms;
         if looked.seen.kind != FileKind::Regular || wanted.is_empty() {
             let seen = Observation {
@@ -162,10 +155,7 @@ impl Visitor {
             return self.settle(looked, seen).map(Step::Done);
         }
         // What is stored is verified before other digests take its place.
-        let stored = looked
-            .entry
-            .as_ref()
-            .map(|entry| entry.known.digests.algorithms());
+        let stored = looked.entry.as_ref().map(|entry| entry.known.digests.algorithms());
         let algorithms = stored.map_or(wanted, |stored| stored.union(wanted));
         let reading = match Reading::begin(handle, algorithms) {
             Ok(reading) => reading,
@@ -245,19 +235,12 @@ impl Visitor {
         store.count_look(0);
         let entry = match store.entry_named(target.parent, &target.name)? {
             Some(entry) => Some(entry),
-            None => target
-                .parent
-                .map(|parent| store.entry(parent))
-                .transpose()?
-                .flatten(),
+            None => target.parent.map(|parent| store.entry(parent)).transpose()?.flatten(),
         };
         let is_changed = match entry {
-            Some(entry) => self.set_hash_state(
-                &mut store,
-                target.area,
-                &entry,
-                HashState::Unreadable(errno.raw_os_error()),
-            )?,
+            Some(entry) => {
+                self.set_hash_state(&mut store, target.area, &entry, HashState::Unreadable(errno.raw_os_error()))?
+            }
             None => false,
         };
         Ok(self.over(&target.path, &mut store, is_changed))
@@ -283,29 +266,15 @@ impl Visitor {
         let Some(target) = Target::of_entry(area, tract, entry, &way) else {
             return Ok(false);
         };
-        let seen = Observation {
-            hash_state,
-            ..entry.known.clone()
-        };
+        let seen = Observation { hash_state, ..entry.known.clone() };
         let event = state_event(entry, &seen, &target, now).map(|event| Event {
             area: tract.path.clone(),
             not_before: Some(entry.checked),
             ..event
         });
-        let next = Entry {
-            visit,
-            checked: now.wall,
-            known: seen,
-            ..entry.clone()
-        };
+        let next = Entry { visit, checked: now.wall, known: seen, ..entry.clone() };
         let is_learning = Self::is_learning(store, tract)?;
-        Self::store_again(
-            store,
-            &target,
-            entry,
-            next,
-            event.filter(|_| !is_learning).into_iter().collect(),
-        )
+        Self::store_again(store, &target, entry, next, event.filter(|_| !is_learning).into_iter().collect())
     }
 
     /// An entry that the configuration leaves out now goes with one notice for its topmost part.
@@ -316,10 +285,7 @@ impl Visitor {
             return Ok(self.over(path, &mut store, false));
         };
         let beneath = path.strip_prefix(tract.path.as_slice()).unwrap_or(path);
-        let depth = beneath
-            .split(|byte| *byte == b'/')
-            .filter(|name| !name.is_empty())
-            .count();
+        let depth = beneath.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).count();
         let top = match store.entry_named(target.parent, &target.name)? {
             Some(entry) => match store.way_to(entry.id)?.get(depth) {
                 Some((id, _)) => store.entry(*id)?,
@@ -340,10 +306,8 @@ impl Visitor {
             ..Event::new(Category::Excluded, Severity::Low, now, path.to_vec())
         };
         let members = if members.len() > 1 { members } else { Vec::new() };
-        let outcome = Outcome {
-            changes: vec![StateChange::RemoveTree(top.id)],
-            events: vec![Found { event, members }],
-        };
+        let outcome =
+            Outcome { changes: vec![StateChange::RemoveTree(top.id)], events: vec![Found { event, members }] };
         store.commit(&outcome)?;
         Ok(self.over(path, &mut store, false))
     }

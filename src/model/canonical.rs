@@ -69,10 +69,8 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Event), CanonicalError> {
     }
     let fields = Reader::parse(rest)?;
     let event = Event {
-        category: Category::from_code(u16::from_be_bytes(fields.array(2)?))
-            .ok_or(CanonicalError::Field(2))?,
-        severity: Severity::from_number(u8::from_be_bytes(fields.array(3)?))
-            .ok_or(CanonicalError::Field(3))?,
+        category: Category::from_code(u16::from_be_bytes(fields.array(2)?)).ok_or(CanonicalError::Field(2))?,
+        severity: Severity::from_number(u8::from_be_bytes(fields.array(3)?)).ok_or(CanonicalError::Field(3))?,
         found: Moment {
             wall: Timestamp::from_nanos(i64::from_be_bytes(fields.array(4)?)),
             boottime: Boottime::from_nanos(i64::from_be_bytes(fields.array(5)?)),
@@ -83,9 +81,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Event), CanonicalError> {
         changed: AttributeSet::from_bits(u32::from_be_bytes(fields.array(9)?)),
         old: fields.find(10).map(decode_observation).transpose()?,
         new: fields.find(11).map(decode_observation).transpose()?,
-        not_before: fields
-            .optional_array(12)?
-            .map(|nanos| Timestamp::from_nanos(i64::from_be_bytes(nanos))),
+        not_before: fields.optional_array(12)?.map(|nanos| Timestamp::from_nanos(i64::from_be_bytes(nanos))),
         count: u64::from_be_bytes(fields.array(13)?),
         members_digest: fields.optional_array(14)?,
         note: fields.need(15)?.to_vec(),
@@ -132,17 +128,9 @@ pub fn encode_observation(seen: &Observation) -> Vec<u8> {
 /// [`CanonicalError`] when the bytes are cut or a value is impossible.
 pub fn decode_observation(bytes: &[u8]) -> Result<Observation, CanonicalError> {
     let fields = Reader::parse(bytes)?;
-    let time = |tag| {
-        fields
-            .array(tag)
-            .map(|nanos| Timestamp::from_nanos(i64::from_be_bytes(nanos)))
-    };
+    let time = |tag| fields.array(tag).map(|nanos| Timestamp::from_nanos(i64::from_be_bytes(nanos)));
     let mut digests = Digests::default();
-    for (tag, algorithm) in [
-        (16, Algorithm::Blake3),
-        (17, Algorithm::Sha256),
-        (18, Algorithm::Sha512),
-    ] {
+    for (tag, algorithm) in [(16, Algorithm::Blake3), (17, Algorithm::Sha256), (18, Algorithm::Sha512)] {
         if let Some(bytes) = fields.find(tag)
             && !digests.set(algorithm, bytes)
         {
@@ -162,9 +150,7 @@ pub fn decode_observation(bytes: &[u8]) -> Result<Observation, CanonicalError> {
             size: u64::from_be_bytes(fields.array(9)?),
             mtime: time(10)?,
             ctime: time(11)?,
-            btime: fields
-                .optional_array(12)?
-                .map(|nanos| Timestamp::from_nanos(i64::from_be_bytes(nanos))),
+            btime: fields.optional_array(12)?.map(|nanos| Timestamp::from_nanos(i64::from_be_bytes(nanos))),
             target: fields.find(13).map(<[u8]>::to_vec),
             xattrs: fields.find(14).map(<[u8]>::to_vec),
         },
@@ -215,17 +201,14 @@ struct Fields {
 
 impl Fields {
     fn new() -> Self {
-        Self {
-            bytes: Vec::with_capacity(256),
-        }
+        Self { bytes: Vec::with_capacity(256) }
     }
 
     fn put(&mut self, tag: u16, value: &[u8]) {
         let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
         self.bytes.extend_from_slice(&tag.to_be_bytes());
         self.bytes.extend_from_slice(&length.to_be_bytes());
-        self.bytes
-            .extend(value.iter().take(usize::try_from(length).unwrap_or(usize::MAX)));
+        self.bytes.extend(value.iter().take(usize::try_from(length).unwrap_or(usize::MAX)));
     }
 
     fn put_some(&mut self, tag: u16, value: Option<impl AsRef<[u8]>>) {
@@ -255,10 +238,7 @@ impl<'a> Reader<'a> {
     }
 
     fn find(&self, tag: u16) -> Option<&'a [u8]> {
-        self.fields
-            .iter()
-            .find(|(known, _)| *known == tag)
-            .map(|(_, value)| *value)
+        self.fields.iter().find(|(known, _)| *known == tag).map(|(_, value)| *value)
     }
 
     fn need(&self, tag: u16) -> Result<&'a [u8], CanonicalError> {

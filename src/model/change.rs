@@ -85,8 +85,7 @@ impl AttributeSet {
 
     /// The set of all in `list`.
     pub fn of(list: &[Attribute]) -> Self {
-        list.iter()
-            .fold(Self::NONE, |set, attribute| set.with(*attribute))
+        list.iter().fold(Self::NONE, |set, attribute| set.with(*attribute))
     }
 
     /// The set with `attribute` added.
@@ -130,10 +129,7 @@ impl AttributeSet {
 
     /// Its members, in the order they are reported.
     pub fn iter(self) -> impl Iterator<Item = Attribute> {
-        Attribute::ALL
-            .iter()
-            .copied()
-            .filter(move |attribute| self.has(*attribute))
+        Attribute::ALL.iter().copied().filter(move |attribute| self.has(*attribute))
     }
 }
 

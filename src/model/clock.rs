@@ -89,30 +89,19 @@ impl Moment {
     /// The moment `span` later, on both clocks.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
-        Self {
-            wall: self.wall.after(span),
-            boottime: self.boottime.after(span),
-            boot: self.boot,
-        }
+        Self { wall: self.wall.after(span), boottime: self.boottime.after(span), boot: self.boot }
     }
 
     /// The time since `earlier`: by the boot clock within one boot, by the wall clock across boots; never negative.
     pub fn since(self, earlier: Self) -> Duration {
-        if self.boot == earlier.boot {
-            self.boottime.since(earlier.boottime)
-        } else {
-            self.wall.since(earlier.wall)
-        }
+        if self.boot == earlier.boot { self.boottime.since(earlier.boottime) } else { self.wall.since(earlier.wall) }
     }
 }
 
 impl Deadline {
     /// A deadline `nominal` after `now`.
     pub fn after(now: Moment, nominal: Duration) -> Self {
-        Self {
-            due: now.after(nominal),
-            nominal,
-        }
+        Self { due: now.after(nominal), nominal }
     }
 
     /// How long is still to wait at `now`: between zero and `nominal`, whatever the clocks did in between.
@@ -151,20 +140,13 @@ pub struct VirtualClock {
 impl Clock {
     /// A virtual clock that shows `origin` now.
     pub fn starting_at(origin: Moment) -> Self {
-        Self::Virtual(VirtualClock {
-            origin,
-            started: tokio::time::Instant::now(),
-        })
+        Self::Virtual(VirtualClock { origin, started: tokio::time::Instant::now() })
     }
 
     /// The current moment.
     pub fn now(&self) -> Moment {
         match self {
-            Self::System(boot) => Moment {
-                wall: wall_now(),
-                boottime: boottime_now(),
-                boot: *boot,
-            },
+            Self::System(boot) => Moment { wall: wall_now(), boottime: boottime_now(), boot: *boot },
             Self::Virtual(clock) => clock.origin.after(clock.started.elapsed()),
         }
     }
@@ -179,11 +161,7 @@ fn wall_now() -> Timestamp {
 
 fn boottime_now() -> Boottime {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Boottime(
-        time.tv_sec
-            .saturating_mul(1_000_000_000)
-            .saturating_add(time.tv_nsec),
-    )
+    Boottime(time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec))
 }
 
 #[cfg(test)]
@@ -194,35 +172,22 @@ mod tests {
     const OTHER: BootId = BootId([2; 16]);
 
     fn moment(wall: i64, boottime: i64, boot: BootId) -> Moment {
-        Moment {
-            wall: Timestamp(wall * 1_000_000_000),
-            boottime: Boottime(boottime * 1_000_000_000),
-            boot,
-        }
+        Moment { wall: Timestamp(wall * 1_000_000_000), boottime: Boottime(boottime * 1_000_000_000), boot }
     }
 
     #[test]
     fn a_wall_clock_jump_moves_no_deadline_within_a_boot() {
         let deadline = Deadline::after(moment(1000, 50, BOOT), Duration::from_mins(15));
         for wall in [-1_000_000, 0, 1000, 9_000_000] {
-            assert_eq!(
-                deadline.remaining(moment(wall, 150, BOOT)),
-                Duration::from_secs(800)
-            );
+            assert_eq!(deadline.remaining(moment(wall, 150, BOOT)), Duration::from_secs(800));
         }
     }
 
     #[test]
     fn after_a_reboot_the_wait_is_bounded_by_its_nominal_length() {
         let deadline = Deadline::after(moment(1000, 50, BOOT), Duration::from_mins(15));
-        assert_eq!(
-            deadline.remaining(moment(1300, 5, OTHER)),
-            Duration::from_mins(10)
-        );
-        assert_eq!(
-            deadline.remaining(moment(-1_000_000, 5, OTHER)),
-            Duration::from_mins(15)
-        );
+        assert_eq!(deadline.remaining(moment(1300, 5, OTHER)), Duration::from_mins(10));
+        assert_eq!(deadline.remaining(moment(-1_000_000, 5, OTHER)), Duration::from_mins(15));
         assert_eq!(deadline.remaining(moment(2_000_000, 5, OTHER)), Duration::ZERO);
     }
 

@@ -24,15 +24,8 @@ pub enum FileKind {
 
 impl FileKind {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
-        Self::Regular,
-        Self::Directory,
-        Self::Symlink,
-        Self::Fifo,
-        Self::Socket,
-        Self::CharDevice,
-        Self::BlockDevice,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Regular, Self::Directory, Self::Symlink, Self::Fifo, Self::Socket, Self::CharDevice, Self::BlockDevice];
 
     /// The kind in `S_IFMT` of `mode`; `None` for a type `inode(7)` does not know.
     pub fn from_mode(mode: u32) -> Option<Self> {
@@ -218,9 +211,7 @@ impl AlgorithmSet {
 
     /// Its members, in the order they are shown.
     pub fn iter(self) -> impl Iterator<Item = Algorithm> {
-        Algorithm::ALL
-            .into_iter()
-            .filter(move |algorithm| self.has(*algorithm))
+        Algorithm::ALL.into_iter().filter(move |algorithm| self.has(*algorithm))
     }
 }
 
@@ -275,11 +266,9 @@ impl Digests {
 
     /// Whether both stand for the same content, as far as they have an algorithm in common; `None` when they have none.
     pub fn agree(&self, other: &Self) -> Option<bool> {
-        Algorithm::ALL.into_iter().fold(None, |verdict, algorithm| {
-            match (self.get(algorithm), other.get(algorithm)) {
-                (Some(mine), Some(theirs)) => Some(verdict.unwrap_or(true) && mine == theirs),
-                _ => verdict,
-            }
+        Algorithm::ALL.into_iter().fold(None, |verdict, algorithm| match (self.get(algorithm), other.get(algorithm)) {
+            (Some(mine), Some(theirs)) => Some(verdict.unwrap_or(true) && mine == theirs),
+            _ => verdict,
         })
     }
 }

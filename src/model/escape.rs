@@ -122,19 +122,13 @@ fn is_printable(c: char) -> bool {
 }
 
 fn write_cut(bytes: &[u8], limit: usize, spaces: Spaces) -> String {
-    let Some((shown, left)) = bytes
-        .split_at_checked(boundary(bytes, limit))
-        .filter(|(_, left)| !left.is_empty())
+    let Some((shown, left)) = bytes.split_at_checked(boundary(bytes, limit)).filter(|(_, left)| !left.is_empty())
     else {
         return write_escaped(bytes, spaces);
     };
     let digest = blake3::hash(bytes).to_hex();
     let digest = digest.get(..16).unwrap_or_default();
-    format!(
-        "{}… +{} bytes, blake3={digest}",
-        write_escaped(shown, spaces),
-        left.len()
-    )
+    format!("{}… +{} bytes, blake3={digest}", write_escaped(shown, spaces), left.len())
 }
 
 /// The largest place up to `limit` that does not divide a valid character.
@@ -150,10 +144,7 @@ fn boundary(bytes: &[u8], limit: usize) -> usize {
 /// The length in bytes of the character `bytes` begin with; 0 when they begin with none.
 fn first_char_len(bytes: &[u8]) -> usize {
     let head = bytes.get(..4).unwrap_or(bytes);
-    head.utf8_chunks()
-        .next()
-        .and_then(|chunk| chunk.valid().chars().next())
-        .map_or(0, char::len_utf8)
+    head.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next()).map_or(0, char::len_utf8)
 }
 
 /// Bytes as hexadecimal digits in lower case.
@@ -163,10 +154,7 @@ pub fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(
-        clippy::string_slice,
-        reason = "a wrong boundary fails the test, as it should"
-    )]
+    #![expect(clippy::string_slice, reason = "a wrong boundary fails the test, as it should")]
 
     use proptest::prelude::*;
 
@@ -235,15 +223,8 @@ mod tests {
 
     #[test]
     fn ordinary_text_stays_as_it_is() {
-        for text in [
-            "/etc/nginx/nginx.conf",
-            "Übergrößenträger",
-            "日本語",
-            "e\u{301}",
-            "🦀",
-            "a b",
-            "→ … ·",
-        ] {
+        for text in ["/etc/nginx/nginx.conf", "Übergrößenträger", "日本語", "e\u{301}", "🦀", "a b", "→ … ·"]
+        {
             assert_eq!(escape(text.as_bytes()), text);
         }
     }
@@ -310,14 +291,8 @@ mod tests {
     fn a_cut_says_how_much_is_missing_and_of_what() {
         assert_eq!(escape_cut(b"abc", 3), "abc");
         let digest = blake3::hash("aé日b".as_bytes()).to_hex().to_string();
-        assert_eq!(
-            escape_cut("aé日b".as_bytes(), 4),
-            format!("aé… +4 bytes, blake3={}", &digest[..16])
-        );
-        assert_eq!(
-            escape_cut("aé日b".as_bytes(), 2),
-            format!("a… +6 bytes, blake3={}", &digest[..16])
-        );
+        assert_eq!(escape_cut("aé日b".as_bytes(), 4), format!("aé… +4 bytes, blake3={}", &digest[..16]));
+        assert_eq!(escape_cut("aé日b".as_bytes(), 2), format!("a… +6 bytes, blake3={}", &digest[..16]));
         assert!(escape_cut(b"\xe6\x97\xe6\x97\xe6\x97", 2).starts_with(r"\xe6\x97… +4 bytes"));
         assert!(escape_cut("日".as_bytes(), 0).starts_with("… +3 bytes"));
     }

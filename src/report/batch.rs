@@ -76,11 +76,7 @@ impl Tally {
 
     /// Widens the stretch of the chain to `seq`, and the time to `found`.
     pub fn cover(&mut self, seq: u64, found: Timestamp) {
-        self.first_seq = if self.first_seq == 0 {
-            seq
-        } else {
-            self.first_seq.min(seq)
-        };
+        self.first_seq = if self.first_seq == 0 { seq } else { self.first_seq.min(seq) };
         self.last_seq = self.last_seq.max(seq);
         self.earliest = Some(self.earliest.map_or(found, |known| known.min(found)));
     }
@@ -107,11 +103,7 @@ impl Tally {
 
     /// The greatest weight counted.
     pub fn severity(&self) -> Option<Severity> {
-        self.counts
-            .iter()
-            .filter(|(_, count)| **count > 0)
-            .map(|((_, severity), _)| *severity)
-            .max()
+        self.counts.iter().filter(|(_, count)| **count > 0).map(|((_, severity), _)| *severity).max()
     }
 
     /// The number of findings somebody should look at: file events of normal weight and above.
@@ -138,9 +130,6 @@ mod tests {
         assert_eq!(tally.earliest, Some(Timestamp::from_nanos(50)));
         assert_eq!(tally.severity(), Some(Severity::High));
         let sums = tally.by_category(|_, _| true);
-        assert_eq!(
-            sums,
-            BTreeMap::from([(Category::Added, 8), (Category::Touched, 3)])
-        );
+        assert_eq!(sums, BTreeMap::from([(Category::Added, 8), (Category::Touched, 3)]));
     }
 }

@@ -75,11 +75,7 @@ impl Courier {
                 (true, _) if !stop.is_cancelled() => continue,
                 (_, next) => next,
             };
-            let rest = if unstored.is_empty() {
-                LONGEST_REST
-            } else {
-                Duration::from_secs(1)
-            };
+            let rest = if unstored.is_empty() { LONGEST_REST } else { Duration::from_secs(1) };
             let rest = next.unwrap_or(rest).min(rest);
             let ring = tokio::time::timeout(rest, self.bell.notified());
             if stop.run_until_cancelled(ring).await.is_none() {
@@ -127,11 +123,7 @@ impl Courier {
     async fn store_again(&self, unstored: &mut Unstored) {
         let now = self.clock.now();
         for (key, (delivery, reply)) in unstored.clone() {
-            match self
-                .db
-                .call(move |store| store.mark_sent(&delivery, &reply, now))
-                .await
-            {
+            match self.db.call(move |store| store.mark_sent(&delivery, &reply, now)).await {
                 Ok(()) => {
                     unstored.remove(&key);
                 }
@@ -154,9 +146,7 @@ impl Courier {
             }
         };
         let deadline = self.settings.send_timeout;
-        let sending = self
-            .transport
-            .send(&self.from, &delivery.recipient, &message_id, bytes, deadline);
+        let sending = self.transport.send(&self.from, &delivery.recipient, &message_id, bytes, deadline);
         let answer = tokio::select! {
             answer = sending => answer,
             () = patience_after(stop) => return None,
@@ -179,11 +169,7 @@ impl Courier {
             error.is_refusal,
             self.chance.random_range(-0.2..0.2),
         );
-        let level = if error.is_refusal {
-            "refused"
-        } else {
-            "not accepted"
-        };
+        let level = if error.is_refusal { "refused" } else { "not accepted" };
         tracing::warn!(recipient = %delivery.recipient, reply = %error.reply, ?wait, "a report was {level}");
         let failure = Failure {
             reply: error.reply,
@@ -191,10 +177,8 @@ impl Courier {
             retry: (!is_hopeless(delivery, error.is_refusal, now)).then(|| Deadline::after(now, wait)),
         };
         let delivery = delivery.clone();
-        let stored: Result<(), StoreError> = self
-            .db
-            .call(move |store| store.mark_failed(&delivery, &failure, now))
-            .await;
+        let stored: Result<(), StoreError> =
+            self.db.call(move |store| store.mark_failed(&delivery, &failure, now)).await;
         if let Err(error) = stored {
             tracing::error!(%error, "a failed attempt cannot be stored");
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -203,10 +187,7 @@ impl Courier {
 }
 
 fn is_hopeless(delivery: &Delivery, is_refusal: bool, now: Moment) -> bool {
-    is_refusal
-        && delivery
-            .failing_since
-            .is_some_and(|since| now.wall.since(since) >= PARK_AFTER)
+    is_refusal && delivery.failing_since.is_some_and(|since| now.wall.since(since) >= PARK_AFTER)
 }
 
 /// Ends [`GRACE`] after the daemon was told to stop.
@@ -222,8 +203,7 @@ mod tests {
     #[test]
     fn waits_double_up_to_an_hour_and_refusals_wait_longer() {
         let base = Duration::from_secs(30);
-        let seconds =
-            |attempts, refusals, is_refusal| wait_after(base, attempts, refusals, is_refusal, 0.0).as_secs();
+        let seconds = |attempts, refusals, is_refusal| wait_after(base, attempts, refusals, is_refusal, 0.0).as_secs();
         assert_eq!([0, 1, 2, 3].map(|n| seconds(n, 0, false)), [30, 60, 120, 240]);
         assert_eq!(seconds(60, 0, false), 3600);
         assert_eq!([0, 1, 2, 9].map(|n| seconds(n, n, true)), [300, 1800, 3600, 3600]);

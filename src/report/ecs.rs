@@ -113,11 +113,9 @@ fn change_type(category: Category) -> &'static str {
     match category {
         Category::Added => "creation",
         Category::Removed => "deletion",
-        Category::Changed
-        | Category::Retyped
-        | Category::Rewritten
-        | Category::Touched
-        | Category::AreaReplaced => "change",
+        Category::Changed | Category::Retyped | Category::Rewritten | Category::Touched | Category::AreaReplaced => {
+            "change"
+        }
         _ => "info",
     }
 }
@@ -189,10 +187,7 @@ fn own_object(stored: &StoredEvent) -> Value {
     window.put("not_after", time(event.found.wall));
     out.put("window", window.done());
     out.put("seq", stored.seq);
-    out.put(
-        "chain",
-        json!({ "prev_hash": hex(&stored.prev_hash), "hash": hex(&stored.hash) }),
-    );
+    out.put("chain", json!({ "prev_hash": hex(&stored.prev_hash), "hash": hex(&stored.hash) }));
     out.done()
 }
 
@@ -237,19 +232,9 @@ fn beyond_ecs(seen: &Observation, wanted: impl Fn(Attribute) -> bool, out: &mut 
     if wanted(Attribute::Rdev) && matches!(it.kind, FileKind::CharDevice | FileKind::BlockDevice) {
         out.put("rdev", format!("{}:{}", it.rdev >> 32, it.rdev & 0xffff_ffff));
     }
-    let has_xattrs = [
-        Attribute::Acl,
-        Attribute::Caps,
-        Attribute::Selinux,
-        Attribute::Xattrs,
-    ]
-    .into_iter()
-    .any(wanted);
+    let has_xattrs = [Attribute::Acl, Attribute::Caps, Attribute::Selinux, Attribute::Xattrs].into_iter().any(wanted);
     if has_xattrs {
-        out.put_some(
-            "xattrs_b64",
-            it.xattrs.as_ref().map(|bytes| STANDARD.encode(bytes)),
-        );
+        out.put_some("xattrs_b64", it.xattrs.as_ref().map(|bytes| STANDARD.encode(bytes)));
     }
 }
 
@@ -290,28 +275,17 @@ mod tests {
     use crate::report::sample::{ago, any_event, changed, event, stored};
 
     fn host() -> Host {
-        Host {
-            name: "web3.example".to_owned(),
-            id: "4d1f".to_owned(),
-        }
+        Host { name: "web3.example".to_owned(), id: "4d1f".to_owned() }
     }
 
     fn validator() -> jsonschema::Validator {
         let schema: Value = serde_json::from_str(include_str!("../../docs/events.schema.json")).unwrap();
         jsonschema::draft202012::meta::validate(&schema).unwrap();
-        jsonschema::draft202012::options()
-            .should_validate_formats(true)
-            .build(&schema)
-            .unwrap()
+        jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap()
     }
 
     fn nginx() -> StoredEvent {
-        let list = [
-            Attribute::Size,
-            Attribute::Content,
-            Attribute::Uid,
-            Attribute::Mtime,
-        ];
+        let list = [Attribute::Size, Attribute::Content, Attribute::Uid, Attribute::Mtime];
         changed(48_131, b"/etc/nginx/n\xffginx.conf", &list, |new| {
             new.attributes.size = 1851;
             new.attributes.uid = 1000;
@@ -407,13 +381,7 @@ mod tests {
     fn what_is_unknown_is_left_out() {
         let mut notice = event(Category::Notice, Severity::Low, b"");
         (notice.area, notice.not_before) = (Vec::new(), None);
-        let value = to_json(
-            &stored(1, notice),
-            &Host {
-                id: String::new(),
-                ..host()
-            },
-        );
+        let value = to_json(&stored(1, notice), &Host { id: String::new(), ..host() });
         assert_eq!(value.get("file"), None);
         assert_eq!(value["host"], json!({ "name": "web3.example" }));
         assert_eq!(value["event"].get("start").or(value["event"].get("reason")), None);

@@ -49,11 +49,7 @@ impl Folds {
     /// Finds the directories that were added with more than 20 paths below them. What is of high severity is never
     /// folded. `command` shows what is not listed. Cost O(total length of the paths).
     pub(crate) fn find(events: &[&StoredEvent], command: &str) -> Self {
-        let added = || {
-            events
-                .iter()
-                .filter(|stored| stored.event.category == Category::Added)
-        };
+        let added = || events.iter().filter(|stored| stored.event.category == Category::Added);
         let mut roots: HashMap<&[u8], u64> = HashMap::new();
         for stored in added().filter(|stored| kind(&stored.event) == Some(FileKind::Directory)) {
             roots.entry(trimmed(&stored.event.source)).or_insert(stored.seq);
@@ -75,9 +71,7 @@ impl Folds {
             if folded.total() > MOST {
                 command.clone_into(&mut folded.command);
                 folds.into.insert(root, folded);
-                folds
-                    .hidden
-                    .extend(members.into_iter().map(|member| (member, root)));
+                folds.hidden.extend(members.into_iter().map(|member| (member, root)));
             }
         }
         folds
@@ -95,11 +89,7 @@ impl Folds {
         hidden: &'b [&'a StoredEvent],
     ) -> impl Iterator<Item = &'b &'a StoredEvent> {
         let listed: HashSet<u64> = listed.iter().map(|stored| stored.seq).collect();
-        hidden.iter().filter(move |stored| {
-            self.hidden
-                .get(&stored.seq)
-                .is_some_and(|root| listed.contains(root))
-        })
+        hidden.iter().filter(move |stored| self.hidden.get(&stored.seq).is_some_and(|root| listed.contains(root)))
     }
 
     /// What is counted in the line of the event with this number.
@@ -131,13 +121,8 @@ mod tests {
     use crate::report::sample;
 
     fn tree(files: u64) -> Vec<StoredEvent> {
-        let mut events = vec![
-            sample::added_directory(1, b"/opt/app"),
-            sample::added_directory(2, b"/opt/app/lib"),
-        ];
-        events.extend(
-            (0..files).map(|file| sample::added(file + 3, format!("/opt/app/lib/f{file}").as_bytes())),
-        );
+        let mut events = vec![sample::added_directory(1, b"/opt/app"), sample::added_directory(2, b"/opt/app/lib")];
+        events.extend((0..files).map(|file| sample::added(file + 3, format!("/opt/app/lib/f{file}").as_bytes())));
         events.push(sample::added(900, b"/opt/application"));
         events
     }
@@ -146,10 +131,7 @@ mod tests {
     fn a_full_new_directory_is_one_line() {
         let events = tree(30);
         let folds = Folds::find(&events.iter().collect::<Vec<_>>(), "see");
-        assert_eq!(
-            folds.of(1).unwrap().line(),
-            "and 30 files and 1 directory added below it: see"
-        );
+        assert_eq!(folds.of(1).unwrap().line(), "and 30 files and 1 directory added below it: see");
         assert!(folds.hides(2) && folds.hides(32) && !folds.hides(1) && !folds.hides(900));
         assert_eq!(folds.of(2), None);
     }

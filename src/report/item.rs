@@ -33,10 +33,7 @@ pub(crate) fn shown_path(event: &Event) -> String {
     if event.source.is_empty() {
         path.push_str("(no path)");
     }
-    if kind(event) == Some(FileKind::Directory)
-        && !event.source.ends_with(b"/")
-        && event.source.len() <= VALUE_LIMIT
-    {
+    if kind(event) == Some(FileKind::Directory) && !event.source.ends_with(b"/") && event.source.len() <= VALUE_LIMIT {
         path.push('/');
     }
     path
@@ -44,20 +41,11 @@ pub(crate) fn shown_path(event: &Event) -> String {
 
 /// What the object is, or was when it is gone.
 pub(crate) fn kind(event: &Event) -> Option<FileKind> {
-    event
-        .new
-        .as_ref()
-        .or(event.old.as_ref())
-        .map(|seen| seen.attributes.kind)
+    event.new.as_ref().or(event.old.as_ref()).map(|seen| seen.attributes.kind)
 }
 
 /// The lines of one item; `folded` is what was added below it and is not listed.
-pub(crate) fn lines(
-    stored: &StoredEvent,
-    folded: Option<&Folded>,
-    layout: &Layout<'_>,
-    out: &mut Vec<String>,
-) {
+pub(crate) fn lines(stored: &StoredEvent, folded: Option<&Folded>, layout: &Layout<'_>, out: &mut Vec<String>) {
     let event = &stored.event;
     let class = event.category.word();
     let path = shown_path(event);
@@ -76,11 +64,7 @@ pub(crate) fn lines(
         details.extend(notes);
     }
     if path.chars().count() <= layout.path {
-        flow(
-            format!("{mark}{path:<width$}  {class:<7}  ", width = layout.path),
-            &parts,
-            out,
-        );
+        flow(format!("{mark}{path:<width$}  {class:<7}  ", width = layout.path), &parts, out);
     } else {
         out.push(format!("{mark}{path}"));
         flow(format!("{INDENT}{class}  "), &parts, out);
@@ -103,17 +87,10 @@ fn is_brief(category: Category) -> bool {
 fn parts(event: &Event, names: &Names) -> Vec<String> {
     match (event.category, &event.old, &event.new) {
         (Category::Removed, Some(old), _) if event.count > 1 => {
-            vec![format!(
-                "{}, {} in all",
-                old.attributes.kind.word(),
-                counted(event.count, "entry", "entries")
-            )]
+            vec![format!("{}, {} in all", old.attributes.kind.word(), counted(event.count, "entry", "entries"))]
         }
         (Category::AreaMissing, _, _) => {
-            vec![format!(
-                "its baseline of {} is kept",
-                counted(event.count, "entry", "entries")
-            )]
+            vec![format!("its baseline of {} is kept", counted(event.count, "entry", "entries"))]
         }
         (Category::Removed, _, _) if event.count > 1 => {
             vec![format!("{} in all", counted(event.count, "entry", "entries"))]
@@ -121,28 +98,14 @@ fn parts(event: &Event, names: &Names) -> Vec<String> {
         (Category::Removed, Some(old), _) => vec![format!("was {}", portrait(&old.attributes, names))],
         (Category::Added, _, Some(new)) => vec![portrait(&new.attributes, names)],
         (Category::Retyped, Some(old), Some(new)) => {
-            let mut parts = vec![format!(
-                "{} → {}",
-                old.attributes.kind.word(),
-                with_target(&new.attributes)
-            )];
-            let rest = [
-                Attribute::Type,
-                Attribute::Size,
-                Attribute::Content,
-                Attribute::Target,
-                Attribute::Rdev,
-            ];
+            let mut parts = vec![format!("{} → {}", old.attributes.kind.word(), with_target(&new.attributes))];
+            let rest = [Attribute::Type, Attribute::Size, Attribute::Content, Attribute::Target, Attribute::Rdev];
             let rest = rest.into_iter().fold(event.changed, AttributeSet::without);
             parts.extend(differences(rest, old, new, names));
             parts
         }
         (_, Some(old), Some(new)) => differences(event.changed, old, new, names),
-        _ => event
-            .changed
-            .iter()
-            .map(|attribute| attribute.name().to_owned())
-            .collect(),
+        _ => event.changed.iter().map(|attribute| attribute.name().to_owned()).collect(),
     }
 }
 
@@ -194,10 +157,7 @@ fn mode(seen: &Attributes) -> String {
 }
 
 fn differences(changed: AttributeSet, old: &Observation, new: &Observation, names: &Names) -> Vec<String> {
-    changed
-        .iter()
-        .map(|attribute| difference(attribute, &old.attributes, &new.attributes, names))
-        .collect()
+    changed.iter().map(|attribute| difference(attribute, &old.attributes, &new.attributes, names)).collect()
 }
 
 fn difference(attribute: Attribute, old: &Attributes, new: &Attributes, names: &Names) -> String {
@@ -233,26 +193,15 @@ fn warnings(event: &Event, names: &Names) -> Vec<String> {
     let Some(new) = event.new.as_ref().map(|seen| &seen.attributes) else {
         return Vec::new();
     };
-    let old = event
-        .old
-        .as_ref()
-        .map(|seen| &seen.attributes)
-        .filter(|old| old.kind == FileKind::Regular);
-    let gained = |bit: u16| {
-        new.kind == FileKind::Regular && new.perms & bit != 0 && old.is_none_or(|old| old.perms & bit == 0)
-    };
+    let old = event.old.as_ref().map(|seen| &seen.attributes).filter(|old| old.kind == FileKind::Regular);
+    let gained =
+        |bit: u16| new.kind == FileKind::Regular && new.perms & bit != 0 && old.is_none_or(|old| old.perms & bit == 0);
     let mut words = Vec::new();
     if gained(0o4000) {
-        words.push(format!(
-            "set-user-ID: whoever runs it acts as {}",
-            names.user(new.uid)
-        ));
+        words.push(format!("set-user-ID: whoever runs it acts as {}", names.user(new.uid)));
     }
     if gained(0o2000) {
-        words.push(format!(
-            "set-group-ID: whoever runs it acts as group {}",
-            names.group(new.gid)
-        ));
+        words.push(format!("set-group-ID: whoever runs it acts as group {}", names.group(new.gid)));
     }
     if event.changed.has(Attribute::Caps) && event.severity >= Severity::High {
         words.push("file capabilities differ: it may run with rights of root".to_owned());
@@ -269,23 +218,15 @@ fn window(event: &Event, times: &Times<'_>) -> String {
 }
 
 fn digests(event: &Event) -> Option<String> {
-    let of = |seen: &Option<Observation>| {
-        seen.as_ref()
-            .filter(|seen| seen.attributes.kind == FileKind::Regular)
-            .cloned()
-    };
+    let of =
+        |seen: &Option<Observation>| seen.as_ref().filter(|seen| seen.attributes.kind == FileKind::Regular).cloned();
     let (old, new) = (of(&event.old), of(&event.new));
-    let is_whole = matches!(
-        event.category,
-        Category::Added | Category::Removed | Category::Retyped
-    );
+    let is_whole = matches!(event.category, Category::Added | Category::Removed | Category::Retyped);
     if !is_whole && !event.changed.has(Attribute::Content) {
         return new.as_ref().and_then(unread);
     }
     let digest = |seen: &Option<Observation>, algorithm| {
-        seen.as_ref()
-            .and_then(|seen| seen.digests.get(algorithm))
-            .map(digits16)
+        seen.as_ref().and_then(|seen| seen.digests.get(algorithm)).map(digits16)
     };
     let note = new.as_ref().or(old.as_ref()).and_then(unread);
     let pairs = Algorithm::ALL.map(|algorithm| (algorithm, digest(&old, algorithm), digest(&new, algorithm)));
@@ -326,10 +267,7 @@ fn changed_times(event: &Event, times: &Times<'_>) -> Vec<String> {
     };
     let (old, new) = (&old.attributes, &new.attributes);
     let mut lines: Vec<String> = Vec::new();
-    for (attribute, old, new) in [
-        (Attribute::Mtime, old.mtime, new.mtime),
-        (Attribute::Ctime, old.ctime, new.ctime),
-    ] {
+    for (attribute, old, new) in [(Attribute::Mtime, old.mtime, new.mtime), (Attribute::Ctime, old.ctime, new.ctime)] {
         if event.changed.has(attribute) && old != new {
             let (old, new) = times.pair(old, new);
             let line = format!("{} {old} → {new}", attribute.name());
@@ -356,12 +294,7 @@ mod tests {
     fn shown(stored: &StoredEvent) -> Vec<String> {
         let zone = TimeZone::UTC;
         let times = Times::new(now().wall, &zone);
-        let layout = Layout {
-            times: &times,
-            names: &Names::default(),
-            mark: 4,
-            path: 20,
-        };
+        let layout = Layout { times: &times, names: &Names::default(), mark: 4, path: 20 };
         let mut out = Vec::new();
         lines(stored, None, &layout, &mut out);
         out
@@ -369,12 +302,7 @@ mod tests {
 
     #[test]
     fn modes_look_as_ls_shows_them() {
-        let cases = [
-            (0o4755, "-rwsr-xr-x"),
-            (0o2644, "-rw-r-Sr--"),
-            (0o1777, "-rwxrwxrwt"),
-            (0o7000, "---S--S--T"),
-        ];
+        let cases = [(0o4755, "-rwsr-xr-x"), (0o2644, "-rw-r-Sr--"), (0o1777, "-rwxrwxrwt"), (0o7000, "---S--S--T")];
         for (perms, wanted) in cases {
             assert_eq!(mode(&look(FileKind::Regular, perms, 0, 0).attributes), wanted);
         }
@@ -403,9 +331,7 @@ mod tests {
         };
         assert!(with(HashState::Partial(1_048_576)).ends_with("9c9c · of the first 1,048,576 bytes"));
         assert!(with(HashState::Busy).ends_with("content not read: it changed during every attempt"));
-        assert!(
-            with(HashState::Unreadable(13)).ends_with("content not read: Permission denied (os error 13)")
-        );
+        assert!(with(HashState::Unreadable(13)).ends_with("content not read: Permission denied (os error 13)"));
         assert!(with(HashState::Full).ends_with("blake3 9c9c9c9c9c9c9c9c"));
     }
 }

@@ -32,28 +32,16 @@ pub struct Listing<'a> {
 impl<'a> Listing<'a> {
     /// A listing made at `now`, with times in `zone`.
     pub fn new(now: Timestamp, zone: &'a TimeZone, names: &'a Names) -> Self {
-        Self {
-            times: Times::new(now, zone),
-            names,
-        }
+        Self { times: Times::new(now, zone), names }
     }
 
     /// The lines of one event, each ended; neutralised.
     pub fn event(&self, stored: &StoredEvent) -> String {
-        let mut lines = vec![format!(
-            "{}  {}",
-            number(stored.seq),
-            self.times.short(stored.event.found.wall)
-        )];
+        let mut lines = vec![format!("{}  {}", number(stored.seq), self.times.short(stored.event.found.wall))];
         if stored.event.category.kind() == Kind::Own {
             own::lines(stored, &self.times, MARK, &mut lines);
         } else {
-            let layout = Layout {
-                times: &self.times,
-                names: self.names,
-                mark: MARK,
-                path: PATH,
-            };
+            let layout = Layout { times: &self.times, names: self.names, mark: MARK, path: PATH };
             item::lines(stored, None, &layout, &mut lines);
         }
         lines.join("\n") + "\n"
@@ -65,11 +53,7 @@ impl<'a> Listing<'a> {
             .iter()
             .map(|member| {
                 let seen = &member.old.attributes;
-                format!(
-                    "        {}  {}\n",
-                    seen.kind.letter(),
-                    escape_name(&member.source)
-                )
+                format!("        {}  {}\n", seen.kind.letter(), escape_name(&member.source))
             })
             .collect()
     }

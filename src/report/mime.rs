@@ -100,13 +100,7 @@ pub enum MimeError {
 impl MessageId {
     /// `<{instance}.{report}.{part}@{host}>`; of the host name only letters, digits, dots and hyphens are kept.
     pub fn text(&self, host: &str) -> String {
-        format!(
-            "<{}.{}.{}@{}>",
-            self.instance,
-            self.report,
-            self.part,
-            domain(host)
-        )
+        format!("<{}.{}.{}@{}>", self.instance, self.report, self.part, domain(host))
     }
 }
 
@@ -130,20 +124,14 @@ pub fn compose(letter: &Letter<'_>) -> Result<Vec<u8>, MimeError> {
     let date = rfc2822::to_string(&zoned(letter.date, letter.zone)).map_err(MimeError::Date)?;
     let host = escape_cut(letter.host.as_bytes(), HOST_LIMIT);
     let headers = [
-        (
-            "Subject",
-            harmless(letter.subject).chars().take(SUBJECT_LIMIT).collect(),
-        ),
+        ("Subject", harmless(letter.subject).chars().take(SUBJECT_LIMIT).collect()),
         ("Date", date),
         ("MIME-Version", "1.0".to_owned()),
         ("Auto-Submitted", "auto-generated".to_owned()),
         ("Precedence", "bulk".to_owned()),
         ("X-Integrityd-Host", host),
         ("X-Integrityd-Severity", severity_word(letter.severity).to_owned()),
-        (
-            "X-Integrityd-Seq",
-            format!("{}-{}", letter.range.0, letter.range.1),
-        ),
+        ("X-Integrityd-Seq", format!("{}-{}", letter.range.0, letter.range.1)),
     ];
     for (name, value) in headers {
         message.headers_mut().insert_raw(header(name, value)?);
@@ -175,11 +163,7 @@ fn header(name: &'static str, value: String) -> Result<HeaderValue, MimeError> {
 /// Whether every reader shows the words as they are: lettre would let an imitated encoded word pass, which readers
 /// decode, and a long word as well, which passes the 998 bytes of a line.
 fn is_plain(value: &str) -> bool {
-    value.is_ascii()
-        && !value.contains("=?")
-        && value
-            .split(' ')
-            .all(|word| (1..=PLAIN_WORD).contains(&word.len()))
+    value.is_ascii() && !value.contains("=?") && value.split(' ').all(|word| (1..=PLAIN_WORD).contains(&word.len()))
 }
 
 /// Base64 words of RFC 2047, one a line, none of which divides a character.
@@ -191,43 +175,21 @@ fn encode_words(value: &str) -> String {
             _ => words.push(c.to_string()),
         }
     }
-    let encoded: Vec<String> = words
-        .iter()
-        .map(|word| format!("=?utf-8?b?{}?=", STANDARD.encode(word)))
-        .collect();
+    let encoded: Vec<String> = words.iter().map(|word| format!("=?utf-8?b?{}?=", STANDARD.encode(word))).collect();
     encoded.join("\r\n ")
 }
 
 fn mailbox(address: &str) -> Result<Mailbox, MimeError> {
-    address.parse().map_err(|source| MimeError::Address {
-        address: escape(address.as_bytes()),
-        source,
-    })
+    address.parse().map_err(|source| MimeError::Address { address: escape(address.as_bytes()), source })
 }
 
 /// What may stand behind the @ of a message id: labels of letters, digits and inner hyphens; `localhost` when nothing is left.
 fn domain(host: &str) -> String {
-    let kept: String = host
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '.' {
-                c
-            } else {
-                '-'
-            }
-        })
-        .take(HOST_LIMIT)
-        .collect();
-    let labels: Vec<&str> = kept
-        .split('.')
-        .map(|label| label.trim_matches('-'))
-        .filter(|label| !label.is_empty())
-        .collect();
-    if labels.is_empty() {
-        "localhost".to_owned()
-    } else {
-        labels.join(".")
-    }
+    let kept: String =
+        host.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).take(HOST_LIMIT).collect();
+    let labels: Vec<&str> =
+        kept.split('.').map(|label| label.trim_matches('-')).filter(|label| !label.is_empty()).collect();
+    if labels.is_empty() { "localhost".to_owned() } else { labels.join(".") }
 }
 
 /// Our own mail back as text: its headers in their order, unfolded and decoded, and its body with `\n` line ends.
@@ -238,11 +200,7 @@ pub fn plain_text(mail: &[u8]) -> (Vec<(String, String)>, String) {
     let (head, body) = split_head(mail);
     let mut headers: Vec<(String, String)> = Vec::new();
     for line in String::from_utf8_lossy(head).lines() {
-        match (
-            line.starts_with([' ', '\t']),
-            line.split_once(':'),
-            headers.last_mut(),
-        ) {
+        match (line.starts_with([' ', '\t']), line.split_once(':'), headers.last_mut()) {
             (true, _, Some((_, value))) => {
                 value.push(' ');
                 value.push_str(line.trim());
@@ -254,13 +212,9 @@ pub fn plain_text(mail: &[u8]) -> (Vec<(String, String)>, String) {
     for (_, value) in &mut headers {
         *value = harmless(&decode_words(value));
     }
-    let encoding = headers
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("Content-Transfer-Encoding"));
+    let encoding = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Content-Transfer-Encoding"));
     let body = match encoding.map(|(_, value)| value.to_ascii_lowercase()).as_deref() {
-        Some("quoted-printable") => {
-            quoted_printable::decode(body, ParseMode::Robust).unwrap_or_else(|_| body.to_vec())
-        }
+        Some("quoted-printable") => quoted_printable::decode(body, ParseMode::Robust).unwrap_or_else(|_| body.to_vec()),
         Some("base64") => decode_base64(body).unwrap_or_else(|| body.to_vec()),
         _ => body.to_vec(),
     };
@@ -280,25 +234,13 @@ fn split_head(mail: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn decode_base64(body: &[u8]) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = body
-        .iter()
-        .copied()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .collect();
+    let digits: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     STANDARD.decode(digits).ok()
 }
 
 /// The text with what must not reach a terminal escaped; backslashes stay, for our text is escaped already.
 fn harmless(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if is_hidden(c) {
-                escape(c.to_string().as_bytes())
-            } else {
-                c.to_string()
-            }
-        })
-        .collect()
+    text.chars().map(|c| if is_hidden(c) { escape(c.to_string().as_bytes()) } else { c.to_string() }).collect()
 }
 
 /// Decodes the encoded words (RFC 2047) that we and lettre write: base64 of UTF-8. White space between two of them is not
@@ -359,11 +301,7 @@ mod tests {
             range: (48_102, 48_131),
             date: Timestamp::from_nanos(NOW),
             zone: &TimeZone::fixed(offset(1)),
-            id: MessageId {
-                instance: Uuid::from_bytes([0xab; 16]),
-                report: 12,
-                part: 1,
-            },
+            id: MessageId { instance: Uuid::from_bytes([0xab; 16]), report: 12, part: 1 },
         })
         .unwrap()
     }
@@ -371,11 +309,7 @@ mod tests {
     /// What the mail says when a foreign parser reads it.
     fn read(mail: &[u8]) -> (Vec<String>, String, String) {
         let parsed = MessageParser::default().parse(mail).unwrap();
-        let names = parsed
-            .headers()
-            .iter()
-            .map(|header| header.name().to_owned())
-            .collect();
+        let names = parsed.headers().iter().map(|header| header.name().to_owned()).collect();
         let subject = parsed.subject().unwrap_or_default().to_owned();
         assert_eq!(parsed.parts.len(), 1);
         (names, subject, parsed.body_text(0).unwrap().into_owned())
@@ -383,14 +317,8 @@ mod tests {
 
     #[test]
     fn a_letter_has_exactly_our_headers() {
-        let mail = written(
-            "[integrityd] web3: 3 changes to review",
-            "web3.example",
-            "FILES\n  size 1 → 2\n.\n",
-        );
-        let head = String::from_utf8(split_head(&mail).0.to_vec())
-            .unwrap()
-            .replace("\r\n", "\n");
+        let mail = written("[integrityd] web3: 3 changes to review", "web3.example", "FILES\n  size 1 → 2\n.\n");
+        let head = String::from_utf8(split_head(&mail).0.to_vec()).unwrap().replace("\r\n", "\n");
         insta::assert_snapshot!(head, @r#"
         From: integrityd <root@web3.example>
         Message-ID: <abababab-abab-abab-abab-abababababab.12.1@web3.example>
@@ -416,11 +344,7 @@ mod tests {
 
     #[test]
     fn an_injected_header_is_text() {
-        let mail = written(
-            "a\r\nBcc: eve@example.org\r\n\r\nbody",
-            "h\r\nBcc: eve@example.org",
-            "x\n",
-        );
+        let mail = written("a\r\nBcc: eve@example.org\r\n\r\nbody", "h\r\nBcc: eve@example.org", "x\n");
         let (names, subject, body) = read(&mail);
         assert!(!names.iter().any(|name| name.eq_ignore_ascii_case("bcc")));
         assert_eq!(subject, r"a\x0d\nBcc: eve@example.org\x0d\n\x0d\nbody");
@@ -453,26 +377,13 @@ mod tests {
             range: (0, 0),
             date: Timestamp::from_nanos(NOW),
             zone: &zone,
-            id: MessageId {
-                instance: Uuid::nil(),
-                report: 1,
-                part: 1,
-            },
+            id: MessageId { instance: Uuid::nil(), report: 1, part: 1 },
         };
         let good = ["root".to_owned() + "@localhost"];
         let bad = ["a@b\r\nBcc: c@d".to_owned()];
-        assert!(matches!(
-            compose(&letter("root@localhost", &[])),
-            Err(MimeError::NoRecipient)
-        ));
-        assert!(matches!(
-            compose(&letter("root@localhost", &bad)),
-            Err(MimeError::Address { .. })
-        ));
-        assert!(matches!(
-            compose(&letter("nobody", &good)),
-            Err(MimeError::Address { .. })
-        ));
+        assert!(matches!(compose(&letter("root@localhost", &[])), Err(MimeError::NoRecipient)));
+        assert!(matches!(compose(&letter("root@localhost", &bad)), Err(MimeError::Address { .. })));
+        assert!(matches!(compose(&letter("nobody", &good)), Err(MimeError::Address { .. })));
         assert!(compose(&letter("root@localhost", &good)).is_ok());
     }
 
@@ -482,10 +393,7 @@ mod tests {
             plain_text(b"Subject: a\x1b]0;x\x07\r\nX: =?utf-8?b?G1sySg==?=\r\n\r\nb\x1b[2J\xff\r\n\\n");
         assert_eq!(
             headers,
-            [
-                ("Subject".to_owned(), r"a\x1b]0;x\x07".to_owned()),
-                ("X".to_owned(), r"\x1b[2J".to_owned())
-            ]
+            [("Subject".to_owned(), r"a\x1b]0;x\x07".to_owned()), ("X".to_owned(), r"\x1b[2J".to_owned())]
         );
         assert_eq!(text, "b\\x1b[2J\u{fffd}\n\\n");
     }

@@ -75,19 +75,15 @@ impl Reporter {
     /// Makes a report if one is due; gives how long to rest.
     async fn step(&self) -> Result<Duration, postmaster::BatchError> {
         let channel = self.channel;
-        let (pending, queued) = self
-            .db
-            .call(move |store| Ok::<_, StoreError>((pending(store, channel)?, store.queued_reports()?)))
-            .await?;
+        let (pending, queued) =
+            self.db.call(move |store| Ok::<_, StoreError>((pending(store, channel)?, store.queued_reports()?))).await?;
         match self.pool.decide(&pending, self.clock.now()) {
             Decision::Rest => Ok(LONGEST_REST),
             Decision::Wait(wait) => Ok(wait.min(LONGEST_REST)),
             Decision::Send if queued >= MOST_QUEUED => Ok(RETRY),
             Decision::Send => {
                 let postmaster = Arc::clone(&self.postmaster);
-                self.db
-                    .call(move |store| postmaster.batch(store, channel))
-                    .await?;
+                self.db.call(move |store| postmaster.batch(store, channel)).await?;
                 self.courier.notify_one();
                 Ok(Duration::ZERO)
             }

@@ -16,11 +16,7 @@ pub(crate) fn lines(stored: &StoredEvent, times: &Times<'_>, mark: usize, out: &
         what.push(format!("{} times", number(event.count)));
     }
     what.push(times.short(event.found.wall));
-    let place = if event.source.is_empty() {
-        &event.area
-    } else {
-        &event.source
-    };
+    let place = if event.source.is_empty() { &event.area } else { &event.source };
     if !place.is_empty() {
         what.push(escape_name_cut(place, VALUE_LIMIT));
     }
@@ -41,16 +37,8 @@ pub(crate) fn established(events: &[StoredEvent]) -> Option<(u64, u64)> {
         .peekable();
     found.peek()?;
     Some(found.fold((0, 0), |(entries, areas), event| {
-        let listed = event
-            .note
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.trim_ascii().is_empty())
-            .count();
-        let more = if event.area.is_empty() {
-            u64::try_from(listed).unwrap_or(u64::MAX)
-        } else {
-            1
-        };
+        let listed = event.note.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
+        let more = if event.area.is_empty() { u64::try_from(listed).unwrap_or(u64::MAX) } else { 1 };
         (event.count.saturating_add(entries), more.saturating_add(areas))
     }))
 }

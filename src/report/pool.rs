@@ -60,11 +60,7 @@ impl Pool {
             left(first, report_time, now).max(left_of_hold_off(pending.last_batch, hold_off, now))
         });
         let wait = urgent.map_or(ordinary, |urgent| urgent.min(ordinary));
-        if wait.is_zero() {
-            Decision::Send
-        } else {
-            Decision::Wait(wait)
-        }
+        if wait.is_zero() { Decision::Send } else { Decision::Wait(wait) }
     }
 }
 
@@ -103,53 +99,31 @@ mod tests {
     }
 
     fn pending(first: u64, last_batch: Option<u64>) -> Pending {
-        Pending {
-            first: Some(at(first)),
-            first_urgent: None,
-            last_batch: last_batch.map(at),
-        }
+        Pending { first: Some(at(first)), first_urgent: None, last_batch: last_batch.map(at) }
     }
 
     #[test]
     fn the_first_event_waits_for_others() {
         let pool = pool(30, 900);
         assert_eq!(pool.decide(&Pending::default(), at(0)), Decision::Rest);
-        assert_eq!(
-            pool.decide(&pending(0, None), at(10_000)),
-            Decision::Wait(Duration::from_secs(20))
-        );
+        assert_eq!(pool.decide(&pending(0, None), at(10_000)), Decision::Wait(Duration::from_secs(20)));
         assert_eq!(pool.decide(&pending(0, None), at(30_000)), Decision::Send);
     }
 
     #[test]
     fn a_second_burst_waits_for_the_hold_off() {
         let pool = pool(3, 6);
-        assert_eq!(
-            pool.decide(&pending(4_000, Some(3_000)), at(8_000)),
-            Decision::Wait(Duration::from_secs(1))
-        );
-        assert_eq!(
-            pool.decide(&pending(4_000, Some(3_000)), at(9_000)),
-            Decision::Send
-        );
+        assert_eq!(pool.decide(&pending(4_000, Some(3_000)), at(8_000)), Decision::Wait(Duration::from_secs(1)));
+        assert_eq!(pool.decide(&pending(4_000, Some(3_000)), at(9_000)), Decision::Send);
     }
 
     #[test]
     fn an_urgent_event_waits_five_seconds_and_its_own_hold_off() {
         let pool = pool(30, 900);
-        let urgent = |first, last| Pending {
-            first_urgent: Some(at(first)),
-            ..pending(first, last)
-        };
+        let urgent = |first, last| Pending { first_urgent: Some(at(first)), ..pending(first, last) };
         assert_eq!(pool.decide(&urgent(0, None), at(5_000)), Decision::Send);
-        assert_eq!(
-            pool.decide(&urgent(10_000, Some(5_000)), at(20_000)),
-            Decision::Wait(Duration::from_secs(45))
-        );
-        assert_eq!(
-            pool.decide(&urgent(10_000, Some(5_000)), at(65_000)),
-            Decision::Send
-        );
+        assert_eq!(pool.decide(&urgent(10_000, Some(5_000)), at(20_000)), Decision::Wait(Duration::from_secs(45)));
+        assert_eq!(pool.decide(&urgent(10_000, Some(5_000)), at(65_000)), Decision::Send);
     }
 
     #[test]
@@ -157,16 +131,10 @@ mod tests {
         let pool = pool(30, 900);
         let mut now = at(10_000);
         now.wall = now.wall.before(Duration::from_hours(87600));
-        assert_eq!(
-            pool.decide(&pending(0, None), now),
-            Decision::Wait(Duration::from_secs(20))
-        );
+        assert_eq!(pool.decide(&pending(0, None), now), Decision::Wait(Duration::from_secs(20)));
         // After a reboot only the wall clock is left; the wait is bounded by its nominal length.
         now.boot = BootId([8; 16]);
-        assert_eq!(
-            pool.decide(&pending(0, Some(0)), now),
-            Decision::Wait(Duration::from_mins(15))
-        );
+        assert_eq!(pool.decide(&pending(0, Some(0)), now), Decision::Wait(Duration::from_mins(15)));
     }
 
     proptest! {

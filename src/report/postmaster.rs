@@ -54,43 +54,24 @@ pub fn readerships(config: &Config) -> Vec<Readership> {
     let everything: BTreeSet<String> = config.recipients.iter().map(|to| full_address(to)).collect();
     let mut by_recipient: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
     for area in &config.areas {
-        for to in area
-            .recipients
-            .iter()
-            .map(|to| full_address(to))
-            .filter(|to| !everything.contains(to))
-        {
-            by_recipient
-                .entry(to)
-                .or_default()
-                .insert(area.path.as_os_str().as_bytes().to_vec());
+        for to in area.recipients.iter().map(|to| full_address(to)).filter(|to| !everything.contains(to)) {
+            by_recipient.entry(to).or_default().insert(area.path.as_os_str().as_bytes().to_vec());
         }
     }
     let mut by_areas: BTreeMap<BTreeSet<Vec<u8>>, Vec<String>> = BTreeMap::new();
     for (to, areas) in by_recipient {
         by_areas.entry(areas).or_default().push(to);
     }
-    let general = Readership {
-        recipients: everything.into_iter().collect(),
-        areas: None,
-    };
-    let particular = by_areas.into_iter().map(|(areas, recipients)| Readership {
-        recipients,
-        areas: Some(areas.into_iter().collect()),
-    });
-    std::iter::once(general)
-        .filter(|general| !general.recipients.is_empty())
-        .chain(particular)
-        .collect()
+    let general = Readership { recipients: everything.into_iter().collect(), areas: None };
+    let particular = by_areas
+        .into_iter()
+        .map(|(areas, recipients)| Readership { recipients, areas: Some(areas.into_iter().collect()) });
+    std::iter::once(general).filter(|general| !general.recipients.is_empty()).chain(particular).collect()
 }
 
 /// A local name as a mail address.
 pub fn full_address(to: &str) -> String {
-    if to.contains('@') {
-        to.to_owned()
-    } else {
-        format!("{to}@localhost")
-    }
+    if to.contains('@') { to.to_owned() } else { format!("{to}@localhost") }
 }
 
 /// What all mails of this daemon have in common.
@@ -126,9 +107,7 @@ impl Postmaster {
         let first_id = store.next_report()?;
         for readership in &self.readerships {
             let id = ReportId(first_id.0 + i64::try_from(reports.len()).unwrap_or(0));
-            if let Some(report) =
-                self.report(store, channel, &waiting, readership, id, now, &names, &notices)?
-            {
+            if let Some(report) = self.report(store, channel, &waiting, readership, id, now, &names, &notices)? {
                 reports.push(report);
             }
         }
@@ -136,10 +115,7 @@ impl Postmaster {
         Ok(true)
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one private step of batch, split off for its length"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "one private step of batch, split off for its length")]
     fn report(
         &self,
         store: &Store,
@@ -151,12 +127,8 @@ impl Postmaster {
         names: &Names,
         notices: &[String],
     ) -> Result<Option<NewReport>, BatchError> {
-        let range = Range {
-            channel,
-            first: waiting.first_seq,
-            last: waiting.last_seq,
-            areas: readership.areas.clone(),
-        };
+        let range =
+            Range { channel, first: waiting.first_seq, last: waiting.last_seq, areas: readership.areas.clone() };
         let events = store.events_in(&range, self.lines)?;
         if events.is_empty() {
             return Ok(None);
@@ -181,11 +153,7 @@ impl Postmaster {
             names,
             notices,
         });
-        let message_id = MessageId {
-            instance: store.uuid(),
-            report: id.0.cast_unsigned(),
-            part: 1,
-        };
+        let message_id = MessageId { instance: store.uuid(), report: id.0.cast_unsigned(), part: 1 };
         let bytes = compose(&Letter {
             from: &self.from,
             to: &readership.recipients,

@@ -41,28 +41,16 @@ pub fn render(batch: &Batch<'_>) -> Rendered {
     let page = Page::new(batch, &times);
     let mut blocks = vec![page.headline(), page.attention()];
     let (files, own) = (page.files(), page.own());
-    if page
-        .own
-        .first()
-        .is_some_and(|stored| stored.event.severity >= Severity::High)
-    {
+    if page.own.first().is_some_and(|stored| stored.event.severity >= Severity::High) {
         blocks.extend([own, files]);
     } else {
         blocks.extend([files, own]);
     }
     blocks.push(page.footer());
     blocks.retain(|block| !block.is_empty());
-    let mut text = blocks
-        .into_iter()
-        .map(|block| block.join("\n"))
-        .collect::<Vec<_>>()
-        .join("\n\n");
+    let mut text = blocks.into_iter().map(|block| block.join("\n")).collect::<Vec<_>>().join("\n\n");
     text.push('\n');
-    Rendered {
-        subject: subject::subject(batch),
-        severity: batch.tally.severity().unwrap_or(Severity::Low),
-        text,
-    }
+    Rendered { subject: subject::subject(batch), severity: batch.tally.severity().unwrap_or(Severity::Low), text }
 }
 
 /// A report in the making.
@@ -83,9 +71,7 @@ impl<'a> Page<'a> {
             let mut events: Vec<&StoredEvent> = batch
                 .events
                 .iter()
-                .filter(|stored| {
-                    stored.event.category.kind() == kind && stored.event.severity > Severity::Count
-                })
+                .filter(|stored| stored.event.category.kind() == kind && stored.event.severity > Severity::Count)
                 .collect();
             events.sort_by_key(|stored| (std::cmp::Reverse(stored.event.severity), stored.seq));
             events
@@ -94,51 +80,32 @@ impl<'a> Page<'a> {
             Some(at) => format!("integrityd history --since '{}'", times.since(at)),
             None => "integrityd history".to_owned(),
         };
-        Self {
-            batch,
-            times,
-            history,
-            files: listed(Kind::File),
-            own: listed(Kind::Own),
-        }
+        Self { batch, times, history, files: listed(Kind::File), own: listed(Kind::Own) }
     }
 
     fn headline(&self) -> Vec<String> {
         let host = escape_cut(self.batch.host.as_bytes(), subject::HOST_LIMIT);
-        vec![format!(
-            "{host}   {}   {}",
-            self.times.headline(),
-            subject::verdict(self.batch)
-        )]
+        vec![format!("{host}   {}   {}", self.times.headline(), subject::verdict(self.batch))]
     }
 
     fn attention(&self) -> Vec<String> {
         let mut lines = vec!["ATTENTION".to_owned()];
         for notice in self.batch.notices {
-            lines.extend(
-                note_lines(notice.as_bytes(), "integrityd status")
-                    .into_iter()
-                    .map(|line| format!("  {line}")),
-            );
+            lines
+                .extend(note_lines(notice.as_bytes(), "integrityd status").into_iter().map(|line| format!("  {line}")));
         }
         if lines.len() > 1 { lines } else { Vec::new() }
     }
 
     fn files(&self) -> Vec<String> {
-        let (unreadable, listable): (Vec<&StoredEvent>, Vec<&StoredEvent>) = self
-            .files
-            .iter()
-            .partition(|stored| is_unreadable(stored.event.category, stored.event.severity));
+        let (unreadable, listable): (Vec<&StoredEvent>, Vec<&StoredEvent>) =
+            self.files.iter().partition(|stored| is_unreadable(stored.event.category, stored.event.severity));
         let folds = Folds::find(&listable, &self.history);
         let (hidden, mut listed): (Vec<&StoredEvent>, Vec<&StoredEvent>) =
             listable.into_iter().partition(|stored| folds.hides(stored.seq));
         listed.truncate(self.batch.limit.max(1));
         // What is folded into a directory that was itself cut is not told either.
-        let told: Vec<&StoredEvent> = listed
-            .iter()
-            .chain(folds.told(&listed, &hidden))
-            .copied()
-            .collect();
+        let told: Vec<&StoredEvent> = listed.iter().chain(folds.told(&listed, &hidden)).copied().collect();
         let unreadable_total = self.batch.tally.count(is_unreadable);
         let shown_unreadable = unreadable.get(..UNREADABLE).unwrap_or(&unreadable);
         let rows: Vec<&StoredEvent> = listed.iter().chain(shown_unreadable).copied().collect();
@@ -158,11 +125,7 @@ impl<'a> Page<'a> {
         }
         let more = unreadable_total.saturating_sub(u64::try_from(shown_unreadable.len()).unwrap_or(u64::MAX));
         if more > 0 {
-            lines.push(format!(
-                "  …and {} more could not be read: {}",
-                number(more),
-                self.history
-            ));
+            lines.push(format!("  …and {} more could not be read: {}", number(more), self.history));
         }
         let counts = subject::count_only(self.batch);
         if !counts.is_empty() {
@@ -178,18 +141,9 @@ impl<'a> Page<'a> {
         });
         take_out(&mut left, told);
         let total: u64 = left.values().fold(0, |sum, count| sum.saturating_add(*count));
-        let classes: Vec<String> = left
-            .iter()
-            .map(|(category, count)| format!("{} {}", number(*count), category.word()))
-            .collect();
-        (total > 0).then(|| {
-            format!(
-                "  …and {} more ({}): {}",
-                number(total),
-                classes.join(", "),
-                self.history
-            )
-        })
+        let classes: Vec<String> =
+            left.iter().map(|(category, count)| format!("{} {}", number(*count), category.word())).collect();
+        (total > 0).then(|| format!("  …and {} more ({}): {}", number(total), classes.join(", "), self.history))
     }
 
     fn own(&self) -> Vec<String> {
@@ -198,10 +152,8 @@ impl<'a> Page<'a> {
         for stored in shown {
             own::lines(stored, self.times, self.mark_columns(), &mut lines);
         }
-        let total = self
-            .batch
-            .tally
-            .count(|category, severity| category.kind() == Kind::Own && severity > Severity::Count);
+        let total =
+            self.batch.tally.count(|category, severity| category.kind() == Kind::Own && severity > Severity::Count);
         let more = total.saturating_sub(u64::try_from(shown.len()).unwrap_or(u64::MAX));
         if more > 0 {
             lines.push(format!("  …and {} more: {}", number(more), self.history));
@@ -224,42 +176,25 @@ impl<'a> Page<'a> {
         let Batch { coverage, tally, .. } = self.batch;
         let mut checks = vec![counted(coverage.entries, "entry", "entries")];
         if let Some(oldest) = coverage.oldest {
-            checks.push(format!(
-                "oldest check {}",
-                span(self.batch.now.wall.since(oldest))
-            ));
+            checks.push(format!("oldest check {}", span(self.batch.now.wall.since(oldest))));
         }
         let mut coverage_line = format!("COVERAGE  {}", checks.join(", "));
-        let reasons = [
-            ("busy", coverage.busy),
-            ("too big", coverage.too_big),
-            ("unreadable", coverage.unreadable),
-        ];
-        let missing = reasons
-            .iter()
-            .fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
+        let reasons = [("busy", coverage.busy), ("too big", coverage.too_big), ("unreadable", coverage.unreadable)];
+        let missing = reasons.iter().fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
         if missing > 0 {
             let words: Vec<String> = reasons
                 .iter()
                 .filter(|(_, count)| *count > 0)
                 .map(|(word, count)| format!("{word} {}", number(*count)))
                 .collect();
-            coverage_line = format!(
-                "{coverage_line} · not hashed: {} ({})",
-                number(missing),
-                words.join(", ")
-            );
+            coverage_line = format!("{coverage_line} · not hashed: {} ({})", number(missing), words.join(", "));
         }
         let range = match (tally.first_seq, tally.last_seq) {
             (0, 0) => "no events".to_owned(),
             (first, last) if first == last => number(first),
             (first, last) => format!("{}–{}", number(first), number(last)),
         };
-        let show = if tally.last_seq > 0 {
-            format!("   integrityd show {}", tally.last_seq)
-        } else {
-            String::new()
-        };
+        let show = if tally.last_seq > 0 { format!("   integrityd show {}", tally.last_seq) } else { String::new() };
         vec![
             coverage_line,
             format!("SEQ  {range}  head {}", hex(&self.batch.head)),
@@ -269,10 +204,7 @@ impl<'a> Page<'a> {
 
     fn mark_columns(&self) -> usize {
         let all = self.files.iter().chain(&self.own);
-        all.map(|stored| stored.event.severity.mark().len())
-            .max()
-            .unwrap_or(0)
-            .max(4)
+        all.map(|stored| stored.event.severity.mark().len()).max().unwrap_or(0).max(4)
     }
 }
 
@@ -331,13 +263,7 @@ mod tests {
             events,
             tally,
             limit,
-            coverage: Coverage {
-                entries: 412_118,
-                oldest: Some(ago(181_440)),
-                busy: 1,
-                too_big: 2,
-                unreadable: 0,
-            },
+            coverage: Coverage { entries: 412_118, oldest: Some(ago(181_440)), busy: 1, too_big: 2, unreadable: 0 },
             head: [0x9f; 32],
             names: &Names::parse(b"root:x:0:\nalice:x:1000:\n", b"root:x:0:\nadm:x:4:\n"),
             notices,
@@ -356,18 +282,9 @@ mod tests {
             new.digests.blake3 = Some([0x9c; 32]);
             (new.attributes.mtime, new.attributes.ctime) = (ago(600), ago(598));
         };
-        let list = [
-            Attribute::Size,
-            Attribute::Content,
-            Attribute::Mtime,
-            Attribute::Ctime,
-        ];
+        let list = [Attribute::Size, Attribute::Content, Attribute::Mtime, Attribute::Ctime];
         let nginx = changed(48_103, b"/etc/nginx/nginx.conf", &list, edit);
-        let mut release = event(
-            Category::Removed,
-            Severity::Normal,
-            b"/opt/app/releases/2026-11-20",
-        );
+        let mut release = event(Category::Removed, Severity::Normal, b"/opt/app/releases/2026-11-20");
         release.old = Some(look(FileKind::Directory, 0o755, 4096, 0));
         release.count = 1234;
         let mut closed = event(Category::Unreadable, Severity::Low, b"/etc/ssl/private/key.pem");
@@ -463,11 +380,7 @@ mod tests {
 
     #[test]
     fn lost_trust_comes_first() {
-        let mut lost = event(
-            Category::TrustLost,
-            Severity::Critical,
-            b"/var/lib/integrityd/integrityd.db",
-        );
+        let mut lost = event(Category::TrustLost, Severity::Critical, b"/var/lib/integrityd/integrityd.db");
         lost.area = Vec::new();
         lost.note = b"database restarted at seq 1 (was 48,112)".to_vec();
         let events = [added(1, b"/etc/passwd-"), stored(2, lost)];
@@ -511,13 +424,7 @@ mod tests {
         );
         gone.old = Some(look(FileKind::Regular, 0o600, 123_456, 0xaa));
         let hostile = added(14, b"/etc/x\nFILES\n  ---   /etc/ok   \xff ");
-        let events = [
-            stored(10, link),
-            target,
-            stored(12, node),
-            stored(13, gone),
-            hostile,
-        ];
+        let events = [stored(10, link), target, stored(12, node), stored(13, gone), hostile];
         insta::assert_snapshot!(mail(&render_all(&events, 1000, &[])), @r#"
         [integrityd] web3.example: 5 changes to review (1 high)
 
@@ -548,21 +455,11 @@ mod tests {
 
     #[test]
     fn much_is_folded_cut_and_announced() {
-        let mut events = vec![
-            added_directory(1, b"/opt/app"),
-            added_directory(2, b"/opt/app/lib"),
-        ];
+        let mut events = vec![added_directory(1, b"/opt/app"), added_directory(2, b"/opt/app/lib")];
         events.extend((0..1500).map(|file| added(file + 3, format!("/opt/app/lib/f{file}").as_bytes())));
         events.extend((0..15).map(|file| added(file + 2000, format!("/etc/new-{file}").as_bytes())));
         events.extend((0..41).map(|file| {
-            stored(
-                file + 3000,
-                event(
-                    Category::Unreadable,
-                    Severity::Low,
-                    format!("/root/{file}").as_bytes(),
-                ),
-            )
+            stored(file + 3000, event(Category::Unreadable, Severity::Low, format!("/root/{file}").as_bytes()))
         }));
         let mut tally = Tally::of(&events);
         tally.add_counted(Category::Changed, Severity::Normal, 7000);
@@ -605,32 +502,22 @@ mod tests {
 
     #[test]
     fn only_counts() {
-        let events: Vec<_> = ordinary_day()
-            .into_iter()
-            .filter(|stored| stored.event.severity == Severity::Count)
-            .collect();
+        let events: Vec<_> =
+            ordinary_day().into_iter().filter(|stored| stored.event.severity == Severity::Count).collect();
         let rendered = render_all(&events, 1000, &[]);
         assert_eq!(
             rendered.subject,
             "[integrityd] web3.example: 12 files rewritten with the same content, 3 times only"
         );
         assert_eq!(rendered.severity, Severity::Count);
-        assert!(
-            rendered
-                .text
-                .contains("\nFILES\n  12 files rewritten with the same content · 3 times only\n")
-        );
+        assert!(rendered.text.contains("\nFILES\n  12 files rewritten with the same content · 3 times only\n"));
     }
 
     #[test]
     fn nothing_at_all_is_still_a_report() {
         let rendered = render_all(&[], 1000, &["The outbox is full".to_owned()]);
         assert_eq!(rendered.subject, "[integrityd] web3.example: 1 notice");
-        assert!(
-            rendered
-                .text
-                .contains("\n\nATTENTION\n  The outbox is full\n\nCOVERAGE  412,118 entries")
-        );
+        assert!(rendered.text.contains("\n\nATTENTION\n  The outbox is full\n\nCOVERAGE  412,118 entries"));
         assert!(rendered.text.contains("\nSEQ  no events  head 9f9f"));
     }
 
@@ -639,34 +526,20 @@ mod tests {
         let mut events = vec![added(1, b"/etc/first"), added_directory(2, b"/opt/app")];
         events.extend((0..30).map(|file| added(file + 3, format!("/opt/app/{file}").as_bytes())));
         let text = render_all(&events, 1, &[]).text;
-        assert!(
-            text.contains("…and 31 more (31 added): integrityd history --since"),
-            "{text}"
-        );
+        assert!(text.contains("…and 31 more (31 added): integrityd history --since"), "{text}");
     }
 
     fn is_harmless(text: &str) -> bool {
-        text.chars()
-            .all(|c| c == '\n' || !crate::model::escape::is_hidden(c))
+        text.chars().all(|c| c == '\n' || !crate::model::escape::is_hidden(c))
     }
 
     /// Lines at the left margin are ours: the head line, headings and the footer.
     fn margin_is_ours(text: &str) -> bool {
-        let heads = [
-            "web3.example   ",
-            "ATTENTION",
-            "FILES",
-            "INTEGRITYD",
-            "COVERAGE  ",
-            "SEQ  ",
-            "MORE  ",
-        ];
+        let heads = ["web3.example   ", "ATTENTION", "FILES", "INTEGRITYD", "COVERAGE  ", "SEQ  ", "MORE  "];
         text.lines()
             .filter(|line| !line.is_empty() && !line.starts_with("  "))
             .all(|line| heads.iter().any(|head| line.starts_with(head)))
-            && heads
-                .iter()
-                .all(|head| text.lines().filter(|line| line.starts_with(head)).count() <= 1)
+            && heads.iter().all(|head| text.lines().filter(|line| line.starts_with(head)).count() <= 1)
     }
 
     proptest! {

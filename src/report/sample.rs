@@ -15,11 +15,7 @@ use crate::model::{
 pub(crate) const NOW: i64 = 1_795_266_602_000_000_000;
 
 pub(crate) fn now() -> Moment {
-    Moment {
-        wall: Timestamp::from_nanos(NOW),
-        boottime: Boottime::from_nanos(NOW / 1000),
-        boot: BootId([7; 16]),
-    }
+    Moment { wall: Timestamp::from_nanos(NOW), boottime: Boottime::from_nanos(NOW / 1000), boot: BootId([7; 16]) }
 }
 
 /// So many seconds before [`NOW`].
@@ -47,28 +43,17 @@ pub(crate) fn look(kind: FileKind, perms: u16, size: u64, digest: u8) -> Observa
             xattrs: None,
         },
         hash_state: if is_file { HashState::Full } else { HashState::Off },
-        digests: Digests {
-            blake3: is_file.then_some([digest; 32]),
-            ..Digests::default()
-        },
+        digests: Digests { blake3: is_file.then_some([digest; 32]), ..Digests::default() },
     }
 }
 
 pub(crate) fn stored(seq: u64, event: Event) -> StoredEvent {
-    StoredEvent {
-        seq,
-        event,
-        prev_hash: [1; 32],
-        hash: [2; 32],
-    }
+    StoredEvent { seq, event, prev_hash: [1; 32], hash: [2; 32] }
 }
 
 /// An event that was found seven minutes ago, within a window of five minutes.
 pub(crate) fn event(category: Category, severity: Severity, path: &[u8]) -> Event {
-    let found = Moment {
-        wall: ago(411),
-        ..now()
-    };
+    let found = Moment { wall: ago(411), ..now() };
     let mut event = Event::new(category, severity, found, path.to_vec());
     event.area = b"/etc".to_vec();
     event.not_before = Some(ago(720));
@@ -88,12 +73,7 @@ pub(crate) fn added_directory(seq: u64, path: &[u8]) -> StoredEvent {
 }
 
 /// A change of `list`, between two looks that `edit` makes differ.
-pub(crate) fn changed(
-    seq: u64,
-    path: &[u8],
-    list: &[Attribute],
-    edit: impl Fn(&mut Observation),
-) -> StoredEvent {
+pub(crate) fn changed(seq: u64, path: &[u8], list: &[Attribute], edit: impl Fn(&mut Observation)) -> StoredEvent {
     let mut event = event(Category::Changed, Severity::Normal, path);
     let old = look(FileKind::Regular, 0o644, 1832, 0xe3);
     let mut new = old.clone();
@@ -139,32 +119,24 @@ fn attributes() -> impl Strategy<Value = Attributes> {
     let numbers = (0_u16..0o10000, any::<u32>(), any::<u32>(), any::<[u64; 4]>());
     let times = (timestamps(), timestamps(), prop::option::of(timestamps()));
     let blobs = (prop::option::of(hostile()), prop::option::of(hostile()));
-    (
-        prop::sample::select(FileKind::ALL.to_vec()),
-        numbers,
-        times,
-        blobs,
+    (prop::sample::select(FileKind::ALL.to_vec()), numbers, times, blobs).prop_map(
+        |(kind, (perms, uid, gid, [dev, inode, rdev, size]), (mtime, ctime, btime), (target, xattrs))| Attributes {
+            kind,
+            perms,
+            uid,
+            gid,
+            nlink: uid,
+            dev,
+            inode,
+            rdev,
+            size,
+            mtime,
+            ctime,
+            btime,
+            target,
+            xattrs,
+        },
     )
-        .prop_map(
-            |(kind, (perms, uid, gid, [dev, inode, rdev, size]), (mtime, ctime, btime), (target, xattrs))| {
-                Attributes {
-                    kind,
-                    perms,
-                    uid,
-                    gid,
-                    nlink: uid,
-                    dev,
-                    inode,
-                    rdev,
-                    size,
-                    mtime,
-                    ctime,
-                    btime,
-                    target,
-                    xattrs,
-                }
-            },
-        )
 }
 
 fn observations() -> impl Strategy<Value = Observation> {
@@ -176,40 +148,20 @@ fn observations() -> impl Strategy<Value = Observation> {
         Just(HashState::TooBig),
         any::<i32>().prop_map(HashState::Unreadable),
     ];
-    let digests = (
-        prop::option::of(any::<[u8; 32]>()),
-        prop::option::of(any::<[u8; 32]>()),
-        any::<bool>(),
-    );
-    (attributes(), states, digests).prop_map(|(attributes, hash_state, (blake3, sha256, has_long))| {
-        Observation {
-            attributes,
-            hash_state,
-            digests: Digests {
-                blake3,
-                sha256,
-                sha512: has_long.then_some([5; 64]),
-            },
-        }
+    let digests = (prop::option::of(any::<[u8; 32]>()), prop::option::of(any::<[u8; 32]>()), any::<bool>());
+    (attributes(), states, digests).prop_map(|(attributes, hash_state, (blake3, sha256, has_long))| Observation {
+        attributes,
+        hash_state,
+        digests: Digests { blake3, sha256, sha512: has_long.then_some([5; 64]) },
     })
 }
 
 /// Any event whatever, consistent or not.
 pub(crate) fn any_event() -> impl Strategy<Value = Event> {
-    let class = (
-        prop::sample::select(Category::ALL.to_vec()),
-        prop::sample::select(Severity::ALL.to_vec()),
-    );
+    let class = (prop::sample::select(Category::ALL.to_vec()), prop::sample::select(Severity::ALL.to_vec()));
     let times = (timestamps(), prop::option::of(timestamps()));
-    let looks = (
-        prop::option::of(observations()),
-        prop::option::of(observations()),
-        any::<u32>(),
-    );
-    let counts = (
-        prop_oneof![Just(1), any::<u64>()],
-        prop::option::of(any::<[u8; 32]>()),
-    );
+    let looks = (prop::option::of(observations()), prop::option::of(observations()), any::<u32>());
+    let counts = (prop_oneof![Just(1), any::<u64>()], prop::option::of(any::<[u8; 32]>()));
     (class, times, looks, counts, (hostile(), hostile(), hostile())).prop_map(
         |(
             (category, severity),

@@ -21,10 +21,7 @@ pub(crate) const HOST_LIMIT: usize = 100;
 pub(crate) fn subject(batch: &Batch<'_>) -> String {
     let start = format!("[integrityd] {}: ", escape_cut(batch.host.as_bytes(), HOST_LIMIT));
     let room = LONGEST.saturating_sub(start.chars().count());
-    shorten(
-        &format!("{start}{}", named(batch, room).unwrap_or_else(|| verdict(batch))),
-        LONGEST,
-    )
+    shorten(&format!("{start}{}", named(batch, room).unwrap_or_else(|| verdict(batch))), LONGEST)
 }
 
 /// The verdict of the whole batch, in counts.
@@ -32,56 +29,34 @@ pub(crate) fn verdict(batch: &Batch<'_>) -> String {
     let mut parts = own_parts(batch, true);
     let review = batch.tally.to_review();
     if review > 0 {
-        let weight = |wanted| {
-            batch
-                .tally
-                .count(|category, severity| category.kind() == Kind::File && severity == wanted)
-        };
+        let weight =
+            |wanted| batch.tally.count(|category, severity| category.kind() == Kind::File && severity == wanted);
         let grave: Vec<String> = [(Severity::Critical, "critical"), (Severity::High, "high")]
             .into_iter()
             .map(|(severity, word)| (weight(severity), word))
             .filter(|(count, _)| *count > 0)
             .map(|(count, word)| format!("{} {word}", number(count)))
             .collect();
-        let grave = if grave.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", grave.join(", "))
-        };
-        parts.push(format!(
-            "{} to review{grave}",
-            counted(review, "change", "changes")
-        ));
+        let grave = if grave.is_empty() { String::new() } else { format!(" ({})", grave.join(", ")) };
+        parts.push(format!("{} to review{grave}", counted(review, "change", "changes")));
     }
     parts.extend(own_parts(batch, false));
     if parts.is_empty() {
         parts = minor(batch);
     }
     if parts.is_empty() && !batch.notices.is_empty() {
-        parts.push(counted(
-            u64::try_from(batch.notices.len()).unwrap_or(u64::MAX),
-            "notice",
-            "notices",
-        ));
+        parts.push(counted(u64::try_from(batch.notices.len()).unwrap_or(u64::MAX), "notice", "notices"));
     }
-    if parts.is_empty() {
-        "nothing to report".to_owned()
-    } else {
-        parts.join(", ")
-    }
+    if parts.is_empty() { "nothing to report".to_owned() } else { parts.join(", ") }
 }
 
 /// Findings that are worth counting only, in words.
 pub(crate) fn count_only(batch: &Batch<'_>) -> Vec<String> {
-    let sums = batch
-        .tally
-        .by_category(|category, severity| category.kind() == Kind::File && severity == Severity::Count);
+    let sums =
+        batch.tally.by_category(|category, severity| category.kind() == Kind::File && severity == Severity::Count);
     sums.into_iter()
         .map(|(category, count)| match category {
-            Category::Rewritten => format!(
-                "{} rewritten with the same content",
-                counted(count, "file", "files")
-            ),
+            Category::Rewritten => format!("{} rewritten with the same content", counted(count, "file", "files")),
             Category::Touched => format!("{} times only", number(count)),
             _ => format!("{} {}", number(count), category.word()),
         })
@@ -104,9 +79,7 @@ fn minor(batch: &Batch<'_>) -> Vec<String> {
 
 /// What is said of integrityd itself, before (`is_grave`) or behind the changes.
 fn own_parts(batch: &Batch<'_>, is_grave: bool) -> Vec<String> {
-    let sums = batch
-        .tally
-        .by_category(|category, severity| category.kind() == Kind::Own && severity > Severity::Count);
+    let sums = batch.tally.by_category(|category, severity| category.kind() == Kind::Own && severity > Severity::Count);
     let count = |category| sums.get(&category).copied().unwrap_or(0);
     let mut parts = Vec::new();
     if is_grave {
@@ -114,22 +87,14 @@ fn own_parts(batch: &Batch<'_>, is_grave: bool) -> Vec<String> {
             parts.push(trust_lost(batch.events));
         }
         if count(Category::InternalError) > 0 {
-            parts.push(counted(
-                count(Category::InternalError),
-                "internal error",
-                "internal errors",
-            ));
+            parts.push(counted(count(Category::InternalError), "internal error", "internal errors"));
         }
         return parts;
     }
     if count(Category::BaselineEstablished) > 0 {
         parts.push(match established(batch.events) {
             Some((entries, areas)) if areas > 0 => {
-                format!(
-                    "baseline established, {} entries in {}",
-                    number(entries),
-                    counted(areas, "area", "areas")
-                )
+                format!("baseline established, {} entries in {}", number(entries), counted(areas, "area", "areas"))
             }
             Some((entries, _)) => format!("baseline established, {} entries", number(entries)),
             None => "baseline established".to_owned(),
@@ -145,17 +110,9 @@ fn own_parts(batch: &Batch<'_>, is_grave: bool) -> Vec<String> {
 }
 
 fn trust_lost(events: &[StoredEvent]) -> String {
-    let lost = events
-        .iter()
-        .find(|stored| stored.event.category == Category::TrustLost);
-    let why = lost
-        .and_then(|stored| stored.event.note.split(|byte| *byte == b'\n').next())
-        .unwrap_or_default();
-    if why.is_empty() {
-        "TRUST LOST".to_owned()
-    } else {
-        format!("TRUST LOST: {}", escape_cut(why, HOST_LIMIT))
-    }
+    let lost = events.iter().find(|stored| stored.event.category == Category::TrustLost);
+    let why = lost.and_then(|stored| stored.event.note.split(|byte| *byte == b'\n').next()).unwrap_or_default();
+    if why.is_empty() { "TRUST LOST".to_owned() } else { format!("TRUST LOST: {}", escape_cut(why, HOST_LIMIT)) }
 }
 
 /// The one change there is to review, by its name, in at most `room` characters.
@@ -164,19 +121,14 @@ fn named(batch: &Batch<'_>, room: usize) -> Option<String> {
     if batch.tally.to_review() != 1 || batch.tally.count(is_own) > 0 {
         return None;
     }
-    let is_wanted = |stored: &&StoredEvent| {
-        stored.event.category.kind() == Kind::File && stored.event.severity >= Severity::Normal
-    };
+    let is_wanted =
+        |stored: &&StoredEvent| stored.event.category.kind() == Kind::File && stored.event.severity >= Severity::Normal;
     let event = &batch.events.iter().find(is_wanted)?.event;
     let mark = match event.severity {
         Severity::High | Severity::Critical => format!("{} ", event.severity.mark()),
         _ => String::new(),
     };
-    let many = if event.count > 1 {
-        format!(" ({} entries)", number(event.count))
-    } else {
-        String::new()
-    };
+    let many = if event.count > 1 { format!(" ({} entries)", number(event.count)) } else { String::new() };
     let end = format!(" {}{many}", event.category.word());
     let left = room.saturating_sub(mark.chars().count() + end.chars().count());
     Some(format!("{mark}{}{end}", shorten(&shown_path(event), left)))
@@ -235,19 +187,13 @@ mod tests {
         one.event.severity = Severity::High;
         let text = subject_of("web3", &[one]);
         assert_eq!(text.chars().count(), 150);
-        assert!(
-            text.starts_with("[integrityd] web3: HIGH /srv/xxx") && text.ends_with("/evil.sh added"),
-            "{text}"
-        );
+        assert!(text.starts_with("[integrityd] web3: HIGH /srv/xxx") && text.ends_with("/evil.sh added"), "{text}");
     }
 
     #[test]
     fn a_hostile_host_or_path_is_one_short_line() {
         let text = subject_of(&"h\r\n\u{202e}".repeat(90), &[added(1, b"/a\nSubject: b\x1b")]);
-        assert!(
-            text.chars().count() <= 150 && !text.chars().any(crate::model::escape::is_hidden),
-            "{text}"
-        );
+        assert!(text.chars().count() <= 150 && !text.chars().any(crate::model::escape::is_hidden), "{text}");
     }
 
     #[test]
@@ -259,10 +205,7 @@ mod tests {
             "[integrityd] web3: CRITICAL /opt/app removed (1,234 entries)"
         );
         let low = stored(9, event(Category::Unreadable, Severity::Low, b"/root/x"));
-        assert_eq!(
-            subject_of("web3", std::slice::from_ref(&low)),
-            "[integrityd] web3: 1 could not be read"
-        );
+        assert_eq!(subject_of("web3", std::slice::from_ref(&low)), "[integrityd] web3: 1 could not be read");
         let events = [
             stored(1, removed),
             added_directory(2, b"/opt"),
@@ -279,22 +222,13 @@ mod tests {
     #[test]
     fn a_name_is_not_all_when_integrityd_has_something_to_say() {
         let events = [added(1, b"/etc/x"), own(2, Category::TrustLost)];
-        assert_eq!(
-            subject_of("web3", &events),
-            "[integrityd] web3: TRUST LOST, 1 change to review"
-        );
+        assert_eq!(subject_of("web3", &events), "[integrityd] web3: TRUST LOST, 1 change to review");
     }
 
     #[test]
     fn baselines_of_single_areas_are_added_up() {
-        let mut events = [
-            own(1, Category::BaselineEstablished),
-            own(2, Category::BaselineEstablished),
-        ];
+        let mut events = [own(1, Category::BaselineEstablished), own(2, Category::BaselineEstablished)];
         (events[0].event.count, events[1].event.count) = (1000, 234);
-        assert_eq!(
-            subject_of("web3", &events),
-            "[integrityd] web3: baseline established, 1,234 entries in 2 areas"
-        );
+        assert_eq!(subject_of("web3", &events), "[integrityd] web3: baseline established, 1,234 entries in 2 areas");
     }
 }

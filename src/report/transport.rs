@@ -101,12 +101,7 @@ impl Transport {
     pub fn new(settings: &MailSettings, host: &str, printer: &Printer) -> Result<Self, TransportError> {
         match &settings.way {
             MailWay::Auto => {
-                let local = SmtpServer {
-                    host: "localhost".to_owned(),
-                    port: 25,
-                    user: None,
-                    tls: TlsMode::None,
-                };
+                let local = SmtpServer { host: "localhost".to_owned(), port: 25, user: None, tls: TlsMode::None };
                 smtp(&local, settings, host)
             }
             MailWay::Smtp(server) => smtp(server, settings, host),
@@ -137,15 +132,11 @@ impl Transport {
             }
             Self::File(directory) => {
                 let path = directory.join(file_name(message_id));
-                run_blocking(move || write_file(&path, &mail))
-                    .await
-                    .map_err(|error| transient(error.to_string()))
+                run_blocking(move || write_file(&path, &mail)).await.map_err(|error| transient(error.to_string()))
             }
             Self::Terminal(printer) => {
                 let printer = printer.clone();
-                run_blocking(move || print_mail(&printer, &mail))
-                    .await
-                    .map_err(|error| transient(error.to_string()))
+                run_blocking(move || print_mail(&printer, &mail)).await.map_err(|error| transient(error.to_string()))
             }
             Self::Stub(accepted) => {
                 let mut accepted = accepted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -157,18 +148,13 @@ impl Transport {
 }
 
 fn transient(reply: String) -> SendError {
-    SendError {
-        reply,
-        is_refusal: false,
-    }
+    SendError { reply, is_refusal: false }
 }
 
 fn smtp(server: &SmtpServer, settings: &MailSettings, host: &str) -> Result<Transport, TransportError> {
     let parameters = || {
-        TlsParameters::new(server.host.clone()).map_err(|source| TransportError::Tls {
-            host: server.host.clone(),
-            source,
-        })
+        TlsParameters::new(server.host.clone())
+            .map_err(|source| TransportError::Tls { host: server.host.clone(), source })
     };
     let tls = match server.tls {
         TlsMode::None => Tls::None,
@@ -224,26 +210,18 @@ async fn send_smtp(
     mail: &[u8],
 ) -> Result<String, SendError> {
     let address = |text: &str| {
-        text.parse::<Address>()
-            .map_err(|error| transient(format!("{text:?} is no mail address: {error}")))
+        text.parse::<Address>().map_err(|error| transient(format!("{text:?} is no mail address: {error}")))
     };
-    let to = if recipient.contains('@') {
-        recipient.to_owned()
-    } else {
-        format!("{recipient}@localhost")
-    };
-    let envelope = Envelope::new(Some(address(from)?), vec![address(&to)?])
-        .map_err(|error| transient(error.to_string()))?;
+    let to = if recipient.contains('@') { recipient.to_owned() } else { format!("{recipient}@localhost") };
+    let envelope =
+        Envelope::new(Some(address(from)?), vec![address(&to)?]).map_err(|error| transient(error.to_string()))?;
     match server.send_raw(&envelope, mail).await {
         Ok(response) if response.is_positive() => {
             let text: Vec<&str> = response.message().collect();
             Ok(shown(&format!("{} {}", response.code(), text.join(" "))))
         }
         Ok(response) => Err(transient(shown(&response.code().to_string()))),
-        Err(error) => Err(SendError {
-            is_refusal: error.is_permanent(),
-            reply: shown(&with_causes(&error)),
-        }),
+        Err(error) => Err(SendError { is_refusal: error.is_permanent(), reply: shown(&with_causes(&error)) }),
     }
 }
 
@@ -278,12 +256,7 @@ fn write_file(path: &Path, mail: &[u8]) -> io::Result<String> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     crate::sys::privileges::make_private_directory(directory)?;
     let temporary = path.with_extension("tmp");
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&temporary)?;
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
     file.write_all(mail)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;

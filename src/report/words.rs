@@ -70,11 +70,8 @@ pub(crate) fn note_lines(note: &[u8], command: &str) -> Vec<String> {
     let mut lines: Vec<&[u8]> = note.split(|byte| *byte == b'\n').collect();
     lines.retain(|line| !line.trim_ascii().is_empty());
     let left = lines.len().saturating_sub(NOTE_LINES);
-    let mut shown: Vec<String> = lines
-        .iter()
-        .take(NOTE_LINES)
-        .map(|line| escape_cut(line.trim_ascii_end(), VALUE_LIMIT))
-        .collect();
+    let mut shown: Vec<String> =
+        lines.iter().take(NOTE_LINES).map(|line| escape_cut(line.trim_ascii_end(), VALUE_LIMIT)).collect();
     if left > 0 {
         shown.push(format!("…and {} more lines: {command}", length(left)));
     }
@@ -113,10 +110,7 @@ pub(crate) struct Times<'a> {
 impl<'a> Times<'a> {
     /// Times as seen at `now` in `zone`.
     pub(crate) fn new(now: Timestamp, zone: &'a TimeZone) -> Self {
-        Self {
-            zone,
-            now: zoned(now, zone),
-        }
+        Self { zone, now: zoned(now, zone) }
     }
 
     /// `Sat 21 Nov 2026 14:10:02 +0100`, of the report itself.
@@ -127,11 +121,7 @@ impl<'a> Times<'a> {
     /// `14:03:11` today, else `2026-11-20 14:03:11`; with the offset where it is not that of the headline.
     pub(crate) fn short(&self, at: Timestamp) -> String {
         let at = zoned(at, self.zone);
-        let form = if at.date() == self.today() {
-            "%H:%M:%S"
-        } else {
-            "%Y-%m-%d %H:%M:%S"
-        };
+        let form = if at.date() == self.today() { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
         self.with_offset(&at, form)
     }
 
@@ -156,19 +146,13 @@ impl<'a> Times<'a> {
 
     fn with_offset(&self, at: &Zoned, form: &str) -> String {
         let text = at.strftime(form).to_string();
-        if at.offset() == self.now.offset() {
-            text
-        } else {
-            format!("{text} {}", at.strftime("%z"))
-        }
+        if at.offset() == self.now.offset() { text } else { format!("{text} {}", at.strftime("%z")) }
     }
 }
 
 /// The instant in `zone`; 64 bits of nanoseconds (1677 to 2262) are always within jiff's range.
 pub(crate) fn zoned(at: Timestamp, zone: &TimeZone) -> Zoned {
-    jiff::Timestamp::from_nanosecond(i128::from(at.as_nanos()))
-        .unwrap_or_default()
-        .to_zoned(zone.clone())
+    jiff::Timestamp::from_nanosecond(i128::from(at.as_nanos())).unwrap_or_default().to_zoned(zone.clone())
 }
 
 #[cfg(test)]
@@ -179,14 +163,8 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped() {
-        let shown: Vec<String> = [0, 999, 1000, 412_118, u64::MAX]
-            .into_iter()
-            .map(number)
-            .collect();
-        assert_eq!(
-            shown,
-            ["0", "999", "1,000", "412,118", "18,446,744,073,709,551,615"]
-        );
+        let shown: Vec<String> = [0, 999, 1000, 412_118, u64::MAX].into_iter().map(number).collect();
+        assert_eq!(shown, ["0", "999", "1,000", "412,118", "18,446,744,073,709,551,615"]);
         assert_eq!(
             (counted(1, "file", "files"), counted(1200, "file", "files")),
             ("1 file".into(), "1,200 files".into())
@@ -195,9 +173,7 @@ mod tests {
 
     #[test]
     fn spans_keep_two_figures() {
-        let shown: Vec<String> = [38, 720, 7561, 181_440]
-            .map(|seconds| span(Duration::from_secs(seconds)))
-            .into();
+        let shown: Vec<String> = [38, 720, 7561, 181_440].map(|seconds| span(Duration::from_secs(seconds))).into();
         assert_eq!(shown, ["38 s", "12 min", "2.1 h", "2.1 d"]);
     }
 
@@ -209,16 +185,10 @@ mod tests {
         let day = Duration::from_hours(24);
         assert_eq!(times.headline(), "Sat 21 Nov 2026 13:00:00 +0100");
         assert_eq!(times.short(Timestamp::from_nanos(NOON).before(hour)), "12:00:00");
-        assert_eq!(
-            times.short(Timestamp::from_nanos(NOON).before(day)),
-            "2026-11-20 13:00:00"
-        );
+        assert_eq!(times.short(Timestamp::from_nanos(NOON).before(day)), "2026-11-20 13:00:00");
         assert_eq!(times.since(Timestamp::from_nanos(NOON)), "2026-11-21 13:00");
         let (old, new) = times.pair(Timestamp::from_nanos(NOON), Timestamp::from_nanos(NOON + 1));
-        assert_eq!(
-            (old.as_str(), new.as_str()),
-            ("2026-11-21 13:00:00.000000000", "2026-11-21 13:00:00.000000001")
-        );
+        assert_eq!((old.as_str(), new.as_str()), ("2026-11-21 13:00:00.000000000", "2026-11-21 13:00:00.000000001"));
     }
 
     #[test]
@@ -233,33 +203,20 @@ mod tests {
     fn every_instant_can_be_shown() {
         let zone = TimeZone::UTC;
         let times = Times::new(Timestamp::from_nanos(i64::MAX), &zone);
-        assert_eq!(
-            times.short(Timestamp::from_nanos(i64::MIN)),
-            "1677-09-21 00:12:43"
-        );
+        assert_eq!(times.short(Timestamp::from_nanos(i64::MIN)), "1677-09-21 00:12:43");
     }
 
     #[test]
     fn a_note_is_shown_line_by_line_and_its_end_announced() {
-        assert_eq!(
-            note_lines(b"one\n\n two\x1b[2J \r\n", "show"),
-            ["one", r" two\x1b[2J"]
-        );
+        assert_eq!(note_lines(b"one\n\n two\x1b[2J \r\n", "show"), ["one", r" two\x1b[2J"]);
         let long = note_lines(&b"x\n".repeat(50), "integrityd show 7");
-        assert_eq!(
-            (long.len(), long[40].as_str()),
-            (41, "…and 10 more lines: integrityd show 7")
-        );
+        assert_eq!((long.len(), long[40].as_str()), (41, "…and 10 more lines: integrityd show 7"));
     }
 
     #[test]
     fn parts_flow_within_the_width() {
         let mut lines = Vec::new();
-        flow(
-            "  x".to_owned(),
-            &["a".repeat(60), "b".repeat(60), "c".repeat(120)],
-            &mut lines,
-        );
+        flow("  x".to_owned(), &["a".repeat(60), "b".repeat(60), "c".repeat(120)], &mut lines);
         assert_eq!(lines.len(), 3);
         assert!(lines[0].ends_with("a,") && lines[1].starts_with(INDENT) && lines[2].ends_with('c'));
     }

@@ -30,13 +30,7 @@ pub enum AreaState {
 }
 
 impl AreaState {
-    const ALL: [Self; 5] = [
-        Self::Learning,
-        Self::Watched,
-        Self::Missing,
-        Self::Suspended,
-        Self::Unconfigured,
-    ];
+    const ALL: [Self; 5] = [Self::Learning, Self::Watched, Self::Missing, Self::Suspended, Self::Unconfigured];
 
     const fn code(self) -> i64 {
         match self {
@@ -117,16 +111,10 @@ pub struct AreaSummary {
 const COLUMNS: &str = "id, path, state, was, rounds, started, dev, inode, boot, attributes, algorithms";
 
 fn area(row: &Row<'_>) -> rusqlite::Result<AreaRow> {
-    let root = match (
-        row.get::<_, Option<i64>>(6)?,
-        row.get::<_, Option<i64>>(7)?,
-        array(row, 8)?,
-    ) {
-        (Some(dev), Some(inode), Some(boot)) => Some(RootIdentity {
-            dev: dev.cast_unsigned(),
-            inode: inode.cast_unsigned(),
-            boot: BootId(boot),
-        }),
+    let root = match (row.get::<_, Option<i64>>(6)?, row.get::<_, Option<i64>>(7)?, array(row, 8)?) {
+        (Some(dev), Some(inode), Some(boot)) => {
+            Some(RootIdentity { dev: dev.cast_unsigned(), inode: inode.cast_unsigned(), boot: BootId(boot) })
+        }
         _ => None,
     };
     Ok(AreaRow {
@@ -144,11 +132,7 @@ fn area(row: &Row<'_>) -> rusqlite::Result<AreaRow> {
 
 /// Writes the state of an area that has a row.
 pub(super) fn put_area(db: &rusqlite::Connection, area: &AreaRow) -> Result<(), StoreError> {
-    let was = if area.was_learning {
-        AreaState::Learning
-    } else {
-        AreaState::Watched
-    };
+    let was = if area.was_learning { AreaState::Learning } else { AreaState::Watched };
     db.prepare_cached(
         "UPDATE area SET state = ?2, was = ?3, rounds = ?4, started = ?5, dev = ?6, inode = ?7, boot = ?8, attributes = ?9, \
          algorithms = ?10 WHERE id = ?1",
@@ -189,11 +173,7 @@ impl Store {
     /// [`StoreError`] when the database cannot be written.
     pub fn area_at(&mut self, path: &[u8]) -> Result<AreaRow, StoreError> {
         let select = format!("SELECT {COLUMNS} FROM area WHERE path = ?1");
-        let found = self
-            .db
-            .query_row(&select, [path], area)
-            .optional()
-            .trying("read an area")?;
+        let found = self.db.query_row(&select, [path], area).optional().trying("read an area")?;
         if let Some(found) = found {
             return Ok(found);
         }
@@ -235,9 +215,7 @@ impl Store {
     /// [`StoreError`] when the database cannot be read.
     pub fn entries_of(&self, area: AreaId) -> Result<u64, StoreError> {
         self.db
-            .query_row("SELECT count(*) FROM entry WHERE area = ?1", [area.0], |row| {
-                row.get::<_, i64>(0)
-            })
+            .query_row("SELECT count(*) FROM entry WHERE area = ?1", [area.0], |row| row.get::<_, i64>(0))
             .trying("count the entries of an area")
             .map(i64::cast_unsigned)
     }
@@ -254,16 +232,11 @@ impl Store {
                     .db
                     .prepare_cached("SELECT count(*), min(checked) FROM entry WHERE area = ?1")
                     .and_then(|mut statement| {
-                        statement.query_row([area.id.0], |row| {
-                            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
-                        })
+                        statement
+                            .query_row([area.id.0], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?)))
                     })
                     .trying("count the entries of an area")?;
-                Ok(AreaSummary {
-                    area,
-                    entries: entries.cast_unsigned(),
-                    oldest: oldest.map(Timestamp::from_nanos),
-                })
+                Ok(AreaSummary { area, entries: entries.cast_unsigned(), oldest: oldest.map(Timestamp::from_nanos) })
             })
             .collect()
     }

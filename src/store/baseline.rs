@@ -65,17 +65,11 @@ impl Pending {
             .prepare_cached("UPDATE entry SET visit = ?2, checked = ?3 WHERE id = ?1")
             .trying("prepare to write looks")?;
         for (id, (visit, checked)) in &self.touched {
-            statement
-                .execute(params![id.0, visit, checked.as_nanos()])
-                .trying("write a look")?;
+            statement.execute(params![id.0, visit, checked.as_nanos()]).trying("write a look")?;
         }
         tx.prepare_cached("UPDATE instance SET visit = ?1, looks = looks + ?2, bytes = bytes + ?3")
             .and_then(|mut statement| {
-                statement.execute(params![
-                    visit,
-                    self.counters.looks.cast_signed(),
-                    self.counters.bytes.cast_signed()
-                ])
+                statement.execute(params![visit, self.counters.looks.cast_signed(), self.counters.bytes.cast_signed()])
             })
             .trying("write the counters")
             .map(|_rows| ())
@@ -100,13 +94,9 @@ impl Store {
         }
         let found = self
             .db
-            .prepare_cached(&format!(
-                "SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 AND name = ?2"
-            ))
+            .prepare_cached(&format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 AND name = ?2"))
             .and_then(|mut statement| {
-                statement
-                    .query_row(params![parent.map_or(0, |parent| parent.0), name], entry)
-                    .optional()
+                statement.query_row(params![parent.map_or(0, |parent| parent.0), name], entry).optional()
             })
             .trying("look an entry up by name")?;
         Ok(found.map(|found| self.brought_up_to_date(found)))
@@ -184,12 +174,23 @@ impl Store {
         }
     }
 
+    /// Notes a look at an entry that was not looked at since visit `since`, so that one which cannot be looked at does not stay
+    /// the stalest for ever.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn pass_over(&mut self, id: EntryId, since: i64, checked: Timestamp) -> Result<(), StoreError> {
+        if self.entry(id)?.is_some_and(|entry| entry.visit == since) {
+            let visit = self.next_visit();
+            self.touch(id, visit, checked);
+        }
+        Ok(())
+    }
+
     /// Notes a new state of an entry that nobody needs to be told of.
     pub fn learn(&mut self, entry: Entry) {
         self.pending.touched.remove(&entry.id);
-        self.pending
-            .names
-            .insert((entry.parent, entry.name.clone()), entry.id);
+        self.pending.names.insert((entry.parent, entry.name.clone()), entry.id);
         self.pending.learned.insert(entry.id, entry);
     }
 
@@ -216,10 +217,7 @@ impl Store {
     /// [`StoreError`] when the database cannot be read or written.
     pub fn stalest(&mut self, areas: &[AreaId]) -> Result<Option<Entry>, StoreError> {
         if self.queue.areas != areas {
-            self.queue = StaleQueue {
-                waiting: VecDeque::new(),
-                areas: areas.to_vec(),
-            };
+            self.queue = StaleQueue { waiting: VecDeque::new(), areas: areas.to_vec() };
         }
         for _attempt in 0..2 {
             while let Some((id, visit)) = self.queue.waiting.front().copied() {
@@ -243,9 +241,7 @@ impl Store {
         for area in &self.queue.areas {
             let limit = i64::try_from(QUEUE).unwrap_or(i64::MAX);
             let rows = statement
-                .query_map(params![area.0, limit], |row| {
-                    Ok((EntryId(row.get(0)?), row.get(1)?))
-                })
+                .query_map(params![area.0, limit], |row| Ok((EntryId(row.get(0)?), row.get(1)?)))
                 .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
                 .trying("find the stalest entries")?;
             found.extend(rows);
@@ -260,20 +256,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read or written.
-    pub fn unseen_since(
-        &mut self,
-        parent: EntryId,
-        since: i64,
-        limit: u32,
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
+    pub fn unseen_since(&mut self, parent: EntryId, since: i64, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
         self.flush()?;
         self.db
             .prepare_cached("SELECT name FROM entry WHERE parent = ?1 AND visit < ?2 LIMIT ?3")
-            .and_then(|mut statement| {
-                statement
-                    .query_map(params![parent.0, since, limit], |row| row.get(0))?
-                    .collect()
-            })
+            .and_then(|mut statement| statement.query_map(params![parent.0, since, limit], |row| row.get(0))?.collect())
             .trying("find entries that were not seen again")
     }
 
@@ -283,16 +270,11 @@ impl Store {
     /// [`StoreError`] when the database cannot be read or written.
     pub fn tree(&mut self, root: &Entry, path: &[u8]) -> Result<Vec<Member>, StoreError> {
         self.flush()?;
-        let mut found = vec![Member {
-            source: path.to_vec(),
-            old: root.known.clone(),
-        }];
+        let mut found = vec![Member { source: path.to_vec(), old: root.known.clone() }];
         let mut directories = vec![(root.id, path.to_vec())];
         let mut statement = self
             .db
-            .prepare_cached(&format!(
-                "SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 ORDER BY name"
-            ))
+            .prepare_cached(&format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 ORDER BY name"))
             .trying("prepare to read a tree")?;
         while let Some((id, path)) = directories.pop() {
             let children = statement
@@ -301,10 +283,7 @@ impl Store {
                 .trying("read a tree")?;
             for child in children {
                 let path = [path.as_slice(), b"/", &child.name].concat();
-                found.push(Member {
-                    source: path.clone(),
-                    old: child.known,
-                });
+                found.push(Member { source: path.clone(), old: child.known });
                 directories.push((child.id, path));
             }
         }
@@ -322,10 +301,7 @@ impl Store {
                  FROM entry WHERE area IN (SELECT id FROM area WHERE state IN (1, 2))",
                 [],
                 |row| {
-                    let count = |column| {
-                        row.get::<_, Option<i64>>(column)
-                            .map(|n| n.unwrap_or(0).cast_unsigned())
-                    };
+                    let count = |column| row.get::<_, Option<i64>>(column).map(|n| n.unwrap_or(0).cast_unsigned());
                     Ok(Coverage {
                         entries: count(0)?,
                         oldest: row.get::<_, Option<i64>>(1)?.map(Timestamp::from_nanos),
@@ -350,10 +326,8 @@ pub(super) fn remove_tree(tx: &Connection, root: EntryId) -> Result<(), StoreErr
 }
 
 pub(super) fn remove_children(tx: &Connection, root: EntryId) -> Result<(), StoreError> {
-    tx.prepare_cached(&format!(
-        "{SUBTREE} DELETE FROM entry WHERE id IN tree AND id <> ?1"
-    ))
-    .and_then(|mut statement| statement.execute([root.0]))
-    .trying("remove entries")
-    .map(|_rows| ())
+    tx.prepare_cached(&format!("{SUBTREE} DELETE FROM entry WHERE id IN tree AND id <> ?1"))
+        .and_then(|mut statement| statement.execute([root.0]))
+        .trying("remove entries")
+        .map(|_rows| ())
 }

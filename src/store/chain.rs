@@ -19,10 +19,7 @@ impl Store {
             .prepare(&format!("SELECT {COLUMNS} FROM event ORDER BY seq"))
             .trying("prepare to read the chain")?;
         let mut rows = statement.query_map([], RawEvent::read).trying("read the chain")?;
-        let mut at = Head {
-            seq: 0,
-            hash: [0; 32],
-        };
+        let mut at = Head { seq: 0, hash: [0; 32] };
         while let Some(raw) = rows.next().transpose().trying("read the chain")? {
             let broken = |why| Err(StoreError::Chain { seq: at.seq + 1, why });
             if raw.seq != at.seq + 1 {
@@ -31,23 +28,13 @@ impl Store {
             if raw.prev_hash != at.hash || chained(&raw.prev_hash, &raw.canonical) != raw.hash {
                 return broken("an event was changed");
             }
-            if decode(&raw.canonical)
-                .map_err(|source| StoreError::Event { seq: raw.seq, source })?
-                .0
-                != raw.seq
-            {
+            if decode(&raw.canonical).map_err(|source| StoreError::Event { seq: raw.seq, source })?.0 != raw.seq {
                 return broken("an event stands in another's place");
             }
-            at = Head {
-                seq: raw.seq,
-                hash: raw.hash,
-            };
+            at = Head { seq: raw.seq, hash: raw.hash };
         }
         if at != end {
-            return Err(StoreError::Chain {
-                seq: at.seq + 1,
-                why: "the last events are missing",
-            });
+            return Err(StoreError::Chain { seq: at.seq + 1, why: "the last events are missing" });
         }
         Ok(end)
     }

@@ -102,16 +102,12 @@ impl Store {
     /// [`StoreError::Missing`] when there is none, [`StoreError::Newer`] for one of a newer program.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         if !path.exists() {
-            return Err(StoreError::Missing {
-                path: path.to_path_buf(),
-            });
+            return Err(StoreError::Missing { path: path.to_path_buf() });
         }
         let db = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let found = schema_version(&db)?;
         if found == 0 {
-            return Err(StoreError::Missing {
-                path: path.to_path_buf(),
-            });
+            return Err(StoreError::Missing { path: path.to_path_buf() });
         }
         refuse_newer(path, found)?;
         Self::over(db, path, None)
@@ -169,11 +165,9 @@ impl Store {
         if self.ids.is_empty() {
             let end: i64 = self
                 .db
-                .query_row(
-                    "UPDATE instance SET next_entry = next_entry + ?1 RETURNING next_entry",
-                    [ID_BLOCK],
-                    |row| row.get(0),
-                )
+                .query_row("UPDATE instance SET next_entry = next_entry + ?1 RETURNING next_entry", [ID_BLOCK], |row| {
+                    row.get(0)
+                })
                 .trying("reserve entry numbers")?;
             self.ids = end - ID_BLOCK..end;
         }
@@ -188,10 +182,7 @@ impl Store {
     /// [`StoreError`]; then nothing of it is stored, and what was looked at will be found again.
     pub fn commit(&mut self, outcome: &Outcome) -> Result<u64, StoreError> {
         let visit = self.visit;
-        let tx = self
-            .db
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .trying("begin a transaction")?;
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate).trying("begin a transaction")?;
         self.pending.write(&tx, visit)?;
         for change in &outcome.changes {
             match change {
@@ -246,16 +237,9 @@ impl Store {
     /// [`StoreError`] when the database cannot be read.
     pub fn last_life(&self) -> Result<LastLife, StoreError> {
         self.db
-            .query_row(
-                "SELECT alive_wall, alive_boottime, alive_boot, clean FROM instance",
-                [],
-                |row| {
-                    Ok(LastLife {
-                        alive: super::rows::moment(row, 0)?,
-                        is_clean: row.get(3)?,
-                    })
-                },
-            )
+            .query_row("SELECT alive_wall, alive_boottime, alive_boot, clean FROM instance", [], |row| {
+                Ok(LastLife { alive: super::rows::moment(row, 0)?, is_clean: row.get(3)? })
+            })
             .trying("read the last sign of life")
     }
 
@@ -287,8 +271,7 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let real = fs::canonicalize(path).map_err(io_error("open the database", path))?;
     let db = Connection::open_with_flags(real, flags).trying("open the database file")?;
-    db.busy_timeout(std::time::Duration::from_secs(5))
-        .trying("set the time to wait for others")?;
+    db.busy_timeout(std::time::Duration::from_secs(5)).trying("set the time to wait for others")?;
     Ok(db)
 }
 
@@ -308,11 +291,7 @@ fn schema_version(db: &Connection) -> Result<u32, StoreError> {
 fn refuse_newer(path: &Path, found: u32) -> Result<(), StoreError> {
     let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
     if found > known {
-        return Err(StoreError::Newer {
-            path: path.to_path_buf(),
-            found,
-            known,
-        });
+        return Err(StoreError::Newer { path: path.to_path_buf(), found, known });
     }
     Ok(())
 }
@@ -320,10 +299,7 @@ fn refuse_newer(path: &Path, found: u32) -> Result<(), StoreError> {
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let found = schema_version(db)?;
     refuse_newer(path, found)?;
-    for script in MIGRATIONS
-        .iter()
-        .skip(usize::try_from(found).unwrap_or(usize::MAX))
-    {
+    for script in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX)) {
         db.execute_batch(script).trying("bring the schema up to date")?;
     }
     Ok(())

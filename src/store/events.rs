@@ -74,11 +74,7 @@ pub struct Head {
 }
 
 pub(super) fn chained(prev_hash: &[u8; 32], canonical: &[u8]) -> [u8; 32] {
-    *blake3::Hasher::new()
-        .update(prev_hash)
-        .update(canonical)
-        .finalize()
-        .as_bytes()
+    *blake3::Hasher::new().update(prev_hash).update(canonical).finalize().as_bytes()
 }
 
 /// BLAKE3 over the canonical bytes of all members, each led by its length (u64, big-endian).
@@ -96,10 +92,7 @@ fn head(db: &Connection) -> Result<Head, StoreError> {
     db.prepare_cached("SELECT seq, head FROM instance")
         .and_then(|mut statement| {
             statement.query_row([], |row| {
-                Ok(Head {
-                    seq: row.get::<_, i64>(0)?.cast_unsigned(),
-                    hash: needed_array(row, 1)?,
-                })
+                Ok(Head { seq: row.get::<_, i64>(0)?.cast_unsigned(), hash: needed_array(row, 1)? })
             })
         })
         .trying("read the head of the chain")
@@ -142,11 +135,8 @@ pub(super) fn append(tx: &Connection, events: &[Found]) -> Result<u64, StoreErro
         append_members(tx, seq, &found.members)?;
         hash = next;
     }
-    tx.execute(
-        "UPDATE instance SET seq = ?1, head = ?2",
-        params![seq.cast_signed(), hash],
-    )
-    .trying("move the head of the chain")?;
+    tx.execute("UPDATE instance SET seq = ?1, head = ?2", params![seq.cast_signed(), hash])
+        .trying("move the head of the chain")?;
     Ok(seq)
 }
 
@@ -156,12 +146,7 @@ fn append_members(tx: &Connection, seq: u64, members: &[Member]) -> Result<(), S
         .trying("prepare to write the objects of an event")?;
     for (n, member) in (1_i64..).zip(members) {
         statement
-            .execute(params![
-                seq.cast_signed(),
-                n,
-                member.source,
-                encode_observation(&member.old)
-            ])
+            .execute(params![seq.cast_signed(), n, member.source, encode_observation(&member.old)])
             .trying("write an object of an event")?;
     }
     Ok(())
@@ -188,16 +173,8 @@ impl RawEvent {
     }
 
     fn decode(self) -> Result<StoredEvent, StoreError> {
-        let (_seq, event) = decode(&self.canonical).map_err(|source| StoreError::Event {
-            seq: self.seq,
-            source,
-        })?;
-        Ok(StoredEvent {
-            seq: self.seq,
-            event,
-            prev_hash: self.prev_hash,
-            hash: self.hash,
-        })
+        let (_seq, event) = decode(&self.canonical).map_err(|source| StoreError::Event { seq: self.seq, source })?;
+        Ok(StoredEvent { seq: self.seq, event, prev_hash: self.prev_hash, hash: self.hash })
     }
 }
 
@@ -205,10 +182,8 @@ impl Range {
     /// The areas as a JSON array of hexadecimal paths, which `SQLite`'s `json_each` unfolds; `null` for all.
     pub(super) fn areas_json(&self) -> Option<String> {
         self.areas.as_ref().map(|areas| {
-            let quoted: Vec<String> = areas
-                .iter()
-                .map(|path| format!("\"{}\"", hex(path).to_ascii_uppercase()))
-                .collect();
+            let quoted: Vec<String> =
+                areas.iter().map(|path| format!("\"{}\"", hex(path).to_ascii_uppercase())).collect();
             format!("[{}]", quoted.join(","))
         })
     }
@@ -235,9 +210,7 @@ impl Store {
         let batched = self.batched_up_to(channel)?;
         let one = |order: &str| -> Result<Option<StoredEvent>, StoreError> {
             self.db
-                .prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM event WHERE channel = ?1 AND seq > ?2 {order} LIMIT 1"
-                ))
+                .prepare_cached(&format!("SELECT {COLUMNS} FROM event WHERE channel = ?1 AND seq > ?2 {order} LIMIT 1"))
                 .and_then(|mut statement| {
                     statement
                         .query_map(params![channel.name(), batched.cast_signed()], RawEvent::read)?
@@ -268,8 +241,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database cannot be read or an event not be decoded.
     pub fn events_in(&self, range: &Range, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
-        let statement =
-            format!("SELECT {COLUMNS} FROM event WHERE {IN_RANGE} ORDER BY severity DESC, seq LIMIT ?5");
+        let statement = format!("SELECT {COLUMNS} FROM event WHERE {IN_RANGE} ORDER BY severity DESC, seq LIMIT ?5");
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.db
             .prepare_cached(&statement)
@@ -298,9 +270,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
     pub fn count_in(&self, range: &Range) -> Result<Vec<Count>, StoreError> {
-        let statement = format!(
-            "SELECT category, severity, count(*) FROM event WHERE {IN_RANGE} GROUP BY category, severity"
-        );
+        let statement =
+            format!("SELECT category, severity, count(*) FROM event WHERE {IN_RANGE} GROUP BY category, severity");
         self.db
             .prepare_cached(&statement)
             .and_then(|mut statement| {
@@ -343,11 +314,7 @@ impl Store {
             .and_then(|mut statement| {
                 statement
                     .query_map(
-                        params![
-                            filter.since.map(Timestamp::as_nanos),
-                            filter.kind.map(Kind::word),
-                            filter.limit
-                        ],
+                        params![filter.since.map(Timestamp::as_nanos), filter.kind.map(Kind::word), filter.limit],
                         RawEvent::read,
                     )?
                     .collect::<rusqlite::Result<Vec<_>>>()
@@ -364,14 +331,24 @@ impl Store {
     pub fn event(&self, seq: u64) -> Result<Option<StoredEvent>, StoreError> {
         self.db
             .prepare_cached(&format!("SELECT {COLUMNS} FROM event WHERE seq = ?1"))
-            .and_then(|mut statement| {
-                statement
-                    .query_row([seq.cast_signed()], RawEvent::read)
-                    .optional()
-            })
+            .and_then(|mut statement| statement.query_row([seq.cast_signed()], RawEvent::read).optional())
             .trying("read an event")?
             .map(RawEvent::decode)
             .transpose()
+    }
+
+    /// Whether an event of this category about `source` was ever stored. Cost: a scan of all events.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn has_told(&self, category: Category, source: &[u8]) -> Result<bool, StoreError> {
+        self.db
+            .query_row(
+                "SELECT EXISTS (SELECT 1 FROM event WHERE category = ?1 AND source = ?2)",
+                params![category.code(), source],
+                |row| row.get(0),
+            )
+            .trying("look whether something was told before")
     }
 
     /// The single objects the event `seq` stands for, with their paths, at most `limit`.
@@ -391,8 +368,7 @@ impl Store {
             .trying("read the objects of an event")?
             .into_iter()
             .map(|(source, old)| {
-                let old = canonical::decode_observation(&old)
-                    .map_err(|source| StoreError::Event { seq, source })?;
+                let old = canonical::decode_observation(&old).map_err(|source| StoreError::Event { seq, source })?;
                 Ok(Member { source, old })
             })
             .collect()

@@ -100,11 +100,7 @@ impl Store {
     /// [`StoreError`] when the database cannot be read.
     pub fn batched_up_to(&self, channel: Channel) -> Result<u64, StoreError> {
         self.db
-            .query_row(
-                "SELECT seq FROM channel WHERE name = ?1",
-                [channel.name()],
-                |row| row.get::<_, i64>(0),
-            )
+            .query_row("SELECT seq FROM channel WHERE name = ?1", [channel.name()], |row| row.get::<_, i64>(0))
             .optional()
             .trying("read how far was reported")
             .map(|seq| seq.unwrap_or(0).cast_unsigned())
@@ -131,9 +127,7 @@ impl Store {
     /// [`StoreError`] when the database cannot be read.
     pub fn next_report(&self) -> Result<ReportId, StoreError> {
         self.db
-            .query_row("SELECT coalesce(max(id), 0) + 1 FROM report", [], |row| {
-                row.get(0)
-            })
+            .query_row("SELECT coalesce(max(id), 0) + 1 FROM report", [], |row| row.get(0))
             .trying("number a report")
             .map(ReportId)
     }
@@ -150,10 +144,7 @@ impl Store {
         now: Moment,
         reports: &[NewReport],
     ) -> Result<(), StoreError> {
-        let tx = self
-            .db
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .trying("begin a transaction")?;
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate).trying("begin a transaction")?;
         for report in reports {
             insert_report(&tx, channel, now, report)?;
         }
@@ -161,13 +152,7 @@ impl Store {
             "INSERT INTO channel (name, seq, batched_wall, batched_boottime, batched_boot) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (name) DO UPDATE SET seq = excluded.seq, batched_wall = excluded.batched_wall,
                  batched_boottime = excluded.batched_boottime, batched_boot = excluded.batched_boot",
-            params![
-                channel.name(),
-                last_seq.cast_signed(),
-                now.wall.as_nanos(),
-                now.boottime.as_nanos(),
-                now.boot.0
-            ],
+            params![channel.name(), last_seq.cast_signed(), now.wall.as_nanos(), now.boottime.as_nanos(), now.boot.0],
         )
         .trying("start the hold-off")?;
         tx.commit().trying("store a report")
@@ -199,16 +184,8 @@ impl Store {
                     .collect::<rusqlite::Result<Vec<_>>>()
             })
             .trying("read the queue")?;
-        let next = queued
-            .iter()
-            .map(|(_, wait)| *wait)
-            .filter(|wait| !wait.is_zero())
-            .min();
-        let due = queued
-            .into_iter()
-            .filter(|(_, wait)| wait.is_zero())
-            .map(|(delivery, _)| delivery)
-            .collect();
+        let next = queued.iter().map(|(_, wait)| *wait).filter(|wait| !wait.is_zero()).min();
+        let due = queued.into_iter().filter(|(_, wait)| wait.is_zero()).map(|(delivery, _)| delivery).collect();
         Ok((due, next))
     }
 
@@ -218,11 +195,9 @@ impl Store {
     /// [`StoreError`] when the database cannot be read or there is no such report.
     pub fn letter(&self, id: ReportId) -> Result<(String, Vec<u8>), StoreError> {
         self.db
-            .query_row(
-                "SELECT message_id, bytes FROM report WHERE id = ?1",
-                [id.0],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
+            .query_row("SELECT message_id, bytes FROM report WHERE id = ?1", [id.0], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .trying("read a report")
     }
 
@@ -237,12 +212,7 @@ impl Store {
                  WHERE report = ?1 AND recipient = ?2 AND state = 1",
             )
             .and_then(|mut statement| {
-                statement.execute(params![
-                    delivery.report.0,
-                    delivery.recipient,
-                    reply,
-                    now.wall.as_nanos()
-                ])
+                statement.execute(params![delivery.report.0, delivery.recipient, reply, now.wall.as_nanos()])
             })
             .trying("note that a report was sent")
             .map(|_rows| ())
@@ -252,12 +222,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be written; the delivery stays queued.
-    pub fn mark_failed(
-        &mut self,
-        delivery: &Delivery,
-        failure: &Failure,
-        now: Moment,
-    ) -> Result<(), StoreError> {
+    pub fn mark_failed(&mut self, delivery: &Delivery, failure: &Failure, now: Moment) -> Result<(), StoreError> {
         let (state, retry) = match failure.retry {
             Some(retry) => (1, retry),
             None => (3, Deadline::after(now, Duration::ZERO)),
@@ -332,11 +297,7 @@ impl Store {
     /// [`StoreError`] when the database cannot be read.
     pub fn queued_reports(&self) -> Result<u64, StoreError> {
         self.db
-            .query_row(
-                "SELECT count(DISTINCT report) FROM delivery WHERE state = 1",
-                [],
-                |row| row.get::<_, i64>(0),
-            )
+            .query_row("SELECT count(DISTINCT report) FROM delivery WHERE state = 1", [], |row| row.get::<_, i64>(0))
             .trying("count the queued reports")
             .map(i64::cast_unsigned)
     }

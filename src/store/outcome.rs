@@ -47,10 +47,7 @@ impl Outcome {
 
     /// The outcome with one more event.
     pub fn with_event(mut self, event: Event) -> Self {
-        self.events.push(Found {
-            event,
-            members: Vec::new(),
-        });
+        self.events.push(Found { event, members: Vec::new() });
         self
     }
 

@@ -14,15 +14,8 @@ use rusqlite::Connection;
 use super::error::{StoreError, Trying};
 use crate::sys::privileges;
 
-pub(super) fn io_error<'a>(
-    what: &'static str,
-    path: &'a Path,
-) -> impl FnOnce(std::io::Error) -> StoreError + 'a {
-    move |source| StoreError::Io {
-        what,
-        path: path.to_path_buf(),
-        source,
-    }
+pub(super) fn io_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> StoreError + 'a {
+    move |source| StoreError::Io { what, path: path.to_path_buf(), source }
 }
 
 /// The files that belong to the database at `path`: itself, its journal files and the lock.
@@ -78,8 +71,7 @@ pub(super) fn make_private_file(path: &Path) -> Result<(), StoreError> {
         .map_err(io_error("open the database", path))?;
     let found = file.metadata().map_err(io_error("look at the database", path))?;
     if found.permissions().mode() & 0o7777 == 0o644 {
-        file.set_permissions(fs::Permissions::from_mode(0o600))
-            .map_err(io_error("make private the database", path))?;
+        file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(io_error("make private the database", path))?;
     }
     privileges::check(path).map_err(StoreError::from)
 }

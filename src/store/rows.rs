@@ -68,11 +68,7 @@ pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         known: Observation {
             attributes: attributes(row)?,
             hash_state: hash_state(row)?,
-            digests: Digests {
-                blake3: array(row, 23)?,
-                sha256: array(row, 24)?,
-                sha512: array(row, 25)?,
-            },
+            digests: Digests { blake3: array(row, 23)?, sha256: array(row, 24)?, sha512: array(row, 25)? },
         },
         recorded: AttributeSet::from_bits(number(row, 20)?),
         reported: array(row, 26)?,

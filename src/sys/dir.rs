@@ -47,10 +47,7 @@ impl Listing {
             let entry = entry?;
             let bytes = entry.file_name().to_bytes();
             if bytes != b"." && bytes != b".." {
-                names.push(Name {
-                    bytes: bytes.to_vec(),
-                    is_directory: entry.file_type() == FileType::Directory,
-                });
+                names.push(Name { bytes: bytes.to_vec(), is_directory: entry.file_type() == FileType::Directory });
             }
         }
         Ok(names)

@@ -18,10 +18,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{
-        AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp, openat, openat2, readlinkat,
-        statx,
-    },
+    fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp, openat, openat2, readlinkat, statx},
     io::Errno,
 };
 
@@ -33,9 +30,7 @@ use crate::model::{
 /// Longest piece of a relative path handed to the kernel at once; `PATH_MAX` is 4,096 with its NUL.
 const LONGEST_PIECE: usize = 4000;
 
-const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
-    .union(ResolveFlags::NO_SYMLINKS)
-    .union(ResolveFlags::NO_MAGICLINKS);
+const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 /// An `O_PATH` handle: names an object, opens nothing.
 #[derive(Debug)]
@@ -47,13 +42,7 @@ pub struct Handle(OwnedFd);
 /// # Errors
 /// The errno of `openat(2)`.
 pub fn open_root(path: &Path) -> Result<Handle, Errno> {
-    openat(
-        rustix::fs::CWD,
-        path,
-        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map(Handle)
+    openat(rustix::fs::CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).map(Handle)
 }
 
 /// Opens `relative` (components joined by `/`, any length, any bytes but NUL) beneath `directory`.
@@ -66,10 +55,7 @@ pub fn open_beneath(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle
     let mut reached: Option<OwnedFd> = None;
     while rest.len() > LONGEST_PIECE {
         let window = rest.get(..LONGEST_PIECE).unwrap_or(rest);
-        let cut = window
-            .iter()
-            .rposition(|byte| *byte == b'/')
-            .ok_or(Errno::NAMETOOLONG)?;
+        let cut = window.iter().rposition(|byte| *byte == b'/').ok_or(Errno::NAMETOOLONG)?;
         let (piece, tail) = rest.split_at_checked(cut).ok_or(Errno::NAMETOOLONG)?;
         let from = reached.as_ref().map_or(directory, AsFd::as_fd);
         reached = Some(step(from, piece, OFlags::DIRECTORY)?);
@@ -85,13 +71,7 @@ pub fn open_beneath(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle
 /// As [`open_beneath`].
 pub fn open_directory_beneath(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle, Errno> {
     if relative.is_empty() {
-        return openat(
-            directory,
-            ".",
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .map(Handle);
+        return openat(directory, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map(Handle);
     }
     open_beneath(directory, relative)
 }
@@ -132,9 +112,7 @@ impl Handle {
     pub fn open_file(&self) -> io::Result<File> {
         let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let opened = without_access_time(|extra| {
-            openat(rustix::fs::CWD, path.as_str(), flags | extra, Mode::empty())
-        })?;
+        let opened = without_access_time(|extra| openat(rustix::fs::CWD, path.as_str(), flags | extra, Mode::empty()))?;
         Ok(File::from(opened))
     }
 
@@ -187,9 +165,7 @@ pub fn attributes_of(file: BorrowedFd<'_>) -> Result<Attributes, Errno> {
 }
 
 fn birth(raw: &Statx) -> Option<Timestamp> {
-    StatxFlags::from_bits_retain(raw.stx_mask)
-        .contains(StatxFlags::BTIME)
-        .then(|| timestamp(raw.stx_btime))
+    StatxFlags::from_bits_retain(raw.stx_mask).contains(StatxFlags::BTIME).then(|| timestamp(raw.stx_btime))
 }
 
 fn device(major: u32, minor: u32) -> u64 {
@@ -197,11 +173,7 @@ fn device(major: u32, minor: u32) -> u64 {
 }
 
 fn timestamp(raw: StatxTimestamp) -> Timestamp {
-    Timestamp::from_nanos(
-        raw.tv_sec
-            .saturating_mul(1_000_000_000)
-            .saturating_add(i64::from(raw.tv_nsec)),
-    )
+    Timestamp::from_nanos(raw.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(raw.tv_nsec)))
 }
 
 #[cfg(test)]
@@ -223,15 +195,9 @@ mod tests {
         let root = directory(tree.path());
         assert!(open_beneath(root.as_fd(), b"real/file").is_ok());
         assert_eq!(open_beneath(root.as_fd(), b"link/file").unwrap_err(), Errno::LOOP);
-        assert_eq!(
-            open_beneath(root.as_fd(), b"real/../../etc").unwrap_err(),
-            Errno::XDEV
-        );
+        assert_eq!(open_beneath(root.as_fd(), b"real/../../etc").unwrap_err(), Errno::XDEV);
         let link = open_beneath(root.as_fd(), b"link").unwrap().attributes().unwrap();
-        assert_eq!(
-            (link.kind, link.target.as_deref()),
-            (FileKind::Symlink, Some(&b"real"[..]))
-        );
+        assert_eq!((link.kind, link.target.as_deref()), (FileKind::Symlink, Some(&b"real"[..])));
     }
 
     #[test]
@@ -241,35 +207,20 @@ mod tests {
         let name = "d".repeat(200);
         for _ in 0..30 {
             rustix::fs::mkdirat(&at, name.as_str(), Mode::RWXU).unwrap();
-            at = openat(
-                &at,
-                name.as_str(),
-                OFlags::RDONLY | OFlags::DIRECTORY,
-                Mode::empty(),
-            )
-            .unwrap();
+            at = openat(&at, name.as_str(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
         }
         let relative = vec![name; 30].join("/");
         assert!(relative.len() > 6000);
         let root = directory(tree.path());
-        let deepest = open_beneath(root.as_fd(), relative.as_bytes())
-            .unwrap()
-            .attributes()
-            .unwrap();
+        let deepest = open_beneath(root.as_fd(), relative.as_bytes()).unwrap().attributes().unwrap();
         assert_eq!(deepest.inode, attributes_of(at.as_fd()).unwrap().inode);
     }
 
     #[test]
     fn a_fifo_is_seen_without_waiting_for_a_writer() {
         let tree = tempfile::tempdir().unwrap();
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            tree.path().join("pipe"),
-            rustix::fs::FileType::Fifo,
-            Mode::RWXU,
-            0,
-        )
-        .unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, tree.path().join("pipe"), rustix::fs::FileType::Fifo, Mode::RWXU, 0)
+            .unwrap();
         let root = directory(tree.path());
         let pipe = open_beneath(root.as_fd(), b"pipe").unwrap();
         assert_eq!(pipe.attributes().unwrap().kind, FileKind::Fifo);

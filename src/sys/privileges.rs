@@ -47,28 +47,16 @@ fn shown(path: &Path) -> String {
 /// # Errors
 /// [`Distrust`] names the first place that others control.
 pub fn check(path: &Path) -> Result<(), Distrust> {
-    let real = fs::canonicalize(path).map_err(|source| Distrust::Io {
-        path: shown(path),
-        source,
-    })?;
+    let real = fs::canonicalize(path).map_err(|source| Distrust::Io { path: shown(path), source })?;
     for place in real.ancestors() {
-        let found = fs::metadata(place).map_err(|source| Distrust::Io {
-            path: shown(place),
-            source,
-        })?;
+        let found = fs::metadata(place).map_err(|source| Distrust::Io { path: shown(place), source })?;
         let mode = found.permissions().mode() & 0o7777;
         let is_sticky_directory = found.is_dir() && mode & 0o1000 != 0;
         if found.uid() != 0 && found.uid() != own_uid() {
-            return Err(Distrust::Owner {
-                path: shown(place),
-                owner: found.uid(),
-            });
+            return Err(Distrust::Owner { path: shown(place), owner: found.uid() });
         }
         if mode & 0o022 != 0 && !(is_sticky_directory && place != real) {
-            return Err(Distrust::Writable {
-                path: shown(place),
-                mode,
-            });
+            return Err(Distrust::Writable { path: shown(place), mode });
         }
     }
     Ok(())
@@ -85,11 +73,8 @@ pub fn own_uid() -> u32 {
 /// The error of `mkdir(2)`.
 pub fn make_private_directory(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    let missing: Vec<PathBuf> = directory
-        .ancestors()
-        .take_while(|place| !place.exists())
-        .map(Path::to_path_buf)
-        .collect();
+    let missing: Vec<PathBuf> =
+        directory.ancestors().take_while(|place| !place.exists()).map(Path::to_path_buf).collect();
     for place in missing.iter().rev() {
         match fs::DirBuilder::new().mode(0o700).create(place) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -116,10 +101,7 @@ mod tests {
         check(&file).unwrap();
         set_mode(&file, 0o620);
         let refused = check(&file).unwrap_err().to_string();
-        assert!(
-            refused.contains("integrityd.conf") && refused.contains("chmod go-w"),
-            "{refused}"
-        );
+        assert!(refused.contains("integrityd.conf") && refused.contains("chmod go-w"), "{refused}");
         set_mode(&file, 0o600);
         set_mode(tree.path(), 0o777);
         assert!(matches!(check(&file), Err(Distrust::Writable { .. })));

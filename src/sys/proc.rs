@@ -22,8 +22,7 @@ pub fn is_locked(root: &Path, path: &Path) -> Option<bool> {
     let inode = fs::metadata(path).ok()?.ino().to_string();
     Some(locks.lines().any(|line| {
         let mut fields = line.split_ascii_whitespace().skip(1);
-        let is_exclusive =
-            fields.next() == Some("FLOCK") && fields.next().is_some() && fields.next() == Some("WRITE");
+        let is_exclusive = fields.next() == Some("FLOCK") && fields.next().is_some() && fields.next() == Some("WRITE");
         let place = fields.nth(1).and_then(|place| place.rsplit(':').next());
         is_exclusive && place == Some(inode.as_str())
     }))
@@ -31,9 +30,7 @@ pub fn is_locked(root: &Path, path: &Path) -> Option<bool> {
 
 /// The id of this installation (`machine-id(5)`), empty where there is none.
 pub fn machine_id(root: &Path) -> String {
-    fs::read_to_string(root.join("etc/machine-id"))
-        .map(|text| text.trim().to_owned())
-        .unwrap_or_default()
+    fs::read_to_string(root.join("etc/machine-id")).map(|text| text.trim().to_owned()).unwrap_or_default()
 }
 
 /// The machine's full host name: the node name of `uname(2)`, completed from `/etc/hosts` when it has no domain.

@@ -23,19 +23,13 @@ pub struct Names {
 impl Names {
     /// Reads `etc/passwd` and `etc/group` below `root`; what is missing or cannot be read has no names.
     pub fn read(root: &Path) -> Self {
-        Self::parse(
-            &read_bounded(&root.join("etc/passwd")),
-            &read_bounded(&root.join("etc/group")),
-        )
+        Self::parse(&read_bounded(&root.join("etc/passwd")), &read_bounded(&root.join("etc/group")))
     }
 
     /// The names in the bytes of a `passwd(5)` and a `group(5)` file; lines of another form are passed over, and
     /// of two names for one number the first counts, as for `getpwuid(3)`.
     pub fn parse(passwd: &[u8], group: &[u8]) -> Self {
-        Self {
-            users: parse_table(passwd),
-            groups: parse_table(group),
-        }
+        Self { users: parse_table(passwd), groups: parse_table(group) }
     }
 
     /// The name of the user, neutralised, or the number.
@@ -70,9 +64,7 @@ fn parse_table(bytes: &[u8]) -> HashMap<u32, String> {
             && !name.is_empty()
             && let Some(number) = str::from_utf8(number).ok().and_then(|digits| digits.parse().ok())
         {
-            names
-                .entry(number)
-                .or_insert_with(|| escape_name_cut(name, NAME_LIMIT));
+            names.entry(number).or_insert_with(|| escape_name_cut(name, NAME_LIMIT));
         }
     }
     names
@@ -86,17 +78,11 @@ mod tests {
     fn names_come_from_the_files_below_the_root() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("etc")).unwrap();
-        std::fs::write(
-            root.path().join("etc/passwd"),
-            "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/:\n",
-        )
-        .unwrap();
+        std::fs::write(root.path().join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/:\n")
+            .unwrap();
         std::fs::write(root.path().join("etc/group"), "root:x:0:\nadm:x:4:syslog\n").unwrap();
         let names = Names::read(root.path());
-        assert_eq!(
-            (names.user(0), names.user(1000), names.group(4)),
-            ("root".into(), "alice".into(), "adm".into())
-        );
+        assert_eq!((names.user(0), names.user(1000), names.group(4)), ("root".into(), "alice".into(), "adm".into()));
         assert_eq!((names.user(4), names.group(1000)), ("4".into(), "1000".into()));
     }
 
@@ -109,10 +95,7 @@ mod tests {
 
     #[test]
     fn foreign_lines_are_passed_over_and_the_first_name_counts() {
-        let names = Names::parse(
-            b"+::::::\n\n#x:y:z\n:x:7:\nfirst:x:5:\nsecond:x:5:\nbad:x:-1:\nnoeol:x:6",
-            b"",
-        );
+        let names = Names::parse(b"+::::::\n\n#x:y:z\n:x:7:\nfirst:x:5:\nsecond:x:5:\nbad:x:-1:\nnoeol:x:6", b"");
         assert_eq!(names.user(5), "first");
         assert_eq!(names.user(6), "noeol");
         assert_eq!(names.user(7), "7");

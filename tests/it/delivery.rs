@@ -39,19 +39,13 @@ fn is_root() -> bool {
 #[test]
 fn all_and_only_the_changes_are_mailed_in_few_mails_outside_the_hold_off() {
     let (scratch, sink) = (Scratch::new(), Sink::start());
-    scratch.configure(&format!(
-        "filerate = 400\nbyterate = 100M\nreporttime = 2\nreportholdoff = 4\n{}",
-        sink.setting()
-    ));
+    scratch
+        .configure(&format!("filerate = 400\nbyterate = 100M\nreporttime = 2\nreportholdoff = 4\n{}", sink.setting()));
     let tree = scratch.tree();
     for number in 0..300 {
         let directory = tree.join(format!("d{}", number % 7));
         fs::create_dir_all(&directory).unwrap();
-        fs::write(
-            directory.join(format!("f{number:03}")),
-            format!("content {number}"),
-        )
-        .unwrap();
+        fs::write(directory.join(format!("f{number:03}")), format!("content {number}")).unwrap();
     }
     let file = |number: usize| tree.join(format!("d{}/f{number:03}", number % 7));
     let daemon = scratch.start();
@@ -77,10 +71,7 @@ fn all_and_only_the_changes_are_mailed_in_few_mails_outside_the_hold_off() {
         want(&file(number), "changed");
     }
     for number in 50..52 {
-        let group = rustix::process::getgroups()
-            .unwrap()
-            .into_iter()
-            .find(|group| *group != rustix::process::getgid());
+        let group = rustix::process::getgroups().unwrap().into_iter().find(|group| *group != rustix::process::getgid());
         if is_root() {
             std::os::unix::fs::chown(file(number), Some(4711), None).unwrap();
         } else if let Some(group) = group {
@@ -99,11 +90,8 @@ fn all_and_only_the_changes_are_mailed_in_few_mails_outside_the_hold_off() {
         put_back_mtime(&file(number), before);
         want(&file(number), "changed");
     }
-    let found =
-        || -> Vec<(String, String)> { sink.mails().iter().flat_map(|mail| items(&mail.text())).collect() };
-    wait_for("every change", Duration::from_secs(30), || {
-        found().len() >= wanted.len()
-    });
+    let found = || -> Vec<(String, String)> { sink.mails().iter().flat_map(|mail| items(&mail.text())).collect() };
+    wait_for("every change", Duration::from_secs(30), || found().len() >= wanted.len());
     // What comes too much would come in the next report.
     std::thread::sleep(Duration::from_secs(6));
     assert!(daemon.stop().success());
@@ -117,14 +105,8 @@ fn all_and_only_the_changes_are_mailed_in_few_mails_outside_the_hold_off() {
         assert!(gap > Duration::from_millis(3900), "two mails within {gap:?}");
     }
     let text: String = mails.iter().map(super::support::sink::Mail::text).collect();
-    assert!(
-        text.contains("size 9 → 23"),
-        "old and new values are missing:\n{text}"
-    );
-    assert!(
-        text.contains("perms 0644 → 0640") || text.contains("perms 0664 → 0640"),
-        "{text}"
-    );
+    assert!(text.contains("size 9 → 23"), "old and new values are missing:\n{text}");
+    assert!(text.contains("perms 0644 → 0640") || text.contains("perms 0664 → 0640"), "{text}");
 }
 
 #[test]
@@ -143,12 +125,7 @@ fn a_mail_server_that_is_away_gets_everything_afterwards() {
     let status = scratch.ask(&["status"]);
     assert!(String::from_utf8_lossy(&status.stdout).contains("last answer:"));
     sink.behave(Mode::Accept);
-    let text = || -> String {
-        sink.mails()
-            .iter()
-            .map(super::support::sink::Mail::text)
-            .collect()
-    };
+    let text = || -> String { sink.mails().iter().map(super::support::sink::Mail::text).collect() };
     wait_for("what was found meanwhile", Duration::from_secs(20), || {
         (0..5).all(|number| text().contains(&format!("/new{number} ")))
     });
@@ -165,10 +142,7 @@ fn one_refused_recipient_does_not_keep_the_others_from_theirs() {
     assert_eq!(mails[0].recipient, "second@example.org");
     assert!(daemon.stop().success());
     let status = String::from_utf8(scratch.ask(&["status"]).stdout).unwrap();
-    assert!(
-        status.contains("1 waiting, 1 sent") && status.contains("no such user"),
-        "{status}"
-    );
+    assert!(status.contains("1 waiting, 1 sent") && status.contains("no such user"), "{status}");
 }
 
 /// Tokens are pairs of path and class: each file is added, changed or removed once, so each pair must be told once.
@@ -266,17 +240,8 @@ fn kill_9_at_any_moment_loses_no_change_and_sends_none_under_two_names() {
         std::thread::sleep(Duration::from_millis(300));
     }
     let told = told();
-    let lost: Vec<_> = work
-        .tokens
-        .iter()
-        .filter(|token| !told.contains_key(*token))
-        .collect();
-    assert!(
-        lost.is_empty(),
-        "{} of {} lost: {lost:?}",
-        lost.len(),
-        work.tokens.len()
-    );
+    let lost: Vec<_> = work.tokens.iter().filter(|token| !told.contains_key(*token)).collect();
+    assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), work.tokens.len());
     let twice: Vec<_> = told.iter().filter(|(_, ids)| ids.len() > 1).collect();
     assert!(twice.is_empty(), "under two names: {twice:?}");
     for token in told.keys() {
@@ -284,9 +249,5 @@ fn kill_9_at_any_moment_loses_no_change_and_sends_none_under_two_names() {
     }
     assert!(daemon.stop().success());
     let verified = scratch.ask(&["verify"]);
-    assert!(
-        verified.status.success(),
-        "{}",
-        String::from_utf8_lossy(&verified.stdout)
-    );
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 }

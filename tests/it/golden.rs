@@ -30,11 +30,7 @@ fn look(kind: FileKind, state: HashState) -> Observation {
             xattrs: None,
         },
         hash_state: state,
-        digests: Digests {
-            blake3: Some([0xb3; 32]),
-            sha256: None,
-            sha512: Some([0x51; 64]),
-        },
+        digests: Digests { blake3: Some([0xb3; 32]), sha256: None, sha512: Some([0x51; 64]) },
     }
 }
 
@@ -53,12 +49,7 @@ fn events() -> Vec<(u64, Event)> {
         count: 1234,
         members_digest: Some([0x0d; 32]),
         note: b"note \xfe".to_vec(),
-        ..Event::new(
-            Category::Retyped,
-            Severity::High,
-            found,
-            b"/etc/\x1b\xff name".to_vec(),
-        )
+        ..Event::new(Category::Retyped, Severity::High, found, b"/etc/\x1b\xff name".to_vec())
     };
     let notice = Event::new(Category::Notice, Severity::Normal, Moment::default(), Vec::new());
     vec![(48_131, changed), (1, notice)]
@@ -68,10 +59,7 @@ fn golden() -> String {
     events()
         .iter()
         .map(|(seq, event)| {
-            let hex: String = encode(*seq, event)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let hex: String = encode(*seq, event).iter().map(|byte| format!("{byte:02x}")).collect();
             hex + "\n"
         })
         .collect()
@@ -84,16 +72,10 @@ fn canonical_bytes_of_version_1_never_change() {
         fs::write(&path, golden()).unwrap();
     }
     let stored = fs::read_to_string(&path).unwrap();
-    assert_eq!(
-        stored,
-        golden(),
-        "a chain cannot be migrated: add a version 2, never change version 1"
-    );
+    assert_eq!(stored, golden(), "a chain cannot be migrated: add a version 2, never change version 1");
     for (line, (seq, event)) in stored.lines().zip(events()) {
-        let bytes: Vec<u8> = (0..line.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&line[at..at + 2], 16).unwrap())
-            .collect();
+        let bytes: Vec<u8> =
+            (0..line.len()).step_by(2).map(|at| u8::from_str_radix(&line[at..at + 2], 16).unwrap()).collect();
         assert_eq!(decode(&bytes).unwrap(), (seq, event));
     }
 }

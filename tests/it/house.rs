@@ -64,10 +64,7 @@ fn sources() -> Vec<Source> {
         .map(|path| {
             let text = fs::read_to_string(&path).unwrap();
             let body = text.split("\n#[cfg(test)]\nmod tests").next().unwrap();
-            let code: Vec<&str> = body
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"))
-                .collect();
+            let code: Vec<&str> = body.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
             Source {
                 path: path.strip_prefix(&root).unwrap().display().to_string(),
                 code: code.join("\n"),
@@ -153,20 +150,13 @@ fn leaves_use_nothing_their_own_room_defines() {
         if file == "mod.rs" {
             continue;
         }
-        let Some(front) = sources
-            .iter()
-            .find(|other| other.path == format!("{room}/mod.rs"))
-        else {
+        let Some(front) = sources.iter().find(|other| other.path == format!("{room}/mod.rs")) else {
             continue;
         };
         let defined = front.code.lines().filter_map(|line| {
             let line = line.strip_prefix("pub ")?;
             let mut words = line.split_whitespace();
-            matches!(
-                words.next()?,
-                "struct" | "enum" | "fn" | "const" | "trait" | "type"
-            )
-            .then_some(())?;
+            matches!(words.next()?, "struct" | "enum" | "fn" | "const" | "trait" | "type").then_some(())?;
             Some(words.next()?.split(['(', '<', ':', ';']).next()?.to_owned())
         });
         for name in defined {
@@ -202,10 +192,7 @@ fn every_file_says_what_it_is_for_and_is_short() {
             wrong.push(format!("src/{} does not begin with //!", source.path));
         }
         if source.lines > LONGEST_FILE {
-            wrong.push(format!(
-                "src/{} has {} lines without its tests",
-                source.path, source.lines
-            ));
+            wrong.push(format!("src/{} has {} lines without its tests", source.path, source.lines));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

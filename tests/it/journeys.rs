@@ -70,10 +70,8 @@ impl Journey {
     }
 
     fn config(&self) -> Config {
-        let mut config = Config::embedded(
-            vec![Area::new(self.tree())],
-            self.directory.path().join("state/integrityd.sqlite"),
-        );
+        let mut config =
+            Config::embedded(vec![Area::new(self.tree())], self.directory.path().join("state/integrityd.sqlite"));
         config.recipients = vec!["root@example.org".to_owned()];
         config
     }
@@ -116,17 +114,11 @@ impl Daemonic {
     }
 
     async fn until_established(&self) {
-        let filter = Filter {
-            limit: 1000,
-            ..Filter::default()
-        };
+        let filter = Filter { limit: 1000, ..Filter::default() };
         loop {
             let filter = filter.clone();
             let events = self.db.call(move |store| store.history(&filter).unwrap()).await;
-            if events
-                .iter()
-                .any(|stored| stored.event.category.word() == "baseline established")
-            {
+            if events.iter().any(|stored| stored.event.category.word() == "baseline established") {
                 return;
             }
             sleep(Duration::from_secs(1)).await;
@@ -147,18 +139,11 @@ async fn a_changed_file_becomes_a_mail_by_the_rules_of_2012() {
     let journey = Journey::new();
     journey.fill(60, b"content");
     let mut config = journey.config();
-    config.report.files = Pooling {
-        report_time: Duration::from_secs(30),
-        hold_off: Duration::from_mins(15),
-    };
+    config.report.files = Pooling { report_time: Duration::from_secs(30), hold_off: Duration::from_mins(15) };
     let daemon = journey.start(config);
     daemon.until_established().await;
     sleep(Duration::from_secs(100)).await;
-    assert_eq!(
-        journey.mails().len(),
-        1,
-        "start and end of the first round are one mail here"
-    );
+    assert_eq!(journey.mails().len(), 1, "start and end of the first round are one mail here");
     fs::write(journey.file(3), "other").unwrap();
     let changed = Instant::now();
     while journey.mails().len() < 2 {
@@ -166,22 +151,10 @@ async fn a_changed_file_becomes_a_mail_by_the_rules_of_2012() {
         assert!(changed.elapsed() < 2 * HOUR);
     }
     let mails = journey.mails();
-    assert!(
-        mails[1].contains("f0003") && mails[1].contains("size 7 → 5"),
-        "{}",
-        mails[1]
-    );
+    assert!(mails[1].contains("f0003") && mails[1].contains("size 7 → 5"), "{}", mails[1]);
     // The first mail began a hold-off of 15 minutes.
-    assert!(
-        changed.elapsed() > Duration::from_mins(10),
-        "{:?}",
-        changed.elapsed()
-    );
-    assert!(
-        changed.elapsed() < Duration::from_mins(16),
-        "{:?}",
-        changed.elapsed()
-    );
+    assert!(changed.elapsed() > Duration::from_mins(10), "{:?}", changed.elapsed());
+    assert!(changed.elapsed() < Duration::from_mins(16), "{:?}", changed.elapsed());
     daemon.stop().await;
 }
 
@@ -204,10 +177,7 @@ async fn the_hold_off_survives_a_restart_and_nothing_is_told_twice() {
         assert!(mailed.elapsed() < HOUR);
     }
     let waited = mailed.elapsed().as_secs();
-    assert!(
-        (790..=905).contains(&waited),
-        "the second mail came after {waited} s"
-    );
+    assert!((790..=905).contains(&waited), "the second mail came after {waited} s");
     let text = journey.mails()[1].clone();
     assert_eq!(text.matches("f0004").count(), 1, "{text}");
     assert_eq!(text.matches("/new ").count(), 1, "{text}");
@@ -232,10 +202,7 @@ async fn looks_keep_their_rate_speed_up_after_a_change_and_fall_back() {
     for _ in 0..200 {
         fastest = fastest.max(daemon.rate(Duration::from_secs(2)).await);
     }
-    assert!(
-        (36.0..=41.0).contains(&fastest),
-        "{fastest} looks/s after the change"
-    );
+    assert!((36.0..=41.0).contains(&fastest), "{fastest} looks/s after the change");
     let again = daemon.rate(Duration::from_secs(50)).await;
     assert!((1.9..=2.1).contains(&again), "{again} looks/s after the round");
     daemon.stop().await;
@@ -249,8 +216,7 @@ async fn bytes_are_paid_from_one_bucket_over_small_and_big_files_and_areas() {
     config.areas = ["one", "two"].map(|name| Area::new(tree.join(name))).to_vec();
     for area in ["one", "two"] {
         fs::create_dir(tree.join(area)).unwrap();
-        (0..40)
-            .for_each(|number| fs::write(tree.join(format!("{area}/s{number}")), vec![1; 100_000]).unwrap());
+        (0..40).for_each(|number| fs::write(tree.join(format!("{area}/s{number}")), vec![1; 100_000]).unwrap());
         (0..3).for_each(|number| {
             fs::write(tree.join(format!("{area}/b{number}")), vec![2; 2_000_000]).unwrap();
         });
@@ -267,10 +233,7 @@ async fn bytes_are_paid_from_one_bucket_over_small_and_big_files_and_areas() {
     let before = daemon.bytes().await;
     sleep(Duration::from_secs(100)).await;
     let read = daemon.bytes().await - before;
-    assert!(
-        (190_000_000..=205_000_000).contains(&read),
-        "{read} bytes in 100 s"
-    );
+    assert!((190_000_000..=205_000_000).contains(&read), "{read} bytes in 100 s");
     daemon.stop().await;
 }
 
@@ -291,11 +254,7 @@ async fn a_file_that_changes_hourly_does_not_keep_the_machine_at_speed() {
     // 17,280 at the ordinary rate, 345,600 at twenty times.
     assert!((17_000..35_000).contains(&looks), "{looks} looks in a day");
     daemon.stop().await;
-    let changed: usize = journey
-        .mails()
-        .iter()
-        .map(|mail| mail.matches("f0003").count())
-        .sum();
+    let changed: usize = journey.mails().iter().map(|mail| mail.matches("f0003").count()).sum();
     assert!((20..=24).contains(&changed), "{changed} of 24 changes were told");
 }
 
@@ -360,18 +319,12 @@ async fn a_removed_subtree_is_one_line_with_its_count() {
     let all = journey.mails().join("\n");
     assert_eq!(all.matches(" removed ").count(), 1, "{all}");
     assert!(all.contains("31 entries"), "{all}");
-    let filter = Filter {
-        limit: 1000,
-        ..Filter::default()
-    };
+    let filter = Filter { limit: 1000, ..Filter::default() };
     let members = daemon
         .db
         .call(move |store| {
             let events = store.history(&filter).unwrap();
-            let removed = events
-                .iter()
-                .find(|stored| stored.event.category.word() == "removed")
-                .unwrap();
+            let removed = events.iter().find(|stored| stored.event.category.word() == "removed").unwrap();
             store.members(removed.seq, 1000).unwrap()
         })
         .await;

@@ -47,10 +47,8 @@ fn assert_harmless(what: &str, text: &str) {
 #[test]
 fn hostile_names_are_found_told_apart_and_harmless() {
     let (scratch, sink) = (Scratch::new(), Sink::start());
-    scratch.configure(&format!(
-        "filerate = 2000\nbyterate = 100M\nreporttime = 1\nreportholdoff = 1\n{}",
-        sink.setting()
-    ));
+    scratch
+        .configure(&format!("filerate = 2000\nbyterate = 100M\nreporttime = 1\nreportholdoff = 1\n{}", sink.setting()));
     let daemon = scratch.start();
     scratch.wait_for_baseline();
     let names = hostile_names();
@@ -58,12 +56,7 @@ fn hostile_names_are_found_told_apart_and_harmless() {
         fs::write(scratch.tree().join(OsStr::from_bytes(name)), "x").unwrap();
     }
     wait_for("every name", Duration::from_secs(20), || {
-        scratch
-            .history()
-            .iter()
-            .filter(|event| event["event"]["action"][0] == "added")
-            .count()
-            >= names.len()
+        scratch.history().iter().filter(|event| event["event"]["action"][0] == "added").count() >= names.len()
     });
     let mut found = BTreeSet::new();
     for event in scratch.history() {
@@ -76,54 +69,26 @@ fn hostile_names_are_found_told_apart_and_harmless() {
         };
         assert!(found.insert(path), "two names look alike: {event}");
     }
-    let wanted: BTreeSet<Vec<u8>> = names
-        .iter()
-        .map(|name| {
-            scratch
-                .tree()
-                .join(OsStr::from_bytes(name))
-                .into_os_string()
-                .into_vec()
-        })
-        .collect();
+    let wanted: BTreeSet<Vec<u8>> =
+        names.iter().map(|name| scratch.tree().join(OsStr::from_bytes(name)).into_os_string().into_vec()).collect();
     assert_eq!(found, wanted);
-    wait_for("the mail", Duration::from_secs(10), || {
-        sink.mails().iter().any(|mail| mail.text().contains("%n%s"))
-    });
+    wait_for("the mail", Duration::from_secs(10), || sink.mails().iter().any(|mail| mail.text().contains("%n%s")));
     // Nothing ended the daemon.
     assert!(daemon.stop().success());
     let history = String::from_utf8(scratch.ask(&["history"]).stdout).unwrap();
     assert_harmless("history", &history);
-    assert_harmless(
-        "status",
-        &String::from_utf8(scratch.ask(&["status"]).stdout).unwrap(),
-    );
+    assert_harmless("status", &String::from_utf8(scratch.ask(&["status"]).stdout).unwrap());
     assert_harmless("the log", &scratch.log());
     for mail in sink.mails() {
         assert_harmless("a mail", &mail.text());
         assert_harmless("a subject", &mail.subject());
-        let head = mail
-            .bytes
-            .split(|byte| *byte == b'\n')
-            .take_while(|line| line.len() > 1);
-        assert!(
-            !head
-                .clone()
-                .any(|line| line.to_ascii_lowercase().starts_with(b"bcc"))
-        );
-        assert!(
-            mail.bytes
-                .iter()
-                .all(|byte| (0x20..0x7f).contains(byte) || b"\r\n".contains(byte))
-        );
+        let head = mail.bytes.split(|byte| *byte == b'\n').take_while(|line| line.len() > 1);
+        assert!(!head.clone().any(|line| line.to_ascii_lowercase().starts_with(b"bcc")));
+        assert!(mail.bytes.iter().all(|byte| (0x20..0x7f).contains(byte) || b"\r\n".contains(byte)));
     }
     let prefix = format!("{}/", scratch.tree().display());
     let shown: Vec<&str> = history.lines().filter(|line| line.contains(&prefix)).collect();
     let distinct: BTreeSet<&&str> = shown.iter().collect();
     assert_eq!(shown.len(), names.len(), "{history}");
-    assert_eq!(
-        distinct.len(),
-        names.len(),
-        "names look alike in history:\n{history}"
-    );
+    assert_eq!(distinct.len(), names.len(), "names look alike in history:\n{history}");
 }

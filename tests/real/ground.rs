@@ -24,15 +24,7 @@ fn owners_set_id_bits_and_device_nodes_are_told_precisely() {
         fs::write(tree.join(name), "x").unwrap();
     }
     fs::remove_file(tree.join("node")).unwrap();
-    run(
-        "mknod",
-        &[
-            tree.join("node").as_ref(),
-            "c".as_ref(),
-            "1".as_ref(),
-            "3".as_ref(),
-        ],
-    );
+    run("mknod", &[tree.join("node").as_ref(), "c".as_ref(), "1".as_ref(), "3".as_ref()]);
     let daemon = scratch.start();
     scratch.wait_for_baseline();
     std::os::unix::fs::chown(tree.join("owner"), Some(33), None).unwrap();
@@ -40,26 +32,11 @@ fn owners_set_id_bits_and_device_nodes_are_told_precisely() {
     run("chmod", &["4755".as_ref(), tree.join("setuid").as_ref()]);
     let inode = fs::symlink_metadata(tree.join("node")).unwrap().ino();
     fs::remove_file(tree.join("node")).unwrap();
-    run(
-        "mknod",
-        &[
-            tree.join("node").as_ref(),
-            "c".as_ref(),
-            "1".as_ref(),
-            "5".as_ref(),
-        ],
-    );
+    run("mknod", &[tree.join("node").as_ref(), "c".as_ref(), "1".as_ref(), "5".as_ref()]);
     println!("the node had inode {inode}");
     let text = || -> String { sink.mails().iter().map(|mail| mail.text()).collect() };
-    let wanted = [
-        "owner root → www-data",
-        "group root → www-data",
-        "set-user-ID",
-        "rdev 1:3 → 1:5",
-    ];
-    wait_for("all four", Duration::from_secs(20), || {
-        wanted.iter().all(|words| text().contains(words))
-    });
+    let wanted = ["owner root → www-data", "group root → www-data", "set-user-ID", "rdev 1:3 → 1:5"];
+    wait_for("all four", Duration::from_secs(20), || wanted.iter().all(|words| text().contains(words)));
     let text = text();
     for name in ["owner", "group", "setuid", "node"] {
         let path = format!("{}/{name} ", tree.display());
@@ -76,17 +53,9 @@ fn a_second_daemon_and_a_foreign_configuration_are_refused() {
     let daemon = scratch.start();
     scratch.wait_for_baseline();
     let second = scratch.ask(&["run"]);
-    assert_eq!(
-        second.status.code(),
-        Some(75),
-        "{}",
-        String::from_utf8_lossy(&second.stderr)
-    );
+    assert_eq!(second.status.code(), Some(75), "{}", String::from_utf8_lossy(&second.stderr));
     assert!(daemon.stop().success());
-    run(
-        "chmod",
-        &["666".as_ref(), scratch.path("integrityd.conf").as_ref()],
-    );
+    run("chmod", &["666".as_ref(), scratch.path("integrityd.conf").as_ref()]);
     let refused = scratch.ask(&["run"]);
     let words = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(77), "{words}");

@@ -47,10 +47,7 @@ fn looks(scratch: &Scratch, span: Duration) -> Vec<Look> {
         .spawn()
         .unwrap();
     std::thread::sleep(span);
-    let stopped = Command::new("sh")
-        .args(["-c", &format!("kill -TERM $(pgrep -P {})", strace.id())])
-        .status()
-        .unwrap();
+    let stopped = Command::new("sh").args(["-c", &format!("kill -TERM $(pgrep -P {})", strace.id())]).status().unwrap();
     assert!(stopped.success());
     strace.wait().unwrap();
     parse(&fs::read_to_string(&trace).unwrap())
@@ -62,43 +59,23 @@ fn parse(trace: &str) -> Vec<Look> {
         .filter(|line| line.contains("openat2("))
         .filter_map(|line| {
             let path = line.split('"').nth(1)?;
-            let file = Path::new(path)
-                .file_name()?
-                .to_str()?
-                .strip_prefix("file")?
-                .parse()
-                .ok()?;
-            Some(Look {
-                file,
-                is_recheck: path.contains('/'),
-            })
+            let file = Path::new(path).file_name()?.to_str()?.strip_prefix("file")?.parse().ok()?;
+            Some(Look { file, is_recheck: path.contains('/') })
         })
         .collect()
 }
 
 /// The walk's stops of whole rounds, round by round.
 fn rounds(looks: &[Look]) -> Vec<Vec<usize>> {
-    let walk: Vec<usize> = looks
-        .iter()
-        .filter(|look| !look.is_recheck)
-        .map(|look| look.file)
-        .collect();
+    let walk: Vec<usize> = looks.iter().filter(|look| !look.is_recheck).map(|look| look.file).collect();
     walk.chunks_exact(FILES).map(<[usize]>::to_vec).collect()
 }
 
 /// Spearman's rank correlation of two orders of the same files.
 fn correlation(one: &[usize], other: &[usize]) -> f64 {
-    let rank: HashMap<usize, usize> = other
-        .iter()
-        .enumerate()
-        .map(|(rank, file)| (*file, rank))
-        .collect();
+    let rank: HashMap<usize, usize> = other.iter().enumerate().map(|(rank, file)| (*file, rank)).collect();
     let float = |number: usize| f64::from(u32::try_from(number).unwrap());
-    let squares: f64 = one
-        .iter()
-        .enumerate()
-        .map(|(place, file)| (float(place) - float(rank[file])).powi(2))
-        .sum();
+    let squares: f64 = one.iter().enumerate().map(|(place, file)| (float(place) - float(rank[file])).powi(2)).sum();
     let count = float(one.len());
     1.0 - 6.0 * squares / (count * (count * count - 1.0))
 }
@@ -130,10 +107,7 @@ fn nobody_can_foresee_the_order_of_looks() {
         for (other_index, other) in orders.iter().enumerate().skip(index + 1) {
             let correlation = correlation(one, other);
             println!("orders {index} and {other_index}: {correlation:.3}");
-            assert!(
-                correlation.abs() < 0.2,
-                "orders {index} and {other_index}: {correlation}"
-            );
+            assert!(correlation.abs() < 0.2, "orders {index} and {other_index}: {correlation}");
         }
     }
 }
@@ -156,19 +130,12 @@ fn every_second_look_is_the_stalest_entry() {
             begun.get_or_insert(place);
             rechecks += 1;
             let stalest = last.iter().min_by_key(|(_, seen)| **seen).map(|(file, _)| *file);
-            assert_eq!(
-                Some(look.file),
-                stalest,
-                "look {place} was not at the stalest file"
-            );
+            assert_eq!(Some(look.file), stalest, "look {place} was not at the stalest file");
         }
         last.insert(look.file, place);
     }
     let after = looks.len() - begun.expect("there was no recheck");
     println!("{rechecks} rechecks in {after} looks");
     // Directories are rechecked in their turn too; they do not count here.
-    assert!(
-        rechecks * 2 + 20 >= after && rechecks * 2 <= after + 20,
-        "{rechecks} of {after}"
-    );
+    assert!(rechecks * 2 + 20 >= after && rechecks * 2 <= after + 20, "{rechecks} of {after}");
 }

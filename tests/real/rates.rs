@@ -11,10 +11,7 @@ use crate::support::{Scratch, wait_for};
 fn counters(scratch: &Scratch) -> (f64, f64) {
     let output = scratch.ask(&["status", "--json"]);
     let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    (
-        status["looks"].as_f64().unwrap(),
-        status["bytes"].as_f64().unwrap(),
-    )
+    (status["looks"].as_f64().unwrap(), status["bytes"].as_f64().unwrap())
 }
 
 /// The next moment at which the counters move, and what they show then.
@@ -39,10 +36,7 @@ fn rates(scratch: &Scratch, span: Duration) -> (f64, f64) {
 
 fn assert_near(what: &str, value: f64, wanted: f64) {
     println!("{what}: {value:.1}, wanted {wanted:.1}");
-    assert!(
-        (0.8 * wanted..=1.2 * wanted).contains(&value),
-        "{what}: {value}, wanted {wanted}"
-    );
+    assert!((0.8 * wanted..=1.2 * wanted).contains(&value), "{what}: {value}, wanted {wanted}");
 }
 
 #[test]
@@ -57,18 +51,11 @@ fn looks_and_bytes_keep_their_rates_and_fall_back_after_a_change() {
     assert_near("looks/s", rates(&scratch, Duration::from_secs(10)).0, 10.0);
     fs::write(scratch.tree().join("f7"), "changed").unwrap();
     wait_for("the change", Duration::from_secs(60), || {
-        scratch
-            .history()
-            .iter()
-            .any(|event| event["event"]["action"][0] == "changed")
+        scratch.history().iter().any(|event| event["event"]["action"][0] == "changed")
     });
     // Two seconds at 200 a second see everything once; then the ordinary rate is back.
     std::thread::sleep(Duration::from_secs(10));
-    assert_near(
-        "looks/s afterwards",
-        rates(&scratch, Duration::from_secs(10)).0,
-        10.0,
-    );
+    assert_near("looks/s afterwards", rates(&scratch, Duration::from_secs(10)).0, 10.0);
     assert!(daemon.stop().success());
 }
 
@@ -77,12 +64,8 @@ fn twenty_megabytes_at_two_a_second_take_ten_seconds() {
     let scratch = Scratch::new();
     for area in ["tree", "other"] {
         fs::create_dir_all(scratch.path(area)).unwrap();
-        (0..40).for_each(|number| {
-            fs::write(scratch.path(&format!("{area}/s{number}")), vec![1; 100_000]).unwrap()
-        });
-        (0..3).for_each(|number| {
-            fs::write(scratch.path(&format!("{area}/b{number}")), vec![2; 2_000_000]).unwrap()
-        });
+        (0..40).for_each(|number| fs::write(scratch.path(&format!("{area}/s{number}")), vec![1; 100_000]).unwrap());
+        (0..3).for_each(|number| fs::write(scratch.path(&format!("{area}/b{number}")), vec![2; 2_000_000]).unwrap());
     }
     scratch.configure(&format!(
         "area = {}\nfilerate = 1000\nbyterate = 2M\nspeedup = 1\nmail = stdout:",

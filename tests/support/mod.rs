@@ -54,11 +54,7 @@ impl Scratch {
     }
 
     pub(crate) fn start(&self) -> Running {
-        let log = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.path("log"))
-            .unwrap();
+        let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         let child = Command::new(PROGRAM)
             .arg("--config")
             .arg(self.path("integrityd.conf"))
@@ -90,19 +86,13 @@ impl Scratch {
     /// The history as JSON values.
     pub(crate) fn history(&self) -> Vec<serde_json::Value> {
         let output = self.ask(&["history", "--json", "--limit", "100000"]);
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Waits until the first round is complete.
     pub(crate) fn wait_for_baseline(&self) {
         wait_for("the baseline", Duration::from_secs(30), || {
-            self.history()
-                .iter()
-                .any(|event| event["event"]["action"] == serde_json::json!(["baseline-established"]))
+            self.history().iter().any(|event| event["event"]["action"] == serde_json::json!(["baseline-established"]))
                 || String::from_utf8_lossy(&self.ask(&["history"]).stdout).contains("baseline established")
         });
     }
@@ -124,11 +114,7 @@ impl Running {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let done = Command::new("kill")
-            .arg(format!("-{name}"))
-            .arg(self.pid().to_string())
-            .status()
-            .unwrap();
+        let done = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().unwrap();
         assert!(done.success());
     }
 
@@ -164,10 +150,5 @@ pub(crate) fn wait_for(what: &str, most: Duration, mut is_so: impl FnMut() -> bo
 
 /// Puts back the modification time of `path`.
 pub(crate) fn put_back_mtime(path: &Path, time: std::time::SystemTime) {
-    fs::File::options()
-        .write(true)
-        .open(path)
-        .unwrap()
-        .set_modified(time)
-        .unwrap();
+    fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }

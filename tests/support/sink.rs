@@ -100,16 +100,8 @@ impl Sink {
     /// Waits until so many mails were accepted in all.
     pub(crate) fn wait_for(&self, count: usize, most: Duration) -> Vec<Mail> {
         let mails = self.shared.mails.lock().unwrap();
-        let (mails, timeout) = self
-            .shared
-            .came
-            .wait_timeout_while(mails, most, |mails| mails.len() < count)
-            .unwrap();
-        assert!(
-            !timeout.timed_out(),
-            "only {} of {count} mails came within {most:?}",
-            mails.len()
-        );
+        let (mails, timeout) = self.shared.came.wait_timeout_while(mails, most, |mails| mails.len() < count).unwrap();
+        assert!(!timeout.timed_out(), "only {} of {count} mails came within {most:?}", mails.len());
         mails.clone()
     }
 }
@@ -134,10 +126,7 @@ fn serve(stream: &TcpStream, mode: &Mode, shared: &Shared) -> std::io::Result<()
         if command.starts_with("EHLO") {
             say("250-sink\r\n250-8BITMIME\r\n250 PIPELINING")?;
         } else if command.starts_with("RCPT") {
-            line.split(['<', '>'])
-                .nth(1)
-                .unwrap_or_default()
-                .clone_into(&mut recipient);
+            line.split(['<', '>']).nth(1).unwrap_or_default().clone_into(&mut recipient);
             match mode {
                 Mode::Refuse(refused) if *refused == recipient => say("550 5.1.1 no such user")?,
                 _ => say("250 ok")?,
@@ -184,10 +173,6 @@ fn read_mail(lines: &mut impl BufRead) -> std::io::Result<Option<Vec<u8>>> {
 }
 
 fn accept(shared: &Shared, recipient: &str, bytes: Vec<u8>) {
-    shared.mails.lock().unwrap().push(Mail {
-        recipient: recipient.to_owned(),
-        bytes,
-        at: Instant::now(),
-    });
+    shared.mails.lock().unwrap().push(Mail { recipient: recipient.to_owned(), bytes, at: Instant::now() });
     shared.came.notify_all();
 }
