@@ -3,7 +3,10 @@
 use std::{io, process::ExitCode};
 
 use super::out;
-use crate::{config::LoadError, daemon::DaemonError, report::postmaster::BatchError, store::error::StoreError};
+use crate::{
+    config::LoadError, daemon::DaemonError, model::escape::escape_name, report::postmaster::BatchError,
+    store::error::StoreError,
+};
 
 /// How the program ends (`sysexits.h` from 64 on).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +63,25 @@ pub(super) fn of_error(error: &anyhow::Error) -> Exit {
         return Exit::Fine;
     }
     let exit = code(error);
-    out::talk(&format!("integrityd: {error:#}"));
+    out::talk(&words(error));
     exit
+}
+
+/// An error in words: what failed and why in one line, then what to do; the faults of a configuration a line each.
+pub(super) fn words(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<LoadError>() {
+        Some(LoadError::Unreadable { path, remedy, source }) => {
+            format!(
+                "integrityd: {} cannot be read: {source}\n{remedy}",
+                escape_name(path.as_os_str().as_encoded_bytes())
+            )
+        }
+        Some(LoadError::Faults(faults)) => match faults.0.len() {
+            1 => format!("{faults}\nintegrityd: 1 fault in the configuration"),
+            count => format!("{faults}\nintegrityd: {count} faults in the configuration"),
+        },
+        None => format!("integrityd: {error:#}"),
+    }
 }
 
 /// The exit code of an error.

@@ -155,7 +155,7 @@ pub(super) fn run(config: &Path, arguments: &Arguments, out: &mut Out) -> anyhow
     let store = match arguments.source.open(config) {
         Ok(store) => store,
         Err(error) => {
-            super::out::talk(&format!("integrityd: {error:#}"));
+            super::out::talk(&super::exit::words(&error));
             return Ok(Exit::Unknown);
         }
     };

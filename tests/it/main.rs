@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cli;
 mod delivery;
 mod golden;
 mod house;
