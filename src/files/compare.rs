@@ -14,11 +14,8 @@ const SET_ID: u16 = 0o6000;
 
 /// Compares a look with what is known, over the attributes that are wanted and were recorded. `None`: no difference.
 ///
-/// A file that could not be read is compared by its metadata; one that did not hold still (`Busy`) is not compared.
+/// A file that could not be read, or did not hold still, is compared by its metadata.
 pub fn compare(known: &Observation, seen: &Observation, over: AttributeSet) -> Option<FileChange> {
-    if seen.hash_state == HashState::Busy {
-        return None;
-    }
     let changed = differing(known, seen).intersection(over);
     let class = classify(known, seen, changed)?;
     Some(FileChange { class, changed, old: Some(known.clone()), new: Some(seen.clone()) })
@@ -209,6 +206,8 @@ mod tests {
         assert_eq!(class(|o| o.digests.blake3 = Some([2; 32])), Some(ChangeClass::Changed));
         assert_eq!(class(|o| o.attributes.kind = FileKind::Symlink), Some(ChangeClass::Retyped));
         assert_eq!(class(|o| o.hash_state = HashState::Busy), None);
+        let written_and_chmod = |o: &mut Observation| (o.hash_state, o.attributes.perms) = (HashState::Busy, 0o4777);
+        assert_eq!(class(written_and_chmod), Some(ChangeClass::Changed));
     }
 
     #[test]

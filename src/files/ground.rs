@@ -54,7 +54,8 @@ impl Tract {
     /// What is compared at `path`.
     pub fn compared_at(&self, path: &[u8]) -> AttributeSet {
         let is_listed = |list: &[PathBuf]| list.iter().any(|listed| listed.as_os_str().as_bytes() == path);
-        let mut set = self.settings.attributes;
+        // Another type of object is never the same file, whatever else counts.
+        let mut set = self.settings.attributes.with(Attribute::Type);
         if is_listed(&self.settings.without_inode) {
             set = set.without(Attribute::Inode);
         }

@@ -45,6 +45,8 @@ pub struct Place {
     pub path: Vec<u8>,
     /// An open descriptor of it.
     pub directory: OwnedFd,
+    /// The inode that descriptor belongs to.
+    pub inode: u64,
     /// The visit number when it was opened: what is not seen again from then on has left it.
     pub since: i64,
 }

@@ -25,6 +25,9 @@ use crate::{
     sys::file::Handle,
 };
 
+/// Stands in an entry that is gone and was reported, where changes are not accepted (`areaonchange = keep`).
+const GONE: [u8; 32] = [0; 32];
+
 /// What a missing path turned out to be.
 enum Top {
     /// It is there after all.
@@ -57,6 +60,9 @@ impl Visitor {
                 self.begin(ancestor)
             }
             Top::RootGone => self.area_missing(&mut store, tract, target, "its root does not exist").map(Step::Done),
+            Top::Gone(top, _) if top.reported == Some(GONE) => {
+                Ok(Step::Done(self.over(&target.path, &mut store, false)))
+            }
             Top::Gone(top, path) => self.removed(&mut store, tract, &top, &path).map(Step::Done),
         }
     }
@@ -69,7 +75,9 @@ impl Visitor {
         let Ok(root) = fresh.open_directory() else {
             return Ok(Top::RootGone);
         };
-        let way = store.way_to(entry.id)?;
+        let Some(way) = store.way_to(entry.id)? else {
+            return Ok(Top::Back);
+        };
         let mut relative: Vec<u8> = Vec::new();
         for (id, name) in way.iter().skip(1) {
             relative = if relative.is_empty() { name.clone() } else { join(&relative, name) };
@@ -99,7 +107,7 @@ impl Visitor {
     fn removed(&self, store: &mut Store, tract: &Tract, top: &Entry, path: &[u8]) -> Result<Visited, StoreError> {
         let now = self.clock.now();
         let members = store.tree(top, path)?;
-        let _visit = store.next_visit();
+        let visit = store.next_visit();
         let change = FileChange {
             class: ChangeClass::Removed,
             changed: AttributeSet::NONE,
@@ -115,10 +123,12 @@ impl Visitor {
             ..Event::new(Category::Removed, severity, now, path.to_vec())
         };
         let members = if members.len() > 1 { members } else { Vec::new() };
-        store.commit(&Outcome {
-            changes: vec![StateChange::RemoveTree(top.id)],
-            events: vec![Found { event, members }],
-        })?;
+        let change = if tract.accepts_changes() {
+            StateChange::RemoveTree(top.id)
+        } else {
+            StateChange::Put(Box::new(Entry { reported: Some(GONE), visit, ..top.clone() }))
+        };
+        store.commit(&Outcome { changes: vec![change], events: vec![Found { event, members }] })?;
         Ok(self.over(path, store, true))
     }
 
@@ -128,7 +138,7 @@ impl Visitor {
     }
 
     /// Suspends an area whose root is not what it was: one event, the baseline is kept.
-    fn area_missing(
+    pub(super) fn area_missing(
         &self,
         store: &mut Store,
         tract: &Tract,
@@ -204,7 +214,7 @@ impl Visitor {
     ) -> Result<(), StoreError> {
         let identity = RootIdentity { dev: seen.dev, inode: seen.inode, boot: now.boot };
         let is_back = !row.state.is_active();
-        let is_replaced = row.root.is_some_and(|root| root.inode != seen.inode);
+        let is_replaced = seen.kind == FileKind::Directory && row.root.is_some_and(|root| root.inode != seen.inode);
         if !is_back && row.root == Some(identity) {
             return Ok(());
         }

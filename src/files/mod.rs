@@ -273,8 +273,7 @@ impl Walker {
             self.eye.look(target).await?;
         }
         let (id, visit) = (entry.id, entry.visit);
-        let checked = self.clock.now().wall;
-        Ok(self.db.call(move |store| store.pass_over(id, visit, checked)).await?)
+        Ok(self.db.call(move |store| store.pass_over(id, visit)).await?)
     }
 
     /// Opens a directory for listing.
@@ -371,8 +370,15 @@ fn stalest_with_way(store: &mut Store) -> Result<Option<EntryWithWay>, StoreErro
     let Some(entry) = store.stalest(&active)? else {
         return Ok(None);
     };
-    let way = store.way_to(entry.id)?;
-    Ok(Some((entry, way)))
+    match store.way_to(entry.id)? {
+        Some(way) => Ok(Some((entry, way))),
+        None => {
+            // Cannot happen by our own doing; a row without a directory would be in the way for ever.
+            store.commit(&Outcome::default().with_change(StateChange::RemoveTree(entry.id)))?;
+            tracing::error!(id = entry.id.0, "a baseline entry without a directory was removed");
+            Ok(None)
+        }
+    }
 }
 
 /// An error with its causes, in one line.

@@ -14,7 +14,7 @@ use crate::{
     store::error::StoreError,
     sys::{
         dir::Listing,
-        file::{Handle, open_directory_beneath},
+        file::{Handle, attributes_of, open_directory_beneath},
     },
 };
 
@@ -25,7 +25,10 @@ pub(super) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<O
         let Some(entry) = store.entry(ahead.entry)? else {
             return Ok(None);
         };
-        (entry, store.way_to(ahead.entry)?, store.last_visit() + 1)
+        let Some(way) = store.way_to(ahead.entry)? else {
+            return Ok(None);
+        };
+        (entry, way, store.last_visit() + 1)
     };
     let Some(tract) = visitor.ground.tracts.get(ahead.area) else {
         return Ok(None);
@@ -38,7 +41,8 @@ pub(super) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<O
                 visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, HashState::Off)?;
             }
             let path = if relative.is_empty() { tract.path.clone() } else { join(&tract.path, &relative) };
-            let place = Place { area: ahead.area, entry: ahead.entry, path, directory, since };
+            let inode = attributes_of(directory.as_fd()).map_or(0, |seen| seen.inode);
+            let place = Place { area: ahead.area, entry: ahead.entry, path, directory, inode, since };
             Ok(Some(Open::new(place, listing)))
         }
         // Gone or exchanged since it was looked at: its next look will tell.

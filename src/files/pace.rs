@@ -98,7 +98,11 @@ impl SpeedUp {
     /// Notes that the path with this key was found changed at visit `visit`. A path that is found changed again and again
     /// sets off one speed-up only: it must be found unchanged once before it counts again.
     pub fn on_change(&mut self, key: u64, visit: i64) {
-        if self.tripped.len() < MOST_TRIPPED && self.tripped.insert(key) {
+        if self.tripped.len() >= MOST_TRIPPED {
+            // What is gone is never found unchanged; forgetting all costs one more speed-up each, remembering all would end them.
+            self.tripped.clear();
+        }
+        if self.tripped.insert(key) {
             self.since = Some(visit);
         }
     }
@@ -166,6 +170,17 @@ mod tests {
         speed.on_change(8, 310);
         speed.settle(Some(305));
         assert!(speed.is_on(), "another path did not prolong it");
+    }
+
+    #[test]
+    fn many_changes_do_not_wear_the_speed_up_out() {
+        let mut speed = SpeedUp::default();
+        for key in 0..3 * u64::try_from(MOST_TRIPPED).unwrap() {
+            speed.on_change(key, 100);
+        }
+        speed.settle(Some(200));
+        speed.on_change(u64::MAX, 300);
+        assert!(speed.is_on());
     }
 
     proptest! {

@@ -8,9 +8,10 @@ use super::{
 };
 use crate::{
     model::{
+        canonical::encode_observation,
         change::{Attribute, AttributeSet, ChangeClass, FileChange},
-        clock::Moment,
-        entry::{Entry, EntryId, FileKind, HashState, Observation},
+        clock::{Moment, Timestamp},
+        entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
         event::{Category, Event, Severity},
     },
     store::{
@@ -98,24 +99,26 @@ impl Visitor {
         }
         let over = tract.compared_at(&target.path).intersection(entry.recorded);
         let difference = compare(&entry.known, &seen, over);
-        let fingerprint = fingerprint(&seen);
-        if difference.is_some() && entry.reported == Some(fingerprint) {
-            store.touch(entry.id, visit, now.wall);
-            return Ok(false);
-        }
-        let events: Vec<Event> = difference
+        let is_kept = difference.is_some() && !tract.accepts_changes();
+        let fingerprint = difference.as_ref().filter(|_| is_kept).map(|change| fingerprint(&seen, change.changed));
+        let news = difference.filter(|_| fingerprint.is_none() || entry.reported != fingerprint);
+        let events: Vec<Event> = news
             .into_iter()
             .map(|change| self.event(tract, target, change, now))
             .chain(state_event(entry, &seen, target, now))
             .map(|event| Event { area: tract.path.clone(), not_before: Some(entry.checked), ..event })
             .collect();
-        let is_kept = !events.is_empty() && !tract.accepts_changes();
+        let known = if is_kept {
+            Observation { hash_state: seen.hash_state, ..entry.known.clone() }
+        } else {
+            self.kept_digests(tract, seen.clone())
+        };
         let next = Entry {
             visit,
             checked: now.wall,
-            reported: is_kept.then_some(fingerprint),
+            reported: fingerprint,
             recorded: if is_kept { entry.recorded } else { collected(&seen).union(entry.recorded) },
-            known: if is_kept { entry.known.clone() } else { self.kept_digests(tract, seen) },
+            known,
             ..entry.clone()
         };
         Self::store_again(store, target, entry, next, events)
@@ -139,7 +142,9 @@ impl Visitor {
         let mut outcome = Outcome::default();
         for mut event in events {
             let mut members = Vec::new();
-            if event.category == Category::Retyped && entry.known.attributes.kind == FileKind::Directory {
+            let is_accepted = next.known.attributes.kind != FileKind::Directory;
+            if event.category == Category::Retyped && entry.known.attributes.kind == FileKind::Directory && is_accepted
+            {
                 members = store.tree(entry, &target.path)?;
                 event.count = u64::try_from(members.len()).unwrap_or(u64::MAX);
                 outcome.changes.push(StateChange::RemoveChildren(entry.id));
@@ -199,8 +204,32 @@ fn collected(seen: &Observation) -> AttributeSet {
     if seen.attributes.btime.is_some() { with_content.with(Attribute::Btime) } else { with_content }
 }
 
-fn fingerprint(seen: &Observation) -> [u8; 32] {
-    *blake3::hash(&crate::model::canonical::encode_observation(seen)).as_bytes()
+/// A digest of what differs: the same difference, found again, is told once.
+fn fingerprint(seen: &Observation, changed: AttributeSet) -> [u8; 32] {
+    let whole = &seen.attributes;
+    let mut told = Observation {
+        attributes: Attributes { dev: 0, btime: None, ..whole.clone() },
+        hash_state: HashState::Off,
+        digests: if changed.has(Attribute::Content) { seen.digests.clone() } else { Digests::default() },
+    };
+    let only = &mut told.attributes;
+    let mut leave = |attribute, forget: fn(&mut Attributes)| {
+        if !changed.has(attribute) {
+            forget(only);
+        }
+    };
+    leave(Attribute::Perms, |seen| seen.perms = 0);
+    leave(Attribute::Uid, |seen| seen.uid = 0);
+    leave(Attribute::Gid, |seen| seen.gid = 0);
+    leave(Attribute::Nlink, |seen| seen.nlink = 0);
+    leave(Attribute::Inode, |seen| seen.inode = 0);
+    leave(Attribute::Rdev, |seen| seen.rdev = 0);
+    leave(Attribute::Size, |seen| seen.size = 0);
+    leave(Attribute::Mtime, |seen| seen.mtime = Timestamp::default());
+    leave(Attribute::Ctime, |seen| seen.ctime = Timestamp::default());
+    leave(Attribute::Target, |seen| seen.target = None);
+    leave(Attribute::Xattrs, |seen| seen.xattrs = None);
+    *blake3::hash(&encode_observation(&told)).as_bytes()
 }
 
 /// The event that tells of a new hash state, if that is worth one: one at the begin of a streak, one at the end of an

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::{
     ground::{Ground, Tract},
+    itinerary::Place,
     observe::{Content, Glance, Reading, glance, glance_at_root},
     settle::state_event,
     target::{Target, Way},
@@ -115,13 +116,18 @@ impl Visitor {
         {
             return self.drop_left_out(&target, prefix.len()).map(Step::Done);
         }
+        if let Way::InDirectory(place) = &target.way
+            && !self.is_still_there(tract, place)?
+        {
+            return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
+        }
         // Not even a look: it could hang for ever.
         if self.ground.is_barred(&target.path) && target.parent.is_some() {
             return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
         }
         match Self::glance(tract, &target) {
             Glance::Gone => self.gone(tract, &target),
-            Glance::Refused(errno) => self.refused(&target, errno).map(Step::Done),
+            Glance::Refused(errno) => self.refused(tract, &target, errno).map(Step::Done),
             Glance::There(handle, seen) => {
                 if target.parent.is_none()
                     && let Some(stop) = self.check_root(tract, &target, &handle, &seen)?
@@ -133,6 +139,16 @@ impl Visitor {
                 self.read(tract, looked, &handle)
             }
         }
+    }
+
+    /// Whether a directory in hand is still the one of the baseline: it may have been moved away or replaced since it was
+    /// opened, and its names would then be taken for those of another.
+    fn is_still_there(&self, tract: &Tract, place: &Place) -> Result<bool, StoreError> {
+        let entry = self.db.lock().entry(place.entry)?;
+        Ok(entry.is_some_and(|entry| {
+            let known = &entry.known.attributes;
+            known.kind == FileKind::Directory && (known.inode == place.inode || !tract.accepts_changes())
+        }))
     }
 
     fn glance(tract: &Tract, target: &Target) -> Glance {
@@ -221,7 +237,13 @@ impl Visitor {
         let entry = looked.entry.as_ref();
         Observation {
             attributes: match (hash_state, entry) {
-                (HashState::Busy, Some(entry)) => entry.known.attributes.clone(),
+                // Size and times go with the content; they stay those of the last stable read.
+                (HashState::Busy, Some(entry)) => Attributes {
+                    size: entry.known.attributes.size,
+                    mtime: entry.known.attributes.mtime,
+                    ctime: entry.known.attributes.ctime,
+                    ..looked.seen.clone()
+                },
                 _ => looked.seen.clone(),
             },
             hash_state,
@@ -230,9 +252,13 @@ impl Visitor {
     }
 
     /// A path that cannot even be looked at: its entry, or the directory it lies in, becomes unreadable.
-    fn refused(&self, target: &Target, errno: Errno) -> Result<Visited, StoreError> {
+    fn refused(&self, tract: &Tract, target: &Target, errno: Errno) -> Result<Visited, StoreError> {
         let mut store = self.db.lock();
         store.count_look(0);
+        if target.parent.is_none() {
+            let why = format!("its root cannot be looked at: {}", std::io::Error::from(errno));
+            return self.area_missing(&mut store, tract, target, &why);
+        }
         let entry = match store.entry_named(target.parent, &target.name)? {
             Some(entry) => Some(entry),
             None => target.parent.map(|parent| store.entry(parent)).transpose()?.flatten(),
@@ -262,7 +288,7 @@ impl Visitor {
         let Some(tract) = self.ground.tracts.get(area) else {
             return Ok(false);
         };
-        let way = store.way_to(entry.id)?;
+        let way = store.way_to(entry.id)?.unwrap_or_default();
         let Some(target) = Target::of_entry(area, tract, entry, &way) else {
             return Ok(false);
         };
@@ -272,7 +298,7 @@ impl Visitor {
             not_before: Some(entry.checked),
             ..event
         });
-        let next = Entry { visit, checked: now.wall, known: seen, ..entry.clone() };
+        let next = Entry { visit, known: seen, ..entry.clone() };
         let is_learning = Self::is_learning(store, tract)?;
         Self::store_again(store, &target, entry, next, event.filter(|_| !is_learning).into_iter().collect())
     }
@@ -287,7 +313,7 @@ impl Visitor {
         let beneath = path.strip_prefix(tract.path.as_slice()).unwrap_or(path);
         let depth = beneath.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).count();
         let top = match store.entry_named(target.parent, &target.name)? {
-            Some(entry) => match store.way_to(entry.id)?.get(depth) {
+            Some(entry) => match store.way_to(entry.id)?.unwrap_or_default().get(depth) {
                 Some((id, _)) => store.entry(*id)?,
                 None => None,
             },

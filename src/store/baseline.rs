@@ -126,22 +126,23 @@ impl Store {
         found
     }
 
-    /// The names on the way from the root of the area to the entry, root first (its name is the area's whole path).
+    /// The names on the way from the root of the area to the entry, root first (its name is the area's whole path); `None` when
+    /// a directory on the way is not in the baseline.
     ///
     /// # Errors
-    /// [`StoreError`] when the database cannot be read or the way has no end.
-    pub fn way_to(&self, id: EntryId) -> Result<Vec<(EntryId, Vec<u8>)>, StoreError> {
+    /// [`StoreError`] when the database cannot be read.
+    pub fn way_to(&self, id: EntryId) -> Result<Option<Vec<(EntryId, Vec<u8>)>>, StoreError> {
         let mut way = Vec::new();
         let mut next = Some(id);
         while let Some(id) = next {
             let Some((parent, name)) = self.parent_and_name(id)? else {
-                return Err(StoreError::Row { what: "entry" });
+                return Ok(None);
             };
             way.push((id, name));
             next = parent;
         }
         way.reverse();
-        Ok(way)
+        Ok(Some(way))
     }
 
     fn parent_and_name(&self, id: EntryId) -> Result<Option<Link>, StoreError> {
@@ -174,15 +175,15 @@ impl Store {
         }
     }
 
-    /// Notes a look at an entry that was not looked at since visit `since`, so that one which cannot be looked at does not stay
-    /// the stalest for ever.
+    /// Sends an entry that was not looked at since visit `since` to the end of the queue, so that one which cannot be looked at
+    /// does not stay the stalest for ever. The time of its last look stays what it was.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn pass_over(&mut self, id: EntryId, since: i64, checked: Timestamp) -> Result<(), StoreError> {
-        if self.entry(id)?.is_some_and(|entry| entry.visit == since) {
+    pub fn pass_over(&mut self, id: EntryId, since: i64) -> Result<(), StoreError> {
+        if let Some(entry) = self.entry(id)?.filter(|entry| entry.visit == since) {
             let visit = self.next_visit();
-            self.touch(id, visit, checked);
+            self.touch(id, visit, entry.checked);
         }
         Ok(())
     }
