@@ -143,6 +143,7 @@ CREATE TABLE delivery (
     due_boot      BLOB    NOT NULL CHECK (length(due_boot) = 16),
     nominal       INTEGER NOT NULL,                               -- length of the current wait
     failing_since INTEGER,                                        -- wall time of the first failed attempt
+    refused_since INTEGER,                                        -- and of the first of the latest run of refusals
     last_reply    TEXT    NOT NULL,
     settled       INTEGER,                                        -- wall time of the final answer
     PRIMARY KEY (report, recipient)

@@ -117,9 +117,9 @@ fn of_store(error: &StoreError) -> Exit {
 
 fn of_daemon(error: &DaemonError) -> Exit {
     match error {
-        DaemonError::Transport(_) => Exit::Configuration,
+        DaemonError::Transport(_) | DaemonError::Batch(BatchError::Compose(_)) => Exit::Configuration,
         DaemonError::Store(error) | DaemonError::Batch(BatchError::Store(error)) => of_store(error),
-        DaemonError::Fallen { .. } | DaemonError::Batch(BatchError::Compose(_)) => Exit::Internal,
+        DaemonError::Fallen { .. } => Exit::Internal,
     }
 }
 

@@ -24,7 +24,9 @@ use crate::{
 pub(super) fn run(path: &Path) -> anyhow::Result<Exit> {
     begin_to_log("info");
     let config = config::load(path)?;
-    privileges::check(path)?;
+    for source in &config.sources {
+        privileges::check(source)?;
+    }
     let root = Path::new("/");
     let clock = Clock::System(proc::boot_id(root));
     let mut daemon = prepare(config, Some(path), clock)?;
@@ -47,6 +49,7 @@ pub(super) fn prepare(config: Config, source: Option<&Path>, clock: Clock) -> an
         chance: StdRng::from_rng(&mut rand::rng()),
         printer: Printer(Arc::new(Mutex::new(io::stdout()))),
         transport: None,
+        unstored: Arc::default(),
     })
 }
 

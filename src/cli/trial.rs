@@ -166,7 +166,9 @@ fn left_out(config: &Config) -> Vec<PathBuf> {
 /// Chooses the rate so that a round takes about [`ROUND`], however large the directories are.
 fn with_rates(mut config: Config) -> Config {
     let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
-    let census = learning::count(&Ground::new(&config, &ids), &ids);
+    let ground = Ground::new(&config, &ids);
+    ground.survey();
+    let census = learning::count(&ground, &ids);
     let entries = to_float(u64::try_from(census.entries).unwrap_or(u64::MAX));
     config.rates.files = (entries / ROUND).clamp(RATES.0, RATES.1);
     config
@@ -191,24 +193,30 @@ async fn watch(mut daemon: Daemon, duration: Option<Duration>) -> anyhow::Result
     let first = daemon.config.areas.first().map(|area| area.path.clone()).unwrap_or_default();
     let mut signals = Orders::from_signals().context("signals cannot be handled")?;
     let begun = tokio::time::Instant::now();
-    let host = async {
-        tokio::join!(say_when_it_stands(&db, &first, begun), async {
-            match duration {
-                Some(duration) => tokio::time::sleep(duration).await,
-                None => std::future::pending().await,
-            }
-        })
+    let is_time = async {
+        match duration {
+            Some(duration) => tokio::time::sleep(duration).await,
+            None => std::future::pending().await,
+        }
     };
     let conduct = async {
+        let announced = say_when_it_stands(&db, &first, begun);
+        let never = async { tokio::join!(announced, std::future::pending::<()>()) };
         tokio::select! {
-            _ = host => {}
+            _ = never => {}
+            () = is_time => {}
             () = until_stopped(&mut signals) => {}
         }
         if order.send(Order::Stop).await.is_err() {
             tracing::debug!("the daemon has gone already");
         }
+        std::future::pending::<()>().await;
     };
-    let (ended, ()) = tokio::join!(daemon.run(Orders::Channel(orders)), conduct);
+    // Whatever the conductor waits for, the end of the daemon is the end.
+    let ended = tokio::select! {
+        ended = daemon.run(Orders::Channel(orders)) => ended,
+        () = conduct => Ok(()),
+    };
     ended?;
     daemon.send_pending().await?;
     Ok(Exit::Fine)

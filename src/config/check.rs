@@ -42,6 +42,7 @@ pub(super) fn check(items: Vec<Item>, findings: &mut Findings) -> Config {
         inactive: inactive(&sheet, &mail.way),
         mail,
         adopt: if sheet.of_key("adopt").next().is_some() { sheet.texts("adopt") } else { Vec::new() },
+        sources: Vec::new(),
         notices: Vec::new(),
     }
 }

@@ -98,6 +98,7 @@ pub fn parse(path: &Path, text: &[u8], files: &Files) -> Result<Config, Faults> 
     }
     notices.sort_by_key(order);
     config.notices = notices;
+    config.sources = gathered.files;
     Ok(config)
 }
 

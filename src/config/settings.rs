@@ -38,6 +38,8 @@ pub struct Config {
     pub mail: MailSettings,
     /// What is taken over from a replaced tool: `logcheck:DIR`, `fcheck:FILE`.
     pub adopt: Vec<String>,
+    /// The files it was read from; empty when it is embedded.
+    pub sources: Vec<PathBuf>,
     /// What is odd but accepted: duplicate lines, trailing slashes.
     pub notices: Vec<Fault>,
     /// Items that were set but are not acted upon yet, each once, in the order of the table.

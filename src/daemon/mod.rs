@@ -5,7 +5,11 @@
 
 pub mod signals;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{sync::Notify, task::JoinSet};
@@ -20,12 +24,17 @@ use crate::{
     },
     report::{
         Reporter,
-        courier::Courier,
+        courier::{Courier, Unstored},
         pool::Pool,
-        postmaster::{BatchError, Postmaster, full_address, readerships},
+        postmaster::{BatchError, Postmaster, check_addresses, default_sender, full_address, readerships},
         transport::{Printer, Transport, TransportError},
     },
-    store::{door::Db, error::StoreError, outcome::Outcome},
+    store::{
+        door::{Db, run_blocking},
+        error::StoreError,
+        outcome::Outcome,
+    },
+    sys::privileges,
 };
 use signals::Order;
 
@@ -71,6 +80,8 @@ pub struct Daemon {
     pub printer: Printer,
     /// The way of the mails, instead of the configured one.
     pub transport: Option<Transport>,
+    /// What was accepted but could not be stored as such.
+    pub unstored: Arc<tokio::sync::Mutex<Unstored>>,
 }
 
 /// The tasks of one configuration.
@@ -85,32 +96,27 @@ impl Daemon {
     /// # Errors
     /// [`DaemonError`] when it cannot begin, or when a task has fallen.
     pub async fn run(&mut self, mut orders: signals::Orders) -> Result<(), DaemonError> {
+        self.can_begin_with(&self.config)?;
         self.greet().await?;
-        loop {
+        'generations: loop {
             let mut generation = self.begin()?;
-            let fallen = tokio::select! {
-                fallen = generation.tasks.join_next() => Some(fallen),
-                order = orders.next() => match order {
-                    Order::Stop => {
+            let next = loop {
+                tokio::select! {
+                    fallen = generation.tasks.join_next() => {
                         generation.end().await;
-                        break;
+                        return Err(self.mourn(fallen).await);
                     }
-                    Order::Reload => {
-                        if let Some(next) = self.reload().await? {
+                    order = orders.next() => match order {
+                        Order::Stop => {
                             generation.end().await;
-                            self.config = next;
-                        } else {
-                            // The old generation goes on; it was only paused for this decision.
-                            generation.end().await;
+                            break 'generations;
                         }
-                        None
-                    }
-                },
+                        Order::Reload => if let Some(next) = self.reload().await? { break next },
+                    },
+                }
             };
-            if let Some(fallen) = fallen {
-                generation.end().await;
-                return Err(self.mourn(fallen).await);
-            }
+            generation.end().await;
+            self.config = next;
         }
         let clock = self.clock.clone();
         self.db
@@ -149,7 +155,7 @@ impl Daemon {
     /// Starts the tasks of the current configuration.
     fn begin(&mut self) -> Result<Generation, DaemonError> {
         let config = Arc::new(self.config.clone());
-        let postmaster = Arc::new(self.postmaster());
+        let postmaster = Arc::new(self.postmaster(&self.config));
         let courier_bell = Arc::new(Notify::new());
         let courier = self.courier(&postmaster, Arc::clone(&courier_bell))?;
         let stop = CancellationToken::new();
@@ -188,12 +194,11 @@ impl Daemon {
         Ok(Generation { tasks, stop })
     }
 
-    fn postmaster(&self) -> Postmaster {
-        let config = &self.config;
+    fn postmaster(&self, config: &Config) -> Postmaster {
         let host = config.hostname.clone().unwrap_or_else(|| self.host.clone());
-        let from = config.mail.from.clone().unwrap_or_else(|| format!("integrityd@{host}"));
+        let from = config.mail.from.as_deref().map_or_else(|| default_sender(&host), full_address);
         Postmaster {
-            from: full_address(&from),
+            from,
             readerships: readerships(config),
             lines: config.report.lines,
             zone: jiff::tz::TimeZone::system(),
@@ -214,6 +219,7 @@ impl Daemon {
             settings: self.config.mail.clone(),
             bell,
             chance: StdRng::from_rng(&mut self.chance),
+            unstored: Arc::clone(&self.unstored),
         })
     }
 
@@ -222,7 +228,7 @@ impl Daemon {
     /// # Errors
     /// [`DaemonError`] when the store fails or the transport cannot be prepared; what was not accepted stays queued.
     pub async fn send_pending(&mut self) -> Result<(), DaemonError> {
-        let postmaster = Arc::new(self.postmaster());
+        let postmaster = Arc::new(self.postmaster(&self.config));
         let mut courier = self.courier(&postmaster, Arc::new(Notify::new()))?;
         for channel in Channel::ALL {
             let postmaster = Arc::clone(&postmaster);
@@ -232,22 +238,34 @@ impl Daemon {
         Ok(())
     }
 
-    /// Reads the configuration again. A faulty one is told and not used.
+    /// Reads the configuration again. One that could not be begun with is told and not used; the old generation goes on.
     async fn reload(&self) -> Result<Option<Config>, StoreError> {
         let Some(source) = self.source.clone() else {
             return Ok(None);
         };
-        let loaded = crate::store::door::run_blocking(move || config::load(&source)).await;
-        let error = match loaded {
-            Ok(next) if next.database == self.config.database => return Ok(Some(next)),
-            Ok(_) => "the database cannot be changed by a reload: restart integrityd".to_owned(),
-            Err(error) => error.to_string(),
+        let error = match run_blocking(move || load_trusted(&source)).await {
+            Ok(next) if next.database != self.config.database => {
+                "the database cannot be changed by a reload: restart integrityd".to_owned()
+            }
+            Ok(next) => match self.can_begin_with(&next) {
+                Ok(()) => return Ok(Some(next)),
+                Err(error) => with_causes(&error),
+            },
+            Err(error) => with_causes(&*error),
         };
         tracing::error!("the new configuration is not used:\n{error}");
         let event = Event::new(Category::Notice, Severity::High, self.clock.now(), Vec::new())
             .with_note(format!("the new configuration is not used, the old settings stay:\n{error}"));
         self.db.call(move |store| store.commit(&Outcome::tell(event))).await?;
         Ok(None)
+    }
+
+    /// Whether mails could be composed and sent with this configuration.
+    fn can_begin_with(&self, config: &Config) -> Result<(), DaemonError> {
+        let postmaster = self.postmaster(config);
+        check_addresses(&postmaster.from, &postmaster.readerships).map_err(BatchError::Compose)?;
+        Transport::new(&config.mail, &postmaster.host, &self.printer)?;
+        Ok(())
     }
 
     /// Stores that a task has fallen.
@@ -264,6 +282,29 @@ impl Daemon {
         }
         DaemonError::Fallen { task }
     }
+}
+
+/// Loads a configuration, if only those who may have written all its files.
+///
+/// # Errors
+/// [`config::LoadError`] or [`privileges::Distrust`].
+pub fn load_trusted(path: &Path) -> Result<Config, Box<dyn std::error::Error + Send + Sync>> {
+    let loaded = config::load(path)?;
+    for source in &loaded.sources {
+        privileges::check(source)?;
+    }
+    Ok(loaded)
+}
+
+fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
 }
 
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {

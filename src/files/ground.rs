@@ -65,6 +65,12 @@ impl Tract {
         set
     }
 
+    /// How many components `path` lies beneath the root.
+    pub fn depth_of(&self, path: &[u8]) -> usize {
+        let beneath = path.strip_prefix(self.path.as_slice()).unwrap_or(path);
+        beneath.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).count()
+    }
+
     /// Whether a reported state becomes the baseline.
     pub fn accepts_changes(&self) -> bool {
         self.settings.on_change == OnChange::Accept
@@ -88,7 +94,7 @@ impl Ground {
             config.areas.iter().cloned().zip(ids).map(|(area, id)| Tract::new(area, *id)).collect();
         Self {
             roots: tracts.iter().map(|tract| tract.path.clone()).collect(),
-            own: own_paths(config),
+            own: own_paths(config, &tracts),
             mounts: Mutex::default(),
             tracts,
         }
@@ -133,7 +139,10 @@ impl Ground {
 
     /// Whether the path `path`, met on the way in `tract`, is left out: excluded, our own, or the root of another area.
     pub fn leaves_out(&self, tract: &Tract, path: &[u8]) -> bool {
-        tract.settings.excludes.covers(path) || self.own.contains(path) || self.roots.contains(path)
+        tract.settings.excludes.covers(path)
+            || self.own.contains(path)
+            || (self.roots.contains(path) && path != tract.path)
+            || (!tract.settings.recurse && tract.depth_of(path) > 1)
     }
 
     /// The topmost of our own files and directories that lie in an area and are never looked at.
@@ -176,7 +185,7 @@ pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// What we write ourselves: watching it would report every report.
-fn own_paths(config: &Config) -> BTreeSet<Vec<u8>> {
+fn own_paths(config: &Config, tracts: &[Tract]) -> BTreeSet<Vec<u8>> {
     let database = resolved(&config.database);
     let files = own_files(&database);
     let mut own: BTreeSet<Vec<u8>> = files.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
@@ -190,9 +199,19 @@ fn own_paths(config: &Config) -> BTreeSet<Vec<u8>> {
         own.insert(resolved(directory).as_os_str().as_bytes().to_vec());
     }
     if let Some(mailbox) = &config.mail.fallback_mbox {
-        own.insert(mailbox.as_os_str().as_bytes().to_vec());
+        own.insert(resolved(mailbox).as_os_str().as_bytes().to_vec());
     }
+    let seen_from_tracts: Vec<Vec<u8>> =
+        tracts.iter().flat_map(|tract| own.iter().filter_map(|path| seen_from(tract, path))).collect();
+    own.extend(seen_from_tracts);
     own
+}
+
+/// The path by which a walk in `tract` meets the real path `own`, when the way to the area leads through a symbolic link.
+fn seen_from(tract: &Tract, own: &[u8]) -> Option<Vec<u8>> {
+    let real = fs::canonicalize(&tract.real).ok()?;
+    let beneath = own.strip_prefix(real.as_os_str().as_bytes())?.strip_prefix(b"/")?;
+    Some(join(&tract.path, beneath))
 }
 
 fn resolved(path: &Path) -> PathBuf {

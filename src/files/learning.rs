@@ -1,15 +1,13 @@
 //! The first round over an area, and what a new configuration means for areas that are known.
 
-use std::{os::unix::ffi::OsStrExt, time::Duration};
+use std::{fs, os::unix::ffi::OsStrExt, time::Duration};
 
-use walkdir::WalkDir;
-
-use super::ground::Ground;
+use super::ground::{Ground, is_beneath, join};
 use crate::{
     config::settings::{Area, Config},
     model::{
         clock::Moment,
-        entry::AreaId,
+        entry::{AreaId, EntryId},
         escape::{escape, escape_name},
         event::{Category, Event, Severity},
     },
@@ -45,9 +43,41 @@ pub fn settle_in(store: &mut Store, config: &Config, now: Moment) -> Result<Vec<
         .zip(paths)
         .map(|(area, path)| {
             let row = store.area_at(path)?;
+            let row = take_over(store, row)?;
             take_on(store, area, row, now)
         })
         .collect()
+}
+
+/// A new area within a known one takes its part of the baseline over, so that nothing in it is learned unseen.
+fn take_over(store: &mut Store, row: AreaRow) -> Result<AreaRow, StoreError> {
+    if row.rounds > 0 || store.entry_named(None, &row.path)?.is_some() {
+        return Ok(row);
+    }
+    let outer = store
+        .areas()?
+        .into_iter()
+        .filter(|other| other.id != row.id && other.rounds > 0 && is_beneath(&row.path, &other.path))
+        .max_by_key(|other| other.path.len());
+    let Some(outer) = outer else { return Ok(row) };
+    let Some(top) = entry_at(store, &outer, &row.path)? else {
+        return Ok(row);
+    };
+    store.make_root(top, &row.path, row.id)?;
+    let row = AreaRow { state: AreaState::Watched, was_learning: false, rounds: outer.rounds, ..row };
+    store.commit(&Outcome::default().with_change(StateChange::Area(Box::new(row.clone()))))?;
+    Ok(row)
+}
+
+/// The entry at `path`, beneath the root of `area`.
+fn entry_at(store: &Store, area: &AreaRow, path: &[u8]) -> Result<Option<EntryId>, StoreError> {
+    let mut at = store.entry_named(None, &area.path)?.map(|root| root.id);
+    let beneath = path.strip_prefix(area.path.as_slice()).unwrap_or_default();
+    for name in beneath.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+        let Some(directory) = at else { return Ok(None) };
+        at = store.entry_named(Some(directory), name)?.map(|entry| entry.id);
+    }
+    Ok(at)
 }
 
 /// Notes the settings of one area; attributes and digests that an existing baseline lacks are learned, and said once.
@@ -86,22 +116,29 @@ pub struct Census {
     pub is_cut: bool,
 }
 
-/// Counts what the areas with these rows hold. Stays on their file systems. Cost: one `getdents64` and one `stat` an entry.
+/// Counts what the areas with these rows hold, by listing alone what the walk would enter. Cost: one `getdents64` entry and, for
+/// regular files, one `stat` each. Mounts that are not entered must have been surveyed.
 pub fn count(ground: &Ground, areas: &[AreaId]) -> Census {
     let mut census = Census { entries: 0, bytes: 0, is_cut: false };
     for tract in ground.tracts.iter().filter(|tract| areas.contains(&tract.id)) {
-        let walk = WalkDir::new(&tract.real)
-            .same_file_system(true)
-            .into_iter()
-            .filter_entry(|entry| entry.depth() == 0 || !ground.leaves_out(tract, entry.path().as_os_str().as_bytes()));
-        for entry in walk.flatten() {
-            census.entries += 1;
-            if census.entries >= MOST_COUNTED {
-                census.is_cut = true;
-                return census;
-            }
-            if entry.file_type().is_file() {
-                census.bytes += entry.metadata().map_or(0, |found| found.len());
+        census.entries += 1;
+        let mut ahead = vec![(tract.real.clone(), tract.path.clone())];
+        while let Some((directory, path)) = ahead.pop() {
+            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+                let path = join(&path, entry.file_name().as_bytes());
+                if ground.leaves_out(tract, &path) || ground.is_barred(&path) {
+                    continue;
+                }
+                census.entries += 1;
+                if census.entries >= MOST_COUNTED {
+                    census.is_cut = true;
+                    return census;
+                }
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => ahead.push((entry.path(), path)),
+                    Ok(kind) if kind.is_file() => census.bytes += entry.metadata().map_or(0, |found| found.len()),
+                    _ => {}
+                }
             }
         }
     }

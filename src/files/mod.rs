@@ -153,6 +153,7 @@ impl Walker {
         }));
         self.eye.is_learning = rows.iter().any(|row| row.state == AreaState::Learning);
         self.eye.adjust_factor();
+        self.survey().await?;
         self.announce(ground, rows).await
     }
 

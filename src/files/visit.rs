@@ -310,8 +310,7 @@ impl Visitor {
         let Some(tract) = self.ground.tracts.get(target.area) else {
             return Ok(self.over(path, &mut store, false));
         };
-        let beneath = path.strip_prefix(tract.path.as_slice()).unwrap_or(path);
-        let depth = beneath.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).count();
+        let depth = tract.depth_of(path);
         let top = match store.entry_named(target.parent, &target.name)? {
             Some(entry) => match store.way_to(entry.id)?.unwrap_or_default().get(depth) {
                 Some((id, _)) => store.entry(*id)?,

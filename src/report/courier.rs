@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use rand::{RngExt, rngs::StdRng};
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use super::transport::{SendError, Transport};
@@ -22,6 +22,9 @@ const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// After refusing for so long a recipient's delivery is parked: kept, but not tried again by itself.
 const PARK_AFTER: Duration = Duration::from_hours(120);
+
+/// And after no fewer refusals than these, so that a clock that jumps parks nothing.
+const LEAST_REFUSALS: u32 = 10;
 
 /// How long a send that is under way may go on after the daemon was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -46,10 +49,12 @@ pub struct Courier {
     pub bell: Arc<Notify>,
     /// Spreads the attempts.
     pub chance: StdRng,
+    /// What was accepted but could not be stored as such; outlives a reload.
+    pub unstored: Arc<Mutex<Unstored>>,
 }
 
 /// Deliveries that a server has accepted, but that are not yet stored as such: never sent again in this life.
-type Unstored = HashMap<(ReportId, String), (Delivery, String)>;
+pub type Unstored = HashMap<(ReportId, String), (Delivery, String)>;
 
 /// How long to wait after a failed attempt: doubling from `base` up to an hour, or in three steps after refusals, spread by ±20 %.
 fn wait_after(base: Duration, attempts: u32, refusals: u32, is_refusal: bool, spread: f64) -> Duration {
@@ -68,14 +73,13 @@ fn wait_after(base: Duration, attempts: u32, refusals: u32, is_refusal: bool, sp
 impl Courier {
     /// Delivers until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut unstored = Unstored::new();
         loop {
-            let next = match self.round(&mut unstored, &stop).await {
+            let next = match self.deliver_due(&stop).await {
                 // What failed has a new date: look again.
                 (true, _) if !stop.is_cancelled() => continue,
                 (_, next) => next,
             };
-            let rest = if unstored.is_empty() { LONGEST_REST } else { Duration::from_secs(1) };
+            let rest = if self.unstored.lock().await.is_empty() { LONGEST_REST } else { Duration::from_secs(1) };
             let rest = next.unwrap_or(rest).min(rest);
             let ring = tokio::time::timeout(rest, self.bell.notified());
             if stop.run_until_cancelled(ring).await.is_none() {
@@ -84,15 +88,11 @@ impl Courier {
         }
     }
 
-    /// Tries every delivery that is due once.
-    pub async fn deliver_due(&mut self, stop: &CancellationToken) {
-        let mut unstored = Unstored::new();
-        self.round(&mut unstored, stop).await;
-    }
-
     /// Tries what is due; gives whether anything was, and how long until the next delivery is.
-    async fn round(&mut self, unstored: &mut Unstored, stop: &CancellationToken) -> (bool, Option<Duration>) {
-        self.store_again(unstored).await;
+    pub async fn deliver_due(&mut self, stop: &CancellationToken) -> (bool, Option<Duration>) {
+        let accepted = Arc::clone(&self.unstored);
+        let mut unstored = accepted.lock().await;
+        self.store_again(&mut unstored).await;
         let now = self.clock.now();
         let (due, next) = match self.db.call(move |store| store.due_deliveries(now)).await {
             Ok(found) => found,
@@ -113,7 +113,7 @@ impl Courier {
             has_tried = true;
             if let Some(reply) = self.attempt(&delivery, stop).await {
                 unstored.insert(key, (delivery, reply));
-                self.store_again(unstored).await;
+                self.store_again(&mut unstored).await;
             }
         }
         (has_tried, next)
@@ -141,7 +141,8 @@ impl Courier {
         let (message_id, bytes) = match letter {
             Ok(letter) => letter,
             Err(error) => {
-                tracing::error!(%error, "a report cannot be read");
+                let reply = format!("the stored report cannot be read: {error}");
+                self.note_failure(delivery, SendError { reply, is_refusal: false }).await;
                 return None;
             }
         };
@@ -187,7 +188,9 @@ impl Courier {
 }
 
 fn is_hopeless(delivery: &Delivery, is_refusal: bool, now: Moment) -> bool {
-    is_refusal && delivery.failing_since.is_some_and(|since| now.wall.since(since) >= PARK_AFTER)
+    is_refusal
+        && delivery.refusals >= LEAST_REFUSALS
+        && delivery.refused_since.is_some_and(|since| now.wall.since(since) >= PARK_AFTER)
 }
 
 /// Ends [`GRACE`] after the daemon was told to stop.

@@ -179,6 +179,14 @@ fn encode_words(value: &str) -> String {
     encoded.join("\r\n ")
 }
 
+/// Checks that a mail can carry `address`.
+///
+/// # Errors
+/// [`MimeError::Address`] when it cannot.
+pub fn check_address(address: &str) -> Result<(), MimeError> {
+    mailbox(address).map(|_mailbox| ())
+}
+
 fn mailbox(address: &str) -> Result<Mailbox, MimeError> {
     address.parse().map_err(|source| MimeError::Address { address: escape(address.as_bytes()), source })
 }

@@ -75,8 +75,12 @@ impl Reporter {
     /// Makes a report if one is due; gives how long to rest.
     async fn step(&self) -> Result<Duration, postmaster::BatchError> {
         let channel = self.channel;
-        let (pending, queued) =
-            self.db.call(move |store| Ok::<_, StoreError>((pending(store, channel)?, store.queued_reports()?))).await?;
+        let recipients: Vec<String> =
+            self.postmaster.readerships.iter().flat_map(|readership| readership.recipients.clone()).collect();
+        let (pending, queued) = self
+            .db
+            .call(move |store| Ok::<_, StoreError>((pending(store, channel)?, store.shortest_queue(&recipients)?)))
+            .await?;
         match self.pool.decide(&pending, self.clock.now()) {
             Decision::Rest => Ok(LONGEST_REST),
             Decision::Wait(wait) => Ok(wait.min(LONGEST_REST)),

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::{
     batch::{Batch, Tally},
-    mime::{Letter, MessageId, MimeError, compose},
+    mime::{Letter, MessageId, MimeError, check_address, compose},
     render::render,
 };
 use crate::{
@@ -26,7 +26,8 @@ use crate::{
     sys::users::Names,
 };
 
-/// Queued reports beyond which new events stay unbatched.
+/// Reports queued for every recipient beyond which new events stay unbatched. One recipient whose server refuses does not keep
+/// the others from theirs.
 pub const MOST_QUEUED: u64 = 50;
 
 /// Why a batch could not be made.
@@ -67,6 +68,21 @@ pub fn readerships(config: &Config) -> Vec<Readership> {
         .into_iter()
         .map(|(areas, recipients)| Readership { recipients, areas: Some(areas.into_iter().collect()) });
     std::iter::once(general).filter(|general| !general.recipients.is_empty()).chain(particular).collect()
+}
+
+/// Checks that every mail of this configuration can be composed.
+///
+/// # Errors
+/// [`MimeError`] names the first address that no mail can carry.
+pub fn check_addresses(from: &str, readerships: &[Readership]) -> Result<(), MimeError> {
+    let recipients = readerships.iter().flat_map(|readership| &readership.recipients);
+    recipients.map(String::as_str).chain([from]).try_for_each(check_address)
+}
+
+/// The sender of a machine: `integrityd@` and its name, or `localhost` where the name fits into no address.
+pub fn default_sender(host: &str) -> String {
+    let sender = format!("integrityd@{}", host.trim_end_matches('.'));
+    if check_address(&sender).is_ok() { sender } else { "integrityd@localhost".to_owned() }
 }
 
 /// A local name as a mail address.

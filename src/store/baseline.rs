@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use crate::model::{
     clock::Timestamp,
@@ -289,6 +289,21 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// Makes an entry the root of `area` at `path`, with everything beneath it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be written.
+    pub fn make_root(&mut self, top: EntryId, path: &[u8], area: AreaId) -> Result<(), StoreError> {
+        self.flush()?;
+        self.queue = StaleQueue::default();
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate).trying("begin a transaction")?;
+        tx.execute(&format!("{SUBTREE} UPDATE entry SET area = ?2 WHERE id IN tree"), params![top.0, area.0])
+            .trying("hand entries over to an area")?;
+        tx.execute("UPDATE entry SET parent = 0, name = ?2 WHERE id = ?1", params![top.0, path])
+            .trying("make an entry the root of an area")?;
+        tx.commit().trying("hand entries over to an area")
     }
 
     /// How well the baseline is kept, over the areas that are looked at. Cost: one scan of the baseline.

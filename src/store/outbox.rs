@@ -50,8 +50,8 @@ pub struct Delivery {
     pub attempts: u32,
     /// How many of them the server refused for good.
     pub refusals: u32,
-    /// Wall time of the first failed attempt.
-    pub failing_since: Option<Timestamp>,
+    /// Wall time of the first of the refusals that came without another answer between.
+    pub refused_since: Option<Timestamp>,
 }
 
 /// What became of a failed attempt.
@@ -166,7 +166,7 @@ impl Store {
         let queued = self
             .db
             .prepare_cached(
-                "SELECT report, recipient, attempts, refusals, failing_since, due_wall, due_boottime, due_boot, nominal
+                "SELECT report, recipient, attempts, refusals, refused_since, due_wall, due_boottime, due_boot, nominal
                  FROM delivery WHERE state = 1 ORDER BY report, recipient LIMIT 1000",
             )
             .and_then(|mut statement| {
@@ -177,7 +177,7 @@ impl Store {
                             recipient: row.get(1)?,
                             attempts: row.get(2)?,
                             refusals: row.get(3)?,
-                            failing_since: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_nanos),
+                            refused_since: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_nanos),
                         };
                         Ok((delivery, deadline(row, 5)?.remaining(now)))
                     })?
@@ -231,7 +231,9 @@ impl Store {
             .prepare_cached(
                 "UPDATE delivery SET state = ?3, attempts = attempts + 1, refusals = refusals + ?4, last_reply = ?5,
                      due_wall = ?6, due_boottime = ?7, due_boot = ?8, nominal = ?9,
-                     failing_since = coalesce(failing_since, ?10), settled = CASE WHEN ?3 = 3 THEN ?10 END
+                     failing_since = coalesce(failing_since, ?10),
+                     refused_since = CASE WHEN ?4 THEN coalesce(refused_since, ?10) END,
+                     settled = CASE WHEN ?3 = 3 THEN ?10 END
                  WHERE report = ?1 AND recipient = ?2 AND state = 1",
             )
             .and_then(|mut statement| {
@@ -291,15 +293,22 @@ impl Store {
         Ok(summary)
     }
 
-    /// How many reports have a queued delivery.
+    /// The length of the shortest queue of these recipients, in reports.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn queued_reports(&self) -> Result<u64, StoreError> {
-        self.db
-            .query_row("SELECT count(DISTINCT report) FROM delivery WHERE state = 1", [], |row| row.get::<_, i64>(0))
-            .trying("count the queued reports")
-            .map(i64::cast_unsigned)
+    pub fn shortest_queue(&self, recipients: &[String]) -> Result<u64, StoreError> {
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT count(*) FROM delivery WHERE state = 1 AND recipient = ?1")
+            .trying("prepare to count the queue of a recipient")?;
+        let mut shortest = u64::MAX;
+        for recipient in recipients {
+            let length: i64 =
+                statement.query_row([recipient], |row| row.get(0)).trying("count the queue of a recipient")?;
+            shortest = shortest.min(length.cast_unsigned());
+        }
+        Ok(shortest)
     }
 }
 
