@@ -142,7 +142,7 @@ fn finish(draft: &Draft<'_>, sheet: &Sheet, findings: &mut Findings) -> Option<A
         Ok(excludes) => area.excludes = excludes,
         // Each of them was compiled before; what is left is that all together are too large.
         Err(error) => {
-            findings.fault(draft.place, format!("the excludes of this area: {error}"), "use fewer or simpler globs")
+            findings.fault(draft.place, format!("the excludes of this area: {error}"), "use fewer or simpler globs");
         }
     }
     draft.path.as_ref().map(|_| area)

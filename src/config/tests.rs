@@ -227,6 +227,7 @@ fn an_embedded_configuration_has_every_default() {
     let embedded = Config::embedded(vec![Area::new(PathBuf::from("/etc"))], PathBuf::from("/tmp/db"));
     let mut written = config("area = /etc\ndatabase = /tmp/db\n");
     written.notices.clear();
+    written.sources.clear();
     assert_eq!(embedded, written);
     assert_eq!(embedded.mail.way, MailWay::Auto);
     assert_eq!(embedded.report.lines, 1000);

@@ -27,7 +27,7 @@ use crate::{
     config::settings::Config,
     model::{
         clock::{Boottime, Clock},
-        entry::AreaId,
+        entry::{AreaId, Entry, EntryId},
     },
     store::{
         areas::{AreaRow, AreaState},
@@ -364,22 +364,20 @@ impl Walker {
 }
 
 /// An entry with the names that lead to it.
-type EntryWithWay = (crate::model::entry::Entry, Vec<(crate::model::entry::EntryId, Vec<u8>)>);
+type EntryWithWay = (Entry, Vec<(EntryId, Vec<u8>)>);
 
 fn stalest_with_way(store: &mut Store) -> Result<Option<EntryWithWay>, StoreError> {
     let active = store.active_areas()?;
     let Some(entry) = store.stalest(&active)? else {
         return Ok(None);
     };
-    match store.way_to(entry.id)? {
-        Some(way) => Ok(Some((entry, way))),
-        None => {
-            // Cannot happen by our own doing; a row without a directory would be in the way for ever.
-            store.commit(&Outcome::default().with_change(StateChange::RemoveTree(entry.id)))?;
-            tracing::error!(id = entry.id.0, "a baseline entry without a directory was removed");
-            Ok(None)
-        }
+    if let Some(way) = store.way_to(entry.id)? {
+        return Ok(Some((entry, way)));
     }
+    // Cannot happen by our own doing; a row without a directory would be in the way for ever.
+    store.commit(&Outcome::default().with_change(StateChange::RemoveTree(entry.id)))?;
+    tracing::error!(id = entry.id.0, "a baseline entry without a directory was removed");
+    Ok(None)
 }
 
 /// An error with its causes, in one line.

@@ -287,6 +287,7 @@ mod tests {
         let mut release = event(Category::Removed, Severity::Normal, b"/opt/app/releases/2026-11-20");
         release.old = Some(look(FileKind::Directory, 0o755, 4096, 0));
         release.count = 1234;
+        release.members_digest = Some([0x0d; 32]);
         let mut closed = event(Category::Unreadable, Severity::Low, b"/etc/ssl/private/key.pem");
         closed.note = b"Permission denied (os error 13)".to_vec();
         let mut events = vec![nginx, stored(48_104, release), stored(48_105, closed), sudoers];

@@ -27,6 +27,9 @@ const GROUP: usize = 500;
 /// One step towards the root: the directory an entry lies in, and its name there.
 type Link = (Option<EntryId>, Vec<u8>);
 
+/// One step from the root: an entry and its name.
+type Step = (EntryId, Vec<u8>);
+
 /// How many of the stalest entries are fetched at once.
 const QUEUE: usize = 256;
 
@@ -131,7 +134,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn way_to(&self, id: EntryId) -> Result<Option<Vec<(EntryId, Vec<u8>)>>, StoreError> {
+    pub fn way_to(&self, id: EntryId) -> Result<Option<Vec<Step>>, StoreError> {
         let mut way = Vec::new();
         let mut next = Some(id);
         while let Some(id) = next {

@@ -82,16 +82,8 @@ fn unescape(field: &[u8]) -> Vec<u8> {
             .filter(|_| *byte == b'\\')
             .and_then(|digits| std::str::from_utf8(digits).ok())
             .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match octal {
-            Some(value) => {
-                out.push(value);
-                rest = tail.get(3..).unwrap_or_default();
-            }
-            None => {
-                out.push(*byte);
-                rest = tail;
-            }
-        }
+        out.push(octal.unwrap_or(*byte));
+        rest = if octal.is_some() { tail.get(3..).unwrap_or_default() } else { tail };
     }
     out
 }

@@ -82,7 +82,7 @@ fn a_file_that_is_always_being_written_does_not_hide_a_chmod() {
     let scratch = Scratch::new();
     let path = scratch.tree().join("log");
     fs::write(&path, vec![b'x'; 600_000]).unwrap();
-    scratch.configure("filerate = 50\nbyterate = 2M\nreporttime = 1\nreportholdoff = 1\nmail = stdout:\n");
+    scratch.configure("filerate = 50\nbyterate = 2M\nspeedup = 1\nreporttime = 1\nreportholdoff = 1\nmail = stdout:\n");
     let daemon = scratch.start();
     scratch.wait_for_baseline();
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -145,7 +145,7 @@ fn own_files_are_left_out_however_the_area_is_reached() {
     std::os::unix::fs::symlink(scratch.path(""), scratch.path("link")).unwrap();
     let link = scratch.path("link");
     let text = format!(
-        "email = root@example.org\ndatabase = {0}/state/db\narea = {0}\nexclude = {0}/log\nmail = file:{0}/out\n\
+        "email = root@example.org\ndatabase = {0}/state/integrityd.sqlite\narea = {0}\nexclude = {0}/log\nmail = file:{0}/out\n\
          filerate = 2000\nbyterate = 1G\nreporttime = 0\nreportholdoff = 0\n",
         link.display()
     );
@@ -231,7 +231,7 @@ fn a_reload_takes_new_settings_and_survives_bad_ones() {
         let known = scratch.history().len();
         fs::write(&config, [good.as_slice(), bad.as_bytes()].concat()).unwrap();
         daemon.signal("HUP");
-        wait_for("the notice", Duration::from_secs(10), || scratch.history().len() == known + 1);
+        wait_for(bad, Duration::from_secs(10), || scratch.history().len() == known + 1);
     }
     fs::set_permissions(&config, fs::Permissions::from_mode(0o666)).unwrap();
     fs::write(&config, &good).unwrap();
