@@ -34,7 +34,7 @@ fn owners_set_id_bits_and_device_nodes_are_told_precisely() {
     fs::remove_file(tree.join("node")).unwrap();
     run("mknod", &[tree.join("node").as_ref(), "c".as_ref(), "1".as_ref(), "5".as_ref()]);
     println!("the node had inode {inode}");
-    let text = || -> String { sink.mails().iter().map(|mail| mail.text()).collect() };
+    let text = || -> String { sink.mails().iter().map(crate::support::sink::Mail::text).collect() };
     let wanted = ["owner root → www-data", "group root → www-data", "set-user-ID", "rdev 1:3 → 1:5"];
     wait_for("all four", Duration::from_secs(20), || wanted.iter().all(|words| text().contains(words)));
     let text = text();

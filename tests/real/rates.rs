@@ -50,7 +50,7 @@ fn looks_and_bytes_keep_their_rates_and_fall_back_after_a_change() {
     scratch.wait_for_baseline();
     assert_near("looks/s", rates(&scratch, Duration::from_secs(10)).0, 10.0);
     fs::write(scratch.tree().join("f7"), "changed").unwrap();
-    wait_for("the change", Duration::from_secs(60), || {
+    wait_for("the change", Duration::from_mins(1), || {
         scratch.history().iter().any(|event| event["event"]["action"][0] == "changed")
     });
     // Two seconds at 200 a second see everything once; then the ordinary rate is back.
