@@ -1,6 +1,11 @@
 //! What needs root or Debian packages: `cargo test --features real`. What a test needs it installs; what it cannot have it says.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that meets the unexpected shall fail")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test that meets the unexpected shall fail, and says what it has skipped or measured"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
