@@ -50,6 +50,16 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// A mistake in the words of a command that only its meaning shows.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
+
+/// An error that ends with [`Exit::Usage`].
+pub(super) fn usage(what: String) -> anyhow::Error {
+    UsageError(what).into()
+}
+
 /// Shows what clap has to say; help and version are no errors.
 pub(super) fn of_usage(error: &clap::Error) -> Exit {
     // A closed pipe while help is shown is nobody's fault.
@@ -90,6 +100,7 @@ pub(super) fn code(error: &anyhow::Error) -> Exit {
         cause
             .downcast_ref::<LoadError>()
             .map(of_load)
+            .or_else(|| cause.downcast_ref::<UsageError>().map(|_| Exit::Usage))
             .or_else(|| cause.downcast_ref::<StoreError>().map(of_store))
             .or_else(|| cause.downcast_ref::<DaemonError>().map(of_daemon))
             .or_else(|| cause.downcast_ref::<crate::sys::privileges::Distrust>().map(|_| Exit::Permission))

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use globset::{GlobBuilder, GlobMatcher};
 use jiff::{Timestamp as JiffTimestamp, Zoned, civil::DateTime, tz::TimeZone};
 
-use super::{Exit, Source, out::Out};
+use super::{Exit, Source, exit::usage, out::Out};
 use crate::{
     config::units::parse_span,
     model::{
@@ -35,7 +34,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     kind: Option<KindName>,
 
-    /// Only paths that match; `*` stays within a component, `**` does not.
+    /// Only paths that match, such as '/etc/**' or '**/*.conf'; `*` stays within a component.
     #[arg(long, value_name = "GLOB")]
     path: Option<String>,
 
@@ -46,9 +45,6 @@ pub(super) struct Arguments {
     /// One JSON object a line (docs/events.schema.json).
     #[arg(long)]
     json: bool,
-
-    #[command(flatten)]
-    source: Source,
 }
 
 #[derive(Debug, Args)]
@@ -56,12 +52,9 @@ pub(super) struct ShowArguments {
     /// The number of the event, as mails and `history` give it.
     id: u64,
 
-    /// One JSON object.
+    /// One JSON object, without the paths a summary stands for.
     #[arg(long)]
     json: bool,
-
-    #[command(flatten)]
-    source: Source,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -84,8 +77,8 @@ impl From<KindName> for Kind {
     }
 }
 
-pub(super) fn run(config: &Path, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
-    let store = arguments.source.open(config)?;
+pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
+    let store = source.open()?;
     let clock = Clock::System(proc::boot_id(Path::new("/")));
     let now = clock.now().wall;
     let filter = Filter {
@@ -109,20 +102,21 @@ pub(super) fn run(config: &Path, arguments: &Arguments, out: &mut Out) -> anyhow
     }
     let zone = TimeZone::system();
     let names = Names::read(Path::new("/"));
-    let listing = Listing::new(now, &zone, &names);
+    let program = source.program();
+    let listing = Listing::new(now, &zone, &names, &program);
     for stored in &events {
         out.text(&listing.event(stored))?;
     }
     if events.is_empty() {
-        super::out::talk("nothing was found in that time");
+        super::out::talk("no event matches");
     }
     Ok(Exit::Fine)
 }
 
-pub(super) fn show(config: &Path, arguments: &ShowArguments, out: &mut Out) -> anyhow::Result<Exit> {
-    let store = arguments.source.open(config)?;
+pub(super) fn show(source: &Source, arguments: &ShowArguments, out: &mut Out) -> anyhow::Result<Exit> {
+    let store = source.open()?;
     let Some(stored) = store.event(arguments.id)? else {
-        bail!("there is no event {}: the newest is {}", arguments.id, store.head()?.seq);
+        return Err(usage(format!("there is no event {}: the newest is {}", arguments.id, store.head()?.seq)));
     };
     if arguments.json {
         out.line(&to_line(&stored, &host()))?;
@@ -131,7 +125,8 @@ pub(super) fn show(config: &Path, arguments: &ShowArguments, out: &mut Out) -> a
     let clock = Clock::System(proc::boot_id(Path::new("/")));
     let zone = TimeZone::system();
     let names = Names::read(Path::new("/"));
-    let listing = Listing::new(clock.now().wall, &zone, &names);
+    let program = source.program();
+    let listing = Listing::new(clock.now().wall, &zone, &names, &program);
     out.text(&listing.event(&stored))?;
     out.text(&listing.members(&store.members(arguments.id, MOST_MEMBERS)?))?;
     Ok(Exit::Fine)
@@ -146,7 +141,7 @@ fn matcher(glob: &str) -> anyhow::Result<GlobMatcher> {
     Ok(GlobBuilder::new(glob)
         .literal_separator(true)
         .build()
-        .with_context(|| format!("--path {glob:?} is no glob"))?
+        .map_err(|error| usage(format!("--path {glob:?} is no glob: {}", error.kind())))?
         .compile_matcher())
 }
 
@@ -167,7 +162,7 @@ fn point_in_time(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
             let local: DateTime = text.parse()?;
             local.to_zoned(TimeZone::system()).map(|zoned| zoned.timestamp())
         })
-        .with_context(|| format!("--since {text:?} is neither a span (2h, 7d) nor a time ('2026-11-21 13:58')"))?;
+        .or(Err(usage(format!("--since {text:?} is neither a span (2h, 7d) nor a time ('2026-11-21 13:58')"))))?;
     Ok(Timestamp::from_nanos(i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)))
 }
 

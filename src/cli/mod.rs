@@ -8,11 +8,18 @@ mod run;
 mod status;
 mod trial;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::{config, model::escape::hex, store::database::Store};
+use crate::{
+    config,
+    model::escape::{escape_name, hex},
+    store::database::Store,
+};
 pub use exit::Exit;
 use out::Out;
 
@@ -23,6 +30,10 @@ struct Cli {
     /// Read this configuration.
     #[arg(long, global = true, value_name = "FILE", default_value = config::DEFAULT_PATH)]
     config: PathBuf,
+
+    /// Put the question to this database, whatever is configured.
+    #[arg(long, global = true, value_name = "FILE")]
+    database: Option<PathBuf>,
 
     #[command(subcommand)]
     command: Command,
@@ -41,8 +52,8 @@ enum Command {
     History(history::Arguments),
     /// Show one event in full, with every path a summary stands for.
     Show(history::ShowArguments),
-    /// Walk the chain of events and name the first that was changed, removed or exchanged.
-    Verify(Source),
+    /// Walk the chain of events and name the first that was changed, removed or exchanged. Exit code: 0 whole, 1 broken.
+    Verify,
     /// Work on the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -54,21 +65,40 @@ enum ConfigCommand {
     Check(check_config::Arguments),
 }
 
-/// Which database a question is put to.
-#[derive(Debug, Args)]
+/// Where a question is put.
+#[derive(Debug)]
 struct Source {
-    /// Read this database instead of the configured one.
-    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
     database: Option<PathBuf>,
 }
 
 impl Source {
-    fn open(&self, config: &std::path::Path) -> anyhow::Result<Store> {
+    fn open(&self) -> anyhow::Result<Store> {
         let path = match &self.database {
             Some(path) => path.clone(),
-            None => config::load(config)?.database,
+            None => config::load(&self.config)?.database,
         };
         Ok(Store::open_read_only(&path)?)
+    }
+
+    /// How a further command is called to lead to the same place.
+    fn program(&self) -> String {
+        match &self.database {
+            Some(database) => program("--database", database),
+            None if self.config == Path::new(config::DEFAULT_PATH) => "integrityd".to_owned(),
+            None => program("--config", &self.config),
+        }
+    }
+}
+
+/// The program with an option that names a file; quoted for a shell where that is needed.
+fn program(option: &str, file: &Path) -> String {
+    let file = escape_name(file.as_os_str().as_encoded_bytes());
+    let is_plain = file.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@%=:,".contains(c));
+    if is_plain {
+        format!("integrityd {option} {file}")
+    } else {
+        format!("integrityd {option} '{}'", file.replace('\'', "'\\''"))
     }
 }
 
@@ -84,13 +114,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 }
 
 fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
+    let source = Source { config: cli.config.clone(), database: cli.database };
     match cli.command {
-        Command::Run => run::run(&cli.config),
+        Command::Run => run::run(&cli.config, source.program()),
         Command::Trial(arguments) => trial::run(&arguments),
-        Command::Status(arguments) => status::run(&cli.config, &arguments, out),
-        Command::History(arguments) => history::run(&cli.config, &arguments, out),
-        Command::Show(arguments) => history::show(&cli.config, &arguments, out),
-        Command::Verify(source) => verify(&source.open(&cli.config)?, out),
+        Command::Status(arguments) => status::run(&source, &arguments, out),
+        Command::History(arguments) => history::run(&source, &arguments, out),
+        Command::Show(arguments) => history::show(&source, &arguments, out),
+        Command::Verify => verify(&source.open()?, out),
         Command::Config(ConfigCommand::Check(arguments)) => check_config::run(&cli.config, &arguments, out),
     }
 }
@@ -98,7 +129,7 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
 fn verify(store: &Store, out: &mut Out) -> anyhow::Result<Exit> {
     match store.verify() {
         Ok(head) => {
-            out.line(&format!("the chain of {} events is whole, head {}", head.seq, hex(&head.hash)))?;
+            out.line(&format!("the chain is whole: {} events, head {}", head.seq, hex(&head.hash)))?;
             Ok(Exit::Fine)
         }
         Err(error @ crate::store::error::StoreError::Chain { .. }) => {

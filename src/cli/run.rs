@@ -15,13 +15,13 @@ use super::Exit;
 use crate::{
     config::{self, settings::Config},
     daemon::{Daemon, signals::Orders},
-    model::clock::Clock,
+    model::{clock::Clock, escape::escape_name},
     report::transport::Printer,
     store::{database::Store, door::Db},
     sys::{privileges, proc},
 };
 
-pub(super) fn run(path: &Path) -> anyhow::Result<Exit> {
+pub(super) fn run(path: &Path, program: String) -> anyhow::Result<Exit> {
     begin_to_log("info");
     let config = config::load(path)?;
     for source in &config.sources {
@@ -29,7 +29,10 @@ pub(super) fn run(path: &Path) -> anyhow::Result<Exit> {
     }
     let root = Path::new("/");
     let clock = Clock::System(proc::boot_id(root));
-    let mut daemon = prepare(config, Some(path), clock)?;
+    let shown = |path: &Path| escape_name(path.as_os_str().as_encoded_bytes());
+    let areas: Vec<String> = config.areas.iter().map(|area| shown(&area.path)).collect();
+    tracing::info!(config = %shown(path), database = %shown(&config.database), areas = %areas.join(" "), "watching");
+    let mut daemon = prepare(config, Some(path), clock, program)?;
     runtime()?.block_on(async {
         let orders = Orders::from_signals().context("signals cannot be handled")?;
         daemon.run(orders).await?;
@@ -38,7 +41,7 @@ pub(super) fn run(path: &Path) -> anyhow::Result<Exit> {
 }
 
 /// A daemon over an opened store, printing to the standard output where that is the way of its mails.
-pub(super) fn prepare(config: Config, source: Option<&Path>, clock: Clock) -> anyhow::Result<Daemon> {
+pub(super) fn prepare(config: Config, source: Option<&Path>, clock: Clock, program: String) -> anyhow::Result<Daemon> {
     let store = Store::open(&config.database, clock.now())?;
     Ok(Daemon {
         config,
@@ -49,6 +52,7 @@ pub(super) fn prepare(config: Config, source: Option<&Path>, clock: Clock) -> an
         chance: StdRng::from_rng(&mut rand::rng()),
         printer: Printer(Arc::new(Mutex::new(io::stdout()))),
         transport: None,
+        program,
         unstored: Arc::default(),
     })
 }

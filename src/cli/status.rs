@@ -19,7 +19,7 @@ use crate::{
         database::{Counters, Store},
         events::Head,
         outbox::QueueSummary,
-        place::is_running,
+        place::{is_running, own_files},
     },
     sys::proc,
 };
@@ -32,9 +32,6 @@ pub(super) struct Arguments {
     /// One JSON object.
     #[arg(long)]
     json: bool,
-
-    #[command(flatten)]
-    source: Source,
 }
 
 /// Everything the screen shows.
@@ -53,7 +50,11 @@ impl Status {
     fn read(store: &Store, now: Timestamp) -> anyhow::Result<Self> {
         Ok(Self {
             database: escape_name(store.path().as_os_str().as_encoded_bytes()),
-            database_size: std::fs::metadata(store.path()).map_or(0, |found| found.len()),
+            database_size: own_files(store.path())
+                .iter()
+                .filter_map(|file| std::fs::metadata(file).ok())
+                .map(|found| found.len())
+                .sum(),
             is_running: is_running(store.path()),
             areas: store.area_summaries()?,
             counters: store.counters()?,
@@ -81,7 +82,14 @@ impl Status {
             .oldest
             .filter(|oldest| self.queue.queued > 0 && self.age(*oldest) > STUCK_AFTER)
             .map(|oldest| format!("a report waits to be accepted since {}", span(self.age(oldest))));
-        missing.chain(parked).chain(stuck).collect()
+        let refused = (self.queue.refused > 0).then(|| {
+            format!(
+                "{} deliveries are refused by the mail server; they are kept and tried again",
+                number(self.queue.refused)
+            )
+        });
+        let stopped = (self.is_running == Some(false)).then(|| "the daemon is not running".to_owned());
+        stopped.into_iter().chain(missing).chain(parked).chain(refused).chain(stuck).collect()
     }
 
     fn text(&self) -> String {
@@ -151,8 +159,8 @@ impl Status {
     }
 }
 
-pub(super) fn run(config: &Path, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
-    let store = match arguments.source.open(config) {
+pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
+    let store = match source.open() {
         Ok(store) => store,
         Err(error) => {
             super::out::talk(&super::exit::words(&error));

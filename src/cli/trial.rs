@@ -2,20 +2,21 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::OsString,
     fs,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use tokio::sync::mpsc;
 
 use super::{
     Exit,
+    exit::usage,
     out::{number, talk},
+    program,
     run::{begin_to_log, prepare, runtime},
 };
 use crate::{
@@ -62,12 +63,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    begin_to_log("error");
+    begin_to_log("warn");
     let duration = arguments
         .duration
         .as_deref()
-        .map(|text| parse_span(text).with_context(|| format!("--for {text:?} is no time: say 30s or 5m")))
+        .map(|text| parse_span(text).or(Err(usage(format!("--for {text:?} is no time: say 30s or 5m")))))
         .transpose()?;
+    let here = std::env::current_dir().unwrap_or_default();
     let directories = directories(&arguments.directories)?;
     let database = state_directory()?.join("integrityd.sqlite");
     start_afresh(&database)?;
@@ -77,8 +79,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let clock = Clock::System(proc::boot_id(Path::new("/")));
     let config = with_rates(config);
     announce(&config, &left_out);
-    let daemon = prepare(config, None, clock)?;
-    runtime()?.block_on(watch(daemon, duration))
+    let commands = program("--database", &config.database);
+    let daemon = prepare(config, None, clock, commands)?;
+    let example = directories.iter().find(|directory| directory.starts_with(&here)).or(directories.first());
+    let example = example.filter(|directory| directory.is_dir()).map(|directory| directory.join("integrityd-was-here"));
+    runtime()?.block_on(watch(daemon, duration, example))
 }
 
 /// The directories to watch, resolved, none within another.
@@ -90,8 +95,9 @@ fn directories(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     };
     let mut resolved = BTreeSet::new();
     for directory in &wanted {
-        let real = fs::canonicalize(directory)
-            .with_context(|| format!("{} cannot be watched", escape_name(directory.as_os_str().as_bytes())))?;
+        let real = fs::canonicalize(directory).map_err(|error| {
+            usage(format!("{} cannot be watched: {error}", escape_name(directory.as_os_str().as_bytes())))
+        })?;
         resolved.insert(real);
     }
     let all: Vec<PathBuf> = resolved.into_iter().collect();
@@ -108,7 +114,9 @@ fn state_directory() -> anyhow::Result<PathBuf> {
     let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
     match state {
         Some(state) => Ok(state.join("integrityd/try")),
-        None => bail!("there is no place for the state: set HOME or XDG_STATE_HOME to an absolute path"),
+        None => {
+            Err(usage("there is no place for the state: set HOME or XDG_STATE_HOME to an absolute path".to_owned()))
+        }
     }
 }
 
@@ -117,9 +125,8 @@ fn start_afresh(database: &Path) -> anyhow::Result<()> {
     let files = own_files(database);
     let is_running = files.iter().any(|file| proc::is_locked(Path::new("/"), file) == Some(true));
     if is_running {
-        let mut lock = OsString::from(database);
-        lock.push(".lock");
-        return Err(StoreError::Running { path: lock.into() }.into());
+        return Err(StoreError::Running { path: database.to_path_buf() })
+            .context("another try is running: end it first, or set XDG_STATE_HOME to a directory of its own");
     }
     for file in files {
         match fs::remove_file(&file) {
@@ -187,10 +194,9 @@ fn announce(config: &Config, left_out: &[PathBuf]) {
 }
 
 /// Runs the daemon until the time is over or somebody interrupts, then prints what still waits.
-async fn watch(mut daemon: Daemon, duration: Option<Duration>) -> anyhow::Result<Exit> {
+async fn watch(mut daemon: Daemon, duration: Option<Duration>, example: Option<PathBuf>) -> anyhow::Result<Exit> {
     let (order, orders) = mpsc::channel(1);
     let db = daemon.db.clone();
-    let first = daemon.config.areas.first().map(|area| area.path.clone()).unwrap_or_default();
     let mut signals = Orders::from_signals().context("signals cannot be handled")?;
     let begun = tokio::time::Instant::now();
     let is_time = async {
@@ -200,7 +206,7 @@ async fn watch(mut daemon: Daemon, duration: Option<Duration>) -> anyhow::Result
         }
     };
     let conduct = async {
-        let announced = say_when_it_stands(&db, &first, begun);
+        let announced = say_when_it_stands(&db, example.as_deref(), duration, begun);
         let never = async { tokio::join!(announced, std::future::pending::<()>()) };
         tokio::select! {
             _ = never => {}
@@ -223,23 +229,38 @@ async fn watch(mut daemon: Daemon, duration: Option<Duration>) -> anyhow::Result
 }
 
 async fn until_stopped(signals: &mut Orders) {
-    while signals.next().await != Order::Stop {}
+    // Whoever hangs up wants it to end, too.
+    signals.next().await;
 }
 
-async fn say_when_it_stands(db: &Db, first: &Path, begun: tokio::time::Instant) {
+async fn say_when_it_stands(db: &Db, example: Option<&Path>, duration: Option<Duration>, begun: tokio::time::Instant) {
     let filter = Filter { since: None, kind: Some(Kind::Own), limit: 100 };
     loop {
         let filter = filter.clone();
         let found = db.call(move |store| store.history(&filter)).await.unwrap_or_default();
         let established = found.iter().find(|stored| stored.event.category == Category::BaselineEstablished);
         if let Some(stored) = established {
-            talk(&format!(
-                "baseline stands after {:.1} s: {} entries. Now change something and wait a few seconds, for example:\n    \
-                 echo hello > {}\nCtrl-C ends.\n",
-                begun.elapsed().as_secs_f64(),
-                number(stored.event.count),
-                escape_name(first.join("integrityd-was-here").as_os_str().as_bytes())
-            ));
+            let entries = match stored.event.count {
+                1 => "1 entry".to_owned(),
+                count => format!("{} entries", number(count)),
+            };
+            talk(&format!("baseline stands after {:.1} s: {entries}.", begun.elapsed().as_secs_f64()));
+            if let Ok(coverage) = db.call(|store| store.coverage()).await
+                && coverage.unreadable > 0
+            {
+                talk(&format!(
+                    "{} of them cannot be read by this user; nothing below such a directory is watched.",
+                    number(coverage.unreadable)
+                ));
+            }
+            if let Some(example) = example {
+                talk("Now change something and wait a few seconds, for example:");
+                talk(&format!("    echo hello > {}", escape_name(example.as_os_str().as_bytes())));
+            }
+            talk(match duration {
+                Some(_) => "It ends by itself, or with Ctrl-C.\n",
+                None => "Ctrl-C ends.\n",
+            });
             return;
         }
         tokio::time::sleep(GLANCE).await;

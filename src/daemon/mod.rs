@@ -78,6 +78,8 @@ pub struct Daemon {
     pub chance: StdRng,
     /// Where `stdout:` prints.
     pub printer: Printer,
+    /// How the commands are called that a mail names: `integrityd`, with the options that lead to this database.
+    pub program: String,
     /// The way of the mails, instead of the configured one.
     pub transport: Option<Transport>,
     /// What was accepted but could not be stored as such.
@@ -203,6 +205,7 @@ impl Daemon {
             lines: config.report.lines,
             zone: jiff::tz::TimeZone::system(),
             clock: self.clock.clone(),
+            program: self.program.clone(),
             host,
         }
     }

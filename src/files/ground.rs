@@ -27,8 +27,6 @@ pub struct Tract {
     pub id: AreaId,
     /// Its configured path, as bytes.
     pub path: Vec<u8>,
-    /// Where it really is: the configured path, or what it points to when that is a symbolic link.
-    pub real: PathBuf,
     root: Mutex<Option<Arc<OwnedFd>>>,
 }
 
@@ -36,9 +34,14 @@ impl Tract {
     /// A tract over an area.
     pub fn new(settings: Area, id: AreaId) -> Self {
         let path = settings.path.as_os_str().as_bytes().to_vec();
-        let is_link = fs::symlink_metadata(&settings.path).is_ok_and(|found| found.is_symlink());
-        let real = if is_link { fs::canonicalize(&settings.path).ok() } else { None };
-        Self { real: real.unwrap_or_else(|| settings.path.clone()), settings, id, path, root: Mutex::new(None) }
+        Self { settings, id, path, root: Mutex::new(None) }
+    }
+
+    /// Where it really is at the moment: the configured path, or what it points to when that is a symbolic link.
+    pub fn real(&self) -> PathBuf {
+        let path = &self.settings.path;
+        let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+        if is_link { fs::canonicalize(path).unwrap_or_else(|_| path.clone()) } else { path.clone() }
     }
 
     /// The open root, if it was seen and is a directory.
@@ -209,7 +212,7 @@ fn own_paths(config: &Config, tracts: &[Tract]) -> BTreeSet<Vec<u8>> {
 
 /// The path by which a walk in `tract` meets the real path `own`, when the way to the area leads through a symbolic link.
 fn seen_from(tract: &Tract, own: &[u8]) -> Option<Vec<u8>> {
-    let real = fs::canonicalize(&tract.real).ok()?;
+    let real = fs::canonicalize(&tract.settings.path).ok()?;
     let beneath = own.strip_prefix(real.as_os_str().as_bytes())?.strip_prefix(b"/")?;
     Some(join(&tract.path, beneath))
 }

@@ -4,7 +4,10 @@ use std::{fs, os::unix::ffi::OsStrExt, time::Duration};
 
 use super::ground::{Ground, is_beneath, join};
 use crate::{
-    config::settings::{Area, Config},
+    config::{
+        settings::{Area, Config},
+        units::format_size,
+    },
     model::{
         clock::Moment,
         entry::{AreaId, EntryId},
@@ -105,6 +108,9 @@ fn take_on(store: &mut Store, area: &Area, row: AreaRow, now: Moment) -> Result<
     Ok(next)
 }
 
+/// Looks and bytes a second that are not exceeded in an estimate, whatever is configured: about what one slow core does.
+const FASTEST: (f64, f64) = (3000.0, 150e6);
+
 /// How many entries the first round will meet, counted without looking at any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Census {
@@ -122,7 +128,7 @@ pub fn count(ground: &Ground, areas: &[AreaId]) -> Census {
     let mut census = Census { entries: 0, bytes: 0, is_cut: false };
     for tract in ground.tracts.iter().filter(|tract| areas.contains(&tract.id)) {
         census.entries += 1;
-        let mut ahead = vec![(tract.real.clone(), tract.path.clone())];
+        let mut ahead = vec![(tract.real(), tract.path.clone())];
         while let Some((directory, path)) = ahead.pop() {
             for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
                 let path = join(&path, entry.file_name().as_bytes());
@@ -152,15 +158,17 @@ pub fn begun(ground: &Ground, areas: &[AreaId], census: Census, rates: (f64, f64
     // Every other look may be a recheck.
     let entries = u32::try_from(census.entries).unwrap_or(u32::MAX);
     let kibibytes = u32::try_from(census.bytes / 1024).unwrap_or(u32::MAX);
-    let span = (f64::from(entries) * 1.5 / rates.0).max(f64::from(kibibytes) * 1024.0 / rates.1);
+    let looks = rates.0.min(FASTEST.0);
+    let bytes = rates.1.min(FASTEST.1);
+    let span = (f64::from(entries) * 1.5 / looks).max(f64::from(kibibytes) * 1024.0 / bytes);
     let span = Duration::try_from_secs_f64(span.ceil()).unwrap_or(Duration::MAX);
     let mut note = format!(
-        "learning {}\nentries: {} {}, {} MiB; the first round should end within {}\n\
+        "learning\n{}\nentries: {} {}, {}; the first round should end within {}\n\
          nothing new is reported until then; changes to what was learned already are",
-        named.join(", "),
+        named.join("\n"),
         if census.is_cut { "more than" } else { "about" },
         census.entries,
-        census.bytes.div_ceil(1 << 20),
+        format_size(census.bytes.next_multiple_of(if census.bytes < 1 << 20 { 1024 } else { 1 << 20 })),
         in_words(span)
     );
     let own: Vec<String> = ground.own_in_areas().into_iter().map(escape_name).collect();

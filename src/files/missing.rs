@@ -68,7 +68,7 @@ impl Visitor {
     }
 
     fn topmost_gone(store: &Store, tract: &Tract, target: &Target, entry: &Entry) -> Result<Top, StoreError> {
-        let fresh = match glance_at_root(&tract.real) {
+        let fresh = match glance_at_root(&tract.real()) {
             Glance::There(handle, seen) if seen.kind == FileKind::Directory => handle,
             _ => return Ok(Top::RootGone),
         };

@@ -153,7 +153,7 @@ impl Visitor {
 
     fn glance(tract: &Tract, target: &Target) -> Glance {
         match &target.way {
-            Way::Root => glance_at_root(&tract.real),
+            Way::Root => glance_at_root(&tract.real()),
             Way::BeneathRoot(root, relative) => glance(root.as_fd(), relative),
             Way::InDirectory(place) => glance(place.directory.as_fd(), &target.name),
         }

@@ -34,6 +34,8 @@ pub struct Batch<'a> {
     pub head: [u8; 32],
     /// Who is who.
     pub names: &'a Names,
+    /// How the commands are called: `integrityd`, with the options that lead to this database.
+    pub program: &'a str,
     /// What is said before all else, one paragraph each: trouble with the delivery, a backlog.
     pub notices: &'a [String],
 }

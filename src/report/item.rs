@@ -21,6 +21,8 @@ pub(crate) struct Layout<'a> {
     pub(crate) times: &'a Times<'a>,
     /// Who is who.
     pub(crate) names: &'a Names,
+    /// How the commands are called.
+    pub(crate) program: &'a str,
     /// Columns of the mark.
     pub(crate) mark: usize,
     /// Columns of the path; a longer one has a line of its own.
@@ -50,7 +52,7 @@ pub(crate) fn lines(stored: &StoredEvent, folded: Option<&Folded>, layout: &Layo
     let class = event.category.word();
     let path = shown_path(event);
     let mark = format!("  {:<width$}  ", event.severity.mark(), width = layout.mark);
-    let notes = note_lines(&event.note, &format!("integrityd show {}", stored.seq));
+    let notes = note_lines(&event.note, &format!("{} show {}", layout.program, stored.seq));
     let is_brief = is_brief(event.category) && notes.len() <= 1;
     let mut parts = parts(event, layout.names);
     let mut details = warnings(event, layout.names);
@@ -70,7 +72,7 @@ pub(crate) fn lines(stored: &StoredEvent, folded: Option<&Folded>, layout: &Layo
         flow(format!("{INDENT}{class}  "), &parts, out);
     }
     if event.members_digest.is_some() {
-        details.push(format!("each of them: integrityd show {}", stored.seq));
+        details.push(format!("each of the {}: {} show {}", number(event.count), layout.program, stored.seq));
     }
     details.extend(folded.map(Folded::line));
     out.extend(details.iter().map(|line| format!("{INDENT}{line}")));
@@ -90,7 +92,10 @@ fn parts(event: &Event, names: &Names) -> Vec<String> {
             vec![format!("{}, {} in all", old.attributes.kind.word(), counted(event.count, "entry", "entries"))]
         }
         (Category::AreaMissing, _, _) => {
-            vec![format!("its baseline of {} is kept", counted(event.count, "entry", "entries"))]
+            vec![match event.count {
+                0 => "nothing is known of it yet".to_owned(),
+                count => format!("its baseline of {} is kept", counted(count, "entry", "entries")),
+            }]
         }
         (Category::Removed, _, _) if event.count > 1 => {
             vec![format!("{} in all", counted(event.count, "entry", "entries"))]
@@ -294,7 +299,7 @@ mod tests {
     fn shown(stored: &StoredEvent) -> Vec<String> {
         let zone = TimeZone::UTC;
         let times = Times::new(now().wall, &zone);
-        let layout = Layout { times: &times, names: &Names::default(), mark: 4, path: 20 };
+        let layout = Layout { times: &times, names: &Names::default(), program: "integrityd", mark: 4, path: 20 };
         let mut out = Vec::new();
         lines(stored, None, &layout, &mut out);
         out

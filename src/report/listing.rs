@@ -27,21 +27,23 @@ const PATH: usize = 40;
 pub struct Listing<'a> {
     times: Times<'a>,
     names: &'a Names,
+    program: &'a str,
 }
 
 impl<'a> Listing<'a> {
-    /// A listing made at `now`, with times in `zone`.
-    pub fn new(now: Timestamp, zone: &'a TimeZone, names: &'a Names) -> Self {
-        Self { times: Times::new(now, zone), names }
+    /// A listing made at `now`, with times in `zone`; `program` is how further commands are called.
+    pub fn new(now: Timestamp, zone: &'a TimeZone, names: &'a Names, program: &'a str) -> Self {
+        Self { times: Times::new(now, zone), names, program }
     }
 
     /// The lines of one event, each ended; neutralised.
     pub fn event(&self, stored: &StoredEvent) -> String {
         let mut lines = vec![format!("{}  {}", number(stored.seq), self.times.short(stored.event.found.wall))];
         if stored.event.category.kind() == Kind::Own {
-            own::lines(stored, &self.times, MARK, &mut lines);
+            own::lines(stored, &self.times, self.program, MARK, &mut lines);
         } else {
-            let layout = Layout { times: &self.times, names: self.names, mark: MARK, path: PATH };
+            let layout =
+                Layout { times: &self.times, names: self.names, program: self.program, mark: MARK, path: PATH };
             item::lines(stored, None, &layout, &mut lines);
         }
         lines.join("\n") + "\n"

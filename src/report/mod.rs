@@ -61,7 +61,7 @@ impl Reporter {
             let rest = match self.step().await {
                 Ok(rest) => rest,
                 Err(error) => {
-                    tracing::error!(error = %error, "no report could be made; its events wait");
+                    tracing::error!(error = %error, cause = ?std::error::Error::source(&error).map(ToString::to_string), "no report could be made; its events wait");
                     RETRY
                 }
             };

@@ -7,7 +7,7 @@ use crate::model::{
 };
 
 /// The lines of one event about integrityd itself; `mark` is the width of the mark.
-pub(crate) fn lines(stored: &StoredEvent, times: &Times<'_>, mark: usize, out: &mut Vec<String>) {
+pub(crate) fn lines(stored: &StoredEvent, times: &Times<'_>, program: &str, mark: usize, out: &mut Vec<String>) {
     let event = &stored.event;
     let mut what = vec![event.category.word().to_owned()];
     if event.category == Category::BaselineEstablished {
@@ -22,7 +22,7 @@ pub(crate) fn lines(stored: &StoredEvent, times: &Times<'_>, mark: usize, out: &
     }
     let (sign, width) = (event.severity.mark(), mark);
     out.push(format!("  {sign:<width$}  {}", what.join(" · ")));
-    let notes = note_lines(&event.note, &format!("integrityd show {}", stored.seq));
+    let notes = note_lines(&event.note, &format!("{program} show {}", stored.seq));
     out.extend(notes.into_iter().map(|line| format!("{INDENT}{line}")));
 }
 

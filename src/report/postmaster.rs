@@ -105,6 +105,8 @@ pub struct Postmaster {
     pub zone: TimeZone,
     /// The time.
     pub clock: Clock,
+    /// How the commands are called that a mail names.
+    pub program: String,
 }
 
 impl Postmaster {
@@ -168,6 +170,7 @@ impl Postmaster {
             head: store.head()?.hash,
             names,
             notices,
+            program: &self.program,
         });
         let message_id = MessageId { instance: store.uuid(), report: id.0.cast_unsigned(), part: 1 };
         let bytes = compose(&Letter {

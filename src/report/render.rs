@@ -77,8 +77,8 @@ impl<'a> Page<'a> {
             events
         };
         let history = match batch.tally.earliest {
-            Some(at) => format!("integrityd history --since '{}'", times.since(at)),
-            None => "integrityd history".to_owned(),
+            Some(at) => format!("{} history --since '{}'", batch.program, times.since(at)),
+            None => format!("{} history", batch.program),
         };
         Self { batch, times, history, files: listed(Kind::File), own: listed(Kind::Own) }
     }
@@ -91,8 +91,11 @@ impl<'a> Page<'a> {
     fn attention(&self) -> Vec<String> {
         let mut lines = vec!["ATTENTION".to_owned()];
         for notice in self.batch.notices {
-            lines
-                .extend(note_lines(notice.as_bytes(), "integrityd status").into_iter().map(|line| format!("  {line}")));
+            lines.extend(
+                note_lines(notice.as_bytes(), &format!("{} status", self.batch.program))
+                    .into_iter()
+                    .map(|line| format!("  {line}")),
+            );
         }
         if lines.len() > 1 { lines } else { Vec::new() }
     }
@@ -112,6 +115,7 @@ impl<'a> Page<'a> {
         let layout = item::Layout {
             times: self.times,
             names: self.batch.names,
+            program: self.batch.program,
             mark: self.mark_columns(),
             path: path_columns(&rows),
         };
@@ -150,7 +154,7 @@ impl<'a> Page<'a> {
         let mut lines = vec!["INTEGRITYD".to_owned()];
         let shown = self.own.get(..self.batch.limit.max(1)).unwrap_or(&self.own);
         for stored in shown {
-            own::lines(stored, self.times, self.mark_columns(), &mut lines);
+            own::lines(stored, self.times, self.batch.program, self.mark_columns(), &mut lines);
         }
         let total =
             self.batch.tally.count(|category, severity| category.kind() == Kind::Own && severity > Severity::Count);
@@ -194,7 +198,11 @@ impl<'a> Page<'a> {
             (first, last) if first == last => number(first),
             (first, last) => format!("{}–{}", number(first), number(last)),
         };
-        let show = if tally.last_seq > 0 { format!("   integrityd show {}", tally.last_seq) } else { String::new() };
+        let show = if tally.last_seq > 0 {
+            format!("   {} show {}", self.batch.program, tally.last_seq)
+        } else {
+            String::new()
+        };
         vec![
             coverage_line,
             format!("SEQ  {range}  head {}", hex(&self.batch.head)),
@@ -267,6 +275,7 @@ mod tests {
             head: [0x9f; 32],
             names: &Names::parse(b"root:x:0:\nalice:x:1000:\n", b"root:x:0:\nadm:x:4:\n"),
             notices,
+            program: "integrityd",
         })
     }
 
@@ -314,7 +323,7 @@ mod tests {
                 mtime 2026-11-20 10:23:22 → 14:00:02 · ctime 2026-11-20 10:23:22 → 14:00:04
           ---   /opt/app/releases/2026-11-20/  removed  directory, 1,234 entries in all
                 between 13:58:02 and 14:03:11
-                each of them: integrityd show 48104
+                each of the 1,234: integrityd show 48104
           low   /etc/ssl/private/key.pem       unreadable  Permission denied (os error 13), 14:03:11
           12 files rewritten with the same content · 3 times only
 

@@ -95,7 +95,11 @@ fn own_parts(batch: &Batch<'_>, is_grave: bool) -> Vec<String> {
     if count(Category::BaselineEstablished) > 0 {
         parts.push(match established(batch.events) {
             Some((entries, areas)) if areas > 0 => {
-                format!("baseline established, {} entries in {}", number(entries), counted(areas, "area", "areas"))
+                format!(
+                    "baseline established, {} in {}",
+                    counted(entries, "entry", "entries"),
+                    counted(areas, "area", "areas")
+                )
             }
             Some((entries, _)) => format!("baseline established, {} entries", number(entries)),
             None => "baseline established".to_owned(),
@@ -174,6 +178,7 @@ mod tests {
             head: [0; 32],
             names: &Names::default(),
             notices: &[],
+            program: "integrityd",
         })
     }
 

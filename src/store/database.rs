@@ -101,8 +101,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] when there is none, [`StoreError::Newer`] for one of a newer program.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
-        if !path.exists() {
-            return Err(StoreError::Missing { path: path.to_path_buf() });
+        match File::open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(StoreError::Missing { path: path.to_path_buf() });
+            }
+            Err(error) => return Err(io_error("read the database", path)(error)),
+            Ok(_) => {}
         }
         let db = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let found = schema_version(&db)?;

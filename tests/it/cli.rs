@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{PROGRAM, Scratch, wait_for};
+use crate::support::{PROGRAM, Scratch, overwrite, put, wait_for};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(PROGRAM).args(arguments).env("COLUMNS", "100").stdin(Stdio::null()).output().unwrap()
@@ -118,8 +118,8 @@ fn try_tells_of_one_change_of_each_kind_in_one_mail_and_leaves_nothing_behind() 
     assert!(read("err").contains("left out:") && read("err").contains("/target"), "{}", read("err"));
     // Past the mail about the baseline itself, so that the changes are the only news.
     wait_for("the first mail", Duration::from_secs(5), || read("out").contains("baseline established"));
-    fs::write(tree.join("f3"), "changed").unwrap();
-    fs::write(tree.join("new"), "new").unwrap();
+    overwrite(&tree.join("f3"), "changed");
+    put(&tree.join("new"), "new");
     fs::remove_file(tree.join("f4")).unwrap();
     fs::write(tree.join("target/built"), "y").unwrap();
     let changed = Instant::now();

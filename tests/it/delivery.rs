@@ -11,7 +11,7 @@ use std::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::support::{
-    Scratch, put_back_mtime,
+    Scratch, overwrite, put, put_back_mtime,
     sink::{Mode, Sink},
     wait_for,
 };
@@ -55,11 +55,11 @@ fn all_and_only_the_changes_are_mailed_in_few_mails_outside_the_hold_off() {
         assert!(wanted.insert((path.display().to_string(), class.to_owned())));
     };
     for number in 0..20 {
-        fs::write(file(number), format!("other, longer content {number}")).unwrap();
+        overwrite(&file(number), &format!("other, longer content {number}"));
         want(&file(number), "changed");
     }
     for number in 20..25 {
-        fs::write(tree.join(format!("d3/new{number}")), "new").unwrap();
+        put(&tree.join(format!("d3/new{number}")), "new");
         want(&tree.join(format!("d3/new{number}")), "added");
     }
     for number in 30..35 {
@@ -81,12 +81,12 @@ fn all_and_only_the_changes_are_mailed_in_few_mails_outside_the_hold_off() {
         }
         want(&file(number), "changed");
     }
-    fs::remove_file(file(60)).unwrap();
-    symlink("/etc/hostname", file(60)).unwrap();
+    symlink("/etc/hostname", scratch.path("link")).unwrap();
+    fs::rename(scratch.path("link"), file(60)).unwrap();
     want(&file(60), "retyped");
     for number in 70..72 {
         let before = fs::metadata(file(number)).unwrap().modified().unwrap();
-        fs::write(file(number), format!("CONTENT {number}")).unwrap();
+        overwrite(&file(number), &format!("CONTENT {number}"));
         put_back_mtime(&file(number), before);
         want(&file(number), "changed");
     }
@@ -118,7 +118,7 @@ fn a_mail_server_that_is_away_gets_everything_afterwards() {
     let daemon = scratch.start();
     scratch.wait_for_baseline();
     for number in 0..5 {
-        fs::write(scratch.tree().join(format!("new{number}")), "x").unwrap();
+        put(&scratch.tree().join(format!("new{number}")), "x");
         std::thread::sleep(Duration::from_millis(700));
     }
     assert!(sink.mails().is_empty());
@@ -164,14 +164,14 @@ impl Work {
         match self.chance.random_range(0..3) {
             0 => {
                 let path = self.path(self.next);
-                fs::write(&path, "added").unwrap();
+                put(&path, "added");
                 self.tokens.insert(token(&path, "added"));
                 self.next += 1;
             }
             1 if !self.stable.is_empty() => {
                 let number = self.stable.swap_remove(0);
                 let path = self.path(number);
-                fs::write(&path, "changed it is").unwrap();
+                overwrite(&path, "changed it is");
                 self.tokens.insert(token(&path, "changed"));
             }
             _ if !self.stable.is_empty() => {

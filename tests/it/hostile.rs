@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Running, Scratch, sink::Sink, wait_for};
+use crate::support::{Running, Scratch, overwrite, put, sink::Sink, wait_for};
 
 const FAST: &str = "filerate = 3000\nbyterate = 1G\nreporttime = 1\nreportholdoff = 1\nmail = stdout:\n";
 
@@ -70,7 +70,7 @@ fn a_directory_moved_away_while_its_names_are_in_hand_stops_nothing() {
     std::thread::sleep(Duration::from_secs(3));
     fs::rename(scratch.tree().join("d"), scratch.path("elsewhere")).unwrap();
     wait_for("the removal", Duration::from_secs(40), || count(&scratch, "removed", "d") == 1);
-    fs::write(scratch.tree().join("later"), "x").unwrap();
+    put(&scratch.tree().join("later"), "x");
     wait_for("a later change", Duration::from_secs(40), || count(&scratch, "added", "later") == 1);
     assert!(told(&scratch).iter().all(|(action, name)| action != "added" || name == "later"), "{:?}", told(&scratch));
     assert!(!scratch.log().contains("the store failed"), "{}", scratch.log());
@@ -110,8 +110,8 @@ fn another_type_is_told_even_when_only_content_counts() {
     let scratch = Scratch::new();
     fs::write(scratch.tree().join("f"), "x").unwrap();
     let daemon = started(&scratch, "areaattributes = content\n");
-    fs::remove_file(scratch.tree().join("f")).unwrap();
-    std::os::unix::fs::symlink("/etc/shadow", scratch.tree().join("f")).unwrap();
+    std::os::unix::fs::symlink("/etc/shadow", scratch.path("link")).unwrap();
+    fs::rename(scratch.path("link"), scratch.tree().join("f")).unwrap();
     wait_for("the new type", Duration::from_secs(20), || count(&scratch, "retyped", "f") == 1);
     assert!(daemon.stop().success());
 }
@@ -124,16 +124,16 @@ fn kept_differences_are_told_once_and_not_got_round() {
     fs::write(&gone, "as it was").unwrap();
     // A legacy line of an area follows its area line.
     let daemon = started(&scratch, "areaonchange = keep\n");
-    fs::write(&file, "changed").unwrap();
+    overwrite(&file, "changed then");
     fs::remove_file(&gone).unwrap();
     wait_for("both", Duration::from_secs(20), || {
         count(&scratch, "changed", "f") == 1 && count(&scratch, "removed", "g") == 1
     });
     pause();
     assert_eq!((count(&scratch, "changed", "f"), count(&scratch, "removed", "g")), (1, 1));
-    fs::write(&gone, "something else").unwrap();
+    put(&gone, "something else");
     wait_for("the return", Duration::from_secs(20), || count(&scratch, "changed", "g") == 1);
-    fs::write(&file, "changed again").unwrap();
+    overwrite(&file, "changed again");
     wait_for("another difference", Duration::from_secs(20), || count(&scratch, "changed", "f") == 2);
     assert_eq!(count(&scratch, "added", "g"), 0);
     assert!(daemon.stop().success());
@@ -154,7 +154,7 @@ fn own_files_are_left_out_however_the_area_is_reached() {
     let daemon = scratch.start();
     scratch.wait_for_baseline();
     pause();
-    fs::write(scratch.tree().join("new"), "x").unwrap();
+    put(&scratch.tree().join("new"), "x");
     wait_for("the change", Duration::from_secs(20), || count(&scratch, "added", "new") == 1);
     pause();
     assert_eq!(told(&scratch), [("added".to_owned(), "new".to_owned())]);
@@ -169,7 +169,7 @@ fn a_new_area_within_a_known_one_hides_nothing() {
     fs::write(inner.join("conf"), "as it was").unwrap();
     let daemon = started(&scratch, "");
     assert!(daemon.stop().success());
-    fs::write(inner.join("conf"), "altered").unwrap();
+    overwrite(&inner.join("conf"), "altered it is");
     scratch.configure(&format!("{FAST}area = {}\n", inner.display()));
     let daemon = scratch.start();
     wait_for("the alteration", Duration::from_secs(20), || count(&scratch, "changed", "conf") == 1);
@@ -191,8 +191,8 @@ fn what_is_excluded_later_leaves_with_one_notice() {
     scratch.configure(&format!("{FAST}exclude = {}/lvm\n", scratch.tree().display()));
     let daemon = scratch.start();
     wait_for("the notice", Duration::from_secs(20), || count(&scratch, "excluded", "lvm") == 1);
-    fs::write(scratch.tree().join("lvm/archive/f3"), "changed").unwrap();
-    fs::write(scratch.tree().join("lvm2/f"), "changed").unwrap();
+    overwrite(&scratch.tree().join("lvm/archive/f3"), "changed");
+    overwrite(&scratch.tree().join("lvm2/f"), "changed");
     wait_for("what is not excluded", Duration::from_secs(20), || count(&scratch, "changed", "f") == 1);
     pause();
     assert_eq!(told(&scratch).len(), 2, "{:?}", told(&scratch));
@@ -210,7 +210,7 @@ fn a_recipient_who_is_refused_for_ever_does_not_end_the_reports_of_others() {
     let daemon = scratch.start();
     scratch.wait_for_baseline();
     for number in 0..55 {
-        fs::write(scratch.tree().join(format!("f{number}")), "x").unwrap();
+        put(&scratch.tree().join(format!("f{number}")), "x");
         let name = format!("/f{number} ");
         wait_for("the mail", Duration::from_secs(20), || {
             sink.mails().iter().rev().any(|mail| mail.text().contains(&name))
@@ -259,7 +259,7 @@ fn verify_notices_every_kind_of_tampering() {
     (0..5).for_each(|number| fs::write(scratch.tree().join(format!("d/f{number}")), "x").unwrap());
     let daemon = started(&scratch, "");
     fs::remove_dir_all(scratch.tree().join("d")).unwrap();
-    fs::write(scratch.tree().join("new"), "x").unwrap();
+    put(&scratch.tree().join("new"), "x");
     wait_for("both", Duration::from_secs(20), || {
         count(&scratch, "removed", "d") == 1 && count(&scratch, "added", "new") == 1
     });
@@ -288,4 +288,20 @@ fn verify_notices_every_kind_of_tampering() {
         let _gone = fs::remove_file(scratch.path("state/integrityd.sqlite-shm"));
     }
     assert!(scratch.ask(&["verify"]).status.success());
+}
+
+#[test]
+fn an_area_behind_a_link_is_noticed_when_the_link_turns() {
+    let scratch = Scratch::new();
+    for release in ["r1", "r2"] {
+        fs::create_dir(scratch.path(release)).unwrap();
+        fs::write(scratch.path(&format!("{release}/f")), release).unwrap();
+    }
+    let current = scratch.path("current");
+    std::os::unix::fs::symlink("r1", &current).unwrap();
+    let daemon = started(&scratch, &format!("area = {}\n", current.display()));
+    std::os::unix::fs::symlink("r2", scratch.path("next")).unwrap();
+    fs::rename(scratch.path("next"), &current).unwrap();
+    wait_for("the turn", Duration::from_secs(20), || count(&scratch, "area-replaced", "current") == 1);
+    assert!(daemon.stop().success());
 }

@@ -86,6 +86,7 @@ impl Journey {
             host: "web3.example".to_owned(),
             chance: StdRng::seed_from_u64(7),
             printer: Printer(Arc::new(Mutex::new(Vec::new()))),
+            program: "integrityd".to_owned(),
             unstored: Arc::default(),
             transport: Some(Transport::Stub(Arc::clone(&self.accepted))),
         };

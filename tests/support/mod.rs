@@ -153,3 +153,18 @@ pub(crate) fn wait_for(what: &str, most: Duration, mut is_so: impl FnMut() -> bo
 pub(crate) fn put_back_mtime(path: &Path, time: std::time::SystemTime) {
     fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }
+
+/// Makes a file that appears with its whole content at once.
+pub(crate) fn put(path: &Path, content: &str) {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let aside = std::env::temp_dir().join(format!(".integrityd-test-{}-{number}", std::process::id()));
+    fs::write(&aside, content).unwrap();
+    fs::rename(aside, path).unwrap();
+}
+
+/// Changes a file in one step; `content` is no shorter than what is there.
+pub(crate) fn overwrite(path: &Path, content: &str) {
+    use std::io::Write;
+    fs::File::options().write(true).open(path).unwrap().write_all(content.as_bytes()).unwrap();
+}
