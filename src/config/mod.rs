@@ -1,7 +1,7 @@
 //! Settings: read from `/etc/integrityd.conf` in either of two forms, checked once, and shared unchanged.
 //!
-//! Reading goes in one direction: bytes → items with their places ([`legacy`], [`toml`], [`include`]) → values in range
-//! ([`value`]) → settings that agree with each other ([`check`]). No step stops at the first mistake; a configuration with any
+//! Reading goes in one direction: bytes → items with their places (`legacy`, `toml`, `include`) → values in range
+//! (`value`) → settings that agree with each other (`check`). No step stops at the first mistake; a configuration with any
 //! fault is not used at all, and all its faults are shown at once.
 
 mod address;

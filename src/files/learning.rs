@@ -114,7 +114,7 @@ const FASTEST: (f64, f64) = (3000.0, 150e6);
 /// How many entries the first round will meet, counted without looking at any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Census {
-    /// Entries, at most [`MOST_COUNTED`].
+    /// Entries, at most 300,000.
     pub entries: usize,
     /// Bytes of regular files.
     pub bytes: u64,

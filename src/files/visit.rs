@@ -10,7 +10,6 @@ use rustix::io::Errno;
 
 use super::{
     ground::{Ground, Tract},
-    itinerary::Place,
     observe::{Content, Glance, Reading, glance, glance_at_root},
     settle::state_event,
     target::{Target, Way},
@@ -23,6 +22,7 @@ use crate::{
         event::{Category, Event, Severity},
     },
     store::{
+        areas::AreaState,
         database::Store,
         door::Db,
         error::StoreError,
@@ -116,9 +116,7 @@ impl Visitor {
         {
             return self.drop_left_out(&target, prefix.len()).map(Step::Done);
         }
-        if let Way::InDirectory(place) = &target.way
-            && !self.is_still_there(tract, place)?
-        {
+        if target.parent.is_some() && !self.is_reachable(tract, &target)? {
             return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
         }
         // Not even a look: it could hang for ever.
@@ -141,10 +139,15 @@ impl Visitor {
         }
     }
 
-    /// Whether a directory in hand is still the one of the baseline: it may have been moved away or replaced since it was
-    /// opened, and its names would then be taken for those of another.
-    fn is_still_there(&self, tract: &Tract, place: &Place) -> Result<bool, StoreError> {
-        let entry = self.db.lock().entry(place.entry)?;
+    /// Whether the way to a target is still that of the baseline: its area is not suspended, and the directory in hand was not
+    /// moved away or replaced since it was opened, for its names would then be taken for those of another.
+    fn is_reachable(&self, tract: &Tract, target: &Target) -> Result<bool, StoreError> {
+        let store = self.db.lock();
+        if !store.area_state(tract.id)?.is_some_and(AreaState::is_active) {
+            return Ok(false);
+        }
+        let Way::InDirectory(place) = &target.way else { return Ok(true) };
+        let entry = store.entry(place.entry)?;
         Ok(entry.is_some_and(|entry| {
             let known = &entry.known.attributes;
             known.kind == FileKind::Directory && (known.inode == place.inode || !tract.accepts_changes())

@@ -97,6 +97,22 @@ pub fn encode_member(member: &Member) -> Vec<u8> {
     out.bytes
 }
 
+/// The hash of an event in the chain: `BLAKE3(prev_hash ‖ canonical)`.
+pub fn chain_hash(prev_hash: &[u8; 32], canonical: &[u8]) -> [u8; 32] {
+    *blake3::Hasher::new().update(prev_hash).update(canonical).finalize().as_bytes()
+}
+
+/// BLAKE3 over the canonical bytes of all members, each led by its length (u64, big-endian).
+pub fn members_digest(members: &[Member]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for member in members {
+        let bytes = encode_member(member);
+        hasher.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hasher.update(&bytes);
+    }
+    *hasher.finalize().as_bytes()
+}
+
 /// The canonical bytes of one observation: fields without magic and version.
 pub fn encode_observation(seen: &Observation) -> Vec<u8> {
     let attributes = &seen.attributes;

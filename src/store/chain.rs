@@ -5,9 +5,12 @@ use rusqlite::params;
 use super::{
     database::Store,
     error::{StoreError, Trying},
-    events::{COLUMNS, Head, RawEvent, chained, members_digest},
+    events::{COLUMNS, Head, RawEvent},
 };
-use crate::model::{canonical::decode, event::Event};
+use crate::model::{
+    canonical::{chain_hash, decode, members_digest},
+    event::Event,
+};
 
 impl Store {
     /// Walks the whole chain and gives its head. Cost: reads and hashes every event.
@@ -39,7 +42,7 @@ impl Store {
     /// Checks one event: its hash, its place, the columns by which it is found, and the objects it stands for.
     fn verify_event(&self, raw: &RawEvent, at: &Head) -> Result<(), StoreError> {
         let broken = |why| Err(StoreError::Chain { seq: at.seq, why });
-        if chained(&raw.prev_hash, &raw.canonical) != raw.hash || raw.prev_hash != self.hash_before(at.seq)? {
+        if chain_hash(&raw.prev_hash, &raw.canonical) != raw.hash || raw.prev_hash != self.hash_before(at.seq)? {
             return broken("it was changed");
         }
         let (seq, event) = decode(&raw.canonical).map_err(|source| StoreError::Event { seq: raw.seq, source })?;

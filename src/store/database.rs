@@ -79,9 +79,16 @@ impl Store {
             path: directory.to_path_buf(),
             source,
         })?;
-        privileges::check(directory)?;
-        let lock = take_lock(path)?;
         let mut notices = Vec::new();
+        if let Err(distrust) = privileges::check(directory) {
+            // A directory of our own has no business with groups; one that is shared may.
+            if directory.file_name().is_some_and(|name| name == "integrityd") {
+                return Err(distrust.into());
+            }
+            privileges::check_but_for_groups(directory)?;
+            notices.push(format!("the database lies where its group can replace it: {distrust}"));
+        }
+        let lock = take_lock(path)?;
         make_private_file(path)?;
         if has_2012_tables(&connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?)? {
             notices.push(set_2012_aside(path)?);

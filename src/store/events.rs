@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::model::{
-    canonical::{self, decode, encode, encode_member, encode_observation},
+    canonical::{self, chain_hash, decode, encode, encode_observation, members_digest},
     clock::{Moment, Timestamp},
     escape::hex,
     event::{Category, Channel, Kind, Member, Severity, StoredEvent},
@@ -73,21 +73,6 @@ pub struct Head {
     pub hash: [u8; 32],
 }
 
-pub(super) fn chained(prev_hash: &[u8; 32], canonical: &[u8]) -> [u8; 32] {
-    *blake3::Hasher::new().update(prev_hash).update(canonical).finalize().as_bytes()
-}
-
-/// BLAKE3 over the canonical bytes of all members, each led by its length (u64, big-endian).
-pub fn members_digest(members: &[Member]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    for member in members {
-        let bytes = encode_member(member);
-        hasher.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hasher.update(&bytes);
-    }
-    *hasher.finalize().as_bytes()
-}
-
 fn head(db: &Connection) -> Result<Head, StoreError> {
     db.prepare_cached("SELECT seq, head FROM instance")
         .and_then(|mut statement| {
@@ -109,7 +94,7 @@ pub(super) fn append(tx: &Connection, events: &[Found]) -> Result<u64, StoreErro
         event.members_digest = (!found.members.is_empty()).then(|| members_digest(&found.members));
         seq += 1;
         let bytes = encode(seq, &event);
-        let next = chained(&hash, &bytes);
+        let next = chain_hash(&hash, &bytes);
         let kind = event.category.kind();
         tx.prepare_cached(
             "INSERT INTO event (seq, format, channel, kind, category, severity, area, source, wall, canonical, prev_hash, hash)

@@ -47,6 +47,18 @@ fn shown(path: &Path) -> String {
 /// # Errors
 /// [`Distrust`] names the first place that others control.
 pub fn check(path: &Path) -> Result<(), Distrust> {
+    check_with(path, false)
+}
+
+/// As [`check`], but for a state directory that is not ours alone, such as `/var/local`: directories may be writable by their group.
+///
+/// # Errors
+/// [`Distrust`] names the first place that others control.
+pub fn check_but_for_groups(path: &Path) -> Result<(), Distrust> {
+    check_with(path, true)
+}
+
+fn check_with(path: &Path, may_group_write: bool) -> Result<(), Distrust> {
     let real = fs::canonicalize(path).map_err(|source| Distrust::Io { path: shown(path), source })?;
     for place in real.ancestors() {
         let found = fs::metadata(place).map_err(|source| Distrust::Io { path: shown(place), source })?;
@@ -55,7 +67,8 @@ pub fn check(path: &Path) -> Result<(), Distrust> {
         if found.uid() != 0 && found.uid() != own_uid() {
             return Err(Distrust::Owner { path: shown(place), owner: found.uid() });
         }
-        if mode & 0o022 != 0 && !(is_sticky_directory && place != real) {
+        let unsafe_bits = if may_group_write && found.is_dir() { 0o002 } else { 0o022 };
+        if mode & unsafe_bits != 0 && !(is_sticky_directory && place != real) {
             return Err(Distrust::Writable { path: shown(place), mode });
         }
     }
@@ -107,6 +120,11 @@ mod tests {
         assert!(matches!(check(&file), Err(Distrust::Writable { .. })));
         set_mode(tree.path(), 0o1777);
         check(&file).unwrap();
+        set_mode(tree.path(), 0o775);
+        assert!(matches!(check(&file), Err(Distrust::Writable { .. })));
+        check_but_for_groups(&file).unwrap();
+        set_mode(&file, 0o620);
+        assert!(matches!(check_but_for_groups(&file), Err(Distrust::Writable { .. })));
     }
 
     #[test]

@@ -145,6 +145,30 @@ fn one_refused_recipient_does_not_keep_the_others_from_theirs() {
     assert!(status.contains("1 waiting, 1 sent") && status.contains("no such user"), "{status}");
 }
 
+#[test]
+fn recipients_of_an_area_get_what_concerns_it_and_no_more() {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    fs::create_dir(scratch.path("web")).unwrap();
+    scratch.configure(&format!(
+        "area = {}\nareaemail = web@example.org\n{FAST}{}",
+        scratch.path("web").display(),
+        sink.setting()
+    ));
+    let daemon = scratch.start();
+    scratch.wait_for_baseline();
+    put(&scratch.tree().join("private"), "x");
+    put(&scratch.path("web/public"), "x");
+    let text = |recipient: &str| -> String {
+        sink.mails().iter().filter(|mail| mail.recipient == recipient).map(crate::support::sink::Mail::text).collect()
+    };
+    wait_for("both mails", Duration::from_secs(20), || {
+        text("web@example.org").contains("/public ") && text("root@example.org").contains("/private ")
+    });
+    assert!(text("root@example.org").contains("/public "));
+    assert!(!text("web@example.org").contains("private"), "{}", text("web@example.org"));
+    assert!(daemon.stop().success());
+}
+
 /// Tokens are pairs of path and class: each file is added, changed or removed once, so each pair must be told once.
 struct Work {
     tree: std::path::PathBuf,

@@ -305,3 +305,27 @@ fn an_area_behind_a_link_is_noticed_when_the_link_turns() {
     wait_for("the turn", Duration::from_secs(20), || count(&scratch, "area-replaced", "current") == 1);
     assert!(daemon.stop().success());
 }
+
+#[test]
+fn another_digest_is_learned_only_after_the_old_one_was_verified() {
+    let scratch = Scratch::new();
+    (0..20).for_each(|number| fs::write(scratch.tree().join(format!("f{number}")), "as it was").unwrap());
+    let daemon = started(&scratch, "");
+    assert!(daemon.stop().success());
+    overwrite(&scratch.tree().join("f7"), "AS IT WAS");
+    scratch.configure(&format!("{FAST}hash = sha256+sha512\n"));
+    let daemon = scratch.start();
+    wait_for("the change", Duration::from_secs(20), || count(&scratch, "changed", "f7") == 1);
+    pause();
+    assert_eq!(told(&scratch).len(), 1, "{:?}", told(&scratch));
+    overwrite(&scratch.tree().join("f8"), "AS IT WAS");
+    wait_for("a change by the new digest", Duration::from_secs(20), || count(&scratch, "changed", "f8") == 1);
+    let event = scratch
+        .history()
+        .into_iter()
+        .find(|event| event["file"]["path"].as_str().is_some_and(|path| path.ends_with("f8")));
+    let event = event.unwrap();
+    assert!(event["file"]["hash"]["sha256"].is_string(), "{event}");
+    assert!(event["integrityd"]["hash"]["blake3"].is_null(), "{event}");
+    assert!(daemon.stop().success());
+}

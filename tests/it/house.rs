@@ -19,7 +19,7 @@ const FLOORS: &[&[&str]] = &[
 const WORDS: &[(&str, &[&str])] = &[
     ("rusqlite", &["store/"]),
     ("lettre", &["report/"]),
-    ("blake3::", &["files/", "model/", "store/events.rs"]),
+    ("blake3::", &["files/", "model/"]),
     ("SystemTime", &["model/"]),
     ("unsafe ", &["sys/"]),
     ("std::time::Instant", &[]),
