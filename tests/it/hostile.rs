@@ -69,9 +69,9 @@ fn a_directory_moved_away_while_its_names_are_in_hand_stops_nothing() {
     // A walk of 20 s is under way.
     std::thread::sleep(Duration::from_secs(3));
     fs::rename(scratch.tree().join("d"), scratch.path("elsewhere")).unwrap();
-    wait_for("the removal", Duration::from_secs(40), || count(&scratch, "removed", "d") == 1);
+    wait_for("the removal", Duration::from_secs(60), || count(&scratch, "removed", "d") == 1);
     put(&scratch.tree().join("later"), "x");
-    wait_for("a later change", Duration::from_secs(40), || count(&scratch, "added", "later") == 1);
+    wait_for("a later change", Duration::from_secs(60), || count(&scratch, "added", "later") == 1);
     assert!(told(&scratch).iter().all(|(action, name)| action != "added" || name == "later"), "{:?}", told(&scratch));
     assert!(!scratch.log().contains("the store failed"), "{}", scratch.log());
     assert!(daemon.stop().success());

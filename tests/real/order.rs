@@ -103,13 +103,17 @@ fn nobody_can_foresee_the_order_of_looks() {
     });
     orders.push((0..FILES).collect());
     orders.push(inodes);
+    // Of 300 files in random order the correlation spreads by 0.058: one of 27 pairs beyond 0.2 may be chance, two are not.
+    let mut beyond = 0;
     for (index, one) in orders.iter().enumerate().take(6) {
         for (other_index, other) in orders.iter().enumerate().skip(index + 1) {
             let correlation = correlation(one, other);
             println!("orders {index} and {other_index}: {correlation:.3}");
-            assert!(correlation.abs() < 0.2, "orders {index} and {other_index}: {correlation}");
+            assert!(correlation.abs() < 0.26, "orders {index} and {other_index}: {correlation}");
+            beyond += usize::from(correlation.abs() >= 0.2);
         }
     }
+    assert!(beyond <= 1, "{beyond} pairs of orders are alike");
 }
 
 #[test]
