@@ -31,7 +31,7 @@ use crate::{
     },
     store::{
         door::{Db, run_blocking},
-        error::StoreError,
+        error::{StoreError, with_causes},
         outcome::Outcome,
     },
     sys::privileges,
@@ -297,17 +297,6 @@ pub fn load_trusted(path: &Path) -> Result<Config, Box<dyn std::error::Error + S
         privileges::check(source)?;
     }
     Ok(loaded)
-}
-
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {

@@ -33,7 +33,7 @@ use crate::{
         areas::{AreaRow, AreaState},
         database::Store,
         door::{Db, run_blocking},
-        error::StoreError,
+        error::{StoreError, with_causes},
         outcome::{Outcome, StateChange},
     },
 };
@@ -96,7 +96,7 @@ impl Walker {
                 Ok(()) => {}
                 Err(Leave::Stopped) => break,
                 Err(Leave::Store(error)) => {
-                    tracing::error!(error = %chain(&error), wait = ?patience, "the store failed; the walk begins anew");
+                    tracing::error!(error = %with_causes(&error), wait = ?patience, "the store failed; the walk begins anew");
                     self.itinerary = Itinerary::default();
                     self.eye.visitor = None;
                     if stop.run_until_cancelled(tokio::time::sleep(patience)).await.is_none() {
@@ -108,7 +108,7 @@ impl Walker {
             }
         }
         if let Err(error) = self.db.call(Store::flush).await {
-            tracing::error!(error = %chain(&error), "the last looks were not stored; they will be repeated");
+            tracing::error!(error = %with_causes(&error), "the last looks were not stored; they will be repeated");
         }
     }
 
@@ -378,16 +378,4 @@ fn stalest_with_way(store: &mut Store) -> Result<Option<EntryWithWay>, StoreErro
     store.commit(&Outcome::default().with_change(StateChange::RemoveTree(entry.id)))?;
     tracing::error!(id = entry.id.0, "a baseline entry without a directory was removed");
     Ok(None)
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }

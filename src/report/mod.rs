@@ -24,7 +24,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     model::{clock::Clock, event::Channel},
-    store::{database::Store, door::Db, error::StoreError},
+    store::{
+        database::Store,
+        door::Db,
+        error::{StoreError, with_causes},
+    },
 };
 use pool::{Decision, Pending, Pool};
 use postmaster::{MOST_QUEUED, Postmaster};
@@ -61,7 +65,7 @@ impl Reporter {
             let rest = match self.step().await {
                 Ok(rest) => rest,
                 Err(error) => {
-                    tracing::error!(error = %error, cause = ?std::error::Error::source(&error).map(ToString::to_string), "no report could be made; its events wait");
+                    tracing::error!(error = %with_causes(&error), "no report could be made; its events wait");
                     RETRY
                 }
             };

@@ -27,7 +27,7 @@ use super::mime::plain_text;
 use crate::{
     config::settings::{MailSettings, MailWay, SmtpServer, TlsMode},
     model::escape::escape_cut,
-    store::door::run_blocking,
+    store::{door::run_blocking, error::with_causes},
 };
 
 /// Bytes of a server's reply that are kept.
@@ -223,20 +223,6 @@ async fn send_smtp(
         Ok(response) => Err(transient(shown(&response.code().to_string()))),
         Err(error) => Err(SendError { is_refusal: error.is_permanent(), reply: shown(&with_causes(&error)) }),
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 fn shown(reply: &str) -> String {

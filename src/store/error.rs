@@ -1,6 +1,6 @@
 //! What can go wrong with the database, in words for an administrator.
 
-use std::{io, path::PathBuf};
+use std::{error::Error, io, path::PathBuf};
 
 use crate::{model::canonical::CanonicalError, sys::privileges::Distrust};
 
@@ -83,4 +83,19 @@ impl<T> Trying<T> for Result<T, rusqlite::Error> {
     fn trying(self, what: &'static str) -> Result<T, StoreError> {
         self.map_err(|source| StoreError::Sqlite { what, source })
     }
+}
+
+/// An error and its causes in one line; a cause that is already in the words is not repeated.
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let words = inner.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = inner.source();
+    }
+    text
 }

@@ -58,6 +58,10 @@ fn all_and_only_the_changes_are_mailed_in_few_mails_outside_the_hold_off() {
         overwrite(&file(number), &format!("other, longer content {number}"));
         want(&file(number), "changed");
     }
+    // The second burst comes right after a report, so that it has to wait for the hold-off.
+    wait_for("the first report", Duration::from_secs(20), || {
+        sink.mails().iter().any(|mail| mail.text().contains("/f019 "))
+    });
     for number in 20..25 {
         put(&tree.join(format!("d3/new{number}")), "new");
         want(&tree.join(format!("d3/new{number}")), "added");

@@ -58,26 +58,6 @@ fn the_baseline_holds_what_walkdir_sees() {
 }
 
 #[test]
-fn a_directory_moved_away_while_its_names_are_in_hand_stops_nothing() {
-    let scratch = Scratch::new();
-    fs::create_dir(scratch.tree().join("d")).unwrap();
-    (0..3000).for_each(|number| fs::write(scratch.tree().join(format!("d/f{number}")), "x").unwrap());
-    scratch
-        .configure("filerate = 150\nspeedup = 200\nbyterate = 1G\nreporttime = 1\nreportholdoff = 1\nmail = stdout:\n");
-    let daemon = scratch.start();
-    scratch.wait_for_baseline();
-    // A walk of 20 s is under way.
-    std::thread::sleep(Duration::from_secs(3));
-    fs::rename(scratch.tree().join("d"), scratch.path("elsewhere")).unwrap();
-    wait_for("the removal", Duration::from_secs(60), || count(&scratch, "removed", "d") == 1);
-    put(&scratch.tree().join("later"), "x");
-    wait_for("a later change", Duration::from_secs(60), || count(&scratch, "added", "later") == 1);
-    assert!(told(&scratch).iter().all(|(action, name)| action != "added" || name == "later"), "{:?}", told(&scratch));
-    assert!(!scratch.log().contains("the store failed"), "{}", scratch.log());
-    assert!(daemon.stop().success());
-}
-
-#[test]
 fn a_file_that_is_always_being_written_does_not_hide_a_chmod() {
     let scratch = Scratch::new();
     let path = scratch.tree().join("log");

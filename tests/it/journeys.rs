@@ -333,3 +333,27 @@ async fn a_removed_subtree_is_one_line_with_its_count() {
     assert_eq!(members.len(), 31);
     daemon.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_moved_away_while_its_names_are_in_hand_stops_nothing() {
+    let journey = Journey::new();
+    journey.fill(1400, b"x");
+    let mut config = journey.config();
+    config.rates.files = 5.0;
+    config.rates.speedup = 2.0;
+    config.report.files.hold_off = Duration::ZERO;
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    // A round takes more than two minutes; from one minute on the entries are rechecked beside it.
+    sleep(Duration::from_secs(100)).await;
+    let away = journey.directory.path().join("away");
+    fs::rename(journey.tree().join("d5"), away).unwrap();
+    sleep(Duration::from_mins(20)).await;
+    fs::write(journey.file(3), "changed later").unwrap();
+    sleep(Duration::from_mins(20)).await;
+    let all = journey.mails().join("\n");
+    assert_eq!(all.matches(" removed ").count(), 1, "{all}");
+    assert_eq!(all.matches(" added ").count(), 0, "{all}");
+    assert!(all.contains("f0003"), "the walk has stopped: {all}");
+    daemon.stop().await;
+}
