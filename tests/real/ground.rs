@@ -51,8 +51,13 @@ fn a_second_daemon_and_a_foreign_configuration_are_refused() {
     scratch.configure("mail = stdout:");
     let daemon = scratch.start();
     scratch.wait_for_baseline();
-    let second = scratch.ask(&["run"]);
-    assert_eq!(second.status.code(), Some(75), "{}", String::from_utf8_lossy(&second.stderr));
+    let mut second = scratch.start();
+    let mut code = None;
+    wait_for("the refusal", Duration::from_secs(10), || {
+        code = second.child.try_wait().unwrap().and_then(|status| status.code());
+        code.is_some()
+    });
+    assert_eq!(code, Some(75), "{}", scratch.log());
     assert!(daemon.stop().success());
     run("chmod", &["666".as_ref(), scratch.path("integrityd.conf").as_ref()]);
     let refused = scratch.ask(&["run"]);
