@@ -11,7 +11,7 @@ use super::{
     batch::Batch,
     fold::Folds,
     item, own, subject,
-    words::{Times, counted, note_lines, number, span},
+    words::{Times, WIDTH, counted, note_lines, number, span},
 };
 use crate::model::{
     escape::{escape_cut, hex},
@@ -198,15 +198,18 @@ impl<'a> Page<'a> {
             (first, last) if first == last => number(first),
             (first, last) => format!("{}–{}", number(first), number(last)),
         };
-        let show = if tally.last_seq > 0 {
-            format!("   {} show {}", self.batch.program, tally.last_seq)
-        } else {
-            String::new()
+        let show =
+            if tally.last_seq > 0 { format!("{} show {}", self.batch.program, tally.last_seq) } else { String::new() };
+        // Side by side where there is room.
+        let gap = match (show.is_empty(), "MORE  ".len() + self.history.len() + 3 + show.len() <= WIDTH) {
+            (true, _) => "",
+            (false, true) => "   ",
+            (false, false) => "\n      ",
         };
         vec![
             coverage_line,
             format!("SEQ  {range}  head {}", hex(&self.batch.head)),
-            format!("MORE  {}{show}", self.history),
+            format!("MORE  {}{gap}{show}", self.history),
         ]
     }
 
