@@ -14,19 +14,17 @@ use tracing_subscriber::EnvFilter;
 use super::Exit;
 use crate::{
     config::{self, settings::Config},
-    daemon::{Daemon, signals::Orders},
+    daemon::{Daemon, check_sources, signals::Orders},
     model::{clock::Clock, escape::escape_name},
     report::transport::Printer,
     store::{database::Store, door::Db},
-    sys::{privileges, proc},
+    sys::proc,
 };
 
 pub(super) fn run(path: &Path, program: String) -> anyhow::Result<Exit> {
     begin_to_log("info");
     let config = config::load(path)?;
-    for source in &config.sources {
-        privileges::check(source)?;
-    }
+    check_sources(&config)?;
     let root = Path::new("/");
     let clock = Clock::System(proc::boot_id(root));
     let shown = |path: &Path| escape_name(path.as_os_str().as_encoded_bytes());

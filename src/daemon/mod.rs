@@ -34,7 +34,7 @@ use crate::{
         error::{StoreError, with_causes},
         outcome::Outcome,
     },
-    sys::privileges,
+    sys::privileges::{self, Distrust},
 };
 use signals::Order;
 
@@ -287,15 +287,18 @@ impl Daemon {
     }
 }
 
-/// Loads a configuration, if only those who may have written all its files.
+/// Checks that nobody else may have written any file of a configuration.
 ///
 /// # Errors
-/// [`config::LoadError`] or [`privileges::Distrust`].
-pub fn load_trusted(path: &Path) -> Result<Config, Box<dyn std::error::Error + Send + Sync>> {
+/// [`Distrust`] names the first place that others control.
+pub fn check_sources(config: &Config) -> Result<(), Distrust> {
+    config.sources.iter().try_for_each(|source| privileges::check(source))
+}
+
+/// Loads a configuration whose files are trusted.
+fn load_trusted(path: &Path) -> Result<Config, Box<dyn std::error::Error + Send + Sync>> {
     let loaded = config::load(path)?;
-    for source in &loaded.sources {
-        privileges::check(source)?;
-    }
+    check_sources(&loaded)?;
     Ok(loaded)
 }
 

@@ -52,11 +52,6 @@ impl Pace {
         self.factor = factor;
     }
 
-    /// Looks per second at the moment.
-    pub fn looks_per_second(&self) -> f64 {
-        self.looks.rate * self.factor
-    }
-
     /// Bytes per second at the moment.
     pub fn bytes_per_second(&self) -> f64 {
         self.bytes.rate * self.factor

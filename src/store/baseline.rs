@@ -210,11 +210,6 @@ impl Store {
         self.pending.len() >= GROUP
     }
 
-    /// Whether nothing waits to be written.
-    pub fn is_settled(&self) -> bool {
-        self.pending.is_empty()
-    }
-
     /// The entry of `areas` that has waited longest, whenever it was looked at.
     ///
     /// # Errors

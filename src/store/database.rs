@@ -48,15 +48,6 @@ pub struct Store {
     _lock: Option<File>,
 }
 
-/// When the database was last in use, and whether it was left in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LastLife {
-    /// The last sign of life.
-    pub alive: Moment,
-    /// Whether the daemon stopped by itself.
-    pub is_clean: bool,
-}
-
 /// Looks and bytes since the database was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
@@ -240,18 +231,6 @@ impl Store {
             )
             .trying("note a sign of life")
             .map(|_rows| ())
-    }
-
-    /// When the database was last in use.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database cannot be read.
-    pub fn last_life(&self) -> Result<LastLife, StoreError> {
-        self.db
-            .query_row("SELECT alive_wall, alive_boottime, alive_boot, clean FROM instance", [], |row| {
-                Ok(LastLife { alive: super::rows::moment(row, 0)?, is_clean: row.get(3)? })
-            })
-            .trying("read the last sign of life")
     }
 
     /// Looks and bytes since the database was made, those not yet written included.

@@ -5,6 +5,7 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
+    io,
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -14,7 +15,7 @@ use rusqlite::Connection;
 use super::error::{StoreError, Trying};
 use crate::sys::privileges;
 
-pub(super) fn io_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> StoreError + 'a {
+pub(super) fn io_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + 'a {
     move |source| StoreError::Io { what, path: path.to_path_buf(), source }
 }
 
@@ -41,16 +42,14 @@ fn lock_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Opens a file of ours as it is, or makes it for us alone.
+fn open_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
+}
+
 pub(super) fn take_lock(path: &Path) -> Result<File, StoreError> {
     let path = lock_path(path);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(io_error("open the lock", &path))?;
+    let file = open_private(&path).map_err(io_error("open the lock", &path))?;
     privileges::check_but_for_groups(&path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -61,14 +60,7 @@ pub(super) fn take_lock(path: &Path) -> Result<File, StoreError> {
 
 /// Makes the database file 0600 before `SQLite` would make it by the umask; one made by hand with 0644 becomes 0600.
 pub(super) fn make_private_file(path: &Path) -> Result<(), StoreError> {
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(io_error("open the database", path))?;
+    let file = open_private(path).map_err(io_error("open the database", path))?;
     let found = file.metadata().map_err(io_error("look at the database", path))?;
     if found.permissions().mode() & 0o7777 == 0o644 {
         file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(io_error("make private the database", path))?;
