@@ -13,8 +13,10 @@ use crate::{
 pub enum Exit {
     /// All is well.
     Fine,
-    /// There are findings.
+    /// There are findings; `status`: something is late.
     Findings,
+    /// `check`: the sum of 1 (added), 2 (removed), 4 (changed) and 8 (could not be read).
+    Differences(u8),
     /// `status`: something is critical.
     Critical,
     /// `status`: it cannot be told.
@@ -38,6 +40,7 @@ impl From<Exit> for ExitCode {
         Self::from(match exit {
             Exit::Fine => 0,
             Exit::Findings => 1,
+            Exit::Differences(bits) => bits,
             Exit::Critical => 2,
             Exit::Unknown => 3,
             Exit::Usage => 64,
@@ -120,7 +123,7 @@ fn of_store(error: &StoreError) -> Exit {
     match error {
         StoreError::Running { .. } => Exit::TryAgain,
         StoreError::Distrust(_) => Exit::Permission,
-        StoreError::Newer { .. } => Exit::Configuration,
+        StoreError::Newer { .. } | StoreError::Older { .. } => Exit::Configuration,
         StoreError::Io { source, .. } => of_io(source),
         _ => Exit::Io,
     }

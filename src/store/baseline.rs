@@ -59,6 +59,23 @@ impl Pending {
         self.touched.len() + self.learned.len()
     }
 
+    /// Drops learned states of rows that another process may have written meanwhile: the next look learns them again.
+    pub(super) fn give_way(&mut self, tx: &Connection) -> Result<(), StoreError> {
+        let mut statement = tx
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM entry WHERE id = ?1)")
+            .trying("prepare to look whether entries are stored")?;
+        let mut stored = Vec::new();
+        for id in self.learned.keys() {
+            if statement.query_row([id.0], |row| row.get(0)).trying("look whether an entry is stored")? {
+                stored.push(*id);
+            }
+        }
+        for entry in stored.iter().filter_map(|id| self.learned.remove(id)) {
+            self.names.remove(&(entry.parent, entry.name));
+        }
+        Ok(())
+    }
+
     /// Writes everything in the order of the rows; nothing is forgotten before the transaction is through.
     pub(super) fn write(&self, tx: &Connection, visit: i64) -> Result<(), StoreError> {
         for entry in self.learned.values() {
@@ -70,7 +87,7 @@ impl Pending {
         for (id, (visit, checked)) in &self.touched {
             statement.execute(params![id.0, visit, checked.as_nanos()]).trying("write a look")?;
         }
-        tx.prepare_cached("UPDATE instance SET visit = ?1, looks = looks + ?2, bytes = bytes + ?3")
+        tx.prepare_cached("UPDATE instance SET visit = max(visit, ?1), looks = looks + ?2, bytes = bytes + ?3")
             .and_then(|mut statement| {
                 statement.execute(params![visit, self.counters.looks.cast_signed(), self.counters.bytes.cast_signed()])
             })

@@ -45,6 +45,9 @@ pub struct Store {
     bells: Bells,
     /// What opening it found that should be told.
     notices: Vec<String>,
+    /// `PRAGMA data_version` when it was last asked whether others have written, and at the last commit.
+    others_seen: i64,
+    others_at_commit: i64,
     _lock: Option<File>,
 }
 
@@ -115,6 +118,34 @@ impl Store {
         Self::over(db, path, None)
     }
 
+    /// Opens an existing database to write beside a daemon that may be running: by short transactions, each of which reads what it
+    /// builds upon. The daemon notices within a second ([`Store::have_others_written`]).
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is none, [`StoreError::Distrust`] when others can write it, [`StoreError::Older`] and
+    /// [`StoreError::Newer`] for one of another program.
+    pub fn open_beside(path: &Path) -> Result<Self, StoreError> {
+        // Looks whether it is there and ours before anything is opened for writing.
+        drop(Self::open_read_only(path)?);
+        privileges::check_but_for_groups(path)?;
+        let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let found = schema_version(&db)?;
+        if found < known_schema() {
+            return Err(StoreError::Older { path: path.to_path_buf(), found, known: known_schema() });
+        }
+        set_pragmas(&db)?;
+        Self::over(db, path, None)
+    }
+
+    /// Whether another process has written since this was last asked.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn have_others_written(&mut self) -> Result<bool, StoreError> {
+        let version = data_version(&self.db)?;
+        Ok(std::mem::replace(&mut self.others_seen, version) != version)
+    }
+
     fn over(db: Connection, path: &Path, lock: Option<File>) -> Result<Self, StoreError> {
         db.set_prepared_statement_cache_capacity(64);
         let (visit, uuid) = db
@@ -124,8 +155,11 @@ impl Store {
                 |row| Ok((row.get(0)?, super::rows::needed_array(row, 1)?)),
             )
             .trying("read who this database is")?;
+        let version = data_version(&db)?;
         Ok(Self {
             db,
+            others_seen: version,
+            others_at_commit: version,
             path: path.to_path_buf(),
             pending: Pending::default(),
             queue: StaleQueue::default(),
@@ -185,6 +219,10 @@ impl Store {
     pub fn commit(&mut self, outcome: &Outcome) -> Result<u64, StoreError> {
         let visit = self.visit;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate).trying("begin a transaction")?;
+        let version = data_version(&tx)?;
+        if version != self.others_at_commit {
+            self.pending.give_way(&tx)?;
+        }
         self.pending.write(&tx, visit)?;
         for change in &outcome.changes {
             match change {
@@ -197,6 +235,7 @@ impl Store {
         let seq = append(&tx, &outcome.events)?;
         tx.commit().trying("commit an outcome")?;
         self.pending.clear();
+        self.others_at_commit = version;
         for found in &outcome.events {
             self.bells.of(found.event.category.kind().channel()).notify_one();
         }
@@ -278,8 +317,17 @@ fn schema_version(db: &Connection) -> Result<u32, StoreError> {
         .trying("read the schema version (is it an integrityd database?)")
 }
 
+fn known_schema() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+/// A number that changes when another connection commits (`PRAGMA data_version`).
+fn data_version(db: &Connection) -> Result<i64, StoreError> {
+    db.pragma_query_value(None, "data_version", |row| row.get(0)).trying("ask whether others have written")
+}
+
 fn refuse_newer(path: &Path, found: u32) -> Result<(), StoreError> {
-    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    let known = known_schema();
     if found > known {
         return Err(StoreError::Newer { path: path.to_path_buf(), found, known });
     }

@@ -44,8 +44,18 @@ pub enum StoreError {
         /// Ours.
         known: u32,
     },
+    /// The database was written by an older integrityd, and only the daemon may bring it up to date.
+    #[error("{} has schema {found}, this integrityd knows {known}: start `integrityd run` first, which brings it up to date", path.display())]
+    Older {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
     /// There is no database to read.
-    #[error("there is no database at {}: start `integrityd run` first, or name the configuration with --config", path.display())]
+    #[error("there is no database at {}: start `integrityd run` or `integrityd init` first, or name the configuration with --config", path.display())]
     Missing {
         /// Where it was looked for.
         path: PathBuf,
