@@ -132,7 +132,7 @@ pub(super) fn show(source: &Source, arguments: &ShowArguments, out: &mut Out) ->
     Ok(Exit::Fine)
 }
 
-fn host() -> Host {
+pub(super) fn host() -> Host {
     let root = Path::new("/");
     Host { name: proc::host_name(root), id: proc::machine_id(root) }
 }

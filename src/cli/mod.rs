@@ -4,7 +4,9 @@ mod check_config;
 mod exit;
 mod history;
 mod out;
+mod progress;
 mod run;
+mod scan;
 mod status;
 mod trial;
 
@@ -41,11 +43,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Watch and report, in the foreground, until told to stop (TERM, INT); HUP reads the configuration again.
-    Run,
+    /// Watch and report, in the foreground, until told to stop (TERM, INT); HUP reads the configuration again, USR1 sends
+    /// everything pending.
+    Run(run::Arguments),
     /// Try it out: no configuration, no root; mails appear on the terminal.
     #[command(name = "try")]
     Trial(trial::Arguments),
+    /// Build or complete the baseline at full speed. Exit code: 0 done, 1 something differs from a baseline that was there.
+    Init(scan::InitArguments),
+    /// Compare everything with the baseline at full speed. Exit code: the sum of 1 (added), 2 (removed), 4 (changed) and 8
+    /// (could not be read).
+    Check(scan::CheckArguments),
     /// Show areas, coverage and the queue of reports. Exit code: 0 fine, 2 critical, 3 unknown.
     Status(status::Arguments),
     /// Show what was found, oldest first.
@@ -116,7 +124,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
     let source = Source { config: cli.config.clone(), database: cli.database };
     match cli.command {
-        Command::Run => run::run(&cli.config, source.program()),
+        Command::Run(arguments) => run::run(&cli.config, &arguments, source.program()),
+        Command::Init(arguments) => scan::init(&source, &arguments, out),
+        Command::Check(arguments) => scan::check(&source, &arguments, out),
         Command::Trial(arguments) => trial::run(&arguments),
         Command::Status(arguments) => status::run(&source, &arguments, out),
         Command::History(arguments) => history::run(&source, &arguments, out),

@@ -8,21 +8,35 @@ use std::{
 };
 
 use anyhow::Context;
+use clap::Args;
 use rand::{SeedableRng, rngs::StdRng};
 use tracing_subscriber::EnvFilter;
 
-use super::Exit;
+use super::{
+    Exit,
+    out::{number, talk},
+};
 use crate::{
     config::{self, settings::Config},
     daemon::{Daemon, check_sources, signals::Orders},
-    model::{clock::Clock, escape::escape_name},
+    model::{
+        clock::Clock,
+        escape::{escape, escape_name},
+    },
     report::transport::Printer,
     store::{database::Store, door::Db},
     sys::proc,
 };
 
-pub(super) fn run(path: &Path, program: String) -> anyhow::Result<Exit> {
-    begin_to_log("info");
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Do everything once at full speed, send everything pending and end, as a cron job would.
+    #[arg(long)]
+    once: bool,
+}
+
+pub(super) fn run(path: &Path, arguments: &Arguments, program: String) -> anyhow::Result<Exit> {
+    begin_to_log(if arguments.once { "warn" } else { "info" });
     let config = config::load(path)?;
     check_sources(&config)?;
     let root = Path::new("/");
@@ -31,11 +45,32 @@ pub(super) fn run(path: &Path, program: String) -> anyhow::Result<Exit> {
     let areas: Vec<String> = config.areas.iter().map(|area| shown(&area.path)).collect();
     tracing::info!(config = %shown(path), database = %shown(&config.database), areas = %areas.join(" "), "watching");
     let mut daemon = prepare(config, Some(path), clock, program)?;
+    if arguments.once {
+        return once(daemon);
+    }
     runtime()?.block_on(async {
         let orders = Orders::from_signals().context("signals cannot be handled")?;
         daemon.run(orders).await?;
         Ok(Exit::Fine)
     })
+}
+
+fn once(mut daemon: Daemon) -> anyhow::Result<Exit> {
+    let left = runtime()?.block_on(daemon.run_once())?;
+    if left.queued == 0 {
+        return Ok(Exit::Fine);
+    }
+    let reply = left.last_failure.unwrap_or_default();
+    talk(&format!(
+        "integrityd: {} could not be delivered and are kept for the next run; the last answer: {}",
+        counted(left.queued),
+        escape(reply.as_bytes())
+    ));
+    Ok(Exit::TryAgain)
+}
+
+fn counted(deliveries: u64) -> String {
+    if deliveries == 1 { "1 delivery".to_owned() } else { format!("{} deliveries", number(deliveries)) }
 }
 
 /// A daemon over an opened store, printing to the standard output where that is the way of its mails.

@@ -12,12 +12,12 @@ use std::{
 };
 
 use rand::{SeedableRng, rngs::StdRng};
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{sync::Notify, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{self, settings::Config},
-    files::Walker,
+    files::{Walker, passes::Pass},
     model::{
         clock::Clock,
         event::{Category, Channel, Event, Severity},
@@ -30,16 +30,24 @@ use crate::{
         transport::{Printer, Transport, TransportError},
     },
     store::{
+        database::Store,
         door::{Db, run_blocking},
         error::{StoreError, with_causes},
+        outbox::QueueSummary,
         outcome::Outcome,
     },
-    sys::privileges::{self, Distrust},
+    sys::{
+        notify::{self, Phase},
+        privileges::{self, Distrust},
+    },
 };
 use signals::Order;
 
 /// How long the tasks may take to reach their safe points.
 const STOP_TIME: Duration = Duration::from_secs(8);
+
+/// How often it is looked whether a command beside us has written.
+const LISTEN_TIME: Duration = Duration::from_secs(1);
 
 /// Why the daemon ends with a failure.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +98,9 @@ pub struct Daemon {
 struct Generation {
     tasks: JoinSet<&'static str>,
     stop: CancellationToken,
+    postmaster: Arc<Postmaster>,
+    /// Rings the courier.
+    courier: Arc<Notify>,
 }
 
 impl Daemon {
@@ -100,34 +111,105 @@ impl Daemon {
     pub async fn run(&mut self, mut orders: signals::Orders) -> Result<(), DaemonError> {
         self.can_begin_with(&self.config)?;
         self.greet().await?;
-        'generations: loop {
+        loop {
             let mut generation = self.begin()?;
-            let next = loop {
-                tokio::select! {
-                    fallen = generation.tasks.join_next() => {
-                        generation.end().await;
-                        return Err(self.mourn(fallen).await);
-                    }
-                    order = orders.next() => match order {
-                        Order::Stop => {
-                            generation.end().await;
-                            break 'generations;
-                        }
-                        Order::Reload => if let Some(next) = self.reload().await? { break next },
-                    },
-                }
-            };
+            tell(Phase::Ready).await;
+            let next = self.attend(&mut generation, &mut orders).await;
             generation.end().await;
-            self.config = next;
+            match next? {
+                Some(next) => self.config = next,
+                None => break,
+            }
         }
+        self.retire().await?;
+        Ok(())
+    }
+
+    /// Supervises a generation until it is to end; gives the settings of the next one, `None` at the end of everything.
+    async fn attend(
+        &mut self,
+        generation: &mut Generation,
+        orders: &mut signals::Orders,
+    ) -> Result<Option<Config>, DaemonError> {
+        let mut ears = tokio::time::interval(LISTEN_TIME);
+        ears.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                fallen = generation.tasks.join_next() => {
+                    generation.end().await;
+                    return Err(self.mourn(fallen).await);
+                }
+                order = orders.next() => match order {
+                    Order::Stop => {
+                        tell(Phase::Stopping).await;
+                        return Ok(None);
+                    }
+                    Order::Reload => {
+                        tell(Phase::Reloading).await;
+                        if let Some(next) = self.reload().await? {
+                            return Ok(Some(next));
+                        }
+                        tell(Phase::Ready).await;
+                    }
+                    Order::Send => self.send_now(generation).await,
+                },
+                _ = ears.tick() => self.listen(generation).await,
+            }
+        }
+    }
+
+    /// Wakes everybody when a command beside us has written: a retried delivery, an accepted area.
+    async fn listen(&self, generation: &Generation) {
+        match self.db.call(Store::have_others_written).await {
+            Ok(false) => {}
+            Ok(true) => {
+                let bells = self.db.lock().bells();
+                for channel in Channel::ALL {
+                    bells.of(channel).notify_one();
+                }
+                generation.courier.notify_one();
+            }
+            Err(error) => tracing::error!(error = %with_causes(&error), "others cannot be listened to"),
+        }
+    }
+
+    /// Makes reports of everything that waits and has every queued delivery tried at once.
+    async fn send_now(&self, generation: &Generation) {
+        for channel in Channel::ALL {
+            let postmaster = Arc::clone(&generation.postmaster);
+            if let Err(error) = self.db.call(move |store| postmaster.batch(store, channel)).await {
+                tracing::error!(error = %with_causes(&error), "no report could be made; its events wait");
+            }
+        }
+        generation.courier.notify_one();
+    }
+
+    /// One round over everything at full speed, everything reported whatever the hold-off says, and every delivery tried once. Gives
+    /// what is left in the queue.
+    ///
+    /// # Errors
+    /// [`DaemonError`] when it cannot begin or the store fails; what was found until then is kept.
+    pub async fn run_once(&mut self) -> Result<QueueSummary, DaemonError> {
+        self.can_begin_with(&self.config)?;
+        self.greet().await?;
+        if !self.config.areas.is_empty() {
+            let (config, db, clock) = (self.config.clone(), self.db.clone(), self.clock.clone());
+            run_blocking(move || Pass { config: &config, db: &db, clock: &clock }.go_round(&mut |_harvest| ())).await?;
+        }
+        self.send_pending().await?;
+        self.retire().await?;
+        Ok(self.db.call(|store| store.queue_summary()).await?)
+    }
+
+    /// Notes an orderly end.
+    async fn retire(&self) -> Result<(), StoreError> {
         let clock = self.clock.clone();
         self.db
             .call(move |store| {
                 store.flush()?;
                 store.mark_alive(clock.now(), true)
             })
-            .await?;
-        Ok(())
+            .await
     }
 
     /// Stores what should be told at a start.
@@ -193,7 +275,7 @@ impl Daemon {
             tasks.spawn(named("a reporter", reporter.run()));
         }
         tasks.spawn(named("the courier", courier.run(stop.clone())));
-        Ok(Generation { tasks, stop })
+        Ok(Generation { tasks, stop, postmaster, courier: courier_bell })
     }
 
     fn postmaster(&self, config: &Config) -> Postmaster {
@@ -300,6 +382,11 @@ fn load_trusted(path: &Path) -> Result<Config, Box<dyn std::error::Error + Send 
     let loaded = config::load(path)?;
     check_sources(&loaded)?;
     Ok(loaded)
+}
+
+/// Tells the service manager how far we are.
+async fn tell(phase: Phase) {
+    run_blocking(move || notify::tell(phase)).await;
 }
 
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {

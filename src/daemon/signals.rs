@@ -1,4 +1,4 @@
-//! Signals as orders: TERM and INT stop, HUP reloads.
+//! Signals as orders: TERM and INT stop, HUP reloads, USR1 sends.
 
 use std::io;
 
@@ -14,6 +14,8 @@ pub enum Order {
     Stop,
     /// Read the configuration again.
     Reload,
+    /// Report everything that waits, and try every queued delivery, now.
+    Send,
 }
 
 /// Where orders come from.
@@ -31,10 +33,11 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    user: Signal,
 }
 
 impl Orders {
-    /// Takes over TERM, INT and HUP.
+    /// Takes over TERM, INT, HUP and USR1.
     ///
     /// # Errors
     /// The error of `sigaction(2)`.
@@ -43,6 +46,7 @@ impl Orders {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined1())?,
         })))
     }
 
@@ -53,6 +57,7 @@ impl Orders {
                 _ = signals.terminate.recv() => Order::Stop,
                 _ = signals.interrupt.recv() => Order::Stop,
                 _ = signals.hangup.recv() => Order::Reload,
+                _ = signals.user.recv() => Order::Send,
             },
             Self::Channel(orders) => orders.recv().await.unwrap_or(Order::Stop),
         }

@@ -102,7 +102,7 @@ impl Eye {
             };
             match self.read_on(&target, step).await? {
                 Some(Step::Torn(looked)) if attempt == TRIES => {
-                    let visited = self.job(&target, move |visitor| visitor.give_up(*looked)).await?;
+                    let visited = self.job(&target, move |visitor| visitor.give_up(&looked)).await?;
                     return Ok(visited.inspect(|visited| self.take_note(visited)));
                 }
                 Some(Step::Torn(_)) => {
@@ -155,7 +155,7 @@ impl Eye {
                     }
                 }
                 Err(errno) => {
-                    let visited = self.job(target, move |visitor| visitor.fail(*open, errno)).await?;
+                    let visited = self.job(target, move |visitor| visitor.fail(&open, errno)).await?;
                     return Ok(visited.map(Step::Done));
                 }
             }

@@ -3,7 +3,6 @@
 use std::os::fd::AsFd;
 
 use super::{
-    compare::weigh,
     ground::{Tract, join},
     observe::{Glance, glance, glance_at_root},
     target::Target,
@@ -11,7 +10,6 @@ use super::{
 };
 use crate::{
     model::{
-        change::{AttributeSet, ChangeClass, FileChange},
         clock::Moment,
         entry::{Attributes, Entry, FileKind},
         event::{Category, Event, Severity},
@@ -26,7 +24,7 @@ use crate::{
 };
 
 /// Stands in an entry that is gone and was reported, where changes are not accepted (`areaonchange = keep`).
-const GONE: [u8; 32] = [0; 32];
+pub(super) const GONE: [u8; 32] = [0; 32];
 
 /// What a missing path turned out to be.
 enum Top {
@@ -105,23 +103,10 @@ impl Visitor {
     }
 
     fn removed(&self, store: &mut Store, tract: &Tract, top: &Entry, path: &[u8]) -> Result<Visited, StoreError> {
-        let now = self.clock.now();
         let members = store.tree(top, path)?;
         let visit = store.next_visit();
-        let change = FileChange {
-            class: ChangeClass::Removed,
-            changed: AttributeSet::NONE,
-            old: Some(top.known.clone()),
-            new: None,
-        };
-        let severity = weigh(&change, self.urgent.matches(path));
-        let event = Event {
-            area: tract.path.clone(),
-            count: u64::try_from(members.len()).unwrap_or(u64::MAX),
-            old: Some(top.known.clone()),
-            not_before: Some(top.checked),
-            ..Event::new(Category::Removed, severity, now, path.to_vec())
-        };
+        let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
+        let event = self.judge(tract, self.clock.now()).departure(top, path, count);
         let members = if members.len() > 1 { members } else { Vec::new() };
         let change = if tract.accepts_changes() {
             StateChange::RemoveTree(top.id)
@@ -163,12 +148,7 @@ impl Visitor {
             return Ok(visited);
         };
         let now = self.clock.now();
-        let event = Event {
-            area: tract.path.clone(),
-            count: store.entries_of(tract.id)?,
-            ..Event::new(Category::AreaMissing, Severity::High, now, tract.path.clone())
-        }
-        .with_note(why);
+        let event = missing_event(tract, store.entries_of(tract.id)?, why, now);
         let row = AreaRow { state, ..row };
         store.commit(&Outcome::tell(event).with_change(StateChange::Area(Box::new(row))))?;
         Ok(visited)
@@ -190,13 +170,7 @@ impl Visitor {
         let now = self.clock.now();
         let is_file_area =
             store.entry_named(None, &tract.path)?.is_some_and(|root| root.known.attributes.kind != FileKind::Directory);
-        if seen.kind != FileKind::Directory && !is_file_area && row.root.is_some() {
-            let why = "its root is no directory any more";
-            return self.suspend(&mut store, tract, target, AreaState::Suspended, why).map(Some);
-        }
-        let is_other_place = row.root.is_some_and(|root| is_elsewhere(root, seen, now));
-        if is_other_place {
-            let why = "its root lies on another file system: is something not mounted?";
+        if let Some(why) = misfit(&row, seen, is_file_area, now) {
             return self.suspend(&mut store, tract, target, AreaState::Suspended, why).map(Some);
         }
         tract.set_root(handle.open_directory().ok());
@@ -238,6 +212,25 @@ impl Visitor {
         let row = AreaRow { root: Some(identity), state, ..row };
         store.commit(&outcome.with_change(StateChange::Area(Box::new(row)))).map(|_seq| ())
     }
+}
+
+/// The event of an area that cannot be compared, with its `count` entries.
+pub(super) fn missing_event(tract: &Tract, count: u64, why: &str, now: Moment) -> Event {
+    Event {
+        area: tract.path.clone(),
+        count,
+        ..Event::new(Category::AreaMissing, Severity::High, now, tract.path.clone())
+    }
+    .with_note(why)
+}
+
+/// Why the object at the root of an area cannot be the one its baseline belongs to; `None` when it can.
+pub(super) fn misfit(row: &AreaRow, seen: &Attributes, is_file_area: bool, now: Moment) -> Option<&'static str> {
+    let root = row.root?;
+    if seen.kind != FileKind::Directory && !is_file_area {
+        return Some("its root is no directory any more");
+    }
+    is_elsewhere(root, seen, now).then_some("its root lies on another file system: is something not mounted?")
 }
 
 /// Whether the root lies on another device than the baseline. Device numbers may change with a boot; then the

@@ -3,17 +3,24 @@
 //! The walk finds what is new, the recheck notices what changed or went. Every look costs one slot, every byte is paid from one
 //! bucket; a change multiplies both rates until every entry has been looked at once since.
 
+mod approach;
 pub mod compare;
 pub mod digest;
 mod eye;
 pub mod ground;
+pub mod harvest;
 pub mod itinerary;
+mod judge;
 pub mod learning;
 mod missing;
 pub mod observe;
 mod opening;
 pub mod pace;
+pub mod passes;
+mod scan;
 mod settle;
+mod stack;
+pub mod sweep;
 pub mod target;
 pub mod visit;
 
@@ -339,27 +346,25 @@ impl Walker {
         let now = self.clock.now().boottime;
         if now.since(self.roots_checked) >= ROOT_TIME {
             self.roots_checked = now;
-            for area in self.inactive_areas().await? {
+            for area in self.areas_to_enter().await? {
                 self.enter(area).await?;
             }
         }
         Ok(())
     }
 
-    async fn inactive_areas(&self) -> Result<Vec<usize>, Leave> {
+    /// Areas whose root may be back, and those that an administrator has accepted since the round began.
+    async fn areas_to_enter(&self) -> Result<Vec<usize>, Leave> {
         let Some(visitor) = self.eye.visitor.clone() else {
             return Ok(Vec::new());
         };
         let rows = self.db.call(|store| store.areas()).await?;
-        let is_inactive = |id: AreaId| rows.iter().any(|row| row.id == id && !row.state.is_active());
-        Ok(visitor
-            .ground
-            .tracts
-            .iter()
-            .enumerate()
-            .filter(|(_, tract)| is_inactive(tract.id))
-            .map(|(index, _)| index)
-            .collect())
+        let is_away = |id: AreaId| {
+            let row = rows.iter().find(|row| row.id == id);
+            row.is_some_and(|row| !row.state.is_active() || !self.entered.contains(&id))
+        };
+        let tracts = visitor.ground.tracts.iter().enumerate();
+        Ok(tracts.filter(|(_, tract)| is_away(tract.id)).map(|(index, _)| index).collect())
     }
 }
 

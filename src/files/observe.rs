@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Bytes read at once; more gains nothing, less costs system calls.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 128 * 1024;
 
 /// What lies at a path.
 #[derive(Debug)]
@@ -74,22 +74,18 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Opens the regular file behind `handle` to be hashed by `wanted`.
+    /// Opens the regular file behind `handle`, whose metadata were `seen`, to be hashed by `wanted`. `buffer` is used again.
     ///
     /// # Errors
     /// The `errno(3)` for which it cannot be read.
-    pub fn begin(handle: &Handle, wanted: AlgorithmSet) -> Result<Self, i32> {
+    pub fn begin(handle: &Handle, seen: &Attributes, wanted: AlgorithmSet, mut buffer: Vec<u8>) -> Result<Self, i32> {
         let file = handle.open_file().map_err(|error| errno_of(&error))?;
-        let before = attributes_of(file.as_fd()).map_err(Errno::raw_os_error)?;
-        let size = usize::try_from(before.size).unwrap_or(BUFFER);
-        Ok(Self {
-            file,
-            hasher: Hasher::new(wanted),
-            // One byte more than the file, so that the end is seen without another allocation.
-            buffer: vec![0; size.saturating_add(1).min(BUFFER)],
-            before,
-            done: 0,
-        })
+        // One byte more than the file, so that one that grows is seen to.
+        let length = usize::try_from(seen.size).unwrap_or(BUFFER).saturating_add(1).min(BUFFER);
+        if buffer.len() < length {
+            buffer.resize(length, 0);
+        }
+        Ok(Self { file, hasher: Hasher::new(wanted), buffer, before: seen.clone(), done: 0 })
     }
 
     /// Bytes read so far.
@@ -117,8 +113,8 @@ impl Reading {
             self.hasher.update(self.buffer.get(..length).unwrap_or_default());
             self.done += u64::try_from(length).unwrap_or(0);
             let got = self.done - start;
-            // A file that grows while it is read is torn already; following it might never end.
-            if length == 0 || self.done > self.before.size {
+            // Following a file that grows might never end; whether it has grown shows when it is judged.
+            if length == 0 || self.done >= self.before.size {
                 return Ok((got, true));
             }
             if got >= most {
@@ -127,17 +123,23 @@ impl Reading {
         }
     }
 
-    /// Judges the reading: whole only when nothing about the file has moved between its first and last byte.
-    pub fn finish(self) -> Content {
-        let after = match attributes_of(self.file.as_fd()) {
-            Ok(after) => after,
-            Err(errno) => return Content::Unreadable(errno.raw_os_error()),
+    /// Judges the reading: whole only when nothing about the file has moved between the look at it and its last byte. Gives the
+    /// buffer back.
+    pub fn finish(self) -> (Content, Vec<u8>) {
+        let after = attributes_of(self.file.as_fd());
+        let content = match after {
+            Ok(after) => Self::judge(&self.before, after, self.done, self.hasher),
+            Err(errno) => Content::Unreadable(errno.raw_os_error()),
         };
-        if is_same(&self.before, &after) && self.done == after.size {
+        (content, self.buffer)
+    }
+
+    fn judge(before: &Attributes, after: Attributes, done: u64, hasher: Hasher) -> Content {
+        if is_same(before, &after) && done == after.size {
             Content::Stable(Box::new(Observation {
                 attributes: after,
                 hash_state: HashState::Full,
-                digests: self.hasher.finish(),
+                digests: hasher.finish(),
             }))
         } else {
             Content::Torn
@@ -165,7 +167,9 @@ mod tests {
     use crate::model::entry::Algorithm;
 
     fn begin(path: &Path) -> Reading {
-        Reading::begin(&open_root(path).unwrap(), AlgorithmSet::NONE.with(Algorithm::Blake3)).unwrap()
+        let handle = open_root(path).unwrap();
+        let seen = handle.attributes().unwrap();
+        Reading::begin(&handle, &seen, AlgorithmSet::NONE.with(Algorithm::Blake3), Vec::new()).unwrap()
     }
 
     #[test]
@@ -177,7 +181,7 @@ mod tests {
             std::fs::write(&path, &content).unwrap();
             let mut reading = begin(&path);
             while !reading.advance(1).unwrap().1 {}
-            let Content::Stable(seen) = reading.finish() else { panic!("torn at {size}") };
+            let Content::Stable(seen) = reading.finish().0 else { panic!("torn at {size}") };
             assert_eq!(seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "size {size}");
         }
     }
@@ -206,7 +210,7 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(20));
             change(&path);
             while !reading.advance(1).unwrap().1 {}
-            assert!(matches!(reading.finish(), Content::Torn));
+            assert!(matches!(reading.finish().0, Content::Torn));
         }
     }
 }

@@ -10,8 +10,8 @@ use rustix::io::Errno;
 
 use super::{
     ground::{Ground, Tract},
+    judge::without_content,
     observe::{Content, Glance, Reading, glance, glance_at_root},
-    settle::state_event,
     target::{Target, Way},
 };
 use crate::{
@@ -19,7 +19,6 @@ use crate::{
     model::{
         clock::Clock,
         entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
-        event::{Category, Event, Severity},
     },
     store::{
         areas::AreaState,
@@ -171,14 +170,14 @@ impl Visitor {
                 hash_state: HashState::Off,
                 digests: Digests::default(),
             };
-            return self.settle(looked, seen).map(Step::Done);
+            return self.settle(&looked, seen).map(Step::Done);
         }
         // What is stored is verified before other digests take its place.
         let stored = looked.entry.as_ref().map(|entry| entry.known.digests.algorithms());
         let algorithms = stored.map_or(wanted, |stored| stored.union(wanted));
-        let reading = match Reading::begin(handle, algorithms) {
+        let reading = match Reading::begin(handle, &looked.seen, algorithms, Vec::new()) {
             Ok(reading) => reading,
-            Err(errno) => return self.unreadable(looked, errno).map(Step::Done),
+            Err(errno) => return self.unreadable(&looked, errno).map(Step::Done),
         };
         let open = Box::new(Open { reading, looked });
         if open.reading.size() > self.small_file {
@@ -193,7 +192,7 @@ impl Visitor {
                         return self.finish(*open);
                     }
                 }
-                Err(errno) => return self.unreadable(open.looked, errno).map(Step::Done),
+                Err(errno) => return self.unreadable(&open.looked, errno).map(Step::Done),
             }
         }
     }
@@ -205,10 +204,10 @@ impl Visitor {
     pub fn finish(&self, open: Open) -> Result<Step, StoreError> {
         let Open { reading, mut looked } = open;
         looked.read = looked.read.saturating_add(reading.done());
-        match reading.finish() {
-            Content::Stable(seen) => self.settle(looked, *seen).map(Step::Done),
+        match reading.finish().0 {
+            Content::Stable(seen) => self.settle(&looked, *seen).map(Step::Done),
             Content::Torn => Ok(Step::Torn(Box::new(looked))),
-            Content::Unreadable(errno) => self.unreadable(looked, errno).map(Step::Done),
+            Content::Unreadable(errno) => self.unreadable(&looked, errno).map(Step::Done),
         }
     }
 
@@ -216,42 +215,22 @@ impl Visitor {
     ///
     /// # Errors
     /// [`StoreError`] when the store fails; what was seen will be seen again.
-    pub fn fail(&self, open: Open, errno: i32) -> Result<Visited, StoreError> {
-        self.unreadable(open.looked, errno)
+    pub fn fail(&self, open: &Open, errno: i32) -> Result<Visited, StoreError> {
+        self.unreadable(&open.looked, errno)
     }
 
     /// Ends a visit whose file changed during every attempt: the state becomes `busy`, the last stable digest stays.
     ///
     /// # Errors
     /// [`StoreError`] when the store fails; what was seen will be seen again.
-    pub fn give_up(&self, looked: Looked) -> Result<Visited, StoreError> {
-        let seen = self.without_content(&looked, HashState::Busy);
+    pub fn give_up(&self, looked: &Looked) -> Result<Visited, StoreError> {
+        let seen = without_content(&looked.seen, looked.entry.as_ref(), HashState::Busy);
         self.settle(looked, seen)
     }
 
-    fn unreadable(&self, looked: Looked, errno: i32) -> Result<Visited, StoreError> {
-        let seen = self.without_content(&looked, HashState::Unreadable(errno));
+    fn unreadable(&self, looked: &Looked, errno: i32) -> Result<Visited, StoreError> {
+        let seen = without_content(&looked.seen, looked.entry.as_ref(), HashState::Unreadable(errno));
         self.settle(looked, seen)
-    }
-
-    /// The metadata of this look with the digests of the last stable one.
-    #[expect(clippy::unused_self, reason = "reads as one of the visitor's judgements")]
-    fn without_content(&self, looked: &Looked, hash_state: HashState) -> Observation {
-        let entry = looked.entry.as_ref();
-        Observation {
-            attributes: match (hash_state, entry) {
-                // Size and times go with the content; they stay those of the last stable read.
-                (HashState::Busy, Some(entry)) => Attributes {
-                    size: entry.known.attributes.size,
-                    mtime: entry.known.attributes.mtime,
-                    ctime: entry.known.attributes.ctime,
-                    ..looked.seen.clone()
-                },
-                _ => looked.seen.clone(),
-            },
-            hash_state,
-            digests: entry.map(|entry| entry.known.digests.clone()).unwrap_or_default(),
-        }
     }
 
     /// A path that cannot even be looked at: its entry, or the directory it lies in, becomes unreadable.
@@ -286,7 +265,6 @@ impl Visitor {
         entry: &Entry,
         hash_state: HashState,
     ) -> Result<bool, StoreError> {
-        let now = self.clock.now();
         let visit = store.next_visit();
         let Some(tract) = self.ground.tracts.get(area) else {
             return Ok(false);
@@ -295,15 +273,11 @@ impl Visitor {
         let Some(target) = Target::of_entry(area, tract, entry, &way) else {
             return Ok(false);
         };
-        let seen = Observation { hash_state, ..entry.known.clone() };
-        let event = state_event(entry, &seen, &target, now).map(|event| Event {
-            area: tract.path.clone(),
-            not_before: Some(entry.checked),
-            ..event
-        });
-        let next = Entry { visit, known: seen, ..entry.clone() };
-        let is_learning = Self::is_learning(store, tract)?;
-        Self::store_again(store, &target, entry, next, event.filter(|_| !is_learning).into_iter().collect())
+        let mut verdict = self.judge(tract, self.clock.now()).content_state(&target.path, entry, hash_state);
+        if Self::is_learning(store, tract)? {
+            verdict.events.clear();
+        }
+        Self::store_again(store, &target, entry, verdict, visit)
     }
 
     /// An entry that the configuration leaves out now goes with one notice for its topmost part.
@@ -324,15 +298,9 @@ impl Visitor {
         let Some(top) = top else {
             return Ok(self.over(path, &mut store, false));
         };
-        let now = self.clock.now();
         let members = store.tree(&top, path)?;
-        let event = Event {
-            area: tract.path.clone(),
-            count: u64::try_from(members.len()).unwrap_or(u64::MAX),
-            old: Some(top.known.clone()),
-            not_before: Some(top.checked),
-            ..Event::new(Category::Excluded, Severity::Low, now, path.to_vec())
-        };
+        let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
+        let event = self.judge(tract, self.clock.now()).exclusion(&top, path, count);
         let members = if members.len() > 1 { members } else { Vec::new() };
         let outcome =
             Outcome { changes: vec![StateChange::RemoveTree(top.id)], events: vec![Found { event, members }] };

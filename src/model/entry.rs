@@ -136,6 +136,13 @@ pub enum HashState {
     Unreadable(i32),
 }
 
+impl HashState {
+    /// Whether it says that the content could not be had, rather than what is had of it.
+    pub const fn is_trouble(self) -> bool {
+        matches!(self, Self::Busy | Self::Unreadable(_))
+    }
+}
+
 /// A digest algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {

@@ -91,14 +91,19 @@ fn event_object(stored: &StoredEvent) -> Value {
     out.put("category", json!([category]));
     out.put("type", json!([change_type(event.category)]));
     out.put("action", json!([event.category.word().replace(' ', "-")]));
-    out.put("id", hex(&stored.hash));
+    out.put_some("id", is_stored(stored).then(|| hex(&stored.hash)));
     out.put("severity", event.severity.number());
     out.put_some("start", event.not_before.map(time));
     out.put("end", time(event.found.wall));
     out.put_some("reason", (!event.note.is_empty()).then(|| escape(&event.note)));
-    out.put("sequence", stored.seq);
+    out.put_some("sequence", is_stored(stored).then_some(stored.seq));
     out.put("dataset", dataset);
     out.done()
+}
+
+/// Whether the event stands in the chain; what `check` finds is only shown.
+const fn is_stored(stored: &StoredEvent) -> bool {
+    stored.seq > 0
 }
 
 fn kind(event: &Event) -> &'static str {
@@ -186,8 +191,10 @@ fn own_object(stored: &StoredEvent) -> Value {
     window.put_some("not_before", event.not_before.map(time));
     window.put("not_after", time(event.found.wall));
     out.put("window", window.done());
-    out.put("seq", stored.seq);
-    out.put("chain", json!({ "prev_hash": hex(&stored.prev_hash), "hash": hex(&stored.hash) }));
+    if is_stored(stored) {
+        out.put("seq", stored.seq);
+        out.put("chain", json!({ "prev_hash": hex(&stored.prev_hash), "hash": hex(&stored.hash) }));
+    }
     out.done()
 }
 

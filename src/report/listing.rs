@@ -42,11 +42,23 @@ impl<'a> Listing<'a> {
         if stored.event.category.kind() == Kind::Own {
             own::lines(stored, &self.times, self.program, MARK, &mut lines);
         } else {
-            let layout =
-                Layout { times: &self.times, names: self.names, program: self.program, mark: MARK, path: PATH };
-            item::lines(stored, None, &layout, &mut lines);
+            item::lines(stored, None, &self.layout(), &mut lines);
         }
         lines.join("\n") + "\n"
+    }
+
+    /// The lines of what a pass has found, each ended; neutralised. Its number stands before it where it was stored.
+    pub fn finding(&self, stored: &StoredEvent) -> String {
+        if stored.seq > 0 {
+            return self.event(stored);
+        }
+        let mut lines = Vec::new();
+        item::lines(stored, None, &self.layout(), &mut lines);
+        lines.join("\n") + "\n"
+    }
+
+    fn layout(&self) -> Layout<'_> {
+        Layout { times: &self.times, names: self.names, program: self.program, mark: MARK, path: PATH }
     }
 
     /// The lines of the objects a summary event stands for.

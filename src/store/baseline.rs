@@ -217,14 +217,24 @@ impl Store {
 
     /// Counts a look that read `bytes` bytes.
     pub fn count_look(&mut self, bytes: u64) {
+        self.count_looks(1, bytes);
+    }
+
+    /// Counts looks that read `bytes` bytes together.
+    pub fn count_looks(&mut self, looks: u64, bytes: u64) {
         let counters = &mut self.pending.counters;
-        counters.looks = counters.looks.saturating_add(1);
+        counters.looks = counters.looks.saturating_add(looks);
         counters.bytes = counters.bytes.saturating_add(bytes);
+    }
+
+    /// How many looks are collected and not written yet.
+    pub fn collected(&self) -> usize {
+        self.pending.len()
     }
 
     /// Whether so many looks are collected that they should be written now.
     pub fn is_full(&self) -> bool {
-        self.pending.len() >= GROUP
+        self.collected() >= GROUP
     }
 
     /// The entry of `areas` that has waited longest, whenever it was looked at.
@@ -278,6 +288,21 @@ impl Store {
             .prepare_cached("SELECT name FROM entry WHERE parent = ?1 AND visit < ?2 LIMIT ?3")
             .and_then(|mut statement| statement.query_map(params![parent.0, since, limit], |row| row.get(0))?.collect())
             .trying("find entries that were not seen again")
+    }
+
+    /// The stored entries of the directory `parent` whose names come after `after`, by name, at most `limit`; what is not written yet
+    /// is not among them.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn children(&self, parent: EntryId, after: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.db
+            .prepare_cached(&format!(
+                "SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 AND name > ?2 ORDER BY name LIMIT ?3"
+            ))
+            .and_then(|mut statement| statement.query_map(params![parent.0, after, limit], entry)?.collect())
+            .trying("read a directory of the baseline")
     }
 
     /// An entry and everything beneath it with their paths, for the event that tells of their end. `path` is the entry's own.

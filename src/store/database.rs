@@ -198,18 +198,26 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when a new block of ids cannot be reserved.
     pub fn new_entry_id(&mut self) -> Result<EntryId, StoreError> {
-        if self.ids.is_empty() {
-            let end: i64 = self
-                .db
-                .query_row("UPDATE instance SET next_entry = next_entry + ?1 RETURNING next_entry", [ID_BLOCK], |row| {
-                    row.get(0)
-                })
-                .trying("reserve entry numbers")?;
-            self.ids = end - ID_BLOCK..end;
+        loop {
+            if let Some(id) = self.ids.next() {
+                return Ok(EntryId(id));
+            }
+            self.ids = self.reserve_ids(ID_BLOCK)?;
         }
-        let id = self.ids.start;
-        self.ids.start += 1;
-        Ok(EntryId(id))
+    }
+
+    /// A block of `count` ids for new entries that nobody else will get.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be reserved.
+    pub fn reserve_ids(&mut self, count: i64) -> Result<Range<i64>, StoreError> {
+        let end: i64 = self
+            .db
+            .query_row("UPDATE instance SET next_entry = next_entry + ?1 RETURNING next_entry", [count], |row| {
+                row.get(0)
+            })
+            .trying("reserve entry numbers")?;
+        Ok(end - count..end)
     }
 
     /// Stores an outcome whole, together with all looks that were not written yet. Gives the number of the last event of the chain.

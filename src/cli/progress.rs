@@ -1,0 +1,98 @@
+//! How far a full-speed pass is: a bar on a terminal, a line now and then elsewhere, nothing where quiet is wanted.
+
+use std::{
+    io::{self, IsTerminal},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::out::{number, size, span, talk};
+use crate::{
+    files::harvest::Harvest,
+    model::{
+        clock::{Boottime, Clock},
+        escape::escape_name,
+    },
+};
+
+/// How often a line is printed where there is no terminal.
+const LINE_TIME: Duration = Duration::from_secs(10);
+
+/// Shows how far a pass is.
+#[derive(Debug)]
+pub(super) struct Progress {
+    way: Way,
+    clock: Clock,
+    began: Boottime,
+    total: Option<u64>,
+    looks: u64,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+enum Way {
+    Quiet,
+    Lines { last: Boottime },
+    Bar(ProgressBar),
+}
+
+/// Whether a bar would be seen.
+pub(super) fn has_bar(is_quiet: bool) -> bool {
+    !is_quiet && io::stderr().is_terminal()
+}
+
+impl Progress {
+    /// Begins; `total` is how many paths there will be, if that is known.
+    pub(super) fn begin(clock: Clock, total: Option<u64>, is_quiet: bool) -> Self {
+        let began = clock.now().boottime;
+        let way = match is_quiet {
+            true => Way::Quiet,
+            false if has_bar(is_quiet) => Way::Bar(bar(total)),
+            false => Way::Lines { last: began },
+        };
+        Self { way, clock, began, total, looks: 0, bytes: 0 }
+    }
+
+    /// Takes note of what came in.
+    pub(super) fn count(&mut self, harvest: &Harvest) {
+        self.looks += harvest.looks;
+        self.bytes = self.bytes.saturating_add(harvest.bytes);
+        let now = self.clock.now().boottime;
+        match &mut self.way {
+            Way::Bar(bar) => {
+                bar.set_position(self.looks);
+                bar.set_message(size(self.bytes));
+                for found in harvest.news.iter().flat_map(|news| &news.events) {
+                    bar.println(format!("{} {}", found.event.category.word(), escape_name(&found.event.source)));
+                }
+            }
+            Way::Lines { last } if now.since(*last) >= LINE_TIME => {
+                *last = now;
+                let of = self.total.map(|total| format!(" of about {}", number(total))).unwrap_or_default();
+                talk(&format!("{}{of} entries, {} read", number(self.looks), size(self.bytes)));
+            }
+            Way::Lines { .. } | Way::Quiet => {}
+        }
+    }
+
+    /// Ends, and says in words what it took.
+    pub(super) fn end(self) -> String {
+        if let Way::Bar(bar) = &self.way {
+            bar.finish_and_clear();
+        }
+        let took = self.clock.now().boottime.since(self.began);
+        let took = if took < Duration::from_mins(2) { format!("{:.1} s", took.as_secs_f64()) } else { span(took) };
+        format!("in {took}, {} read", size(self.bytes))
+    }
+}
+
+fn bar(total: Option<u64>) -> ProgressBar {
+    let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+    let template = match total {
+        Some(_) => "{bar:24} {human_pos} of about {human_len} entries, {msg}, {per_sec}, {eta} left",
+        None => "{spinner} {human_pos} entries, {msg}, {per_sec}",
+    };
+    // A template that does not parse would be a mistake of ours; the default bar serves as well.
+    if let Ok(style) = ProgressStyle::with_template(template) { bar.with_style(style) } else { bar }
+}

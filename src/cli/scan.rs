@@ -1,0 +1,304 @@
+//! `init` and `check`: passes at full speed, now.
+
+use std::{
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf, absolute},
+};
+
+use anyhow::Context;
+use clap::Args;
+use jiff::tz::TimeZone;
+
+use super::{
+    Exit, Source,
+    exit::usage,
+    history::host,
+    out::{Out, number, talk},
+    progress::{Progress, has_bar},
+    run::begin_to_log,
+};
+use crate::{
+    config::{self, settings::Config},
+    daemon::check_sources,
+    files::{
+        ground::{Ground, is_beneath},
+        learning,
+        passes::{AcceptError, Pass, Summary},
+        sweep::Scope,
+    },
+    model::{
+        clock::Clock,
+        entry::AreaId,
+        escape::escape_name,
+        event::{Category, StoredEvent},
+    },
+    report::{ecs::to_line, listing::Listing},
+    store::{database::Store, door::Db},
+    sys::{privileges::own_uid, proc, users::Names},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct InitArguments {
+    /// Accept what lies in this area now as its baseline, whatever it was; works beside a running daemon.
+    #[arg(long, value_name = "AREA")]
+    accept: Option<PathBuf>,
+
+    /// Say nothing but what differs.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArguments {
+    /// Compare only these paths and what lies beneath them [default: all areas].
+    paths: Vec<PathBuf>,
+
+    /// Compare only this area; may be given several times.
+    #[arg(long, value_name = "AREA")]
+    area: Vec<PathBuf>,
+
+    /// Make what is found the baseline, and report it by mail as the daemon would.
+    #[arg(long)]
+    update: bool,
+
+    /// One JSON object a line (docs/events.schema.json); the summary goes to the standard error.
+    #[arg(long)]
+    json: bool,
+
+    /// Say nothing but what differs.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// What both commands begin with.
+struct Scene {
+    config: Config,
+    clock: Clock,
+}
+
+impl Scene {
+    fn set(source: &Source) -> anyhow::Result<Self> {
+        begin_to_log("warn");
+        let mut config = config::load(&source.config)?;
+        if let Some(database) = &source.database {
+            config.database.clone_from(database);
+        }
+        if config.areas.is_empty() {
+            return Err(usage(format!("{} names no area: add a line such as area = /etc", shown(&source.config))));
+        }
+        Ok(Self { config, clock: Clock::System(proc::boot_id(Path::new("/"))) })
+    }
+
+    fn pass<'a>(&'a self, db: &'a Db) -> Pass<'a> {
+        Pass { config: &self.config, db, clock: &self.clock }
+    }
+
+    /// The configured area at `path`.
+    fn area(&self, path: &Path) -> anyhow::Result<usize> {
+        let path = absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let found = self.config.areas.iter().position(|area| area.path == path);
+        found.ok_or_else(|| {
+            let known: Vec<String> = self.config.areas.iter().map(|area| shown(&area.path)).collect();
+            usage(format!("{} is no area of the configuration, which has {}", shown(&path), known.join(", ")))
+        })
+    }
+
+    /// The entries that the baseline has of `areas`.
+    fn known_entries(&self, store: &Store, scope: &Scope) -> anyhow::Result<u64> {
+        let mut entries = 0;
+        for row in store.areas()? {
+            let is_asked = self.config.areas.iter().any(|area| area.path.as_os_str().as_bytes() == row.path);
+            if is_asked && scope.covers(&row.path) {
+                entries += store.entries_of(row.id)?;
+            }
+        }
+        Ok(entries)
+    }
+}
+
+fn shown(path: &Path) -> String {
+    escape_name(path.as_os_str().as_bytes())
+}
+
+pub(super) fn init(source: &Source, arguments: &InitArguments, out: &mut Out) -> anyhow::Result<Exit> {
+    let scene = Scene::set(source)?;
+    check_sources(&scene.config)?;
+    if let Some(area) = &arguments.accept {
+        return accept(&scene, area, arguments.quiet, source, out);
+    }
+    let store = Store::open(&scene.config.database, scene.clock.now())?;
+    let known = scene.known_entries(&store, &Scope::default())?;
+    let total = if known > 0 || !has_bar(arguments.quiet) { Some(known) } else { Some(census(&scene.config)) };
+    let db = Db::new(store);
+    let mut progress = Progress::begin(scene.clock.clone(), total.filter(|total| *total > 0), arguments.quiet);
+    let summary = scene.pass(&db).go_round(&mut |harvest| progress.count(harvest))?;
+    let took = progress.end();
+    let store = db.lock();
+    print(&summary, source, false, out)?;
+    if !arguments.quiet {
+        for area in store.area_summaries()?.iter().filter(|area| area.area.state.is_active()) {
+            talk(&format!("{}: baseline of {} entries", escape_name(&area.area.path), number(area.entries)));
+        }
+        talk(&format!("{} entries looked at {took}", number(summary.looks)));
+        if !summary.findings.is_empty() {
+            talk("what differs from the baseline that was there is reported by mail when the daemon runs");
+        }
+    }
+    Ok(if summary.findings.is_empty() { Exit::Fine } else { Exit::Findings })
+}
+
+/// How many entries the first round will meet.
+fn census(config: &Config) -> u64 {
+    let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
+    let ground = Ground::new(config, &ids);
+    ground.survey();
+    u64::try_from(learning::count(&ground, &ids).entries).unwrap_or(u64::MAX)
+}
+
+fn accept(scene: &Scene, area: &Path, is_quiet: bool, source: &Source, out: &mut Out) -> anyhow::Result<Exit> {
+    let index = scene.area(area)?;
+    let db = Db::new(Store::open_beside(&scene.config.database)?);
+    let mut progress = Progress::begin(scene.clock.clone(), None, is_quiet);
+    let who = format!("uid {}", own_uid());
+    let accepted = scene.pass(&db).accept(index, &who, &mut |harvest| progress.count(harvest));
+    let took = progress.end();
+    let summary = match accepted {
+        Ok(summary) => summary,
+        Err(AcceptError::Store(error)) => return Err(error.into()),
+        Err(error) => return Err(usage(format!("{} cannot be accepted: {error}", shown(area)))),
+    };
+    print(&summary, source, false, out)?;
+    if !is_quiet {
+        let count = number(u64::try_from(summary.findings.len()).unwrap_or(u64::MAX));
+        talk(&format!("{}: {count} differences accepted; {} entries {took}", shown(area), number(summary.looks)));
+    }
+    Ok(Exit::Fine)
+}
+
+pub(super) fn check(source: &Source, arguments: &CheckArguments, out: &mut Out) -> anyhow::Result<Exit> {
+    let scene = Scene::set(source)?;
+    let scope = scope(&scene, arguments)?;
+    let store = if arguments.update {
+        check_sources(&scene.config)?;
+        Store::open_beside(&scene.config.database)?
+    } else {
+        Store::open_read_only(&scene.config.database)?
+    };
+    let total = scene.known_entries(&store, &scope)?;
+    let db = Db::new(store);
+    let is_quiet = arguments.quiet || arguments.json && !has_bar(false);
+    let mut progress = Progress::begin(scene.clock.clone(), Some(total).filter(|total| *total > 0), is_quiet);
+    let summary = scene.pass(&db).compare(scope, arguments.update, &mut |harvest| progress.count(harvest))?;
+    let took = progress.end();
+    for area in &summary.without_baseline {
+        talk(&format!("{}: no baseline yet: `integrityd init` or the daemon learns it", escape_name(area)));
+    }
+    print(&summary, source, arguments.json, out)?;
+    let words = words(&summary, &took);
+    if arguments.json {
+        if !arguments.quiet {
+            talk(&words);
+        }
+    } else if !arguments.quiet {
+        out.line(&words)?;
+    }
+    if summary.looks == 0 && !summary.without_baseline.is_empty() {
+        return Ok(Exit::TryAgain);
+    }
+    Ok(match bits(&summary.findings) {
+        0 => Exit::Fine,
+        bits => Exit::Differences(bits),
+    })
+}
+
+/// What is asked for: areas and paths, each within some area.
+fn scope(scene: &Scene, arguments: &CheckArguments) -> anyhow::Result<Scope> {
+    let mut paths = Vec::new();
+    for area in &arguments.area {
+        let index = scene.area(area)?;
+        paths.extend(scene.config.areas.get(index).map(|area| area.path.as_os_str().as_bytes().to_vec()));
+    }
+    for path in &arguments.paths {
+        let path = absolute(path).with_context(|| format!("{} has no absolute form", shown(path)))?;
+        let bytes = path.as_os_str().as_bytes();
+        let bytes = if bytes == b"/" { bytes } else { bytes.strip_suffix(b"/").unwrap_or(bytes) };
+        let touches = |area: &[u8]| is_beneath(bytes, area) || is_beneath(area, bytes);
+        if !scene.config.areas.iter().any(|area| touches(area.path.as_os_str().as_bytes())) {
+            return Err(usage(format!("{} lies in no area of the configuration", shown(&path))));
+        }
+        paths.push(bytes.to_vec());
+    }
+    Ok(Scope { paths })
+}
+
+/// Prints what differs.
+fn print(summary: &Summary, source: &Source, is_json: bool, out: &mut Out) -> anyhow::Result<()> {
+    if is_json {
+        let host = host();
+        for stored in &summary.findings {
+            out.line(&to_line(stored, &host))?;
+        }
+        return Ok(());
+    }
+    let zone = TimeZone::system();
+    let names = Names::read(Path::new("/"));
+    let program = source.program();
+    let now = Clock::System(proc::boot_id(Path::new("/"))).now().wall;
+    let listing = Listing::new(now, &zone, &names, &program);
+    for stored in &summary.findings {
+        out.text(&listing.finding(stored))?;
+    }
+    Ok(())
+}
+
+/// What an event means for the exit code of `check`.
+fn bit(category: Category) -> u8 {
+    match category {
+        Category::Added => 1,
+        Category::Removed => 2,
+        Category::Changed | Category::Retyped | Category::Rewritten | Category::Touched | Category::AreaReplaced => 4,
+        Category::Unreadable | Category::Busy | Category::AreaMissing | Category::InternalError => 8,
+        _ => 0,
+    }
+}
+
+fn bits(findings: &[StoredEvent]) -> u8 {
+    findings.iter().fold(0, |bits, stored| bits | bit(stored.event.category))
+}
+
+/// The summary: `134,750 entries compared in 3.2 s, 5.5 GiB read: 1 added, 3 changed`.
+fn words(summary: &Summary, took: &str) -> String {
+    let count = |wanted: u8| {
+        let events = summary.findings.iter().filter(|stored| bit(stored.event.category) == wanted);
+        events.map(|stored| stored.event.count).sum::<u64>()
+    };
+    let parts = [(1, "added"), (2, "removed"), (4, "changed"), (8, "not readable or missing")];
+    let found: Vec<String> = parts
+        .into_iter()
+        .map(|(bit, word)| (count(bit), word))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{} {word}", number(count)))
+        .collect();
+    let found = if found.is_empty() { "no difference".to_owned() } else { found.join(", ") };
+    let mut words = format!("{} entries compared {took}: {found}", number(summary.looks));
+    if summary.unlearned > 0 {
+        words.push_str(&format!(
+            "\n{} entries are not in the baseline yet: their areas are still being learned",
+            number(summary.unlearned)
+        ));
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_category_of_a_finding_has_its_bit() {
+        let bits: Vec<(&str, u8)> = Category::ALL.iter().map(|category| (category.word(), bit(*category))).collect();
+        let sum = bits.iter().fold(0, |sum, (_, bit)| sum | bit);
+        assert_eq!(sum, 15);
+        assert!(bits.contains(&("retyped", 4)) && bits.contains(&("busy", 8)) && bits.contains(&("notice", 0)));
+    }
+}

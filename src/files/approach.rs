@@ -1,0 +1,94 @@
+//! Where a full-speed pass begins: the roots of the areas, looked at and judged before anything beneath them.
+
+use std::io;
+
+use super::{
+    harvest::{Harvest, News},
+    missing::{misfit, missing_event},
+    observe::{Glance, glance_at_root},
+    sweep::{Directory, Sweep},
+};
+use crate::{
+    model::entry::{Attributes, Entry, FileKind},
+    store::{areas::AreaRow, database::Store, error::StoreError, outcome::Found},
+};
+
+/// A root that was looked at: its metadata, itself when it is a directory, and what differs.
+pub(super) type RootLook = (Attributes, Option<Directory>, Harvest);
+
+impl Sweep {
+    /// Looks at the root of an area against the baseline; gives it to begin with, when it is the one the baseline belongs to.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub(super) fn approach(
+        &self,
+        area: usize,
+        row: &AreaRow,
+        root: &Entry,
+        store: &mut Store,
+    ) -> Result<(Option<Directory>, Harvest), StoreError> {
+        let Some(tract) = self.tract(area) else {
+            return Ok((None, Harvest::default()));
+        };
+        let now = self.clock.now();
+        let is_file_area = root.known.attributes.kind != FileKind::Directory;
+        let why = match glance_at_root(&tract.real()) {
+            Glance::There(_, seen) => misfit(row, &seen, is_file_area, now).map(str::to_owned),
+            Glance::Gone => Some("its root does not exist".to_owned()),
+            Glance::Refused(errno) => Some(format!("its root cannot be looked at: {}", io::Error::from(errno))),
+        };
+        if let Some(why) = why {
+            let event = missing_event(tract, store.entries_of(tract.id)?, &why, now);
+            let news = News { basis: None, events: vec![Found { event, members: Vec::new() }], changes: Vec::new() };
+            return Ok((None, news.into()));
+        }
+        Ok(match self.take_root(area, root, store)? {
+            Ok((_, directory, harvest)) => (directory, harvest),
+            // It went while it was looked at: the next pass will tell.
+            Err(_why) => (None, Harvest::default()),
+        })
+    }
+
+    /// Looks at the root of an area, whatever it is; gives its metadata, and itself to begin with when it is a directory. The inner
+    /// error says why it cannot be looked at.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub(super) fn take_root(
+        &self,
+        area: usize,
+        root: &Entry,
+        store: &mut Store,
+    ) -> Result<Result<RootLook, String>, StoreError> {
+        let Some(tract) = self.tract(area) else {
+            return Ok(Err("it is not configured".to_owned()));
+        };
+        let (handle, seen) = match glance_at_root(&tract.real()) {
+            Glance::There(handle, seen) => (handle, seen),
+            Glance::Gone => return Ok(Err("it does not exist".to_owned())),
+            Glance::Refused(errno) => return Ok(Err(io::Error::from(errno).to_string())),
+        };
+        tract.set_root(handle.open_directory().ok());
+        let mut harvest = Harvest::default();
+        let mut buffer = Vec::new();
+        let next = self.scan(tract, store, &mut buffer).at_root(&handle, &seen, root, &mut harvest)?;
+        Ok(Ok((seen, self.root(area, next), harvest)))
+    }
+
+    /// The open root of an area, to begin with; `None` when it is no directory or not open.
+    pub(super) fn root(&self, area: usize, entry: Entry) -> Option<Directory> {
+        let tract = self.tract(area)?;
+        if entry.known.attributes.kind != FileKind::Directory {
+            return None;
+        }
+        Some(Directory {
+            area,
+            entry: Box::new(entry),
+            is_new: false,
+            path: tract.path.clone(),
+            parent: tract.root()?,
+            name: Vec::new(),
+        })
+    }
+}

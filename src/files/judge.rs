@@ -1,0 +1,239 @@
+//! What a look means: an arrival, nothing new, or events with the state that belongs to them. Pure: nothing is read or written here.
+
+use super::{
+    compare::{alarm, compare, weigh},
+    ground::Tract,
+};
+use crate::{
+    config::urgent::UrgentList,
+    model::{
+        canonical::encode_observation,
+        change::{Attribute, AttributeSet, ChangeClass, FileChange},
+        clock::{Moment, Timestamp},
+        entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
+        event::{Category, Event, Severity},
+    },
+};
+
+/// What looks at one moment in one area are judged by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judge<'a> {
+    /// The area.
+    pub(super) tract: &'a Tract,
+    /// Paths that matter more than others.
+    pub(super) urgent: &'a UrgentList,
+    /// When it was looked.
+    pub(super) now: Moment,
+}
+
+/// What a look at a known path means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub(super) struct Verdict {
+    /// The row as it is to be stored; its visit number is still the old one.
+    pub(super) next: Entry,
+    /// What is to be told, stored together with the row.
+    pub(super) events: Vec<Event>,
+}
+
+impl Judge<'_> {
+    /// The row of a path that was not in the baseline.
+    pub(super) fn newcomer(&self, id: EntryId, parent: Option<EntryId>, name: &[u8], seen: Observation) -> Entry {
+        Entry {
+            id,
+            parent,
+            name: name.to_vec(),
+            area: self.tract.id,
+            recorded: collected(&seen),
+            known: seen,
+            visit: 0,
+            checked: self.now.wall,
+            reported: None,
+        }
+    }
+
+    /// The event of a path that was not in the baseline.
+    pub(super) fn arrival(&self, path: &[u8], seen: Observation) -> Event {
+        self.event(
+            path,
+            FileChange { class: ChangeClass::Added, changed: AttributeSet::NONE, old: None, new: Some(seen) },
+        )
+    }
+
+    /// Compares what was seen at a path of the baseline.
+    pub(super) fn again(&self, path: &[u8], entry: &Entry, mut seen: Observation) -> Verdict {
+        // Whether a directory can be listed shows when it is opened, not when it is looked at.
+        if seen.attributes.kind == FileKind::Directory && matches!(entry.known.hash_state, HashState::Unreadable(_)) {
+            seen.hash_state = entry.known.hash_state;
+        }
+        let over = self.tract.compared_at(path).intersection(entry.recorded);
+        let difference = compare(&entry.known, &seen, over);
+        let is_kept = difference.is_some() && !self.tract.accepts_changes();
+        let fingerprint = difference.as_ref().filter(|_| is_kept).map(|change| fingerprint(&seen, change.changed));
+        let news = difference.filter(|_| fingerprint.is_none() || entry.reported != fingerprint);
+        let events: Vec<Event> = news
+            .into_iter()
+            .map(|change| self.event(path, change))
+            .chain(self.state_event(path, entry, &seen))
+            .map(|event| Event { not_before: Some(entry.checked), ..event })
+            .collect();
+        let known = if is_kept {
+            Observation { hash_state: seen.hash_state, ..entry.known.clone() }
+        } else {
+            self.kept_digests(seen.clone())
+        };
+        let next = Entry {
+            checked: self.now.wall,
+            reported: fingerprint,
+            recorded: if is_kept { entry.recorded } else { collected(&seen).union(entry.recorded) },
+            known,
+            ..entry.clone()
+        };
+        Verdict { next, events }
+    }
+
+    /// A path whose content cannot be read, or can be again; what else is known of it stays.
+    pub(super) fn content_state(&self, path: &[u8], entry: &Entry, hash_state: HashState) -> Verdict {
+        let seen = Observation { hash_state, ..entry.known.clone() };
+        let event = self.state_event(path, entry, &seen);
+        let event = event.map(|event| Event { not_before: Some(entry.checked), ..event });
+        Verdict { next: Entry { known: seen, ..entry.clone() }, events: event.into_iter().collect() }
+    }
+
+    /// The event of a path of the baseline that is gone, with everything beneath it: `count` entries in all.
+    pub(super) fn departure(&self, top: &Entry, path: &[u8], count: u64) -> Event {
+        let change = FileChange {
+            class: ChangeClass::Removed,
+            changed: AttributeSet::NONE,
+            old: Some(top.known.clone()),
+            new: None,
+        };
+        Event { count, not_before: Some(top.checked), ..self.event(path, change) }
+    }
+
+    /// The event of a part of the baseline that the configuration leaves out now.
+    pub(super) fn exclusion(&self, top: &Entry, path: &[u8], count: u64) -> Event {
+        Event {
+            area: self.tract.path.clone(),
+            count,
+            old: Some(top.known.clone()),
+            not_before: Some(top.checked),
+            ..Event::new(Category::Excluded, Severity::Low, self.now, path.to_vec())
+        }
+    }
+
+    /// The observation with only those digests that are configured; the others have served to verify it.
+    fn kept_digests(&self, mut seen: Observation) -> Observation {
+        let wanted = self.tract.settings.algorithms;
+        if seen.hash_state == HashState::Full {
+            for algorithm in seen.digests.algorithms().iter().filter(|algorithm| !wanted.has(*algorithm)) {
+                seen.digests.clear(algorithm);
+            }
+        }
+        seen
+    }
+
+    fn event(&self, path: &[u8], change: FileChange) -> Event {
+        let severity = weigh(&change, self.urgent.matches(path));
+        let note = alarm(&change);
+        Event {
+            area: self.tract.path.clone(),
+            changed: change.changed,
+            old: change.old,
+            new: change.new,
+            ..Event::new(change.class.into(), severity, self.now, path.to_vec())
+        }
+        .with_note(note)
+    }
+
+    /// The event that tells of a new hash state, if that is worth one: one at the begin of a streak, one at the end of an
+    /// unreadable one.
+    fn state_event(&self, path: &[u8], entry: &Entry, seen: &Observation) -> Option<Event> {
+        let category = match (entry.known.hash_state, seen.hash_state) {
+            (HashState::Unreadable(old), HashState::Unreadable(new)) if old == new => return None,
+            (_, HashState::Unreadable(_)) => Category::Unreadable,
+            (HashState::Busy, HashState::Busy) => return None,
+            (_, HashState::Busy) => Category::Busy,
+            (HashState::Unreadable(_), _) => Category::Readable,
+            _ => return None,
+        };
+        let note = match seen.hash_state {
+            HashState::Unreadable(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
+            _ => String::new(),
+        };
+        Some(
+            Event {
+                area: self.tract.path.clone(),
+                old: Some(entry.known.clone()),
+                new: Some(seen.clone()),
+                ..Event::new(category, Severity::Low, self.now, path.to_vec())
+            }
+            .with_note(note),
+        )
+    }
+}
+
+/// The attributes that a look has collected.
+fn collected(seen: &Observation) -> AttributeSet {
+    let metadata = AttributeSet::of(&[
+        Attribute::Type,
+        Attribute::Size,
+        Attribute::Perms,
+        Attribute::Uid,
+        Attribute::Gid,
+        Attribute::Target,
+        Attribute::Rdev,
+        Attribute::Nlink,
+        Attribute::Inode,
+        Attribute::Mtime,
+        Attribute::Ctime,
+    ]);
+    let with_content = if seen.digests.algorithms().is_empty() { metadata } else { metadata.with(Attribute::Content) };
+    if seen.attributes.btime.is_some() { with_content.with(Attribute::Btime) } else { with_content }
+}
+
+/// The metadata of a look whose content was not read: for this reason, with the digests of the last stable look.
+pub(super) fn without_content(seen: &Attributes, known: Option<&Entry>, hash_state: HashState) -> Observation {
+    Observation {
+        attributes: match (hash_state, known) {
+            // Size and times go with the content; they stay those of the last stable read.
+            (HashState::Busy, Some(entry)) => Attributes {
+                size: entry.known.attributes.size,
+                mtime: entry.known.attributes.mtime,
+                ctime: entry.known.attributes.ctime,
+                ..seen.clone()
+            },
+            _ => seen.clone(),
+        },
+        hash_state,
+        digests: known.map(|entry| entry.known.digests.clone()).unwrap_or_default(),
+    }
+}
+
+/// A digest of what differs: the same difference, found again, is told once.
+fn fingerprint(seen: &Observation, changed: AttributeSet) -> [u8; 32] {
+    let whole = &seen.attributes;
+    let mut told = Observation {
+        attributes: Attributes { dev: 0, btime: None, ..whole.clone() },
+        hash_state: HashState::Off,
+        digests: if changed.has(Attribute::Content) { seen.digests.clone() } else { Digests::default() },
+    };
+    let only = &mut told.attributes;
+    let mut leave = |attribute, forget: fn(&mut Attributes)| {
+        if !changed.has(attribute) {
+            forget(only);
+        }
+    };
+    leave(Attribute::Perms, |seen| seen.perms = 0);
+    leave(Attribute::Uid, |seen| seen.uid = 0);
+    leave(Attribute::Gid, |seen| seen.gid = 0);
+    leave(Attribute::Nlink, |seen| seen.nlink = 0);
+    leave(Attribute::Inode, |seen| seen.inode = 0);
+    leave(Attribute::Rdev, |seen| seen.rdev = 0);
+    leave(Attribute::Size, |seen| seen.size = 0);
+    leave(Attribute::Mtime, |seen| seen.mtime = Timestamp::default());
+    leave(Attribute::Ctime, |seen| seen.ctime = Timestamp::default());
+    leave(Attribute::Target, |seen| seen.target = None);
+    leave(Attribute::Xattrs, |seen| seen.xattrs = None);
+    *blake3::hash(&encode_observation(&told)).as_bytes()
+}

@@ -1,0 +1,322 @@
+//! The passes at full speed as commands want them: build or complete the baseline, compare with it, accept what is there.
+
+use std::{hash::RandomState, num::NonZero, sync::Arc, thread};
+
+use super::{
+    ground::{Ground, Tract},
+    harvest::{Barn, Harvest, News},
+    learning,
+    sweep::{Directory, Ids, Scope, Sweep},
+    target::Target,
+    visit::{Step, Visitor},
+};
+use crate::{
+    config::settings::{Config, OnChange},
+    model::{
+        clock::Clock,
+        entry::AreaId,
+        event::{Category, Channel, Event, Kind, Member, Severity, StoredEvent},
+    },
+    store::{
+        areas::{AreaRow, AreaState, RootIdentity},
+        database::Store,
+        door::Db,
+        error::StoreError,
+        events::Range,
+        outcome::{Found, Outcome, StateChange},
+    },
+};
+
+/// What a pass came to.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Paths looked at.
+    pub looks: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Paths that were not compared because their area is still being learned.
+    pub unlearned: u64,
+    /// Areas without a baseline, which were left out, by their paths.
+    pub without_baseline: Vec<Vec<u8>>,
+    /// What differs, severest first, then by path; the number is 0 where nothing was stored.
+    pub findings: Vec<StoredEvent>,
+}
+
+/// What a pass is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass<'a> {
+    /// The settings.
+    pub config: &'a Config,
+    /// The store.
+    pub db: &'a Db,
+    /// The time.
+    pub clock: &'a Clock,
+}
+
+/// Told of everything that comes in.
+pub type Progress<'a> = &'a mut dyn FnMut(&Harvest);
+
+impl Summary {
+    fn count(&mut self, harvest: &Harvest) {
+        self.looks += harvest.looks;
+        self.bytes = self.bytes.saturating_add(harvest.bytes);
+        self.unlearned += harvest.unlearned;
+    }
+
+    fn sort(&mut self) {
+        self.findings.sort_by(|one, other| {
+            let key = |stored: &StoredEvent| std::cmp::Reverse(stored.event.severity);
+            key(one).cmp(&key(other)).then_with(|| one.event.source.cmp(&other.event.source))
+        });
+    }
+}
+
+/// As many workers as there are cores.
+fn workers() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+impl Pass<'_> {
+    /// One round over everything at full speed: what is new in areas that are being learned is learned, all else is compared and told.
+    /// The caller holds the lock of the daemon.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was stored until then stays.
+    pub fn go_round(self, progress: Progress<'_>) -> Result<Summary, StoreError> {
+        let Self { config, db, clock } = self;
+        let (before, rows) = {
+            let mut store = db.lock();
+            (store.head()?.seq, learning::settle_in(&mut store, config, clock.now())?)
+        };
+        let rows: Vec<Option<AreaRow>> = rows.into_iter().map(Some).collect();
+        let sweep = self.sweep(config, Scope::default(), &rows, true);
+        learning::tell_of_barred(&mut db.lock(), &sweep.ground.survey(), clock.now())?;
+        let (roots, entered) = self.enter(&sweep)?;
+        // The workers read from connections of their own.
+        db.lock().flush()?;
+        let mut summary = Summary::default();
+        let mut barn = Barn::new(db.clone(), false);
+        sweep.run(roots, |harvest| {
+            summary.count(&harvest);
+            progress(&harvest);
+            barn.take(harvest).map(|_taken| ())
+        })?;
+        barn.close()?;
+        let mut store = db.lock();
+        learning::end_round(&mut store, &entered, clock.now())?;
+        summary.findings = told_since(&store, before)?;
+        summary.sort();
+        Ok(summary)
+    }
+
+    /// Visits the roots of all areas as the walker does; gives those that can be entered, and the rows of all that are there.
+    fn enter(self, sweep: &Sweep) -> Result<(Vec<Directory>, Vec<AreaId>), StoreError> {
+        let Self { config, db, clock } = self;
+        let visitor = Visitor {
+            ground: Arc::clone(&sweep.ground),
+            db: db.clone(),
+            clock: clock.clone(),
+            urgent: config.urgent.clone(),
+            // Everything is read at once.
+            small_file: u64::MAX,
+            keys: RandomState::new(),
+        };
+        let (mut roots, mut entered) = (Vec::new(), Vec::new());
+        for (area, tract) in sweep.ground.tracts.iter().enumerate() {
+            let visited = match visitor.begin(Target::root(area, tract))? {
+                Step::Done(visited) => visited,
+                Step::Torn(looked) => visitor.give_up(&looked)?,
+                Step::Read(_) => continue,
+            };
+            if !visited.is_area_active {
+                continue;
+            }
+            entered.push(tract.id);
+            if let Some(id) = visited.directory
+                && let Some(entry) = db.lock().entry(id)?
+            {
+                roots.extend(sweep.root(area, entry));
+            }
+        }
+        Ok((roots, entered))
+    }
+
+    /// Compares with the baseline and stores nothing, or with `update` the new states with their events.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was stored until then stays.
+    pub fn compare(self, scope: Scope, update: bool, progress: Progress<'_>) -> Result<Summary, StoreError> {
+        let db = self.db;
+        let mut summary = Summary::default();
+        let mut config = self.config.clone();
+        if update {
+            // This is how an administrator accepts what is kept.
+            config.areas.iter_mut().for_each(|area| area.on_change = OnChange::Accept);
+        }
+        let (before, rows) = {
+            let store = db.lock();
+            (store.head()?.seq, rows_of(&store, &config)?)
+        };
+        let sweep = self.sweep(&config, scope, &rows, update);
+        sweep.ground.survey();
+        let mut barn = Barn::new(db.clone(), true);
+        let mut take = |harvest: Harvest| -> Result<(), StoreError> {
+            summary.count(&harvest);
+            progress(&harvest);
+            if update {
+                return barn
+                    .take(Harvest { same: Vec::new(), learned: Vec::new(), looks: 0, bytes: 0, ..harvest })
+                    .map(drop);
+            }
+            let events = harvest.news.into_iter().flat_map(|news| news.events);
+            summary.findings.extend(events.map(|found| unstored(found.event)));
+            Ok(())
+        };
+        let mut roots = Vec::new();
+        let mut without = Vec::new();
+        for (area, row) in rows.iter().enumerate() {
+            let Some(tract) = sweep.ground.tracts.get(area).filter(|tract| sweep.scope.concerns(&tract.path)) else {
+                continue;
+            };
+            let known = match row {
+                Some(row) => db.lock().entry_named(None, &tract.path)?.map(|root| (row, root)),
+                None => None,
+            };
+            let Some((row, root)) = known else {
+                without.push(tract.path.clone());
+                continue;
+            };
+            let (directory, harvest) = sweep.approach(area, row, &root, &mut db.lock())?;
+            roots.extend(directory);
+            take(harvest)?;
+        }
+        sweep.run(roots, &mut take)?;
+        summary.without_baseline = without;
+        if update {
+            barn.close()?;
+            summary.findings = told_since(&db.lock(), before)?;
+        }
+        summary.sort();
+        Ok(summary)
+    }
+
+    /// Makes what lies in one area its baseline, whatever it was: one event stands for all differences, with the old states beside
+    /// it, and a suspended area is watched again.
+    ///
+    /// # Errors
+    /// [`AcceptError`]; then nothing was changed.
+    pub fn accept(self, area: usize, who: &str, progress: Progress<'_>) -> Result<Summary, AcceptError> {
+        let Self { db, clock, .. } = self;
+        let mut config = self.config.clone();
+        config.areas.iter_mut().for_each(|area| area.on_change = OnChange::Accept);
+        let rows = rows_of(&db.lock(), &config)?;
+        let sweep = self.sweep(&config, Scope::default(), &rows, true);
+        sweep.ground.survey();
+        let (Some(Some(row)), Some(tract)) = (rows.get(area), sweep.ground.tracts.get(area)) else {
+            return Err(AcceptError::Unknown);
+        };
+        let root = db.lock().entry_named(None, &tract.path)?.filter(|_| row.rounds > 0).ok_or(AcceptError::Unknown)?;
+        let (seen, directory, first) = sweep.take_root(area, &root, &mut db.lock())?.map_err(AcceptError::Missing)?;
+        let mut summary = Summary::default();
+        let mut news: Vec<News> = Vec::new();
+        let mut take = |harvest: Harvest| {
+            summary.count(&harvest);
+            progress(&harvest);
+            news.extend(harvest.news);
+            Ok(())
+        };
+        take(first)?;
+        sweep.run(directory.into_iter().collect(), take)?;
+        let now = clock.now();
+        let identity = RootIdentity { dev: seen.dev, inode: seen.inode, boot: now.boot };
+        let row = AreaRow { state: AreaState::Watched, was_learning: false, root: Some(identity), ..row.clone() };
+        let event = acceptance(tract, &news, who, now);
+        let mut changes: Vec<StateChange> = news.iter().flat_map(|news| news.changes.clone()).collect();
+        changes.push(StateChange::Area(Box::new(row)));
+        db.lock().commit(&Outcome { changes, events: vec![event] })?;
+        summary.findings = news.into_iter().flat_map(|news| news.events).map(|found| unstored(found.event)).collect();
+        summary.sort();
+        Ok(summary)
+    }
+
+    /// A pass over the areas with these rows.
+    fn sweep(self, config: &Config, scope: Scope, rows: &[Option<AreaRow>], is_stored: bool) -> Sweep {
+        let Self { db, clock, .. } = self;
+        let ids: Vec<AreaId> = rows.iter().map(|row| row.as_ref().map_or(AreaId(0), |row| row.id)).collect();
+        let ground = Arc::new(Ground::new(config, &ids));
+        let is_learning =
+            |row: &&AreaRow| row.state == AreaState::Learning || !row.state.is_active() && row.was_learning;
+        Sweep {
+            ground,
+            urgent: config.urgent.clone(),
+            clock: clock.clone(),
+            database: db.lock().path().to_path_buf(),
+            scope,
+            workers: workers(),
+            learning: rows.iter().flatten().filter(is_learning).map(|row| row.id).collect(),
+            ids: is_stored.then(|| Ids::new(db.clone())),
+        }
+    }
+}
+
+/// What was told about files since event `before`.
+fn told_since(store: &Store, before: u64) -> Result<Vec<StoredEvent>, StoreError> {
+    let range = Range { channel: Channel::Files, first: before + 1, last: store.head()?.seq, areas: None };
+    let mut told = store.events_in(&range, usize::MAX)?;
+    told.retain(|stored| stored.event.category.kind() == Kind::File);
+    Ok(told)
+}
+
+/// The rows of the configured areas, in their order; `None` for one that the store has never seen.
+fn rows_of(store: &Store, config: &Config) -> Result<Vec<Option<AreaRow>>, StoreError> {
+    let all = store.areas()?;
+    let path = |area: &crate::config::settings::Area| area.path.as_os_str().as_encoded_bytes().to_vec();
+    Ok(config.areas.iter().map(|area| all.iter().find(|row| row.path == path(area)).cloned()).collect())
+}
+
+/// A finding that is shown, not stored.
+fn unstored(event: Event) -> StoredEvent {
+    StoredEvent { seq: 0, event, prev_hash: [0; 32], hash: [0; 32] }
+}
+
+/// Why an area cannot be accepted as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nothing is known of it that could be replaced.
+    #[error("it has no baseline yet: `integrityd init` or the daemon learns it")]
+    Unknown,
+    /// Its root cannot be looked at.
+    #[error("its root cannot be looked at: {0}; mount or make it first, or take the area out of the configuration")]
+    Missing(String),
+}
+
+/// The event that stands for everything that was accepted.
+fn acceptance(tract: &Tract, news: &[News], who: &str, now: crate::model::clock::Moment) -> Found {
+    let count = |wanted: &[Category]| {
+        let events = news.iter().flat_map(|news| &news.events);
+        events.filter(|found| wanted.contains(&found.event.category)).map(|found| found.event.count).sum::<u64>()
+    };
+    let added = count(&[Category::Added]);
+    let removed = count(&[Category::Removed]);
+    let changed = count(&[Category::Changed, Category::Retyped, Category::Rewritten, Category::Touched]);
+    let members: Vec<Member> = news
+        .iter()
+        .flat_map(|news| &news.events)
+        .flat_map(|found| {
+            let own = found.event.old.clone().map(|old| Member { source: found.event.source.clone(), old });
+            if found.members.is_empty() { own.into_iter().collect() } else { found.members.clone() }
+        })
+        .collect();
+    let event = Event {
+        area: tract.path.clone(),
+        count: added + removed + changed,
+        ..Event::new(Category::Notice, Severity::Normal, now, tract.path.clone())
+    }
+    .with_note(format!(
+        "{who} accepted what lies here as the baseline (init --accept): {added} added, {removed} removed, {changed} changed"
+    ));
+    Found { event, members }
+}

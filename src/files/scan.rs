@@ -1,0 +1,371 @@
+//! One look at full speed: the walker's look and judgement without its pace, against a row that is already in hand.
+
+use std::{
+    os::fd::AsFd,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use rustix::io::Errno;
+
+use super::{
+    ground::Tract,
+    harvest::{Harvest, News},
+    judge::{Judge, Verdict, without_content},
+    missing::GONE,
+    observe::{Content, Glance, Reading, glance},
+    settle::leaves_children,
+    sweep::{Ids, Place, Scope},
+};
+use crate::{
+    config::urgent::UrgentList,
+    model::{
+        clock::Clock,
+        entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
+        event::{Category, Event, Member, Severity},
+    },
+    store::{
+        database::Store,
+        error::StoreError,
+        outcome::{Found, StateChange},
+    },
+    sys::file::Handle,
+};
+
+/// How often a file that changes while it is read is tried; a pass that is in a hurry does not wait between.
+const TRIES: u32 = 3;
+
+/// What the baseline has at a path.
+#[derive(Debug)]
+pub(super) enum Known {
+    /// This row.
+    Yes(Box<Entry>),
+    /// Nothing.
+    No,
+    /// It is to be asked.
+    Ask,
+}
+
+/// A directory that was looked at and can be entered.
+#[derive(Debug)]
+pub(super) struct Entered {
+    pub(super) entry: Box<Entry>,
+    pub(super) is_new: bool,
+}
+
+/// What a look needs.
+#[derive(Debug)]
+pub(super) struct Scan<'a> {
+    pub(super) tract: &'a Tract,
+    pub(super) urgent: &'a UrgentList,
+    pub(super) clock: &'a Clock,
+    pub(super) scope: &'a Scope,
+    /// Whether unknown paths are learned instead of told.
+    pub(super) is_learning: bool,
+    /// Where ids come from; `None` when nothing is to be stored.
+    pub(super) ids: Option<&'a Ids>,
+    pub(super) store: &'a mut Store,
+    /// Used again for every file.
+    pub(super) buffer: &'a mut Vec<u8>,
+}
+
+impl Scan<'_> {
+    fn judge(&self) -> Judge<'_> {
+        Judge { tract: self.tract, urgent: self.urgent, now: self.clock.now() }
+    }
+
+    /// Looks at `name` in `place` and adds what it finds to `harvest`; gives the directory that is there, if it is one.
+    pub(super) fn at(
+        &mut self,
+        place: &Place,
+        name: &[u8],
+        path: &[u8],
+        known: Known,
+        harvest: &mut Harvest,
+    ) -> Result<Option<Entered>, StoreError> {
+        let known = self.known(place, name, known)?;
+        let looked = catch_unwind(AssertUnwindSafe(|| self.look(place, name, known.as_deref(), harvest)));
+        let Ok(looked) = looked else {
+            harvest.add(self.fault(path));
+            return Ok(None);
+        };
+        let is_asked = self.scope.covers(path);
+        match looked {
+            Look::There(seen) if is_asked => self.settle(place, name, path, known, *seen, harvest),
+            // On the way to what is asked for: entered, not compared.
+            Look::There(seen) => Ok(known
+                .filter(|_| seen.attributes.kind == FileKind::Directory)
+                .map(|entry| Entered { entry, is_new: false })),
+            Look::Gone => {
+                if let Some(known) = known.filter(|_| is_asked) {
+                    harvest.add(self.gone(path, &known)?);
+                }
+                Ok(None)
+            }
+            Look::Refused(errno) => {
+                let state = HashState::Unreadable(errno.raw_os_error());
+                harvest.add(match known {
+                    Some(known) => self.content_state(path, &known, state),
+                    None => self.content_state(&place.path, &place.entry, state),
+                });
+                Ok(None)
+            }
+        }
+    }
+
+    /// Judges the root of an area, which was looked at already; gives its row as it is now.
+    pub(super) fn at_root(
+        &mut self,
+        handle: &Handle,
+        seen: &Attributes,
+        root: &Entry,
+        harvest: &mut Harvest,
+    ) -> Result<Entry, StoreError> {
+        let path = self.tract.path.clone();
+        let whole = self.read(handle, seen, Some(root), harvest);
+        let whole = whole.unwrap_or_else(|| without_content(seen, Some(root), HashState::Busy));
+        harvest.looks += 1;
+        if !self.scope.covers(&path) {
+            return Ok(root.clone());
+        }
+        let verdict = self.again(&path, root, whole);
+        let next = verdict.next.clone();
+        self.bring(&path, root, verdict, harvest)?;
+        Ok(next)
+    }
+
+    fn known(&self, place: &Place, name: &[u8], known: Known) -> Result<Option<Box<Entry>>, StoreError> {
+        Ok(match known {
+            Known::Yes(entry) => Some(entry),
+            Known::No => None,
+            Known::Ask => self.store.entry_named(Some(place.entry.id), name)?.map(Box::new),
+        })
+    }
+
+    fn look(&mut self, place: &Place, name: &[u8], known: Option<&Entry>, harvest: &mut Harvest) -> Look {
+        let mut torn = None;
+        for _attempt in 0..TRIES {
+            let (handle, seen) = match glance(place.descriptor.as_fd(), name) {
+                Glance::Gone => return Look::Gone,
+                Glance::Refused(errno) => return Look::Refused(errno),
+                Glance::There(handle, seen) => (handle, seen),
+            };
+            match self.read(&handle, &seen, known, harvest) {
+                Some(whole) => return Look::There(Box::new(whole)),
+                None => torn = Some(seen),
+            }
+        }
+        match torn {
+            Some(seen) => Look::There(Box::new(without_content(&seen, known, HashState::Busy))),
+            None => Look::Gone,
+        }
+    }
+
+    /// Reads the content where it is wanted; `None` when the file changed meanwhile.
+    fn read(
+        &mut self,
+        handle: &Handle,
+        seen: &Attributes,
+        known: Option<&Entry>,
+        harvest: &mut Harvest,
+    ) -> Option<Observation> {
+        let wanted = self.tract.settings.algorithms;
+        if seen.kind != FileKind::Regular || wanted.is_empty() {
+            let attributes = seen.clone();
+            return Some(Observation { attributes, hash_state: HashState::Off, digests: Digests::default() });
+        }
+        let unreadable = |errno| Some(without_content(seen, known, HashState::Unreadable(errno)));
+        // What is stored is verified; other digests take its place only when something is stored.
+        let stored = known.map(|entry| entry.known.digests.algorithms()).filter(|stored| !stored.is_empty());
+        let algorithms = match (stored, self.ids) {
+            (Some(stored), None) => stored,
+            (Some(stored), Some(_)) => stored.union(wanted),
+            (None, _) => wanted,
+        };
+        let mut reading = match Reading::begin(handle, seen, algorithms, std::mem::take(self.buffer)) {
+            Ok(reading) => reading,
+            Err(errno) => return unreadable(errno),
+        };
+        loop {
+            match reading.advance(u64::MAX) {
+                Ok((_, true)) => break,
+                Ok((_, false)) => {}
+                Err(errno) => return unreadable(errno),
+            }
+        }
+        harvest.bytes = harvest.bytes.saturating_add(reading.done());
+        let (content, buffer) = reading.finish();
+        *self.buffer = buffer;
+        match content {
+            Content::Stable(whole) => Some(*whole),
+            Content::Torn => None,
+            Content::Unreadable(errno) => unreadable(errno),
+        }
+    }
+
+    fn settle(
+        &mut self,
+        place: &Place,
+        name: &[u8],
+        path: &[u8],
+        known: Option<Box<Entry>>,
+        seen: Observation,
+        harvest: &mut Harvest,
+    ) -> Result<Option<Entered>, StoreError> {
+        harvest.looks += 1;
+        let is_directory = seen.attributes.kind == FileKind::Directory;
+        let Some(known) = known else {
+            let entry = self.meet(place, name, path, seen, harvest)?;
+            return Ok(is_directory.then_some(Entered { entry, is_new: true }));
+        };
+        let verdict = self.again(path, &known, seen);
+        let is_new = known.known.attributes.kind != FileKind::Directory;
+        let entered = is_directory.then(|| Entered { entry: Box::new(verdict.next.clone()), is_new });
+        self.bring(path, &known, verdict, harvest)?;
+        Ok(entered)
+    }
+
+    /// Judges a known path. A pass that stores nothing shows every difference and everything unreadable, told before or not.
+    fn again(&self, path: &[u8], known: &Entry, seen: Observation) -> Verdict {
+        let is_told =
+            known.reported.is_some() || known.known.hash_state == seen.hash_state && seen.hash_state.is_trouble();
+        if self.ids.is_none() && is_told {
+            return self.judge().again(path, &untold(known, seen.hash_state), seen);
+        }
+        self.judge().again(path, known, seen)
+    }
+
+    /// Puts a verdict about a known path into the harvest.
+    fn bring(&mut self, path: &[u8], known: &Entry, verdict: Verdict, harvest: &mut Harvest) -> Result<(), StoreError> {
+        let Verdict { next, events } = verdict;
+        if events.is_empty() {
+            if self.ids.is_some() {
+                let is_same =
+                    next.known == known.known && next.recorded == known.recorded && next.reported == known.reported;
+                if is_same {
+                    harvest.same.push((next.id, next.checked));
+                } else {
+                    harvest.learned.push(next);
+                }
+            }
+            return Ok(());
+        }
+        let mut news = News { basis: Some(Box::new(known.clone())), events: Vec::new(), changes: Vec::new() };
+        for mut event in events {
+            let mut members = Vec::new();
+            if event.category == Category::Retyped && leaves_children(known, &next) {
+                members = self.members(known, path)?;
+                event.count = u64::try_from(members.len()).unwrap_or(u64::MAX);
+                news.changes.push(StateChange::RemoveChildren(known.id));
+            }
+            news.events.push(Found { event, members });
+        }
+        news.changes.push(StateChange::Put(Box::new(next)));
+        harvest.news.push(news);
+        Ok(())
+    }
+
+    /// A path that is not in the baseline.
+    fn meet(
+        &self,
+        place: &Place,
+        name: &[u8],
+        path: &[u8],
+        seen: Observation,
+        harvest: &mut Harvest,
+    ) -> Result<Box<Entry>, StoreError> {
+        // Without a row of its own nothing is asked about it again.
+        let id = self.ids.map_or(Ok(EntryId(-1)), Ids::next)?;
+        let judge = self.judge();
+        let entry = judge.newcomer(id, Some(place.entry.id), name, seen.clone());
+        match (self.is_learning, self.ids) {
+            (true, Some(_)) => harvest.learned.push(entry.clone()),
+            (true, None) => harvest.unlearned += 1,
+            (false, _) => harvest.news.push(News {
+                basis: None,
+                events: vec![Found { event: judge.arrival(path, seen), members: Vec::new() }],
+                changes: vec![StateChange::Put(Box::new(entry.clone()))],
+            }),
+        }
+        Ok(Box::new(entry))
+    }
+
+    /// A path of the baseline that is gone.
+    fn gone(&mut self, path: &[u8], known: &Entry) -> Result<Harvest, StoreError> {
+        if self.ids.is_some() && !self.tract.accepts_changes() && known.reported == Some(GONE) {
+            return Ok(Harvest::default());
+        }
+        let members = self.members(known, path)?;
+        let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
+        let event = self.judge().departure(known, path, count);
+        let change = if self.tract.accepts_changes() {
+            StateChange::RemoveTree(known.id)
+        } else {
+            StateChange::Put(Box::new(Entry { reported: Some(GONE), ..known.clone() }))
+        };
+        let members = if members.len() > 1 { members } else { Vec::new() };
+        let basis = Some(Box::new(known.clone()));
+        Ok(News { basis, events: vec![Found { event, members }], changes: vec![change] }.into())
+    }
+
+    /// A path that the configuration leaves out: what the baseline has of it goes, with one notice.
+    pub(super) fn leave_out(
+        &mut self,
+        place: &Place,
+        name: &[u8],
+        path: &[u8],
+        known: Known,
+    ) -> Result<Harvest, StoreError> {
+        let Some(known) = self.known(place, name, known)?.filter(|_| self.ids.is_some()) else {
+            return Ok(Harvest::default());
+        };
+        let members = self.members(&known, path)?;
+        let event = self.judge().exclusion(&known, path, u64::try_from(members.len()).unwrap_or(u64::MAX));
+        let members = if members.len() > 1 { members } else { Vec::new() };
+        let changes = vec![StateChange::RemoveTree(known.id)];
+        Ok(News { basis: Some(known), events: vec![Found { event, members }], changes }.into())
+    }
+
+    /// A directory or file whose content cannot be read, or can be again.
+    pub(super) fn content_state(&mut self, path: &[u8], known: &Entry, state: HashState) -> Harvest {
+        let mut harvest = Harvest { looks: 1, ..Harvest::default() };
+        let untold = untold(known, state);
+        let asked = if self.ids.is_none() { &untold } else { known };
+        let Verdict { next, events } = self.judge().content_state(path, asked, state);
+        if events.is_empty() || self.is_learning {
+            if self.ids.is_some() && next.known != known.known {
+                harvest.learned.push(next);
+            }
+            return harvest;
+        }
+        let events = events.into_iter().map(|event| Found { event, members: Vec::new() }).collect();
+        let changes = vec![StateChange::Put(Box::new(next))];
+        harvest.news.push(News { basis: Some(Box::new(known.clone())), events, changes });
+        harvest
+    }
+
+    fn members(&mut self, known: &Entry, path: &[u8]) -> Result<Vec<Member>, StoreError> {
+        self.store.tree(known, path)
+    }
+
+    /// A panic at one path costs that path only.
+    fn fault(&self, path: &[u8]) -> Harvest {
+        let note = "a fault in integrityd: this path was not compared; please report it";
+        let event =
+            Event::new(Category::InternalError, Severity::High, self.clock.now(), path.to_vec()).with_note(note);
+        News { basis: None, events: vec![Found { event, members: Vec::new() }], changes: Vec::new() }.into()
+    }
+}
+
+/// The entry as if nothing had been told of it yet; `state` is what is found now.
+fn untold(known: &Entry, state: HashState) -> Entry {
+    let is_same = known.known.hash_state == state && state.is_trouble();
+    let hash_state = if is_same { HashState::Off } else { known.known.hash_state };
+    Entry { known: Observation { hash_state, ..known.known.clone() }, reported: None, ..known.clone() }
+}
+
+/// What a look has shown.
+enum Look {
+    Gone,
+    Refused(Errno),
+    There(Box<Observation>),
+}

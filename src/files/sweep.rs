@@ -1,0 +1,382 @@
+//! The full-speed pass behind `init` and `check`: the same looks and judgements as the walker's, by as many workers as there are
+//! cores.
+//!
+//! A worker takes a directory, reads its part of the baseline in one query, and looks at its names; its sub-directories go on
+//! the stack, opened from the descriptor of the directory they lie in. Each worker has a connection of its own to the
+//! database; what is to be stored goes through a channel to the caller, who alone writes.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, RandomState},
+    ops::Range,
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{SyncSender, sync_channel},
+    },
+    thread,
+};
+
+use rustix::io::Errno;
+
+use super::{
+    ground::{Ground, Tract, is_beneath, join},
+    harvest::{Harvest, News},
+    scan::{Known, Scan},
+    stack::Stack,
+};
+use crate::{
+    config::urgent::UrgentList,
+    model::{
+        clock::Clock,
+        entry::{AreaId, Entry, EntryId, HashState},
+        escape::escape_name,
+    },
+    store::{database::Store, door::Db, error::StoreError},
+    sys::{dir::Listing, file::open_directory_beneath},
+};
+
+/// Names that one worker looks at in one go.
+const NAMES: usize = 512;
+
+/// Names read from a directory at once, and entries read from the baseline at once.
+const BLOCK: usize = 4096;
+
+/// Harvests that may wait to be stored.
+const WAITING: usize = 64;
+
+/// Ids for new rows reserved at once.
+const IDS: i64 = 10_000;
+
+/// What of the areas is looked at.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// These paths and everything beneath them; empty for everything.
+    pub paths: Vec<Vec<u8>>,
+}
+
+impl Scope {
+    /// Whether `path` is looked at.
+    pub fn covers(&self, path: &[u8]) -> bool {
+        self.paths.is_empty() || self.paths.iter().any(|wanted| is_beneath(path, wanted))
+    }
+
+    /// Whether something that is looked at lies at, beneath or above `path`.
+    pub fn concerns(&self, path: &[u8]) -> bool {
+        self.covers(path) || self.paths.iter().any(|wanted| is_beneath(wanted, path))
+    }
+}
+
+/// What a pass is given.
+#[derive(Debug)]
+pub struct Sweep {
+    /// The areas.
+    pub ground: Arc<Ground>,
+    /// Paths that matter more than others.
+    pub urgent: UrgentList,
+    /// The time.
+    pub clock: Clock,
+    /// The database, which every worker opens for itself.
+    pub database: PathBuf,
+    /// What is looked at.
+    pub scope: Scope,
+    /// How many work.
+    pub workers: usize,
+    /// Areas whose unknown paths are learned instead of told.
+    pub learning: HashSet<AreaId>,
+    /// Where ids for new rows come from; `None` when nothing is to be stored.
+    pub ids: Option<Ids>,
+}
+
+/// Ids for new rows, reserved in blocks.
+#[derive(Debug)]
+pub struct Ids {
+    db: Db,
+    block: Mutex<Range<i64>>,
+}
+
+impl Ids {
+    /// Ids from `db`.
+    pub fn new(db: Db) -> Self {
+        Self { db, block: Mutex::new(0..0) }
+    }
+
+    pub(super) fn next(&self) -> Result<EntryId, StoreError> {
+        let mut block = self.block.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(id) = block.next() {
+                return Ok(EntryId(id));
+            }
+            *block = self.db.lock().reserve_ids(IDS)?;
+        }
+    }
+}
+
+/// A directory that is to be listed.
+#[derive(Debug)]
+pub struct Directory {
+    /// Which of the areas.
+    pub area: usize,
+    /// Its row, or what will be its row.
+    pub entry: Box<Entry>,
+    /// Whether the baseline has nothing beneath it.
+    pub is_new: bool,
+    /// Its whole path.
+    pub path: Vec<u8>,
+    /// The directory it lies in, or itself when `name` is empty.
+    pub parent: Arc<OwnedFd>,
+    /// Its name there.
+    pub name: Vec<u8>,
+}
+
+/// An open directory whose names are looked at.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) area: usize,
+    pub(super) entry: Box<Entry>,
+    pub(super) path: Vec<u8>,
+    pub(super) descriptor: Arc<OwnedFd>,
+}
+
+/// A piece of work.
+#[derive(Debug)]
+enum Work {
+    List(Directory),
+    Look(Arc<Place>, Vec<Named>),
+}
+
+/// What a piece of work came to: what was found, and more work.
+type Done = (Harvest, Vec<Work>);
+
+impl Sweep {
+    /// Goes through everything beneath `roots`; `collect` gets what is found, a directory always before what lies in it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read, or the error of `collect`; then the pass ends early.
+    ///
+    /// # Panics
+    /// Passes on a panic of a worker; one at a single path is caught and counts as that path's fault.
+    pub fn run(
+        &self,
+        roots: Vec<Directory>,
+        mut collect: impl FnMut(Harvest) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let stack = Stack::new(roots.into_iter().map(Work::List).collect());
+        let (out, harvests) = sync_channel(WAITING);
+        thread::scope(|scope| {
+            let crew: Vec<_> = (0..self.workers.max(1))
+                .map(|_| {
+                    let out = out.clone();
+                    scope.spawn(|| self.work(&stack, out))
+                })
+                .collect();
+            drop(out);
+            let mut result = Ok(());
+            for harvest in harvests {
+                if result.is_ok() {
+                    result = collect(harvest);
+                    if result.is_err() {
+                        stack.cancel();
+                    }
+                }
+            }
+            for worker in crew {
+                let ended = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                result = result.and(ended);
+            }
+            result
+        })
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the channel ends with its last sender")]
+    fn work(&self, stack: &Stack<Work>, out: SyncSender<Harvest>) -> Result<(), StoreError> {
+        let mut store = Store::open_read_only(&self.database).inspect_err(|_| stack.cancel())?;
+        let mut buffer = Vec::new();
+        while let Some((work, _taken)) = stack.take() {
+            let done = match work {
+                Work::List(directory) => self.list(&mut store, directory, &mut buffer),
+                Work::Look(place, names) => self.look(&mut store, &place, names, &mut buffer),
+            };
+            let (harvest, more) = done.inspect_err(|_| stack.cancel())?;
+            // Before its children can be found, so that a directory is stored before what lies in it.
+            if out.send(harvest).is_err() {
+                break;
+            }
+            stack.push(more);
+        }
+        Ok(())
+    }
+
+    pub(super) fn tract(&self, area: usize) -> Option<&Tract> {
+        self.ground.tracts.get(area)
+    }
+
+    /// Lists a directory and looks at its names, or leaves the larger part of many to others.
+    fn list(&self, store: &mut Store, directory: Directory, buffer: &mut Vec<u8>) -> Result<Done, StoreError> {
+        let Directory { area, entry, is_new, path, parent, name } = directory;
+        let Some(tract) = self.tract(area) else {
+            return Ok(Done::default());
+        };
+        let opened = open_directory_beneath(parent.as_fd(), &name).and_then(|handle| {
+            let listing = Listing::new(handle.open_directory()?)?;
+            Ok((handle.into_descriptor(), listing))
+        });
+        let (descriptor, listing) = match opened {
+            Ok(opened) => opened,
+            // Gone or exchanged since it was looked at: the next pass will tell.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(Done::default()),
+            Err(errno) => {
+                let state = HashState::Unreadable(errno.raw_os_error());
+                return Ok((self.scan(tract, store, buffer).content_state(&path, &entry, state), Vec::new()));
+            }
+        };
+        let mut harvest = Harvest::default();
+        if matches!(entry.known.hash_state, HashState::Unreadable(_)) {
+            harvest = self.scan(tract, store, buffer).content_state(&path, &entry, HashState::Off);
+        }
+        let place = Arc::new(Place { area, entry, path, descriptor: Arc::new(descriptor) });
+        let mut pieces = sort_out(store, &place, listing, is_new)?;
+        let own = pieces.pop().unwrap_or_default();
+        let (found, deeper) = self.look(store, &place, own, buffer)?;
+        harvest.add(found);
+        let others = pieces.into_iter().map(|names| Work::Look(Arc::clone(&place), names));
+        Ok((harvest, others.chain(deeper).collect()))
+    }
+
+    /// Looks at names of one directory.
+    fn look(
+        &self,
+        store: &mut Store,
+        place: &Place,
+        names: Vec<Named>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Done, StoreError> {
+        let Some(tract) = self.tract(place.area) else {
+            return Ok(Done::default());
+        };
+        let mut harvest = Harvest::default();
+        let mut more = Vec::new();
+        for (name, known) in names {
+            let path = join(&place.path, &name);
+            if !self.scope.concerns(&path) || self.ground.is_barred(&path) {
+                continue;
+            }
+            let mut scan = self.scan(tract, store, buffer);
+            if self.ground.leaves_out(tract, &path) {
+                harvest.add(scan.leave_out(place, &name, &path, known)?);
+                continue;
+            }
+            let Some(directory) = scan.at(place, &name, &path, known, &mut harvest)? else {
+                continue;
+            };
+            if tract.settings.recurse {
+                more.push(Work::List(Directory {
+                    area: place.area,
+                    is_new: directory.is_new,
+                    entry: directory.entry,
+                    path,
+                    parent: Arc::clone(&place.descriptor),
+                    name,
+                }));
+            }
+        }
+        Ok((harvest, more))
+    }
+
+    pub(super) fn scan<'a>(&'a self, tract: &'a Tract, store: &'a mut Store, buffer: &'a mut Vec<u8>) -> Scan<'a> {
+        Scan {
+            tract,
+            urgent: &self.urgent,
+            clock: &self.clock,
+            scope: &self.scope,
+            is_learning: self.learning.contains(&tract.id),
+            ids: self.ids.as_ref(),
+            store,
+            buffer,
+        }
+    }
+}
+
+/// A name with what the baseline has of it.
+type Named = (Vec<u8>, Known);
+
+/// Brings the names of a directory together with its part of the baseline, in pieces for one worker each.
+fn sort_out(store: &Store, place: &Place, mut listing: Listing, is_new: bool) -> Result<Vec<Vec<Named>>, StoreError> {
+    let children = if is_new { Vec::new() } else { store.children(place.entry.id, b"", BLOCK)? };
+    let is_large = children.len() >= BLOCK;
+    let mut known: HashMap<Vec<u8>, Box<Entry>> = HashMap::new();
+    if !is_large {
+        known.extend(children.into_iter().map(|child| (child.name.clone(), Box::new(child))));
+    }
+    // Of a directory that is too large to be held at once only a number for each name is kept.
+    let mut seen = HashSet::new();
+    let keys = RandomState::new();
+    let mut names = Vec::new();
+    loop {
+        let block = match listing.next_block(BLOCK) {
+            Ok(block) => block,
+            Err(errno) => {
+                let path = escape_name(&place.path);
+                tracing::warn!(%errno, %path, "a directory could not be listed to its end");
+                return Ok(in_pieces(names));
+            }
+        };
+        let is_last = block.len() < BLOCK;
+        for name in block {
+            let known = if is_large {
+                seen.insert(keys.hash_one(&name.bytes));
+                Known::Ask
+            } else {
+                known.remove(&name.bytes).map_or(Known::No, Known::Yes)
+            };
+            names.push((name.bytes, known));
+        }
+        if is_last {
+            break;
+        }
+    }
+    names.extend(known.into_iter().map(|(name, entry)| (name, Known::Yes(entry))));
+    if is_large {
+        names.extend(unseen_of_many(store, place.entry.id, |name| seen.contains(&keys.hash_one(name)))?);
+    }
+    Ok(in_pieces(names))
+}
+
+fn in_pieces(mut names: Vec<Named>) -> Vec<Vec<Named>> {
+    let mut pieces = Vec::new();
+    while names.len() > NAMES {
+        pieces.push(names.split_off(names.len() - NAMES));
+    }
+    pieces.push(names);
+    pieces
+}
+
+/// Entries of a large directory that its listing did not show.
+fn unseen_of_many(
+    store: &Store,
+    directory: EntryId,
+    is_seen: impl Fn(&[u8]) -> bool,
+) -> Result<Vec<Named>, StoreError> {
+    let mut unseen = Vec::new();
+    let mut after = Vec::new();
+    loop {
+        let page = store.children(directory, &after, BLOCK)?;
+        let is_last = page.len() < BLOCK;
+        for entry in page {
+            entry.name.clone_into(&mut after);
+            if !is_seen(&entry.name) {
+                unseen.push((entry.name.clone(), Known::Yes(Box::new(entry))));
+            }
+        }
+        if is_last {
+            return Ok(unseen);
+        }
+    }
+}
+
+impl From<News> for Harvest {
+    fn from(news: News) -> Self {
+        Self { news: vec![news], ..Self::default() }
+    }
+}
