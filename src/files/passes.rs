@@ -94,7 +94,8 @@ impl Pass<'_> {
         let (roots, entered) = self.enter(&sweep)?;
         // The workers read from connections of their own.
         db.lock().flush()?;
-        let mut summary = Summary::default();
+        let roots_seen = u64::try_from(entered.len()).unwrap_or(u64::MAX);
+        let mut summary = Summary { looks: roots_seen, ..Summary::default() };
         let mut barn = Barn::new(db.clone(), false);
         sweep.run(roots, |harvest| {
             summary.count(&harvest);

@@ -11,7 +11,7 @@ use std::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::support::{
-    Scratch, overwrite, put, put_back_mtime,
+    Scratch, is_root, overwrite, put, put_back_mtime,
     sink::{Mode, Sink},
     wait_for,
 };
@@ -30,10 +30,6 @@ fn items(text: &str) -> Vec<(String, String)> {
             Some((path, class.to_owned()))
         })
         .collect()
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
 
 #[test]

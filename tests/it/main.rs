@@ -17,3 +17,5 @@ mod hostile;
 mod house;
 mod journeys;
 mod names;
+mod passes;
+mod signals;

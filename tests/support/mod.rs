@@ -91,12 +91,23 @@ impl Scratch {
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// Complete rounds over the first area, by `status`.
+    pub(crate) fn rounds(&self) -> u64 {
+        let output = self.ask(&["status", "--json"]);
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        status["areas"][0]["rounds"].as_u64().unwrap()
+    }
+
     /// Waits until the first round is complete.
     pub(crate) fn wait_for_baseline(&self) {
         wait_for("the baseline", Duration::from_secs(30), || {
             String::from_utf8_lossy(&self.ask(&["history"]).stdout).contains("baseline established")
         });
     }
+}
+
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 /// A daemon; killed when it is dropped.
