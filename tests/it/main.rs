@@ -16,4 +16,5 @@ mod golden;
 mod hostile;
 mod house;
 mod journeys;
+mod local;
 mod names;
