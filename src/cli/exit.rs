@@ -122,6 +122,7 @@ fn of_load(error: &LoadError) -> Exit {
 fn of_store(error: &StoreError) -> Exit {
     match error {
         StoreError::Running { .. } => Exit::TryAgain,
+        StoreError::NotWaiting { .. } => Exit::Usage,
         StoreError::Distrust(_) => Exit::Permission,
         StoreError::Newer { .. } | StoreError::Older { .. } => Exit::Configuration,
         StoreError::Io { source, .. } => of_io(source),
