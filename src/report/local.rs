@@ -90,14 +90,22 @@ impl Local {
         run_blocking(move || programs.into_iter().find(is_there)).await
     }
 
+    /// The ways it may take.
+    pub fn words(&self) -> String {
+        format!("SMTP to {}, or a sendmail program when nobody listens there", self.servers())
+    }
+
+    fn servers(&self) -> String {
+        self.servers.iter().map(Smtp::place).collect::<Vec<_>>().join(" or ")
+    }
+
     fn nothing_there(&self) -> String {
-        let servers: Vec<&str> = self.servers.iter().map(Smtp::place).collect();
         let programs: Vec<String> =
             self.programs.iter().map(|path| escape_name(path.as_os_str().as_encoded_bytes())).collect();
         format!(
             "nobody listens on {}, and there is no sendmail program ({}): start or install a mail server, or set \
              mail = smtp://HOST",
-            servers.join(" or "),
+            self.servers(),
             programs.join(", ")
         )
     }

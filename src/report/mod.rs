@@ -18,6 +18,7 @@ mod sample;
 pub mod sendmail;
 pub mod smtp;
 mod subject;
+pub mod test_mail;
 pub mod transport;
 mod words;
 

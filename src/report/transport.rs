@@ -83,6 +83,18 @@ impl Transport {
         })
     }
 
+    /// The way in words, neutralised.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Smtp(server) => format!("SMTP to {}", server.place()),
+            Self::Sendmail(sendmail) => sendmail.name(),
+            Self::Local(local) => local.words(),
+            Self::File(directory) => format!("files in {}", escape_name(directory.as_os_str().as_encoded_bytes())),
+            Self::Terminal(_) => "the standard output".to_owned(),
+            Self::Stub(_) => "memory".to_owned(),
+        }
+    }
+
     /// Hands `mail` over for one recipient and gives the answer, neutralised.
     ///
     /// # Errors

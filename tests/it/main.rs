@@ -18,3 +18,4 @@ mod house;
 mod journeys;
 mod local;
 mod names;
+mod queue;
