@@ -260,7 +260,7 @@ mod tests {
             recipient: "r\n@x".to_owned(),
             standing: Standing::Queued,
             attempts: 3,
-            wait: Duration::from_secs(600),
+            wait: Duration::from_mins(10),
             last_reply: "550 \u{9b}2J".to_owned(),
         };
         let now = Moment { wall: Timestamp::from_nanos(7_200_000_000_000), ..Moment::default() };

@@ -346,7 +346,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_hangs_is_killed_with_all_it_has_started() {
-        let fake = Fake::new("sleep 300 & echo $! > $0.child; echo $$ > $0.pid; wait");
+        let fake = Fake::new("sleep 30 & echo $! > $0.child; echo $$ > $0.pid; wait");
         let begun = Instant::now();
         let error = fake.send("to@example.org", Duration::from_millis(300)).await.unwrap_err();
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
@@ -357,7 +357,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waiting_ends_the_program_too() {
-        let fake = Fake::new("sleep 300 & echo $! > $0.child; wait");
+        let fake = Fake::new("sleep 30 & echo $! > $0.child; wait");
         tokio::time::timeout(Duration::from_millis(300), fake.send("to@example.org", PATIENCE)).await.unwrap_err();
         until_gone(&fake.left("child")).await;
     }
