@@ -172,3 +172,20 @@ fn a_test_mail_says_what_became_of_it() {
     );
     assert!(!scratch.path("state").exists(), "it needs no database");
 }
+
+#[test]
+fn a_sendmail_program_that_hangs_does_not_hold_up_the_end_of_the_daemon() {
+    let scratch = Scratch::new();
+    put_program(&scratch.path("sendmail"), "sleep 30 & echo $! > $0.child; wait");
+    scratch.configure(&format!("{SLOW}mail = sendmail:{}", scratch.path("sendmail").display()));
+    let daemon = scratch.start();
+    wait_for("the program", Duration::from_secs(20), || scratch.path("sendmail.child").exists());
+    assert!(daemon.stop().success());
+    let child = fs::read_to_string(scratch.path("sendmail.child")).unwrap();
+    let is_alive = || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    };
+    wait_for("the end of the program", Duration::from_secs(5), || !is_alive());
+    assert_eq!(scratch.ask(&["queue", "list"]).status.code(), Some(1), "the report is kept");
+}
