@@ -4,7 +4,10 @@ use std::{io, process::ExitCode};
 
 use super::out;
 use crate::{
-    config::LoadError, daemon::DaemonError, model::escape::escape_name, report::postmaster::BatchError,
+    config::LoadError,
+    daemon::DaemonError,
+    model::escape::escape_name,
+    report::{mime::MimeError, postmaster::BatchError, transport::TransportError},
     store::error::StoreError,
 };
 
@@ -23,11 +26,13 @@ pub enum Exit {
     Unknown,
     /// The command line is wrong.
     Usage,
+    /// A mail system refuses for good.
+    Refused,
     /// A task has fallen.
     Internal,
     /// Reading or writing failed.
     Io,
-    /// Another daemon is running.
+    /// Not now: another daemon is running, or a mail was not accepted.
     TryAgain,
     /// Permissions are missing, or others have too many.
     Permission,
@@ -44,6 +49,7 @@ impl From<Exit> for ExitCode {
             Exit::Critical => 2,
             Exit::Unknown => 3,
             Exit::Usage => 64,
+            Exit::Refused => 69,
             Exit::Internal => 70,
             Exit::Io => 74,
             Exit::TryAgain => 75,
@@ -106,6 +112,8 @@ pub(super) fn code(error: &anyhow::Error) -> Exit {
             .or_else(|| cause.downcast_ref::<UsageError>().map(|_| Exit::Usage))
             .or_else(|| cause.downcast_ref::<StoreError>().map(of_store))
             .or_else(|| cause.downcast_ref::<DaemonError>().map(of_daemon))
+            .or_else(|| cause.downcast_ref::<TransportError>().map(|_| Exit::Configuration))
+            .or_else(|| cause.downcast_ref::<MimeError>().map(|_| Exit::Configuration))
             .or_else(|| cause.downcast_ref::<crate::sys::privileges::Distrust>().map(|_| Exit::Permission))
             .or_else(|| cause.downcast_ref::<io::Error>().map(of_io))
     });
@@ -122,6 +130,7 @@ fn of_load(error: &LoadError) -> Exit {
 fn of_store(error: &StoreError) -> Exit {
     match error {
         StoreError::Running { .. } => Exit::TryAgain,
+        StoreError::NotWaiting { .. } => Exit::Usage,
         StoreError::Distrust(_) => Exit::Permission,
         StoreError::Newer { .. } | StoreError::Older { .. } => Exit::Configuration,
         StoreError::Io { source, .. } => of_io(source),

@@ -2,11 +2,16 @@
 
 use std::path::Path;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use globset::{GlobBuilder, GlobMatcher};
 use jiff::{Timestamp as JiffTimestamp, Zoned, civil::DateTime, tz::TimeZone};
 
-use super::{Exit, Source, exit::usage, out::Out};
+use super::{
+    Exit, Source,
+    exit::usage,
+    out::Out,
+    queue::{self, LetterArguments},
+};
 use crate::{
     config::units::parse_span,
     model::{
@@ -48,13 +53,24 @@ pub(super) struct Arguments {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct ShowArguments {
     /// The number of the event, as mails and `history` give it.
-    id: u64,
+    #[arg(required = true)]
+    id: Option<u64>,
 
     /// One JSON object, without the paths a summary stands for.
     #[arg(long)]
     json: bool,
+
+    #[command(subcommand)]
+    other: Option<ShowOther>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ShowOther {
+    /// A report as it was mailed.
+    Report(LetterArguments),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -115,8 +131,12 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
 
 pub(super) fn show(source: &Source, arguments: &ShowArguments, out: &mut Out) -> anyhow::Result<Exit> {
     let store = source.open()?;
-    let Some(stored) = store.event(arguments.id)? else {
-        return Err(usage(format!("there is no event {}: the newest is {}", arguments.id, store.head()?.seq)));
+    if let Some(ShowOther::Report(report)) = &arguments.other {
+        return queue::show(&store, report, out);
+    }
+    let id = arguments.id.unwrap_or_default();
+    let Some(stored) = store.event(id)? else {
+        return Err(usage(format!("there is no event {id}: the newest is {}", store.head()?.seq)));
     };
     if arguments.json {
         out.line(&to_line(&stored, &host()))?;
@@ -128,7 +148,7 @@ pub(super) fn show(source: &Source, arguments: &ShowArguments, out: &mut Out) ->
     let program = source.program();
     let listing = Listing::new(clock.now().wall, &zone, &names, &program);
     out.text(&listing.event(&stored))?;
-    out.text(&listing.members(&store.members(arguments.id, MOST_MEMBERS)?))?;
+    out.text(&listing.members(&store.members(id, MOST_MEMBERS)?))?;
     Ok(Exit::Fine)
 }
 

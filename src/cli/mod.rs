@@ -3,8 +3,10 @@
 mod check_config;
 mod exit;
 mod history;
+mod mail;
 mod out;
 mod progress;
+mod queue;
 mod run;
 mod scan;
 mod status;
@@ -58,8 +60,14 @@ enum Command {
     Status(status::Arguments),
     /// Show what was found, oldest first.
     History(history::Arguments),
-    /// Show one event in full, with every path a summary stands for.
+    /// Show one event in full, with every path a summary stands for, or a report as it was mailed.
     Show(history::ShowArguments),
+    /// Handle the reports that nobody has accepted yet.
+    #[command(subcommand)]
+    Queue(queue::Command),
+    /// See whether mails arrive.
+    #[command(subcommand)]
+    Mail(mail::Command),
     /// Walk the chain of events and name the first that was changed, removed or exchanged. Exit code: 0 whole, 1 broken.
     Verify,
     /// Work on the configuration.
@@ -81,12 +89,20 @@ struct Source {
 }
 
 impl Source {
-    fn open(&self) -> anyhow::Result<Store> {
-        let path = match &self.database {
+    fn database(&self) -> anyhow::Result<PathBuf> {
+        Ok(match &self.database {
             Some(path) => path.clone(),
             None => config::load(&self.config)?.database,
-        };
-        Ok(Store::open_read_only(&path)?)
+        })
+    }
+
+    fn open(&self) -> anyhow::Result<Store> {
+        Ok(Store::open_read_only(&self.database()?)?)
+    }
+
+    /// Opens it to write, beside a daemon that may be running.
+    fn open_beside(&self) -> anyhow::Result<Store> {
+        Ok(Store::open_beside(&self.database()?)?)
     }
 
     /// How a further command is called to lead to the same place.
@@ -131,6 +147,8 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Status(arguments) => status::run(&source, &arguments, out),
         Command::History(arguments) => history::run(&source, &arguments, out),
         Command::Show(arguments) => history::show(&source, &arguments, out),
+        Command::Queue(command) => queue::run(&source, &command, out),
+        Command::Mail(command) => mail::run(&source, &command, out),
         Command::Verify => verify(&source.open()?, out),
         Command::Config(ConfigCommand::Check(arguments)) => check_config::run(&cli.config, &arguments, out),
     }

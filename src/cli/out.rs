@@ -16,6 +16,11 @@ impl Out {
         Ok(self.0.write_all(text.as_bytes())?)
     }
 
+    /// Prints bytes as they are, for a reader that wants nothing else.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        Ok(self.0.write_all(bytes)?)
+    }
+
     /// Prints a line.
     pub(super) fn line(&mut self, line: &str) -> anyhow::Result<()> {
         self.text(line)?;

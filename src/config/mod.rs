@@ -102,6 +102,11 @@ pub fn parse(path: &Path, text: &[u8], files: &Files) -> Result<Config, Faults> 
     Ok(config)
 }
 
+/// What is wrong with `text` as the address of a recipient, and the remedy; `None` for `user` and `user@host`.
+pub fn address_fault(text: &str) -> Option<String> {
+    address::check_address(text).err().map(|problem| format!("{}: {}", problem.what, problem.hint))
+}
+
 impl Config {
     /// Settings without a file: these areas, this database, and every default. Nothing is checked.
     pub fn embedded(areas: Vec<Area>, database: PathBuf) -> Self {

@@ -181,6 +181,10 @@ impl Daemon {
                 tracing::error!(error = %with_causes(&error), "no report could be made; its events wait");
             }
         }
+        let now = self.clock.now();
+        if let Err(error) = self.db.call(move |store| store.make_due(now)).await {
+            tracing::error!(error = %with_causes(&error), "the queue waits as before");
+        }
         generation.courier.notify_one();
     }
 

@@ -1,11 +1,13 @@
 //! What is told, to whom and when: stored events become text, text becomes mail, mail is delivered.
 
+pub mod answer;
 pub mod batch;
 pub mod courier;
 pub mod ecs;
 mod fold;
 mod item;
 pub mod listing;
+pub mod local;
 pub mod mime;
 mod own;
 pub mod pool;
@@ -13,7 +15,10 @@ pub mod postmaster;
 pub mod render;
 #[cfg(test)]
 mod sample;
+pub mod sendmail;
+pub mod smtp;
 mod subject;
+pub mod test_mail;
 pub mod transport;
 mod words;
 

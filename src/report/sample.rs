@@ -1,6 +1,11 @@
-//! Events for the tests of this room: realistic ones, and what an attacker would make.
+//! Events and programs for the tests of this room: realistic ones, and what an attacker would make.
 
-use std::time::Duration;
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use proptest::prelude::*;
 
@@ -184,4 +189,21 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
             note,
         },
     )
+}
+
+/// Puts a shell script that can be run into `directory`.
+///
+/// Another process writes it: a descriptor of ours would be open in any child that another test starts just then, and a program
+/// that somebody writes cannot be run (ETXTBSY).
+pub(crate) fn put_program(directory: &Path, name: &str, script: &str) -> PathBuf {
+    let path = directory.join(name);
+    let mut shell = Command::new("sh")
+        .args(["-c", "umask 077; cat > \"$0\" && chmod 700 \"$0\""])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    shell.stdin.take().unwrap().write_all(format!("#!/bin/sh\n{script}\n").as_bytes()).unwrap();
+    assert!(shell.wait().unwrap().success());
+    path
 }

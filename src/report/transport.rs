@@ -1,7 +1,7 @@
-//! The ways a report takes, as values: SMTP, a file for each report, a terminal, and a stub for tests.
+//! The ways a report takes, as values: SMTP, a sendmail program, whichever of them this machine has, a file for each report, a
+//! terminal, and a stub for tests.
 //!
-//! A way answers one question: has somebody taken responsibility? Only a 2xx after the final dot is a yes. lettre's
-//! connection pool stays off, and the whole dialogue has one deadline, because lettre's own timeouts are per read.
+//! A way answers one question: has somebody taken responsibility? Only a yes ends the queueing of a report.
 
 use std::{
     fmt,
@@ -13,59 +13,21 @@ use std::{
     time::Duration,
 };
 
-use lettre::{
-    Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor,
-    address::Envelope,
-    transport::smtp::{
-        authentication::Credentials,
-        client::{Tls, TlsParameters},
-        extension::ClientId,
-    },
+pub use super::{
+    answer::SendError,
+    local::{Local, Places},
+    sendmail::Sendmail,
+    smtp::TransportError,
 };
-
-use super::mime::plain_text;
+use super::{
+    mime::plain_text,
+    smtp::{Dialogue, Smtp},
+};
 use crate::{
-    config::settings::{MailSettings, MailWay, SmtpServer, TlsMode},
-    model::escape::escape_cut,
-    store::{door::run_blocking, error::with_causes},
+    config::settings::{MailSettings, MailWay},
+    model::escape::escape_name,
+    store::door::run_blocking,
 };
-
-/// Bytes of a server's reply that are kept.
-const MOST_OF_REPLY: usize = 500;
-
-/// Why a report was not accepted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reply}")]
-pub struct SendError {
-    /// The server's reply or the error, neutralised.
-    pub reply: String,
-    /// Whether the server refused for good (5xx).
-    pub is_refusal: bool,
-}
-
-/// Why a way cannot be prepared.
-#[derive(Debug, thiserror::Error)]
-pub enum TransportError {
-    /// TLS cannot be set up.
-    #[error("TLS for {host} cannot be set up")]
-    Tls {
-        /// The server.
-        host: String,
-        /// Why.
-        source: lettre::transport::smtp::Error,
-    },
-    /// The password file cannot be read or is not private.
-    #[error("password file {path} cannot be used: {why}")]
-    Password {
-        /// The file, made printable.
-        path: String,
-        /// Why, and the remedy.
-        why: String,
-    },
-    /// The way is not there yet.
-    #[error("mail by a sendmail program is not supported yet: set mail = smtp://localhost")]
-    Sendmail,
-}
 
 /// Where a terminal's mails are printed.
 #[derive(Clone)]
@@ -84,7 +46,11 @@ pub type Accepted = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 #[derive(Debug, Clone)]
 pub enum Transport {
     /// SMTP, one transaction a recipient.
-    Smtp(Box<AsyncSmtpTransport<Tokio1Executor>>),
+    Smtp(Box<Smtp>),
+    /// A sendmail program, run once a recipient.
+    Sendmail(Sendmail),
+    /// SMTP on localhost, or a sendmail program when nobody listens there.
+    Local(Box<Local>),
     /// A file for each report in this directory, named by its Message-ID.
     File(PathBuf),
     /// The text of the report on a terminal.
@@ -93,21 +59,39 @@ pub enum Transport {
     Stub(Accepted),
 }
 
+/// The way a mail took, neutralised, and what was answered.
+#[derive(Debug)]
+pub struct Sending {
+    /// Such as `SMTP to localhost:25` or `/usr/sbin/sendmail`.
+    pub way: String,
+    /// What somebody said who has taken responsibility, or why nobody has.
+    pub answer: Result<String, SendError>,
+}
+
 impl Transport {
     /// The way that `settings` ask for; `printer` serves `stdout:`.
     ///
     /// # Errors
     /// [`TransportError`] when TLS or the password cannot be set up.
     pub fn new(settings: &MailSettings, host: &str, printer: &Printer) -> Result<Self, TransportError> {
-        match &settings.way {
-            MailWay::Auto => {
-                let local = SmtpServer { host: "localhost".to_owned(), port: 25, user: None, tls: TlsMode::None };
-                smtp(&local, settings, host)
-            }
-            MailWay::Smtp(server) => smtp(server, settings, host),
-            MailWay::File(directory) => Ok(Self::File(directory.clone())),
-            MailWay::Stdout => Ok(Self::Terminal(printer.clone())),
-            MailWay::Sendmail(_) => Err(TransportError::Sendmail),
+        Ok(match &settings.way {
+            MailWay::Auto => Self::Local(Box::new(Local::new(&Places::default(), settings, host)?)),
+            MailWay::Smtp(server) => Self::Smtp(Box::new(Smtp::new(server, settings, host)?)),
+            MailWay::Sendmail(program) => Self::Sendmail(Sendmail::new(program.clone())),
+            MailWay::File(directory) => Self::File(directory.clone()),
+            MailWay::Stdout => Self::Terminal(printer.clone()),
+        })
+    }
+
+    /// The way in words, neutralised.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Smtp(server) => format!("SMTP to {}", server.place()),
+            Self::Sendmail(sendmail) => sendmail.name(),
+            Self::Local(local) => local.words(),
+            Self::File(directory) => format!("files in {}", escape_name(directory.as_os_str().as_encoded_bytes())),
+            Self::Terminal(_) => "the standard output".to_owned(),
+            Self::Stub(_) => "memory".to_owned(),
         }
     }
 
@@ -123,110 +107,53 @@ impl Transport {
         mail: Vec<u8>,
         deadline: Duration,
     ) -> Result<String, SendError> {
+        self.send_telling_way(from, recipient, message_id, mail, deadline).await.answer
+    }
+
+    /// As [`Transport::send`], and says which way the mail took.
+    pub async fn send_telling_way(
+        &self,
+        from: &str,
+        recipient: &str,
+        message_id: &str,
+        mail: Vec<u8>,
+        deadline: Duration,
+    ) -> Sending {
         match self {
             Self::Smtp(server) => {
-                match tokio::time::timeout(deadline, send_smtp(server, from, recipient, &mail)).await {
-                    Ok(answer) => answer,
-                    Err(_elapsed) => Err(transient(format!("no answer within {} s", deadline.as_secs()))),
-                }
+                let answer = match server.send(from, recipient, &mail, deadline).await {
+                    Dialogue::Answer(answer) => answer,
+                    Dialogue::NobodyListens(reply) => Err(SendError::transient(reply)),
+                };
+                Sending { way: format!("SMTP to {}", server.place()), answer }
+            }
+            Self::Sendmail(sendmail) => {
+                let answer = sendmail.send(from, recipient, &mail, deadline).await;
+                Sending { way: sendmail.name(), answer }
+            }
+            Self::Local(local) => {
+                let (way, answer) = local.send(from, recipient, &mail, deadline).await;
+                Sending { way, answer }
             }
             Self::File(directory) => {
                 let path = directory.join(file_name(message_id));
-                run_blocking(move || write_file(&path, &mail)).await.map_err(|error| transient(error.to_string()))
+                let way = format!("file {}", escape_name(path.as_os_str().as_encoded_bytes()));
+                let written = run_blocking(move || write_file(&path, &mail)).await;
+                Sending { way, answer: written.map_err(|error| SendError::transient(error.to_string())) }
             }
             Self::Terminal(printer) => {
                 let printer = printer.clone();
-                run_blocking(move || print_mail(&printer, &mail)).await.map_err(|error| transient(error.to_string()))
+                let done = run_blocking(move || print_mail(&printer, &mail)).await;
+                let answer = done.map_err(|error| SendError::transient(error.to_string()));
+                Sending { way: "the standard output".to_owned(), answer }
             }
             Self::Stub(accepted) => {
                 let mut accepted = accepted.lock().unwrap_or_else(PoisonError::into_inner);
                 accepted.push((recipient.to_owned(), mail));
-                Ok("accepted".to_owned())
+                Sending { way: "memory".to_owned(), answer: Ok("accepted".to_owned()) }
             }
         }
     }
-}
-
-fn transient(reply: String) -> SendError {
-    SendError { reply, is_refusal: false }
-}
-
-fn smtp(server: &SmtpServer, settings: &MailSettings, host: &str) -> Result<Transport, TransportError> {
-    let parameters = || {
-        TlsParameters::new(server.host.clone())
-            .map_err(|source| TransportError::Tls { host: server.host.clone(), source })
-    };
-    let tls = match server.tls {
-        TlsMode::None => Tls::None,
-        TlsMode::Opportunistic => Tls::Opportunistic(parameters()?),
-        TlsMode::Required => Tls::Required(parameters()?),
-        TlsMode::Wrapped => Tls::Wrapper(parameters()?),
-    };
-    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(server.host.as_str())
-        .port(server.port)
-        .tls(tls)
-        .hello_name(hello_name(host))
-        .timeout(Some(settings.send_timeout));
-    if let Some(user) = &server.user {
-        let password = match &settings.password_file {
-            Some(path) => read_password(path)?,
-            None => String::new(),
-        };
-        builder = builder.credentials(Credentials::new(user.clone(), password));
-    }
-    Ok(Transport::Smtp(Box::new(builder.build())))
-}
-
-/// The name for EHLO: our own when it is a plausible domain, else lettre's default.
-fn hello_name(host: &str) -> ClientId {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
-    if !host.is_empty() && host.len() <= 255 && host.bytes().all(is_plain) {
-        ClientId::Domain(host.to_owned())
-    } else {
-        ClientId::default()
-    }
-}
-
-fn read_password(path: &Path) -> Result<String, TransportError> {
-    let failed = |why: String| TransportError::Password {
-        path: crate::model::escape::escape_name(path.as_os_str().as_encoded_bytes()),
-        why,
-    };
-    crate::sys::privileges::check(path).map_err(|error| failed(error.to_string()))?;
-    let is_private =
-        std::fs::metadata(path).is_ok_and(|found| std::os::unix::fs::MetadataExt::mode(&found) & 0o077 == 0);
-    if !is_private {
-        return Err(failed("others may read it (chmod 600)".to_owned()));
-    }
-    std::fs::read_to_string(path)
-        .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-        .map_err(|error| failed(error.to_string()))
-}
-
-async fn send_smtp(
-    server: &AsyncSmtpTransport<Tokio1Executor>,
-    from: &str,
-    recipient: &str,
-    mail: &[u8],
-) -> Result<String, SendError> {
-    let address = |text: &str| {
-        text.parse::<Address>().map_err(|error| transient(format!("{text:?} is no mail address: {error}")))
-    };
-    let to = if recipient.contains('@') { recipient.to_owned() } else { format!("{recipient}@localhost") };
-    let envelope =
-        Envelope::new(Some(address(from)?), vec![address(&to)?]).map_err(|error| transient(error.to_string()))?;
-    match server.send_raw(&envelope, mail).await {
-        Ok(response) if response.is_positive() => {
-            let text: Vec<&str> = response.message().collect();
-            Ok(shown(&format!("{} {}", response.code(), text.join(" "))))
-        }
-        Ok(response) => Err(transient(shown(&response.code().to_string()))),
-        Err(error) => Err(SendError { is_refusal: error.is_permanent(), reply: shown(&with_causes(&error)) }),
-    }
-}
-
-fn shown(reply: &str) -> String {
-    escape_cut(reply.as_bytes(), MOST_OF_REPLY)
 }
 
 /// The file of a report: its Message-ID without the brackets, so that sending again writes the same file again.

@@ -60,6 +60,12 @@ pub enum StoreError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// Nothing of a report waits to be delivered.
+    #[error("nothing of report {report} waits to be delivered: `queue list` shows what does")]
+    NotWaiting {
+        /// Its number.
+        report: i64,
+    },
     /// An event cannot be read back.
     #[error("event {seq} cannot be read back")]
     Event {

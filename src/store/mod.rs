@@ -11,4 +11,5 @@ pub mod events;
 pub mod outbox;
 pub mod outcome;
 pub mod place;
+pub mod queue;
 mod rows;

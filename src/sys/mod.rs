@@ -2,6 +2,7 @@
 
 pub mod dir;
 pub mod file;
+pub mod group;
 pub mod mounts;
 pub mod notify;
 pub mod privileges;

@@ -16,6 +16,8 @@ mod golden;
 mod hostile;
 mod house;
 mod journeys;
+mod local;
 mod names;
 mod passes;
+mod queue;
 mod signals;

@@ -11,6 +11,7 @@
 mod support;
 
 mod ground;
+mod mailserver;
 mod order;
 mod packages;
 mod rates;

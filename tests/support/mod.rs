@@ -179,3 +179,20 @@ pub(crate) fn overwrite(path: &Path, content: &str) {
     use std::io::Write;
     fs::File::options().write(true).open(path).unwrap().write_all(content.as_bytes()).unwrap();
 }
+
+/// Puts a shell script that can be run at `path`.
+///
+/// Another process writes it: a descriptor of ours would be open in any child that another test starts just then, and a program
+/// that somebody writes cannot be run (ETXTBSY).
+pub(crate) fn put_program(path: &Path, script: &str) -> PathBuf {
+    use std::io::Write;
+    let mut shell = Command::new("sh")
+        .args(["-c", "umask 077; cat > \"$0\" && chmod 700 \"$0\""])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    shell.stdin.take().unwrap().write_all(format!("#!/bin/sh\n{script}\n").as_bytes()).unwrap();
+    assert!(shell.wait().unwrap().success());
+    path.to_path_buf()
+}
