@@ -3,6 +3,7 @@
 //! One falls, all fall: a task that ends unasked stores a notice, the others are stopped and the process ends with a failure, so
 //! that the service manager starts it again. A living process with a dead walker must not exist.
 
+mod generation;
 pub mod signals;
 
 use std::{
@@ -30,7 +31,6 @@ use crate::{
         transport::{Printer, Transport, TransportError},
     },
     store::{
-        database::Store,
         door::{Db, run_blocking},
         error::{StoreError, with_causes},
         outbox::QueueSummary,
@@ -41,10 +41,8 @@ use crate::{
         privileges::{self, Distrust},
     },
 };
+use generation::{Generation, named};
 use signals::Order;
-
-/// How long the tasks may take to reach their safe points.
-const STOP_TIME: Duration = Duration::from_secs(8);
 
 /// How often it is looked whether a command beside us has written.
 const LISTEN_TIME: Duration = Duration::from_secs(1);
@@ -92,15 +90,6 @@ pub struct Daemon {
     pub transport: Option<Transport>,
     /// What was accepted but could not be stored as such.
     pub unstored: Arc<tokio::sync::Mutex<Unstored>>,
-}
-
-/// The tasks of one configuration.
-struct Generation {
-    tasks: JoinSet<&'static str>,
-    stop: CancellationToken,
-    postmaster: Arc<Postmaster>,
-    /// Rings the courier.
-    courier: Arc<Notify>,
 }
 
 impl Daemon {
@@ -151,41 +140,11 @@ impl Daemon {
                         }
                         tell(Phase::Ready).await;
                     }
-                    Order::Send => self.send_now(generation).await,
+                    Order::Send => generation.send_now(&self.db, self.clock.now()).await,
                 },
-                _ = ears.tick() => self.listen(generation).await,
+                _ = ears.tick() => generation.listen(&self.db).await,
             }
         }
-    }
-
-    /// Wakes everybody when a command beside us has written: a retried delivery, an accepted area.
-    async fn listen(&self, generation: &Generation) {
-        match self.db.call(Store::have_others_written).await {
-            Ok(false) => {}
-            Ok(true) => {
-                let bells = self.db.lock().bells();
-                for channel in Channel::ALL {
-                    bells.of(channel).notify_one();
-                }
-                generation.courier.notify_one();
-            }
-            Err(error) => tracing::error!(error = %with_causes(&error), "others cannot be listened to"),
-        }
-    }
-
-    /// Makes reports of everything that waits and has every queued delivery tried at once.
-    async fn send_now(&self, generation: &Generation) {
-        for channel in Channel::ALL {
-            let postmaster = Arc::clone(&generation.postmaster);
-            if let Err(error) = self.db.call(move |store| postmaster.batch(store, channel)).await {
-                tracing::error!(error = %with_causes(&error), "no report could be made; its events wait");
-            }
-        }
-        let now = self.clock.now();
-        if let Err(error) = self.db.call(move |store| store.make_due(now)).await {
-            tracing::error!(error = %with_causes(&error), "the queue waits as before");
-        }
-        generation.courier.notify_one();
     }
 
     /// One round over everything at full speed, everything reported whatever the hold-off says, and every delivery tried once. Gives
@@ -323,6 +282,8 @@ impl Daemon {
             let postmaster = Arc::clone(&postmaster);
             self.db.call(move |store| postmaster.batch(store, channel)).await?;
         }
+        let now = self.clock.now();
+        self.db.call(move |store| store.make_due(now)).await?;
         courier.deliver_due(&CancellationToken::new()).await;
         Ok(())
     }
@@ -391,21 +352,4 @@ fn load_trusted(path: &Path) -> Result<Config, Box<dyn std::error::Error + Send 
 /// Tells the service manager how far we are.
 async fn tell(phase: Phase) {
     run_blocking(move || notify::tell(phase)).await;
-}
-
-async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
-    task.await;
-    name
-}
-
-impl Generation {
-    /// Ends all tasks at their safe points; what does not get there in time is dropped, the store keeps the truth.
-    async fn end(&mut self) {
-        self.stop.cancel();
-        let all = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(STOP_TIME, all).await.is_err() {
-            tracing::warn!("some tasks did not end in time");
-            self.tasks.shutdown().await;
-        }
-    }
 }

@@ -286,7 +286,7 @@ fn a_reader_of_check_that_goes_away_is_no_failure() {
 #[test]
 fn run_once_does_everything_once_and_keeps_what_nobody_takes() {
     let (scratch, sink) = (Scratch::new(), Sink::start());
-    let settings = format!("retrybase = 10ms\nreporttime = 1h\nreportholdoff = 1d\n{}", sink.setting());
+    let settings = format!("retrybase = 1h\nreporttime = 1h\nreportholdoff = 1d\n{}", sink.setting());
     scratch.configure(&settings);
     let tree = scratch.tree();
     fill(&tree);

@@ -171,3 +171,28 @@ fn the_service_manager_is_told_when_it_is_ready_reloads_and_stops() {
     assert_eq!(told(), "STOPPING=1\n");
     assert!(daemon.stop().success());
 }
+
+#[test]
+fn two_bursts_are_one_mail_and_a_reload_does_not_end_the_hold_off() {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    scratch.configure(&format!("{FAST}reporttime = 3\nreportholdoff = 8\n{}", sink.setting()));
+    let tree = scratch.tree();
+    (0..20).for_each(|number| fs::write(tree.join(format!("f{number}")), "x").unwrap());
+    assert!(scratch.ask(&["init", "--quiet"]).status.success());
+    let daemon = scratch.start();
+    // What init has to say is mailed first and begins a hold-off; its end is waited for.
+    let first = sink.wait_for(1, Duration::from_secs(15))[0].at;
+    std::thread::sleep(Duration::from_secs(8).saturating_sub(first.elapsed()));
+    (0..5).for_each(|number| overwrite(&tree.join(format!("f{number}")), "y"));
+    std::thread::sleep(Duration::from_secs(1));
+    (5..10).for_each(|number| overwrite(&tree.join(format!("f{number}")), "y"));
+    let mails = sink.wait_for(2, Duration::from_secs(15));
+    let text = mails[1].text();
+    assert!((0..10).all(|number| text.contains(&format!("/f{number} "))), "two bursts, one mail: {text}");
+    (10..15).for_each(|number| overwrite(&tree.join(format!("f{number}")), "y"));
+    daemon.signal("HUP");
+    let mails = sink.wait_for(3, Duration::from_secs(20));
+    let gap = mails[2].at.duration_since(mails[1].at);
+    assert!((7.8..12.0).contains(&gap.as_secs_f64()), "the hold-off was {gap:?}");
+    assert!(daemon.stop().success());
+}

@@ -11,6 +11,7 @@
 mod support;
 
 mod ground;
+mod holdoff;
 mod mailserver;
 mod order;
 mod packages;
