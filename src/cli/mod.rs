@@ -3,8 +3,13 @@
 mod check_config;
 mod exit;
 mod history;
+mod judge;
+mod nagios;
 mod out;
+mod prometheus;
 mod run;
+mod screen;
+mod standing;
 mod status;
 mod trial;
 
@@ -46,7 +51,7 @@ enum Command {
     /// Try it out: no configuration, no root; mails appear on the terminal.
     #[command(name = "try")]
     Trial(trial::Arguments),
-    /// Show areas, coverage and the queue of reports. Exit code: 0 fine, 2 critical, 3 unknown.
+    /// Show areas, coverage and the queue of reports. Exit code: 0 fine, 1 late, 2 critical, 3 unknown.
     Status(status::Arguments),
     /// Show what was found, oldest first.
     History(history::Arguments),

@@ -17,3 +17,4 @@ mod hostile;
 mod house;
 mod journeys;
 mod names;
+mod status;
