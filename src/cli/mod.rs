@@ -9,6 +9,7 @@ mod out;
 mod prometheus;
 mod run;
 mod screen;
+mod search;
 mod standing;
 mod status;
 mod trial;

@@ -13,6 +13,7 @@ mod support;
 mod cli;
 mod delivery;
 mod golden;
+mod history;
 mod hostile;
 mod house;
 mod journeys;

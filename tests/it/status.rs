@@ -11,8 +11,8 @@ use std::{
 use integrityd::{
     model::{
         change::AttributeSet,
-        clock::{Boottime, Clock, Moment, Timestamp},
-        entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
+        clock::{Boottime, Clock, Moment},
+        entry::{Entry, EntryId},
         event::{Category, Channel, Event, Severity},
     },
     store::{
@@ -25,7 +25,7 @@ use integrityd::{
 };
 
 use crate::support::{
-    PROGRAM, Scratch,
+    PROGRAM, Scratch, seen_file,
     sink::{Mode, Sink},
     wait_for,
 };
@@ -58,7 +58,7 @@ fn kept(scratch: &Scratch, state: AreaState, oldest: Duration) -> Store {
             parent: root,
             name,
             area: area.id,
-            known: look(),
+            known: seen_file(),
             recorded: AttributeSet::NONE,
             visit: store.next_visit(),
             checked: now().wall.before(oldest * number / 99),
@@ -70,30 +70,6 @@ fn kept(scratch: &Scratch, state: AreaState, oldest: Duration) -> Store {
     let row = AreaRow { state, was_learning, rounds: u64::from(!was_learning), ..area };
     store.commit(&outcome.with_change(StateChange::Area(Box::new(row)))).unwrap();
     store
-}
-
-fn look() -> Observation {
-    let at = Timestamp::from_nanos(0);
-    Observation {
-        attributes: Attributes {
-            kind: FileKind::Regular,
-            perms: 0o644,
-            uid: 0,
-            gid: 0,
-            nlink: 1,
-            dev: 1,
-            inode: 1,
-            rdev: 0,
-            size: 1,
-            mtime: at,
-            ctime: at,
-            btime: None,
-            target: None,
-            xattrs: None,
-        },
-        hash_state: HashState::Off,
-        digests: Digests::default(),
-    }
 }
 
 /// Puts a report into the queue that was made `age` ago.

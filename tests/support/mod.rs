@@ -12,6 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use integrityd::model::{
+    clock::Timestamp,
+    entry::{Attributes, Digests, FileKind, HashState, Observation},
+};
+
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_integrityd");
 
@@ -167,4 +172,29 @@ pub(crate) fn put(path: &Path, content: &str) {
 pub(crate) fn overwrite(path: &Path, content: &str) {
     use std::io::Write;
     fs::File::options().write(true).open(path).unwrap().write_all(content.as_bytes()).unwrap();
+}
+
+/// A small file as it may stand in a baseline, without a digest.
+pub(crate) fn seen_file() -> Observation {
+    let time = Timestamp::from_nanos(0);
+    Observation {
+        attributes: Attributes {
+            kind: FileKind::Regular,
+            perms: 0o644,
+            uid: 0,
+            gid: 0,
+            nlink: 1,
+            dev: 1,
+            inode: 1,
+            rdev: 0,
+            size: 1,
+            mtime: time,
+            ctime: time,
+            btime: None,
+            target: None,
+            xattrs: None,
+        },
+        hash_state: HashState::Off,
+        digests: Digests::default(),
+    }
 }
