@@ -1,6 +1,13 @@
 //! The commands: the only room that prints, and the only one that knows exit codes.
 
 mod check_config;
+mod diagnosis;
+mod doctor;
+mod doctor_areas;
+mod doctor_config;
+mod doctor_host;
+mod doctor_mail;
+mod doctor_state;
 mod exit;
 mod history;
 mod judge;
@@ -54,6 +61,8 @@ enum Command {
     Trial(trial::Arguments),
     /// Show areas, coverage and the queue of reports. Exit code: 0 fine, 1 late, 2 critical, 3 unknown.
     Status(status::Arguments),
+    /// Look at everything the daemon depends on and say what to do; nothing is changed or sent. Exit code: 0 works, 1 does not.
+    Doctor(doctor::Arguments),
     /// Show what was found, oldest first.
     History(history::Arguments),
     /// Show one event in full, with every path a summary stands for.
@@ -125,6 +134,7 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Run => run::run(&cli.config, source.program()),
         Command::Trial(arguments) => trial::run(&arguments),
         Command::Status(arguments) => status::run(&source, &arguments, out),
+        Command::Doctor(arguments) => doctor::run(&source, &arguments, out),
         Command::History(arguments) => history::run(&source, &arguments, out),
         Command::Show(arguments) => history::show(&source, &arguments, out),
         Command::Verify => verify(&source.open()?, out),

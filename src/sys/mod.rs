@@ -2,6 +2,7 @@
 
 pub mod dir;
 pub mod file;
+pub mod limits;
 pub mod mounts;
 pub mod privileges;
 pub mod proc;

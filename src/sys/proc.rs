@@ -51,6 +51,11 @@ pub fn started(root: &Path, pid: u32) -> Option<Boottime> {
     Some(Boottime::from_nanos(i64::try_from(nanos).ok()?))
 }
 
+/// The release of the kernel (`uname(2)`).
+pub fn release() -> String {
+    crate::model::escape::escape(rustix::system::uname().release().to_bytes())
+}
+
 /// The id of this installation (`machine-id(5)`), empty where there is none.
 pub fn machine_id(root: &Path) -> String {
     fs::read_to_string(root.join("etc/machine-id")).map(|text| text.trim().to_owned()).unwrap_or_default()

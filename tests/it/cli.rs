@@ -30,7 +30,7 @@ fn help_is_a_screen() {
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     insta::assert_snapshot!("help", String::from_utf8(help.stdout).unwrap());
-    for command in ["run", "try", "status", "history", "show", "verify", "config"] {
+    for command in ["run", "try", "status", "doctor", "history", "show", "verify", "config"] {
         let output = run(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0), "{command}");
         let text = String::from_utf8(output.stdout).unwrap();

@@ -12,6 +12,7 @@ mod support;
 
 mod cli;
 mod delivery;
+mod doctor;
 mod golden;
 mod history;
 mod hostile;
