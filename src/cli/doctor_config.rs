@@ -74,13 +74,18 @@ pub(super) fn distrusted(what: &'static str, distrust: &privileges::Distrust) ->
 
 fn unused(config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
-    let count = |values: usize| number(u64::try_from(values).unwrap_or(u64::MAX));
+    let count = |values: usize, one: &str, many: &str| {
+        let words = number(u64::try_from(values).unwrap_or(u64::MAX));
+        format!("{words} {}", if values == 1 { one } else { many })
+    };
     let rules: usize = config.logs.iter().map(|group| group.rules.len()).sum();
+    let rules = count(rules, "rule directory", "rule directories");
     let logs: usize = config.logs.iter().map(|group| group.files.len() + group.transient.len()).sum();
+    let logs = count(logs, "log", "logs");
     let journal = if config.logs.iter().any(|group| group.journal) { " and the journal" } else { "" };
     let is_unused = |name: &str| config.inactive.contains(&name);
     if !config.logs.is_empty() && is_unused("log") {
-        let detail = format!("{} rule directories, {} logs{journal}: not used yet", count(rules), count(logs));
+        let detail = format!("{rules}, {logs}{journal}: not used yet");
         found.push(Finding::warn("logs", detail, "keep logcheck's cron job until a version that reads them"));
     }
     let others: Vec<&str> = config.inactive.iter().filter(|name| !name.starts_with("log")).copied().collect();

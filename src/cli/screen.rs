@@ -205,16 +205,18 @@ const fn state(state: AreaState) -> &'static str {
 fn condition(area: &Area) -> Level {
     match area.state {
         AreaState::Missing | AreaState::Suspended => Level::Critical,
-        AreaState::Unconfigured => Level::Fine,
-        _ if area.in_time < area.entries => Level::Warning,
-        _ => Level::Fine,
+        AreaState::Watched if area.in_time < area.entries => Level::Warning,
+        AreaState::Watched | AreaState::Learning | AreaState::Unconfigured => Level::Fine,
     }
 }
 
 /// `#####...  62% in 7d`; what is not complete never looks complete.
 fn bar(area: &Area, length: usize) -> String {
-    if !area.state.is_active() {
-        return "not looked at".to_owned();
+    match area.state {
+        AreaState::Watched => {}
+        // Nobody knows yet how much there is.
+        AreaState::Learning => return "first round".to_owned(),
+        AreaState::Missing | AreaState::Suspended | AreaState::Unconfigured => return "not looked at".to_owned(),
     }
     let share = area.share();
     let tenths = |most: f64| (share * most).floor();
@@ -258,7 +260,8 @@ fn foot(standing: &Standing, width: usize) -> Vec<String> {
             .collect();
         let mut words = format!("{} looks/s", rate(pace.usual));
         if !needs.is_empty() {
-            words += &format!(", up to {} for areamaxage, which needs: {}", rate(pace.allowed), needs.join(", "));
+            let how = if pace.is_raised { "" } else { " (not raised for it yet)" };
+            words += &format!(", up to {} for areamaxage{how}, which needs: {}", rate(pace.allowed), needs.join(", "));
         }
         lines.extend(wrapped("PACE", &words, width));
     }

@@ -93,6 +93,8 @@ pub(super) struct Pace {
     pub(super) usual: f64,
     /// The ceiling for promised ages.
     pub(super) allowed: f64,
+    /// Whether the daemon goes faster for a promised age.
+    pub(super) is_raised: bool,
 }
 
 impl Area {
@@ -162,7 +164,11 @@ impl Standing {
             counters: store.counters()?,
             queue: store.queue_summary()?,
             head: store.head()?,
-            pace: config.map(|config| Pace { usual: config.rates.files, allowed: config.rates.max_files }),
+            pace: config.map(|config| Pace {
+                usual: config.rates.files,
+                allowed: config.rates.max_files,
+                is_raised: !config.inactive.contains(&"areamaxage"),
+            }),
             remarks,
             now: now.wall,
         })
@@ -244,7 +250,7 @@ pub(super) mod sample {
                 ..Default::default()
             },
             head: Head { seq: 48_131, hash: [0x9f; 32] },
-            pace: Some(Pace { usual: 1.0, allowed: 50.0 }),
+            pace: Some(Pace { usual: 1.0, allowed: 50.0, is_raised: true }),
             remarks: Vec::new(),
             now,
         }
