@@ -9,17 +9,19 @@ use jiff::{Timestamp as JiffTimestamp, Zoned, civil::DateTime, tz::TimeZone};
 use super::{
     Exit, Source,
     exit::usage,
-    out::Out,
+    out::{Out, talk},
     queue::{self, LetterArguments},
+    search::Search,
 };
 use crate::{
     config::units::parse_span,
     model::{
         clock::{Clock, Timestamp},
-        event::{Kind, StoredEvent},
+        escape::escape_name,
+        event::{Kind, Severity},
     },
     report::{
-        ecs::{Host, to_line},
+        ecs::{Host, to_json_with, to_line},
         listing::Listing,
     },
     store::events::Filter,
@@ -29,17 +31,32 @@ use crate::{
 /// Most paths of a summary event that `show` prints.
 const MOST_MEMBERS: u32 = 1_000_000;
 
+/// Most paths of a summary event in its JSON.
+const MOST_IN_JSON: u32 = 10_000;
+
+/// Most paths of a summary event that `history --path` names below it.
+const MOST_WITHIN: usize = 5;
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Only what was found since then: a span (2h, 7d) or a time ('2026-11-21 13:58', RFC 3339).
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
 
+    /// Only what was found until then; a date is its beginning.
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
+
     /// Only events of this kind.
     #[arg(long)]
     kind: Option<KindName>,
 
-    /// Only paths that match, such as '/etc/**' or '**/*.conf'; `*` stays within a component.
+    /// Only events that are so severe, or more.
+    #[arg(long)]
+    severity: Option<SeverityName>,
+
+    /// Only paths that match, such as '/etc/**' or '**/*.conf'; `*` stays within a component. Paths that a summary
+    /// stands for are found too.
     #[arg(long, value_name = "GLOB")]
     path: Option<String>,
 
@@ -59,7 +76,7 @@ pub(super) struct ShowArguments {
     #[arg(required = true)]
     id: Option<u64>,
 
-    /// One JSON object, without the paths a summary stands for.
+    /// One JSON object; of the paths a summary stands for the first 10,000.
     #[arg(long)]
     json: bool,
 
@@ -93,40 +110,86 @@ impl From<KindName> for Kind {
     }
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SeverityName {
+    Count,
+    Low,
+    Normal,
+    High,
+    Critical,
+}
+
+impl From<SeverityName> for Severity {
+    fn from(name: SeverityName) -> Self {
+        match name {
+            SeverityName::Count => Self::Count,
+            SeverityName::Low => Self::Low,
+            SeverityName::Normal => Self::Normal,
+            SeverityName::High => Self::High,
+            SeverityName::Critical => Self::Critical,
+        }
+    }
+}
+
 pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
     let store = source.open()?;
     let clock = Clock::System(proc::boot_id(Path::new("/")));
     let now = clock.now().wall;
-    let filter = Filter {
-        since: arguments.since.as_deref().map(|when| point_in_time(when, now)).transpose()?,
-        kind: arguments.kind.map(Kind::from),
-        limit: if arguments.path.is_some() { u32::MAX } else { arguments.limit },
-    };
-    let glob = arguments.path.as_deref().map(matcher).transpose()?;
-    let mut events = store.history(&filter)?;
-    if let Some(glob) = glob {
-        events.retain(|stored| is_match(&glob, stored));
-        let most = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
-        events.drain(..events.len().saturating_sub(most));
-    }
-    if arguments.json {
-        let host = host();
-        for stored in &events {
-            out.line(&to_line(stored, &host))?;
+    let search = search(arguments, now)?;
+    let Some(span) = search.span(&store)? else {
+        if !arguments.json {
+            talk("no event matches");
         }
         return Ok(Exit::Fine);
+    };
+    if arguments.json {
+        let host = host();
+        search.each(&store, span, |stored| out.line(&to_line(stored, &host)))?;
+    } else {
+        let zone = TimeZone::system();
+        let names = Names::read(Path::new("/"));
+        let program = source.program();
+        let listing = Listing::new(now, &zone, &names, &program);
+        search.each(&store, span, |stored| {
+            out.text(&listing.event(stored))?;
+            out.text(&within(&search.within(&store, stored, MOST_WITHIN + 1)?))
+        })?;
     }
-    let zone = TimeZone::system();
-    let names = Names::read(Path::new("/"));
-    let program = source.program();
-    let listing = Listing::new(now, &zone, &names, &program);
-    for stored in &events {
-        out.text(&listing.event(stored))?;
-    }
-    if events.is_empty() {
-        super::out::talk("no event matches");
+    if span.is_cut {
+        out.flush()?;
+        talk(&format!("older events match, too; these are the latest {}: --limit shows more", arguments.limit));
     }
     Ok(Exit::Fine)
+}
+
+fn search(arguments: &Arguments, now: Timestamp) -> anyhow::Result<Search> {
+    let time = |option, when: &Option<String>| when.as_deref().map(|when| point_in_time(option, when, now)).transpose();
+    let (since, until) = (time("--since", &arguments.since)?, time("--until", &arguments.until)?);
+    if let (Some(since), Some(until)) = (since, until)
+        && since > until
+    {
+        return Err(usage("--since is later than --until".to_owned()));
+    }
+    Ok(Search {
+        filter: Filter {
+            since,
+            until,
+            kind: arguments.kind.map(Kind::from),
+            severity: arguments.severity.map(Severity::from),
+            limit: arguments.limit,
+        },
+        glob: arguments.path.as_deref().map(matcher).transpose()?,
+    })
+}
+
+/// The lines of paths within a summary.
+fn within(paths: &[Vec<u8>]) -> String {
+    let mut lines: Vec<String> =
+        paths.iter().take(MOST_WITHIN).map(|path| format!("        holds {}\n", escape_name(path))).collect();
+    if paths.len() > MOST_WITHIN {
+        lines.push("        … and more\n".to_owned());
+    }
+    lines.concat()
 }
 
 pub(super) fn show(source: &Source, arguments: &ShowArguments, out: &mut Out) -> anyhow::Result<Exit> {
@@ -139,7 +202,9 @@ pub(super) fn show(source: &Source, arguments: &ShowArguments, out: &mut Out) ->
         return Err(usage(format!("there is no event {id}: the newest is {}", store.head()?.seq)));
     };
     if arguments.json {
-        out.line(&to_line(&stored, &host()))?;
+        let members = store.members(id, MOST_IN_JSON)?;
+        let left_out = store.count_members(id)?.saturating_sub(u64::try_from(members.len()).unwrap_or(u64::MAX));
+        out.line(&to_json_with(&stored, &host(), &members, left_out).to_string())?;
         return Ok(Exit::Fine);
     }
     let clock = Clock::System(proc::boot_id(Path::new("/")));
@@ -165,13 +230,8 @@ fn matcher(glob: &str) -> anyhow::Result<GlobMatcher> {
         .compile_matcher())
 }
 
-fn is_match(glob: &GlobMatcher, stored: &StoredEvent) -> bool {
-    use std::os::unix::ffi::OsStrExt;
-    glob.is_match(std::ffi::OsStr::from_bytes(&stored.event.source))
-}
-
 /// A span before `now`, or a time: RFC 3339, or local time with or without seconds, or a date.
-fn point_in_time(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
+fn point_in_time(option: &str, text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
     if let Ok(span) = parse_span(text) {
         return Ok(now.before(span));
     }
@@ -182,7 +242,7 @@ fn point_in_time(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
             let local: DateTime = text.parse()?;
             local.to_zoned(TimeZone::system()).map(|zoned| zoned.timestamp())
         })
-        .or(Err(usage(format!("--since {text:?} is neither a span (2h, 7d) nor a time ('2026-11-21 13:58')"))))?;
+        .or(Err(usage(format!("{option} {text:?} is neither a span (2h, 7d) nor a time ('2026-11-21 13:58')"))))?;
     Ok(Timestamp::from_nanos(i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)))
 }
 
@@ -193,12 +253,12 @@ mod tests {
     #[test]
     fn since_takes_what_mails_print() {
         let now = Timestamp::from_nanos(1_800_000_000_000_000_000);
-        let seconds = |text| point_in_time(text, now).unwrap().as_nanos() / 1_000_000_000;
+        let seconds = |text| point_in_time("--since", text, now).unwrap().as_nanos() / 1_000_000_000;
         assert_eq!(seconds("2h"), 1_800_000_000 - 7200);
         assert_eq!(seconds("2026-11-21T13:58:00Z"), 1_795_269_480);
         for text in ["2026-11-21 13:58", "2026-11-21 13:58:01", "2026-11-21"] {
-            point_in_time(text, now).unwrap();
+            point_in_time("--since", text, now).unwrap();
         }
-        assert!(point_in_time("yesterday-ish", now).is_err());
+        assert!(point_in_time("--until", "yesterday-ish", now).is_err());
     }
 }

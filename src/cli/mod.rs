@@ -1,14 +1,27 @@
 //! The commands: the only room that prints, and the only one that knows exit codes.
 
 mod check_config;
+mod diagnosis;
+mod doctor;
+mod doctor_areas;
+mod doctor_config;
+mod doctor_host;
+mod doctor_mail;
+mod doctor_state;
 mod exit;
 mod history;
+mod judge;
 mod mail;
+mod nagios;
 mod out;
 mod progress;
+mod prometheus;
 mod queue;
 mod run;
 mod scan;
+mod screen;
+mod search;
+mod standing;
 mod status;
 mod trial;
 
@@ -56,8 +69,10 @@ enum Command {
     /// Compare everything with the baseline at full speed. Exit code: the sum of 1 (added), 2 (removed), 4 (changed) and 8
     /// (could not be read).
     Check(scan::CheckArguments),
-    /// Show areas, coverage and the queue of reports. Exit code: 0 fine, 2 critical, 3 unknown.
+    /// Show areas, coverage and the queue of reports. Exit code: 0 fine, 1 late, 2 critical, 3 unknown.
     Status(status::Arguments),
+    /// Look at everything the daemon depends on and say what to do; nothing is changed or sent. Exit code: 0 works, 1 does not.
+    Doctor(doctor::Arguments),
     /// Show what was found, oldest first.
     History(history::Arguments),
     /// Show one event in full, with every path a summary stands for, or a report as it was mailed.
@@ -145,6 +160,7 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Check(arguments) => scan::check(&source, &arguments, out),
         Command::Trial(arguments) => trial::run(&arguments),
         Command::Status(arguments) => status::run(&source, &arguments, out),
+        Command::Doctor(arguments) => doctor::run(&source, &arguments, out),
         Command::History(arguments) => history::run(&source, &arguments, out),
         Command::Show(arguments) => history::show(&source, &arguments, out),
         Command::Queue(command) => queue::run(&source, &command, out),

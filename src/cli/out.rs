@@ -68,3 +68,17 @@ pub(super) fn span(span: std::time::Duration) -> String {
         seconds => format!("{} d", seconds / 86_400),
     }
 }
+
+/// The age of a check with its tenths, so that `8.6 d of 7d` can be told: `41 s`, `12 min`, `3.5 h`, `8.6 d`.
+pub(super) fn age(age: std::time::Duration) -> String {
+    let tenths = |seconds: u64, unit: u64, name: &str| {
+        let tenths = seconds.saturating_mul(10) / unit;
+        format!("{}.{} {name}", number(tenths / 10), tenths % 10)
+    };
+    match age.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => tenths(seconds, 3600, "h"),
+        seconds => tenths(seconds, 86_400, "d"),
+    }
+}

@@ -1,178 +1,163 @@
-//! `status`: one screen, readable without colour.
+//! `status`: how things stand, for people and for three kinds of machines.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Exit, Source,
-    out::{Out, number, size, span},
+    exit::words,
+    judge::{Level, Verdict, judge},
+    nagios,
+    out::{Out, talk},
+    prometheus,
+    screen::{Look, screen},
+    standing::{Area, Standing},
 };
 use crate::{
+    config::{self, LoadError, settings::Config},
     model::{
-        clock::{Clock, Timestamp},
-        escape::{escape, escape_name, hex},
+        clock::Clock,
+        escape::{escape_name, hex},
     },
-    store::{
-        areas::{AreaState, AreaSummary},
-        database::{Counters, Store},
-        events::Head,
-        outbox::QueueSummary,
-        place::{is_running, own_files},
-    },
+    store::database::Store,
     sys::proc,
 };
 
-/// A report that waits longer than this is stuck.
-const STUCK_AFTER: Duration = Duration::from_hours(1);
-
 #[derive(Debug, Args)]
+#[group(multiple = false)]
 pub(super) struct Arguments {
     /// One JSON object.
     #[arg(long)]
     json: bool,
-}
 
-/// Everything the screen shows.
-struct Status {
-    database: String,
-    database_size: u64,
-    is_running: Option<bool>,
-    areas: Vec<AreaSummary>,
-    counters: Counters,
-    queue: QueueSummary,
-    head: Head,
-    now: Timestamp,
-}
+    /// One line with performance data, as Nagios, Icinga and their kin read it.
+    #[arg(long)]
+    nagios: bool,
 
-impl Status {
-    fn read(store: &Store, now: Timestamp) -> anyhow::Result<Self> {
-        Ok(Self {
-            database: escape_name(store.path().as_os_str().as_encoded_bytes()),
-            database_size: own_files(store.path())
-                .iter()
-                .filter_map(|file| std::fs::metadata(file).ok())
-                .map(|found| found.len())
-                .sum(),
-            is_running: is_running(store.path()),
-            areas: store.area_summaries()?,
-            counters: store.counters()?,
-            queue: store.queue_summary()?,
-            head: store.head()?,
-            now,
-        })
-    }
-
-    fn age(&self, at: Timestamp) -> Duration {
-        self.now.since(at)
-    }
-
-    /// What is critical, in words.
-    fn troubles(&self) -> Vec<String> {
-        let missing = self
-            .areas
-            .iter()
-            .filter(|summary| matches!(summary.area.state, AreaState::Missing | AreaState::Suspended))
-            .map(|summary| format!("area {} is {}", escape_name(&summary.area.path), summary.area.state.word()));
-        let parked = (self.queue.parked > 0)
-            .then(|| format!("{} deliveries were refused and given up", number(self.queue.parked)));
-        let stuck = self
-            .queue
-            .oldest
-            .filter(|oldest| self.queue.queued > 0 && self.age(*oldest) > STUCK_AFTER)
-            .map(|oldest| format!("a report waits to be accepted since {}", span(self.age(oldest))));
-        let refused = (self.queue.refused > 0).then(|| {
-            format!(
-                "{} deliveries are refused by the mail server; they are kept and tried again",
-                number(self.queue.refused)
-            )
-        });
-        let stopped = (self.is_running == Some(false)).then(|| "the daemon is not running".to_owned());
-        stopped.into_iter().chain(missing).chain(parked).chain(refused).chain(stuck).collect()
-    }
-
-    fn text(&self) -> String {
-        let running = match self.is_running {
-            Some(true) => "running",
-            Some(false) => "not running",
-            None => "state unknown (no permission to ask)",
-        };
-        let mut lines =
-            vec![format!("integrityd {running}   database {}, {}", self.database, size(self.database_size))];
-        lines.extend(self.troubles().into_iter().map(|trouble| format!("CRITICAL  {trouble}")));
-        lines.push(String::new());
-        lines.push(format!("{:<40} {:<14} {:>12}  {}", "AREA", "STATE", "ENTRIES", "OLDEST CHECK"));
-        lines.extend(self.areas.iter().map(|summary| self.area(summary)));
-        lines.push(String::new());
-        lines.push(format!("LOOKS  {}, {} read", number(self.counters.looks), size(self.counters.bytes)));
-        lines.push(self.queue_line());
-        lines.push(format!("CHAIN  {} events, head {}", number(self.head.seq), hex(&self.head.hash)));
-        lines.join("\n") + "\n"
-    }
-
-    fn area(&self, summary: &AreaSummary) -> String {
-        let oldest = summary.oldest.map_or_else(|| "-".to_owned(), |at| format!("{} ago", span(self.age(at))));
-        format!(
-            "{:<40} {:<14} {:>12}  {oldest}",
-            escape_name(&summary.area.path),
-            summary.area.state.word(),
-            number(summary.entries)
-        )
-    }
-
-    fn queue_line(&self) -> String {
-        let queue = &self.queue;
-        let mut line = format!("QUEUE  {} waiting, {} sent", number(queue.queued), number(queue.sent));
-        if let Some(at) = queue.last_sent {
-            line.push_str(&format!(" (last {} ago)", span(self.age(at))));
-        }
-        if let Some(reply) = &queue.last_failure {
-            line.push_str(&format!("\n       last answer: {}", escape(reply.as_bytes())));
-        }
-        line
-    }
-
-    fn json(&self) -> serde_json::Value {
-        json!({
-            "running": self.is_running,
-            "database": { "path": self.database, "bytes": self.database_size },
-            "areas": self.areas.iter().map(|summary| json!({
-                "path": escape_name(&summary.area.path),
-                "state": summary.area.state.word(),
-                "entries": summary.entries,
-                "rounds": summary.area.rounds,
-                "oldest_check_seconds": summary.oldest.map(|at| self.age(at).as_secs()),
-            })).collect::<Vec<_>>(),
-            "looks": self.counters.looks,
-            "bytes": self.counters.bytes,
-            "queue": {
-                "waiting": self.queue.queued,
-                "parked": self.queue.parked,
-                "sent": self.queue.sent,
-                "oldest_seconds": self.queue.oldest.map(|at| self.age(at).as_secs()),
-                "last_answer": self.queue.last_failure,
-            },
-            "chain": { "seq": self.head.seq, "head": hex(&self.head.hash) },
-            "troubles": self.troubles(),
-        })
-    }
+    /// Metrics in Prometheus' text format.
+    #[arg(long)]
+    prometheus: bool,
 }
 
 pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
-    let store = match source.open() {
-        Ok(store) => store,
-        Err(error) => {
-            super::out::talk(&super::exit::words(&error));
-            return Ok(Exit::Unknown);
-        }
+    let standing = match read(source) {
+        Ok(standing) => standing,
+        Err(error) => return unknown(&words(&error), arguments, out),
     };
-    let now = Clock::System(proc::boot_id(Path::new("/"))).now().wall;
-    let status = Status::read(&store, now)?;
+    let verdict = judge(&standing);
     if arguments.json {
-        out.line(&status.json().to_string())?;
+        out.line(&json(&standing, &verdict).to_string())?;
+    } else if arguments.nagios {
+        out.line(&nagios::line(&standing, &verdict))?;
+    } else if arguments.prometheus {
+        out.text(&prometheus::page(&standing, &verdict))?;
     } else {
-        out.text(&status.text())?;
+        out.text(&screen(&standing, &verdict, Look::of_stdout()))?;
     }
-    Ok(if status.troubles().is_empty() { Exit::Fine } else { Exit::Critical })
+    Ok(match verdict.level() {
+        Level::Fine => Exit::Fine,
+        Level::Warning => Exit::Findings,
+        Level::Critical => Exit::Critical,
+    })
+}
+
+/// Says why nothing can be told, in the form that was asked for; a machine must not take silence for a good sign.
+fn unknown(why: &str, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
+    let why = why.strip_prefix("integrityd: ").unwrap_or(why);
+    if arguments.json {
+        out.line(&json!({ "verdict": "UNKNOWN", "why": why }).to_string())?;
+    } else if arguments.nagios {
+        out.line(&nagios::unknown(why))?;
+    } else if arguments.prometheus {
+        out.text(&prometheus::unknown())?;
+    }
+    talk(&format!("integrityd: {why}"));
+    Ok(Exit::Unknown)
+}
+
+fn read(source: &Source) -> anyhow::Result<Standing> {
+    let (store, config, remarks) = open(source)?;
+    let now = Clock::System(proc::boot_id(Path::new("/"))).now();
+    Ok(Standing::read(&store, config.as_ref(), remarks, now)?)
+}
+
+/// The store, with the configuration when it can be used; a faulty one is said and the usual database asked all the same.
+fn open(source: &Source) -> anyhow::Result<(Store, Option<Config>, Vec<String>)> {
+    let error = match (config::load(&source.config), &source.database) {
+        (Ok(config), Some(path)) => {
+            let config = (config.database == *path).then_some(config);
+            return Ok((Store::open_read_only(path)?, config, Vec::new()));
+        }
+        (Ok(config), None) => return Ok((Store::open_read_only(&config.database)?, Some(config), Vec::new())),
+        (Err(error), _) => error,
+    };
+    let usual = config::default_database();
+    let path = source.database.as_ref().unwrap_or(&usual);
+    if source.database.is_none() && !path.exists() {
+        return Err(error.into());
+    }
+    let shown = escape_name(path.as_os_str().as_encoded_bytes());
+    let remark = format!("{}: what was promised is not known; this is {shown}", unusable(&error));
+    Ok((Store::open_read_only(path)?, None, vec![remark]))
+}
+
+/// Why a configuration is not used, in one line.
+fn unusable(error: &LoadError) -> String {
+    match error {
+        LoadError::Unreadable { path, source, .. } => {
+            format!("{} cannot be read ({source})", escape_name(path.as_os_str().as_encoded_bytes()))
+        }
+        LoadError::Faults(faults) => match faults.0.len() {
+            1 => "the configuration has 1 fault (integrityd config check shows it)".to_owned(),
+            count => format!("the configuration has {count} faults (integrityd config check lists them)"),
+        },
+    }
+}
+
+fn json(standing: &Standing, verdict: &Verdict) -> Value {
+    let age = |at| standing.age(at).as_secs();
+    let queue = &standing.queue;
+    json!({
+        "verdict": verdict.level().word(),
+        "running": standing.daemon.is_running,
+        "running_seconds": standing.daemon.running_for.map(|span| span.as_secs()),
+        "database": { "path": standing.database, "bytes": standing.database_size },
+        "areas": standing.areas.iter().map(area_json).collect::<Vec<_>>(),
+        "looks": standing.counters.looks,
+        "bytes": standing.counters.bytes,
+        "looks_per_second": standing.pace.map(|pace| pace.usual),
+        "allowed_looks_per_second": standing.pace.map(|pace| pace.allowed),
+        "queue": {
+            "waiting": queue.queued,
+            "refused": queue.refused,
+            "parked": queue.parked,
+            "sent": queue.sent,
+            "oldest_seconds": queue.oldest.map(age),
+            "last_sent_seconds": queue.last_sent.map(age),
+            "last_answer": queue.last_failure,
+        },
+        "chain": { "seq": standing.head.seq, "head": hex(&standing.head.hash) },
+        "troubles": verdict.of(Level::Critical),
+        "warnings": verdict.of(Level::Warning),
+        "remarks": standing.remarks,
+    })
+}
+
+fn area_json(area: &Area) -> Value {
+    let seconds = |age: Option<std::time::Duration>| age.map(|age| age.as_secs());
+    json!({
+        "path": area.path,
+        "state": area.state.word(),
+        "entries": area.entries,
+        "rounds": area.rounds,
+        "oldest_check_seconds": seconds(area.oldest),
+        "p95_check_seconds": seconds(area.most),
+        "p50_check_seconds": seconds(area.median),
+        "in_time": area.in_time,
+        "in_time_seconds": area.within().as_secs(),
+        "max_age_seconds": seconds(area.max_age),
+        "needed_looks_per_second": area.needed(),
+    })
 }

@@ -234,7 +234,7 @@ async fn until_stopped(signals: &mut Orders) {
 }
 
 async fn say_when_it_stands(db: &Db, example: Option<&Path>, duration: Option<Duration>, begun: tokio::time::Instant) {
-    let filter = Filter { since: None, kind: Some(Kind::Own), limit: 100 };
+    let filter = Filter { kind: Some(Kind::Own), limit: 100, ..Filter::default() };
     loop {
         let filter = filter.clone();
         let found = db.call(move |store| store.history(&filter)).await.unwrap_or_default();

@@ -39,7 +39,7 @@ pub(super) fn check(items: Vec<Item>, findings: &mut Findings) -> Config {
         processes: processes(&sheet, findings),
         pid_check_time: sheet.span("pidchecktime").unwrap_or_default(),
         report: report(&sheet),
-        inactive: inactive(&sheet, &mail.way),
+        inactive: inactive(&sheet),
         mail,
         adopt: if sheet.of_key("adopt").next().is_some() { sheet.texts("adopt") } else { Vec::new() },
         sources: Vec::new(),
@@ -191,16 +191,8 @@ fn logcheck(sheet: &Sheet) -> Logcheck {
 }
 
 /// What was set but is not acted upon yet, in the order of the table.
-fn inactive(sheet: &Sheet, way: &MailWay) -> Vec<&'static str> {
-    let is_later = |name: &str| match name {
-        "mail" => matches!(way, MailWay::Sendmail(_)),
-        _ => false,
-    };
-    KEYS.iter()
-        .filter(|key| !key.is_active || is_later(key.name))
-        .filter(|key| sheet.of_key(key.name).next().is_some())
-        .map(|key| if key.is_active { "mail = sendmail:" } else { key.name })
-        .collect()
+fn inactive(sheet: &Sheet) -> Vec<&'static str> {
+    KEYS.iter().filter(|key| !key.is_active && sheet.of_key(key.name).next().is_some()).map(|key| key.name).collect()
 }
 
 /// The settings of nothing but defaults, with no area.

@@ -40,6 +40,11 @@ use settings::{Area, Config};
 /// Where the configuration is, unless the command line says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/integrityd.conf";
 
+/// Where the database is, unless the configuration says otherwise.
+pub fn default_database() -> PathBuf {
+    keys::find("database").map(|key| PathBuf::from(key.default)).unwrap_or_default()
+}
+
 /// Why there is no configuration.
 #[derive(Debug, Error)]
 pub enum LoadError {

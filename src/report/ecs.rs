@@ -13,7 +13,7 @@ use crate::model::{
     clock::Timestamp,
     entry::{Algorithm, FileKind, HashState, Observation},
     escape::{escape, hex},
-    event::{Category, Event, Kind, Severity, StoredEvent},
+    event::{Category, Event, Kind, Member, Severity, StoredEvent},
 };
 
 /// The version of the Elastic Common Schema the names are taken from.
@@ -49,6 +49,30 @@ pub fn to_json(stored: &StoredEvent, host: &Host) -> Value {
     }
     root.put("integrityd", own_object(stored));
     root.done()
+}
+
+/// As [`to_json`], with the single objects that a summary stands for, and how many more there are than `members`.
+pub fn to_json_with(stored: &StoredEvent, host: &Host, members: &[Member], left_out: u64) -> Value {
+    let mut value = to_json(stored, host);
+    if let Some(Value::Object(own)) = value.get_mut("integrityd")
+        && !members.is_empty()
+    {
+        own.insert("members".to_owned(), members.iter().map(member_object).collect());
+        own.insert("members_left_out".to_owned(), left_out.into());
+    }
+    value
+}
+
+/// One object of a summary, as it was.
+fn member_object(member: &Member) -> Value {
+    let mut out = Object::new();
+    let shown = escape(&member.source);
+    let is_altered = shown.as_bytes() != member.source;
+    out.put("path", shown);
+    out.put_some("path_b64", is_altered.then(|| STANDARD.encode(&member.source)));
+    describe(&member.old, |_| true, &mut out);
+    out.put("hash", content_object(&member.old));
+    out.done()
 }
 
 /// A JSON object that leaves out what is unknown.
@@ -392,6 +416,28 @@ mod tests {
         assert_eq!(value.get("file"), None);
         assert_eq!(value["host"], json!({ "name": "web3.example" }));
         assert_eq!(value["event"].get("start").or(value["event"].get("reason")), None);
+    }
+
+    #[test]
+    fn a_summary_can_hold_its_objects() {
+        let old = nginx().event.old.unwrap();
+        let members: Vec<Member> =
+            [&b"/etc/a"[..], b"/etc/\xff\n"].map(|path| Member { source: path.to_vec(), old: old.clone() }).into();
+        let mut summary = stored(7, event(Category::Removed, Severity::Normal, b"/etc/d"));
+        (summary.event.count, summary.event.members_digest) = (5, Some([3; 32]));
+        let value = to_json_with(&summary, &host(), &members, 3);
+        let faults: Vec<String> = validator().iter_errors(&value).map(|fault| fault.to_string()).collect();
+        assert!(faults.is_empty(), "{faults:?}");
+        let own = &value["integrityd"];
+        assert_eq!((&own["members"][0]["path"], &own["members_left_out"]), (&json!("/etc/a"), &json!(3)));
+        assert_eq!(
+            (&own["members"][1]["path"], &own["members"][1]["path_b64"]),
+            (&json!(r"/etc/\xff\n"), &json!("L2V0Yy//Cg=="))
+        );
+        assert_eq!(to_json_with(&nginx(), &host(), &[], 0), to_json(&nginx(), &host()));
+        let mut bad = value.clone();
+        bad["integrityd"]["members"][0]["colour"] = json!("red");
+        assert!(!validator().is_valid(&bad));
     }
 
     #[test]

@@ -12,7 +12,10 @@ use std::{
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use crate::{
-    model::{clock::Moment, entry::EntryId},
+    model::{
+        clock::{Moment, Timestamp},
+        entry::EntryId,
+    },
     sys::privileges,
 };
 
@@ -150,7 +153,9 @@ impl Store {
         db.set_prepared_statement_cache_capacity(64);
         let (visit, uuid) = db
             .query_row(
-                "SELECT max(visit, (SELECT coalesce(max(visit), 0) FROM entry)), uuid FROM instance",
+                // Per area, so that the index answers without a pass over all entries.
+                "SELECT max(visit, (SELECT coalesce(max((SELECT max(visit) FROM entry WHERE entry.area = area.id)), 0)
+                                    FROM area)), uuid FROM instance",
                 [],
                 |row| Ok((row.get(0)?, super::rows::needed_array(row, 1)?)),
             )
@@ -278,6 +283,18 @@ impl Store {
             )
             .trying("note a sign of life")
             .map(|_rows| ())
+    }
+
+    /// The last sign of life of a daemon, and whether it was an orderly stop.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn last_alive(&self) -> Result<(Timestamp, bool), StoreError> {
+        self.db
+            .query_row("SELECT alive_wall, clean FROM instance", [], |row| {
+                Ok((Timestamp::from_nanos(row.get(0)?), row.get(1)?))
+            })
+            .trying("read the last sign of life")
     }
 
     /// Looks and bytes since the database was made, those not yet written included.

@@ -45,8 +45,12 @@ pub struct Count {
 pub struct Filter {
     /// Found at this time or later.
     pub since: Option<Timestamp>,
+    /// Found at this time or earlier.
+    pub until: Option<Timestamp>,
     /// Of this kind.
     pub kind: Option<Kind>,
+    /// So severe at least.
+    pub severity: Option<Severity>,
     /// At most so many, the latest.
     pub limit: u32,
 }
@@ -157,7 +161,7 @@ impl RawEvent {
         })
     }
 
-    fn decode(self) -> Result<StoredEvent, StoreError> {
+    pub(super) fn decode(self) -> Result<StoredEvent, StoreError> {
         let (_seq, event) = decode(&self.canonical).map_err(|source| StoreError::Event { seq: self.seq, source })?;
         Ok(StoredEvent { seq: self.seq, event, prev_hash: self.prev_hash, hash: self.hash })
     }
@@ -282,31 +286,6 @@ impl Store {
                 })
             })
             .collect()
-    }
-
-    /// The latest events that pass `filter`, in the order of their numbers.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database cannot be read or an event not be decoded.
-    pub fn history(&self, filter: &Filter) -> Result<Vec<StoredEvent>, StoreError> {
-        let statement = format!(
-            "SELECT {COLUMNS} FROM event WHERE (?1 IS NULL OR wall >= ?1) AND (?2 IS NULL OR kind = ?2)
-             ORDER BY seq DESC LIMIT ?3"
-        );
-        let mut found = self
-            .db
-            .prepare_cached(&statement)
-            .and_then(|mut statement| {
-                statement
-                    .query_map(
-                        params![filter.since.map(Timestamp::as_nanos), filter.kind.map(Kind::word), filter.limit],
-                        RawEvent::read,
-                    )?
-                    .collect::<rusqlite::Result<Vec<_>>>()
-            })
-            .trying("read the history")?;
-        found.reverse();
-        found.into_iter().map(RawEvent::decode).collect()
     }
 
     /// The event with this number.

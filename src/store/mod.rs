@@ -8,6 +8,7 @@ pub mod database;
 pub mod door;
 pub mod error;
 pub mod events;
+pub mod history;
 pub mod outbox;
 pub mod outcome;
 pub mod place;

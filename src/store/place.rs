@@ -8,12 +8,16 @@ use std::{
     io,
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rusqlite::Connection;
 
 use super::error::{StoreError, Trying};
-use crate::sys::privileges;
+use crate::{
+    model::clock::Boottime,
+    sys::{privileges, proc},
+};
 
 pub(super) fn io_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + 'a {
     move |source| StoreError::Io { what, path: path.to_path_buf(), source }
@@ -33,7 +37,19 @@ pub fn own_files(path: &Path) -> Vec<PathBuf> {
 
 /// Whether a daemon holds the database at `path`; `None` when that cannot be told.
 pub fn is_running(path: &Path) -> Option<bool> {
-    crate::sys::proc::is_locked(Path::new("/"), &lock_path(path))
+    let lock = lock_path(path);
+    match fs::symlink_metadata(&lock) {
+        // No daemon was ever here.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(false),
+        _ => proc::is_locked(Path::new("/"), &lock),
+    }
+}
+
+/// For how long the daemon that holds the database at `path` runs at `now`; `None` when none does or that cannot be told.
+pub fn running_for(path: &Path, now: Boottime) -> Option<Duration> {
+    let root = Path::new("/");
+    let started = proc::lock_holder(root, &lock_path(path)).and_then(|pid| proc::started(root, pid))?;
+    Some(now.since(started))
 }
 
 fn lock_path(path: &Path) -> PathBuf {

@@ -3,6 +3,7 @@
 pub mod dir;
 pub mod file;
 pub mod group;
+pub mod limits;
 pub mod mounts;
 pub mod notify;
 pub mod privileges;

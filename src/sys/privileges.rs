@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
 /// Why a file of ours is not trusted.
 #[derive(Debug, thiserror::Error)]
 pub enum Distrust {
@@ -78,6 +80,25 @@ fn check_with(path: &Path, may_group_write: bool) -> Result<(), Distrust> {
 /// The effective user id of this process.
 pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// Whether this process may read `path`, by its effective ids (`faccessat2(2)`).
+pub fn may_read(path: &Path) -> bool {
+    may(path, Access::READ_OK)
+}
+
+/// Whether this process may write `path`; for a directory, make and remove entries in it.
+pub fn may_write(path: &Path) -> bool {
+    may(path, if path.is_dir() { Access::WRITE_OK | Access::EXEC_OK } else { Access::WRITE_OK })
+}
+
+/// Whether this process may execute `path`.
+pub fn may_execute(path: &Path) -> bool {
+    may(path, Access::EXEC_OK)
+}
+
+fn may(path: &Path, access: Access) -> bool {
+    accessat(CWD, path, access, AtFlags::EACCESS).is_ok()
 }
 
 /// Makes `directory` (mode 0700) with all that is missing above it, when it does not exist.

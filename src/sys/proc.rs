@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use crate::model::clock::BootId;
+use crate::model::clock::{BootId, Boottime};
 
 /// The id of this boot (`random(4)`), or zeros where `/proc` does not tell.
 pub fn boot_id(root: &Path) -> BootId {
@@ -18,14 +18,42 @@ pub fn boot_id(root: &Path) -> BootId {
 /// Whether some process holds an exclusive `flock(2)` on `path`, by `/proc/locks` (`proc_locks(5)`): asking by taking the lock
 /// could keep the rightful owner from getting it. `None` when that cannot be told.
 pub fn is_locked(root: &Path, path: &Path) -> Option<bool> {
+    holders(root, path).map(|holders| !holders.is_empty())
+}
+
+/// The process that holds an exclusive `flock(2)` on `path`, as seen from this PID namespace.
+pub fn lock_holder(root: &Path, path: &Path) -> Option<u32> {
+    holders(root, path)?.into_iter().find(|pid| *pid > 0)
+}
+
+/// The PIDs of all exclusive locks on `path`; 0 for a process of another PID namespace.
+fn holders(root: &Path, path: &Path) -> Option<Vec<u32>> {
     let locks = fs::read_to_string(root.join("proc/locks")).ok()?;
     let inode = fs::metadata(path).ok()?.ino().to_string();
-    Some(locks.lines().any(|line| {
+    let holder = |line: &str| {
         let mut fields = line.split_ascii_whitespace().skip(1);
         let is_exclusive = fields.next() == Some("FLOCK") && fields.next().is_some() && fields.next() == Some("WRITE");
-        let place = fields.nth(1).and_then(|place| place.rsplit(':').next());
-        is_exclusive && place == Some(inode.as_str())
-    }))
+        let pid = fields.next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
+        let place = fields.next().and_then(|place| place.rsplit(':').next());
+        (is_exclusive && place == Some(inode.as_str())).then_some(pid)
+    };
+    Some(locks.lines().filter_map(holder).collect())
+}
+
+/// When the process `pid` was started (`proc_pid_stat(5)`, field 22, counted behind the last parenthesis: a process chooses its name).
+pub fn started(root: &Path, pid: u32) -> Option<Boottime> {
+    let stat = fs::read(root.join(format!("proc/{pid}/stat"))).ok()?;
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
+    let ticks: u64 = rest.split_ascii_whitespace().nth(19)?.parse().ok()?;
+    let second = rustix::param::clock_ticks_per_second();
+    let nanos = u128::from(ticks).saturating_mul(1_000_000_000).checked_div(u128::from(second))?;
+    Some(Boottime::from_nanos(i64::try_from(nanos).ok()?))
+}
+
+/// The release of the kernel (`uname(2)`).
+pub fn release() -> String {
+    crate::model::escape::escape(rustix::system::uname().release().to_bytes())
 }
 
 /// The id of this installation (`machine-id(5)`), empty where there is none.
@@ -81,7 +109,22 @@ mod tests {
         assert_eq!(is_locked(Path::new("/"), &path), Some(false));
         file.try_lock().unwrap();
         assert_eq!(is_locked(Path::new("/"), &path), Some(true));
+        assert_eq!(lock_holder(Path::new("/"), &path), Some(std::process::id()));
         assert_eq!(is_locked(Path::new("/"), &tree.path().join("none")), None);
+    }
+
+    #[test]
+    fn a_start_is_found_behind_a_name_with_parentheses() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("proc/7")).unwrap();
+        let rest = "S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 250 99 1";
+        fs::write(root.path().join("proc/7/stat"), format!("7 (a) b) c) {rest}")).unwrap();
+        let second = i64::try_from(rustix::param::clock_ticks_per_second()).unwrap();
+        assert_eq!(started(root.path(), 7), Some(Boottime::from_nanos(250 * 1_000_000_000 / second)));
+        assert_eq!(started(root.path(), 8), None);
+        let now = crate::model::clock::Clock::System(BootId::default()).now().boottime;
+        let own = now.since(started(Path::new("/"), std::process::id()).unwrap());
+        assert!(own < std::time::Duration::from_hours(1), "{own:?}");
     }
 
     #[test]

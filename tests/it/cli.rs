@@ -30,7 +30,9 @@ fn help_is_a_screen() {
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     insta::assert_snapshot!("help", String::from_utf8(help.stdout).unwrap());
-    for command in ["run", "try", "status", "history", "show", "queue", "mail", "verify", "config"] {
+    let commands =
+        ["run", "try", "init", "check", "status", "doctor", "history", "show", "queue", "mail", "verify", "config"];
+    for command in commands {
         let output = run(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0), "{command}");
         let text = String::from_utf8(output.stdout).unwrap();

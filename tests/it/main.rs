@@ -12,7 +12,9 @@ mod support;
 
 mod cli;
 mod delivery;
+mod doctor;
 mod golden;
+mod history;
 mod hostile;
 mod house;
 mod journeys;
@@ -21,3 +23,4 @@ mod names;
 mod passes;
 mod queue;
 mod signals;
+mod status;

@@ -12,6 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use integrityd::model::{
+    clock::Timestamp,
+    entry::{Attributes, Digests, FileKind, HashState, Observation},
+};
+
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_integrityd");
 
@@ -195,4 +200,29 @@ pub(crate) fn put_program(path: &Path, script: &str) -> PathBuf {
     shell.stdin.take().unwrap().write_all(format!("#!/bin/sh\n{script}\n").as_bytes()).unwrap();
     assert!(shell.wait().unwrap().success());
     path.to_path_buf()
+}
+
+/// A small file as it may stand in a baseline, without a digest.
+pub(crate) fn seen_file() -> Observation {
+    let time = Timestamp::from_nanos(0);
+    Observation {
+        attributes: Attributes {
+            kind: FileKind::Regular,
+            perms: 0o644,
+            uid: 0,
+            gid: 0,
+            nlink: 1,
+            dev: 1,
+            inode: 1,
+            rdev: 0,
+            size: 1,
+            mtime: time,
+            ctime: time,
+            btime: None,
+            target: None,
+            xattrs: None,
+        },
+        hash_state: HashState::Off,
+        digests: Digests::default(),
+    }
 }

@@ -1,0 +1,209 @@
+//! `doctor` on the areas: whether they are there, what of them cannot be read, and how long a round takes.
+
+use std::{os::unix::ffi::OsStrExt, path::Path, time::Duration};
+
+use walkdir::WalkDir;
+
+use super::{
+    diagnosis::Finding,
+    out::{age, number, size},
+    standing::{LOOKS_PER_ENTRY, rate},
+};
+use crate::{
+    config::{
+        settings::{Config, Rates},
+        units::{format_span, to_float},
+    },
+    files::ground::{Ground, Tract, join},
+    model::{
+        entry::AreaId,
+        escape::{escape, escape_name},
+    },
+    sys::privileges,
+};
+
+const WHAT: &str = "area";
+
+/// No area is counted beyond this many entries.
+const MOST: u64 = 1_000_000;
+
+/// What an area holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Census {
+    entries: u64,
+    bytes: u64,
+    unreadable: u64,
+    example: Option<String>,
+    is_cut: bool,
+}
+
+/// What is found about all areas.
+pub(super) fn areas(config: &Config) -> Vec<Finding> {
+    let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
+    let ground = Ground::new(config, &ids);
+    let barred = ground.survey();
+    let mut found = Vec::new();
+    let mut all = Census::default();
+    for tract in &ground.tracts {
+        let shown = escape_name(&tract.path);
+        if let Err(error) = std::fs::symlink_metadata(&tract.settings.path) {
+            let remedy = "create it, or take its area line out of the configuration";
+            found.push(Finding::fail(WHAT, format!("{shown} cannot be looked at: {error}"), remedy));
+            continue;
+        }
+        let census = count(&ground, tract);
+        found.extend(judge(&shown, &census, config, tract));
+        all.entries += census.entries;
+        all.bytes = all.bytes.saturating_add(census.bytes);
+    }
+    found.extend(barred.iter().filter(|mount| mount.is_slow()).map(|mount| {
+        let kind = escape(mount.kind.as_bytes());
+        let detail =
+            format!("{} ({kind}) is not entered: it may hang when its server is away", escape_name(&mount.point));
+        Finding::warn("mount", detail, format!("exclude it, or admit it with areafstypes = {kind}"))
+    }));
+    if config.areas.len() > 1 {
+        let round = round(&all, config.rates.files, config.rates.bytes);
+        let detail = format!("{} entries, {} in all: {}", number(all.entries), size(all.bytes), age(round));
+        found.push(Finding::fine("round", detail));
+    }
+    found
+}
+
+/// Counts what the walk would enter.
+fn count(ground: &Ground, tract: &Tract) -> Census {
+    let real = tract.real();
+    let seen_as = |path: &Path| match path.strip_prefix(&real) {
+        Ok(beneath) if beneath.as_os_str().is_empty() => tract.path.clone(),
+        Ok(beneath) => join(&tract.path, beneath.as_os_str().as_bytes()),
+        Err(_) => path.as_os_str().as_bytes().to_vec(),
+    };
+    let walk = WalkDir::new(&real).into_iter().filter_entry(|entry| {
+        let path = seen_as(entry.path());
+        entry.depth() == 0 || !(ground.leaves_out(tract, &path) || ground.is_barred(&path))
+    });
+    let mut census = Census::default();
+    let note = |census: &mut Census, path: Option<&Path>| {
+        census.unreadable += 1;
+        if census.example.is_none() {
+            census.example = path.map(|path| escape_name(&seen_as(path)));
+        }
+    };
+    for entry in walk {
+        if census.entries >= MOST {
+            census.is_cut = true;
+            break;
+        }
+        match entry {
+            Ok(entry) => {
+                census.entries += 1;
+                if entry.file_type().is_file() {
+                    census.bytes = census.bytes.saturating_add(entry.metadata().map_or(0, |seen| seen.len()));
+                    if !privileges::may_read(entry.path()) {
+                        note(&mut census, Some(entry.path()));
+                    }
+                }
+            }
+            // What has vanished meanwhile is nobody's fault.
+            Err(error) if error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound) => {}
+            Err(error) => note(&mut census, error.path()),
+        }
+    }
+    census
+}
+
+/// How long a round takes at these rates: its looks, or its bytes.
+fn round(census: &Census, files: f64, bytes: f64) -> Duration {
+    let seconds = (to_float(census.entries) * LOOKS_PER_ENTRY / files).max(to_float(census.bytes) / bytes);
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}
+
+fn judge(shown: &str, census: &Census, config: &Config, tract: &Tract) -> Vec<Finding> {
+    let rates = &config.rates;
+    let usual = round(census, rates.files, rates.bytes);
+    let detail = format!(
+        "{shown}: {}{} entries, {}; a round takes about {}",
+        if census.is_cut { "more than " } else { "" },
+        number(census.entries),
+        size(census.bytes),
+        age(usual)
+    );
+    let mut found = vec![Finding::fine(WHAT, detail)];
+    if census.unreadable > 0 {
+        let example = census.example.as_ref().map(|path| format!(", such as {path}")).unwrap_or_default();
+        let detail = format!("{shown}: {} cannot be read by this user{example}", number(census.unreadable));
+        let remedy = match privileges::own_uid() {
+            0 => "look at the file system's permissions and security modules, or exclude them",
+            _ => "as root it may look better: sudo integrityd doctor",
+        };
+        found.push(Finding::warn(WHAT, detail, remedy));
+    }
+    if let Some(max_age) = tract.settings.max_age {
+        let is_acted_upon = !config.inactive.contains(&"areamaxage");
+        found.extend(promise(shown, census, rates, max_age, is_acted_upon));
+    }
+    found
+}
+
+/// Whether a promised age can be kept, at the usual pace or at the ceiling.
+fn promise(shown: &str, census: &Census, rates: &Rates, max_age: Duration, is_acted_upon: bool) -> Option<Finding> {
+    let promised = format_span(max_age);
+    let needed = |amount: f64| rate(amount / max_age.as_secs_f64().max(1.0));
+    let looks = needed(to_float(census.entries) * LOOKS_PER_ENTRY);
+    let kibibytes = needed(to_float(census.bytes) / 1024.0);
+    if round(census, rates.max_files, rates.max_bytes) > max_age {
+        let detail =
+            format!("{shown}: areamaxage = {promised} cannot be kept: it needs {looks} looks/s and {kibibytes} KiB/s");
+        return Some(Finding::fail(WHAT, detail, "raise maxfilerate and maxbyterate, or areamaxage"));
+    }
+    let usual = round(census, rates.files, rates.bytes);
+    (usual > max_age && !is_acted_upon).then(|| {
+        let detail = format!(
+            "{shown}: a round takes {}, longer than areamaxage = {promised}, which is not acted upon yet",
+            age(usual)
+        );
+        Finding::warn(WHAT, detail, format!("set filerate to {looks} and byterate to {kibibytes}k, or more"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cli::diagnosis::Health, config::settings::Area};
+
+    #[test]
+    fn a_round_is_bound_by_looks_or_by_bytes() {
+        let census = Census { entries: 86_400, bytes: 1 << 30, ..Census::default() };
+        assert_eq!(round(&census, 1.0, 1e9), Duration::from_hours(36));
+        assert_eq!(round(&census, 1e6, 1024.0), Duration::from_secs(1 << 20));
+    }
+
+    #[test]
+    fn a_promise_is_judged_at_the_ceiling_and_at_the_usual_pace() {
+        let config = Config::embedded(Vec::new(), "/x".into());
+        let census = Census { entries: 86_400, ..Census::default() };
+        let health = |days: u64, acted| {
+            promise("/srv", &census, &config.rates, Duration::from_hours(24 * days), acted).map(|found| found.health)
+        };
+        assert_eq!((health(1, true), health(2, true), health(2, false)), (None, None, None));
+        assert_eq!(health(1, false), Some(Health::Warn));
+        let rates = Rates { max_files: 1.0, ..config.rates };
+        let found = promise("/srv", &census, &rates, Duration::from_hours(24), true).unwrap();
+        assert!(found.health == Health::Fail && found.detail.contains("needs 1.5 looks/s"), "{found:?}");
+    }
+
+    #[test]
+    fn what_is_excluded_is_not_counted() {
+        let tree = tempfile::tempdir().unwrap();
+        std::fs::create_dir(tree.path().join("out")).unwrap();
+        for name in ["a", "b", "out/c", "out/d"] {
+            std::fs::write(tree.path().join(name), "12345").unwrap();
+        }
+        let excludes = crate::config::exclude::Excludes::new(&[tree.path().join("out")]).unwrap();
+        let area = Area { excludes, ..Area::new(tree.path().to_path_buf()) };
+        let config = Config::embedded(vec![area], "/x".into());
+        let ground = Ground::new(&config, &[AreaId(1)]);
+        let census = count(&ground, ground.tracts.first().unwrap());
+        assert_eq!(census, Census { entries: 3, bytes: 10, ..Census::default() });
+    }
+}

@@ -1,0 +1,67 @@
+//! `doctor` on the machine: what of the kernel is needed, and its limits.
+
+use std::{os::fd::AsFd, path::Path};
+
+use super::{diagnosis::Finding, out::number};
+use crate::sys::{file, limits, mounts, proc};
+
+/// Open files the daemon needs at most: the directories in hand, the areas' roots, the database and what is read.
+const OPEN_FILES: u64 = 256;
+
+/// What is found about kernel and limits.
+pub(super) fn host() -> Vec<Finding> {
+    vec![kernel(), birth_times(), of_proc(), open_files()]
+}
+
+fn kernel() -> Finding {
+    let release = proc::release();
+    let root = file::open_root(Path::new("/")).and_then(|root| root.open_directory());
+    match root.and_then(|root| file::open_beneath(root.as_fd(), b"proc").map(|_handle| ())) {
+        Ok(()) => Finding::fine("kernel", format!("{release}: openat2 works")),
+        Err(error) => Finding::fail(
+            "kernel",
+            format!("{release}: openat2 does not work: {}", std::io::Error::from(error)),
+            "it needs Linux 5.10 or newer; in a container allow the system call openat2 (seccomp)",
+        ),
+    }
+}
+
+/// They are evidence only, so their lack is no trouble.
+fn birth_times() -> Finding {
+    let seen = file::open_root(Path::new("/")).and_then(|root| root.attributes());
+    match seen {
+        Ok(seen) if seen.btime.is_some() => Finding::fine("statx", "/ tells when files were born"),
+        Ok(_) => Finding::fine("statx", "/ does not tell when files were born; reports leave that out"),
+        Err(error) => Finding::fail(
+            "statx",
+            format!("/ cannot be looked at: {}", std::io::Error::from(error)),
+            "allow the system call statx (seccomp)",
+        ),
+    }
+}
+
+fn of_proc() -> Finding {
+    let root = Path::new("/");
+    let is_known = proc::boot_id(root) != crate::model::clock::BootId::default();
+    match mounts::read(root) {
+        Ok(_) if is_known => Finding::fine("/proc", "mounts and boot id can be read"),
+        Ok(_) => Finding::warn("/proc", "the boot id cannot be read", "mount /proc, and allow /proc/sys/kernel/random"),
+        Err(error) => Finding::fail(
+            "/proc",
+            format!("the mounts cannot be read: {error}"),
+            "mount /proc: mount -t proc proc /proc",
+        ),
+    }
+}
+
+fn open_files() -> Finding {
+    match limits::open_files() {
+        Some(most) if most < OPEN_FILES => Finding::warn(
+            "limits",
+            format!("{} open files, {OPEN_FILES} are needed at most", number(most)),
+            format!("LimitNOFILE={OPEN_FILES} in the unit, or ulimit -n {OPEN_FILES}"),
+        ),
+        Some(most) => Finding::fine("limits", format!("{} open files", number(most))),
+        None => Finding::fine("limits", "open files without limit"),
+    }
+}

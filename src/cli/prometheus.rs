@@ -1,0 +1,156 @@
+//! `status --prometheus`: the text exposition format 0.0.4, for a node exporter's textfile collector.
+
+use super::{
+    judge::Verdict,
+    standing::{Area, Standing},
+};
+use crate::{config::units::to_float, store::areas::AreaState};
+
+/// The page under construction.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    /// One family with all its samples; nothing of it when there are none.
+    fn family(&mut self, name: &str, kind: &str, help: &str, samples: &[(String, f64)]) {
+        if samples.is_empty() {
+            return;
+        }
+        self.0.push_str(&format!("# HELP integrityd_{name} {help}\n# TYPE integrityd_{name} {kind}\n"));
+        for (labels, value) in samples {
+            self.0.push_str(&format!("integrityd_{name}{labels} {value}\n"));
+        }
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: Option<f64>) {
+        self.family(name, "gauge", help, &plain(value));
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "counter", help, &plain(Some(to_float(value))));
+    }
+
+    /// A gauge for each area that has a value.
+    fn areas(&mut self, name: &str, help: &str, areas: &[Area], value: impl Fn(&Area) -> Option<f64>) {
+        let samples: Vec<_> =
+            areas.iter().filter_map(|area| Some((labels(&[("area", &area.path)]), value(area)?))).collect();
+        self.family(name, "gauge", help, &samples);
+    }
+}
+
+fn plain(value: Option<f64>) -> Vec<(String, f64)> {
+    value.map(|value| (String::new(), value)).into_iter().collect()
+}
+
+/// `{name="value",…}` with backslash, quote and line feed escaped as the format demands.
+fn labels(pairs: &[(&str, &str)]) -> String {
+    let escape = |value: &str| value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
+    let shown: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
+    format!("{{{}}}", shown.join(","))
+}
+
+fn flag(is_so: bool) -> f64 {
+    if is_so { 1.0 } else { 0.0 }
+}
+
+/// The whole page.
+pub(super) fn page(standing: &Standing, verdict: &Verdict) -> String {
+    let mut page = Page::default();
+    let running = standing.daemon.is_running;
+    page.gauge(
+        "status",
+        "The judgement: 0 ok, 1 warning, 2 critical, 3 unknown.",
+        Some(f64::from(verdict.level().number())),
+    );
+    page.gauge("daemon_running", "Whether the daemon runs on this database.", running.map(flag));
+    let running_for = standing.daemon.running_for.map(|span| span.as_secs_f64().floor());
+    page.gauge("daemon_running_seconds", "For how long the daemon runs.", running_for);
+    page.gauge(
+        "configuration_readable",
+        "Whether the configuration could be used for this page.",
+        Some(flag(standing.pace.is_some())),
+    );
+    page.counter("looks_total", "Looks at paths since the database was made.", standing.counters.looks);
+    page.counter("read_bytes_total", "Bytes read since the database was made.", standing.counters.bytes);
+    page.counter("events_total", "Events in the chain.", standing.head.seq);
+    page.gauge("database_bytes", "Size of the database files.", Some(to_float(standing.database_size)));
+    page.gauge("allowed_looks_per_second", "The ceiling maxfilerate.", standing.pace.map(|pace| pace.allowed));
+    coverage(&mut page, &standing.areas);
+    queue(&mut page, standing);
+    page.0
+}
+
+/// The page when nothing can be told.
+pub(super) fn unknown() -> String {
+    let mut page = Page::default();
+    page.gauge("status", "The judgement: 0 ok, 1 warning, 2 critical, 3 unknown.", Some(3.0));
+    page.0
+}
+
+fn coverage(page: &mut Page, areas: &[Area]) {
+    let states: Vec<_> = areas
+        .iter()
+        .flat_map(|area| {
+            AreaState::ALL
+                .map(|state| (labels(&[("area", &area.path), ("state", state.word())]), flag(area.state == state)))
+        })
+        .collect();
+    page.family("area_state", "gauge", "Which state an area is in.", &states);
+    let seconds = |age: Option<std::time::Duration>| age.map(|age| age.as_secs_f64().floor());
+    page.areas("area_entries", "Entries of the baseline.", areas, |area| Some(to_float(area.entries)));
+    page.areas("area_rounds", "Complete rounds.", areas, |area| Some(to_float(area.rounds)));
+    page.areas("area_oldest_check_seconds", "Age of the oldest check.", areas, |area| seconds(area.oldest));
+    page.areas("area_p95_check_seconds", "95 of 100 checks are younger.", areas, |area| seconds(area.most));
+    page.areas("area_p50_check_seconds", "Half of the checks are younger.", areas, |area| seconds(area.median));
+    page.areas("area_in_time_ratio", "Share looked at within areamaxage, or within 7 days.", areas, |area| {
+        Some(area.share())
+    });
+    page.areas("area_max_age_seconds", "The promised age, areamaxage.", areas, |area| seconds(area.max_age));
+    page.areas("area_needed_looks_per_second", "What areamaxage needs.", areas, Area::needed);
+}
+
+fn queue(page: &mut Page, standing: &Standing) {
+    let queue = &standing.queue;
+    let samples: Vec<_> =
+        [("waiting", queue.queued.saturating_sub(queue.refused)), ("refused", queue.refused), ("parked", queue.parked)]
+            .into_iter()
+            .map(|(state, count)| (labels(&[("state", state)]), to_float(count)))
+            .collect();
+    page.family("queue_deliveries", "gauge", "Deliveries that no server has accepted.", &samples);
+    let oldest = queue.oldest.map(|at| standing.age(at).as_secs_f64().floor());
+    page.gauge("queue_oldest_seconds", "Age of the oldest report in the queue.", oldest);
+    page.counter("sent_total", "Deliveries that a server has accepted.", queue.sent);
+    let last = queue.last_sent.map(|at| to_float((at.as_nanos() / 1_000_000_000).unsigned_abs()));
+    page.gauge("last_sent_timestamp_seconds", "When the last one was accepted.", last);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{judge::judge, standing::sample::standing};
+
+    #[test]
+    fn label_values_are_escaped_by_the_rules_of_the_format() {
+        assert_eq!(labels(&[("area", "/a\"b\\c\nd"), ("state", "x")]), r#"{area="/a\"b\\c\nd",state="x"}"#);
+    }
+
+    #[test]
+    fn every_family_is_announced_once_and_what_is_unknown_is_left_out() {
+        let mut standing = standing();
+        standing.daemon.is_running = None;
+        standing.areas[1].oldest = None;
+        let page = page(&standing, &judge(&standing));
+        let mut families: Vec<&str> =
+            page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        let count = families.len();
+        families.sort_unstable();
+        families.dedup();
+        assert_eq!(families.len(), count);
+        assert!(!page.contains("daemon_running ") && !page.contains("oldest_check_seconds{area=\"/usr\"}"), "{page}");
+        assert!(page.contains("integrityd_area_entries{area=\"/usr\"} 134750\n"), "{page}");
+        assert!(page.contains("integrityd_area_oldest_check_seconds{area=\"/etc\"} 32400\n"), "{page}");
+        assert!(
+            page.ends_with('\n') && page.lines().all(|line| line.starts_with("integrityd_") || line.starts_with("# "))
+        );
+    }
+}

@@ -1,0 +1,388 @@
+//! `status` for people: one screen, 60 columns or wider, complete without colour.
+
+use std::io::IsTerminal as _;
+
+use anstyle::{AnsiColor, Style};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::{
+    judge::{Level, Verdict},
+    out::{age, number, size, span},
+    standing::{Area, Standing, rate},
+};
+use crate::{
+    config::units::format_span,
+    model::escape::{escape_cut, hex},
+    store::areas::AreaState,
+};
+
+/// Where neither the terminal nor COLUMNS says anything.
+const USUAL_WIDTH: usize = 80;
+
+/// Narrower screens are written as if they were so wide.
+const LEAST_WIDTH: usize = 60;
+
+/// Columns of the labels at the left.
+const LABEL: usize = 10;
+
+/// Stands for a blank at which no line is broken.
+const GLUE: char = '\u{a0}';
+
+/// Bytes of a mail server's answer that are shown.
+const ANSWER: usize = 200;
+
+/// How the screen is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    /// Columns.
+    pub(super) width: usize,
+    /// Whether colours may be used.
+    pub(super) is_coloured: bool,
+}
+
+impl Look {
+    /// As the standard output wants it: COLUMNS or the terminal's own width; colour on a terminal only, and never with `NO_COLOR`.
+    pub(super) fn of_stdout() -> Self {
+        let stdout = std::io::stdout();
+        let set = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
+        let own = || terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Self {
+            width: set.or_else(own).unwrap_or(USUAL_WIDTH).max(LEAST_WIDTH),
+            is_coloured: stdout.is_terminal() && !is_set("NO_COLOR") && !is_dumb,
+        }
+    }
+
+    fn paint(self, text: &str, style: Style) -> String {
+        if self.is_coloured { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+}
+
+fn style(level: Level) -> Style {
+    match level {
+        Level::Fine => AnsiColor::Green.on_default(),
+        Level::Warning => AnsiColor::Yellow.on_default(),
+        Level::Critical => AnsiColor::Red.on_default().bold(),
+    }
+}
+
+/// The whole screen, each line ended.
+pub(super) fn screen(standing: &Standing, verdict: &Verdict, look: Look) -> String {
+    let mut lines = head(standing, verdict, look);
+    for remark in &standing.remarks {
+        lines.extend(wrapped("NOTE", remark, look.width));
+    }
+    for (level, words) in &verdict.0 {
+        let mut found = wrapped(level.word(), words, look.width);
+        if let Some(first) = found.first_mut() {
+            *first = first.replacen(level.word(), &look.paint(level.word(), style(*level)), 1);
+        }
+        lines.extend(found);
+    }
+    if standing.areas.is_empty() {
+        lines.push("\nNo area was looked at yet.\n".to_owned());
+    } else {
+        lines.push(String::new());
+        lines.extend(table(&standing.areas, look));
+        let meaning = "the share looked at within areamaxage, or within 7d where none is set";
+        lines.extend(wrapped("SEEN", meaning, look.width));
+        lines.push(String::new());
+    }
+    lines.extend(foot(standing, look.width));
+    lines.join("\n") + "\n"
+}
+
+fn head(standing: &Standing, verdict: &Verdict, look: Look) -> Vec<String> {
+    let level = verdict.level();
+    let daemon = &standing.daemon;
+    let running = match (daemon.is_running, daemon.running_for) {
+        (Some(true), Some(for_so_long)) => format!("running for {}", span(for_so_long)),
+        (Some(true), None) => "running".to_owned(),
+        (Some(false), _) => "not running".to_owned(),
+        (None, _) => "whether it runs cannot be told by this user".to_owned(),
+    };
+    let verdict = look.paint(level.word(), style(level));
+    let first = format!("integrityd {verdict}, {running}");
+    let database = format!("database {}, {}", standing.database, size(standing.database_size));
+    let plain = format!("integrityd {}, {running}", level.word());
+    if plain.width() + 3 + database.width() <= look.width {
+        return vec![format!("{first}   {database}")];
+    }
+    let room = look.width.saturating_sub("database , ".len() + size(standing.database_size).len());
+    vec![first, format!("database {}, {}", shortened(&standing.database, room), size(standing.database_size))]
+}
+
+/// `LABEL   words`, further lines indented below the words; only what is wider than a line is broken within.
+fn wrapped(label: &str, words: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = format!("{label:<LABEL$}");
+    for word in words.split(' ').filter(|word| !word.is_empty()) {
+        if line.width() > LABEL && line.width() + word.width() + 1 > width {
+            lines.push(std::mem::replace(&mut line, " ".repeat(LABEL)));
+        }
+        if line.width() > LABEL {
+            line.push(' ');
+        }
+        for letter in word.chars() {
+            let letter = if letter == GLUE { ' ' } else { letter };
+            if line.width() + letter.width().unwrap_or_default() > width {
+                lines.push(std::mem::replace(&mut line, " ".repeat(LABEL)));
+            }
+            line.push(letter);
+        }
+    }
+    lines.push(line);
+    lines
+}
+
+/// A column: its title, its cells, and whether they stand at the right.
+struct Column {
+    title: &'static str,
+    cells: Vec<String>,
+    is_right: bool,
+}
+
+impl Column {
+    fn new(title: &'static str, is_right: bool, cells: impl Iterator<Item = String>) -> Self {
+        Self { title, cells: cells.collect(), is_right }
+    }
+
+    fn width(&self) -> usize {
+        self.cells.iter().map(|cell| cell.width()).chain([self.title.len()]).max().unwrap_or_default()
+    }
+
+    fn cell(&self, row: Option<usize>, width: usize) -> String {
+        let text = row.map_or(self.title, |row| self.cells.get(row).map_or("", String::as_str));
+        let space = " ".repeat(width.saturating_sub(text.width()));
+        if self.is_right { format!("{space}{text}") } else { format!("{text}{space}") }
+    }
+}
+
+fn table(areas: &[Area], look: Look) -> Vec<String> {
+    let column = |title, is_right, cell: &dyn Fn(&Area) -> String| Column::new(title, is_right, areas.iter().map(cell));
+    let aged = |wait: Option<std::time::Duration>| wait.map_or_else(|| "-".to_owned(), age);
+    let mut columns = vec![
+        column("STATE", false, &|area| state(area.state).to_owned()),
+        column("ENTRIES", true, &|area| number(area.entries)),
+        column("OLDEST", true, &|area| aged(area.oldest)),
+    ];
+    if look.width >= 76 {
+        columns.push(column("P95", true, &|area| aged(area.most)));
+        columns.push(column("P50", true, &|area| aged(area.median)));
+    }
+    let length = match look.width {
+        ..76 => 5,
+        76..100 => 8,
+        _ => 20,
+    };
+    let seen = column("SEEN", false, &|area| bar(area, length));
+    let fixed: usize = columns.iter().chain([&seen]).map(|column| column.width() + 2).sum();
+    let room = look.width.saturating_sub(fixed).max(10);
+    let paths = column("AREA", false, &|area| shortened(&area.path, room));
+    columns.insert(0, paths);
+    let row = |row: Option<usize>| {
+        let cells: Vec<String> = columns.iter().map(|column| column.cell(row, column.width())).collect();
+        let bar = seen.cell(row, 0);
+        let bar = match row.and_then(|row| areas.get(row)) {
+            Some(area) => look.paint(&bar, style(condition(area))),
+            None => bar,
+        };
+        format!("{}  {bar}", cells.join("  "))
+    };
+    std::iter::once(row(None)).chain((0..areas.len()).map(|place| row(Some(place)))).collect()
+}
+
+const fn state(state: AreaState) -> &'static str {
+    match state {
+        AreaState::Missing => "MISSING",
+        AreaState::Suspended => "SUSPENDED",
+        AreaState::Unconfigured => "unused",
+        AreaState::Learning | AreaState::Watched => state.word(),
+    }
+}
+
+fn condition(area: &Area) -> Level {
+    match area.state {
+        AreaState::Missing | AreaState::Suspended => Level::Critical,
+        AreaState::Watched if area.in_time < area.entries => Level::Warning,
+        AreaState::Watched | AreaState::Learning | AreaState::Unconfigured => Level::Fine,
+    }
+}
+
+/// `#####...  62% in 7d`; what is not complete never looks complete.
+fn bar(area: &Area, length: usize) -> String {
+    match area.state {
+        AreaState::Watched => {}
+        // Nobody knows yet how much there is.
+        AreaState::Learning => return "first round".to_owned(),
+        AreaState::Missing | AreaState::Suspended | AreaState::Unconfigured => return "not looked at".to_owned(),
+    }
+    let share = area.share();
+    let tenths = |most: f64| (share * most).floor();
+    let full = (0_u32..)
+        .zip(0..length)
+        .filter(|(place, _)| f64::from(*place) < tenths(f64::from(u32::try_from(length).unwrap_or(0))))
+        .count();
+    format!("{}{} {:>3}% in {}", "#".repeat(full), ".".repeat(length - full), tenths(100.0), format_span(area.within()))
+}
+
+/// The text within `room` columns: its middle gives way, because the beginning says where it is and the end what it is.
+fn shortened(text: &str, room: usize) -> String {
+    if text.width() <= room {
+        return text.to_owned();
+    }
+    let left = room.saturating_sub(1);
+    let taken = |letters: &mut dyn Iterator<Item = char>, most: usize| {
+        let mut kept = String::new();
+        for letter in letters {
+            let mut longer = kept.clone();
+            longer.push(letter);
+            if longer.width() > most {
+                break;
+            }
+            kept = longer;
+        }
+        kept
+    };
+    let begin = taken(&mut text.chars(), left / 3);
+    let end: String = taken(&mut text.chars().rev(), left - begin.width()).chars().rev().collect();
+    format!("{begin}…{end}")
+}
+
+fn foot(standing: &Standing, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(pace) = standing.pace {
+        let needs: Vec<String> = standing
+            .active()
+            .filter_map(|area| Some(format!("{} {}", shortened(&area.path, width / 4), rate(area.needed()?))))
+            .map(|need| need.replace(' ', &GLUE.to_string()))
+            .collect();
+        let mut words = format!("{} looks/s", rate(pace.usual));
+        if !needs.is_empty() {
+            let how = if pace.is_raised { "" } else { " (not raised for it yet)" };
+            words += &format!(", up to {} for areamaxage{how}, which needs: {}", rate(pace.allowed), needs.join(", "));
+        }
+        lines.extend(wrapped("PACE", &words, width));
+    }
+    lines.extend(wrapped(
+        "LOOKS",
+        &format!("{} so far, {} read", number(standing.counters.looks), size(standing.counters.bytes)),
+        width,
+    ));
+    lines.extend(queue(standing, width));
+    let head = hex(&standing.head.hash);
+    let words = format!("{} events, head ", number(standing.head.seq));
+    let is_short = words.len() + head.len() + LABEL > width;
+    let shown = if is_short { format!("{}…", head.get(..16).unwrap_or(&head)) } else { head };
+    lines.push(format!("{:<LABEL$}{words}{shown}", "CHAIN"));
+    lines
+}
+
+fn queue(standing: &Standing, width: usize) -> Vec<String> {
+    let queue = &standing.queue;
+    let mut words = format!("{} waiting", number(queue.queued));
+    if queue.parked > 0 {
+        words += &format!(", {} given up", number(queue.parked));
+    }
+    words += &format!(", {} sent", number(queue.sent));
+    if let Some(at) = queue.last_sent {
+        words += &format!(" (last {} ago)", span(standing.age(at)));
+    }
+    if queue.queued > 0
+        && let Some(oldest) = queue.oldest
+    {
+        words += &format!(", the oldest waits since {}", span(standing.age(oldest)));
+    }
+    let mut lines = wrapped("QUEUE", &words, width);
+    if let Some(reply) = &queue.last_failure {
+        lines.extend(wrapped("", &format!("last answer: {}", escape_cut(reply.as_bytes(), ANSWER)), width));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cli::{judge::judge, standing::sample::standing};
+
+    fn shown(standing: &Standing, width: usize) -> String {
+        screen(standing, &judge(standing), Look { width, is_coloured: false })
+    }
+
+    /// A machine with one of everything.
+    fn troubled() -> Standing {
+        let mut it = standing();
+        (it.areas[0].oldest, it.areas[0].in_time) = (Some(Duration::from_hours(31)), 1_503);
+        (it.areas[1].in_time, it.areas[1].state) = (84_210, AreaState::Learning);
+        it.areas[2].state = AreaState::Missing;
+        (it.queue.queued, it.queue.oldest) = (2, Some(it.now.before(Duration::from_hours(5))));
+        it.queue.last_failure = Some("451 4.3.0 the mailbox is full, try again later".to_owned());
+        it.remarks.push("/etc/integrityd.conf has 2 faults (integrityd config check lists them)".to_owned());
+        it
+    }
+
+    #[test]
+    fn the_screen_at_three_widths() {
+        let at = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/snapshots");
+        insta::with_settings!({ snapshot_path => at, prepend_module_to_snapshot => false }, {
+            for width in [60, 80, 120] {
+                insta::assert_snapshot!(format!("status_fine_{width}"), shown(&standing(), width));
+                insta::assert_snapshot!(format!("status_troubled_{width}"), shown(&troubled(), width));
+            }
+        });
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_screen_and_ten_areas_fit_on_one() {
+        for width in [60, 61, 75, 76, 80, 99, 100, 120, 200] {
+            for mut standing in [standing(), troubled()] {
+                let area = Area { max_age: Some(Duration::from_hours(24)), ..standing.areas[0].clone() };
+                standing.areas.extend(
+                    (0..7)
+                        .map(|number| Area {
+                            path: format!("/srv/漢字漢字漢字漢字漢字漢字/{number}"), ..area.clone()
+                        }),
+                );
+                let screen = shown(&standing, width);
+                assert!(screen.lines().all(|line| line.width() <= width), "{width}:\n{screen}");
+                assert!(width < 80 || standing.queue.queued > 0 || screen.lines().count() <= 24, "{width}:\n{screen}");
+            }
+        }
+    }
+
+    #[test]
+    fn colour_only_adds_to_the_same_words() {
+        let standing = troubled();
+        let coloured = screen(&standing, &judge(&standing), Look { width: 80, is_coloured: true });
+        assert!(coloured.contains("\x1b[1m\x1b[31mCRITICAL\x1b[0m"), "{coloured:?}");
+        let mut plain = String::new();
+        let mut pieces = coloured.split('\x1b');
+        plain.push_str(pieces.next().unwrap());
+        pieces.for_each(|piece| plain.push_str(piece.split_once('m').unwrap().1));
+        assert_eq!(plain, shown(&standing, 80));
+    }
+
+    #[test]
+    fn a_bar_is_full_only_when_everything_was_seen() {
+        let mut area = standing().areas[0].clone();
+        for (entries, in_time, wanted) in [
+            (1000, 999, "#######.  99% in 1d"),
+            (1000, 1000, "######## 100% in 1d"),
+            (1000, 1, "........   0% in 1d"),
+            (0, 0, "######## 100% in 1d"),
+        ] {
+            (area.entries, area.in_time) = (entries, in_time);
+            assert_eq!(bar(&area, 8), wanted);
+        }
+    }
+
+    #[test]
+    fn the_middle_of_a_long_path_gives_way() {
+        assert_eq!(shortened("/etc", 10), "/etc");
+        assert_eq!(shortened("/srv/www/customers/public", 13), "/srv…s/public");
+        assert!(shortened("漢字漢字漢字漢字", 7).width() <= 7);
+    }
+}
