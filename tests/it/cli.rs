@@ -32,12 +32,19 @@ fn help_is_a_screen() {
     insta::assert_snapshot!("help", String::from_utf8(help.stdout).unwrap());
     let commands =
         ["run", "try", "init", "check", "status", "doctor", "history", "show", "queue", "mail", "verify", "config"];
+    let mut all = String::new();
     for command in commands {
-        let output = run(&[command, "--help"]);
-        assert_eq!(output.status.code(), Some(0), "{command}");
-        let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        for words in [&[command, "--help"][..], &[command, "-h"]] {
+            let output = run(words);
+            assert_eq!(output.status.code(), Some(0), "{words:?}");
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+            if words[1] == "--help" {
+                all += &format!("$ integrityd {command} --help\n{text}\n");
+            }
+        }
     }
+    insta::assert_snapshot!("help_of_commands", all);
 }
 
 #[test]
