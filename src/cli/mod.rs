@@ -40,16 +40,19 @@ use crate::{
 pub use exit::Exit;
 use out::Out;
 
+/// Under what the options of every command stand in its help.
+const GENERAL: &str = "General options";
+
 /// Tells an administrator by mail what changed on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "integrityd", version, about, max_term_width = 100, disable_help_subcommand = true)]
 struct Cli {
     /// Read this configuration.
-    #[arg(long, global = true, value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    #[arg(long, global = true, value_name = "FILE", default_value = config::DEFAULT_PATH, help_heading = GENERAL)]
     config: PathBuf,
 
     /// Put the question to this database, whatever is configured.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = GENERAL)]
     database: Option<PathBuf>,
 
     #[command(subcommand)]

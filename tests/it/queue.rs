@@ -97,6 +97,19 @@ fn a_retry_reaches_a_server_that_accepts_now_and_the_bytes_are_those_shown() {
 }
 
 #[test]
+fn a_retry_beside_a_running_daemon_is_tried_within_seconds() {
+    let (scratch, sink) = refused();
+    let daemon = scratch.start();
+    sink.behave(Mode::Accept);
+    // The daemon itself would try again in hours.
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(sink.mails().is_empty());
+    assert_eq!(scratch.ask(&["queue", "retry", "1"]).status.code(), Some(0));
+    sink.wait_for(1, Duration::from_secs(5));
+    assert!(daemon.stop().success());
+}
+
+#[test]
 fn a_drop_needs_a_yes_and_is_told() {
     let (scratch, sink) = refused();
     let mut all = String::new();
