@@ -1,7 +1,10 @@
 //! The commands: the only room that prints, and the only one that knows exit codes.
 
-mod check_config;
+mod configuration;
 mod exit;
+mod explain;
+mod explained;
+mod explained_json;
 mod history;
 mod out;
 mod run;
@@ -54,15 +57,11 @@ enum Command {
     Show(history::ShowArguments),
     /// Walk the chain of events and name the first that was changed, removed or exchanged. Exit code: 0 whole, 1 broken.
     Verify,
+    /// Tell everything about a path: which area and settings apply, what is stored, when it is due. Exit code: 1 in no area.
+    Explain(explain::Arguments),
     /// Work on the configuration.
     #[command(subcommand)]
-    Config(ConfigCommand),
-}
-
-#[derive(Debug, Subcommand)]
-enum ConfigCommand {
-    /// List all faults of the configuration at once, with file and line.
-    Check(check_config::Arguments),
+    Config(configuration::Command),
 }
 
 /// Where a question is put.
@@ -122,7 +121,8 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::History(arguments) => history::run(&source, &arguments, out),
         Command::Show(arguments) => history::show(&source, &arguments, out),
         Command::Verify => verify(&source.open()?, out),
-        Command::Config(ConfigCommand::Check(arguments)) => check_config::run(&cli.config, &arguments, out),
+        Command::Explain(arguments) => explain::run(&source, &arguments, out),
+        Command::Config(command) => configuration::run(&cli.config, &command, out),
     }
 }
 

@@ -13,7 +13,12 @@ impl Out {
 
     /// Prints text as it is; it must have been neutralised.
     pub(super) fn text(&mut self, text: &str) -> anyhow::Result<()> {
-        Ok(self.0.write_all(text.as_bytes())?)
+        self.bytes(text.as_bytes())
+    }
+
+    /// Prints bytes as they are: for a program, never for a terminal.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        Ok(self.0.write_all(bytes)?)
     }
 
     /// Prints a line.

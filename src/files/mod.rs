@@ -14,6 +14,7 @@ pub mod observe;
 mod opening;
 pub mod pace;
 mod settle;
+pub mod standing;
 pub mod target;
 pub mod visit;
 

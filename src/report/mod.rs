@@ -13,6 +13,7 @@ pub mod postmaster;
 pub mod render;
 #[cfg(test)]
 mod sample;
+mod stored;
 mod subject;
 pub mod transport;
 mod words;

@@ -157,7 +157,7 @@ impl RawEvent {
         })
     }
 
-    fn decode(self) -> Result<StoredEvent, StoreError> {
+    pub(super) fn decode(self) -> Result<StoredEvent, StoreError> {
         let (_seq, event) = decode(&self.canonical).map_err(|source| StoreError::Event { seq: self.seq, source })?;
         Ok(StoredEvent { seq: self.seq, event, prev_hash: self.prev_hash, hash: self.hash })
     }

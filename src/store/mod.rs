@@ -12,3 +12,4 @@ pub mod outbox;
 pub mod outcome;
 pub mod place;
 mod rows;
+pub mod standing;
