@@ -125,7 +125,7 @@ fn json_lines(effective: &Effective) -> Vec<serde_json::Value> {
                     }
                     object.insert("value".to_owned(), json!(value));
                     object.insert("source".to_owned(), json!(source));
-                    object.insert("acted_upon".to_owned(), json!(row.key.is_active));
+                    object.insert("acted_upon".to_owned(), json!(effective.is_acted_upon(row.key)));
                 }
                 lines.push(object);
             };

@@ -162,7 +162,7 @@ fn within(entry: &Entry, ahead: Ahead, rates: &Rates, now: Timestamp) -> Duratio
     let looks = 2.0 * (to_float(ahead.entries) + 1.0) / rates.files;
     let bytes = 2.0 * to_float(ahead.bytes.saturating_add(entry.known.attributes.size)) / rates.bytes;
     let queue = Duration::try_from_secs_f64(looks + bytes).unwrap_or(Duration::MAX);
-    queue.max(LEAST_AGE.saturating_sub(now.since(entry.checked)))
+    queue.saturating_add(LEAST_AGE.saturating_sub(now.since(entry.checked)))
 }
 
 #[cfg(test)]
@@ -210,6 +210,6 @@ mod tests {
         assert_eq!(bound(0, 0, later), 2);
         assert_eq!(bound(99, 0, later), 200);
         assert_eq!(bound(99, 262_144 * 50, later), 300);
-        assert_eq!(bound(0, 0, zero.after(Duration::from_secs(10))), 50, "not within a minute of its last look");
+        assert_eq!(bound(0, 0, zero.after(Duration::from_secs(10))), 52, "not within a minute of its last look");
     }
 }

@@ -12,6 +12,7 @@ use crate::{
         settings::Config,
     },
     files::{
+        compare::meaningful,
         ground::{LeftOut, Tract},
         standing::{Link, Standing},
     },
@@ -89,9 +90,8 @@ impl Explained<'_> {
             let block = self.effective.areas().nth(at);
             label(&mut lines, "area", self.area_words(tract, block));
             label(&mut lines, "watched", vec![self.verdict(tract, block, program)]);
-            label(&mut lines, "settings", settings(tract, block));
-            let compared = tract.compared_at(&self.path);
-            label(&mut lines, "compares", wrap(&names(compared)));
+            label(&mut lines, "settings", settings(tract, block, self.effective));
+            label(&mut lines, "compares", wrap(&names(self.compared(tract))));
             label(&mut lines, "", self.ignored(tract));
             label(&mut lines, "mail to", self.recipients(tract));
             label(&mut lines, "urgent", vec![if self.is_urgent { "yes" } else { "no" }.to_owned()]);
@@ -123,6 +123,18 @@ impl Explained<'_> {
         }
         let events: String = self.events.iter().map(|stored| listing.event(stored)).collect();
         lines.join("\n") + "\n" + &events
+    }
+
+    /// What is compared at this very path; of a stored object only what counts for its kind.
+    pub(super) fn compared(&self, tract: &Tract) -> AttributeSet {
+        let set = tract.compared_at(&self.path);
+        match &self.stored {
+            Stored::Entry(known) => {
+                let kind = known.entry.known.attributes.kind;
+                set.intersection(meaningful(kind, kind))
+            }
+            Stored::NoDatabase(_) | Stored::Nothing => set,
+        }
     }
 
     fn area_words(&self, tract: &Tract, block: Option<&Block>) -> Vec<String> {
@@ -226,7 +238,7 @@ impl Explained<'_> {
 }
 
 /// The settings of the area that are no list, each with its source.
-fn settings(tract: &Tract, block: Option<&Block>) -> Vec<String> {
+fn settings(tract: &Tract, block: Option<&Block>, effective: &Effective) -> Vec<String> {
     let given = |name: &str| block.and_then(|block| block.values(name).first());
     let mut lines = Vec::new();
     for (name, word) in
@@ -235,7 +247,7 @@ fn settings(tract: &Tract, block: Option<&Block>) -> Vec<String> {
         if let Some(given) = given(name) {
             let unused = name == "areahash" && tract.settings.algorithms.is_empty();
             let note = if unused { ", but content is not compared" } else { "" };
-            let later = crate::config::keys::find(name).is_some_and(|key| !key.is_active);
+            let later = crate::config::keys::find(name).is_some_and(|key| !effective.is_acted_upon(key));
             let later = if later { ", not acted upon yet" } else { "" };
             lines.push(format!("{word} {}{}{note}{later}", escape_name(&given.value), source(given)));
         }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     files::{ground::LeftOut, standing::Standing},
     model::{
-        entry::Algorithm,
+        entry::{Algorithm, HashState},
         escape::{escape_name, hex},
     },
 };
@@ -34,7 +34,7 @@ impl Explained<'_> {
                 "path": escape_name(&tract.path),
                 "outer": self.outer.iter().map(|path| escape_name(path)).collect::<Vec<_>>(),
                 "settings": items,
-                "compared": list(tract.compared_at(&self.path)),
+                "compared": list(self.compared(tract)),
                 "recipients": self.recipients(tract),
             })
         });
@@ -116,12 +116,24 @@ impl Explained<'_> {
             "ctime_ns": seen.ctime.as_nanos(),
             "target": seen.target.as_deref().map(escape_name),
             "digests": digests,
-            "hash_state": format!("{:?}", entry.known.hash_state).to_lowercase(),
+            "hash_state": hash_word(entry.known.hash_state),
             "recorded": list(entry.recorded),
             "checked_ns": entry.checked.as_nanos(),
             "pending": entry.reported.is_some(),
             "below": known.below,
             "due": due,
         })
+    }
+}
+
+/// What the digests stand for, in a word.
+const fn hash_word(state: HashState) -> &'static str {
+    match state {
+        HashState::Off => "off",
+        HashState::Full => "full",
+        HashState::Partial(_) => "partial",
+        HashState::Busy => "busy",
+        HashState::TooBig => "too big",
+        HashState::Unreadable(_) => "unreadable",
     }
 }

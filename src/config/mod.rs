@@ -89,7 +89,11 @@ pub fn load_with_sources(path: &Path) -> Result<(Config, Effective), LoadError> 
 pub fn show(effective: &Effective) -> Vec<u8> {
     let remarks = |row: &Row, given: &Given| Remark {
         above: Vec::new(),
-        behind: format!("{}{}", given.source, written::later(row.key)),
+        behind: if effective.is_acted_upon(row.key) {
+            given.source.to_string()
+        } else {
+            format!("{}{}", given.source, written::LATER)
+        },
     };
     match effective.form {
         Form::Legacy => written::legacy(&effective.blocks, &remarks),
@@ -185,5 +189,7 @@ fn remedy(kind: io::ErrorKind) -> &'static str {
     }
 }
 
+#[cfg(test)]
+mod kept;
 #[cfg(test)]
 mod tests;

@@ -74,13 +74,11 @@ fn is_headless(block: &Block) -> bool {
 
 /// A line for an item that is not set and has no default.
 fn unset(name: &str, key: &Key) -> String {
-    format!("#{name} =  # not set{}\n", later(key))
+    format!("#{name} =  # not set{}\n", if key.is_active { "" } else { LATER })
 }
 
 /// What a remark says about an item that is not acted upon yet.
-pub(super) fn later(key: &Key) -> &'static str {
-    if key.is_active { "" } else { "; not acted upon yet" }
-}
+pub(super) const LATER: &str = "; not acted upon yet";
 
 fn legacy_line(out: &mut Vec<u8>, row: &Row, given: &Given, remarks: Remarks<'_>) {
     let remark = remarks(row, given);

@@ -77,6 +77,16 @@ mod tests {
             checked: now().wall.before(std::time::Duration::from_mins(5)),
             reported: Some([1; 32]),
         };
-        insta::assert_snapshot!(lines(&entry, &times, &Names::default()).join("\n"));
+        insta::assert_snapshot!(lines(&entry, &times, &Names::default()).join("\n"), @r#"
+        -rwsr-xr-x 0:0 34 B
+        blake3 0101010101010101010101010101010101010101010101010101010101010101
+        content read whole
+        mtime 2026-11-20 09:23:22
+        ctime 2026-11-20 09:23:22
+        inode 9007199254740993 on device 8:0, 1 link
+        not recorded: type, perms, owner, group, target, rdev, nlink, inode, mtime, ctime, acl, caps, selinux, xattrs, flags, btime
+        last checked 13:05:02 (5 min ago)
+        a change was reported and is not accepted: this is the old state
+        "#);
     }
 }

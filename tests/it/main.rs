@@ -11,7 +11,9 @@
 mod support;
 
 mod cli;
+mod config;
 mod delivery;
+mod explain;
 mod golden;
 mod hostile;
 mod house;
