@@ -120,6 +120,11 @@ fn what_is_said_to_be_watched_is_what_the_walker_has_looked_at() {
         let found = json(&scratch, path);
         assert_eq!(found["watched"] == true, !found["stored"].is_null(), "{path}: {found}");
     }
+    let stored = [".", "a", "d", "d/b", "flat", "flat/f", "flat/sub", "link", "key.pem", "elsewhere", "elsewhere/z"];
+    let mut places: Vec<u64> =
+        stored.iter().map(|path| json(&scratch, path)["stored"]["due"]["ahead"].as_u64().unwrap()).collect();
+    places.sort_unstable();
+    assert_eq!(places, (0..11).collect::<Vec<u64>>(), "each has its place in the queue");
 }
 
 #[test]
