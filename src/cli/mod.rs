@@ -1,6 +1,6 @@
 //! The commands: the only room that prints, and the only one that knows exit codes.
 
-mod check_config;
+mod configuration;
 mod diagnosis;
 mod doctor;
 mod doctor_areas;
@@ -9,6 +9,9 @@ mod doctor_host;
 mod doctor_mail;
 mod doctor_state;
 mod exit;
+mod explain;
+mod explained;
+mod explained_json;
 mod history;
 mod judge;
 mod mail;
@@ -88,15 +91,11 @@ enum Command {
     Mail(mail::Command),
     /// Walk the chain of events and name the first that was changed, removed or exchanged. Exit code: 0 whole, 1 broken.
     Verify,
+    /// Tell everything about a path: which area and settings apply, what is stored, when it is due. Exit code: 1 in no area.
+    Explain(explain::Arguments),
     /// Work on the configuration.
     #[command(subcommand)]
-    Config(ConfigCommand),
-}
-
-#[derive(Debug, Subcommand)]
-enum ConfigCommand {
-    /// List all faults of the configuration at once, with file and line.
-    Check(check_config::Arguments),
+    Config(configuration::Command),
 }
 
 /// Where a question is put.
@@ -169,7 +168,8 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Queue(command) => queue::run(&source, &command, out),
         Command::Mail(command) => mail::run(&source, &command, out),
         Command::Verify => verify(&source.open()?, out),
-        Command::Config(ConfigCommand::Check(arguments)) => check_config::run(&cli.config, &arguments, out),
+        Command::Explain(arguments) => explain::run(&source, &arguments, out),
+        Command::Config(command) => configuration::run(&cli.config, &command, out),
     }
 }
 

@@ -13,10 +13,10 @@ impl Out {
 
     /// Prints text as it is; it must have been neutralised.
     pub(super) fn text(&mut self, text: &str) -> anyhow::Result<()> {
-        Ok(self.0.write_all(text.as_bytes())?)
+        self.bytes(text.as_bytes())
     }
 
-    /// Prints bytes as they are, for a reader that wants nothing else.
+    /// Prints bytes as they are: for a program, never for a terminal.
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         Ok(self.0.write_all(bytes)?)
     }

@@ -14,17 +14,37 @@ use super::{
 use crate::model::{change::Attribute, entry::AlgorithmSet};
 
 /// An area while it is put together.
-struct Draft<'a> {
+pub(super) struct Draft<'a> {
     /// `None` when the line was faulty: what follows still belongs to it and to no other.
-    path: Option<PathBuf>,
-    place: &'a Place,
+    pub(super) path: Option<PathBuf>,
+    pub(super) place: &'a Place,
     entries: Vec<&'a Entry>,
-    excludes: Vec<(PathBuf, &'a Place)>,
+    pub(super) excludes: Vec<(PathBuf, &'a Place)>,
+}
+
+impl<'a> Draft<'a> {
+    /// What holds in it: a line that repeats another is left out.
+    pub(super) fn in_force(&self) -> impl Iterator<Item = &'a Entry> {
+        self.entries.iter().enumerate().filter(|(at, entry)| self.first(*at, entry).is_none()).map(|(_, entry)| *entry)
+    }
+
+    /// The line that `entry`, the one at `at`, repeats or contradicts.
+    fn first(&self, at: usize, entry: &Entry) -> Option<&'a Entry> {
+        let earlier = self.entries.get(..at).unwrap_or_default();
+        let same = |other: &&&Entry| other.key == entry.key && other.value.is_some();
+        let is_first = |other: &&&Entry| same(other) && (!entry.key.is_repeatable || other.value == entry.value);
+        earlier.iter().find(is_first).copied()
+    }
 }
 
 /// All areas of `sheet`.
 pub(super) fn areas(sheet: &Sheet, findings: &mut Findings) -> Vec<Area> {
-    let (mut drafts, shared) = drafts(sheet, findings);
+    drafts(sheet, findings).iter().filter_map(|draft| finish(draft, sheet, findings)).collect()
+}
+
+/// All areas with the lines that belong to them, each with all that is left out of it.
+pub(super) fn drafts<'a>(sheet: &'a Sheet, findings: &mut Findings) -> Vec<Draft<'a>> {
+    let (mut drafts, shared) = sort(sheet, findings);
     for draft in &mut drafts {
         let Some(area) = draft.path.as_deref() else {
             continue;
@@ -44,7 +64,7 @@ pub(super) fn areas(sheet: &Sheet, findings: &mut Findings) -> Vec<Area> {
             excludes_all(pattern, place, findings);
         }
     }
-    drafts.iter().filter_map(|draft| finish(draft, sheet, findings)).collect()
+    drafts
 }
 
 fn excludes_all(area: &Path, place: &Place, findings: &mut Findings) {
@@ -52,7 +72,7 @@ fn excludes_all(area: &Path, place: &Place, findings: &mut Findings) {
 }
 
 /// Sorts the lines to their areas; the excludes of the legacy form are returned apart, because they are for all areas.
-fn drafts<'a>(sheet: &'a Sheet, findings: &mut Findings) -> (Vec<Draft<'a>>, Vec<(PathBuf, &'a Place)>) {
+fn sort<'a>(sheet: &'a Sheet, findings: &mut Findings) -> (Vec<Draft<'a>>, Vec<(PathBuf, &'a Place)>) {
     let mut drafts: Vec<Draft<'a>> = Vec::new();
     let mut shared: Vec<(PathBuf, &'a Place)> = Vec::new();
     let mut current: Option<usize> = None;
@@ -121,14 +141,7 @@ fn finish(draft: &Draft<'_>, sheet: &Sheet, findings: &mut Findings) -> Option<A
     area.without_inode = sheet.paths("noinode");
     area.without_times = sheet.paths("notime");
     for (at, entry) in draft.entries.iter().enumerate() {
-        let earlier = draft.entries.get(..at).unwrap_or_default();
-        let same = |other: &&&Entry| other.key == entry.key && other.value.is_some();
-        let first = if entry.key.is_repeatable {
-            earlier.iter().find(|other| same(other) && other.value == entry.value)
-        } else {
-            earlier.iter().find(same)
-        };
-        match (first, &entry.value) {
+        match (draft.first(at, entry), &entry.value) {
             (Some(first), Some(_)) => repeated(entry, first, b"", findings),
             (None, Some(value)) => set(&mut area, entry.key.name, value),
             (_, None) => {}

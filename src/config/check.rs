@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     areas::areas,
     groups::{logs, processes},
-    item::{Findings, Item},
+    item::Findings,
     keys::KEYS,
     settings::{
         Attach, Config, Logcheck, MailSettings, MailWay, Pooling, Rates, ReportSettings, SubjectStyle, TlsMode,
@@ -20,26 +20,25 @@ use super::{
 /// The ceilings for promised ages, unless they are set: so many times the rates.
 const CEILING: f64 = 50.0;
 
-/// Makes settings of `items`. What it gives is to be used only when no fault was found.
-pub(super) fn check(items: Vec<Item>, findings: &mut Findings) -> Config {
-    let sheet = Sheet::of(items, findings);
+/// Makes settings of `sheet`. What it gives is to be used only when no fault was found.
+pub(super) fn check(sheet: &Sheet, findings: &mut Findings) -> Config {
     let recipients = sheet.texts("email");
-    let urgent = urgent(&sheet, findings);
-    let rates = rates(&sheet, findings);
-    let mail = mail(&sheet, findings);
+    let urgent = urgent(sheet, findings);
+    let rates = rates(sheet, findings);
+    let mail = mail(sheet, findings);
     Config {
         recipients,
         database: sheet.path("database").unwrap_or_default(),
         hostname: sheet.text("hostname"),
-        areas: areas(&sheet, findings),
+        areas: areas(sheet, findings),
         urgent,
         rates,
-        logs: logs(&sheet, findings),
-        logcheck: logcheck(&sheet),
-        processes: processes(&sheet, findings),
+        logs: logs(sheet, findings),
+        logcheck: logcheck(sheet),
+        processes: processes(sheet, findings),
         pid_check_time: sheet.span("pidchecktime").unwrap_or_default(),
-        report: report(&sheet),
-        inactive: inactive(&sheet),
+        report: report(sheet),
+        inactive: inactive(sheet),
         mail,
         adopt: if sheet.of_key("adopt").next().is_some() { sheet.texts("adopt") } else { Vec::new() },
         sources: Vec::new(),
@@ -197,7 +196,7 @@ fn inactive(sheet: &Sheet) -> Vec<&'static str> {
 
 /// The settings of nothing but defaults, with no area.
 pub(super) fn defaults(database: PathBuf) -> Config {
-    let mut config = check(Vec::new(), &mut Findings::default());
+    let mut config = check(&Sheet::default(), &mut Findings::default());
     config.database = database;
     config
 }

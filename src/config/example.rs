@@ -145,17 +145,7 @@ fn shown(key: &Key) -> &'static str {
 }
 
 fn write_heading(text: &mut String, table: Table) {
-    let title = match table {
-        Table::Top => "General",
-        Table::Rates => "How fast",
-        Table::Report => "Reports",
-        Table::Mail => "Mail",
-        Table::Logcheck => "Reading logs",
-        Table::Area => "Areas: the trees to check",
-        Table::Logs => "Logs and the rules they are read by",
-        Table::Process => "Processes",
-    };
-    push(text, &format!("\n# ==== {title} ====\n\n"));
+    push(text, &format!("\n# ==== {} ====\n\n", table.title()));
 }
 
 /// The lines above an item: its meaning, then what is allowed.

@@ -29,11 +29,13 @@ pub enum PatternError {
 pub struct Excludes {
     patterns: BTreeSet<Vec<u8>>,
     globs: GlobSet,
+    /// The patterns of the globs, in their order there.
+    of_globs: Vec<Vec<u8>>,
 }
 
 impl Default for Excludes {
     fn default() -> Self {
-        Self { patterns: BTreeSet::new(), globs: GlobSet::empty() }
+        Self { patterns: BTreeSet::new(), globs: GlobSet::empty(), of_globs: Vec::new() }
     }
 }
 
@@ -52,14 +54,16 @@ impl Excludes {
     /// With the first pattern that is no usable glob.
     pub fn new(patterns: &[PathBuf]) -> Result<Self, PatternError> {
         let mut globs = GlobSetBuilder::new();
+        let mut of_globs = Vec::new();
         for pattern in patterns {
             if is_glob(pattern.as_os_str().as_bytes()) {
                 globs.add(compile(pattern)?);
+                of_globs.push(pattern.as_os_str().as_bytes().to_vec());
             }
         }
         let globs = globs.build().map_err(|error| PatternError::Glob(error.kind().to_string()))?;
         let patterns = patterns.iter().map(|pattern| pattern.as_os_str().as_bytes().to_vec()).collect();
-        Ok(Self { patterns, globs })
+        Ok(Self { patterns, globs, of_globs })
     }
 
     /// Whether this very path matches. A walker that asks this of every entry and does not enter what matches needs nothing
@@ -67,6 +71,15 @@ impl Excludes {
     pub fn covers(&self, path: &[u8]) -> bool {
         self.patterns.contains(path)
             || (!self.globs.is_empty() && self.globs.is_match(Path::new(OsStr::from_bytes(path))))
+    }
+
+    /// The pattern by which this very path matches: the literal one before a glob, an earlier glob before a later one.
+    pub fn pattern_covering(&self, path: &[u8]) -> Option<&[u8]> {
+        if let Some(literal) = self.patterns.get(path) {
+            return Some(literal);
+        }
+        let first = self.globs.matches(Path::new(OsStr::from_bytes(path))).into_iter().min()?;
+        self.of_globs.get(first).map(Vec::as_slice)
     }
 
     /// The length in bytes of the shortest leading part of `path`, at a component's end and up to `path` itself, that matches.
@@ -116,6 +129,12 @@ pub(super) fn can_reach(pattern: &Path, root: &Path) -> bool {
         return pattern.starts_with(root) && pattern != root;
     }
     fixed.starts_with(root) || root.starts_with(&fixed)
+}
+
+/// Whether a `[` in `pattern` lacks its `]`.
+pub(super) fn has_open_class(pattern: &Path) -> bool {
+    let strict = |text: &str| GlobBuilder::new(text).literal_separator(true).build().is_err();
+    compile(pattern).is_ok() && pattern.to_str().is_some_and(strict)
 }
 
 /// Makes a glob out of `pattern`.

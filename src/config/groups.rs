@@ -18,19 +18,35 @@ use super::{
 const LOGCHECK: &str = "/etc/logcheck";
 
 /// A group while it is put together.
-struct Draft<'a> {
+pub(super) struct Draft<'a> {
     file: &'a Path,
     block: u32,
     place: &'a Place,
     group: LogGroup,
+    /// Its lines, but for those that repeat one.
+    pub(super) entries: Vec<&'a Entry>,
     /// Whether a rules line was faulty: then no default takes its place.
     has_bad_rules: bool,
     /// Whether a log line was given, faulty or not.
-    has_logs: bool,
+    pub(super) has_logs: bool,
+}
+
+/// A process to watch with its lines.
+pub(super) struct Watched<'a> {
+    watch: ProcessWatch,
+    /// Its own line.
+    pub(super) entry: &'a Entry,
+    /// The line of its container.
+    pub(super) container: Option<&'a Entry>,
 }
 
 /// All groups of logs of `sheet`.
 pub(super) fn logs(sheet: &Sheet, findings: &mut Findings) -> Vec<LogGroup> {
+    drafts(sheet, findings).into_iter().filter_map(|draft| finish(draft, findings)).collect()
+}
+
+/// All groups with their lines, also those without a log.
+pub(super) fn drafts<'a>(sheet: &'a Sheet, findings: &mut Findings) -> Vec<Draft<'a>> {
     let mut drafts: Vec<Draft<'_>> = Vec::new();
     for entry in sheet.entries.iter().filter(|entry| entry.key.table == Table::Logs) {
         let is_same = drafts.last().is_some_and(|draft| {
@@ -44,6 +60,7 @@ pub(super) fn logs(sheet: &Sheet, findings: &mut Findings) -> Vec<LogGroup> {
                 block: entry.block,
                 place: &entry.place,
                 group: empty(),
+                entries: Vec::new(),
                 has_bad_rules: false,
                 has_logs: false,
             });
@@ -52,7 +69,7 @@ pub(super) fn logs(sheet: &Sheet, findings: &mut Findings) -> Vec<LogGroup> {
             add(draft, entry, findings);
         }
     }
-    drafts.into_iter().filter_map(|draft| finish(draft, findings)).collect()
+    drafts
 }
 
 fn empty() -> LogGroup {
@@ -65,7 +82,7 @@ fn empty() -> LogGroup {
     }
 }
 
-fn add(draft: &mut Draft<'_>, entry: &Entry, findings: &mut Findings) {
+fn add<'a>(draft: &mut Draft<'a>, entry: &'a Entry, findings: &mut Findings) {
     draft.has_logs |= matches!(entry.key.name, "log" | "logtransient");
     draft.has_bad_rules |= entry.key.name == "logrules" && entry.value.is_none();
     let group = &mut draft.group;
@@ -79,6 +96,8 @@ fn add(draft: &mut Draft<'_>, entry: &Entry, findings: &mut Findings) {
     };
     if is_repeated {
         findings.notice(&entry.place, format!("`{}` is repeated", entry.key.name), "one line is enough");
+    } else {
+        draft.entries.push(entry);
     }
 }
 
@@ -105,8 +124,13 @@ fn finish(draft: Draft<'_>, findings: &mut Findings) -> Option<LogGroup> {
 
 /// All processes of `sheet`.
 pub(super) fn processes(sheet: &Sheet, findings: &mut Findings) -> Vec<ProcessWatch> {
-    let mut watches: Vec<ProcessWatch> = Vec::new();
-    let mut container: Option<(String, &Place)> = None;
+    watched(sheet, findings).into_iter().map(|watched| watched.watch).collect()
+}
+
+/// All processes with their lines.
+pub(super) fn watched<'a>(sheet: &'a Sheet, findings: &mut Findings) -> Vec<Watched<'a>> {
+    let mut watches: Vec<Watched<'a>> = Vec::new();
+    let mut container: Option<(String, &'a Entry)> = None;
     let mut is_used = true;
     let mut scope: Option<(&Path, u32)> = None;
     for entry in sheet.entries.iter().filter(|entry| entry.key.table == Table::Process) {
@@ -118,7 +142,7 @@ pub(super) fn processes(sheet: &Sheet, findings: &mut Findings) -> Vec<ProcessWa
         let watch = match (entry.key.name, &entry.value) {
             ("pidct", Some(Value::Text(name))) => {
                 unused(&mut container, &mut is_used, findings);
-                container = (name != "0").then(|| (name.clone(), &entry.place));
+                container = (name != "0").then(|| (name.clone(), entry));
                 is_used = container.is_none();
                 continue;
             }
@@ -135,8 +159,11 @@ pub(super) fn processes(sheet: &Sheet, findings: &mut Findings) -> Vec<ProcessWa
                 continue;
             }
         };
-        if !push(&mut watches, &watch) {
+        if watches.iter().any(|known| known.watch == watch) {
             findings.notice(&entry.place, format!("`{}` is repeated", entry.key.name), "one line is enough");
+        } else {
+            let container = container.as_ref().filter(|_| watch.container.is_some()).map(|(_, line)| *line);
+            watches.push(Watched { watch, entry, container });
         }
     }
     unused(&mut container, &mut is_used, findings);
@@ -144,12 +171,12 @@ pub(super) fn processes(sheet: &Sheet, findings: &mut Findings) -> Vec<ProcessWa
 }
 
 /// Says that no pidfile followed a pidct.
-fn unused(container: &mut Option<(String, &Place)>, is_used: &mut bool, findings: &mut Findings) {
-    if let Some((name, place)) = container.take()
+fn unused(container: &mut Option<(String, &Entry)>, is_used: &mut bool, findings: &mut Findings) {
+    if let Some((name, line)) = container.take()
         && !*is_used
     {
         let what = format!("`pidct = {}` has no effect", show(name.as_bytes()));
-        findings.notice(place, what, "write the pidfile lines it is meant for after it");
+        findings.notice(&line.place, what, "write the pidfile lines it is meant for after it");
     }
     *is_used = true;
 }

@@ -106,11 +106,15 @@ impl Files {
 }
 
 /// Everything that the main file and its includes hold, file after file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gathered {
     pub(super) items: Vec<Item>,
     /// The files in the order they were read.
     pub(super) files: Vec<PathBuf>,
+    /// What stands in them.
+    pub(super) texts: Vec<Vec<u8>>,
+    /// The form of them all.
+    pub(super) form: Form,
 }
 
 /// A file that waits to be read.
@@ -125,7 +129,7 @@ struct Waiting {
 /// Reads `text`, the content of `path`, and all that it includes.
 pub(super) fn gather(path: &Path, text: &[u8], files: &Files, findings: &mut Findings) -> Gathered {
     let form = detect(text).unwrap_or(Form::Legacy);
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered { items: Vec::new(), files: Vec::new(), texts: Vec::new(), form };
     let mut seen = vec![files.identity(path)];
     let mut waiting: VecDeque<Waiting> = VecDeque::new();
     let mut add =
@@ -139,6 +143,7 @@ pub(super) fn gather(path: &Path, text: &[u8], files: &Files, findings: &mut Fin
                 waiting.extend(targets(item, chain, files));
             }
             gathered.files.push(path.to_path_buf());
+            gathered.texts.push(text.to_vec());
             gathered.items.extend(items);
         };
     let chain = seen.clone();

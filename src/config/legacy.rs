@@ -72,7 +72,7 @@ fn unknown_hint(name: &[u8]) -> String {
 }
 
 /// `line` up to a `#` that stands at its start or after white space.
-fn without_comment(line: &[u8]) -> &[u8] {
+pub(super) fn without_comment(line: &[u8]) -> &[u8] {
     let start = line.iter().enumerate().find_map(|(at, byte)| {
         let is_free = at.checked_sub(1).and_then(|before| line.get(before)).is_none_or(u8::is_ascii_whitespace);
         (*byte == b'#' && is_free).then_some(at)

@@ -7,6 +7,8 @@
 mod address;
 mod areas;
 mod check;
+mod convert;
+pub mod effective;
 pub mod example;
 pub mod exclude;
 pub mod fault;
@@ -24,6 +26,7 @@ mod toml;
 pub mod units;
 pub mod urgent;
 mod value;
+mod written;
 
 use std::{
     io,
@@ -32,10 +35,15 @@ use std::{
 
 use thiserror::Error;
 
+pub use convert::Converted;
+use effective::{Effective, Given, Row, effective};
 use fault::{Fault, Faults, show_path};
-use include::{Files, gather};
+use form::{Form, detect};
+use include::{Files, Gathered, gather};
 use item::Findings;
 use settings::{Area, Config};
+use sheet::Sheet;
+use written::Remark;
 
 /// Where the configuration is, unless the command line says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/integrityd.conf";
@@ -68,12 +76,58 @@ pub enum LoadError {
 /// # Errors
 /// When the file cannot be read, or with all its faults.
 pub fn load(path: &Path) -> Result<Config, LoadError> {
-    let text = Files::Disk.read(path).map_err(|source| LoadError::Unreadable {
+    Ok(parse(path, &text_of(path)?, &Files::Disk)?)
+}
+
+/// Loads the configuration `path` like [`load`], and gives every setting with its source beside it.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_sources(path: &Path) -> Result<(Config, Effective), LoadError> {
+    let whole = read_whole(path, &text_of(path)?, &Files::Disk)?;
+    let effective = effective(&whole.sheet, &whole.config, whole.gathered.form);
+    Ok((whole.config, effective))
+}
+
+/// Writes `effective` as a configuration in the form it was read from, each value with its source behind it. A value that cannot
+/// be written there is commented out. In the legacy form it holds the bytes of paths as they are.
+pub fn show(effective: &Effective) -> Vec<u8> {
+    let remarks = |row: &Row, given: &Given| Remark {
+        above: Vec::new(),
+        behind: if effective.is_acted_upon(row.key) {
+            given.source.to_string()
+        } else {
+            format!("{}{}", given.source, written::LATER)
+        },
+    };
+    match effective.form {
+        Form::Legacy => written::legacy(&effective.blocks, &remarks),
+        Form::Toml => written::toml(&effective.blocks, &remarks).into_bytes(),
+    }
+}
+
+/// Writes the legacy configuration `path` and all that it includes in the TOML form; `None` when it is TOML already.
+///
+/// # Errors
+/// As [`load`]; a path that is not UTF-8 is a fault.
+pub fn convert(path: &Path) -> Result<Option<Converted>, LoadError> {
+    Ok(convert_text(path, &text_of(path)?, &Files::Disk)?)
+}
+
+fn convert_text(path: &Path, text: &[u8], files: &Files) -> Result<Option<Converted>, Faults> {
+    if detect(text) == Some(Form::Toml) {
+        return Ok(None);
+    }
+    let whole = read_whole(path, text, files)?;
+    convert::to_toml(&whole.sheet, &whole.gathered).map(Some)
+}
+
+fn text_of(path: &Path) -> Result<Vec<u8>, LoadError> {
+    Files::Disk.read(path).map_err(|source| LoadError::Unreadable {
         path: path.to_path_buf(),
         remedy: remedy(source.kind()),
         source,
-    })?;
-    Ok(parse(path, &text, &Files::Disk)?)
+    })
 }
 
 /// Reads `text` as a configuration; `path` is what faults are said to stand in, and `files` is where includes are looked for.
@@ -81,9 +135,21 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
 /// # Errors
 /// With all faults, in the order of files and lines.
 pub fn parse(path: &Path, text: &[u8], files: &Files) -> Result<Config, Faults> {
+    read_whole(path, text, files).map(|whole| whole.config)
+}
+
+/// A configuration without faults, at every step of reading it.
+struct Whole {
+    gathered: Gathered,
+    sheet: Sheet,
+    config: Config,
+}
+
+fn read_whole(path: &Path, text: &[u8], files: &Files) -> Result<Whole, Faults> {
     let mut findings = Findings::default();
     let gathered = gather(path, text, files, &mut findings);
-    let mut config = check::check(gathered.items, &mut findings);
+    let sheet = Sheet::of(&gathered.items, &mut findings);
+    let mut config = check::check(&sheet, &mut findings);
     let Findings { mut faults, mut notices } = findings;
     if faults.is_empty() && !check::has_work(&config) {
         faults.push(Fault {
@@ -103,8 +169,8 @@ pub fn parse(path: &Path, text: &[u8], files: &Files) -> Result<Config, Faults> 
     }
     notices.sort_by_key(order);
     config.notices = notices;
-    config.sources = gathered.files;
-    Ok(config)
+    config.sources.clone_from(&gathered.files);
+    Ok(Whole { gathered, sheet, config })
 }
 
 /// What is wrong with `text` as the address of a recipient, and the remedy; `None` for `user` and `user@host`.
@@ -133,5 +199,7 @@ fn remedy(kind: io::ErrorKind) -> &'static str {
     }
 }
 
+#[cfg(test)]
+mod kept;
 #[cfg(test)]
 mod tests;

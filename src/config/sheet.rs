@@ -20,6 +20,8 @@ pub(super) struct Entry {
     pub(super) key: &'static Key,
     /// `None` when it was faulty; that it was given is known all the same.
     pub(super) value: Option<Value>,
+    /// The value as it stands there.
+    pub(super) raw: Vec<u8>,
     pub(super) place: Place,
     /// The number of its TOML table; 0 in the legacy form.
     pub(super) block: u32,
@@ -33,7 +35,7 @@ pub(super) struct Sheet {
 
 impl Sheet {
     /// Reads the values of `items`; what cannot be read becomes a fault.
-    pub(super) fn of(items: Vec<Item>, findings: &mut Findings) -> Self {
+    pub(super) fn of(items: &[Item], findings: &mut Findings) -> Self {
         let mut sheet = Self::default();
         for item in items {
             // A fault calls the item as its form does.
@@ -48,8 +50,9 @@ impl Sheet {
                     None
                 }
             };
-            let entry = Entry { key: item.key, value, place: item.place, block: item.block };
-            if sheet.is_new(&entry, &item.value, findings) {
+            let entry =
+                Entry { key: item.key, value, raw: item.value.clone(), place: item.place.clone(), block: item.block };
+            if sheet.is_new(&entry, findings) {
                 sheet.entries.push(entry);
             }
         }
@@ -57,7 +60,7 @@ impl Sheet {
     }
 
     /// Whether `entry` says something that was not said; areas, logs and processes know better themselves.
-    fn is_new(&self, entry: &Entry, raw: &[u8], findings: &mut Findings) -> bool {
+    fn is_new(&self, entry: &Entry, findings: &mut Findings) -> bool {
         let is_local = matches!(entry.key.table, Table::Area | Table::Logs | Table::Process);
         if (is_local && entry.key.name != "pidchecktime") || entry.value.is_none() {
             return true;
@@ -66,7 +69,7 @@ impl Sheet {
         let first =
             if entry.key.is_repeatable { others.find(|other| other.value == entry.value) } else { others.next() };
         let Some(first) = first else { return true };
-        repeated(entry, first, raw, findings);
+        repeated(entry, first, &entry.raw, findings);
         false
     }
 

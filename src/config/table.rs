@@ -40,6 +40,20 @@ impl Table {
         }
     }
 
+    /// What its items are about, as a heading.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Top => "General",
+            Self::Rates => "How fast",
+            Self::Report => "Reports",
+            Self::Mail => "Mail",
+            Self::Logcheck => "Reading logs",
+            Self::Area => "Areas: the trees to check",
+            Self::Logs => "Logs and the rules they are read by",
+            Self::Process => "Processes",
+        }
+    }
+
     /// Whether there may be several of it.
     pub const fn is_repeatable(self) -> bool {
         matches!(self, Self::Area | Self::Logs | Self::Process)

@@ -4,7 +4,7 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, time::Durati
 
 use super::{
     address::{check_address, is_host},
-    exclude::{compile, is_glob},
+    exclude::{compile, has_open_class, is_glob},
     fault::{Problem, show, show_path},
     keys::{Key, Unit, closest},
     mail_url,
@@ -295,6 +295,11 @@ fn read_path(bytes: &[u8], is_pattern: bool) -> Reading {
                 "write \\ before a wildcard that is meant as it stands",
             )
         })?;
+        // A file may be called so (`/usr/bin/[` is one); whoever forgot the ] should hear of it all the same.
+        if has_open_class(&path) {
+            let what = format!("the `[` of `{}` is never closed, so it stands for itself", show_path(&path));
+            return Ok((Value::Path(path), Some(Problem::new(what, "add the ], or write \\[ if it is meant so"))));
+        }
     }
     Ok((Value::Path(path), notice))
 }

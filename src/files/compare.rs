@@ -83,7 +83,7 @@ fn differs(attribute: Attribute, old: &Attributes, new: &Attributes) -> bool {
 
 /// What counts for an object of this kind. The times, size and link count of a directory move with its children, whose own events
 /// tell; the size of a link is that of its target.
-fn meaningful(old: FileKind, new: FileKind) -> AttributeSet {
+pub fn meaningful(old: FileKind, new: FileKind) -> AttributeSet {
     let always = AttributeSet::of(&[
         Attribute::Type,
         Attribute::Perms,

@@ -80,6 +80,19 @@ impl Tract {
     }
 }
 
+/// Why the walk leaves a path out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    /// An exclude covers it.
+    Excluded,
+    /// We write it ourselves.
+    Own,
+    /// It is the root of another area.
+    OtherArea,
+    /// It lies in a directory that is not entered.
+    NotEntered,
+}
+
 /// All areas together.
 #[derive(Debug)]
 pub struct Ground {
@@ -121,12 +134,7 @@ impl Ground {
 
     /// Whether a mount lies in an area that does not admit its type; the root of an area is always entered.
     fn bars(&self, mount: &Mount) -> bool {
-        let innermost = self
-            .tracts
-            .iter()
-            .filter(|tract| is_beneath(&mount.point, &tract.path))
-            .max_by_key(|tract| tract.path.len());
-        innermost.is_some_and(|tract| {
+        self.innermost(&mount.point).is_some_and(|(_, tract)| {
             (mount.is_slow() || mount.is_virtual())
                 && mount.point != tract.path
                 && !tract.settings.admitted_types.contains(&mount.kind)
@@ -134,18 +142,41 @@ impl Ground {
         })
     }
 
+    /// The area that `path` belongs to, with its number: the innermost that holds it.
+    pub fn innermost(&self, path: &[u8]) -> Option<(usize, &Tract)> {
+        let holding = self.tracts.iter().enumerate().filter(|(_, tract)| is_beneath(path, &tract.path));
+        holding.max_by_key(|(_, tract)| tract.path.len())
+    }
+
     /// Whether `path` is or lies beneath a mount that is not entered.
     pub fn is_barred(&self, path: &[u8]) -> bool {
+        self.barrier(path).is_some()
+    }
+
+    /// The mount that is not entered and that `path` is or lies beneath.
+    pub fn barrier(&self, path: &[u8]) -> Option<Mount> {
         let known = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().any(|mount| is_beneath(path, &mount.point))
+        known.iter().find(|mount| is_beneath(path, &mount.point)).cloned()
     }
 
     /// Whether the path `path`, met on the way in `tract`, is left out: excluded, our own, or the root of another area.
     pub fn leaves_out(&self, tract: &Tract, path: &[u8]) -> bool {
-        tract.settings.excludes.covers(path)
-            || self.own.contains(path)
-            || (self.roots.contains(path) && path != tract.path)
-            || (!tract.settings.recurse && tract.depth_of(path) > 1)
+        self.reason(tract, path).is_some()
+    }
+
+    /// Why the path `path`, met on the way in `tract`, is left out; `None` when it is not.
+    pub fn reason(&self, tract: &Tract, path: &[u8]) -> Option<LeftOut> {
+        if tract.settings.excludes.covers(path) {
+            Some(LeftOut::Excluded)
+        } else if self.own.contains(path) {
+            Some(LeftOut::Own)
+        } else if self.roots.contains(path) && path != tract.path {
+            Some(LeftOut::OtherArea)
+        } else if !tract.settings.recurse && tract.depth_of(path) > 1 {
+            Some(LeftOut::NotEntered)
+        } else {
+            None
+        }
     }
 
     /// The topmost of our own files and directories that lie in an area and are never looked at.
@@ -160,11 +191,10 @@ impl Ground {
 
     /// The shortest beginning of `path` (at a component boundary, beneath the root of `tract`) that is left out.
     pub fn left_out_prefix<'a>(&self, tract: &Tract, path: &'a [u8]) -> Option<&'a [u8]> {
-        let start = tract.path.len() + 1;
         let ends = path
             .iter()
             .enumerate()
-            .filter(|(index, byte)| **byte == b'/' && *index > start)
+            .filter(|(index, byte)| **byte == b'/' && *index > tract.path.len())
             .map(|(index, _)| index)
             .chain([path.len()]);
         ends.filter(|end| *end > tract.path.len())
@@ -235,6 +265,21 @@ fn holds_nothing_else(directory: &Path, files: &[PathBuf]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ground(areas: Vec<Area>) -> Ground {
+        let ids: Vec<AreaId> = (1..).map(AreaId).take(areas.len()).collect();
+        Ground::new(&Config::embedded(areas, PathBuf::from("/nowhere/integrityd.sqlite")), &ids)
+    }
+
+    #[test]
+    fn a_directory_with_one_letter_at_the_top_can_be_left_out() {
+        let excludes = crate::config::exclude::Excludes::new(&[PathBuf::from("/a"), PathBuf::from("/etc/b")]).unwrap();
+        let ground = ground(vec![Area { excludes, ..Area::new(PathBuf::from("/")) }]);
+        let tract = &ground.tracts[0];
+        assert_eq!(ground.left_out_prefix(tract, b"/a/x"), Some(&b"/a"[..]));
+        assert_eq!(ground.left_out_prefix(tract, b"/etc/b/c"), Some(&b"/etc/b"[..]));
+        assert_eq!(ground.left_out_prefix(tract, b"/b/x"), None);
+    }
 
     #[test]
     fn components_are_whole() {

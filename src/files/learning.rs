@@ -10,7 +10,7 @@ use crate::{
     },
     model::{
         clock::Moment,
-        entry::{AreaId, EntryId},
+        entry::AreaId,
         escape::{escape, escape_name},
         event::{Category, Event, Severity},
     },
@@ -63,24 +63,13 @@ fn take_over(store: &mut Store, row: AreaRow) -> Result<AreaRow, StoreError> {
         .filter(|other| other.id != row.id && other.rounds > 0 && is_beneath(&row.path, &other.path))
         .max_by_key(|other| other.path.len());
     let Some(outer) = outer else { return Ok(row) };
-    let Some(top) = entry_at(store, &outer, &row.path)? else {
+    let Some(top) = store.entry_at(&outer.path, &row.path)?.map(|entry| entry.id) else {
         return Ok(row);
     };
     store.make_root(top, &row.path, row.id)?;
     let row = AreaRow { state: AreaState::Watched, was_learning: false, rounds: outer.rounds, ..row };
     store.commit(&Outcome::default().with_change(StateChange::Area(Box::new(row.clone()))))?;
     Ok(row)
-}
-
-/// The entry at `path`, beneath the root of `area`.
-fn entry_at(store: &Store, area: &AreaRow, path: &[u8]) -> Result<Option<EntryId>, StoreError> {
-    let mut at = store.entry_named(None, &area.path)?.map(|root| root.id);
-    let beneath = path.strip_prefix(area.path.as_slice()).unwrap_or_default();
-    for name in beneath.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
-        let Some(directory) = at else { return Ok(None) };
-        at = store.entry_named(Some(directory), name)?.map(|entry| entry.id);
-    }
-    Ok(at)
 }
 
 /// Notes the settings of one area; attributes and digests that an existing baseline lacks are learned, and said once.

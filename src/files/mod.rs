@@ -20,6 +20,7 @@ pub mod passes;
 mod scan;
 mod settle;
 mod stack;
+pub mod standing;
 pub mod sweep;
 pub mod target;
 pub mod visit;

@@ -115,7 +115,7 @@ fn parts(event: &Event, names: &Names) -> Vec<String> {
 }
 
 /// What one sees of an object at a glance: `-rw-r----- root:root 34 B`.
-fn portrait(seen: &Attributes, names: &Names) -> String {
+pub(crate) fn portrait(seen: &Attributes, names: &Names) -> String {
     let who = format!("{}:{}", names.user(seen.uid), names.group(seen.gid));
     match seen.kind {
         FileKind::Regular => format!("{} {who} {} B", mode(seen), number(seen.size)),
@@ -140,7 +140,7 @@ fn quoted(value: &[u8]) -> String {
     format!("\"{}\"", escape_cut(value, VALUE_LIMIT))
 }
 
-fn device(rdev: u64) -> String {
+pub(crate) fn device(rdev: u64) -> String {
     format!("{}:{}", rdev >> 32, rdev & 0xffff_ffff)
 }
 
@@ -254,7 +254,7 @@ fn digests(event: &Event) -> Option<String> {
 }
 
 /// Why the digests do not stand for the whole present content.
-fn unread(seen: &Observation) -> Option<String> {
+pub(crate) fn unread(seen: &Observation) -> Option<String> {
     Some(match seen.hash_state {
         HashState::Off | HashState::Full => return None,
         HashState::Partial(bytes) => format!("of the first {} bytes", number(bytes)),

@@ -4,12 +4,13 @@ use jiff::tz::TimeZone;
 
 use super::{
     item::{self, Layout},
-    own,
+    own, stored,
     words::{Times, number},
 };
 use crate::{
     model::{
         clock::Timestamp,
+        entry::Entry,
         escape::escape_name,
         event::{Kind, Member, StoredEvent},
     },
@@ -59,6 +60,11 @@ impl<'a> Listing<'a> {
 
     fn layout(&self) -> Layout<'_> {
         Layout { times: &self.times, names: self.names, program: self.program, mark: MARK, path: PATH }
+    }
+
+    /// The lines of what the baseline holds of one path; neutralised.
+    pub fn entry(&self, entry: &Entry) -> Vec<String> {
+        stored::lines(entry, &self.times, self.names)
     }
 
     /// The lines of the objects a summary event stands for.

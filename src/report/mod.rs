@@ -17,6 +17,7 @@ pub mod render;
 mod sample;
 pub mod sendmail;
 pub mod smtp;
+mod stored;
 mod subject;
 pub mod test_mail;
 pub mod transport;

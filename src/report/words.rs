@@ -104,13 +104,14 @@ pub(crate) fn flow(first: String, parts: &[String], lines: &mut Vec<String>) {
 #[derive(Debug)]
 pub(crate) struct Times<'a> {
     zone: &'a TimeZone,
+    at: Timestamp,
     now: Zoned,
 }
 
 impl<'a> Times<'a> {
     /// Times as seen at `now` in `zone`.
     pub(crate) fn new(now: Timestamp, zone: &'a TimeZone) -> Self {
-        Self { zone, now: zoned(now, zone) }
+        Self { zone, at: now, now: zoned(now, zone) }
     }
 
     /// `Sat 21 Nov 2026 14:10:02 +0100`, of the report itself.
@@ -138,6 +139,11 @@ impl<'a> Times<'a> {
     /// `2026-11-21 13:58`, as `--since` takes it.
     pub(crate) fn since(&self, at: Timestamp) -> String {
         zoned(at, self.zone).strftime("%Y-%m-%d %H:%M").to_string()
+    }
+
+    /// How long `at` is past.
+    pub(crate) fn ago(&self, at: Timestamp) -> Duration {
+        self.at.since(at)
     }
 
     fn today(&self) -> Date {

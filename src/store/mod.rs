@@ -14,3 +14,4 @@ pub mod outcome;
 pub mod place;
 pub mod queue;
 mod rows;
+pub mod standing;

@@ -8,21 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{PROGRAM, Scratch, overwrite, put, wait_for};
+use crate::support::{PROGRAM, Scratch, overwrite, put, shown, wait_for};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(PROGRAM).args(arguments).env("COLUMNS", "100").stdin(Stdio::null()).output().unwrap()
-}
-
-/// What a command prints and how it ends, with the scratch directory taken out.
-fn shown(scratch: &Scratch, output: &Output) -> String {
-    let text = format!(
-        "exit {}\n--- stdout\n{}--- stderr\n{}",
-        output.status.code().unwrap(),
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    text.replace(&scratch.path("").display().to_string(), "/scratch/")
 }
 
 #[test]
@@ -30,8 +19,10 @@ fn help_is_a_screen() {
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     insta::assert_snapshot!("help", String::from_utf8(help.stdout).unwrap());
-    let commands =
-        ["run", "try", "init", "check", "status", "doctor", "history", "show", "queue", "mail", "verify", "config"];
+    let commands = [
+        "run", "try", "init", "check", "status", "doctor", "history", "show", "queue", "mail", "verify", "explain",
+        "config",
+    ];
     let mut all = String::new();
     for command in commands {
         for words in [&[command, "--help"][..], &[command, "-h"]] {

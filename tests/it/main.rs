@@ -11,8 +11,10 @@
 mod support;
 
 mod cli;
+mod config;
 mod delivery;
 mod doctor;
+mod explain;
 mod golden;
 mod history;
 mod hostile;

@@ -115,6 +115,17 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// What a command prints and how it ends, with the scratch directory taken out.
+pub(crate) fn shown(scratch: &Scratch, output: &Output) -> String {
+    let text = format!(
+        "exit {}\n--- stdout\n{}--- stderr\n{}",
+        output.status.code().unwrap(),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text.replace(&scratch.path("").display().to_string(), "/scratch/")
+}
+
 /// A daemon; killed when it is dropped.
 pub(crate) struct Running {
     pub child: Child,
