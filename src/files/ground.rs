@@ -5,7 +5,7 @@ use std::{
     fs,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use crate::{
@@ -100,7 +100,7 @@ pub struct Ground {
     pub tracts: Vec<Tract>,
     roots: BTreeSet<Vec<u8>>,
     own: BTreeSet<Vec<u8>>,
-    mounts: Mutex<Vec<Mount>>,
+    mounts: RwLock<Vec<Mount>>,
 }
 
 impl Ground {
@@ -111,7 +111,7 @@ impl Ground {
         Self {
             roots: tracts.iter().map(|tract| tract.path.clone()).collect(),
             own: own_paths(config, &tracts),
-            mounts: Mutex::default(),
+            mounts: RwLock::default(),
             tracts,
         }
     }
@@ -126,7 +126,7 @@ impl Ground {
         barred.sort();
         // Only the topmost: what is mounted beneath is not reached either.
         barred.dedup_by(|next, kept| is_beneath(&next.point, &kept.point));
-        let mut known = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.mounts.write().unwrap_or_else(PoisonError::into_inner);
         let new = barred.iter().filter(|mount| !known.contains(mount)).cloned().collect();
         *known = barred;
         new
@@ -155,7 +155,7 @@ impl Ground {
 
     /// The mount that is not entered and that `path` is or lies beneath.
     pub fn barrier(&self, path: &[u8]) -> Option<Mount> {
-        let known = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.mounts.read().unwrap_or_else(PoisonError::into_inner);
         known.iter().find(|mount| is_beneath(path, &mount.point)).cloned()
     }
 

@@ -174,7 +174,7 @@ impl Judge<'_> {
 }
 
 /// The attributes that a look has collected.
-fn collected(seen: &Observation) -> AttributeSet {
+pub(super) fn collected(seen: &Observation) -> AttributeSet {
     let metadata = AttributeSet::of(&[
         Attribute::Type,
         Attribute::Size,

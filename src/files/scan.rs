@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::{
     ground::Tract,
     harvest::{Harvest, News},
-    judge::{Judge, Verdict, without_content},
+    judge::{Judge, Verdict, collected, without_content},
     missing::GONE,
     observe::{Content, Glance, Reading, glance},
     settle::leaves_children,
@@ -217,11 +217,26 @@ impl Scan<'_> {
             let entry = self.meet(place, name, path, seen, harvest)?;
             return Ok(is_directory.then_some(Entered { entry, is_new: true }));
         };
+        if self.is_as_known(&known, &seen) {
+            if self.ids.is_some() {
+                harvest.same.push((known.id, self.clock.now().wall));
+            }
+            return Ok(is_directory.then_some(Entered { entry: known, is_new: false }));
+        }
         let verdict = self.again(path, &known, seen);
         let is_new = known.known.attributes.kind != FileKind::Directory;
         let entered = is_directory.then(|| Entered { entry: Box::new(verdict.next.clone()), is_new });
         self.bring(path, &known, verdict, harvest)?;
         Ok(entered)
+    }
+
+    /// Whether a look shows nothing that the judge would have to think about: what most looks show.
+    fn is_as_known(&self, known: &Entry, seen: &Observation) -> bool {
+        known.known == *seen
+            && known.reported.is_none()
+            && !seen.hash_state.is_trouble()
+            && collected(seen).is_within(known.recorded)
+            && (self.ids.is_none() || seen.digests.algorithms() == self.tract.settings.algorithms)
     }
 
     /// Judges a known path. A pass that stores nothing shows every difference and everything unreadable, told before or not.
