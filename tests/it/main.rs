@@ -25,4 +25,5 @@ mod names;
 mod passes;
 mod queue;
 mod signals;
+mod situations;
 mod status;
