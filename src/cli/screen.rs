@@ -258,7 +258,8 @@ fn foot(standing: &Standing, width: usize) -> Vec<String> {
             .filter_map(|area| Some(format!("{} {}", shortened(&area.path, width / 4), rate(area.needed()?))))
             .map(|need| need.replace(' ', &GLUE.to_string()))
             .collect();
-        let mut words = format!("{} looks/s", rate(pace.usual));
+        let usual = rate(pace.usual);
+        let mut words = if usual == "1" { "1 look/s".to_owned() } else { format!("{usual} looks/s") };
         if !needs.is_empty() {
             let how = if pace.is_raised { "" } else { " (not raised for it yet)" };
             words += &format!(", up to {} for areamaxage{how}, which needs: {}", rate(pace.allowed), needs.join(", "));

@@ -10,7 +10,7 @@ use std::{
 use integrityd::{
     config::settings::{Area, Config, Pooling},
     daemon::{
-        Daemon,
+        Daemon, DaemonError,
         signals::{Order, Orders},
     },
     model::clock::{BootId, Boottime, Clock, Moment, Timestamp},
@@ -356,4 +356,48 @@ async fn a_directory_moved_away_while_its_names_are_in_hand_stops_nothing() {
     assert_eq!(all.matches(" added ").count(), 0, "{all}");
     assert!(all.contains("f0003"), "the walk has stopped: {all}");
     daemon.stop().await;
+}
+
+/// A terminal that breaks in a way nobody has thought of.
+struct Bomb;
+
+impl std::io::Write for Bomb {
+    #[expect(clippy::panic, reason = "this is what it is for")]
+    fn write(&mut self, _bytes: &[u8]) -> std::io::Result<usize> {
+        panic!("the terminal broke");
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_task_that_falls_ends_the_daemon_and_is_told_by_the_next() {
+    let journey = Journey::new();
+    journey.fill(5, b"content");
+    let config = journey.config();
+    let db = Db::new(Store::open(&config.database, journey.clock.now()).unwrap());
+    let mut daemon = Daemon {
+        config: config.clone(),
+        source: None,
+        db: db.clone(),
+        clock: journey.clock.clone(),
+        host: "web3.example".to_owned(),
+        chance: StdRng::seed_from_u64(7),
+        printer: Printer(Arc::new(Mutex::new(Bomb))),
+        program: "integrityd".to_owned(),
+        unstored: Arc::default(),
+        transport: Some(Transport::Terminal(Printer(Arc::new(Mutex::new(Bomb))))),
+    };
+    let (orders, receiver) = mpsc::channel(1);
+    let ended = daemon.run(Orders::Channel(receiver)).await;
+    assert!(matches!(ended, Err(DaemonError::Fallen { .. })), "{ended:?}");
+    drop((daemon, db, orders));
+    // The next life mails what ended this one, and what could not be printed.
+    let next = journey.start(config);
+    sleep(HOUR).await;
+    let mails = journey.mails().join("\n");
+    assert!(mails.contains("ended unasked") && mails.contains("baseline established"), "{mails}");
+    next.stop().await;
 }
