@@ -13,10 +13,7 @@ use super::{
     doctor_state::state,
     out::Out,
 };
-use crate::{
-    config::{self, settings::MailWay},
-    sys::privileges::own_uid,
-};
+use crate::sys::privileges::own_uid;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -30,15 +27,19 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
     report.tell(user())?;
     let (config, found, is_faulty) = configuration(&source.config);
     report.tell(found)?;
-    let configured = config.as_ref().map(|config| config.database.clone());
-    let database = source.database.clone().or(configured).unwrap_or_else(config::default_database);
-    report.tell(state(&database))?;
+    match source.database.clone().or(config.as_ref().map(|config| config.database.clone())) {
+        Some(database) => report.tell(state(&database))?,
+        // What the defaults would be says nothing about this machine.
+        None => report.tell(vec![unknown("database, daemon")])?,
+    }
     if let Some(config) = &config {
         report.tell(areas(config))?;
     }
     report.tell(host())?;
-    let way = config.as_ref().map_or(MailWay::Auto, |config| config.mail.way.clone());
-    report.tell(mail(&way))?;
+    match &config {
+        Some(config) => report.tell(mail(&config.mail.way))?,
+        None => report.tell(vec![unknown("mail")])?,
+    }
     let worst = report.all.iter().map(|finding| finding.health).max();
     if arguments.json {
         let checks: Vec<_> = report.all.iter().map(Finding::json).collect();
@@ -68,6 +69,15 @@ impl Report<'_> {
         }
         self.out.flush()
     }
+}
+
+/// What only a configuration that can be read tells.
+fn unknown(what: &'static str) -> Finding {
+    Finding::warn(
+        what,
+        "not looked at: the configuration says which",
+        "mend the configuration first; --database names a database",
+    )
 }
 
 fn user() -> Vec<Finding> {

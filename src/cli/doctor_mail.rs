@@ -159,6 +159,9 @@ fn of_directory(path: &Path) -> Finding {
             format!("{shown} cannot be written by this user"),
             "give it to the user integrityd runs as (chown), or run doctor as that user",
         ),
+        (false, _) if path.symlink_metadata().is_err() && path.parent().is_some_and(privileges::may_write) => {
+            Finding::fine(WHAT, format!("reports go into {shown}, which the first one makes"))
+        }
         (false, _) => Finding::fail(WHAT, format!("{shown} is no directory"), format!("mkdir -m 700 {shown}")),
     }
 }

@@ -123,7 +123,7 @@ fn daemon(path: &Path) -> Finding {
         (Some(false), _) => Finding::warn(
             WHAT,
             "not running: nothing is watched",
-            "systemctl start integrityd, or integrityd run in the foreground",
+            "start it: integrityd run, by the service manager or in the foreground",
         ),
         (None, _) => needs_root(WHAT, "whether it runs cannot be told".to_owned()),
     }

@@ -99,6 +99,9 @@ pub(super) fn words(error: &anyhow::Error) -> String {
             1 => format!("{faults}\nintegrityd: 1 fault in the configuration"),
             count => format!("{faults}\nintegrityd: {count} faults in the configuration"),
         },
+        None if code(error) == Exit::Permission && error.chain().any(<dyn std::error::Error>::is::<io::Error>) => {
+            format!("integrityd: {error:#}\nrun this as root, or as the user integrityd runs as")
+        }
         None => format!("integrityd: {error:#}"),
     }
 }

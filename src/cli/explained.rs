@@ -12,7 +12,7 @@ use crate::{
         settings::Config,
     },
     files::{
-        compare::meaningful,
+        compare::{COLLECTED, meaningful},
         ground::{LeftOut, Tract},
         standing::{Link, Standing},
     },
@@ -127,7 +127,7 @@ impl Explained<'_> {
 
     /// What is compared at this very path; of a stored object only what counts for its kind.
     pub(super) fn compared(&self, tract: &Tract) -> AttributeSet {
-        let set = tract.compared_at(&self.path);
+        let set = tract.compared_at(&self.path).intersection(COLLECTED);
         match &self.stored {
             Stored::Entry(known) => {
                 let kind = known.entry.known.attributes.kind;

@@ -242,8 +242,20 @@ fn point_in_time(option: &str, text: &str, now: Timestamp) -> anyhow::Result<Tim
             let local: DateTime = text.parse()?;
             local.to_zoned(TimeZone::system()).map(|zoned| zoned.timestamp())
         })
-        .or(Err(usage(format!("{option} {text:?} is neither a span (2h, 7d) nor a time ('2026-11-21 13:58')"))))?;
+        .or_else(|_| time_of_day(text, now))
+        .or(Err(usage(format!(
+            "{option} {text:?} is neither a span (2h, 7d) nor a time ('2026-11-21 13:58', 13:58)"
+        ))))?;
     Ok(Timestamp::from_nanos(i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)))
+}
+
+/// A time of today, or of yesterday when it is still to come today: `13:08`, `13:08:01`, as mails print it.
+fn time_of_day(text: &str, now: Timestamp) -> Result<JiffTimestamp, jiff::Error> {
+    let time: jiff::civil::Time = text.parse()?;
+    let now = JiffTimestamp::from_nanosecond(i128::from(now.as_nanos()))?.to_zoned(TimeZone::system());
+    let today = now.date().to_datetime(time).to_zoned(TimeZone::system())?;
+    let at = if today > now { today.yesterday()? } else { today };
+    Ok(at.timestamp())
 }
 
 #[cfg(test)]
@@ -258,6 +270,10 @@ mod tests {
         assert_eq!(seconds("2026-11-21T13:58:00Z"), 1_795_269_480);
         for text in ["2026-11-21 13:58", "2026-11-21 13:58:01", "2026-11-21"] {
             point_in_time("--since", text, now).unwrap();
+        }
+        for text in ["00:00", "13:08", "23:59:59"] {
+            let at = point_in_time("--since", text, now).unwrap();
+            assert!(at <= now && now.since(at) <= std::time::Duration::from_hours(25), "{text}");
         }
         assert!(point_in_time("--until", "yesterday-ish", now).is_err());
     }

@@ -134,6 +134,8 @@ impl Source {
 
 /// The program with an option that names a file; quoted for a shell where that is needed.
 fn program(option: &str, file: &Path) -> String {
+    // It is printed here and typed elsewhere.
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
     let file = escape_name(file.as_os_str().as_encoded_bytes());
     let is_plain = file.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@%=:,".contains(c));
     if is_plain {

@@ -62,8 +62,9 @@ impl Progress {
         match &mut self.way {
             Way::Bar(bar) => {
                 bar.set_position(self.looks);
-                bar.set_message(size(self.bytes));
-                for found in harvest.news.iter().flat_map(|news| &news.events) {
+                let seconds = now.since(self.began).as_secs().max(1);
+                bar.set_message(format!("{}, {}/s", size(self.bytes), number(self.looks / seconds)));
+                for found in harvest.news.iter().flat_map(|news| &news.outcome.events) {
                     bar.println(format!("{} {}", found.event.category.word(), escape_name(&found.event.source)));
                 }
             }
@@ -90,8 +91,8 @@ impl Progress {
 fn bar(total: Option<u64>) -> ProgressBar {
     let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
     let template = match total {
-        Some(_) => "{bar:24} {human_pos} of about {human_len} entries, {msg}, {per_sec}, {eta} left",
-        None => "{spinner} {human_pos} entries, {msg}, {per_sec}",
+        Some(_) => "{wide_bar} {human_pos}/{human_len}, {msg}, {eta} left",
+        None => "{spinner} {human_pos} entries, {msg}",
     };
     // A template that does not parse would be a mistake of ours; the default bar serves as well.
     if let Ok(style) = ProgressStyle::with_template(template) { bar.with_style(style) } else { bar }

@@ -25,7 +25,7 @@ use crate::{
     },
     report::transport::Printer,
     store::{database::Store, door::Db},
-    sys::proc,
+    sys::{limits::raise_open_files, proc},
 };
 
 #[derive(Debug, Args)]
@@ -37,14 +37,16 @@ pub(super) struct Arguments {
 
 pub(super) fn run(path: &Path, arguments: &Arguments, program: String) -> anyhow::Result<Exit> {
     begin_to_log(if arguments.once { "warn" } else { "info" });
+    raise_open_files();
     let config = config::load(path)?;
     check_sources(&config)?;
     let root = Path::new("/");
     let clock = Clock::System(proc::boot_id(root));
     let shown = |path: &Path| escape_name(path.as_os_str().as_encoded_bytes());
     let areas: Vec<String> = config.areas.iter().map(|area| shown(&area.path)).collect();
-    tracing::info!(config = %shown(path), database = %shown(&config.database), areas = %areas.join(" "), "watching");
+    let database = shown(&config.database);
     let mut daemon = prepare(config, Some(path), clock, program)?;
+    tracing::info!(config = %shown(path), database = %database, areas = %areas.join(" "), "watching");
     if arguments.once {
         return once(daemon);
     }

@@ -1,11 +1,11 @@
 //! `init` and `check`: passes at full speed, now.
 
 use std::{
+    ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf, absolute},
 };
 
-use anyhow::Context;
 use clap::Args;
 use jiff::tz::TimeZone;
 
@@ -24,6 +24,7 @@ use crate::{
         ground::{Ground, is_beneath},
         learning,
         passes::{AcceptError, Pass, Summary},
+        standing::{self, Standing},
         sweep::Scope,
     },
     model::{
@@ -33,8 +34,8 @@ use crate::{
         event::{Category, StoredEvent},
     },
     report::{ecs::to_line, listing::Listing},
-    store::{database::Store, door::Db},
-    sys::{privileges::own_uid, proc, users::Names},
+    store::{areas::AreaState, database::Store, door::Db},
+    sys::{limits::raise_open_files, privileges::own_uid, proc, users::Names},
 };
 
 #[derive(Debug, Args)]
@@ -79,6 +80,7 @@ struct Scene {
 impl Scene {
     fn set(source: &Source) -> anyhow::Result<Self> {
         begin_to_log("warn");
+        raise_open_files();
         let mut config = config::load(&source.config)?;
         if let Some(database) = &source.database {
             config.database.clone_from(database);
@@ -135,16 +137,36 @@ pub(super) fn init(source: &Source, arguments: &InitArguments, out: &mut Out) ->
     let took = progress.end();
     let store = db.lock();
     print(&summary, source, false, out)?;
+    out.flush()?;
+    let areas = store.area_summaries()?;
+    let missing = || areas.iter().filter(|area| matches!(area.area.state, AreaState::Missing | AreaState::Suspended));
+    for area in missing() {
+        talk(&format!(
+            "{}: {}: mount or make it, or take it out",
+            escape_name(&area.area.path),
+            area.area.state.word()
+        ));
+    }
+    if summary.unreadable > 0 {
+        talk(&format!("{} cannot be read: see `{} doctor`", entries(summary.unreadable), source.program()));
+    }
     if !arguments.quiet {
-        for area in store.area_summaries()?.iter().filter(|area| area.area.state.is_active()) {
-            talk(&format!("{}: baseline of {} entries", escape_name(&area.area.path), number(area.entries)));
+        for area in areas.iter().filter(|area| area.area.state.is_active()) {
+            talk(&format!("{}: baseline of {}", escape_name(&area.area.path), entries(area.entries)));
         }
-        talk(&format!("{} entries looked at {took}", number(summary.looks)));
+        talk(&format!("{} looked at {took}", entries(summary.looks)));
         if !summary.findings.is_empty() {
-            talk("what differs from the baseline that was there is reported by mail when the daemon runs");
+            talk(
+                "what differs from the baseline that was there is the new baseline, and is reported by mail when the daemon runs",
+            );
         }
     }
-    Ok(if summary.findings.is_empty() { Exit::Fine } else { Exit::Findings })
+    let is_fine = summary.findings.is_empty() && summary.unreadable == 0 && missing().next().is_none();
+    Ok(if is_fine { Exit::Fine } else { Exit::Findings })
+}
+
+fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{} entries", number(count)) }
 }
 
 /// How many entries the first round will meet.
@@ -170,20 +192,20 @@ fn accept(scene: &Scene, area: &Path, is_quiet: bool, source: &Source, out: &mut
     print(&summary, source, false, out)?;
     if !is_quiet {
         let count = number(u64::try_from(summary.findings.len()).unwrap_or(u64::MAX));
-        talk(&format!("{}: {count} differences accepted; {} entries {took}", shown(area), number(summary.looks)));
+        talk(&format!("{}: {count} differences accepted; {} {took}", shown(area), entries(summary.looks)));
     }
     Ok(Exit::Fine)
 }
 
 pub(super) fn check(source: &Source, arguments: &CheckArguments, out: &mut Out) -> anyhow::Result<Exit> {
     let scene = Scene::set(source)?;
-    let scope = scope(&scene, arguments)?;
     let store = if arguments.update {
         check_sources(&scene.config)?;
         Store::open_beside(&scene.config.database)?
     } else {
         Store::open_read_only(&scene.config.database)?
     };
+    let scope = scope(&scene, &store, arguments)?;
     let total = scene.known_entries(&store, &scope)?;
     let db = Db::new(store);
     let is_quiet = arguments.quiet || arguments.json && !has_bar(false);
@@ -194,7 +216,10 @@ pub(super) fn check(source: &Source, arguments: &CheckArguments, out: &mut Out) 
         talk(&format!("{}: no baseline yet: `integrityd init` or the daemon learns it", escape_name(area)));
     }
     print(&summary, source, arguments.json, out)?;
-    let words = words(&summary, &took);
+    let mut words = words(&summary, &took);
+    if arguments.update && !summary.findings.is_empty() {
+        words.push_str("\nthis is the baseline now; it is reported by mail by the daemon, or by run --once");
+    }
     if arguments.json {
         if !arguments.quiet {
             talk(&words);
@@ -211,24 +236,52 @@ pub(super) fn check(source: &Source, arguments: &CheckArguments, out: &mut Out) 
     })
 }
 
-/// What is asked for: areas and paths, each within some area.
-fn scope(scene: &Scene, arguments: &CheckArguments) -> anyhow::Result<Scope> {
+/// What is asked for: areas and paths. Each path lies in an area or holds one, and is there or was.
+fn scope(scene: &Scene, store: &Store, arguments: &CheckArguments) -> anyhow::Result<Scope> {
     let mut paths = Vec::new();
     for area in &arguments.area {
         let index = scene.area(area)?;
         paths.extend(scene.config.areas.get(index).map(|area| area.path.as_os_str().as_bytes().to_vec()));
     }
+    let here = std::env::current_dir().unwrap_or_default();
+    let ids = vec![AreaId(0); scene.config.areas.len()];
+    let ground = Ground::new(&scene.config, &ids);
+    ground.survey();
     for path in &arguments.paths {
-        let path = absolute(path).with_context(|| format!("{} has no absolute form", shown(path)))?;
-        let bytes = path.as_os_str().as_bytes();
-        let bytes = if bytes == b"/" { bytes } else { bytes.strip_suffix(b"/").unwrap_or(bytes) };
-        let touches = |area: &[u8]| is_beneath(bytes, area) || is_beneath(area, bytes);
-        if !scene.config.areas.iter().any(|area| touches(area.path.as_os_str().as_bytes())) {
-            return Err(usage(format!("{} lies in no area of the configuration", shown(&path))));
+        let bytes = standing::absolute(&here, path);
+        if !is_area_beneath(&scene.config, &bytes) {
+            refuse_unwatched(&ground, store, &bytes)?;
         }
-        paths.push(bytes.to_vec());
+        paths.push(bytes);
     }
     Ok(Scope { paths })
+}
+
+fn is_area_beneath(config: &Config, path: &[u8]) -> bool {
+    config.areas.iter().any(|area| is_beneath(area.path.as_os_str().as_bytes(), path))
+}
+
+/// Refuses a path of which nothing could be said, so that nobody takes silence for "no difference".
+fn refuse_unwatched(ground: &Ground, store: &Store, path: &[u8]) -> anyhow::Result<()> {
+    let shown = escape_name(path);
+    match standing::standing(ground, path) {
+        Standing::InNoArea => Err(usage(format!("{shown} lies in no area of the configuration"))),
+        Standing::LeftOut { at, .. } => Err(usage(format!(
+            "{shown} is not watched, {} is left out: `integrityd explain` says why",
+            escape_name(&at)
+        ))),
+        Standing::Barred { mount, .. } => Err(usage(format!(
+            "{shown} is not watched: it lies on {}, which is not entered",
+            escape_name(&mount.point)
+        ))),
+        Standing::Watched { tract, .. } => {
+            let is_there = Path::new(OsStr::from_bytes(path)).symlink_metadata().is_ok();
+            if is_there || store.entry_at(&tract.path, path)?.is_some() {
+                return Ok(());
+            }
+            Err(usage(format!("{shown} does not exist, and the baseline does not know it")))
+        }
+    }
 }
 
 /// Prints what differs.
@@ -280,11 +333,11 @@ fn words(summary: &Summary, took: &str) -> String {
         .map(|(count, word)| format!("{} {word}", number(count)))
         .collect();
     let found = if found.is_empty() { "no difference".to_owned() } else { found.join(", ") };
-    let mut words = format!("{} entries compared {took}: {found}", number(summary.looks));
+    let mut words = format!("{} compared {took}: {found}", entries(summary.looks));
     if summary.unlearned > 0 {
         words.push_str(&format!(
-            "\n{} entries are not in the baseline yet: their areas are still being learned",
-            number(summary.unlearned)
+            "\n{} not in the baseline yet: their areas are still being learned",
+            entries(summary.unlearned)
         ));
     }
     words

@@ -293,7 +293,7 @@ fn queue(standing: &Standing, width: usize) -> Vec<String> {
     if queue.queued > 0
         && let Some(oldest) = queue.oldest
     {
-        words += &format!(", the oldest waits since {}", span(standing.age(oldest)));
+        words += &format!(", the oldest for {}", span(standing.age(oldest)));
     }
     let mut lines = wrapped("QUEUE", &words, width);
     if let Some(reply) = &queue.last_failure {

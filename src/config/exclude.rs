@@ -31,11 +31,14 @@ pub struct Excludes {
     globs: GlobSet,
     /// The patterns of the globs, in their order there.
     of_globs: Vec<Vec<u8>>,
+    /// The last two components of each glob: what does not match here matches no glob, which is found without reading the whole
+    /// path again for each of its parts. `None` when some glob has no such end.
+    tails: Option<GlobSet>,
 }
 
 impl Default for Excludes {
     fn default() -> Self {
-        Self { patterns: BTreeSet::new(), globs: GlobSet::empty(), of_globs: Vec::new() }
+        Self { patterns: BTreeSet::new(), globs: GlobSet::empty(), of_globs: Vec::new(), tails: None }
     }
 }
 
@@ -62,15 +65,18 @@ impl Excludes {
             }
         }
         let globs = globs.build().map_err(|error| PatternError::Glob(error.kind().to_string()))?;
+        let tails = tails(&of_globs);
         let patterns = patterns.iter().map(|pattern| pattern.as_os_str().as_bytes().to_vec()).collect();
-        Ok(Self { patterns, globs, of_globs })
+        Ok(Self { patterns, globs, of_globs, tails })
     }
 
     /// Whether this very path matches. A walker that asks this of every entry and does not enter what matches needs nothing
     /// else.
     pub fn covers(&self, path: &[u8]) -> bool {
         self.patterns.contains(path)
-            || (!self.globs.is_empty() && self.globs.is_match(Path::new(OsStr::from_bytes(path))))
+            || (!self.globs.is_empty()
+                && self.tails.as_ref().is_none_or(|tails| tails.is_match(Path::new(OsStr::from_bytes(tail(path)))))
+                && self.globs.is_match(Path::new(OsStr::from_bytes(path))))
     }
 
     /// The pattern by which this very path matches: the literal one before a glob, an earlier glob before a later one.
@@ -115,6 +121,30 @@ impl Excludes {
             .flat_map(|pattern| pattern.iter().chain([&0]))
             .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
     }
+}
+
+/// The last two components of `path`.
+fn tail(path: &[u8]) -> &[u8] {
+    let mut slashes = path.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    let second = slashes.nth(1);
+    let end = path.get(second.map_or(0, |at| at + 1)..).unwrap_or(path);
+    end.strip_prefix(b"/").unwrap_or(end)
+}
+
+/// The last two components of every glob as globs; `None` when one of them is not that simple.
+fn tails(globs: &[Vec<u8>]) -> Option<GlobSet> {
+    let mut tails = GlobSetBuilder::new();
+    for glob in globs {
+        let end = tail(glob);
+        let is_last_open = end.ends_with(b"**") || end.windows(2).filter(|pair| pair == b"**").count() > 1;
+        // A brace or a class may hold a slash of its own; `**` serves only as a component before the last.
+        let is_inner = end.windows(2).any(|pair| pair == b"**") && !end.starts_with(b"**/");
+        if glob.iter().any(|byte| b"{[\\".contains(byte)) || is_last_open || is_inner {
+            return None;
+        }
+        tails.add(compile(Path::new(OsStr::from_bytes(end))).ok()?);
+    }
+    tails.build().ok()
 }
 
 /// Whether `pattern` has a wildcard.
@@ -246,7 +276,25 @@ mod tests {
         assert!(!reach("/home/*/x", "/srv"));
     }
 
+    #[test]
+    fn the_built_in_globs_all_have_simple_ends() {
+        assert!(excludes(&[b"/**/.ssh/authorized_keys*", b"/etc/sudoers*", b"/srv/**/cache", b"/*"]).tails.is_some());
+        assert!(excludes(&[b"/srv/**"]).tails.is_none());
+        assert_eq!([&b"/a"[..], b"/a/b", b"/a/b/c"].map(tail), [&b"a"[..], b"a/b", b"b/c"]);
+    }
+
     proptest! {
+        #[test]
+        fn looking_at_the_end_first_changes_no_answer(
+            globs in proptest::collection::vec("(/(a|b|ab|[*]|a[*]|[?]b|[*][*]|[*][*]a|\\{a,b\\})){1,4}", 1..4),
+            path in "(/(a|b|ab|aab|bb)){1,5}",
+        ) {
+            let patterns: Vec<&[u8]> = globs.iter().map(String::as_bytes).collect();
+            let set = excludes(&patterns);
+            let whole = set.globs.is_match(Path::new(&path)) || set.patterns.contains(path.as_bytes());
+            prop_assert_eq!(set.covers(path.as_bytes()), whole);
+        }
+
         #[test]
         fn no_path_panics_and_a_prefix_is_a_whole_component(
             tail in proptest::collection::vec(any::<u8>(), 0..40)

@@ -130,17 +130,22 @@ impl Daemon {
                 }
                 order = orders.next() => match order {
                     Order::Stop => {
+                        tracing::info!("told to stop");
                         tell(Phase::Stopping).await;
                         return Ok(None);
                     }
                     Order::Reload => {
                         tell(Phase::Reloading).await;
                         if let Some(next) = self.reload().await? {
+                            tracing::info!("the configuration was read again");
                             return Ok(Some(next));
                         }
                         tell(Phase::Ready).await;
                     }
-                    Order::Send => generation.send_now(&self.db, self.clock.now()).await,
+                    Order::Send => {
+                        tracing::info!("told to send everything that waits");
+                        generation.send_now(&self.db, self.clock.now()).await;
+                    }
                 },
                 _ = ears.tick() => generation.listen(&self.db).await,
             }

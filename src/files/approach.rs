@@ -3,18 +3,28 @@
 use std::io;
 
 use super::{
-    harvest::{Harvest, News},
+    ground::Tract,
+    harvest::{Harvest, news},
     missing::{misfit, missing_event},
     observe::{Glance, glance_at_root},
     sweep::{Directory, Sweep},
 };
 use crate::{
-    model::entry::{Attributes, Entry, FileKind},
+    model::entry::{Attributes, Entry, FileKind, HashState},
     store::{areas::AreaRow, database::Store, error::StoreError, outcome::Found},
 };
 
 /// A root that was looked at: its metadata, itself when it is a directory, and what differs.
 pub(super) type RootLook = (Attributes, Option<Directory>, Harvest);
+
+/// Why the root of an area cannot be looked at; `None` when something is there.
+pub(super) fn absence(tract: &Tract) -> Option<String> {
+    match glance_at_root(&tract.real()) {
+        Glance::There(..) => None,
+        Glance::Gone => Some("its root does not exist".to_owned()),
+        Glance::Refused(errno) => Some(format!("its root cannot be looked at: {}", io::Error::from(errno))),
+    }
+}
 
 impl Sweep {
     /// Looks at the root of an area against the baseline; gives it to begin with, when it is the one the baseline belongs to.
@@ -40,8 +50,7 @@ impl Sweep {
         };
         if let Some(why) = why {
             let event = missing_event(tract, store.entries_of(tract.id)?, &why, now);
-            let news = News { basis: None, events: vec![Found { event, members: Vec::new() }], changes: Vec::new() };
-            return Ok((None, news.into()));
+            return Ok((None, news(None, vec![Found { event, members: Vec::new() }], Vec::new()).into()));
         }
         Ok(match self.take_root(area, root, store)? {
             Ok((_, directory, harvest)) => (directory, harvest),
@@ -69,10 +78,18 @@ impl Sweep {
             Glance::Gone => return Ok(Err("it does not exist".to_owned())),
             Glance::Refused(errno) => return Ok(Err(io::Error::from(errno).to_string())),
         };
-        tract.set_root(handle.open_directory().ok());
+        let opened = if seen.kind == FileKind::Directory { handle.open_directory().map(Some) } else { Ok(None) };
         let mut harvest = Harvest::default();
         let mut buffer = Vec::new();
         let next = self.scan(tract, store, &mut buffer).at_root(&handle, &seen, root, &mut harvest)?;
+        match opened {
+            Ok(opened) => tract.set_root(opened),
+            Err(errno) => {
+                tract.set_root(None);
+                let state = HashState::Unreadable(errno.raw_os_error());
+                harvest.add(self.scan(tract, store, &mut buffer).content_state(&tract.path, &next, state));
+            }
+        }
         Ok(Ok((seen, self.root(area, next), harvest)))
     }
 
@@ -82,13 +99,7 @@ impl Sweep {
         if entry.known.attributes.kind != FileKind::Directory {
             return None;
         }
-        Some(Directory {
-            area,
-            entry: Box::new(entry),
-            is_new: false,
-            path: tract.path.clone(),
-            parent: tract.root()?,
-            name: Vec::new(),
-        })
+        tract.root()?;
+        Some(Directory { area, entry: Box::new(entry), is_new: false, path: tract.path.clone() })
     }
 }

@@ -9,6 +9,19 @@ use crate::model::{
 /// The attributes whose change alone, with the content the same, is nothing but a rewrite.
 const TIMES: AttributeSet = AttributeSet::NONE.with(Attribute::Mtime).with(Attribute::Ctime).with(Attribute::Btime);
 
+/// The attributes that a look collects; others are accepted in the configuration but not compared yet.
+pub const COLLECTED: AttributeSet = TIMES
+    .with(Attribute::Type)
+    .with(Attribute::Size)
+    .with(Attribute::Content)
+    .with(Attribute::Perms)
+    .with(Attribute::Uid)
+    .with(Attribute::Gid)
+    .with(Attribute::Target)
+    .with(Attribute::Rdev)
+    .with(Attribute::Nlink)
+    .with(Attribute::Inode);
+
 /// Set-user-ID and set-group-ID.
 const SET_ID: u16 = 0o6000;
 
@@ -137,6 +150,14 @@ fn gains_set_id(change: &FileChange) -> bool {
     file(&change.new) & !file(&change.old) != 0
 }
 
+/// Whether a file that lends its owner's or group's rights now runs something else, or lends those of somebody else.
+fn is_armed_anew(change: &FileChange) -> bool {
+    let is_armed =
+        |seen: &Observation| seen.attributes.kind == FileKind::Regular && seen.attributes.perms & SET_ID != 0;
+    change.new.as_ref().is_some_and(is_armed)
+        && [Attribute::Content, Attribute::Uid, Attribute::Gid].iter().any(|what| change.changed.has(*what))
+}
+
 fn is_forged(change: &FileChange) -> bool {
     let (Some(old), Some(new)) = (&change.old, &change.new) else {
         return false;
@@ -148,7 +169,7 @@ fn is_forged(change: &FileChange) -> bool {
 pub fn weigh(change: &FileChange, is_urgent_path: bool) -> Severity {
     match change.class {
         ChangeClass::Rewritten | ChangeClass::Touched => Severity::Count,
-        _ if is_urgent_path || gains_set_id(change) || is_forged(change) => Severity::High,
+        _ if is_urgent_path || gains_set_id(change) || is_armed_anew(change) || is_forged(change) => Severity::High,
         _ => Severity::Normal,
     }
 }
@@ -235,6 +256,20 @@ mod tests {
         old.attributes.perms = 0o4755;
         let lost = compare(&old, &seen(), everything()).unwrap();
         assert_eq!(weigh(&lost, false), Severity::Normal);
+    }
+
+    #[test]
+    fn other_content_in_a_set_id_file_is_high() {
+        let mut old = seen();
+        old.attributes.perms = 0o4755;
+        old.attributes.ctime = Timestamp::from_nanos(1);
+        let mut new = old.clone();
+        new.attributes.ctime = Timestamp::from_nanos(9);
+        new.digests.blake3 = Some([2; 32]);
+        assert_eq!(weigh(&compare(&old, &new, everything()).unwrap(), false), Severity::High);
+        new.digests.blake3 = Some([1; 32]);
+        new.attributes.nlink = 2;
+        assert_eq!(weigh(&compare(&old, &new, everything()).unwrap(), false), Severity::Normal);
     }
 
     #[test]

@@ -68,10 +68,15 @@ impl Tract {
         set
     }
 
+    /// What leads from the root to `path`, which lies in this area; empty for the root itself.
+    pub fn beneath<'a>(&self, path: &'a [u8]) -> &'a [u8] {
+        let rest = path.strip_prefix(self.path.as_slice()).unwrap_or(path);
+        rest.strip_prefix(b"/").unwrap_or(rest)
+    }
+
     /// How many components `path` lies beneath the root.
     pub fn depth_of(&self, path: &[u8]) -> usize {
-        let beneath = path.strip_prefix(self.path.as_slice()).unwrap_or(path);
-        beneath.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).count()
+        self.beneath(path).split(|byte| *byte == b'/').filter(|name| !name.is_empty()).count()
     }
 
     /// Whether a reported state becomes the baseline.

@@ -9,7 +9,7 @@ use crate::{
         database::Store,
         door::Db,
         error::StoreError,
-        outcome::{Found, Outcome, StateChange},
+        outcome::{Found, Outcome, Piece, StateChange},
     },
 };
 
@@ -18,17 +18,6 @@ const ROWS: usize = 4000;
 
 /// Events that are written at the latest together.
 const EVENTS: usize = 500;
-
-/// Something that differs from the baseline.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct News {
-    /// The row it was compared with; `None` for a path that was not in the baseline.
-    pub basis: Option<Box<Entry>>,
-    /// What is to be told.
-    pub events: Vec<Found>,
-    /// The state that belongs to it.
-    pub changes: Vec<StateChange>,
-}
 
 /// What a worker brings from one piece of work.
 #[derive(Debug, Default)]
@@ -44,7 +33,7 @@ pub struct Harvest {
     /// Rows that are new or hold more than before, without news; empty when nothing is to be stored.
     pub learned: Vec<Entry>,
     /// What differs.
-    pub news: Vec<News>,
+    pub news: Vec<Piece>,
 }
 
 impl Harvest {
@@ -63,22 +52,20 @@ impl Harvest {
 #[derive(Debug)]
 pub struct Barn {
     db: Db,
-    ready: Outcome,
-    /// Whether others write meanwhile, so that rows must be looked at again.
-    has_neighbours: bool,
+    ready: Vec<Piece>,
 }
 
 impl Barn {
-    /// A writer into `db`; with `has_neighbours` it leaves alone what others have stored since it was looked at.
-    pub fn new(db: Db, has_neighbours: bool) -> Self {
-        Self { db, ready: Outcome::default(), has_neighbours }
+    /// A writer into `db`; what others have told since it was found is left to them.
+    pub fn new(db: Db) -> Self {
+        Self { db, ready: Vec::new() }
     }
 
-    /// Takes a harvest in; gives the news that it made its own.
+    /// Takes a harvest in.
     ///
     /// # Errors
     /// [`StoreError`]; what was not stored will be found again.
-    pub fn take(&mut self, harvest: Harvest) -> Result<Vec<News>, StoreError> {
+    pub fn take(&mut self, harvest: Harvest) -> Result<(), StoreError> {
         let db = self.db.clone();
         let mut store = db.lock();
         store.count_looks(harvest.looks, harvest.bytes);
@@ -90,30 +77,20 @@ impl Barn {
             let visit = store.next_visit();
             store.learn(Entry { visit, ..entry });
         }
-        let mut taken = Vec::new();
-        for news in harvest.news {
-            if self.has_neighbours && !self.is_still_news(&store, &news)? {
-                continue;
+        for mut piece in harvest.news {
+            for change in &mut piece.outcome.changes {
+                if let StateChange::Put(entry) = change {
+                    entry.visit = store.next_visit();
+                }
             }
-            for change in &news.changes {
-                let change = match change {
-                    StateChange::Put(entry) => {
-                        let visit = store.next_visit();
-                        StateChange::Put(Box::new(Entry { visit, ..Entry::clone(entry) }))
-                    }
-                    other => other.clone(),
-                };
-                self.ready.changes.push(change);
-            }
-            self.ready.events.extend(news.events.iter().cloned());
-            taken.push(news);
+            self.ready.push(piece);
         }
-        if self.ready.events.len() >= EVENTS || self.ready.changes.len() >= EVENTS {
+        if self.ready.len() >= EVENTS {
             self.write(&mut store)?;
         } else if store.collected() >= ROWS {
             store.flush()?;
         }
-        Ok(taken)
+        Ok(())
     }
 
     /// Writes what is left.
@@ -127,24 +104,17 @@ impl Barn {
 
     fn write(&mut self, store: &mut Store) -> Result<(), StoreError> {
         let ready = std::mem::take(&mut self.ready);
-        store.commit(&ready).map(|_seq| ())
+        store.commit_fresh(&ready, |_fresh| Outcome::default()).map(drop)
     }
+}
 
-    /// Whether the row is still the one the news was found against, and the directory of a new one is there.
-    fn is_still_news(&self, store: &Store, news: &News) -> Result<bool, StoreError> {
-        if let Some(basis) = &news.basis {
-            let now = store.entry(basis.id)?;
-            return Ok(now.is_some_and(|now| now.known == basis.known && now.reported == basis.reported));
-        }
-        for change in &news.changes {
-            let StateChange::Put(entry) = change else { continue };
-            let Some(parent) = entry.parent else { continue };
-            let is_there =
-                self.ready.changes.iter().any(|ready| matches!(ready, StateChange::Put(put) if put.id == parent));
-            if store.entry_named(entry.parent, &entry.name)?.is_some() || !is_there && store.entry(parent)?.is_none() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+/// What differs from the row `basis`, or from nothing.
+pub(super) fn news(basis: Option<&Entry>, events: Vec<Found>, changes: Vec<StateChange>) -> Piece {
+    Piece { basis: basis.map(|entry| Box::new(entry.clone())), outcome: Outcome { changes, events } }
+}
+
+impl From<Piece> for Harvest {
+    fn from(news: Piece) -> Self {
+        Self { news: vec![news], ..Self::default() }
     }
 }

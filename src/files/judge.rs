@@ -1,7 +1,7 @@
 //! What a look means: an arrival, nothing new, or events with the state that belongs to them. Pure: nothing is read or written here.
 
 use super::{
-    compare::{alarm, compare, weigh},
+    compare::{COLLECTED, alarm, compare, weigh},
     ground::Tract,
 };
 use crate::{
@@ -175,19 +175,7 @@ impl Judge<'_> {
 
 /// The attributes that a look has collected.
 pub(super) fn collected(seen: &Observation) -> AttributeSet {
-    let metadata = AttributeSet::of(&[
-        Attribute::Type,
-        Attribute::Size,
-        Attribute::Perms,
-        Attribute::Uid,
-        Attribute::Gid,
-        Attribute::Target,
-        Attribute::Rdev,
-        Attribute::Nlink,
-        Attribute::Inode,
-        Attribute::Mtime,
-        Attribute::Ctime,
-    ]);
+    let metadata = COLLECTED.without(Attribute::Content).without(Attribute::Btime);
     let with_content = if seen.digests.algorithms().is_empty() { metadata } else { metadata.with(Attribute::Content) };
     if seen.attributes.btime.is_some() { with_content.with(Attribute::Btime) } else { with_content }
 }

@@ -208,7 +208,7 @@ pub fn end_round(store: &mut Store, areas: &[AreaId], now: Moment) -> Result<boo
     store.flush()?;
     for row in store.areas()?.into_iter().filter(|row| areas.contains(&row.id) && row.state.is_active()) {
         if row.state == AreaState::Learning {
-            learned.push((row.path.clone(), store.entries_of(row.id)?));
+            learned.push((row.path.clone(), store.entries_of(row.id)?, store.unreadable_of(row.id)?));
         }
         outcome.changes.push(StateChange::Area(Box::new(AreaRow {
             state: AreaState::Watched,
@@ -225,11 +225,15 @@ pub fn end_round(store: &mut Store, areas: &[AreaId], now: Moment) -> Result<boo
     Ok(!learned.is_empty())
 }
 
-fn established(learned: &[(Vec<u8>, u64)], now: Moment) -> Event {
-    let lines: Vec<String> =
-        learned.iter().map(|(path, entries)| format!("{}: {entries}", escape_name(path))).collect();
+/// The end of the first round: of each area its path, its entries and how many of them cannot be read.
+fn established(learned: &[(Vec<u8>, u64, u64)], now: Moment) -> Event {
+    let line = |(path, entries, unreadable): &(Vec<u8>, u64, u64)| match unreadable {
+        0 => format!("{}: {entries}", escape_name(path)),
+        _ => format!("{}: {entries}, of which {unreadable} cannot be read", escape_name(path)),
+    };
+    let lines: Vec<String> = learned.iter().map(line).collect();
     Event {
-        count: learned.iter().map(|(_, entries)| entries).sum(),
+        count: learned.iter().map(|(_, entries, _)| entries).sum(),
         ..Event::new(Category::BaselineEstablished, Severity::Normal, now, Vec::new())
     }
     .with_note(lines.join("\n"))

@@ -19,6 +19,7 @@ pub mod pace;
 pub mod passes;
 mod scan;
 mod settle;
+mod shortage;
 mod stack;
 pub mod standing;
 pub mod sweep;

@@ -14,7 +14,7 @@ use crate::{
     store::error::StoreError,
     sys::{
         dir::Listing,
-        file::{Handle, attributes_of, open_directory_beneath},
+        file::{Handle, attributes_of, open_directory_beneath, open_root},
     },
 };
 
@@ -33,7 +33,15 @@ pub(super) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<O
     let Some(tract) = visitor.ground.tracts.get(ahead.area) else {
         return Ok(None);
     };
-    let Some(root) = tract.root() else { return Ok(None) };
+    let Some(root) = tract.root() else {
+        if let Err(errno) = open_root(&tract.real()).and_then(|handle| handle.open_directory())
+            && errno != Errno::NOENT
+        {
+            let state = HashState::Unreadable(errno.raw_os_error());
+            visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, state)?;
+        }
+        return Ok(None);
+    };
     let relative = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/');
     match list(&root, &relative) {
         Ok((directory, listing)) => {

@@ -3,9 +3,13 @@
 use std::{hash::RandomState, num::NonZero, sync::Arc, thread};
 
 use super::{
+    approach::absence,
     ground::{Ground, Tract},
-    harvest::{Barn, Harvest, News},
+    harvest::{Barn, Harvest},
+    itinerary::Ahead,
     learning,
+    missing::missing_event,
+    opening::open_directory,
     sweep::{Directory, Ids, Scope, Sweep},
     target::Target,
     visit::{Step, Visitor},
@@ -23,7 +27,7 @@ use crate::{
         door::Db,
         error::StoreError,
         events::Range,
-        outcome::{Found, Outcome, StateChange},
+        outcome::{Found, Outcome, Piece, StateChange},
     },
 };
 
@@ -36,6 +40,8 @@ pub struct Summary {
     pub bytes: u64,
     /// Paths that were not compared because their area is still being learned.
     pub unlearned: u64,
+    /// Entries of the areas that are there whose content or names cannot be read, at the end of a round.
+    pub unreadable: u64,
     /// Areas without a baseline, which were left out, by their paths.
     pub without_baseline: Vec<Vec<u8>>,
     /// What differs, severest first, then by path; the number is 0 where nothing was stored.
@@ -91,55 +97,67 @@ impl Pass<'_> {
         let rows: Vec<Option<AreaRow>> = rows.into_iter().map(Some).collect();
         let sweep = self.sweep(config, Scope::default(), &rows, true);
         learning::tell_of_barred(&mut db.lock(), &sweep.ground.survey(), clock.now())?;
-        let (roots, entered) = self.enter(&sweep)?;
+        let (mut roots, mut entered) = (Vec::new(), Vec::new());
+        for (area, tract) in sweep.ground.tracts.iter().enumerate() {
+            if let Some(root) = self.enter(&sweep, area, tract)? {
+                entered.push(tract.id);
+                roots.extend(root.directory);
+            }
+        }
         // The workers read from connections of their own.
         db.lock().flush()?;
         let roots_seen = u64::try_from(entered.len()).unwrap_or(u64::MAX);
         let mut summary = Summary { looks: roots_seen, ..Summary::default() };
-        let mut barn = Barn::new(db.clone(), false);
+        let mut barn = Barn::new(db.clone());
         sweep.run(roots, |harvest| {
             summary.count(&harvest);
             progress(&harvest);
-            barn.take(harvest).map(|_taken| ())
+            barn.take(harvest)
         })?;
         barn.close()?;
         let mut store = db.lock();
         learning::end_round(&mut store, &entered, clock.now())?;
+        let coverage = store.coverage()?;
+        summary.unreadable = coverage.unreadable + coverage.busy;
         summary.findings = told_since(&store, before)?;
         summary.sort();
         Ok(summary)
     }
 
-    /// Visits the roots of all areas as the walker does; gives those that can be entered, and the rows of all that are there.
-    fn enter(self, sweep: &Sweep) -> Result<(Vec<Directory>, Vec<AreaId>), StoreError> {
-        let Self { config, db, clock } = self;
-        let visitor = Visitor {
+    /// What visits the roots of areas as the walker does.
+    fn visitor(self, sweep: &Sweep) -> Visitor {
+        Visitor {
             ground: Arc::clone(&sweep.ground),
-            db: db.clone(),
-            clock: clock.clone(),
-            urgent: config.urgent.clone(),
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            urgent: self.config.urgent.clone(),
             // Everything is read at once.
             small_file: u64::MAX,
             keys: RandomState::new(),
-        };
-        let (mut roots, mut entered) = (Vec::new(), Vec::new());
-        for (area, tract) in sweep.ground.tracts.iter().enumerate() {
-            let visited = match visitor.begin(Target::root(area, tract))? {
-                Step::Done(visited) => visited,
-                Step::Torn(looked) => visitor.give_up(&looked)?,
-                Step::Read(_) => continue,
-            };
-            if !visited.is_area_active {
-                continue;
-            }
-            entered.push(tract.id);
-            if let Some(id) = visited.directory
-                && let Some(entry) = db.lock().entry(id)?
-            {
-                roots.extend(sweep.root(area, entry));
-            }
         }
-        Ok((roots, entered))
+    }
+
+    /// Visits the root of an area as the walker does, and stores what that shows; `None` when the area cannot be compared.
+    fn enter(self, sweep: &Sweep, area: usize, tract: &Tract) -> Result<Option<Entered>, StoreError> {
+        let visitor = self.visitor(sweep);
+        let visited = match visitor.begin(Target::root(area, tract))? {
+            Step::Done(visited) => visited,
+            Step::Torn(looked) => visitor.give_up(&looked)?,
+            Step::Read(_) => return Ok(None),
+        };
+        if !visited.is_area_active {
+            return Ok(None);
+        }
+        let Some(id) = visited.directory else {
+            return Ok(Some(Entered { directory: None }));
+        };
+        let entry = self.db.lock().entry(id)?;
+        let directory = entry.and_then(|entry| sweep.root(area, entry));
+        if directory.is_none() {
+            // It cannot be listed, which its entry then says.
+            drop(open_directory(&visitor, Ahead { area, entry: id })?);
+        }
+        Ok(Some(Entered { directory }))
     }
 
     /// Compares with the baseline and stores nothing, or with `update` the new states with their events.
@@ -160,16 +178,17 @@ impl Pass<'_> {
         };
         let sweep = self.sweep(&config, scope, &rows, update);
         sweep.ground.survey();
-        let mut barn = Barn::new(db.clone(), true);
+        let mut barn = Barn::new(db.clone());
         let mut take = |harvest: Harvest| -> Result<(), StoreError> {
             summary.count(&harvest);
             progress(&harvest);
             if update {
-                return barn
-                    .take(Harvest { same: Vec::new(), learned: Vec::new(), looks: 0, bytes: 0, ..harvest })
-                    .map(drop);
+                // What is learned anew is left to the rounds: what is not in the baseline yet was never stored.
+                let new = harvest.learned.iter().filter(|entry| entry.visit == 0).count();
+                summary.unlearned += u64::try_from(new).unwrap_or(u64::MAX);
+                return barn.take(Harvest { same: Vec::new(), learned: Vec::new(), looks: 0, bytes: 0, ..harvest });
             }
-            let events = harvest.news.into_iter().flat_map(|news| news.events);
+            let events = harvest.news.into_iter().flat_map(|news| news.outcome.events);
             summary.findings.extend(events.map(|found| unstored(found.event)));
             Ok(())
         };
@@ -183,19 +202,26 @@ impl Pass<'_> {
                 Some(row) => db.lock().entry_named(None, &tract.path)?.map(|root| (row, root)),
                 None => None,
             };
-            let Some((row, root)) = known else {
-                without.push(tract.path.clone());
-                continue;
-            };
-            let (directory, harvest) = sweep.approach(area, row, &root, &mut db.lock())?;
-            roots.extend(directory);
-            take(harvest)?;
+            match known {
+                None => without.push(area),
+                Some(_) if update => roots.extend(self.enter(&sweep, area, tract)?.and_then(|root| root.directory)),
+                Some((row, root)) => {
+                    let (directory, harvest) = sweep.approach(area, row, &root, &mut db.lock())?;
+                    roots.extend(directory);
+                    take(harvest)?;
+                }
+            }
         }
         sweep.run(roots, &mut take)?;
-        summary.without_baseline = without;
         if update {
             barn.close()?;
             summary.findings = told_since(&db.lock(), before)?;
+        }
+        for tract in without.into_iter().filter_map(|area| sweep.ground.tracts.get(area)) {
+            match absence(tract) {
+                Some(why) => summary.findings.push(unstored(missing_event(tract, 0, &why, self.clock.now()))),
+                None => summary.without_baseline.push(tract.path.clone()),
+            }
         }
         summary.sort();
         Ok(summary)
@@ -219,7 +245,7 @@ impl Pass<'_> {
         let root = db.lock().entry_named(None, &tract.path)?.filter(|_| row.rounds > 0).ok_or(AcceptError::Unknown)?;
         let (seen, directory, first) = sweep.take_root(area, &root, &mut db.lock())?.map_err(AcceptError::Missing)?;
         let mut summary = Summary::default();
-        let mut news: Vec<News> = Vec::new();
+        let mut news: Vec<Piece> = Vec::new();
         let mut take = |harvest: Harvest| {
             summary.count(&harvest);
             progress(&harvest);
@@ -230,12 +256,18 @@ impl Pass<'_> {
         sweep.run(directory.into_iter().collect(), take)?;
         let now = clock.now();
         let identity = RootIdentity { dev: seen.dev, inode: seen.inode, boot: now.boot };
-        let row = AreaRow { state: AreaState::Watched, was_learning: false, root: Some(identity), ..row.clone() };
-        let event = acceptance(tract, &news, who, now);
-        let mut changes: Vec<StateChange> = news.iter().flat_map(|news| news.changes.clone()).collect();
-        changes.push(StateChange::Area(Box::new(row)));
-        db.lock().commit(&Outcome { changes, events: vec![event] })?;
-        summary.findings = news.into_iter().flat_map(|news| news.events).map(|found| unstored(found.event)).collect();
+        // One event stands for all, so the single ones are not stored.
+        let silent = |piece: &Piece| Piece {
+            basis: piece.basis.clone(),
+            outcome: Outcome { changes: piece.outcome.changes.clone(), events: Vec::new() },
+        };
+        let pieces: Vec<Piece> = news.iter().map(silent).collect();
+        let fresh = db.lock().commit_fresh(&pieces, |fresh| Outcome {
+            changes: vec![StateChange::Accepted(tract.id, identity)],
+            events: vec![acceptance(tract, &still(&news, fresh), who, now)],
+        })?;
+        let accepted = still(&news, &fresh).into_iter().flat_map(|piece| &piece.outcome.events);
+        summary.findings = accepted.map(|found| unstored(found.event.clone())).collect();
         summary.sort();
         Ok(summary)
     }
@@ -258,6 +290,12 @@ impl Pass<'_> {
             ids: is_stored.then(|| Ids::new(db.clone())),
         }
     }
+}
+
+/// The root of an area that was visited.
+struct Entered {
+    /// Itself, when it is a directory that can be listed.
+    directory: Option<Directory>,
 }
 
 /// What was told about files since event `before`.
@@ -294,10 +332,15 @@ pub enum AcceptError {
     Missing(String),
 }
 
+/// Those of `news` that were still news when they were to be stored.
+fn still<'a>(news: &'a [Piece], fresh: &[bool]) -> Vec<&'a Piece> {
+    news.iter().zip(fresh).filter(|(_, is_fresh)| **is_fresh).map(|(piece, _)| piece).collect()
+}
+
 /// The event that stands for everything that was accepted.
-fn acceptance(tract: &Tract, news: &[News], who: &str, now: crate::model::clock::Moment) -> Found {
+fn acceptance(tract: &Tract, news: &[&Piece], who: &str, now: crate::model::clock::Moment) -> Found {
     let count = |wanted: &[Category]| {
-        let events = news.iter().flat_map(|news| &news.events);
+        let events = news.iter().flat_map(|news| &news.outcome.events);
         events.filter(|found| wanted.contains(&found.event.category)).map(|found| found.event.count).sum::<u64>()
     };
     let added = count(&[Category::Added]);
@@ -305,9 +348,11 @@ fn acceptance(tract: &Tract, news: &[News], who: &str, now: crate::model::clock:
     let changed = count(&[Category::Changed, Category::Retyped, Category::Rewritten, Category::Touched]);
     let members: Vec<Member> = news
         .iter()
-        .flat_map(|news| &news.events)
+        .flat_map(|news| &news.outcome.events)
         .flat_map(|found| {
-            let own = found.event.old.clone().map(|old| Member { source: found.event.source.clone(), old });
+            // Of what is new, what it is: else its path would stand nowhere.
+            let seen = found.event.old.clone().or_else(|| found.event.new.clone());
+            let own = seen.map(|old| Member { source: found.event.source.clone(), old });
             if found.members.is_empty() { own.into_iter().collect() } else { found.members.clone() }
         })
         .collect();

@@ -9,11 +9,12 @@ use rustix::io::Errno;
 
 use super::{
     ground::Tract,
-    harvest::{Harvest, News},
+    harvest::{Harvest, news},
     judge::{Judge, Verdict, collected, without_content},
     missing::GONE,
     observe::{Content, Glance, Reading, glance},
     settle::leaves_children,
+    shortage::{is_shortage, shortage},
     sweep::{Ids, Place, Scope},
 };
 use crate::{
@@ -88,15 +89,20 @@ impl Scan<'_> {
             harvest.add(self.fault(path));
             return Ok(None);
         };
-        let is_asked = self.scope.covers(path);
+        refuse_shortage(&looked, path)?;
         match looked {
-            Look::There(seen) if is_asked => self.settle(place, name, path, known, *seen, harvest),
-            // On the way to what is asked for: entered, not compared.
-            Look::There(seen) => Ok(known
-                .filter(|_| seen.attributes.kind == FileKind::Directory)
-                .map(|entry| Entered { entry, is_new: false })),
+            Look::There(seen) => {
+                // A directory on the way to what is asked for is entered, not compared, as long as it is one.
+                let is_on_way = !self.scope.covers(path) && seen.attributes.kind == FileKind::Directory;
+                match known {
+                    Some(entry) if is_on_way && entry.known.attributes.kind == FileKind::Directory => {
+                        Ok(Some(Entered { entry, is_new: false }))
+                    }
+                    known => self.settle(place, name, path, known, *seen, harvest),
+                }
+            }
             Look::Gone => {
-                if let Some(known) = known.filter(|_| is_asked) {
+                if let Some(known) = known {
                     harvest.add(self.gone(path, &known)?);
                 }
                 Ok(None)
@@ -264,18 +270,18 @@ impl Scan<'_> {
             }
             return Ok(());
         }
-        let mut news = News { basis: Some(Box::new(known.clone())), events: Vec::new(), changes: Vec::new() };
+        let (mut found, mut changes) = (Vec::new(), Vec::new());
         for mut event in events {
             let mut members = Vec::new();
             if event.category == Category::Retyped && leaves_children(known, &next) {
                 members = self.members(known, path)?;
                 event.count = u64::try_from(members.len()).unwrap_or(u64::MAX);
-                news.changes.push(StateChange::RemoveChildren(known.id));
+                changes.push(StateChange::RemoveChildren(known.id));
             }
-            news.events.push(Found { event, members });
+            found.push(Found { event, members });
         }
-        news.changes.push(StateChange::Put(Box::new(next)));
-        harvest.news.push(news);
+        changes.push(StateChange::Put(Box::new(next)));
+        harvest.news.push(news(Some(known), found, changes));
         Ok(())
     }
 
@@ -295,11 +301,11 @@ impl Scan<'_> {
         match (self.is_learning, self.ids) {
             (true, Some(_)) => harvest.learned.push(entry.clone()),
             (true, None) => harvest.unlearned += 1,
-            (false, _) => harvest.news.push(News {
-                basis: None,
-                events: vec![Found { event: judge.arrival(path, seen), members: Vec::new() }],
-                changes: vec![StateChange::Put(Box::new(entry.clone()))],
-            }),
+            (false, _) => harvest.news.push(news(
+                None,
+                vec![Found { event: judge.arrival(path, seen), members: Vec::new() }],
+                vec![StateChange::Put(Box::new(entry.clone()))],
+            )),
         }
         Ok(Box::new(entry))
     }
@@ -318,8 +324,7 @@ impl Scan<'_> {
             StateChange::Put(Box::new(Entry { reported: Some(GONE), ..known.clone() }))
         };
         let members = if members.len() > 1 { members } else { Vec::new() };
-        let basis = Some(Box::new(known.clone()));
-        Ok(News { basis, events: vec![Found { event, members }], changes: vec![change] }.into())
+        Ok(news(Some(known), vec![Found { event, members }], vec![change]).into())
     }
 
     /// A path that the configuration leaves out: what the baseline has of it goes, with one notice.
@@ -337,7 +342,7 @@ impl Scan<'_> {
         let event = self.judge().exclusion(&known, path, u64::try_from(members.len()).unwrap_or(u64::MAX));
         let members = if members.len() > 1 { members } else { Vec::new() };
         let changes = vec![StateChange::RemoveTree(known.id)];
-        Ok(News { basis: Some(known), events: vec![Found { event, members }], changes }.into())
+        Ok(news(Some(&known), vec![Found { event, members }], changes).into())
     }
 
     /// A directory or file whose content cannot be read, or can be again.
@@ -354,7 +359,7 @@ impl Scan<'_> {
         }
         let events = events.into_iter().map(|event| Found { event, members: Vec::new() }).collect();
         let changes = vec![StateChange::Put(Box::new(next))];
-        harvest.news.push(News { basis: Some(Box::new(known.clone())), events, changes });
+        harvest.news.push(news(Some(known), events, changes));
         harvest
     }
 
@@ -367,7 +372,7 @@ impl Scan<'_> {
         let note = "a fault in integrityd: this path was not compared; please report it";
         let event =
             Event::new(Category::InternalError, Severity::High, self.clock.now(), path.to_vec()).with_note(note);
-        News { basis: None, events: vec![Found { event, members: Vec::new() }], changes: Vec::new() }.into()
+        news(None, vec![Found { event, members: Vec::new() }], Vec::new()).into()
     }
 }
 
@@ -376,6 +381,19 @@ fn untold(known: &Entry, state: HashState) -> Entry {
     let is_same = known.known.hash_state == state && state.is_trouble();
     let hash_state = if is_same { HashState::Off } else { known.known.hash_state };
     Entry { known: Observation { hash_state, ..known.known.clone() }, reported: None, ..known.clone() }
+}
+
+/// Ends the pass where it is short of something, rather than calling paths unreadable.
+fn refuse_shortage(looked: &Look, path: &[u8]) -> Result<(), StoreError> {
+    let errno = match looked {
+        Look::Refused(errno) => errno.raw_os_error(),
+        Look::There(seen) => match seen.hash_state {
+            HashState::Unreadable(errno) => errno,
+            _ => return Ok(()),
+        },
+        Look::Gone => return Ok(()),
+    };
+    if is_shortage(errno) { Err(shortage(path, errno)) } else { Ok(()) }
 }
 
 /// What a look has shown.

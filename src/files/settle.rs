@@ -16,7 +16,7 @@ use crate::{
         areas::AreaState,
         database::Store,
         error::StoreError,
-        outcome::{Found, Outcome, StateChange},
+        outcome::{Found, Outcome, Piece, StateChange},
     },
 };
 
@@ -69,9 +69,12 @@ impl Visitor {
             store.learn(entry);
             return Ok((id, false));
         }
-        let event = judge.arrival(&target.path, seen);
-        store.commit(&Outcome::tell(event).with_change(StateChange::Put(Box::new(entry))))?;
-        Ok((id, true))
+        let outcome = Outcome::tell(judge.arrival(&target.path, seen)).with_change(StateChange::Put(Box::new(entry)));
+        let is_told =
+            store.commit_fresh(&[Piece { basis: None, outcome }], |_fresh| Outcome::default())?.contains(&true);
+        // A command beside the daemon may have been first: then it has told.
+        let known = if is_told { None } else { store.entry_named(target.parent, &target.name)? };
+        Ok((known.map_or(id, |known| known.id), is_told))
     }
 
     pub(super) fn store_again(
@@ -100,8 +103,9 @@ impl Visitor {
             }
             outcome.events.push(Found { event, members });
         }
-        store.commit(&outcome.with_change(StateChange::Put(Box::new(next))))?;
-        Ok(true)
+        let outcome = outcome.with_change(StateChange::Put(Box::new(next)));
+        let piece = Piece { basis: Some(Box::new(entry.clone())), outcome };
+        Ok(store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true))
     }
 
     pub(super) fn is_learning(store: &Store, tract: &Tract) -> Result<bool, StoreError> {

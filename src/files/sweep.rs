@@ -2,7 +2,7 @@
 //! cores.
 //!
 //! A worker takes a directory, reads its part of the baseline in one query, and looks at its names; its sub-directories go on
-//! the stack, opened from the descriptor of the directory they lie in. Each worker has a connection of its own to the
+//! the stack as paths beneath the open root of their area. Each worker has a connection of its own to the
 //! database; what is to be stored goes through a channel to the caller, who alone writes.
 
 use std::{
@@ -22,8 +22,9 @@ use rustix::io::Errno;
 
 use super::{
     ground::{Ground, Tract, is_beneath, join},
-    harvest::{Harvest, News},
-    scan::{Known, Scan},
+    harvest::Harvest,
+    scan::{Entered, Known, Scan},
+    shortage::{is_shortage, shortage},
     stack::Stack,
 };
 use crate::{
@@ -122,12 +123,8 @@ pub struct Directory {
     pub entry: Box<Entry>,
     /// Whether the baseline has nothing beneath it.
     pub is_new: bool,
-    /// Its whole path.
+    /// Its whole path. No descriptor: a tree may be deeper and broader than there are descriptors.
     pub path: Vec<u8>,
-    /// The directory it lies in, or itself when `name` is empty.
-    pub parent: Arc<OwnedFd>,
-    /// Its name there.
-    pub name: Vec<u8>,
 }
 
 /// An open directory whose names are looked at.
@@ -136,7 +133,7 @@ pub(super) struct Place {
     pub(super) area: usize,
     pub(super) entry: Box<Entry>,
     pub(super) path: Vec<u8>,
-    pub(super) descriptor: Arc<OwnedFd>,
+    pub(super) descriptor: OwnedFd,
 }
 
 /// A piece of work.
@@ -214,11 +211,14 @@ impl Sweep {
 
     /// Lists a directory and looks at its names, or leaves the larger part of many to others.
     fn list(&self, store: &mut Store, directory: Directory, buffer: &mut Vec<u8>) -> Result<Done, StoreError> {
-        let Directory { area, entry, is_new, path, parent, name } = directory;
+        let Directory { area, entry, is_new, path } = directory;
         let Some(tract) = self.tract(area) else {
             return Ok(Done::default());
         };
-        let opened = open_directory_beneath(parent.as_fd(), &name).and_then(|handle| {
+        let Some(root) = tract.root() else {
+            return Ok(Done::default());
+        };
+        let opened = open_directory_beneath(root.as_fd(), tract.beneath(&path)).and_then(|handle| {
             let listing = Listing::new(handle.open_directory()?)?;
             Ok((handle.into_descriptor(), listing))
         });
@@ -226,6 +226,7 @@ impl Sweep {
             Ok(opened) => opened,
             // Gone or exchanged since it was looked at: the next pass will tell.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(Done::default()),
+            Err(errno) if is_shortage(errno.raw_os_error()) => return Err(shortage(&path, errno.raw_os_error())),
             Err(errno) => {
                 let state = HashState::Unreadable(errno.raw_os_error());
                 return Ok((self.scan(tract, store, buffer).content_state(&path, &entry, state), Vec::new()));
@@ -235,7 +236,7 @@ impl Sweep {
         if matches!(entry.known.hash_state, HashState::Unreadable(_)) {
             harvest = self.scan(tract, store, buffer).content_state(&path, &entry, HashState::Off);
         }
-        let place = Arc::new(Place { area, entry, path, descriptor: Arc::new(descriptor) });
+        let place = Arc::new(Place { area, entry, path, descriptor });
         let mut pieces = sort_out(store, &place, listing, is_new)?;
         let own = pieces.pop().unwrap_or_default();
         let (found, deeper) = self.look(store, &place, own, buffer)?;
@@ -271,14 +272,8 @@ impl Sweep {
                 continue;
             };
             if tract.settings.recurse {
-                more.push(Work::List(Directory {
-                    area: place.area,
-                    is_new: directory.is_new,
-                    entry: directory.entry,
-                    path,
-                    parent: Arc::clone(&place.descriptor),
-                    name,
-                }));
+                let Entered { entry, is_new } = directory;
+                more.push(Work::List(Directory { area: place.area, entry, is_new, path }));
             }
         }
         Ok((harvest, more))
@@ -372,11 +367,5 @@ fn unseen_of_many(
         if is_last {
             return Ok(unseen);
         }
-    }
-}
-
-impl From<News> for Harvest {
-    fn from(news: News) -> Self {
-        Self { news: vec![news], ..Self::default() }
     }
 }

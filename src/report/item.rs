@@ -109,7 +109,14 @@ fn parts(event: &Event, names: &Names) -> Vec<String> {
             parts.extend(differences(rest, old, new, names));
             parts
         }
-        (_, Some(old), Some(new)) => differences(event.changed, old, new, names),
+        (_, Some(old), Some(new)) => {
+            let mut parts = differences(event.changed, old, new, names);
+            // Written, and the time of the writing put back: what nobody does by accident.
+            if event.changed.has(Attribute::Content) && old.attributes.mtime == new.attributes.mtime {
+                parts.push("mtime unchanged".to_owned());
+            }
+            parts
+        }
         _ => event.changed.iter().map(|attribute| attribute.name().to_owned()).collect(),
     }
 }
@@ -199,8 +206,13 @@ fn warnings(event: &Event, names: &Names) -> Vec<String> {
         return Vec::new();
     };
     let old = event.old.as_ref().map(|seen| &seen.attributes).filter(|old| old.kind == FileKind::Regular);
-    let gained =
-        |bit: u16| new.kind == FileKind::Regular && new.perms & bit != 0 && old.is_none_or(|old| old.perms & bit == 0);
+    // Told when it is gained, and when what it lends its rights to, or whose rights, has changed.
+    let is_other = [Attribute::Content, Attribute::Uid, Attribute::Gid].iter().any(|what| event.changed.has(*what));
+    let gained = |bit: u16| {
+        new.kind == FileKind::Regular
+            && new.perms & bit != 0
+            && (is_other || old.is_none_or(|old| old.perms & bit == 0))
+    };
     let mut words = Vec::new();
     if gained(0o4000) {
         words.push(format!("set-user-ID: whoever runs it acts as {}", names.user(new.uid)));

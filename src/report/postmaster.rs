@@ -1,7 +1,10 @@
 //! From a batch of events to stored mails: who gets which events, rendered and composed, in one go with the store.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::ffi::OsStrExt;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    os::unix::ffi::OsStrExt,
+};
 
 use jiff::tz::TimeZone;
 
@@ -15,7 +18,7 @@ use crate::{
     model::{
         clock::{Clock, Moment},
         escape::escape_cut,
-        event::Channel,
+        event::{Channel, StoredEvent},
     },
     store::{
         database::Store,
@@ -147,7 +150,12 @@ impl Postmaster {
     ) -> Result<Option<NewReport>, BatchError> {
         let range =
             Range { channel, first: waiting.first_seq, last: waiting.last_seq, areas: readership.areas.clone() };
-        let events = store.events_in(&range, self.lines)?;
+        let mut events = store.events_in(&range, self.lines)?;
+        // What happened to one path stays in its order.
+        events.sort_by(|one, other| {
+            let key = |stored: &StoredEvent| (Reverse(stored.event.severity), stored.event.source.clone(), stored.seq);
+            key(one).cmp(&key(other))
+        });
         if events.is_empty() {
             return Ok(None);
         }

@@ -160,6 +160,16 @@ pub(super) fn put_area(db: &rusqlite::Connection, area: &AreaRow) -> Result<(), 
     .map(|_rows| ())
 }
 
+/// Makes an area watched with this root.
+pub(super) fn put_accepted(db: &rusqlite::Connection, area: AreaId, root: RootIdentity) -> Result<(), StoreError> {
+    db.prepare_cached("UPDATE area SET state = 2, was = 2, dev = ?2, inode = ?3, boot = ?4 WHERE id = ?1")
+        .and_then(|mut statement| {
+            statement.execute(params![area.0, root.dev.cast_signed(), root.inode.cast_signed(), root.boot.0])
+        })
+        .trying("accept an area")
+        .map(|_rows| ())
+}
+
 impl Store {
     /// All areas that ever were, by their rows.
     ///
@@ -222,6 +232,19 @@ impl Store {
         self.db
             .query_row("SELECT count(*) FROM entry WHERE area = ?1", [area.0], |row| row.get::<_, i64>(0))
             .trying("count the entries of an area")
+            .map(i64::cast_unsigned)
+    }
+
+    /// How many entries of an area cannot be read, those not yet written left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn unreadable_of(&self, area: AreaId) -> Result<u64, StoreError> {
+        self.db
+            .query_row("SELECT count(*) FROM entry WHERE area = ?1 AND hash_state = 5", [area.0], |row| {
+                row.get::<_, i64>(0)
+            })
+            .trying("count what cannot be read of an area")
             .map(i64::cast_unsigned)
     }
 

@@ -112,13 +112,7 @@ impl Store {
         if let Some(id) = self.pending.names.get(&(parent, name.to_vec())) {
             return Ok(self.pending.learned.get(id).cloned());
         }
-        let found = self
-            .db
-            .prepare_cached(&format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 AND name = ?2"))
-            .and_then(|mut statement| {
-                statement.query_row(params![parent.map_or(0, |parent| parent.0), name], entry).optional()
-            })
-            .trying("look an entry up by name")?;
+        let found = stored_by_name(&self.db, parent, name)?;
         Ok(found.map(|found| self.brought_up_to_date(found)))
     }
 
@@ -130,11 +124,7 @@ impl Store {
         if let Some(known) = self.pending.learned.get(&id) {
             return Ok(Some(known.clone()));
         }
-        let found = self
-            .db
-            .prepare_cached(&format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE id = ?1"))
-            .and_then(|mut statement| statement.query_row([id.0], entry).optional())
-            .trying("look an entry up")?;
+        let found = stored_by_id(&self.db, id)?;
         Ok(found.map(|found| self.brought_up_to_date(found)))
     }
 
@@ -369,6 +359,24 @@ impl Store {
             )
             .trying("count the entries")
     }
+}
+
+pub(super) fn stored_by_name(
+    db: &Connection,
+    parent: Option<EntryId>,
+    name: &[u8],
+) -> Result<Option<Entry>, StoreError> {
+    db.prepare_cached(&format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 AND name = ?2"))
+        .and_then(|mut statement| {
+            statement.query_row(params![parent.map_or(0, |parent| parent.0), name], entry).optional()
+        })
+        .trying("look an entry up by name")
+}
+
+pub(super) fn stored_by_id(db: &Connection, id: EntryId) -> Result<Option<Entry>, StoreError> {
+    db.prepare_cached(&format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE id = ?1"))
+        .and_then(|mut statement| statement.query_row([id.0], entry).optional())
+        .trying("look an entry up")
 }
 
 const SUBTREE: &str = "WITH RECURSIVE tree (id) AS (SELECT id FROM entry WHERE id = ?1 \

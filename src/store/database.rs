@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig, params};
+use rusqlite::{Connection, OpenFlags, config::DbConfig, params};
 
 use crate::{
     model::{
@@ -20,14 +20,11 @@ use crate::{
 };
 
 use super::{
-    areas::put_area,
-    baseline::{Pending, StaleQueue, remove_children, remove_tree},
+    baseline::{Pending, StaleQueue},
     bells::Bells,
     error::{StoreError, Trying},
-    events::append,
-    outcome::{Outcome, StateChange},
+    outcome::Outcome,
     place::{has_2012_tables, io_error, make_private_file, set_2012_aside, take_lock},
-    rows::put_entry,
 };
 
 const MIGRATIONS: [&str; 1] = [include_str!("../../sql/0001_baseline.sql")];
@@ -45,12 +42,12 @@ pub struct Store {
     pub(super) visit: i64,
     ids: Range<i64>,
     uuid: [u8; 16],
-    bells: Bells,
+    pub(super) bells: Bells,
     /// What opening it found that should be told.
     notices: Vec<String>,
     /// `PRAGMA data_version` when it was last asked whether others have written, and at the last commit.
     others_seen: i64,
-    others_at_commit: i64,
+    pub(super) others_at_commit: i64,
     _lock: Option<File>,
 }
 
@@ -225,36 +222,6 @@ impl Store {
         Ok(end - count..end)
     }
 
-    /// Stores an outcome whole, together with all looks that were not written yet. Gives the number of the last event of the chain.
-    ///
-    /// # Errors
-    /// [`StoreError`]; then nothing of it is stored, and what was looked at will be found again.
-    pub fn commit(&mut self, outcome: &Outcome) -> Result<u64, StoreError> {
-        let visit = self.visit;
-        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate).trying("begin a transaction")?;
-        let version = data_version(&tx)?;
-        if version != self.others_at_commit {
-            self.pending.give_way(&tx)?;
-        }
-        self.pending.write(&tx, visit)?;
-        for change in &outcome.changes {
-            match change {
-                StateChange::Put(entry) => put_entry(&tx, entry)?,
-                StateChange::RemoveTree(entry) => remove_tree(&tx, *entry)?,
-                StateChange::RemoveChildren(entry) => remove_children(&tx, *entry)?,
-                StateChange::Area(area) => put_area(&tx, area)?,
-            }
-        }
-        let seq = append(&tx, &outcome.events)?;
-        tx.commit().trying("commit an outcome")?;
-        self.pending.clear();
-        self.others_at_commit = version;
-        for found in &outcome.events {
-            self.bells.of(found.event.category.kind().channel()).notify_one();
-        }
-        Ok(seq)
-    }
-
     /// The bells that are rung when events were committed.
     pub fn bells(&self) -> Bells {
         self.bells.clone()
@@ -350,7 +317,7 @@ fn known_schema() -> u32 {
 }
 
 /// A number that changes when another connection commits (`PRAGMA data_version`).
-fn data_version(db: &Connection) -> Result<i64, StoreError> {
+pub(super) fn data_version(db: &Connection) -> Result<i64, StoreError> {
     db.pragma_query_value(None, "data_version", |row| row.get(0)).trying("ask whether others have written")
 }
 

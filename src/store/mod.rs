@@ -4,6 +4,7 @@ pub mod areas;
 pub mod baseline;
 pub mod bells;
 mod chain;
+mod commit;
 pub mod database;
 pub mod door;
 pub mod error;

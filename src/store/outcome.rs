@@ -1,11 +1,11 @@
 //! What a source hands over: the new state and the events that describe it, stored in one transaction or not at all.
 
 use crate::model::{
-    entry::{Entry, EntryId},
+    entry::{AreaId, Entry, EntryId},
     event::{Event, Member},
 };
 
-use super::areas::AreaRow;
+use super::areas::{AreaRow, RootIdentity};
 
 /// One change of state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,17 @@ pub enum StateChange {
     RemoveChildren(EntryId),
     /// An area has a new state.
     Area(Box<AreaRow>),
+    /// What lies in an area now is its baseline, whatever it was: it is watched, and this is its root.
+    Accepted(AreaId, RootIdentity),
+}
+
+/// What was found against one row of the baseline, and holds only as long as that row is what it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// The row; `None` for a path that was not in the baseline.
+    pub basis: Option<Box<Entry>>,
+    /// What was found.
+    pub outcome: Outcome,
 }
 
 /// An event with the single objects it stands for, if it is a summary.

@@ -94,6 +94,10 @@ fn check_finds_each_change_and_nothing_else_and_keeps_the_baseline() {
     let check = scratch.ask(&["check", "--json"]);
     assert_eq!(code(&check), 1 + 2 + 4, "{}", words(&check));
     assert_eq!(found(&scratch, &check), wanted, "{}", words(&check));
+    // The times were put back, but the content was read.
+    let forged = String::from_utf8(check.stdout.clone()).unwrap();
+    let forged: Value = serde_json::from_str(forged.lines().find(|line| line.contains("a/b/c/f1\"")).unwrap()).unwrap();
+    assert!(forged["integrityd"]["changed"].as_array().unwrap().contains(&"content".into()), "{forged}");
     // Nothing was learned by looking.
     let again = scratch.ask(&["check", "--json"]);
     assert_eq!(found(&scratch, &again), wanted);
@@ -330,4 +334,167 @@ fn a_file_that_never_holds_still_costs_only_itself() {
     let found = found(&scratch, &check);
     assert_eq!(found.into_keys().collect::<Vec<_>>(), ["large"]);
     assert!([4, 8, 12].contains(&code(&check)), "{}", words(&check));
+}
+
+#[test]
+fn what_lies_above_an_asked_path_is_told_too_and_nothing_is_asked_in_vain() {
+    let scratch = Scratch::new();
+    scratch.configure(&format!("exclude = {}/**/*.log\nmail = stdout:", scratch.tree().display()));
+    let tree = scratch.tree();
+    fill(&tree);
+    assert_eq!(code(&scratch.ask(&["init", "-q"])), 0);
+    fs::remove_dir_all(tree.join("d")).unwrap();
+    fs::remove_dir_all(tree.join("gone")).unwrap();
+    put(&tree.join("gone"), "a file");
+    fs::create_dir_all(tree.join("n/deep")).unwrap();
+    put(&tree.join("n/deep/evil"), "evil");
+    overwrite(&tree.join("empty"), "x");
+    let ask = |path: &str| scratch.ask(&["check", "--json", &format!("{}/{path}", tree.display())]);
+    let one = |path: &str| found(&scratch, &ask(path)).into_iter().collect::<Vec<_>>();
+    let pair = |path: &str, action: &str| (path.to_owned(), action.to_owned());
+    assert_eq!(one("d/f3"), [pair("d", "removed")]);
+    assert_eq!(one("gone/deep/f3"), [pair("gone", "retyped")]);
+    assert_eq!(one("n/deep/evil"), ["n", "n/deep", "n/deep/evil"].map(|path| pair(path, "added")));
+    assert_eq!(one("a/../empty"), [pair("empty", "changed")]);
+    for (path, words) in [("a/typo", "does not exist"), ("a/x.log", "is left out"), ("../../etc/x", "lies in no area")]
+    {
+        let output = ask(path);
+        assert_eq!(code(&output), 64, "{path}: {}", self::words(&output));
+        assert!(self::words(&output).contains(words), "{path}: {}", self::words(&output));
+    }
+}
+
+#[test]
+fn passes_that_run_at_once_beside_a_daemon_tell_each_change_once() {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    scratch.configure(&format!("{FAST}{}", sink.setting()));
+    let tree = scratch.tree();
+    (0..1500).for_each(|number| fs::write(tree.join(format!("f{number:04}")), "x").unwrap());
+    assert_eq!(code(&scratch.ask(&["init", "-q"])), 0);
+    let daemon = scratch.start();
+    for round in 0..4 {
+        (0..400).for_each(|number| put(&tree.join(format!("n{round}-{number:03}")), "new"));
+        (0..200).for_each(|number| overwrite(&tree.join(format!("f{:04}", round * 200 + number)), "y"));
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let update = scratch.ask(&["check", "--update"]);
+                    assert!(code(&update) < 8, "{}", words(&update));
+                });
+            }
+        });
+    }
+    wait_for("two rounds", Duration::from_secs(30), || scratch.rounds() >= 3);
+    assert!(daemon.stop().success());
+    let mut told: BTreeMap<String, usize> = BTreeMap::new();
+    for event in scratch.history().iter().filter(|event| event["event"]["dataset"] == "integrityd.file") {
+        *told.entry(event["file"]["path"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    let twice: Vec<_> = told.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    assert_eq!(told.len(), 4 * 600);
+    assert!(scratch.ask(&["verify"]).status.success());
+    assert_eq!(code(&scratch.ask(&["check"])), 0);
+}
+
+#[test]
+fn a_missing_area_is_told_once_however_often_it_is_checked_and_watched_again_when_it_is_back() {
+    let scratch = Scratch::new();
+    scratch.configure("mail = stdout:");
+    let tree = scratch.tree();
+    fill(&tree);
+    assert_eq!(code(&scratch.ask(&["init", "-q"])), 0);
+    fs::rename(&tree, scratch.path("away")).unwrap();
+    for _ in 0..3 {
+        scratch.ask(&["check", "--update"]);
+        assert_eq!(code(&scratch.ask(&["check", "-q"])), 8);
+    }
+    let told = || scratch.history().iter().filter(|event| event["event"]["action"][0] == "area-missing").count();
+    assert_eq!(told(), 1);
+    fs::rename(scratch.path("away"), &tree).unwrap();
+    assert_eq!(code(&scratch.ask(&["check", "--update"])), 0);
+    let status: Value = serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap();
+    assert_eq!(status["areas"][0]["state"], "watched");
+    // One that never was there is nothing to be silent about either.
+    let never = scratch.path("never");
+    scratch.configure(&format!("area = {}\nmail = stdout:", never.display()));
+    assert_eq!(code(&scratch.ask(&["init", "-q"])), 1);
+    assert_eq!(code(&scratch.ask(&["init", "-q"])), 1, "not only the first time");
+    assert_eq!(code(&scratch.ask(&["check", "-q"])), 8);
+}
+
+#[test]
+fn a_tree_deeper_and_broader_than_there_are_descriptors_is_seen_whole() {
+    let scratch = Scratch::new();
+    scratch.configure("mail = stdout:");
+    let mut at = scratch.tree();
+    for _ in 0..150 {
+        for name in ["a", "b", "c"] {
+            fs::create_dir(at.join(name)).unwrap();
+        }
+        fs::write(at.join("file"), "x").unwrap();
+        at.push("c");
+    }
+    let script = "ulimit -n 40; exec \"$@\"";
+    let run = |words: &[&str]| {
+        let mut command = Command::new("bash");
+        command.args(["-c", script, "bash", PROGRAM, "--config"]).arg(scratch.path("integrityd.conf")).args(words);
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    let init = run(&["init"]);
+    assert_eq!(code(&init), 0, "{}", words(&init));
+    assert!(words(&init).contains("baseline of 601 entries"), "{}", words(&init));
+    assert_eq!(code(&run(&["check"])), 0);
+    // Short of descriptors from the beginning: an error, never a finding.
+    let starved = Command::new("bash")
+        .args(["-c", "ulimit -n 9; exec \"$@\"", "bash", PROGRAM, "--config"])
+        .arg(scratch.path("integrityd.conf"))
+        .args(["check", "--json"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(starved.stdout.is_empty() && ![1, 2, 4, 8].contains(&code(&starved)), "{}", words(&starved));
+}
+
+#[test]
+fn what_cannot_be_read_is_said_by_init_and_check() {
+    if !is_root() || Command::new("setpriv").arg("--version").output().is_err() {
+        println!("skipped: only root can become somebody else, by setpriv(1)");
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.configure("mail = stdout:");
+    let tree = scratch.tree();
+    fill(&tree);
+    let program = scratch.path("integrityd");
+    fs::copy(PROGRAM, &program).unwrap();
+    let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    allow(&program, 0o755);
+    allow(&scratch.path(""), 0o755);
+    fs::create_dir(scratch.path("state")).unwrap();
+    for path in [scratch.path("state"), scratch.path("integrityd.conf")] {
+        std::os::unix::fs::chown(&path, Some(65534), Some(65534)).unwrap();
+    }
+    allow(&scratch.path("state"), 0o700);
+    let nobody = |words: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program).arg("--config");
+        command.arg(scratch.path("integrityd.conf")).args(words).stdin(Stdio::null()).output().unwrap()
+    };
+    // A file and a directory that are not for everybody, from the beginning.
+    allow(&tree.join("large"), 0o600);
+    allow(&tree.join("d"), 0o700);
+    let init = nobody(&["init"]);
+    assert_eq!(code(&init), 1, "{}", words(&init));
+    assert!(words(&init).contains("2 entries cannot be read"), "{}", words(&init));
+    let check = nobody(&["check", "--json"]);
+    assert_eq!(code(&check), 8, "{}", words(&check));
+    let unreadable = ["d", "large"].map(|path| (path.to_owned(), "unreadable".to_owned()));
+    assert_eq!(found(&scratch, &check).into_iter().collect::<Vec<_>>(), unreadable);
+    // A directory that changes and cannot be listed any more: both are told, also by --update.
+    allow(&tree.join("a"), 0o700);
+    assert_eq!(code(&nobody(&["check", "--update"])), 4 + 8);
+    // The root of the area itself.
+    allow(&tree, 0o700);
+    assert_eq!(code(&nobody(&["check", "-q"])) & 8, 8);
 }
