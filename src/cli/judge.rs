@@ -71,7 +71,9 @@ pub(super) fn judge(standing: &Standing) -> Verdict {
 fn stopped(standing: &Standing) -> Option<String> {
     let daemon = &standing.daemon;
     let ago = span(standing.age(daemon.last_sign));
-    (daemon.is_running == Some(false)).then(|| {
+    let runs_from_cron =
+        daemon.has_stopped && daemon.run_within.is_some_and(|within| standing.age(daemon.last_sign) <= within);
+    (daemon.is_running == Some(false) && !runs_from_cron).then(|| {
         if daemon.has_stopped {
             format!("the daemon is not running: it was stopped {ago} ago (integrityd run starts it)")
         } else {
@@ -163,9 +165,13 @@ mod tests {
     #[test]
     fn what_is_fine_says_nothing() {
         assert_eq!(with(|_| ()), (Level::Fine, String::new()));
-        let quiet: [fn(&mut Standing); 6] = [
+        let quiet: [fn(&mut Standing); 7] = [
             |it| it.areas.clear(),
             |it| it.daemon.is_running = None,
+            |it| {
+                (it.daemon.is_running, it.daemon.has_stopped) = (Some(false), true);
+                it.daemon.run_within = Some(Duration::from_hours(100));
+            },
             |it| it.areas[0].oldest = Some(Duration::from_hours(24)),
             |it| it.areas[1].oldest = Some(Duration::from_hours(24 * 300)),
             |it| {
@@ -182,7 +188,7 @@ mod tests {
 
     #[test]
     fn each_trouble_has_its_level_and_its_words() {
-        let cases: [Case; 10] = [
+        let cases: [Case; 12] = [
             (
                 |it| it.areas[0].oldest = Some(Duration::from_hours(25)),
                 Level::Warning,
@@ -216,6 +222,22 @@ mod tests {
                 "a report waits to be accepted since 60 min",
             ),
             (|it| it.daemon.is_running = Some(false), Level::Critical, "did not end in good order"),
+            (
+                |it| {
+                    it.daemon.is_running = Some(false);
+                    it.daemon.run_within = Some(Duration::from_hours(100));
+                },
+                Level::Critical,
+                "did not end in good order",
+            ),
+            (
+                |it| {
+                    (it.daemon.is_running, it.daemon.has_stopped) = (Some(false), true);
+                    it.daemon.run_within = Some(Duration::from_hours(26));
+                },
+                Level::Critical,
+                "it was stopped",
+            ),
             (
                 |it| (it.daemon.is_running, it.daemon.has_stopped) = (Some(false), true),
                 Level::Critical,

@@ -61,6 +61,8 @@ pub(super) struct Daemon {
     pub(super) last_sign: Timestamp,
     /// Whether that was an orderly end.
     pub(super) has_stopped: bool,
+    /// How long ago an orderly end may be, where single runs do the work of a daemon.
+    pub(super) run_within: Option<Duration>,
 }
 
 /// One area.
@@ -155,6 +157,7 @@ impl Standing {
                 running_for: running_for(path, now.boottime),
                 last_sign,
                 has_stopped,
+                run_within: None,
             },
             areas: store
                 .area_summaries()?
@@ -237,6 +240,7 @@ pub(super) mod sample {
                 running_for: hours(75),
                 last_sign: now.before(Duration::from_hours(75)),
                 has_stopped: false,
+                run_within: None,
             },
             areas: vec![
                 Area { max_age: hours(24), ..area("/etc", 2_412, 9) },

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Exit, Source,
-    exit::words,
+    exit::{usage, words},
     judge::{Level, Verdict, judge},
     nagios,
     out::{Out, talk},
@@ -16,7 +16,7 @@ use super::{
     standing::{Area, Standing},
 };
 use crate::{
-    config::{self, LoadError, settings::Config},
+    config::{self, LoadError, settings::Config, units::parse_span},
     model::{
         clock::Clock,
         escape::{escape_name, hex},
@@ -26,8 +26,18 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-#[group(multiple = false)]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    form: Form,
+
+    /// Where cron starts `run --once` and no daemon runs: how long ago the last run may have ended (26h).
+    #[arg(long, value_name = "TIME")]
+    run_within: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Form {
     /// One JSON object.
     #[arg(long)]
     json: bool,
@@ -42,10 +52,17 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
-    let standing = match read(source) {
+    let run_within = arguments
+        .run_within
+        .as_deref()
+        .map(|text| parse_span(text).or(Err(usage(format!("--run-within {text:?} is no time: say 26h or 2d")))))
+        .transpose()?;
+    let arguments = &arguments.form;
+    let mut standing = match read(source) {
         Ok(standing) => standing,
         Err(error) => return unknown(&words(&error), arguments, out),
     };
+    standing.daemon.run_within = run_within;
     let verdict = judge(&standing);
     if arguments.json {
         out.line(&json(&standing, &verdict).to_string())?;
@@ -64,7 +81,7 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
 }
 
 /// Says why nothing can be told, in the form that was asked for; a machine must not take silence for a good sign.
-fn unknown(why: &str, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
+fn unknown(why: &str, arguments: &Form, out: &mut Out) -> anyhow::Result<Exit> {
     let why = why.strip_prefix("integrityd: ").unwrap_or(why);
     if arguments.json {
         out.line(&json!({ "verdict": "UNKNOWN", "why": why }).to_string())?;

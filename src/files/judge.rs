@@ -198,6 +198,13 @@ pub(super) fn without_content(seen: &Attributes, known: Option<&Entry>, hash_sta
     }
 }
 
+/// The entry as if nothing had been told of it yet; `state` is what is found now.
+pub(super) fn untold(known: &Entry, state: HashState) -> Entry {
+    let is_same = known.known.hash_state == state && state.is_trouble();
+    let hash_state = if is_same { HashState::Off } else { known.known.hash_state };
+    Entry { known: Observation { hash_state, ..known.known.clone() }, reported: None, ..known.clone() }
+}
+
 /// A digest of what differs: the same difference, found again, is told once.
 fn fingerprint(seen: &Observation, changed: AttributeSet) -> [u8; 32] {
     let whole = &seen.attributes;

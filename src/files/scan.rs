@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::{
     ground::Tract,
     harvest::{Harvest, news},
-    judge::{Judge, Verdict, collected, without_content},
+    judge::{Judge, Verdict, collected, untold, without_content},
     missing::GONE,
     observe::{Content, Glance, Reading, glance},
     settle::leaves_children,
@@ -374,13 +374,6 @@ impl Scan<'_> {
             Event::new(Category::InternalError, Severity::High, self.clock.now(), path.to_vec()).with_note(note);
         news(None, vec![Found { event, members: Vec::new() }], Vec::new()).into()
     }
-}
-
-/// The entry as if nothing had been told of it yet; `state` is what is found now.
-fn untold(known: &Entry, state: HashState) -> Entry {
-    let is_same = known.known.hash_state == state && state.is_trouble();
-    let hash_state = if is_same { HashState::Off } else { known.known.hash_state };
-    Entry { known: Observation { hash_state, ..known.known.clone() }, reported: None, ..known.clone() }
 }
 
 /// Ends the pass where it is short of something, rather than calling paths unreadable.

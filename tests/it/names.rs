@@ -10,7 +10,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use crate::support::{Scratch, sink::Sink, wait_for};
+use crate::support::{Scratch, put, sink::Sink, wait_for};
 
 fn hostile_names() -> Vec<Vec<u8>> {
     vec![
@@ -53,7 +53,7 @@ fn hostile_names_are_found_told_apart_and_harmless() {
     scratch.wait_for_baseline();
     let names = hostile_names();
     for name in &names {
-        fs::write(scratch.tree().join(OsStr::from_bytes(name)), "x").unwrap();
+        put(&scratch.tree().join(OsStr::from_bytes(name)), "x");
     }
     wait_for("every name", Duration::from_secs(20), || {
         scratch.history().iter().filter(|event| event["event"]["action"][0] == "added").count() >= names.len()
