@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
-    fs,
     os::unix::ffi::{OsStrExt, OsStringExt},
     time::Duration,
 };
