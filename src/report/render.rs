@@ -328,7 +328,7 @@ mod tests {
                 between 13:58:02 and 14:03:11
                 each of the 1,234: integrityd show 48104
           low   /etc/ssl/private/key.pem       unreadable  Permission denied (os error 13), 14:03:11
-          12 files rewritten with the same content · 3 times only
+          12 files rewritten with the same content · 3 touched (times only)
 
         COVERAGE  412,118 entries, oldest check 2.1 d · not hashed: 3 (busy 1, too big 2)
         SEQ  48,102–48,124  head 9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f
@@ -520,10 +520,12 @@ mod tests {
         let rendered = render_all(&events, 1000, &[]);
         assert_eq!(
             rendered.subject,
-            "[integrityd] web3.example: 12 files rewritten with the same content, 3 times only"
+            "[integrityd] web3.example: 12 files rewritten with the same content, 3 touched (times only)"
         );
         assert_eq!(rendered.severity, Severity::Count);
-        assert!(rendered.text.contains("\nFILES\n  12 files rewritten with the same content · 3 times only\n"));
+        assert!(
+            rendered.text.contains("\nFILES\n  12 files rewritten with the same content · 3 touched (times only)\n")
+        );
     }
 
     #[test]

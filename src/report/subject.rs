@@ -57,7 +57,7 @@ pub(crate) fn count_only(batch: &Batch<'_>) -> Vec<String> {
     sums.into_iter()
         .map(|(category, count)| match category {
             Category::Rewritten => format!("{} rewritten with the same content", counted(count, "file", "files")),
-            Category::Touched => format!("{} times only", number(count)),
+            Category::Touched => format!("{} touched (times only)", number(count)),
             Category::Skipped => format!("{} not entered", counted(count, "mount", "mounts")),
             _ => format!("{} {}", number(count), category.word()),
         })
