@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     Exit, Source,
     exit::usage,
-    out::{Out, size, span, talk},
+    out::{Out, number, size, span, talk},
 };
 use crate::{
     model::{
@@ -101,7 +101,13 @@ fn list(store: &Store, is_json: bool, out: &mut Out) -> anyhow::Result<Exit> {
             out.line(&as_json(delivery).to_string())?;
         }
     } else if waiting.is_empty() {
-        talk("nothing waits: every report was accepted or dropped");
+        match store.queue_summary()?.unreported {
+            0 => talk("nothing waits: every report was accepted or dropped"),
+            events => talk(&format!(
+                "no report waits; events that are in no report yet: {} (the daemon, or run --once, makes one of them)",
+                number(events)
+            )),
+        }
     } else {
         out.text(&table(&waiting, now))?;
     }

@@ -295,6 +295,11 @@ fn queue(standing: &Standing, width: usize) -> Vec<String> {
     {
         words += &format!(", the oldest for {}", span(standing.age(oldest)));
     }
+    match queue.unreported {
+        0 => {}
+        1 => words += ", 1 event not reported yet",
+        events => words += &format!(", {} events not reported yet", number(events)),
+    }
     let mut lines = wrapped("QUEUE", &words, width);
     if let Some(reply) = &queue.last_failure {
         lines.extend(wrapped("", &format!("last answer: {}", escape_cut(reply.as_bytes(), ANSWER)), width));

@@ -154,6 +154,7 @@ fn json(standing: &Standing, verdict: &Verdict) -> Value {
             "oldest_seconds": queue.oldest.map(age),
             "last_sent_seconds": queue.last_sent.map(age),
             "last_answer": queue.last_failure,
+            "unreported_events": queue.unreported,
         },
         "chain": { "seq": standing.head.seq, "head": hex(&standing.head.hash) },
         "troubles": verdict.of(Level::Critical),

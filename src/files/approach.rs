@@ -7,6 +7,7 @@ use super::{
     harvest::{Harvest, news},
     missing::{misfit, missing_event},
     observe::{Glance, glance_at_root},
+    shortage::{is_shortage, shortage},
     sweep::{Directory, Sweep},
 };
 use crate::{
@@ -84,6 +85,9 @@ impl Sweep {
         let next = self.scan(tract, store, &mut buffer).at_root(&handle, &seen, root, &mut harvest)?;
         match opened {
             Ok(opened) => tract.set_root(opened),
+            Err(errno) if is_shortage(errno.raw_os_error()) => {
+                return Err(shortage(&tract.path, errno.raw_os_error()));
+            }
             Err(errno) => {
                 tract.set_root(None);
                 let state = HashState::Unreadable(errno.raw_os_error());

@@ -105,7 +105,7 @@ impl Walker {
                 Ok(()) => {}
                 Err(Leave::Stopped) => break,
                 Err(Leave::Store(error)) => {
-                    tracing::error!(error = %with_causes(&error), wait = ?patience, "the store failed; the walk begins anew");
+                    tracing::error!(error = %with_causes(&error), wait = ?patience, "the walk cannot go on; it begins anew");
                     self.itinerary = Itinerary::default();
                     self.eye.visitor = None;
                     if stop.run_until_cancelled(tokio::time::sleep(patience)).await.is_none() {

@@ -12,6 +12,7 @@ use super::{
     ground::{Ground, Tract},
     judge::without_content,
     observe::{Content, Glance, Reading, glance, glance_at_root},
+    shortage::{is_shortage, shortage},
     target::{Target, Way},
 };
 use crate::{
@@ -229,12 +230,18 @@ impl Visitor {
     }
 
     fn unreadable(&self, looked: &Looked, errno: i32) -> Result<Visited, StoreError> {
+        if is_shortage(errno) {
+            return Err(shortage(&looked.target.path, errno));
+        }
         let seen = without_content(&looked.seen, looked.entry.as_ref(), HashState::Unreadable(errno));
         self.settle(looked, seen)
     }
 
     /// A path that cannot even be looked at: its entry, or the directory it lies in, becomes unreadable.
     fn refused(&self, tract: &Tract, target: &Target, errno: Errno) -> Result<Visited, StoreError> {
+        if is_shortage(errno.raw_os_error()) {
+            return Err(shortage(&target.path, errno.raw_os_error()));
+        }
         let mut store = self.db.lock();
         store.count_look(0);
         if target.parent.is_none() {

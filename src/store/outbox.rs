@@ -82,6 +82,8 @@ pub struct QueueSummary {
     pub last_failure: Option<String>,
     /// When the last delivery was accepted.
     pub last_sent: Option<Timestamp>,
+    /// Events that are in no report yet.
+    pub unreported: u64,
 }
 
 fn deadline(row: &Row<'_>, first: usize) -> rusqlite::Result<Deadline> {
@@ -289,6 +291,15 @@ impl Store {
             )
             .optional()
             .trying("find the oldest report in the queue")?;
+        for channel in Channel::ALL {
+            let batched = self.batched_up_to(channel)?.cast_signed();
+            let count: i64 = self
+                .db
+                .prepare_cached("SELECT count(*) FROM event WHERE channel = ?1 AND seq > ?2")
+                .and_then(|mut statement| statement.query_row(params![channel.name(), batched], |row| row.get(0)))
+                .trying("count what is not reported yet")?;
+            summary.unreported = summary.unreported.saturating_add(count.cast_unsigned());
+        }
         if let Some((created, reply)) = oldest {
             summary.oldest = Some(created);
             summary.last_failure = (!reply.is_empty()).then_some(reply);
