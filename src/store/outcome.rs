@@ -1,11 +1,15 @@
 //! What a source hands over: the new state and the events that describe it, stored in one transaction or not at all.
 
 use crate::model::{
+    clock::Timestamp,
     entry::{Entry, EntryId},
     event::{Event, Member},
 };
 
-use super::areas::AreaRow;
+use super::{
+    areas::AreaRow,
+    logs::{LogName, LogRow},
+};
 
 /// One change of state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +22,12 @@ pub enum StateChange {
     RemoveChildren(EntryId),
     /// An area has a new state.
     Area(Box<AreaRow>),
+    /// A log was read up to here.
+    Log(Box<LogRow>),
+    /// A log is no longer configured.
+    RemoveLog(LogName),
+    /// The group of logs with this name was polled then.
+    LogsPolled(Vec<u8>, Timestamp),
 }
 
 /// An event with the single objects it stands for, if it is a summary.
