@@ -20,6 +20,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod files;
+pub mod logs;
 pub mod model;
 pub mod report;
 pub mod store;

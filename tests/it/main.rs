@@ -27,3 +27,4 @@ mod queue;
 mod signals;
 mod situations;
 mod status;
+mod tail;
