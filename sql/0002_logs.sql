@@ -18,9 +18,10 @@ CREATE TABLE log_anchor (
     born           INTEGER,
     owner          INTEGER,
     length         INTEGER,
-    offset         INTEGER,
+    offset         INTEGER,                                           -- after the last whole line
+    taken          INTEGER,                                           -- seen up to here, by half a line
     head           BLOB,                                              -- the first bytes
-    marker         BLOB,                                              -- the last bytes before offset
+    marker         BLOB,                                              -- the last bytes before taken
     target         BLOB,                                              -- where a symbolic link points
     refusal        INTEGER,                                           -- why it is not read
     refusal_detail INTEGER,
@@ -40,6 +41,7 @@ CREATE TABLE log_sibling (
     owner    INTEGER NOT NULL,
     length   INTEGER NOT NULL,                                        -- as stored
     offset   INTEGER NOT NULL,                                        -- in the decompressed stream
+    taken    INTEGER NOT NULL,
     head     BLOB    NOT NULL,
     marker   BLOB    NOT NULL,
     PRIMARY KEY (log, n)

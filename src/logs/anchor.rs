@@ -11,19 +11,21 @@ pub fn beginning_of(seen: &Attributes) -> Anchor {
     Anchor { file: FileId::of(seen), owner: seen.uid, length: seen.size, ..Anchor::default() }
 }
 
-/// Whether a stream with this sketch goes on where `anchor` stands; `marker` is what the sketch has before the anchor's offset.
+/// Whether a stream with this sketch goes on where `anchor` stands; `marker` is what the sketch has where it was seen up to.
 pub fn fits(anchor: &Anchor, sketch: &Sketch, marker: Option<&Vec<u8>>) -> bool {
-    anchor.offset > 0
-        && sketch.size >= anchor.offset
+    anchor.taken > 0
+        && sketch.size >= anchor.taken
         && sketch.head.starts_with(&anchor.head)
-        && marker == Some(&anchor.marker)
+        && marker.is_some_and(|marker| marker.ends_with(&anchor.marker))
 }
 
 /// What a new rotated file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// The live file as it was, under another name or copied.
+    /// The live file as it was, under another name or copied, by what was seen of it.
     Live,
+    /// Perhaps the live file as it was, of which nothing was seen but its length.
+    PerhapsLive,
     /// The file at this place of the ledger, renamed across file systems, compressed or copied.
     Known(usize),
     /// Never seen before.
@@ -33,16 +35,10 @@ pub enum Origin {
 /// The offsets a sketch needs for [`origin`]: that of the live anchor first.
 pub fn offsets(state: &LogState) -> Vec<u64> {
     let live = match &state.position {
-        Position::At(anchor) => anchor.offset,
+        Position::At(anchor) => anchor.taken,
         _ => 0,
     };
-    std::iter::once(live).chain(state.siblings.iter().map(|sibling| sibling.anchor.offset)).collect()
-}
-
-/// How long a file must at least be to go on where `anchor` stands. Where no whole line was read there is nothing to compare but the
-/// length it had.
-pub fn least_length(anchor: &Anchor) -> u64 {
-    if anchor.offset == 0 { anchor.length } else { anchor.offset }
+    std::iter::once(live).chain(state.siblings.iter().map(|sibling| sibling.anchor.taken)).collect()
 }
 
 /// What became of the file at the position.
@@ -54,11 +50,11 @@ pub enum Whereabouts<'a> {
     Lost(Option<&'a Sketch>),
 }
 
-/// Whether a stream may go on where the live file was read. Where nothing of that was read yet there is nothing to compare but what
+/// Whether a stream may go on where the live file was read. Where nothing of that was seen there is nothing to compare but what
 /// its descriptor still says, or its length.
 fn fits_lost(anchor: &Anchor, sketch: &Sketch, marker: Option<&Vec<u8>>, kept: Option<&Sketch>) -> bool {
     match kept {
-        _ if anchor.offset > 0 => fits(anchor, sketch, marker),
+        _ if anchor.taken > 0 => fits(anchor, sketch, marker),
         Some(kept) if kept.size >= anchor.length => {
             sketch.size == kept.size && sketch.head == kept.head && sketch.tail == kept.tail
         }
@@ -73,13 +69,14 @@ fn fits_lost(anchor: &Anchor, sketch: &Sketch, marker: Option<&Vec<u8>>, kept: O
 pub fn origin(state: &LogState, sketch: &Sketch, live: Whereabouts<'_>, present: &[FileId]) -> Origin {
     let mut markers = sketch.markers.iter();
     let live_marker = markers.next().and_then(Option::as_ref);
-    if let Position::At(anchor) = &state.position
-        && let Whereabouts::Lost(kept) = live
-        && fits_lost(anchor, sketch, live_marker, kept)
-    {
+    let lost = match (&state.position, live) {
+        (Position::At(anchor), Whereabouts::Lost(kept)) if fits_lost(anchor, sketch, live_marker, kept) => Some(anchor),
+        _ => None,
+    };
+    if lost.is_some_and(|anchor| anchor.taken > 0) || lost.is_some() && live != Whereabouts::Lost(None) {
         return Origin::Live;
     }
-    state
+    let known = state
         .siblings
         .iter()
         .zip(markers)
@@ -87,10 +84,14 @@ pub fn origin(state: &LogState, sketch: &Sketch, live: Whereabouts<'_>, present:
         .filter(|(_, (sibling, marker))| {
             let anchor = &sibling.anchor;
             let is_present = present.iter().any(|id| id.is(&anchor.file));
-            fits(anchor, sketch, marker.as_ref()) && (!is_present || sketch.size == anchor.offset)
+            fits(anchor, sketch, marker.as_ref()) && (!is_present || sketch.size == anchor.taken)
         })
-        .max_by_key(|(_, (sibling, _))| sibling.anchor.offset)
-        .map_or(Origin::New, |(index, _)| Origin::Known(index))
+        .max_by_key(|(_, (sibling, _))| sibling.anchor.taken);
+    match (known, lost) {
+        (Some((index, _)), _) => Origin::Known(index),
+        (None, Some(_)) => Origin::PerhapsLive,
+        (None, None) => Origin::New,
+    }
 }
 
 /// The ledger entry of the file with this identity.
@@ -100,8 +101,13 @@ pub fn find(siblings: &mut [Sibling], id: FileId) -> Option<&mut Sibling> {
 
 /// An entry for a file whose stream is accounted for up to `sketch`.
 pub fn accounted(seen: &Attributes, sketch: &Sketch, standing: Standing) -> Sibling {
-    let anchor =
-        Anchor { offset: sketch.size, head: sketch.head.clone(), marker: sketch.tail.clone(), ..beginning_of(seen) };
+    let anchor = Anchor {
+        offset: sketch.size,
+        taken: sketch.size,
+        head: sketch.head.clone(),
+        marker: sketch.tail.clone(),
+        ..beginning_of(seen)
+    };
     Sibling { anchor, standing }
 }
 
@@ -125,7 +131,7 @@ mod tests {
             ..Anchor::default()
         });
         reading.feed(text, &mut Vec::new(), 1000);
-        reading.anchor().clone()
+        reading.anchor()
     }
 
     fn sketch(text: &[u8], state: &LogState) -> Sketch {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    anchor::{Origin, Whereabouts, accounted, beginning_of, find, fits, least_length, offsets, origin, unpack_limit},
+    anchor::{Origin, Whereabouts, accounted, beginning_of, find, fits, offsets, origin, unpack_limit},
+    lines::Reading,
     live::Live,
     round::{Happening, Round},
     siblings::{Found, Listed, Packing, is_plainly_rotated, is_planted, unpacked_name},
@@ -65,7 +66,7 @@ fn follow_rename(round: &mut Round<'_>, found: &Found) {
 fn goes_on(round: &mut Round<'_>, found: &Found, anchor: &Anchor) -> bool {
     let Ok(stream) = stream_of(round, found) else { return false };
     let goes_on = match &stream {
-        Stream::Plain(file) => found.seen.size >= least_length(anchor) && agrees(file, anchor).unwrap_or(false),
+        Stream::Plain(file) => found.seen.size >= anchor.taken && agrees(file, anchor).unwrap_or(false),
         Stream::Gzip(_) => false,
     };
     round.cache.keep_stream(found.id(), stream);
@@ -121,11 +122,18 @@ fn review_copy(round: &mut Round<'_>, scene: &Scene<'_>, found: &Found) {
     let new = match (&state.position, scene.is_valid) {
         _ if is_copy => accounted(&found.seen, &sketch, Standing::Copy),
         // No whole line of the live file was read yet, and it says something else now.
-        (Position::At(anchor), true) if anchor.offset == 0 => {
+        (Position::At(anchor), true) if anchor.taken == 0 => {
             Sibling { anchor: moved(anchor, found), standing: Standing::Reading }
         }
-        (Position::At(anchor), false) if anchor.offset == 0 || fits(anchor, &sketch, first(&sketch)) => {
+        (Position::At(anchor), false) if anchor.taken == 0 || fits(anchor, &sketch, first(&sketch)) => {
             let anchor = moved(anchor, found);
+            state.position = Position::Beginning;
+            round.poll.happenings.push(Happening::Rotated(found.name.clone()));
+            Sibling { anchor, standing: Standing::Reading }
+        }
+        // It ends within the half line that was seen.
+        (Position::At(anchor), false) if sketch.size > anchor.offset && sketch.size <= anchor.taken => {
+            let anchor = moved(&Reading::from(anchor.clone()).boundary(), found);
             state.position = Position::Beginning;
             round.poll.happenings.push(Happening::Rotated(found.name.clone()));
             Sibling { anchor, standing: Standing::Reading }
@@ -211,13 +219,14 @@ fn set_aside(round: &mut Round<'_>, found: &Found, why: Happening) {
 /// Finds the place of a new stream among those that are known.
 fn place(round: &mut Round<'_>, scene: &Scene<'_>, present: &[FileId], found: &Found, sketch: &Sketch) {
     let state = &mut round.poll.state;
-    if scene.live.is_some_and(|live| is_beginning_of(live, sketch)) {
+    let live = if scene.is_valid { Whereabouts::InPlace } else { Whereabouts::Lost(scene.kept.as_ref()) };
+    let origin = origin(state, sketch, live, present);
+    if origin != Origin::Live && scene.live.is_some_and(|live| is_beginning_of(live, sketch)) {
         state.siblings.push(accounted(&found.seen, sketch, Standing::Copy));
         return;
     }
-    let live = if scene.is_valid { Whereabouts::InPlace } else { Whereabouts::Lost(scene.kept.as_ref()) };
-    let sibling = match origin(state, sketch, live, present) {
-        Origin::Live => {
+    let sibling = match origin {
+        Origin::Live | Origin::PerhapsLive => {
             let Position::At(anchor) = &state.position else { return };
             let anchor = moved(anchor, found);
             state.position = Position::Beginning;
@@ -234,7 +243,7 @@ fn place(round: &mut Round<'_>, scene: &Scene<'_>, present: &[FileId], found: &F
                 review_copy(round, scene, found);
                 return;
             }
-            let is_over = known.standing == Standing::Done && sketch.size == known.anchor.offset;
+            let is_over = known.standing == Standing::Done && sketch.size == known.anchor.taken;
             let standing = if is_over { Standing::Done } else { Standing::Reading };
             Sibling { anchor: moved(&known.anchor, found), standing }
         }
@@ -258,7 +267,7 @@ fn read_one(round: &mut Round<'_>, found: &Found) -> bool {
     let end = if found.packing == Packing::Plain { found.seen.size } else { limit };
     let read = stream_of(round, found).and_then(|mut stream| {
         if let Stream::Plain(file) = &stream
-            && (found.seen.size < anchor.offset || !agrees(file, &anchor)?)
+            && (found.seen.size < anchor.taken || !agrees(file, &anchor)?)
         {
             anchor = beginning_of(&found.seen);
         }
@@ -268,7 +277,7 @@ fn read_one(round: &mut Round<'_>, found: &Found) -> bool {
     });
     let (standing, reached) = match read {
         Ok((reading, false)) => {
-            let reached = reading.anchor().clone();
+            let reached = reading.anchor();
             round.poll.lag += end.saturating_sub(reading.at()).min(found.seen.size);
             round.keep(reading);
             (Standing::Reading, reached)
@@ -279,9 +288,9 @@ fn read_one(round: &mut Round<'_>, found: &Found) -> bool {
             if is_final || !reading.has_half_line() {
                 reading.finish(&mut round.poll.records);
                 round.cache.take_stream(found.id());
-                (Standing::Done, Anchor { length: found.seen.size, ..reading.anchor().clone() })
+                (Standing::Done, Anchor { length: found.seen.size, ..reading.anchor() })
             } else {
-                let reached = reading.anchor().clone();
+                let reached = reading.anchor();
                 round.keep(reading);
                 (Standing::Reading, Anchor { length: found.seen.size, ..reached })
             }
@@ -313,7 +322,7 @@ pub(super) fn prune(round: &mut Round<'_>, listed: &Listed) {
             && let Ok((mut reading, is_over)) = round.read(&mut stream, &sibling.anchor, u64::MAX)
         {
             if !is_over {
-                let anchor = reading.anchor().clone();
+                let anchor = reading.anchor();
                 round.keep(reading);
                 round.cache.keep_stream(id, stream);
                 if let Some(known) = find(&mut round.poll.state.siblings, id) {

@@ -4,7 +4,7 @@
 //! but the first [`LONGEST`] bytes of a line is ever kept.
 
 use super::stream::joined;
-use crate::model::log::{Anchor, HEAD, MARKER};
+use crate::model::log::{Anchor, FileId, HEAD, MARKER};
 
 /// How much of a line is kept, in bytes; the rest is counted.
 pub const LONGEST: usize = 64 * 1024;
@@ -32,6 +32,8 @@ pub enum Record {
 pub struct Reading {
     /// After the last whole line.
     anchor: Anchor,
+    /// Where the reading began, until something is taken.
+    origin: Option<Anchor>,
     /// Up to here bytes were taken.
     at: u64,
     /// The first bytes of the stream, at most [`HEAD`].
@@ -54,20 +56,36 @@ fn clamp(bytes: u64, most: usize) -> usize {
 impl Reading {
     /// Goes on at `anchor`.
     pub fn from(anchor: Anchor) -> Self {
-        Self {
-            at: anchor.offset,
-            first: anchor.head.clone(),
-            recent: anchor.marker.clone(),
-            line: Vec::new(),
-            length: 0,
-            zeros: 0,
-            anchor,
+        // The bytes before `taken` say nothing about those before `offset` when half a line lies between.
+        let recent = if anchor.taken == anchor.offset { anchor.marker.clone() } else { Vec::new() };
+        let head = clamp(anchor.offset, anchor.head.len());
+        let first = anchor.head.get(..head).unwrap_or(&anchor.head).to_vec();
+        let boundary = Anchor { taken: anchor.offset, head: first.clone(), marker: recent.clone(), ..anchor };
+        let origin = Some(Anchor { head: anchor.head, marker: anchor.marker, ..boundary.clone() });
+        let origin = origin.map(|origin| Anchor { taken: anchor.taken, ..origin });
+        Self { at: anchor.offset, first, recent, line: Vec::new(), length: 0, zeros: 0, anchor: boundary, origin }
+    }
+
+    /// The place after the last whole line, with what was seen behind it. Zeros at the end may be room for lines to come, and are no
+    /// evidence.
+    pub fn anchor(&self) -> Anchor {
+        match &self.origin {
+            Some(origin) => origin.clone(),
+            None if self.length == 0 => self.anchor.clone(),
+            None => {
+                Anchor { taken: self.at, head: self.first.clone(), marker: self.recent.clone(), ..self.anchor.clone() }
+            }
         }
     }
 
-    /// The place after the last whole line.
-    pub fn anchor(&self) -> &Anchor {
-        &self.anchor
+    /// The place after the last whole line, and nothing that was seen behind it.
+    pub fn boundary(&self) -> Anchor {
+        self.anchor.clone()
+    }
+
+    /// Which file is read.
+    pub fn file(&self) -> FileId {
+        self.anchor.file
     }
 
     /// Up to here bytes were taken.
@@ -102,6 +120,9 @@ impl Reading {
             boundary = Some(bytes.len() - rest.len());
         }
         let taken = bytes.len() - rest.len();
+        if taken > 0 {
+            self.origin = None;
+        }
         let bytes = bytes.get(..taken).unwrap_or(bytes);
         self.first.extend(bytes.iter().take(HEAD - self.first.len().min(HEAD)));
         if let Some(boundary) = boundary {
@@ -117,6 +138,7 @@ impl Reading {
 
     /// Passes over a hole of `bytes` zeros.
     pub fn skip(&mut self, bytes: u64) {
+        self.origin = None;
         if self.length == 0 {
             self.zeros = self.zeros.saturating_add(bytes);
         } else {
@@ -140,6 +162,7 @@ impl Reading {
     }
 
     fn set_head(&mut self) {
+        self.anchor.taken = self.anchor.offset;
         let head = clamp(self.anchor.offset, self.first.len());
         self.anchor.head = self.first.get(..head).unwrap_or(&self.first).to_vec();
     }

@@ -121,16 +121,16 @@ impl Cache {
 
     /// Drops what belongs to none of these files.
     pub(super) fn retain(&mut self, wanted: impl Fn(&FileId) -> bool) {
-        self.readings.retain(|reading| wanted(&reading.anchor().file));
+        self.readings.retain(|reading| wanted(&reading.file()));
         self.streams.retain(|(id, _)| wanted(id));
         self.lengths.retain(|(id, _)| wanted(id));
     }
 
     fn resume(&mut self, anchor: &Anchor, stream: &Stream) -> Reading {
-        let found = self.readings.iter().position(|reading| reading.anchor().file.is(&anchor.file));
+        let found = self.readings.iter().position(|reading| reading.file().is(&anchor.file));
         if let Some(reading) = found.map(|index| self.readings.swap_remove(index))
             && reading.anchor().offset == anchor.offset
-            && reading.anchor().marker == anchor.marker
+            && reading.anchor().taken == anchor.taken
         {
             // The half line in memory must still be what the file says.
             let is_same = match stream {

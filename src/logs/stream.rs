@@ -96,7 +96,13 @@ pub fn head_before(file: &File, offset: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Those of `pread(2)`.
 pub fn anchor_at(file: &File, offset: u64, like: &Anchor) -> io::Result<Anchor> {
-    Ok(Anchor { offset, head: head_before(file, offset)?, marker: marker_before(file, offset)?, ..like.clone() })
+    Ok(Anchor {
+        offset,
+        taken: offset,
+        head: head_before(file, offset)?,
+        marker: marker_before(file, offset)?,
+        ..like.clone()
+    })
 }
 
 /// Whether a plain file still says what it said when `anchor` was made; its length has to be looked at apart.
@@ -105,7 +111,7 @@ pub fn anchor_at(file: &File, offset: u64, like: &Anchor) -> io::Result<Anchor> 
 /// Those of `pread(2)`.
 pub fn agrees(file: &File, anchor: &Anchor) -> io::Result<bool> {
     let head = read_at(file, 0, anchor.head.len())?;
-    Ok(head == anchor.head && marker_before(file, anchor.offset)? == anchor.marker)
+    Ok(head == anchor.head && marker_before(file, anchor.taken)?.ends_with(&anchor.marker))
 }
 
 impl Stream {

@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, fs::File, path::PathBuf, time::Duration};
 
 use super::{
-    anchor::{accounted, beginning_of, least_length},
+    anchor::{accounted, beginning_of},
     glob::{Start, start_of},
     ledger::{Scene, account, prune, read_all},
     lines::LONGEST,
@@ -155,7 +155,7 @@ fn owner_of(position: &Position, live: Option<&Live>) -> Option<u32> {
 /// Whether the live file goes on where it was read.
 fn is_valid(position: &Position, live: &Live) -> bool {
     let Position::At(anchor) = position else { return false };
-    anchor.file.is(&live.id()) && live.seen.size >= least_length(anchor) && agrees(&live.file, anchor).unwrap_or(false)
+    anchor.file.is(&live.id()) && live.seen.size >= anchor.taken && agrees(&live.file, anchor).unwrap_or(false)
 }
 
 fn note_target(round: &mut Round<'_>, target: Option<Vec<u8>>) {
@@ -278,7 +278,7 @@ fn read_kept(round: &mut Round<'_>, file: &File, anchor: &Anchor, is_replaced: b
     let size = file.metadata().map_or(0, |found| found.len());
     let mut stream = Stream::Plain(file);
     let is_same =
-        matches!(&stream, Stream::Plain(file) if size >= least_length(anchor) && agrees(file, anchor).unwrap_or(false));
+        matches!(&stream, Stream::Plain(file) if size >= anchor.taken && agrees(file, anchor).unwrap_or(false));
     let read = if is_same { round.read(&mut stream, anchor, size).ok() } else { None };
     let state = &mut round.poll.state;
     let is_over = if let Some((mut reading, is_over)) = read {
@@ -286,10 +286,10 @@ fn read_kept(round: &mut Round<'_>, file: &File, anchor: &Anchor, is_replaced: b
             reading.finish(&mut round.poll.records);
             state.position = Position::Beginning;
             // It may turn up again as a packed file.
-            state.siblings.push(Sibling { anchor: reading.anchor().clone(), standing: Standing::Done });
+            state.siblings.push(Sibling { anchor: reading.anchor(), standing: Standing::Done });
             round.poll.happenings.push(Happening::Replaced);
         } else {
-            state.position = Position::At(Anchor { length: size, ..reading.anchor().clone() });
+            state.position = Position::At(Anchor { length: size, ..reading.anchor() });
             round.keep(reading);
         }
         is_over
@@ -316,14 +316,14 @@ fn read_live(round: &mut Round<'_>, kept: &mut Vec<(FileId, File)>, live: Live) 
     let Stream::Plain(file) = stream else { return };
     match read {
         // Truncated while it was read: what was read may be anything. The next poll sees it as it is.
-        Ok((reading, _)) if !agrees(&file, reading.anchor()).unwrap_or(false) => {
+        Ok((reading, _)) if !agrees(&file, &reading.anchor()).unwrap_or(false) => {
             round.poll.records.truncate(before);
             round.poll.state.position = Position::At(anchor);
             round.poll.has_more = false;
         }
         Ok((reading, _)) => {
             round.poll.lag += size.saturating_sub(reading.at());
-            round.poll.state.position = Position::At(Anchor { length: size, ..reading.anchor().clone() });
+            round.poll.state.position = Position::At(Anchor { length: size, ..reading.anchor() });
             round.keep(reading);
         }
         Err(error) => {

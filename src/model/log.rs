@@ -11,7 +11,7 @@ use super::{
 /// How much of the beginning of a file an anchor remembers, in bytes.
 pub const HEAD: usize = 1024;
 
-/// How much of what lies just before the offset an anchor remembers, in bytes.
+/// How much of what lies just before the place it stands for an anchor remembers, in bytes.
 pub const MARKER: usize = 64;
 
 /// Which file it is, whatever its name.
@@ -47,11 +47,14 @@ pub struct Anchor {
     pub owner: u32,
     /// Its length when it was last looked at, in bytes as stored (compressed, if it is).
     pub length: u64,
-    /// What was read: bytes of the (decompressed) stream up to the end of a line.
+    /// Where to go on: bytes of the (decompressed) stream up to the end of a line.
     pub offset: u64,
-    /// The first `min(HEAD, offset)` bytes.
+    /// How far the stream was seen: at or after the offset, by half a line.
+    pub taken: u64,
+    /// The first bytes, at most [`HEAD`] and at most `taken`.
     pub head: Vec<u8>,
-    /// The last `min(MARKER, offset)` bytes before the offset.
+    /// The last bytes before `taken`, at most [`MARKER`]. Half a line is evidence too: without it a file that holds nothing else could
+    /// not be told from another one.
     pub marker: Vec<u8>,
 }
 

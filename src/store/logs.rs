@@ -39,7 +39,7 @@ impl Store {
         let found = self
             .db
             .prepare_cached(
-                "SELECT dev, inode, born, owner, length, offset, head, marker, id, position, target, refusal, refusal_detail, \
+                "SELECT dev, inode, born, owner, length, offset, taken, head, marker, id, position, target, refusal, refusal_detail, \
                  refusal_since, refusal_told FROM log_anchor WHERE grp = ?1 AND path = ?2",
             )
             .and_then(|mut statement| statement.query_row(params![name.group, name.path], read_log).optional())
@@ -48,7 +48,7 @@ impl Store {
         state.siblings = self
             .db
             .prepare_cached(
-                "SELECT dev, inode, born, owner, length, offset, head, marker, standing FROM log_sibling WHERE log = ?1 \
+                "SELECT dev, inode, born, owner, length, offset, taken, head, marker, standing FROM log_sibling WHERE log = ?1 \
                  ORDER BY n LIMIT 100000",
             )
             .and_then(|mut statement| statement.query_map([id], read_sibling)?.collect())
@@ -92,38 +92,39 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_nanos))
 }
 
-/// The first eight columns.
+/// The first nine columns.
 fn read_anchor(row: &Row<'_>) -> rusqlite::Result<Anchor> {
     Ok(Anchor {
         file: FileId { dev: unsigned(row, 0)?, inode: unsigned(row, 1)?, born: time(row, 2)? },
         owner: row.get(3)?,
         length: unsigned(row, 4)?,
         offset: unsigned(row, 5)?,
-        head: row.get(6)?,
-        marker: row.get(7)?,
+        taken: unsigned(row, 6)?,
+        head: row.get(7)?,
+        marker: row.get(8)?,
     })
 }
 
 fn read_log(row: &Row<'_>) -> rusqlite::Result<(i64, LogState)> {
-    let position = match row.get::<_, i64>(9)? {
+    let position = match row.get::<_, i64>(10)? {
         1 => Position::Unbegun,
         2 => Position::Beginning,
         3 => Position::At(read_anchor(row)?),
-        _ => return Err(impossible(9)),
+        _ => return Err(impossible(10)),
     };
-    let trouble = match row.get::<_, Option<u8>>(11)? {
+    let trouble = match row.get::<_, Option<u8>>(12)? {
         Some(code) => Some(Trouble {
-            refusal: Refusal::from_codes(code, row.get(12)?).ok_or_else(|| impossible(11))?,
-            since: time(row, 13)?.ok_or_else(|| impossible(13))?,
-            told: time(row, 14)?,
+            refusal: Refusal::from_codes(code, row.get(13)?).ok_or_else(|| impossible(12))?,
+            since: time(row, 14)?.ok_or_else(|| impossible(14))?,
+            told: time(row, 15)?,
         }),
         None => None,
     };
-    Ok((row.get(8)?, LogState { position, siblings: Vec::new(), target: row.get(10)?, trouble }))
+    Ok((row.get(9)?, LogState { position, siblings: Vec::new(), target: row.get(11)?, trouble }))
 }
 
 fn read_sibling(row: &Row<'_>) -> rusqlite::Result<Sibling> {
-    Ok(Sibling { anchor: read_anchor(row)?, standing: Standing::from_code(row.get(8)?).ok_or_else(|| impossible(8))? })
+    Ok(Sibling { anchor: read_anchor(row)?, standing: Standing::from_code(row.get(9)?).ok_or_else(|| impossible(9))? })
 }
 
 /// Notes that a group was polled.
@@ -170,6 +171,7 @@ pub(super) fn put_log(tx: &Connection, row: &LogRow) -> Result<(), StoreError> {
                     anchor.map(|anchor| anchor.owner),
                     anchor.map(|anchor| anchor.length.cast_signed()),
                     anchor.map(|anchor| anchor.offset.cast_signed()),
+                    anchor.map(|anchor| anchor.taken.cast_signed()),
                     anchor.map(|anchor| &anchor.head),
                     anchor.map(|anchor| &anchor.marker),
                     state.target,
@@ -191,8 +193,8 @@ pub(super) fn put_log(tx: &Connection, row: &LogRow) -> Result<(), StoreError> {
 fn put_sibling(tx: &Connection, log: i64, n: i64, sibling: &Sibling) -> Result<(), StoreError> {
     let anchor = &sibling.anchor;
     tx.prepare_cached(
-        "INSERT INTO log_sibling (log, n, standing, dev, inode, born, owner, length, offset, head, marker)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT INTO log_sibling (log, n, standing, dev, inode, born, owner, length, offset, taken, head, marker)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )
     .and_then(|mut statement| {
         statement.execute(params![
@@ -205,6 +207,7 @@ fn put_sibling(tx: &Connection, log: i64, n: i64, sibling: &Sibling) -> Result<(
             anchor.owner,
             anchor.length.cast_signed(),
             anchor.offset.cast_signed(),
+            anchor.taken.cast_signed(),
             anchor.head,
             anchor.marker,
         ])
@@ -214,13 +217,13 @@ fn put_sibling(tx: &Connection, log: i64, n: i64, sibling: &Sibling) -> Result<(
 }
 
 const PUT_LOG: &str = "\
-INSERT INTO log_anchor (grp, path, position, dev, inode, born, owner, length, offset, head, marker, target, refusal,
+INSERT INTO log_anchor (grp, path, position, dev, inode, born, owner, length, offset, taken, head, marker, target, refusal,
     refusal_detail, refusal_since, refusal_told)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
 ON CONFLICT (grp, path) DO UPDATE SET position = excluded.position, dev = excluded.dev, inode = excluded.inode,
-    born = excluded.born, owner = excluded.owner, length = excluded.length, offset = excluded.offset, head = excluded.head,
-    marker = excluded.marker, target = excluded.target, refusal = excluded.refusal, refusal_detail = excluded.refusal_detail,
-    refusal_since = excluded.refusal_since, refusal_told = excluded.refusal_told
+    born = excluded.born, owner = excluded.owner, length = excluded.length, offset = excluded.offset, taken = excluded.taken,
+    head = excluded.head, marker = excluded.marker, target = excluded.target, refusal = excluded.refusal,
+    refusal_detail = excluded.refusal_detail, refusal_since = excluded.refusal_since, refusal_told = excluded.refusal_told
 RETURNING id";
 
 #[cfg(test)]
@@ -253,6 +256,7 @@ mod tests {
             owner: 1000,
             length: offset + 9,
             offset,
+            taken: offset + 5,
             head: b"head\0\xff".to_vec(),
             marker: b"marker".to_vec(),
         };
@@ -288,7 +292,7 @@ mod tests {
         assert_eq!(store.commit(&Outcome::tell(line()).with_change(put(&first)).with_change(polled)).unwrap(), 1);
         assert_eq!(store.log_state(&first.name).unwrap().as_ref(), Some(&first.state));
         assert_eq!(store.log_group_polled(b"g").unwrap(), Some(Timestamp::from_nanos(77)));
-        assert_eq!(store.log_paths(b"g", 10).unwrap(), [first.name.path.clone()]);
+        assert_eq!(store.log_paths(b"g", 10).unwrap(), std::slice::from_ref(&first.name.path));
         // The event cannot be stored, so the position does not move either.
         store
             .db
