@@ -28,3 +28,4 @@ mod signals;
 mod situations;
 mod status;
 mod tail;
+mod tail_rows;
