@@ -15,6 +15,10 @@ use crate::model::log::{Anchor, FileId, Position, Sibling, Standing};
 /// A packed file that ends early may still be written; one that was left alone for so long is broken.
 const UNFINISHED: Duration = Duration::from_mins(1);
 
+/// A file that is renamed while its directory is listed may be missing from the list (`readdir(3)`); one that was missing from so many in
+/// a row is gone.
+const GONE: u32 = 3;
+
 /// What the rotated files are compared with.
 #[derive(Debug)]
 pub(super) struct Scene<'a> {
@@ -309,7 +313,10 @@ fn read_one(round: &mut Round<'_>, found: &Found) -> bool {
 
 /// Drops what is gone from the ledger, after reading what is left of it where it is still open.
 pub(super) fn prune(round: &mut Round<'_>, listed: &Listed) {
-    if listed.fault.is_some() || listed.is_cut {
+    for found in &listed.found {
+        round.cache.end_absence(found.id());
+    }
+    if listed.fault.is_some() || listed.is_cut || listed.is_moving {
         return;
     }
     let is_there = |id: &FileId| listed.found.iter().any(|found| found.id().is(id));
@@ -317,6 +324,9 @@ pub(super) fn prune(round: &mut Round<'_>, listed: &Listed) {
         round.poll.state.siblings.iter().filter(|sibling| !is_there(&sibling.anchor.file)).cloned().collect();
     for sibling in gone {
         let id = sibling.anchor.file;
+        if round.cache.count_absence(id) < GONE {
+            continue;
+        }
         if sibling.standing == Standing::Reading
             && let Some(mut stream) = round.cache.take_stream(id)
             && let Ok((mut reading, is_over)) = round.read(&mut stream, &sibling.anchor, u64::MAX)

@@ -97,6 +97,8 @@ pub(super) struct Cache {
     streams: Vec<(FileId, Stream)>,
     /// The lengths of rotated files that end in half a line.
     lengths: Vec<(FileId, u64)>,
+    /// In how many polls in a row a rotated file was not found.
+    absent: Vec<(FileId, u32)>,
     /// The directory was told to be unlisted, the siblings to be too many.
     pub(super) told: Vec<Happening>,
 }
@@ -119,11 +121,25 @@ impl Cache {
         before == Some(length)
     }
 
+    /// In how many polls in a row the file was not found, this one included.
+    pub(super) fn count_absence(&mut self, id: FileId) -> u32 {
+        let before = self.absent.iter().position(|(known, _)| known.is(&id));
+        let count = before.map_or(0, |index| self.absent.swap_remove(index).1).saturating_add(1);
+        self.absent.push((id, count));
+        count
+    }
+
+    /// The file was found.
+    pub(super) fn end_absence(&mut self, id: FileId) {
+        self.absent.retain(|(known, _)| !known.is(&id));
+    }
+
     /// Drops what belongs to none of these files.
     pub(super) fn retain(&mut self, wanted: impl Fn(&FileId) -> bool) {
         self.readings.retain(|reading| wanted(&reading.file()));
         self.streams.retain(|(id, _)| wanted(id));
         self.lengths.retain(|(id, _)| wanted(id));
+        self.absent.retain(|(id, _)| wanted(id));
     }
 
     fn resume(&mut self, anchor: &Anchor, stream: &Stream) -> Reading {

@@ -24,6 +24,9 @@ use crate::{
 /// More rotated files of one log are not looked at.
 const MOST: usize = 1000;
 
+/// How often a directory is listed again in which files are being renamed.
+const ATTEMPTS: usize = 5;
+
 /// How a rotated file is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Packing {
@@ -64,6 +67,8 @@ pub struct Listed {
     pub found: Vec<Found>,
     /// Why a directory could not be listed; then nothing is known to be gone.
     pub fault: Option<Errno>,
+    /// Whether names were gone when they were opened: somebody is rotating just now.
+    pub is_moving: bool,
     /// Whether there are more than are looked at.
     pub is_cut: bool,
 }
@@ -117,6 +122,26 @@ pub fn is_planted(directory: &Attributes, seen: &Attributes) -> bool {
 /// Lists the rotated files of the log that stands at `places`, there and in `olddir`; neither the file `live` nor any of the names
 /// `others`, which are logs of their own.
 pub fn list(places: &[Place], olddir: Option<&Path>, live: Option<FileId>, others: &BTreeSet<Vec<u8>>) -> Listed {
+    let mut listed = list_once(places, olddir, others);
+    for _ in 0..ATTEMPTS {
+        if !listed.is_moving {
+            break;
+        }
+        listed = list_once(places, olddir, others);
+    }
+    listed.found.retain(|found| live.is_none_or(|live| !live.is(&found.id())));
+    // Oldest first; several within one tick of the clock by their names.
+    listed.found.sort_by(|a, b| (a.seen.mtime, age(&b.name), &a.name).cmp(&(b.seen.mtime, age(&a.name), &b.name)));
+    let mut known: Vec<FileId> = Vec::new();
+    listed.found.retain(|found| {
+        let is_new = !known.iter().any(|id| id.is(&found.id()));
+        known.push(found.id());
+        is_new
+    });
+    listed
+}
+
+fn list_once(places: &[Place], olddir: Option<&Path>, others: &BTreeSet<Vec<u8>>) -> Listed {
     let mut listed = Listed::default();
     for place in places {
         list_one(&place.directory, &place.attributes, &place.name, others, &mut listed);
@@ -128,15 +153,6 @@ pub fn list(places: &[Place], olddir: Option<&Path>, live: Option<FileId>, other
             Err(Denied::Link(_)) => listed.fault = Some(Errno::LOOP),
         }
     }
-    listed.found.retain(|found| live.is_none_or(|live| !live.is(&found.id())));
-    // Oldest first; several within one tick of the clock by their names.
-    listed.found.sort_by(|a, b| (a.seen.mtime, age(&b.name), &a.name).cmp(&(b.seen.mtime, age(&a.name), &b.name)));
-    let mut known: Vec<FileId> = Vec::new();
-    listed.found.retain(|found| {
-        let is_new = !known.iter().any(|id| id.is(&found.id()));
-        known.push(found.id());
-        is_new
-    });
     listed
 }
 
@@ -160,7 +176,10 @@ fn list_one(directory: &OwnedFd, attributes: &Attributes, log: &[u8], others: &B
     };
     listed.is_cut |= names.len() > MOST;
     for name in names.into_iter().take(MOST) {
-        let Ok(handle) = open_beneath(directory.as_fd(), &name) else { continue };
+        let Ok(handle) = open_beneath(directory.as_fd(), &name) else {
+            listed.is_moving = true;
+            continue;
+        };
         let Ok(seen) = handle.attributes() else { continue };
         if seen.kind == FileKind::Regular {
             let packing = unpacked_name(&name).1;

@@ -87,6 +87,10 @@ impl Tail {
             listed = relist();
             has_to_wait = account(&mut round, &scene, &listed);
         }
+        if live.as_ref().is_ok_and(|live| has_changed(&round, live, is_valid)) {
+            // Truncated while it was compared: what a copy of it was taken for may be wrong.
+            return Poll { state: state.cloned().unwrap_or_default(), ..Poll::default() };
+        }
         note_listing(&mut round, &listed);
         if read_all(&mut round, &listed) {
             if !has_to_wait {
@@ -156,6 +160,12 @@ fn owner_of(position: &Position, live: Option<&Live>) -> Option<u32> {
 fn is_valid(position: &Position, live: &Live) -> bool {
     let Position::At(anchor) = position else { return false };
     anchor.file.is(&live.id()) && live.seen.size >= anchor.taken && agrees(&live.file, anchor).unwrap_or(false)
+}
+
+/// Whether the live file is no longer what it was when it was looked at.
+fn has_changed(round: &Round<'_>, live: &Live, was_valid: bool) -> bool {
+    let is_shorter = live.file.metadata().map_or(true, |found| found.len() < live.seen.size);
+    is_shorter || was_valid && !is_valid(&round.poll.state.position, live)
 }
 
 fn note_target(round: &mut Round<'_>, target: Option<Vec<u8>>) {

@@ -383,7 +383,7 @@ impl Model {
 
     fn check(mut self) {
         self.finish_half();
-        for _ in 0..4 {
+        for _ in 0..8 {
             self.bench.poll();
         }
         let mut balance = self.wanted;

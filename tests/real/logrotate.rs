@@ -37,10 +37,15 @@ struct Shared {
 
 fn write_lines(path: &Path, shared: &Shared) -> u64 {
     let open = || OpenOptions::new().create(true).append(true).open(path).unwrap();
+    let asked = path.with_file_name("reopen");
     let (mut file, mut number) = (open(), 0);
     while !shared.must_stop.load(Ordering::SeqCst) {
         if shared.must_reopen.swap(false, Ordering::SeqCst) {
             file = open();
+        }
+        if asked.exists() {
+            file = open();
+            fs::remove_file(&asked).unwrap();
         }
         let paused = shared.pause.lock().unwrap();
         for _ in 0..20 {
@@ -161,7 +166,13 @@ fn logrotate_loses_and_repeats_nothing() {
             options.replace(" compress", "\n compress").replace(" delay", "\n delay").replace(" date", "\n date");
         let words = words.replace(" olddir", "\n olddir");
         let settings = directory.join("logrotate.conf");
-        fs::write(&settings, format!("{}/app.log {{\n rotate 50\n {words}\n}}\n", directory.display())).unwrap();
+        // What is packed at once must not be written any more: the writer is told before, as services are.
+        let is_told = options.contains("create compress") && !options.contains("delaycompress");
+        let reopen = directory.join("reopen").display().to_string();
+        let tell = format!("postrotate\n touch {reopen}\n while test -e {reopen}; do sleep 0.01; done\n endscript");
+        let told = if is_told { tell } else { String::new() };
+        let text = format!("{}/app.log {{\n rotate 50\n {words}\n {told}\n}}\n", directory.display());
+        fs::write(&settings, text).unwrap();
         fs::set_permissions(&settings, fs::Permissions::from_mode(0o644)).unwrap();
         println!("{}", options.replace('\n', " "));
         // A date ends in a second.
