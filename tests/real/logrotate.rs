@@ -104,7 +104,7 @@ fn race(directory: &Path, pauses: bool, times: u32, rotate: &dyn Fn(u32) -> Comm
     });
     for number in 0..times {
         thread::sleep(Duration::from_millis(20));
-        let paused = pauses.then(|| shared.pause.lock().unwrap());
+        let hold = pauses.then(|| shared.pause.lock().unwrap());
         let mut child = rotate(number).spawn().unwrap();
         // Every third rotation nobody looks; every fourth the daemon is started anew.
         let status = loop {
@@ -116,7 +116,7 @@ fn race(directory: &Path, pauses: bool, times: u32, rotate: &dyn Fn(u32) -> Comm
             }
         };
         assert!(status.success(), "{status}");
-        drop(paused);
+        drop(hold);
         shared.must_reopen.store(true, Ordering::SeqCst);
         if number % 4 == 3 {
             reader.tail = Tail::new(settings.clone());
