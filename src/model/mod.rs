@@ -7,3 +7,4 @@ pub mod coverage;
 pub mod entry;
 pub mod escape;
 pub mod event;
+pub mod log;

@@ -8,6 +8,7 @@ use super::{
     database::{Store, data_version},
     error::{StoreError, Trying},
     events::append,
+    logs::{put_log, put_polled, remove_log},
     outcome::{Outcome, Piece, StateChange},
     rows::put_entry,
 };
@@ -71,6 +72,9 @@ fn apply(tx: &Connection, changes: &[StateChange]) -> Result<(), StoreError> {
             StateChange::RemoveChildren(entry) => remove_children(tx, *entry)?,
             StateChange::Area(area) => put_area(tx, area)?,
             StateChange::Accepted(area, root) => put_accepted(tx, *area, *root)?,
+            StateChange::Log(log) => put_log(tx, log)?,
+            StateChange::RemoveLog(name) => remove_log(tx, name)?,
+            StateChange::LogsPolled(group, at) => put_polled(tx, group, *at)?,
         }
     }
     Ok(())

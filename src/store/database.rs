@@ -25,9 +25,8 @@ use super::{
     error::{StoreError, Trying},
     outcome::Outcome,
     place::{has_2012_tables, io_error, make_private_file, set_2012_aside, take_lock},
+    schema,
 };
-
-const MIGRATIONS: [&str; 1] = [include_str!("../../sql/0001_baseline.sql")];
 
 /// How many entry ids are reserved at once; a command that writes beside the daemon gets a block of its own.
 const ID_BLOCK: i64 = 1000;
@@ -89,7 +88,7 @@ impl Store {
             make_private_file(path)?;
         }
         let mut db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        migrate(&mut db, path)?;
+        notices.extend(schema::migrate(&mut db, path)?);
         set_pragmas(&db)?;
         ensure_instance(&db, now)?;
         let mut store = Self::over(db, path, Some(lock))?;
@@ -110,11 +109,11 @@ impl Store {
             Ok(_) => {}
         }
         let db = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let found = schema_version(&db)?;
+        let found = schema::version(&db)?;
         if found == 0 {
             return Err(StoreError::Missing { path: path.to_path_buf() });
         }
-        refuse_newer(path, found)?;
+        schema::refuse_newer(path, found)?;
         Self::over(db, path, None)
     }
 
@@ -129,9 +128,9 @@ impl Store {
         drop(Self::open_read_only(path)?);
         privileges::check_but_for_groups(path)?;
         let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let found = schema_version(&db)?;
-        if found < known_schema() {
-            return Err(StoreError::Older { path: path.to_path_buf(), found, known: known_schema() });
+        let found = schema::version(&db)?;
+        if found < schema::known() {
+            return Err(StoreError::Older { path: path.to_path_buf(), found, known: schema::known() });
         }
         set_pragmas(&db)?;
         Self::over(db, path, None)
@@ -307,35 +306,9 @@ fn set_pragmas(db: &Connection) -> Result<(), StoreError> {
     .trying("set it to survive power cuts")
 }
 
-fn schema_version(db: &Connection) -> Result<u32, StoreError> {
-    db.pragma_query_value(None, "user_version", |row| row.get(0))
-        .trying("read the schema version (is it an integrityd database?)")
-}
-
-fn known_schema() -> u32 {
-    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
-}
-
 /// A number that changes when another connection commits (`PRAGMA data_version`).
 pub(super) fn data_version(db: &Connection) -> Result<i64, StoreError> {
     db.pragma_query_value(None, "data_version", |row| row.get(0)).trying("ask whether others have written")
-}
-
-fn refuse_newer(path: &Path, found: u32) -> Result<(), StoreError> {
-    let known = known_schema();
-    if found > known {
-        return Err(StoreError::Newer { path: path.to_path_buf(), found, known });
-    }
-    Ok(())
-}
-
-fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let found = schema_version(db)?;
-    refuse_newer(path, found)?;
-    for script in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX)) {
-        db.execute_batch(script).trying("bring the schema up to date")?;
-    }
-    Ok(())
 }
 
 fn ensure_instance(db: &Connection, now: Moment) -> Result<(), StoreError> {

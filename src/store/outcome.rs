@@ -1,11 +1,15 @@
 //! What a source hands over: the new state and the events that describe it, stored in one transaction or not at all.
 
 use crate::model::{
+    clock::Timestamp,
     entry::{AreaId, Entry, EntryId},
     event::{Event, Member},
 };
 
-use super::areas::{AreaRow, RootIdentity};
+use super::{
+    areas::{AreaRow, RootIdentity},
+    logs::{LogName, LogRow},
+};
 
 /// One change of state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +24,12 @@ pub enum StateChange {
     Area(Box<AreaRow>),
     /// What lies in an area now is its baseline, whatever it was: it is watched, and this is its root.
     Accepted(AreaId, RootIdentity),
+    /// A log was read up to here.
+    Log(Box<LogRow>),
+    /// A log is no longer configured.
+    RemoveLog(LogName),
+    /// The group of logs with this name was polled then.
+    LogsPolled(Vec<u8>, Timestamp),
 }
 
 /// What was found against one row of the baseline, and holds only as long as that row is what it was.

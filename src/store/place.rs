@@ -23,7 +23,7 @@ pub(super) fn io_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io
     move |source| StoreError::Io { what, path: path.to_path_buf(), source }
 }
 
-/// The files that belong to the database at `path`: itself, its journal files and the lock.
+/// The files that belong to the database at `path`: itself, its journal files, the lock, and copies of older schemas.
 pub fn own_files(path: &Path) -> Vec<PathBuf> {
     ["", "-wal", "-shm", "-journal", ".lock"]
         .iter()
@@ -32,6 +32,7 @@ pub fn own_files(path: &Path) -> Vec<PathBuf> {
             name.push(suffix);
             PathBuf::from(name)
         })
+        .chain(super::schema::copies(path))
         .collect()
 }
 

@@ -87,6 +87,13 @@ fn step(from: BorrowedFd<'_>, piece: &[u8], extra: OFlags) -> Result<OwnedFd, Er
     }
 }
 
+impl From<OwnedFd> for Handle {
+    /// A descriptor that was opened with `O_PATH`.
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(descriptor)
+    }
+}
+
 impl Handle {
     /// The descriptor itself.
     pub fn into_descriptor(self) -> OwnedFd {

@@ -8,5 +8,6 @@ pub mod mounts;
 pub mod notify;
 pub mod privileges;
 pub mod proc;
+pub mod resolve;
 pub mod timer;
 pub mod users;

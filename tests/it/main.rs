@@ -27,3 +27,5 @@ mod queue;
 mod signals;
 mod situations;
 mod status;
+mod tail;
+mod tail_rows;

@@ -1,0 +1,203 @@
+//! Reaching a configured path whose directories others may own: symbolic links are followed only where they cannot mislead.
+//!
+//! A link leads on when root made it, or when it belongs to the owner of what it points to, who could have put the thing itself in
+//! that place. Each step is an `O_PATH` handle, so nothing is opened on the way.
+
+use std::{
+    ffi::OsStr,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::Path,
+};
+
+use rustix::{
+    fs::{Mode, OFlags, openat},
+    io::Errno,
+};
+
+use super::file::{Handle, open_root};
+use crate::model::entry::{Attributes, FileKind};
+
+/// As many links as the kernel follows (`path_resolution(7)`).
+const MOST_LINKS: u8 = 40;
+
+/// Why a path leads nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// The kernel says so.
+    Errno(Errno),
+    /// A link on the way belongs to this user, and what it points to does not.
+    Link(u32),
+}
+
+/// A name in an open directory.
+#[derive(Debug)]
+pub struct Place {
+    /// The directory, as an `O_PATH` handle.
+    pub directory: OwnedFd,
+    /// Its metadata.
+    pub attributes: Attributes,
+    /// The name.
+    pub name: Vec<u8>,
+}
+
+/// Where a path leads.
+#[derive(Debug)]
+pub struct Reach {
+    /// Where its name stands, and, when that is a link, where the name of what it points to stands.
+    pub places: Vec<Place>,
+    /// The object.
+    pub end: Result<(Handle, Attributes), Denied>,
+    /// Where the last component points when it is a link.
+    pub target: Option<Vec<u8>>,
+}
+
+/// Follows `path` to its end.
+///
+/// # Errors
+/// [`Denied`] when its directory cannot be reached; whether the last component can is in [`Reach::end`].
+pub fn reach(path: &Path) -> Result<Reach, Denied> {
+    let mut links = MOST_LINKS;
+    let place = place_of(None, path.as_os_str().as_bytes(), &mut links)?;
+    let mut reach = Reach { places: Vec::new(), end: Err(Denied::Errno(Errno::NOENT)), target: None };
+    reach.end = last(place, &mut links, &mut reach.places, &mut reach.target);
+    Ok(reach)
+}
+
+/// Opens the directory `path`, following links by the same rule.
+///
+/// # Errors
+/// [`Denied`] when it cannot be reached or is no directory.
+pub fn reach_directory(path: &Path) -> Result<(OwnedFd, Attributes), Denied> {
+    let (handle, attributes) = directory(None, path.as_os_str().as_bytes(), &mut MOST_LINKS.clone())?;
+    Ok((handle, attributes))
+}
+
+fn open(directory: &OwnedFd, name: &[u8]) -> Result<(Handle, Attributes), Denied> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = openat(directory, OsStr::from_bytes(name), flags, Mode::empty()).map_err(Denied::Errno)?;
+    let handle = Handle::from(opened);
+    let attributes = handle.attributes().map_err(Denied::Errno)?;
+    Ok((handle, attributes))
+}
+
+/// The directory `path`, seen from `from`.
+fn directory(from: Option<&OwnedFd>, path: &[u8], links: &mut u8) -> Result<(OwnedFd, Attributes), Denied> {
+    let start = match from {
+        Some(from) if !path.starts_with(b"/") => {
+            openat(from, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map(Handle::from)
+        }
+        None if !path.starts_with(b"/") => open_root(Path::new(".")),
+        _ => open_root(Path::new("/")),
+    };
+    let handle = start.map_err(Denied::Errno)?;
+    let mut attributes = handle.attributes().map_err(Denied::Errno)?;
+    let mut at = handle.into_descriptor();
+    for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".") {
+        let (handle, seen) = open(&at, name)?;
+        (at, attributes) = match &seen.target {
+            Some(target) => {
+                spend(links)?;
+                let (end, behind) = directory(Some(&at), target, links)?;
+                judge(&seen, &behind)?;
+                (end, behind)
+            }
+            None => (handle.into_descriptor(), seen),
+        };
+    }
+    if attributes.kind != FileKind::Directory {
+        return Err(Denied::Errno(Errno::NOTDIR));
+    }
+    Ok((at, attributes))
+}
+
+fn place_of(from: Option<&OwnedFd>, path: &[u8], links: &mut u8) -> Result<Place, Denied> {
+    let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (path.get(..=slash).unwrap_or_default(), path.get(slash + 1..).unwrap_or_default()),
+        None => (&[][..], path),
+    };
+    let (directory, attributes) = directory(from, parent, links)?;
+    Ok(Place { directory, attributes, name: name.to_vec() })
+}
+
+fn last(
+    place: Place,
+    links: &mut u8,
+    places: &mut Vec<Place>,
+    first_target: &mut Option<Vec<u8>>,
+) -> Result<(Handle, Attributes), Denied> {
+    let found = open(&place.directory, &place.name);
+    let next = match &found {
+        Ok((_, seen)) => seen.target.as_ref().map(|target| {
+            first_target.get_or_insert_with(|| target.clone());
+            spend(links).and_then(|()| place_of(Some(&place.directory), target, links))
+        }),
+        Err(_) => None,
+    };
+    places.push(place);
+    let (handle, seen) = found?;
+    let Some(next) = next else { return Ok((handle, seen)) };
+    let (end, behind) = last(next?, links, places, first_target)?;
+    judge(&seen, &behind)?;
+    Ok((end, behind))
+}
+
+fn spend(links: &mut u8) -> Result<(), Denied> {
+    *links = links.checked_sub(1).ok_or(Denied::Errno(Errno::LOOP))?;
+    Ok(())
+}
+
+fn judge(link: &Attributes, target: &Attributes) -> Result<(), Denied> {
+    if link.uid == 0 || link.uid == target.uid { Ok(()) } else { Err(Denied::Link(link.uid)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        os::unix::fs::{lchown, symlink},
+    };
+
+    use super::*;
+
+    fn end(path: &Path) -> Result<Attributes, Denied> {
+        reach(path)?.end.map(|(_, seen)| seen)
+    }
+
+    #[test]
+    fn links_are_followed_and_loops_end() {
+        let tree = tempfile::tempdir().unwrap();
+        fs::create_dir(tree.path().join("real")).unwrap();
+        fs::write(tree.path().join("real/log"), "x").unwrap();
+        symlink("real/log", tree.path().join("log")).unwrap();
+        symlink("real", tree.path().join("dir")).unwrap();
+        symlink("loop", tree.path().join("loop")).unwrap();
+        let real = end(&tree.path().join("real/log")).unwrap().inode;
+        for way in ["log", "dir/log", "dir/../log", "./real//log"] {
+            assert_eq!(end(&tree.path().join(way)).unwrap().inode, real, "{way}");
+        }
+        let reached = reach(&tree.path().join("log")).unwrap();
+        assert_eq!(reached.target.as_deref(), Some(&b"real/log"[..]));
+        assert_eq!(reached.places.len(), 2);
+        assert_eq!(end(&tree.path().join("loop")).unwrap_err(), Denied::Errno(Errno::LOOP));
+        assert_eq!(end(&tree.path().join("real/log/x")).unwrap_err(), Denied::Errno(Errno::NOTDIR));
+        assert_eq!(end(&tree.path().join("absent")).unwrap_err(), Denied::Errno(Errno::NOENT));
+    }
+
+    #[test]
+    fn a_planted_link_to_a_file_of_another_user_leads_nowhere() {
+        let tree = tempfile::tempdir().unwrap();
+        fs::create_dir(tree.path().join("secret")).unwrap();
+        fs::write(tree.path().join("secret/key"), "x").unwrap();
+        symlink("secret/key", tree.path().join("log")).unwrap();
+        symlink("secret", tree.path().join("dir")).unwrap();
+        if lchown(tree.path().join("log"), Some(65534), None).is_err() {
+            return; // Only root can give a link away.
+        }
+        lchown(tree.path().join("dir"), Some(65534), None).unwrap();
+        for way in ["log", "dir/key"] {
+            assert_eq!(end(&tree.path().join(way)).unwrap_err(), Denied::Link(65534), "{way}");
+        }
+        lchown(tree.path().join("secret/key"), Some(65534), None).unwrap();
+        assert!(end(&tree.path().join("log")).is_ok());
+    }
+}
