@@ -10,8 +10,8 @@ use super::{
     tree::{Class, Edge, Locale, Node, Unit},
 };
 
-/// Most instructions of one rule; about 1 MB.
-const MOST_INSTRUCTIONS: usize = 20_000;
+/// Most instructions of one rule; about 10 MB.
+const MOST_INSTRUCTIONS: usize = 130_000;
 
 /// Steps any line may cost, and steps more for each of its bytes. A shipped rule needs fewer than two a byte.
 const STEPS: usize = 20_000;

@@ -151,6 +151,20 @@ impl Node {
         self.has(|node| matches!(node, Self::Backref(_)))
     }
 
+    /// About how many instructions it takes, with its repetitions written out.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::Concat(nodes) | Self::Alternate(nodes) => {
+                nodes.iter().fold(nodes.len(), |sum, node| sum.saturating_add(node.weight()))
+            }
+            Self::Group(node, _) => node.weight().saturating_add(2),
+            Self::Repeat { node, min, max } => usize::from(max.unwrap_or_else(|| min.saturating_add(1)))
+                .saturating_mul(node.weight().saturating_add(1)),
+            _ => 1,
+        }
+    }
+
     /// What it consists of, one after the other.
     pub fn items(&self) -> &[Node] {
         match self {

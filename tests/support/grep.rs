@@ -53,7 +53,7 @@ pub(crate) fn grep(rule: &[u8], lines: &[Vec<u8>], locale: &str) -> Result<Optio
 pub(crate) fn ours(rule: &[u8], lines: &[Vec<u8>], locale: Locale) -> Option<Vec<Verdict>> {
     let read = parse(rule, locale).ok()?;
     let alphabet = Alphabet::new(locale, [&read.tree]);
-    let single = Single::new(&read, &alphabet).ok()?;
+    let mut single = Single::new(&read, &alphabet).ok()?;
     Some(lines.iter().map(|line| single.verdict(line, &alphabet.rewrite(line))).collect())
 }
 
