@@ -14,6 +14,7 @@ mod cli;
 mod config;
 mod delivery;
 mod doctor;
+mod ere;
 mod explain;
 mod golden;
 mod history;
