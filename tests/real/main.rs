@@ -16,3 +16,4 @@ mod mailserver;
 mod order;
 mod packages;
 mod rates;
+mod rules;
