@@ -17,3 +17,4 @@ mod mailserver;
 mod order;
 mod packages;
 mod rates;
+mod rules;

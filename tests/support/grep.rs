@@ -112,6 +112,15 @@ impl Tally {
         }
     }
 
+    /// Adds what another has counted.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.decisions += other.decisions;
+        self.matches += other.matches;
+        self.refused += other.refused;
+        self.unanswered += other.unanswered;
+        self.differences.extend(other.differences);
+    }
+
     /// Fails with the first differences.
     pub(crate) fn assert_equal(&self) {
         let shown: Vec<&String> = self.differences.iter().take(40).collect();

@@ -4,6 +4,7 @@
 
 pub(crate) mod grep;
 pub(crate) mod sink;
+pub(crate) mod syslog;
 
 use std::{
     fs,

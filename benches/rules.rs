@@ -1,0 +1,82 @@
+//! What the log rules cost: reading them, making the engine, and 100,000 lines, cold and warm.
+//!
+//! `cargo bench --bench rules -- [DIRECTORY]` (default: /etc/logcheck), level server, CPU time of one thread.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a measurement that meets the unexpected shall fail, and prints what it has measured"
+)]
+
+#[path = "../tests/support/syslog.rs"]
+mod syslog;
+
+use std::{path::PathBuf, time::Instant};
+
+use integrityd::logs::{
+    engine::{Engine, OnLimit},
+    rules::{Layer, Level, Reading, RuleSet},
+    tree::Locale,
+};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
+
+fn time<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    let value = work();
+    println!("  {what}: {:.1} ms", begun.elapsed().as_secs_f64() * 1000.0);
+    value
+}
+
+fn run(engine: &mut Engine, lines: &[Vec<u8>]) -> usize {
+    lines.iter().filter(|line| engine.any(line).is_some()).count()
+}
+
+/// Lines of random words of the rules, half of them after a stamp and a host.
+fn adversarial(set: &RuleSet, count: usize) -> Vec<Vec<u8>> {
+    let words: Vec<&[u8]> = set
+        .rules
+        .iter()
+        .flat_map(|rule| rule.text.split(|byte| !byte.is_ascii_alphanumeric()))
+        .filter(|word| word.len() > 3)
+        .collect();
+    let mut rng = StdRng::seed_from_u64(3);
+    (0..count)
+        .map(|number| {
+            let mut line = if number % 2 == 0 { b"Nov 21 14:02:11 host".to_vec() } else { Vec::new() };
+            for _ in 0..rng.random_range(5..15) {
+                line.push(b' ');
+                line.extend_from_slice(words.choose(&mut rng).unwrap());
+            }
+            line
+        })
+        .collect()
+}
+
+fn main() {
+    let directory = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or("/etc/logcheck".into());
+    let lines = syslog::lines(100_000, 7);
+    for locale in [Locale::C, Locale::Utf8] {
+        println!("{locale:?}");
+        let reading = Reading { level: Level::Server, locale, allows_broad: false };
+        let set = time("rules read", || RuleSet::read(&[PathBuf::from(&directory)], reading));
+        let hiding: Vec<_> =
+            set.rules.iter().filter(|rule| set.files.get(rule.file).unwrap().layer == Layer::Ignore).collect();
+        let new = || Engine::new(hiding.iter().map(|rule| &rule.ere), locale, OnLimit::NoMatch);
+        let mut engine = time(&format!("engine of {} rules", hiding.len()), new);
+        let found = time("100,000 lines, cold", || run(&mut engine, &lines));
+        println!("  {found} matched, {} bytes", engine.memory());
+        time("100,000 lines, warm", || run(&mut engine, &lines));
+        println!("  {:?}", engine.counts());
+        let spoilt: Vec<Vec<u8>> = lines.iter().map(|line| [line.as_slice(), " é\u{ff}".as_bytes()].concat()).collect();
+        time("100,000 lines beyond ASCII", || run(&mut engine, &spoilt));
+        let words = adversarial(&set, 50_000);
+        time("50,000 lines of the rules' words, cold", || run(&mut engine, &words));
+        time("50,000 lines of the rules' words, warm", || run(&mut engine, &words));
+        println!("  {} bytes, {:?}", engine.memory(), engine.counts());
+        let mut alone = new();
+        time("20,000 lines, every rule that matches", || {
+            lines.iter().take(20_000).map(|line| alone.all(line).len()).sum::<usize>()
+        });
+        println!("  {} bytes", alone.memory());
+    }
+}
