@@ -59,8 +59,11 @@ fn main() {
         println!("{locale:?}");
         let reading = Reading { level: Level::Server, locale, allows_broad: false };
         let set = time("rules read", || RuleSet::read(&[PathBuf::from(&directory)], reading));
-        let hiding: Vec<_> =
-            set.rules.iter().filter(|rule| set.files.get(rule.file).unwrap().layer == Layer::Ignore).collect();
+        let hiding: Vec<_> = set
+            .rules
+            .iter()
+            .filter(|rule| set.files.get(rule.file).is_some_and(|file| file.layer == Layer::Ignore))
+            .collect();
         let new = || Engine::new(hiding.iter().map(|rule| &rule.ere), locale, OnLimit::NoMatch);
         let mut engine = time(&format!("engine of {} rules", hiding.len()), new);
         let found = time("100,000 lines, cold", || run(&mut engine, &lines));

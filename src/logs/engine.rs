@@ -1,7 +1,7 @@
 //! Which of many rules a line matches.
 //!
 //! Three ways, from cheap to sure. *Lazy automata* over all rules at once, with common beginnings taken out
-//! ([`super::prefix`]), answer nearly every line in one pass and in bounded memory. Where they would have to throw their states
+//! (`prefix.rs`), answer nearly every line in one pass and in bounded memory. Where they would have to throw their states
 //! away all the time they give up, and for that line every rule whose longest literal text is in it is tried *on its own*;
 //! rules are compiled for that when first needed. Rules that no automaton decides go through the *step-limited matcher*, also only
 //! when their literal text is there. Every way is linear in the line but for the limited one, so no line makes it slow.
