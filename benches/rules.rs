@@ -5,6 +5,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "a measurement that meets the unexpected shall fail, and prints what it has measured"
 )]
 

@@ -79,27 +79,17 @@ impl Alphabet {
         }
     }
 
-    /// The 256 symbols: whether `class` has each.
-    pub(super) fn members(&self, class: &Class) -> Vec<bool> {
-        let mut members: Vec<bool> = (0..=u8::MAX).map(|byte| class.has_byte(byte)).collect();
+    /// Which of the 256 symbols are in `class`, one bit each, the lowest first.
+    pub(super) fn members(&self, class: &Class) -> [u128; 2] {
+        let [ascii, bytes] = class.bits();
         if self.locale == Locale::C {
-            return members;
+            return [ascii, bytes];
         }
-        let mut set = |symbol: u8, is_member: bool| {
-            if let Some(member) = members.get_mut(usize::from(symbol)) {
-                *member = is_member;
-            }
-        };
-        for symbol in 0x80..=u8::MAX {
-            set(symbol, false);
-        }
-        for (letter, symbol) in &self.named {
-            set(*symbol, class.has_char(*letter));
-        }
-        for (symbol, kind) in (KINDS..).zip(Kind::ALL) {
-            set(symbol, class.names.iter().any(|name| kind.is(*name)) != class.is_negated);
-        }
-        members
+        let bit = |symbol: u8, is_member: bool| u128::from(is_member) << (symbol & 0x7f);
+        let named = self.named.iter().map(|(letter, symbol)| bit(*symbol, class.has_char(*letter)));
+        let of_kind = |kind: Kind| class.names.iter().any(|name| kind.is(*name)) != class.is_negated;
+        let kinds = (KINDS..).zip(Kind::ALL).map(|(symbol, kind)| bit(symbol, of_kind(kind)));
+        [ascii, named.chain(kinds).fold(0, |bits, bit| bits | bit)]
     }
 
     /// The line as the automata read it.

@@ -1,10 +1,9 @@
-//! Automata over printed patterns: lazy ones, whose states are made when a line first needs them and whose memory is bounded.
+//! Automata over patterns: lazy ones, whose states are made when a line first needs them and whose memory is bounded.
 
 use regex_automata::{
     MatchKind,
     hybrid::dfa::DFA,
     nfa::thompson::{Compiler, NFA, WhichCaptures},
-    util::syntax,
 };
 use regex_syntax::hir::Hir;
 
@@ -28,13 +27,11 @@ impl Default for Build {
     }
 }
 
-/// An automaton for `patterns`, which are read without Unicode and with `.` for every byte; `None` when it would be too large.
-pub(super) fn build(patterns: &[String], how: Build) -> Option<DFA> {
-    let syntax = syntax::Config::new().unicode(false).utf8(false).dot_matches_new_line(true).nest_limit(1000);
-    let trees: Vec<Hir> = patterns.iter().map(|text| syntax::parse_with(text, &syntax).ok()).collect::<Option<_>>()?;
+/// An automaton for `patterns`; `None` when it would be too large.
+pub(super) fn build(patterns: &[Hir], how: Build) -> Option<DFA> {
     let config =
         NFA::config().utf8(false).shrink(false).nfa_size_limit(Some(LARGEST)).which_captures(WhichCaptures::None);
-    let nfa = Compiler::new().configure(config).build_many_from_hir(&trees).ok()?;
+    let nfa = Compiler::new().configure(config).build_many_from_hir(patterns).ok()?;
     let mut config = DFA::config()
         .match_kind(if how.tells_all { MatchKind::All } else { MatchKind::LeftmostFirst })
         .cache_capacity(how.states)

@@ -13,6 +13,7 @@ use regex_automata::{
     hybrid::dfa::{Cache, DFA},
     util::start,
 };
+use regex_syntax::hir::Hir;
 
 use super::{
     alphabet::Alphabet,
@@ -61,7 +62,7 @@ struct Automaton {
 struct GaveUp;
 
 impl Automaton {
-    fn new(rules: Vec<usize>, patterns: &[String], tells_all: bool) -> Option<Self> {
+    fn new(rules: Vec<usize>, patterns: &[Hir], tells_all: bool) -> Option<Self> {
         let dfa = build(patterns, Build { states: STATES, tells_all, gives_up: true })?;
         let cache = dfa.create_cache();
         Some(Self { dfa, cache, rules })
@@ -105,7 +106,7 @@ impl Automaton {
 /// What an engine keeps of a rule.
 #[derive(Debug)]
 struct Known {
-    ere: Ere,
+    ere: Arc<Ere>,
     /// Which of the common beginnings it has.
     beginning: Option<usize>,
     single: Option<Box<Single>>,
@@ -149,8 +150,8 @@ pub struct Engine {
 impl Engine {
     /// Makes an engine of rules that were read for `locale` and are no heavier than [`super::single::HEAVIEST_RULE`]. Costs about
     /// 30 µs for each rule.
-    pub fn new<'a>(rules: impl IntoIterator<Item = &'a Ere>, locale: Locale, on_limit: OnLimit) -> Self {
-        let eres: Vec<Ere> = rules.into_iter().cloned().collect();
+    pub fn new<'a>(rules: impl IntoIterator<Item = &'a Arc<Ere>>, locale: Locale, on_limit: OnLimit) -> Self {
+        let eres: Vec<Arc<Ere>> = rules.into_iter().cloned().collect();
         let alphabet = Alphabet::new(locale, eres.iter().map(|ere| &ere.tree));
         let (served, careful): (Vec<usize>, Vec<usize>) =
             (0..eres.len()).partition(|rule| eres.get(*rule).is_some_and(|ere| alphabet.serves(&ere.tree)));
@@ -183,7 +184,7 @@ impl Engine {
             let parts = rules.iter().filter_map(|rule| self.rules.get(*rule)?.ere.tree.items().split_at_checked(items));
             let (heads, tails): (Vec<_>, Vec<_>) = parts.unzip();
             let Some(head) = heads.first() else { continue };
-            let tails: Vec<String> = tails.into_iter().map(|tail| pattern(tail, &self.alphabet)).collect();
+            let tails: Vec<Hir> = tails.into_iter().map(|tail| pattern(tail, &self.alphabet)).collect();
             let head = pattern(head, &self.alphabet);
             let Some(rest) = Automaton::new(rules.clone(), &tails, false) else {
                 continue;
@@ -216,7 +217,7 @@ impl Engine {
             return None;
         }
         let print = |rule: &usize| self.rules.get(*rule).map(|known| pattern(known.ere.tree.items(), &self.alphabet));
-        let patterns: Vec<String> = rules.iter().filter_map(print).collect();
+        let patterns: Vec<Hir> = rules.iter().filter_map(print).collect();
         let built = Automaton::new(rules, &patterns, false);
         self.is_incomplete |= built.is_none();
         built
@@ -378,7 +379,8 @@ mod tests {
     use crate::logs::ere::parse;
 
     fn engine(rules: &[&str], locale: Locale, on_limit: OnLimit) -> Engine {
-        let rules: Vec<Ere> = rules.iter().map(|rule| parse(rule.as_bytes(), locale).unwrap()).collect();
+        let read = |rule: &&str| Arc::new(parse(rule.as_bytes(), locale).unwrap());
+        let rules: Vec<Arc<Ere>> = rules.iter().map(read).collect();
         Engine::new(&rules, locale, on_limit)
     }
 
@@ -440,6 +442,31 @@ mod tests {
             assert_eq!(engine.any(format!("{line}c!").as_bytes()), expected);
             assert_eq!(engine.counts().limits, 1);
         }
+    }
+
+    #[test]
+    fn rules_with_endless_states_cost_bounded_memory_and_keep_their_answers() {
+        // Each state of the automaton is a set of places where an `a` was: 2^40 of them.
+        let rules: Vec<String> = (10..40).map(|gap| format!("a[ab]{{{gap}}}c")).collect();
+        let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+        let mut engine = engine(&rules, Locale::C, OnLimit::NoMatch);
+        let mut chance = 1_u32;
+        for number in 0..30 {
+            let mut line: Vec<u8> = (0..4000)
+                .map(|_| {
+                    chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    if chance >> 31 == 0 { b'a' } else { b'b' }
+                })
+                .collect();
+            line.extend_from_slice(if number % 2 == 0 {
+                b"abbbbbbbbbbbbbc"
+            } else {
+                b"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbc"
+            });
+            assert_eq!(engine.any(&line).is_some(), number % 2 == 0, "line {number}");
+            assert!(engine.memory() < STATES + SINGLES, "{}", engine.memory());
+        }
+        assert!(engine.counts().singly > 0, "the automaton never gave up");
     }
 
     #[test]

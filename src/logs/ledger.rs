@@ -15,10 +15,6 @@ use crate::model::log::{Anchor, FileId, Position, Sibling, Standing};
 /// A packed file that ends early may still be written; one that was left alone for so long is broken.
 const UNFINISHED: Duration = Duration::from_mins(1);
 
-/// A file that is renamed while its directory is listed may be missing from the list (`readdir(3)`); one that was missing from so many in
-/// a row is gone.
-const GONE: u32 = 3;
-
 /// What the rotated files are compared with.
 #[derive(Debug)]
 pub(super) struct Scene<'a> {
@@ -287,8 +283,9 @@ fn read_one(round: &mut Round<'_>, found: &Found) -> bool {
             (Standing::Reading, reached)
         }
         Ok((mut reading, true)) => {
-            // The writer may still have it open and finish its last line: one poll of patience.
-            let is_final = found.packing == Packing::Gzip || round.cache.has_settled(found.id(), found.seen.size);
+            // The writer may still have it open and finish its last line.
+            let is_final =
+                found.packing == Packing::Gzip || round.cache.has_settled(found.id(), found.seen.size, round.now);
             if is_final || !reading.has_half_line() {
                 reading.finish(&mut round.poll.records);
                 round.cache.take_stream(found.id());
@@ -324,7 +321,7 @@ pub(super) fn prune(round: &mut Round<'_>, listed: &Listed) {
         round.poll.state.siblings.iter().filter(|sibling| !is_there(&sibling.anchor.file)).cloned().collect();
     for sibling in gone {
         let id = sibling.anchor.file;
-        if round.cache.count_absence(id) < GONE {
+        if !round.cache.is_gone(id, round.now) {
             continue;
         }
         if sibling.standing == Standing::Reading

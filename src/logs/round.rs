@@ -3,7 +3,7 @@
 //! Whatever is kept only saves work. It is bound to an anchor: when the caller comes back with an older state, because the new one
 //! could not be stored, it is dropped and the same lines are read again.
 
-use std::io;
+use std::{io, time::Duration};
 
 use super::{
     lines::{Reading, Record},
@@ -19,6 +19,13 @@ const MOST_BYTES: u64 = 1024 * 1024;
 
 /// Lines read in one poll.
 const MOST_RECORDS: usize = 5000;
+
+/// How long half a line at the end of a rotated file waits for a writer that still has it open.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A file that is renamed while its directory is listed may be missing from the list (`readdir(3)`); one that was missing for so long is
+/// gone.
+const GONE: Duration = Duration::from_secs(5);
 
 /// A hole smaller than this is read like any zeros, in bytes: file systems have holes in blocks.
 const SMALLEST_HOLE: u64 = 4096;
@@ -90,15 +97,23 @@ pub struct Poll {
     pub lag: u64,
 }
 
+/// How long a rotated file has ended in the same half line.
+#[derive(Debug)]
+struct Ending {
+    file: FileId,
+    size: u64,
+    since: Timestamp,
+}
+
 /// What is kept between two polls.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     readings: Vec<Reading>,
     streams: Vec<(FileId, Stream)>,
     /// The lengths of rotated files that end in half a line.
-    lengths: Vec<(FileId, u64)>,
-    /// In how many polls in a row a rotated file was not found.
-    absent: Vec<(FileId, u32)>,
+    lengths: Vec<Ending>,
+    /// Since when a rotated file was not found.
+    absent: Vec<(FileId, Timestamp)>,
     /// The directory was told to be unlisted, the siblings to be too many.
     pub(super) told: Vec<Happening>,
 }
@@ -113,20 +128,22 @@ impl Cache {
         self.streams.push((id, stream));
     }
 
-    /// Whether the file had this length at the last poll too; notes it for the next.
-    pub(super) fn has_settled(&mut self, id: FileId, length: u64) -> bool {
+    /// Whether the file has had this length for [`PATIENCE`]; notes it for the next poll. A clock that goes back begins the wait anew.
+    pub(super) fn has_settled(&mut self, id: FileId, length: u64, now: Timestamp) -> bool {
         let before =
-            self.lengths.iter().position(|(known, _)| known.is(&id)).map(|index| self.lengths.swap_remove(index).1);
-        self.lengths.push((id, length));
-        before == Some(length)
+            self.lengths.iter().position(|seen| seen.file.is(&id)).map(|index| self.lengths.swap_remove(index));
+        let since = before.filter(|seen| seen.size == length && seen.since <= now).map_or(now, |seen| seen.since);
+        self.lengths.push(Ending { file: id, size: length, since });
+        now.since(since) >= PATIENCE
     }
 
-    /// In how many polls in a row the file was not found, this one included.
-    pub(super) fn count_absence(&mut self, id: FileId) -> u32 {
-        let before = self.absent.iter().position(|(known, _)| known.is(&id));
-        let count = before.map_or(0, |index| self.absent.swap_remove(index).1).saturating_add(1);
-        self.absent.push((id, count));
-        count
+    /// Whether the file was not found for [`GONE`], this poll included.
+    pub(super) fn is_gone(&mut self, id: FileId, now: Timestamp) -> bool {
+        let before =
+            self.absent.iter().position(|(known, _)| known.is(&id)).map(|index| self.absent.swap_remove(index).1);
+        let since = before.filter(|since| *since <= now).unwrap_or(now);
+        self.absent.push((id, since));
+        now.since(since) >= GONE
     }
 
     /// The file was found.
@@ -138,7 +155,7 @@ impl Cache {
     pub(super) fn retain(&mut self, wanted: impl Fn(&FileId) -> bool) {
         self.readings.retain(|reading| wanted(&reading.file()));
         self.streams.retain(|(id, _)| wanted(id));
-        self.lengths.retain(|(id, _)| wanted(id));
+        self.lengths.retain(|seen| wanted(&seen.file));
         self.absent.retain(|(id, _)| wanted(id));
     }
 

@@ -10,6 +10,7 @@ use std::{
     io::{self, Read as _},
     os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::fs::OFlags;
@@ -108,7 +109,7 @@ pub struct Rule {
     /// Its text as it stands there.
     pub text: Vec<u8>,
     /// What it means.
-    pub ere: Ere,
+    pub ere: Arc<Ere>,
 }
 
 /// Everything that was read.
@@ -255,7 +256,7 @@ impl RuleSet {
             let (file, what) = (path.to_owned(), lint.to_string());
             self.warnings.push(Fault { file, line: Some(line), what, hint: String::new() });
         }
-        self.rules.push(Rule { file, line, text: text.to_vec(), ere });
+        self.rules.push(Rule { file, line, text: text.to_vec(), ere: Arc::new(ere) });
     }
 
     fn fault(&mut self, file: &Path, line: Option<u32>, what: impl Into<String>, hint: &str) {

@@ -84,6 +84,11 @@ impl Class {
         self.bytes.get(half).is_some_and(|half| half & (1 << bit) != 0) != self.is_negated
     }
 
+    /// What [`Class::has_byte`] says of each byte, one bit each, the lowest first.
+    pub fn bits(&self) -> [u128; 2] {
+        self.bytes.map(|half| if self.is_negated { !half } else { half })
+    }
+
     /// Whether it has a character under UTF-8.
     pub fn has_char(&self, letter: char) -> bool {
         match u8::try_from(letter) {

@@ -26,16 +26,32 @@ pub fn lock_holder(root: &Path, path: &Path) -> Option<u32> {
     holders(root, path)?.into_iter().find(|pid| *pid > 0)
 }
 
+/// How often `/proc/locks` is read before a lock counts as not there. The kernel gives the list out in pages and counts its way to
+/// the next one, so a lock that is freed between two pages makes another one fall out.
+const READINGS: usize = 8;
+
 /// The PIDs of all exclusive locks on `path`; 0 for a process of another PID namespace.
 fn holders(root: &Path, path: &Path) -> Option<Vec<u32>> {
-    let locks = fs::read_to_string(root.join("proc/locks")).ok()?;
     let inode = fs::metadata(path).ok()?.ino().to_string();
+    let mut found = Vec::new();
+    for _ in 0..READINGS {
+        found = listed_holders(root, &inode)?;
+        if !found.is_empty() {
+            break;
+        }
+    }
+    Some(found)
+}
+
+/// The holders in one reading of the list.
+fn listed_holders(root: &Path, inode: &str) -> Option<Vec<u32>> {
+    let locks = fs::read_to_string(root.join("proc/locks")).ok()?;
     let holder = |line: &str| {
         let mut fields = line.split_ascii_whitespace().skip(1);
         let is_exclusive = fields.next() == Some("FLOCK") && fields.next().is_some() && fields.next() == Some("WRITE");
         let pid = fields.next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
         let place = fields.next().and_then(|place| place.rsplit(':').next());
-        (is_exclusive && place == Some(inode.as_str())).then_some(pid)
+        (is_exclusive && place == Some(inode)).then_some(pid)
     };
     Some(locks.lines().filter_map(holder).collect())
 }
@@ -111,6 +127,29 @@ mod tests {
         assert_eq!(is_locked(Path::new("/"), &path), Some(true));
         assert_eq!(lock_holder(Path::new("/"), &path), Some(std::process::id()));
         assert_eq!(is_locked(Path::new("/"), &tree.path().join("none")), None);
+    }
+
+    #[test]
+    fn a_lock_is_seen_among_hundreds_that_come_and_go() {
+        let tree = tempfile::tempdir().unwrap();
+        let path = tree.path().join("lock");
+        let others: Vec<_> =
+            (0..400).map(|number| fs::File::create(tree.path().join(number.to_string())).unwrap()).collect();
+        others.iter().for_each(|file| file.try_lock().unwrap());
+        let ours = fs::File::create(&path).unwrap();
+        ours.try_lock().unwrap();
+        let is_done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                    others.iter().for_each(|file| file.unlock().unwrap());
+                    others.iter().for_each(|file| file.try_lock().unwrap());
+                }
+            });
+            let missed = (0..500).filter(|_| is_locked(Path::new("/"), &path) != Some(true)).count();
+            is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(missed, 0);
+        });
     }
 
     #[test]

@@ -86,6 +86,7 @@ impl Bench {
         let before = self.lines.len();
         for _ in 0..1000 {
             if !self.poll_once() {
+                self.now = self.now.after(Duration::from_secs(1));
                 return self.lines[before..].iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect();
             }
         }
@@ -374,6 +375,7 @@ impl Model {
                     self.finish_half();
                 }
                 self.bench.poll_once();
+                self.bench.now = self.bench.now.after(Duration::from_secs(1));
             }
             Op::PollInVain => drop(self.bench.poll_in_vain()),
             Op::Restart => self.bench.restart(),
@@ -383,7 +385,7 @@ impl Model {
 
     fn check(mut self) {
         self.finish_half();
-        for _ in 0..8 {
+        for _ in 0..12 {
             self.bench.poll();
         }
         let mut balance = self.wanted;

@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use integrityd::{
@@ -62,6 +62,7 @@ fn write_lines(path: &Path, shared: &Shared) -> u64 {
 
 struct Reader {
     tail: Tail,
+    started: Instant,
     state: Option<LogState>,
     seen: Vec<u64>,
     strange: Vec<Happening>,
@@ -69,7 +70,8 @@ struct Reader {
 
 impl Reader {
     fn poll(&mut self) {
-        let poll = self.tail.poll(self.state.as_ref(), Start::Beginning, Timestamp::from_nanos(0));
+        let now = Timestamp::default().after(self.started.elapsed());
+        let poll = self.tail.poll(self.state.as_ref(), Start::Beginning, now);
         for record in &poll.records {
             let Record::Line { bytes, .. } = record else { continue };
             let line = std::str::from_utf8(bytes).unwrap();
@@ -95,7 +97,13 @@ fn race(directory: &Path, pauses: bool, times: u32, rotate: &dyn Fn(u32) -> Comm
     let path = directory.join("app.log");
     File::create(&path).unwrap();
     let settings = Settings { path: path.clone(), olddir: Some(directory.join("old")), ..Settings::default() };
-    let mut reader = Reader { tail: Tail::new(settings.clone()), state: None, seen: Vec::new(), strange: Vec::new() };
+    let mut reader = Reader {
+        tail: Tail::new(settings.clone()),
+        started: Instant::now(),
+        state: None,
+        seen: Vec::new(),
+        strange: Vec::new(),
+    };
     reader.poll();
     let shared = Arc::new(Shared::default());
     let writer = thread::spawn({
@@ -125,6 +133,11 @@ fn race(directory: &Path, pauses: bool, times: u32, rotate: &dyn Fn(u32) -> Comm
     }
     shared.must_stop.store(true, Ordering::SeqCst);
     let written = writer.join().unwrap();
+    // Half a line at the end of a rotated file waits for a second.
+    for _ in 0..100 {
+        reader.poll();
+    }
+    thread::sleep(Duration::from_millis(1100));
     for _ in 0..100 {
         reader.poll();
     }

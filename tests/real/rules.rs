@@ -48,8 +48,8 @@ fn every_shipped_rule_agrees_with_grep_on_known_changed_and_foreign_lines() {
             lines.extend([mutate(&line, &mut rng), mutate(&line, &mut rng), line]);
         }
         lines.extend(foreign.sample(&mut rng, 4).cloned());
-        let other = set.rules[rng.random_range(0..set.rules.len())].ere.clone();
-        lines.extend([sample(&other, &mut rng), b"".to_vec(), "é".as_bytes().to_vec()]);
+        let other = &set.rules[rng.random_range(0..set.rules.len())].ere;
+        lines.extend([sample(other, &mut rng), b"".to_vec(), "é".as_bytes().to_vec()]);
         for line in &mut lines {
             line.retain(|byte| *byte != b'\n');
         }
