@@ -9,7 +9,7 @@ use super::{
     change::AttributeSet,
     clock::{BootId, Boottime, Moment, Timestamp},
     entry::{Algorithm, Attributes, Digests, FileKind, HashState, Observation},
-    event::{Category, Event, Member, Severity},
+    event::{Category, Event, LogLine, Member, Severity},
 };
 
 /// The version written now.
@@ -54,6 +54,8 @@ pub fn encode(seq: u64, event: &Event) -> Vec<u8> {
     out.put(13, &event.count.to_be_bytes());
     out.put_some(14, event.members_digest);
     out.put(15, &event.note);
+    out.put_some(16, event.line.as_ref().map(|line| &line.rule));
+    out.put_some(17, event.line.as_ref().map(|line| line.length.to_be_bytes()));
     out.bytes
 }
 
@@ -85,6 +87,10 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Event), CanonicalError> {
         count: u64::from_be_bytes(fields.array(13)?),
         members_digest: fields.optional_array(14)?,
         note: fields.need(15)?.to_vec(),
+        line: match fields.find(16) {
+            Some(rule) => Some(LogLine { rule: rule.to_vec(), length: u64::from_be_bytes(fields.array(17)?) }),
+            None => None,
+        },
     };
     Ok((u64::from_be_bytes(fields.array(1)?), event))
 }

@@ -178,6 +178,20 @@ categories! {
     InternalError = 36, Own, "internal error";
     /// The database had to be begun anew.
     TrustLost = 37, Own, "trust lost";
+    /// A log line that a rule of `cracking.d` knows as the sign of an attack.
+    Cracking = 64, Log, "security alert";
+    /// A log line that a rule of `violations.d` knows.
+    Violation = 65, Log, "security event";
+    /// A log line that no rule of `ignore.d` knows.
+    SystemEvent = 66, Log, "system event";
+    /// Something is wrong with a log: it cannot be read, has shrunk, or lines of it may be missing.
+    LogTrouble = 67, Log, "log trouble";
+    /// A log that was in trouble can be read again.
+    LogBack = 68, Log, "log back";
+    /// Where a log is read from, or that it goes on in another file.
+    LogNote = 69, Log, "log";
+    /// Rules were read: faulty ones, or what was added, removed or changed.
+    Rules = 70, Log, "rules";
 }
 
 impl Category {
@@ -225,8 +239,19 @@ pub struct Event {
     pub count: u64,
     /// BLAKE3 over the canonical list of the single objects of a summary, which are stored beside the event.
     pub members_digest: Option<[u8; 32]>,
-    /// Words: ours, or raw bytes of the source that are neutralised wherever they are shown.
+    /// Words: ours, or raw bytes of the source that are neutralised wherever they are shown. Of a log line the line itself.
     pub note: Vec<u8>,
+    /// Of a log line, what is known of it beside its bytes.
+    pub line: Option<LogLine>,
+}
+
+/// What is known of a log line beside its bytes, which are the note of its event, and the log, which is its source.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogLine {
+    /// The rule that raised it, as `path:line`, raw bytes; empty for a system event, which is what no rule knows.
+    pub rule: Vec<u8>,
+    /// Its whole length in bytes; larger than that of the note when the line was cut.
+    pub length: u64,
 }
 
 impl Event {
@@ -245,6 +270,7 @@ impl Event {
             count: 1,
             members_digest: None,
             note: Vec::new(),
+            line: None,
         }
     }
 

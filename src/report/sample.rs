@@ -13,7 +13,7 @@ use crate::model::{
     change::{Attribute, AttributeSet},
     clock::{BootId, Boottime, Moment, Timestamp},
     entry::{Attributes, Digests, FileKind, HashState, Observation},
-    event::{Category, Event, Severity, StoredEvent},
+    event::{Category, Event, LogLine, Severity, StoredEvent},
 };
 
 /// 2026-11-21T13:10:02Z.
@@ -167,13 +167,14 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
     let times = (timestamps(), prop::option::of(timestamps()));
     let looks = (prop::option::of(observations()), prop::option::of(observations()), any::<u32>());
     let counts = (prop_oneof![Just(1), any::<u64>()], prop::option::of(any::<[u8; 32]>()));
-    (class, times, looks, counts, (hostile(), hostile(), hostile())).prop_map(
+    let line = prop::option::of((hostile(), any::<u64>()).prop_map(|(rule, length)| LogLine { rule, length }));
+    (class, times, looks, counts, (hostile(), hostile(), hostile(), line)).prop_map(
         |(
             (category, severity),
             (found, not_before),
             (old, new, changed),
             (count, members_digest),
-            (area, source, note),
+            (area, source, note, line),
         )| Event {
             category,
             severity,
@@ -187,6 +188,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
             count,
             members_digest,
             note,
+            line,
         },
     )
 }
