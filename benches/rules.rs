@@ -5,7 +5,6 @@
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     reason = "a measurement that meets the unexpected shall fail, and prints what it has measured"
 )]
 
@@ -14,9 +13,10 @@ mod syslog;
 
 use std::{path::PathBuf, time::Instant};
 
+use integrityd::config::settings::{RuleDirectory, RuleLevel};
 use integrityd::logs::{
     engine::{Engine, OnLimit},
-    rules::{Layer, Level, Reading, RuleSet},
+    rules::{Layer, Reading, RuleSet},
     tree::Locale,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
@@ -58,8 +58,10 @@ fn main() {
     let lines = syslog::lines(100_000, 7);
     for locale in [Locale::C, Locale::Utf8] {
         println!("{locale:?}");
-        let reading = Reading { level: Level::Server, locale, allows_broad: false };
-        let set = time("rules read", || RuleSet::read(&[PathBuf::from(&directory)], reading));
+        let reading = Reading { locale, allows_broad: false, is_flat: false };
+        let set = time("rules read", || {
+            RuleSet::read(&[RuleDirectory { level: RuleLevel::Server, path: PathBuf::from(&directory) }], reading)
+        });
         let hiding: Vec<_> = set
             .rules
             .iter()

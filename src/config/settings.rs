@@ -156,7 +156,7 @@ pub struct RuleDirectory {
 }
 
 /// logcheck's levels; each holds the rules of the stricter ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RuleLevel {
     /// Only `ignore.d.paranoid`.
     Paranoid,

@@ -21,7 +21,16 @@ use super::{
     single::HEAVIEST_RULE,
     tree::Locale,
 };
-use crate::config::fault::Fault;
+use crate::{
+    config::{
+        fault::Fault,
+        settings::{RuleDirectory, RuleLevel},
+    },
+    sys::{
+        privileges::{self, Distrust},
+        users::Names,
+    },
+};
 
 /// Largest rule file read, in bytes; the largest of Debian has 30 KB.
 const LARGEST_FILE: u64 = 4 << 20;
@@ -55,37 +64,26 @@ impl Layer {
     }
 }
 
-/// Which `ignore.d` directories count; each has those before it too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// `ignore.d.paranoid`.
-    Paranoid,
-    /// `ignore.d.server` too.
-    Server,
-    /// `ignore.d.workstation` too.
-    Workstation,
-}
-
 /// The sub-directories, and the level from which each counts.
-const DIRECTORIES: [(&str, Layer, Level); 7] = [
-    ("cracking.d", Layer::Cracking, Level::Paranoid),
-    ("cracking.ignore.d", Layer::CrackingIgnore, Level::Paranoid),
-    ("violations.d", Layer::Violations, Level::Paranoid),
-    ("violations.ignore.d", Layer::ViolationsIgnore, Level::Paranoid),
-    ("ignore.d.paranoid", Layer::Ignore, Level::Paranoid),
-    ("ignore.d.server", Layer::Ignore, Level::Server),
-    ("ignore.d.workstation", Layer::Ignore, Level::Workstation),
+const DIRECTORIES: [(&str, Layer, RuleLevel); 7] = [
+    ("cracking.d", Layer::Cracking, RuleLevel::Paranoid),
+    ("cracking.ignore.d", Layer::CrackingIgnore, RuleLevel::Paranoid),
+    ("violations.d", Layer::Violations, RuleLevel::Paranoid),
+    ("violations.ignore.d", Layer::ViolationsIgnore, RuleLevel::Paranoid),
+    ("ignore.d.paranoid", Layer::Ignore, RuleLevel::Paranoid),
+    ("ignore.d.server", Layer::Ignore, RuleLevel::Server),
+    ("ignore.d.workstation", Layer::Ignore, RuleLevel::Workstation),
 ];
 
 /// How a set is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
-    /// Which `ignore.d` directories count.
-    pub level: Level,
     /// How bytes become characters.
     pub locale: Locale,
     /// Whether a rule may hide lines although it matches the empty line or nonsense.
     pub allows_broad: bool,
+    /// Whether a directory without the sub-directories of logcheck(8) holds rules that ignore, as the daemon of 2012 had it.
+    pub is_flat: bool,
 }
 
 /// A file of rules.
@@ -132,7 +130,10 @@ pub struct RuleSet {
 impl RuleSet {
     /// Reads the rules below `directories` (`/etc/logcheck`), each of which holds the sub-directories of logcheck(8). Costs about
     /// 20 ms for all of Debian. What cannot be read is a fault in the result, never a reason to do without the rest.
-    pub fn read(directories: &[PathBuf], reading: Reading) -> Self {
+    ///
+    /// Rules that hide lines count only when nobody but root, this process's own user and the user `logcheck`, to whom Debian gives
+    /// the directory, can change them; others could hide themselves.
+    pub fn read(directories: &[RuleDirectory], reading: Reading) -> Self {
         let mut set = Self {
             reading,
             files: Vec::new(),
@@ -141,38 +142,43 @@ impl RuleSet {
             warnings: Vec::new(),
             skipped: Vec::new(),
         };
+        let trusted = Names::read(Path::new("/")).uid("logcheck");
         let mut layers = BTreeSet::new();
-        for directory in directories {
+        for RuleDirectory { path, level: asked } in directories {
             let mut has_any = false;
             for (name, layer, level) in DIRECTORIES {
-                if set.list(&directory.join(name), layer, level <= reading.level) {
+                if set.list(&path.join(name), layer, level <= *asked, trusted) {
                     has_any = true;
                     layers.insert(layer);
                 }
             }
+            has_any |= reading.is_flat && !has_any && set.list(path, Layer::Ignore, true, trusted);
             if !has_any {
-                let why =
-                    directory.metadata().err().map_or_else(|| "has no rule directories".into(), |e| e.to_string());
-                set.fault(directory, None, why, "expected cracking.d, violations.d or ignore.d.server in it");
+                let why = path.metadata().err().map_or_else(|| "has no rule directories".into(), |e| e.to_string());
+                set.fault(path, None, why, "expected cracking.d, violations.d or ignore.d.server in it");
             }
         }
-        for layer in [Layer::Cracking, Layer::Violations] {
+        let raising = if reading.is_flat { Vec::new() } else { vec![Layer::Cracking, Layer::Violations] };
+        for layer in raising {
             if !layers.contains(&layer)
                 && let (Some(first), Some((name, ..))) =
                     (directories.first(), DIRECTORIES.iter().find(|(_, other, _)| *other == layer))
             {
-                set.fault(&first.join(name), None, "is missing in every directory", "an empty directory will do");
+                set.fault(&first.path.join(name), None, "is missing in every directory", "an empty directory will do");
             }
         }
         set.files.sort_by(|one, other| (one.layer, one.name.as_bytes()).cmp(&(other.layer, other.name.as_bytes())));
         for number in 0..set.files.len() {
-            set.read_file(number);
+            set.read_file(number, trusted);
         }
         set
     }
 
     /// Whether there is such a directory; notes its files when they count.
-    fn list(&mut self, directory: &Path, layer: Layer, counts: bool) -> bool {
+    fn list(&mut self, directory: &Path, layer: Layer, counts: bool, trusted: Option<u32>) -> bool {
+        if counts && directory.exists() && !self.may_count(directory, layer, trusted) {
+            return true;
+        }
         let entries = match fs::read_dir(directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
@@ -205,10 +211,28 @@ impl RuleSet {
         true
     }
 
-    fn read_file(&mut self, number: usize) {
+    /// Whether rules at `path` may be used; others who can write there could hide lines by them.
+    fn may_count(&mut self, path: &Path, layer: Layer, trusted: Option<u32>) -> bool {
+        let Some(distrust) =
+            layer.hides().then(|| privileges::check_but_for_owner(path, trusted)).and_then(Result::err)
+        else {
+            return true;
+        };
+        // What cannot be looked at cannot be read either, which is told with its reason.
+        let is_known = !matches!(distrust, Distrust::Io { .. });
+        if is_known {
+            self.fault(path, None, format!("is not trusted to hide lines: {distrust}"), "none of its rules is in use");
+        }
+        !is_known
+    }
+
+    fn read_file(&mut self, number: usize, trusted: Option<u32>) {
         let Some(RuleFile { path, layer, .. }) = self.files.get(number).cloned() else {
             return;
         };
+        if !self.may_count(&path, layer, trusted) {
+            return;
+        }
         let bytes = match read_bounded(&path) {
             Ok(bytes) => bytes,
             Err(why) => {
@@ -306,11 +330,11 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
 
-    const READING: Reading = Reading { level: Level::Server, locale: Locale::Utf8, allows_broad: false };
+    const READING: Reading = Reading { locale: Locale::Utf8, allows_broad: false, is_flat: false };
 
     /// A directory with `cracking.d`, `violations.d` and these files.
     fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -326,8 +350,12 @@ mod tests {
         tree
     }
 
+    fn server(path: &Path) -> RuleDirectory {
+        RuleDirectory { level: RuleLevel::Server, path: path.to_owned() }
+    }
+
     fn read(tree: &tempfile::TempDir) -> RuleSet {
-        RuleSet::read(&[tree.path().to_owned()], READING)
+        RuleSet::read(&[server(tree.path())], READING)
     }
 
     fn texts(set: &RuleSet) -> Vec<String> {
@@ -392,12 +420,12 @@ mod tests {
         let tree = tree(&files);
         assert_eq!(texts(&read(&tree)), [".*", "^fine$"]);
         let open = Reading { allows_broad: true, ..READING };
-        assert_eq!(RuleSet::read(&[tree.path().to_owned()], open).rules.len(), 3);
+        assert_eq!(RuleSet::read(&[server(tree.path())], open).rules.len(), 3);
     }
 
     #[test]
     fn a_missing_directory_is_a_fault_unless_it_only_ignores() {
-        let set = RuleSet::read(&[PathBuf::from("/nonexistent")], READING);
+        let set = RuleSet::read(&[server(Path::new("/nonexistent"))], READING);
         assert!(set.faults.len() == 3 && set.rules.is_empty(), "{:?}", set.faults);
         assert_eq!(read(&tree(&[])).faults, []);
     }
@@ -428,8 +456,38 @@ mod tests {
         let local = tempfile::tempdir().unwrap();
         fs::create_dir(local.path().join("ignore.d.server")).unwrap();
         fs::write(local.path().join("ignore.d.server/sshd"), "^local").unwrap();
-        let set = RuleSet::read(&[base.path().to_owned(), local.path().to_owned()], READING);
+        let set = RuleSet::read(&[server(base.path()), server(local.path())], READING);
         assert_eq!(texts(&set), ["^base", "^local"]);
         assert_eq!(set.faults, []);
+    }
+
+    #[test]
+    fn what_others_can_write_may_raise_but_not_hide() {
+        let tree = tree(&[("ignore.d.server/a", "^a"), ("ignore.d.server/b", "^b"), ("violations.d/v", "^v")]);
+        for place in ["ignore.d.server/b", "violations.d/v"] {
+            fs::set_permissions(tree.path().join(place), fs::Permissions::from_mode(0o666)).unwrap();
+        }
+        let set = read(&tree);
+        assert_eq!(texts(&set), ["^v", "^a"]);
+        let shown = set.faults[0].to_string();
+        assert!(set.faults.len() == 1 && shown.contains("b: is not trusted to hide lines: "), "{shown}");
+        fs::set_permissions(tree.path().join("ignore.d.server"), fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(texts(&read(&tree)), ["^v"]);
+    }
+
+    #[test]
+    fn each_directory_has_its_own_level() {
+        let files = [("ignore.d.paranoid/p", "^p"), ("ignore.d.server/s", "^s")];
+        let (base, local) = (tree(&files), tree(&files));
+        let paranoid = RuleDirectory { level: RuleLevel::Paranoid, path: local.path().to_owned() };
+        assert_eq!(texts(&RuleSet::read(&[server(base.path()), paranoid], READING)), ["^p", "^p", "^s"]);
+    }
+
+    #[test]
+    fn a_directory_of_2012_is_all_ignore() {
+        let tree = tempfile::tempdir().unwrap();
+        fs::write(tree.path().join("mine"), "^a\n").unwrap();
+        let set = RuleSet::read(&[server(tree.path())], Reading { is_flat: true, ..READING });
+        assert_eq!((texts(&set), set.faults.len(), set.files[0].layer), (vec!["^a".to_owned()], 0, Layer::Ignore));
     }
 }

@@ -49,7 +49,15 @@ fn shown(path: &Path) -> String {
 /// # Errors
 /// [`Distrust`] names the first place that others control.
 pub fn check(path: &Path) -> Result<(), Distrust> {
-    check_with(path, false)
+    check_with(path, false, None)
+}
+
+/// As [`check`], but this user is trusted too, when there is one.
+///
+/// # Errors
+/// [`Distrust`] names the first place that others control.
+pub fn check_but_for_owner(path: &Path, trusted: Option<u32>) -> Result<(), Distrust> {
+    check_with(path, false, trusted)
 }
 
 /// As [`check`], but for a state directory that is not ours alone, such as `/var/local`: directories may be writable by their group.
@@ -57,16 +65,16 @@ pub fn check(path: &Path) -> Result<(), Distrust> {
 /// # Errors
 /// [`Distrust`] names the first place that others control.
 pub fn check_but_for_groups(path: &Path) -> Result<(), Distrust> {
-    check_with(path, true)
+    check_with(path, true, None)
 }
 
-fn check_with(path: &Path, may_group_write: bool) -> Result<(), Distrust> {
+fn check_with(path: &Path, may_group_write: bool, trusted: Option<u32>) -> Result<(), Distrust> {
     let real = fs::canonicalize(path).map_err(|source| Distrust::Io { path: shown(path), source })?;
     for place in real.ancestors() {
         let found = fs::metadata(place).map_err(|source| Distrust::Io { path: shown(place), source })?;
         let mode = found.permissions().mode() & 0o7777;
         let is_sticky_directory = found.is_dir() && mode & 0o1000 != 0;
-        if found.uid() != 0 && found.uid() != own_uid() {
+        if found.uid() != 0 && found.uid() != own_uid() && Some(found.uid()) != trusted {
             return Err(Distrust::Owner { path: shown(place), owner: found.uid() });
         }
         let unsafe_bits = if may_group_write && found.is_dir() { 0o002 } else { 0o022 };

@@ -135,15 +135,21 @@ mod tests {
         let path = tree.path().join("lock");
         let others: Vec<_> =
             (0..400).map(|number| fs::File::create(tree.path().join(number.to_string())).unwrap()).collect();
-        others.iter().for_each(|file| file.try_lock().unwrap());
+        for file in &others {
+            file.try_lock().unwrap();
+        }
         let ours = fs::File::create(&path).unwrap();
         ours.try_lock().unwrap();
         let is_done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
-                    others.iter().for_each(|file| file.unlock().unwrap());
-                    others.iter().for_each(|file| file.try_lock().unwrap());
+                    for file in &others {
+                        file.unlock().unwrap();
+                    }
+                    for file in &others {
+                        file.try_lock().unwrap();
+                    }
                 }
             });
             let missed = (0..500).filter(|_| is_locked(Path::new("/"), &path) != Some(true)).count();

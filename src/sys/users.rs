@@ -37,6 +37,11 @@ impl Names {
         self.users.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
     }
 
+    /// The number of the user with this name; a name that had to be neutralised is found by nobody.
+    pub fn uid(&self, name: &str) -> Option<u32> {
+        self.users.iter().find(|(_, known)| *known == name).map(|(uid, _)| *uid)
+    }
+
     /// The name of the group, neutralised, or the number.
     pub fn group(&self, gid: u32) -> String {
         self.groups.get(&gid).cloned().unwrap_or_else(|| gid.to_string())

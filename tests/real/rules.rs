@@ -2,9 +2,10 @@
 
 use std::{path::PathBuf, thread};
 
+use integrityd::config::settings::{RuleDirectory, RuleLevel};
 use integrityd::logs::{
     engine::{Engine, OnLimit},
-    rules::{Level, Reading, RuleSet},
+    rules::{Reading, RuleSet},
     tree::Locale,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
@@ -21,8 +22,8 @@ use crate::{
 fn shipped(locale: Locale) -> Option<RuleSet> {
     // The database comes with it.
     need("logcheck-test", "logcheck").then(|| {
-        let reading = Reading { level: Level::Workstation, locale, allows_broad: true };
-        RuleSet::read(&[PathBuf::from("/etc/logcheck")], reading)
+        let reading = Reading { locale, allows_broad: true, is_flat: false };
+        RuleSet::read(&[RuleDirectory { level: RuleLevel::Workstation, path: PathBuf::from("/etc/logcheck") }], reading)
     })
 }
 
