@@ -19,6 +19,7 @@ use super::{
 use crate::{
     config::{self, settings::Config},
     daemon::{Daemon, check_sources, signals::Orders},
+    logs::own_lines::OwnLines,
     model::{
         clock::Clock,
         escape::{escape, escape_name},
@@ -36,7 +37,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(path: &Path, arguments: &Arguments, program: String) -> anyhow::Result<Exit> {
-    begin_to_log(if arguments.once { "warn" } else { "info" });
+    let own_lines = begin_to_log(if arguments.once { "warn" } else { "info" });
     raise_open_files();
     let config = config::load(path)?;
     check_sources(&config)?;
@@ -45,7 +46,7 @@ pub(super) fn run(path: &Path, arguments: &Arguments, program: String) -> anyhow
     let shown = |path: &Path| escape_name(path.as_os_str().as_encoded_bytes());
     let areas: Vec<String> = config.areas.iter().map(|area| shown(&area.path)).collect();
     let database = shown(&config.database);
-    let mut daemon = prepare(config, Some(path), clock, program)?;
+    let mut daemon = prepare(config, Some(path), clock, program, own_lines)?;
     tracing::info!(config = %shown(path), database = %database, areas = %areas.join(" "), "watching");
     if arguments.once {
         return once(daemon);
@@ -76,7 +77,13 @@ fn counted(deliveries: u64) -> String {
 }
 
 /// A daemon over an opened store, printing to the standard output where that is the way of its mails.
-pub(super) fn prepare(config: Config, source: Option<&Path>, clock: Clock, program: String) -> anyhow::Result<Daemon> {
+pub(super) fn prepare(
+    config: Config,
+    source: Option<&Path>,
+    clock: Clock,
+    program: String,
+    own_lines: Arc<OwnLines>,
+) -> anyhow::Result<Daemon> {
     let store = Store::open(&config.database, clock.now())?;
     Ok(Daemon {
         config,
@@ -88,6 +95,7 @@ pub(super) fn prepare(config: Config, source: Option<&Path>, clock: Clock, progr
         printer: Printer(Arc::new(Mutex::new(io::stdout()))),
         transport: None,
         program,
+        own_lines,
         unstored: Arc::default(),
     })
 }
@@ -102,15 +110,34 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("the runtime cannot be started")
 }
 
-/// Logs to the standard error from `level` on; `INTEGRITYD_LOG` says otherwise.
-pub(super) fn begin_to_log(level: &str) {
+/// Logs to the standard error from `level` on; `INTEGRITYD_LOG` says otherwise. What is written is remembered, to be known again where
+/// it ends up in a log that is watched.
+pub(super) fn begin_to_log(level: &str) -> Arc<OwnLines> {
     let filter = EnvFilter::try_from_env("INTEGRITYD_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let own_lines = Arc::new(OwnLines::default());
+    let written = Arc::clone(&own_lines);
     let begun = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(move || Tee(Arc::clone(&written)))
         .with_target(false)
         .with_ansi(false)
         .try_init();
     // A second call in one process, as in tests, keeps the first.
     drop(begun);
+    own_lines
+}
+
+/// The standard error, with a memory. The subscriber writes each event with one call.
+struct Tee(Arc<OwnLines>);
+
+impl io::Write for Tee {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Remembered first: it may be read back before the call has returned.
+        self.0.wrote(bytes);
+        io::stderr().write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }

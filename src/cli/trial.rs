@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::{
         exclude::Excludes,
-        settings::{Area, Config, MailWay, Pooling},
+        settings::{Area, Config, LogGroup, MailWay, Pooling, RuleDirectory, RuleLevel},
         units::{parse_span, to_float},
     },
     daemon::{
@@ -37,11 +37,28 @@ use crate::{
         event::{Category, Kind},
     },
     store::{door::Db, error::StoreError, events::Filter, place::own_files},
-    sys::proc,
+    sys::{privileges::may_read, proc},
 };
 
 /// Directories that only a build or a version control system cares for.
 const LEFT_OUT: [&str; 2] = ["target", ".git"];
+
+/// Where systems keep their logs.
+const LOGS: [&str; 7] = [
+    "/var/log/syslog",
+    "/var/log/messages",
+    "/var/log/auth.log",
+    "/var/log/secure",
+    "/var/log/daemon.log",
+    "/var/log/kern.log",
+    "/var/log/mail.log",
+];
+
+/// Where logcheck keeps its rules.
+const RULES: &str = "/etc/logcheck";
+
+/// How often logs are read.
+const LOG_TIME: Duration = Duration::from_secs(1);
 
 /// How long a round over everything may take, about.
 const ROUND: f64 = 2.0;
@@ -57,13 +74,17 @@ pub(super) struct Arguments {
     /// What to watch [default: the current directory and /etc].
     directories: Vec<PathBuf>,
 
+    /// Read this log, by the rules in /etc/logcheck where there are any [default: the logs of the system that can be read].
+    #[arg(long = "log", value_name = "FILE")]
+    logs: Vec<PathBuf>,
+
     /// End after this time (30s, 5m) instead of on Ctrl-C.
     #[arg(long = "for", value_name = "TIME")]
     duration: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    begin_to_log("warn");
+    let own_lines = begin_to_log("warn");
     let duration = arguments
         .duration
         .as_deref()
@@ -74,13 +95,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let database = state_directory()?.join("integrityd.sqlite");
     start_afresh(&database)?;
     let areas = directories.iter().map(|directory| area(directory)).collect::<anyhow::Result<_>>()?;
-    let config = settings(areas, database);
+    let config = Config { logs: logs(&arguments.logs)?, ..settings(areas, database) };
     let left_out = left_out(&config);
     let clock = Clock::System(proc::boot_id(Path::new("/")));
     let config = with_rates(config);
     announce(&config, &left_out);
     let commands = program("--database", &config.database);
-    let daemon = prepare(config, None, clock, commands)?;
+    let daemon = prepare(config, None, clock, commands, own_lines)?;
     let example = directories.iter().find(|directory| directory.starts_with(&here)).or(directories.first());
     let example = example.filter(|directory| directory.is_dir()).map(|directory| directory.join("integrityd-was-here"));
     runtime()?.block_on(watch(daemon, duration, example))
@@ -156,8 +177,24 @@ fn settings(areas: Vec<Area>, database: PathBuf) -> Config {
     config.report.logs = pooling;
     config.report.urgent_hold_off = pooling.hold_off;
     config.mail.way = MailWay::Stdout;
+    config.logcheck.check_time = LOG_TIME;
     config.rates.bytes = 256.0 * 1024.0 * 1024.0;
     config
+}
+
+/// The logs to read, as one group.
+fn logs(named: &[PathBuf]) -> anyhow::Result<Vec<LogGroup>> {
+    let files = if named.is_empty() {
+        LOGS.iter().map(PathBuf::from).filter(|path| path.is_file() && may_read(path)).collect()
+    } else {
+        named.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>().context("a log cannot be found")?
+    };
+    let rules = Path::new(RULES);
+    let has_rules = rules.is_dir() && may_read(rules);
+    let rules =
+        if has_rules { vec![RuleDirectory { level: RuleLevel::Server, path: rules.into() }] } else { Vec::new() };
+    let group = LogGroup { rules, files, transient: Vec::new(), journal: false, old_directories: Vec::new() };
+    Ok(if group.files.is_empty() { Vec::new() } else { vec![group] })
 }
 
 /// What of [`LEFT_OUT`] lies at the top of the watched directories.
@@ -185,6 +222,15 @@ fn announce(config: &Config, left_out: &[PathBuf]) {
     let shown = |path: &Path| escape_name(path.as_os_str().as_bytes());
     let watched: Vec<String> = config.areas.iter().map(|area| shown(&area.path)).collect();
     talk(&format!("integrityd try: watching {}", watched.join(" and ")));
+    for group in &config.logs {
+        let names: Vec<String> = group.files.iter().map(|path| shown(path)).collect();
+        let by = if group.rules.is_empty() {
+            "without rules: every new line is told"
+        } else {
+            "by the rules in /etc/logcheck"
+        };
+        talk(&format!("                reading {}, {by}", names.join(", ")));
+    }
     if !left_out.is_empty() {
         let names: Vec<String> = left_out.iter().map(|path| shown(path)).collect();
         talk(&format!("                left out: {}", names.join(", ")));

@@ -148,7 +148,7 @@ fn tails(globs: &[Vec<u8>]) -> Option<GlobSet> {
 }
 
 /// Whether `pattern` has a wildcard.
-pub(super) fn is_glob(pattern: &[u8]) -> bool {
+pub fn is_glob(pattern: &[u8]) -> bool {
     pattern.iter().any(|byte| b"*?[{".contains(byte))
 }
 
@@ -168,7 +168,7 @@ pub(super) fn has_open_class(pattern: &Path) -> bool {
 }
 
 /// Makes a glob out of `pattern`.
-pub(super) fn compile(pattern: &Path) -> Result<Glob, PatternError> {
+pub fn compile(pattern: &Path) -> Result<Glob, PatternError> {
     let text = pattern.to_str().ok_or(PatternError::NotText)?;
     GlobBuilder::new(text)
         .literal_separator(true)

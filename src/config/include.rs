@@ -69,28 +69,7 @@ impl Files {
         let glob = glob.compile_matcher();
         let mut found: Vec<PathBuf> = match self {
             Self::Memory(files) => files.keys().filter(|path| glob.is_match(path)).cloned().collect(),
-            Self::Disk => {
-                let fixed = |part: &std::path::Component<'_>| !is_glob(part.as_os_str().as_encoded_bytes());
-                let root: PathBuf = pattern.components().take_while(fixed).collect();
-                let is_hidden =
-                    |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-                // No deeper than the pattern goes: `/*/x` must not walk the whole machine.
-                let below = pattern.components().count().saturating_sub(root.components().count());
-                let depth = if pattern.as_os_str().as_encoded_bytes().windows(2).any(|pair| pair == b"**") {
-                    DEEPEST
-                } else {
-                    below
-                };
-                WalkDir::new(root)
-                    .max_depth(depth)
-                    .into_iter()
-                    .filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.path()))
-                    .filter_map(Result::ok)
-                    .filter(|entry| glob.is_match(entry.path()) && entry.path().is_file())
-                    .take(MOST_FILES + 1)
-                    .map(walkdir::DirEntry::into_path)
-                    .collect()
-            }
+            Self::Disk => on_disk(pattern, |entry| entry.path().is_file()).take(MOST_FILES + 1).collect(),
         };
         found.sort();
         found
@@ -103,6 +82,24 @@ impl Files {
             Self::Disk => fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf()),
         }
     }
+}
+
+/// What exists and matches the glob `pattern`, of that which is `wanted`, in no order; hidden names are left out, as a shell does.
+pub fn on_disk(pattern: &Path, wanted: impl Fn(&walkdir::DirEntry) -> bool) -> impl Iterator<Item = PathBuf> {
+    let glob = compile(pattern).ok().map(|glob| glob.compile_matcher());
+    let fixed = |part: &std::path::Component<'_>| !is_glob(part.as_os_str().as_encoded_bytes());
+    let root: PathBuf = pattern.components().take_while(fixed).collect();
+    let is_hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    // No deeper than the pattern goes: `/*/x` must not walk the whole machine.
+    let below = pattern.components().count().saturating_sub(root.components().count());
+    let is_endless = pattern.as_os_str().as_encoded_bytes().windows(2).any(|pair| pair == b"**");
+    WalkDir::new(root)
+        .max_depth(if is_endless { DEEPEST } else { below })
+        .into_iter()
+        .filter_entry(move |entry| entry.depth() == 0 || !is_hidden(entry.path()))
+        .filter_map(Result::ok)
+        .filter(move |entry| glob.as_ref().is_some_and(|glob| glob.is_match(entry.path())) && wanted(entry))
+        .map(walkdir::DirEntry::into_path)
 }
 
 /// Everything that the main file and its includes hold, file after file.

@@ -233,7 +233,7 @@ keys! {
     "notime" "notime" Top "" [Unit::Path] MANY NOW "A path whose own times do not count.";
     "urgent" "urgent" Top "" [Unit::Pattern] MANY NOW
         "A path whose changes are reported at once and as high, in addition to the built-in list (shadow, sudoers, pam.d, ld.so.preload, authorized_keys, units, cron).";
-    "adopt" "adopt" Top "" [Unit::Adopt] MANY LATER
+    "adopt" "adopt" Top "" [Unit::Adopt] MANY NOW
         "What is taken over, once, from a tool that is replaced: log positions or a baseline.";
 
     "byterate" "byterate" Rates "256k" [BYTE_RATE] ONCE NOW "How many bytes are read per second.";
@@ -252,14 +252,14 @@ keys! {
 
     "reporttime" "reporttime" Report "30s" [POOLING] ONCE NOW "How long the first change waits for others before a report is sent.";
     "reportholdoff" "reportholdoff" Report "15m" [POOLING] ONCE NOW "The least time between two reports of changed files.";
-    "logreporttime" "logreporttime" Report "" [POOLING] ONCE LATER
+    "logreporttime" "logreporttime" Report "" [POOLING] ONCE NOW
         "The same as reporttime for logs and processes; without it reporttime.";
-    "logreportholdoff" "logreportholdoff" Report "" [POOLING] ONCE LATER
+    "logreportholdoff" "logreportholdoff" Report "" [POOLING] ONCE NOW
         "The same as reportholdoff for logs and processes; without it reportholdoff.";
     "urgentholdoff" "urgentholdoff" Report "1m" [POOLING] ONCE NOW "The least time between two urgent reports.";
     "reportlines" "reportlines" Report "1000" [Unit::Count { min: 1, max: 1_000_000 }] ONCE NOW
         "How many items a section of a report lists; the others are counted.";
-    "errornag" "errornag" Report "2h" [span(MINUTE, days(30))] ONCE LATER "After how long a standing error is repeated.";
+    "errornag" "errornag" Report "2h" [span(MINUTE, days(30))] ONCE NOW "After how long a standing error is repeated.";
     "heartbeat" "heartbeat" Report "off" [span_or_off(HOUR, days(400))] ONCE LATER
         "How often a mail of life is sent when there is nothing to report.";
     "cyclereport" "cyclereport" Report "off" [span_or_off(HOUR, days(400))] ONCE LATER
@@ -284,15 +284,15 @@ keys! {
     "maxpart" "maxpart" Mail "1M" [size(16 * KI, GI)] ONCE LATER "Larger reports are sent in parts.";
     "fallbackmbox" "fallbackmbox" Mail "" [Unit::Path] ONCE LATER "A local mailbox for reports that cannot be delivered.";
 
-    "semantics" "semantics" Logcheck "logcheck" [Unit::Choice(&["logcheck", "flat"])] ONCE LATER
+    "semantics" "semantics" Logcheck "logcheck" [Unit::Choice(&["logcheck", "flat"])] ONCE NOW
         "How rule directories are read: like logcheck, or simpler like the daemon of 2012.";
-    "crackingignore" "crackingignore" Logcheck "no" [Unit::Flag] ONCE LATER
+    "crackingignore" "crackingignore" Logcheck "no" [Unit::Flag] ONCE NOW
         "Whether cracking.ignore.d is used (logcheck's SUPPORT_CRACKING_IGNORE).";
-    "timestampalias" "timestampalias" Logcheck "yes" [Unit::Flag] ONCE LATER
+    "timestampalias" "timestampalias" Logcheck "yes" [Unit::Flag] ONCE NOW
         "Whether lines with an RFC 3339 time are also tried with the time that old rules expect.";
-    "allowbroad" "allowbroad" Logcheck "no" [Unit::Flag] ONCE LATER "Whether a rule that matches everything may ignore lines.";
-    "logchecktime" "logchecktime" Logcheck "30s" [span(SECOND, DAY)] ONCE LATER "How often logs are read.";
-    "logruleupdate" "logruleupdate" Logcheck "4m" [span(SECOND, DAY)] ONCE LATER "How often rule files are looked at.";
+    "allowbroad" "allowbroad" Logcheck "no" [Unit::Flag] ONCE NOW "Whether a rule that matches everything may ignore lines.";
+    "logchecktime" "logchecktime" Logcheck "30s" [span(SECOND, DAY)] ONCE NOW "How often logs are read.";
+    "logruleupdate" "logruleupdate" Logcheck "4m" [span(SECOND, DAY)] ONCE NOW "How often rule files are looked at.";
 
     "area" "path" Area "" [Unit::Path] MANY NOW
         "A tree to check. Of nested areas the innermost wins, and an area inside an exclude is checked.";
@@ -310,11 +310,11 @@ keys! {
     "areafstypes" "fstypes" Area "" [Unit::FileSystem] MANY LATER
         "A slow file-system type that is checked in this area although it may hang.";
 
-    "logrules" "rules" Logs "" [Unit::Rules] MANY LATER
+    "logrules" "rules" Logs "" [Unit::Rules] MANY NOW
         "A logcheck rule directory for the logs that follow; without one server:/etc/logcheck.";
-    "log" "files" Logs "" [Unit::LogSource] MANY LATER "A log to read. In TOML, journal = true for the journal.";
-    "logtransient" "transient" Logs "" [Unit::Pattern] MANY LATER "A log that may be absent.";
-    "olddir" "olddir" Logs "" [Unit::Path] MANY LATER "Where rotated logs go.";
+    "log" "files" Logs "" [Unit::LogSource] MANY NOW "A log to read. In TOML, journal = true for the journal.";
+    "logtransient" "transient" Logs "" [Unit::Pattern] MANY NOW "A log that may be absent.";
+    "olddir" "olddir" Logs "" [Unit::Path] MANY NOW "Where rotated logs go.";
 
     "pidct" "pidct" Process "" [Unit::Container] ONCE LATER
         "The container that the following pidfile lines count in, until the next pidct; 0 = the host.";

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{self, settings::Config},
     files::{Walker, passes::Pass},
+    logs::{Tailer, group::Surroundings, own_lines::OwnLines},
     model::{
         clock::Clock,
         event::{Category, Channel, Event, Severity},
@@ -88,6 +89,8 @@ pub struct Daemon {
     pub program: String,
     /// The way of the mails, instead of the configured one.
     pub transport: Option<Transport>,
+    /// What this process writes to its own log.
+    pub own_lines: Arc<OwnLines>,
     /// What was accepted but could not be stored as such.
     pub unstored: Arc<tokio::sync::Mutex<Unstored>>,
 }
@@ -152,7 +155,7 @@ impl Daemon {
         }
     }
 
-    /// One round over everything at full speed, everything reported whatever the hold-off says, and every delivery tried once. Gives
+    /// One round over everything at full speed, one reading of all logs, everything reported whatever the hold-off says, and every delivery tried once. Gives
     /// what is left in the queue.
     ///
     /// # Errors
@@ -163,6 +166,9 @@ impl Daemon {
         if !self.config.areas.is_empty() {
             let (config, db, clock) = (self.config.clone(), self.db.clone(), self.clock.clone());
             run_blocking(move || Pass { config: &config, db: &db, clock: &clock }.go_round(&mut |_harvest| ())).await?;
+        }
+        if !self.config.logs.is_empty() {
+            self.tailer(&Arc::new(self.config.clone()), CancellationToken::new()).run_once().await?;
         }
         self.send_pending().await?;
         self.retire().await?;
@@ -223,6 +229,9 @@ impl Daemon {
         if !config.areas.is_empty() {
             tasks.spawn(named("the file walker", walker.run()));
         }
+        if !config.logs.is_empty() {
+            tasks.spawn(named("the log reader", self.tailer(&config, stop.clone()).run()));
+        }
         for channel in Channel::ALL {
             let reporter = Reporter {
                 channel,
@@ -244,6 +253,16 @@ impl Daemon {
         }
         tasks.spawn(named("the courier", courier.run(stop.clone())));
         Ok(Generation { tasks, stop, postmaster, courier: courier_bell })
+    }
+
+    fn tailer(&self, config: &Arc<Config>, stop: CancellationToken) -> Tailer {
+        let surroundings = Surroundings {
+            db: self.db.clone(),
+            own: Arc::clone(&self.own_lines),
+            pid: std::process::id(),
+            error_nag: config.report.error_nag,
+        };
+        Tailer { config: Arc::clone(config), surroundings, clock: self.clock.clone(), stop }
     }
 
     fn postmaster(&self, config: &Config) -> Postmaster {

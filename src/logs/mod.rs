@@ -11,6 +11,8 @@ pub mod emit;
 pub mod engine;
 pub mod ere;
 pub mod glob;
+pub mod group;
+mod inherit;
 mod interval;
 pub mod layers;
 mod ledger;
@@ -20,13 +22,173 @@ pub mod lint;
 pub mod literal;
 pub mod live;
 pub mod logtail;
+pub mod own_lines;
 mod prefix;
 pub mod round;
 pub mod rules;
 pub mod siblings;
 mod sieve;
 pub mod single;
+pub mod sources;
 pub mod stamp;
 pub mod stream;
 pub mod tail;
+pub mod telling;
 pub mod tree;
+pub mod upkeep;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::settings::Config,
+    model::clock::{Boottime, Clock, Moment},
+    store::{
+        door::run_blocking,
+        error::{StoreError, with_causes},
+    },
+};
+use group::{Group, Surroundings, forget_others};
+use inherit::inherit;
+
+/// The first and the longest wait after the store has failed.
+const STORE_RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
+
+/// The task that reads logs.
+#[derive(Debug)]
+pub struct Tailer {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The store, and what is known of this process.
+    pub surroundings: Surroundings,
+    /// The time.
+    pub clock: Clock,
+    /// When to end.
+    pub stop: CancellationToken,
+}
+
+/// The groups of a generation, and when their rules were looked at.
+struct Groups {
+    groups: Vec<Group>,
+    rules_checked: Boottime,
+}
+
+impl Tailer {
+    /// Reads all logs every few seconds until told to stop. A failing store makes it wait; what could not be stored is read again.
+    pub async fn run(self) {
+        let mut patience = STORE_RETRY.0;
+        let mut groups = None;
+        loop {
+            let rest = match self.step(&mut groups).await {
+                Ok(()) => {
+                    patience = STORE_RETRY.0;
+                    self.config.logcheck.check_time
+                }
+                Err(error) => {
+                    tracing::error!(error = %with_causes(&error), wait = ?patience, "the logs cannot be read on; they wait");
+                    patience = (patience * 2).min(STORE_RETRY.1);
+                    patience / 2
+                }
+            };
+            if self.stop.run_until_cancelled(tokio::time::sleep(rest)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Reads everything that is there now, once.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails; what could not be stored will be read again.
+    pub async fn run_once(&self) -> Result<(), StoreError> {
+        self.step(&mut None).await
+    }
+
+    async fn step(&self, kept: &mut Option<Groups>) -> Result<(), StoreError> {
+        let mut groups = match kept.take() {
+            Some(groups) => groups,
+            None => self.settle_in().await?,
+        };
+        let now = self.clock.now();
+        let is_time = now.boottime.since(groups.rules_checked) >= self.config.logcheck.rule_update;
+        if is_time {
+            groups.rules_checked = now.boottime;
+        }
+        let mut done = Ok(());
+        for number in 0..groups.groups.len() {
+            done = done.and(groups.job(number, move |group| look_after(group, now, is_time)).await);
+        }
+        let read = match done {
+            Ok(()) => self.read_all(&mut groups).await,
+            Err(error) => Err(error),
+        };
+        *kept = Some(groups);
+        read
+    }
+
+    /// Brings groups, rules and positions together.
+    async fn settle_in(&self) -> Result<Groups, StoreError> {
+        let (config, surroundings, clock) = (Arc::clone(&self.config), self.surroundings.clone(), self.clock.clone());
+        run_blocking(move || {
+            let now = clock.now();
+            let new = |settings| Group::new(settings, &config, &surroundings);
+            let mut groups = config.logs.iter().map(new).collect::<Result<Vec<_>, _>>()?;
+            inherit(&groups, &config.adopt, &surroundings.db, now)?;
+            forget_others(&mut surroundings.db.lock(), &groups)?;
+            for group in &mut groups {
+                group.tell_standing(now)?;
+            }
+            Ok(Groups { groups, rules_checked: now.boottime })
+        })
+        .await
+    }
+
+    /// Goes round the logs, a chunk of each at a time, until all are at their end.
+    async fn read_all(&self, groups: &mut Groups) -> Result<(), StoreError> {
+        let mut waiting: Vec<(usize, PathBuf)> = (0..)
+            .zip(&groups.groups)
+            .flat_map(|(number, group)| group.paths().into_iter().map(move |path| (number, path)))
+            .collect();
+        while !waiting.is_empty() && !self.stop.is_cancelled() {
+            let mut left = Vec::new();
+            for (number, path) in waiting {
+                if self.stop.is_cancelled() {
+                    return Ok(());
+                }
+                let (clock, log) = (self.clock.clone(), path.clone());
+                if groups.job(number, move |group| group.poll(&log, clock.now())).await? {
+                    left.push((number, path));
+                }
+            }
+            waiting = left;
+        }
+        Ok(())
+    }
+}
+
+impl Groups {
+    /// Lends a group to a blocking job.
+    async fn job<T: Send + 'static>(
+        &mut self,
+        number: usize,
+        work: impl FnOnce(&mut Group) -> T + Send + 'static,
+    ) -> T {
+        // The last one takes its place meanwhile.
+        let mut group = self.groups.swap_remove(number);
+        let (group, result) = run_blocking(move || {
+            let result = work(&mut group);
+            (group, result)
+        })
+        .await;
+        self.groups.push(group);
+        let last = self.groups.len() - 1;
+        self.groups.swap(number, last);
+        result
+    }
+}
+
+fn look_after(group: &mut Group, now: Moment, is_time: bool) -> Result<(), StoreError> {
+    group.look_around()?;
+    if is_time { group.refresh(now) } else { Ok(()) }
+}

@@ -174,6 +174,13 @@ impl RuleSet {
         set
     }
 
+    /// Where a rule stands, as `path:line` in raw bytes; empty when there is no such rule.
+    pub fn place(&self, rule: usize) -> Vec<u8> {
+        let Some(rule) = self.rules.get(rule) else { return Vec::new() };
+        let file = self.files.get(rule.file).map(|file| file.path.as_os_str().as_bytes()).unwrap_or_default();
+        [file, format!(":{}", rule.line).as_bytes()].concat()
+    }
+
     /// Whether there is such a directory; notes its files when they count.
     fn list(&mut self, directory: &Path, layer: Layer, counts: bool, trusted: Option<u32>) -> bool {
         if counts && directory.exists() && !self.may_count(directory, layer, trusted) {

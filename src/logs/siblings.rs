@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     io,
     os::fd::{AsFd, OwnedFd},
-    path::Path,
+    path::PathBuf,
 };
 
 use rustix::io::Errno;
@@ -119,15 +119,15 @@ pub fn is_planted(directory: &Attributes, seen: &Attributes) -> bool {
     seen.nlink > 1 && seen.uid != directory.uid && (directory.uid != 0 || directory.perms & 0o022 != 0)
 }
 
-/// Lists the rotated files of the log that stands at `places`, there and in `olddir`; neither the file `live` nor any of the names
+/// Lists the rotated files of the log that stands at `places`, there and in `olddirs`; neither the file `live` nor any of the names
 /// `others`, which are logs of their own.
-pub fn list(places: &[Place], olddir: Option<&Path>, live: Option<FileId>, others: &BTreeSet<Vec<u8>>) -> Listed {
-    let mut listed = list_once(places, olddir, others);
+pub fn list(places: &[Place], olddirs: &[PathBuf], live: Option<FileId>, others: &BTreeSet<Vec<u8>>) -> Listed {
+    let mut listed = list_once(places, olddirs, others);
     for _ in 0..ATTEMPTS {
         if !listed.is_moving {
             break;
         }
-        listed = list_once(places, olddir, others);
+        listed = list_once(places, olddirs, others);
     }
     listed.found.retain(|found| live.is_none_or(|live| !live.is(&found.id())));
     // Oldest first; several within one tick of the clock by their names.
@@ -141,12 +141,13 @@ pub fn list(places: &[Place], olddir: Option<&Path>, live: Option<FileId>, other
     listed
 }
 
-fn list_once(places: &[Place], olddir: Option<&Path>, others: &BTreeSet<Vec<u8>>) -> Listed {
+fn list_once(places: &[Place], olddirs: &[PathBuf], others: &BTreeSet<Vec<u8>>) -> Listed {
     let mut listed = Listed::default();
     for place in places {
         list_one(&place.directory, &place.attributes, &place.name, others, &mut listed);
     }
-    if let (Some(olddir), Some(place)) = (olddir, places.first()) {
+    let Some(place) = places.first() else { return listed };
+    for olddir in olddirs {
         match reach_directory(olddir) {
             Ok((directory, attributes)) => list_one(&directory, &attributes, &place.name, others, &mut listed),
             Err(Denied::Errno(errno)) => listed.fault = Some(errno),

@@ -27,8 +27,8 @@ use crate::model::{
 pub struct Settings {
     /// Its path.
     pub path: PathBuf,
-    /// Where its rotated files go, when not beside it.
-    pub olddir: Option<PathBuf>,
+    /// Where its rotated files go, when not only beside it.
+    pub olddirs: Vec<PathBuf>,
     /// Names in its directory that are logs of their own, never rotated files of this one.
     pub others: BTreeSet<Vec<u8>>,
     /// After how long a standing trouble is told again.
@@ -72,7 +72,7 @@ impl Tail {
         note_trouble(&mut round, live.as_ref().err().copied(), &self.settings);
         let log = places.first().map(|place| place.name.clone()).unwrap_or_default();
         let live_id = live.as_ref().ok().map(Live::id);
-        let relist = || list(&places, self.settings.olddir.as_deref(), live_id, &self.settings.others);
+        let relist = || list(&places, &self.settings.olddirs, live_id, &self.settings.others);
         let mut listed = relist();
         if round.poll.state.position == Position::Unbegun {
             begin(&mut round, &live, &listed, &log, start);
@@ -117,7 +117,7 @@ impl Tail {
     pub fn adopt(&self, offset: Offset) -> Option<LogState> {
         let sight = look(&self.settings.path);
         let live = sight.live.ok()?;
-        let listed = list(&sight.places, self.settings.olddir.as_deref(), Some(live.id()), &self.settings.others);
+        let listed = list(&sight.places, &self.settings.olddirs, Some(live.id()), &self.settings.others);
         let mut state = LogState { target: sight.target, ..LogState::default() };
         let mut is_older = true;
         if live.seen.inode == offset.inode {

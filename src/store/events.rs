@@ -301,6 +301,21 @@ impl Store {
             .transpose()
     }
 
+    /// The newest event of this category about `source`. Cost: a scan of the events since.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or the event not be decoded.
+    pub fn last_event(&self, category: Category, source: &[u8]) -> Result<Option<StoredEvent>, StoreError> {
+        self.db
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM event WHERE category = ?1 AND source = ?2 ORDER BY seq DESC LIMIT 1"
+            ))
+            .and_then(|mut statement| statement.query_row(params![category.code(), source], RawEvent::read).optional())
+            .trying("read the newest event about something")?
+            .map(RawEvent::decode)
+            .transpose()
+    }
+
     /// Whether an event of this category about `source` was ever stored. Cost: a scan of all events.
     ///
     /// # Errors

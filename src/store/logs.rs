@@ -56,6 +56,19 @@ impl Store {
         Ok(Some(state))
     }
 
+    /// All logs that have a state.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn log_names(&self) -> Result<Vec<LogName>, StoreError> {
+        self.db
+            .prepare_cached("SELECT grp, path FROM log_anchor ORDER BY grp, path LIMIT 100000")
+            .and_then(|mut statement| {
+                statement.query_map([], |row| Ok(LogName { group: row.get(0)?, path: row.get(1)? }))?.collect()
+            })
+            .trying("read which logs have a position")
+    }
+
     /// The paths of a group that have a state, in the order of their bytes, at most `limit`.
     ///
     /// # Errors

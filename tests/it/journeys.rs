@@ -87,6 +87,7 @@ impl Journey {
             chance: StdRng::seed_from_u64(7),
             printer: Printer(Arc::new(Mutex::new(Vec::new()))),
             program: "integrityd".to_owned(),
+            own_lines: Arc::default(),
             unstored: Arc::default(),
             transport: Some(Transport::Stub(Arc::clone(&self.accepted))),
         };
@@ -387,6 +388,7 @@ async fn one_task_that_falls_ends_the_daemon_and_is_told_by_the_next() {
         chance: StdRng::seed_from_u64(7),
         printer: Printer(Arc::new(Mutex::new(Bomb))),
         program: "integrityd".to_owned(),
+        own_lines: Arc::default(),
         unstored: Arc::default(),
         transport: Some(Transport::Terminal(Printer(Arc::new(Mutex::new(Bomb))))),
     };

@@ -44,7 +44,7 @@ impl Bench {
     fn tail_of(path: &Path) -> Tail {
         Tail::new(Settings {
             path: path.to_path_buf(),
-            olddir: Some(path.with_file_name("old")),
+            olddirs: vec![path.with_file_name("old")],
             errornag: Duration::from_hours(2),
             ..Settings::default()
         })

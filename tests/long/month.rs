@@ -56,6 +56,7 @@ async fn play() {
         chance: StdRng::seed_from_u64(7),
         printer: Printer(Arc::new(Mutex::new(Vec::new()))),
         program: "integrityd".to_owned(),
+        own_lines: Arc::default(),
         unstored: Arc::default(),
         transport: Some(Transport::Stub(Arc::clone(&accepted))),
     };

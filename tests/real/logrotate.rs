@@ -96,7 +96,7 @@ impl Reader {
 fn race(directory: &Path, pauses: bool, times: u32, rotate: &dyn Fn(u32) -> Command) {
     let path = directory.join("app.log");
     File::create(&path).unwrap();
-    let settings = Settings { path: path.clone(), olddir: Some(directory.join("old")), ..Settings::default() };
+    let settings = Settings { path: path.clone(), olddirs: vec![directory.join("old")], ..Settings::default() };
     let mut reader = Reader {
         tail: Tail::new(settings.clone()),
         started: Instant::now(),

@@ -1,0 +1,93 @@
+//! Positions that a log takes over when it has none: from a group whose rules were configured otherwise, or from logcheck.
+
+use std::{
+    fs,
+    io::Read as _,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    group::Group,
+    logtail::{Offset, file_name, parse},
+};
+use crate::{
+    model::{
+        clock::Moment,
+        event::{Category, Event, Severity},
+        log::{LogState, Position},
+    },
+    store::{
+        door::Db,
+        error::StoreError,
+        logs::LogName,
+        outcome::{Outcome, StateChange},
+    },
+};
+
+/// Finds a position for each log of `groups` that has none.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub(super) fn inherit(groups: &[Group], adopt: &[String], db: &Db, now: Moment) -> Result<(), StoreError> {
+    let stored = db.lock().log_names()?;
+    for group in groups {
+        for path in group.paths() {
+            let name = group.log_name(&path);
+            if stored.contains(&name) {
+                continue;
+            }
+            let is_orphan = |other: &&LogName| {
+                other.path == name.path && !groups.iter().any(|group| group.log_name(&path) == **other)
+            };
+            if let Some(other) = stored.iter().find(is_orphan) {
+                move_position(other, name, db)?;
+            } else if let Some((state, from)) = offered(group, &path, adopt) {
+                let offset = match &state.position {
+                    Position::At(anchor) => anchor.offset,
+                    _ => 0,
+                };
+                group.begin_at(&path, state)?;
+                let note = format!("read on from byte {offset}, where logcheck had come to ({from})");
+                let event = Event::new(Category::LogNote, Severity::Low, now, name.path).with_note(note);
+                db.lock().commit(&Outcome::tell(event))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The rules of a log are other ones now; how far it was read is not changed by that.
+fn move_position(from: &LogName, to: LogName, db: &Db) -> Result<(), StoreError> {
+    let mut store = db.lock();
+    let Some(state) = store.log_state(from)? else { return Ok(()) };
+    let polled = store.log_group_polled(&from.group)?;
+    let mut outcome = Outcome::default().with_change(StateChange::RemoveLog(from.clone()));
+    if let Some(polled) = polled {
+        outcome = outcome.with_change(StateChange::LogsPolled(to.group.clone(), polled));
+    }
+    let row = crate::store::logs::LogRow { name: to, state };
+    store.commit(&outcome.with_change(StateChange::Log(Box::new(row)))).map(|_seq| ())
+}
+
+/// The state that logcheck's offset file leads to, with the name of that file made printable.
+fn offered(group: &Group, path: &Path, adopt: &[String]) -> Option<(LogState, String)> {
+    let directories = adopt.iter().filter_map(|line| line.strip_prefix("logcheck:")).map(PathBuf::from);
+    directories.into_iter().find_map(|directory| {
+        let name = file_name(path.as_os_str().as_bytes());
+        let file = directory.join(std::ffi::OsString::from_vec(name));
+        let offset = read_offset(&file)?;
+        let state = group.tail(path)?.adopt(offset)?;
+        Some((state, crate::model::escape::escape_name(file.as_os_str().as_bytes())))
+    })
+}
+
+fn read_offset(path: &Path) -> Option<Offset> {
+    // A FIFO in that place would block.
+    if !fs::metadata(path).is_ok_and(|found| found.is_file()) {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path).ok()?.take(64).read_to_end(&mut bytes).ok()?;
+    parse(&bytes)
+}

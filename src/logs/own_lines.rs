@@ -1,0 +1,76 @@
+//! What this process has written to its own log, so that reading it back is no news.
+//!
+//! Standard error ends in the journal or in syslog, which may be among the logs that are read: without this every mail would make
+//! the next one. Nothing is passed over by its tag, which anybody can write: a line counts as ours when it carries our PID and
+//! exactly a text that we have written, and each writing excuses one line.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+};
+
+/// Texts remembered; more than a flood of our own lines within one interval has.
+const MOST: usize = 2000;
+
+/// Bytes compared of each.
+const LONGEST: usize = 8 * 1024;
+
+/// The texts written last that were not read back yet, oldest first.
+#[derive(Debug, Default)]
+pub struct OwnLines(Mutex<VecDeque<Vec<u8>>>);
+
+impl OwnLines {
+    /// Remembers what was written: one or more lines.
+    pub fn wrote(&self, text: &[u8]) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in text.split(|byte| *byte == b'\n') {
+            let line = line.trim_ascii_end();
+            if !line.is_empty() {
+                known.push_back(line.get(..LONGEST).unwrap_or(line).to_vec());
+            }
+        }
+        let excess = known.len().saturating_sub(MOST);
+        known.drain(..excess);
+    }
+
+    /// Whether a log line is one that this process, `pid`, has written; each writing is found once.
+    pub fn take(&self, line: &[u8], pid: u32) -> bool {
+        let tag = format!("integrityd[{pid}]: ");
+        let Some(at) = line.windows(tag.len()).position(|part| part == tag.as_bytes()) else {
+            return false;
+        };
+        let text = line.get(at + tag.len()..).unwrap_or_default().trim_ascii_end();
+        let text = text.get(..LONGEST).unwrap_or(text);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known.iter().position(|known| known.trim_ascii_start() == text.trim_ascii_start());
+        found.is_some_and(|at| known.remove(at).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_words_under_our_own_number_are_taken_and_each_once() {
+        let own = OwnLines::default();
+        own.wrote(b"2026-11-21T14:02:11Z  WARN a report was put off\n  reply=x \n");
+        let line = |text: &str| format!("Nov 21 14:02:12 web3 integrityd[812]: {text}").into_bytes();
+        let ours = line("2026-11-21T14:02:11Z  WARN a report was put off");
+        assert!(!own.take(&ours, 813));
+        assert!(!own.take(&line("somebody else says so"), 812));
+        assert!(own.take(&ours, 812) && !own.take(&ours, 812));
+        assert!(own.take(&line("  reply=x"), 812));
+        assert!(!own.take(&line(""), 812));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let own = OwnLines::default();
+        for number in 0..MOST + 5 {
+            own.wrote(format!("{number}").as_bytes());
+        }
+        assert_eq!(own.0.lock().unwrap().len(), MOST);
+        assert!(!own.take(b"integrityd[1]: 4", 1) && own.take(b"integrityd[1]: 5", 1));
+    }
+}
