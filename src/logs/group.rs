@@ -79,8 +79,10 @@ pub struct Group {
     surroundings: Surroundings,
     upkeep: Upkeep,
     logs: BTreeMap<PathBuf, Log>,
-    /// When it was last polled and stored.
+    /// When it was last polled and stored, before this going round its logs.
     polled: Option<Timestamp>,
+    /// When something was stored in this going round.
+    stored: Option<Timestamp>,
 }
 
 impl Group {
@@ -96,6 +98,7 @@ impl Group {
             upkeep: Upkeep::new(&settings.rules, config.logcheck),
             logs: BTreeMap::new(),
             polled: None,
+            stored: None,
         };
         group.polled = group.surroundings.db.lock().log_group_polled(&group.name)?;
         group.look_around()?;
@@ -112,11 +115,12 @@ impl Group {
         self.logs.keys().cloned().collect()
     }
 
-    /// Looks for logs that have come or gone where its globs point.
+    /// Begins a new going round: looks for logs that have come or gone where its globs point.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
     pub fn look_around(&mut self) -> Result<(), StoreError> {
+        self.polled = self.stored.take().or(self.polled);
         let known = self.surroundings.db.lock().log_paths(&self.name, u32::MAX)?;
         let found = sources::logs(&self.settings, &known);
         self.logs.retain(|path, _| found.contains_key(path));
@@ -235,7 +239,7 @@ impl Group {
             outcome = outcome.with_event(event);
         }
         self.surroundings.db.lock().commit(&outcome)?;
-        self.polled = Some(now.wall);
+        self.stored = Some(now.wall);
         Ok(())
     }
 

@@ -181,6 +181,13 @@ impl RuleSet {
         [file, format!(":{}", rule.line).as_bytes()].concat()
     }
 
+    /// Adds the rules in `text` as a file of `layer`, which must not be one that raises.
+    pub fn add_text(&mut self, path: &Path, layer: Layer, text: &[u8]) {
+        let name = path.file_name().map(OsString::from).unwrap_or_default();
+        self.files.push(RuleFile { path: path.to_owned(), name, layer });
+        self.add_rules(self.files.len() - 1, path, layer, text);
+    }
+
     /// Whether there is such a directory; notes its files when they count.
     fn list(&mut self, directory: &Path, layer: Layer, counts: bool, trusted: Option<u32>) -> bool {
         if counts && directory.exists() && !self.may_count(directory, layer, trusted) {
@@ -247,16 +254,20 @@ impl RuleSet {
                 return;
             }
         };
-        let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        self.add_rules(number, &path, layer, &bytes);
+    }
+
+    fn add_rules(&mut self, number: usize, path: &Path, layer: Layer, text: &[u8]) {
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
         for (line, text) in (1..).zip(text.split(|byte| *byte == b'\n')) {
             if is_blank(text) || text.first() == Some(&b'#') {
                 continue;
             }
             if self.rules.len() >= MOST_RULES {
-                self.fault(&path, Some(line), format!("more than {MOST_RULES} rules"), "this one and the rest are off");
+                self.fault(path, Some(line), format!("more than {MOST_RULES} rules"), "this one and the rest are off");
                 return;
             }
-            self.add_rule(number, &path, layer, line, text);
+            self.add_rule(number, path, layer, line, text);
         }
     }
 

@@ -7,19 +7,22 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::MetadataExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::{
     classify::Classifier,
     layers::Semantics,
-    rules::{Reading, RuleSet},
+    rules::{Layer, Reading, RuleSet},
     tree::Locale,
 };
 use crate::{
     config::settings::{Logcheck, RuleDirectory},
     model::escape::escape_name,
 };
+
+/// The rules for what integrityd writes to a log itself, which a process knows of its predecessors by these only.
+pub const OWN: &str = include_str!("../../etc/logcheck/ignore.d.server/integrityd");
 
 /// Most lines of a notice about what has changed, and as many about what stands.
 const MOST_LINES: usize = 50;
@@ -90,7 +93,9 @@ impl Upkeep {
 fn read(directories: &[RuleDirectory], settings: Logcheck) -> RuleSet {
     let reading =
         Reading { locale: Locale::Utf8, allows_broad: settings.is_broad_allowed, is_flat: !settings.has_layers };
-    RuleSet::read(directories, reading)
+    let mut set = RuleSet::read(directories, reading);
+    set.add_text(Path::new("(built in)/integrityd"), Layer::Ignore, OWN.as_bytes());
+    set
 }
 
 fn compile(set: RuleSet, settings: Logcheck) -> Classifier {
@@ -196,8 +201,6 @@ fn news(changes: Vec<String>, standing: &[String], set: &RuleSet) -> News {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::config::settings::{Config, RuleLevel};
 
@@ -229,10 +232,12 @@ mod tests {
         put(tree.path(), "ignore.d.server/a", "^a\n^changed b\n^new\n^bad(\n");
         let news = upkeep.refresh().unwrap();
         let at = tree.path().display();
+        let own = OWN.lines().filter(|line| line.starts_with('^')).count();
+        let count = own + 5;
         assert_eq!(
             news.note,
             format!(
-                "5 rules in 3 files are in use\n{at}/ignore.d.server/a: 1 changed, 1 added\n\
+                "{count} rules in 4 files are in use\n{at}/ignore.d.server/a: 1 changed, 1 added\n\
                  off: {at}/ignore.d.server/a:4: unmatched ( at byte 4: this rule is off, all others are in use"
             )
         );
@@ -244,7 +249,7 @@ mod tests {
         assert!(self::upkeep(tree.path()).standing_news(None).is_some());
         put(tree.path(), "ignore.d.server/a", "^a\n");
         let mended = self::upkeep(tree.path()).standing_news(Some(&news.note)).unwrap();
-        assert!(!mended.has_faults && mended.note == "3 rules in 3 files are in use", "{mended:?}");
+        assert!(!mended.has_faults && mended.note == format!("{} rules in 4 files are in use", own + 3), "{mended:?}");
     }
 
     #[test]

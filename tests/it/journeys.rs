@@ -29,20 +29,20 @@ use tokio::{
 
 const HOUR: Duration = Duration::from_hours(1);
 
-struct Journey {
-    directory: tempfile::TempDir,
+pub(crate) struct Journey {
+    pub(crate) directory: tempfile::TempDir,
     clock: Clock,
     accepted: Accepted,
 }
 
-struct Daemonic {
-    db: Db,
+pub(crate) struct Daemonic {
+    pub(crate) db: Db,
     orders: mpsc::Sender<Order>,
     task: JoinHandle<()>,
 }
 
 impl Journey {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("tree")).unwrap();
         Self {
@@ -69,14 +69,14 @@ impl Journey {
         (0..files).for_each(|number| fs::write(self.file(number), content).unwrap());
     }
 
-    fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         let mut config =
             Config::embedded(vec![Area::new(self.tree())], self.directory.path().join("state/integrityd.sqlite"));
         config.recipients = vec!["root@example.org".to_owned()];
         config
     }
 
-    fn start(&self, config: Config) -> Daemonic {
+    pub(crate) fn start(&self, config: Config) -> Daemonic {
         let db = Db::new(Store::open(&config.database, self.clock.now()).unwrap());
         let mut daemon = Daemon {
             config,
@@ -96,14 +96,14 @@ impl Journey {
         Daemonic { db, orders, task }
     }
 
-    fn mails(&self) -> Vec<String> {
+    pub(crate) fn mails(&self) -> Vec<String> {
         let accepted = self.accepted.lock().unwrap();
         accepted.iter().map(|(_, bytes)| plain_text(bytes).1).collect()
     }
 }
 
 impl Daemonic {
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.orders.send(Order::Stop).await.unwrap();
         self.task.await.unwrap();
     }
