@@ -22,6 +22,7 @@ mod hostile;
 mod house;
 mod journeys;
 mod local;
+mod log_mails;
 mod names;
 mod passes;
 mod queue;
