@@ -212,7 +212,7 @@ pub(super) fn show(source: &Source, arguments: &ShowArguments, out: &mut Out) ->
     let names = Names::read(Path::new("/"));
     let program = source.program();
     let listing = Listing::new(clock.now().wall, &zone, &names, &program);
-    out.text(&listing.event(&stored))?;
+    out.text(&listing.whole_event(&stored))?;
     out.text(&listing.members(&store.members(id, MOST_MEMBERS)?))?;
     Ok(Exit::Fine)
 }

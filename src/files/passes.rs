@@ -301,9 +301,8 @@ struct Entered {
 /// What was told about files since event `before`.
 fn told_since(store: &Store, before: u64) -> Result<Vec<StoredEvent>, StoreError> {
     let range = Range { channel: Channel::Files, first: before + 1, last: store.head()?.seq, areas: None };
-    let mut told = store.events_in(&range, usize::MAX)?;
-    told.retain(|stored| stored.event.category.kind() == Kind::File);
-    Ok(told)
+    let files: Vec<Category> = Category::ALL.iter().copied().filter(|category| category.kind() == Kind::File).collect();
+    store.events_in(&range, &files, usize::MAX)
 }
 
 /// The rows of the configured areas, in their order; `None` for one that the store has never seen.

@@ -199,6 +199,11 @@ impl Category {
     pub fn from_code(code: u16) -> Option<Self> {
         Self::ALL.iter().copied().find(|category| category.code() == code)
     }
+
+    /// Whether its events are lines of a log, so that their notes are what others wrote.
+    pub const fn is_line(self) -> bool {
+        matches!(self, Self::Cracking | Self::Violation | Self::SystemEvent)
+    }
 }
 
 impl From<ChangeClass> for Category {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
+use super::gather::Section;
 use crate::{
     model::{
         clock::{Moment, Timestamp},
@@ -22,14 +23,16 @@ pub struct Batch<'a> {
     pub now: Moment,
     /// The zone times are shown in.
     pub zone: &'a TimeZone,
-    /// The events to be listed, in any order; may be fewer than `tally` counts.
+    /// The events to be listed, log lines aside, in any order; may be fewer than `tally` counts.
     pub events: &'a [StoredEvent],
+    /// The log lines to be listed, in the order of their sections.
+    pub lines: &'a [Section],
     /// The count of all events of the batch.
     pub tally: &'a Tally,
     /// Most items listed in one section (`reportlines`), at least 1.
     pub limit: usize,
-    /// How well the baseline is kept.
-    pub coverage: Coverage,
+    /// How well the baseline is kept; `None` where no area is watched.
+    pub coverage: Option<Coverage>,
     /// The hash of the newest event of the chain.
     pub head: [u8; 32],
     /// Who is who.
@@ -106,6 +109,11 @@ impl Tally {
     /// The greatest weight counted.
     pub fn severity(&self) -> Option<Severity> {
         self.counts.iter().filter(|(_, count)| **count > 0).map(|((_, severity), _)| *severity).max()
+    }
+
+    /// The number of log lines.
+    pub fn lines(&self) -> u64 {
+        self.count(|category, _| category.is_line())
     }
 
     /// The number of findings somebody should look at: file events of normal weight and above.

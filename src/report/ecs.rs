@@ -2,7 +2,7 @@
 //!
 //! ECS and not OCSF: a walker's finding has no actor, which OCSF's file activity requires, and OCSF's file object knows
 //! no inode, gid or ctime. Unknown values are left out, never 0; the order of keys is fixed; text passes the
-//! neutraliser, and where that changed a path its raw bytes stand beside it. Ids are strings, because JSON numbers
+//! neutraliser, and where that changed a path or a log line its raw bytes stand beside it. Ids are strings, because JSON numbers
 //! are exact to 2^53 only. `docs/events.schema.json` is the contract.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -44,8 +44,14 @@ pub fn to_json(stored: &StoredEvent, host: &Host) -> Value {
     machine.put("name", escape(host.name.as_bytes()));
     machine.put_some("id", (!host.id.is_empty()).then(|| escape(host.id.as_bytes())));
     root.put("host", machine.done());
-    if event.category.kind() == Kind::File {
-        root.put("file", file_object(event));
+    match event.category.kind() {
+        Kind::File => root.put("file", file_object(event)),
+        Kind::Log => {
+            let is_log = !event.source.is_empty() && event.category != Category::Rules;
+            root.put_some("log", is_log.then(|| json!({ "file": { "path": escape(&event.source) } })));
+            root.put_some("rule", rule_object(event));
+        }
+        Kind::Process | Kind::Own => {}
     }
     root.put("integrityd", own_object(stored));
     root.done()
@@ -106,6 +112,7 @@ fn event_object(stored: &StoredEvent) -> Value {
     let event = &stored.event;
     let (category, dataset) = match event.category.kind() {
         Kind::File => ("file", "integrityd.file"),
+        Kind::Log if is_raised(event.category) => ("intrusion_detection", "integrityd.log"),
         Kind::Log => ("host", "integrityd.log"),
         Kind::Process => ("process", "integrityd.process"),
         Kind::Own => ("host", "integrityd.self"),
@@ -119,9 +126,11 @@ fn event_object(stored: &StoredEvent) -> Value {
     out.put("severity", event.severity.number());
     out.put_some("start", event.not_before.map(time));
     out.put("end", time(event.found.wall));
-    out.put_some("reason", (!event.note.is_empty()).then(|| escape(&event.note)));
+    let is_line = event.category.is_line();
+    out.put_some("reason", (!is_line && !event.note.is_empty()).then(|| escape(&event.note)));
     out.put_some("sequence", is_stored(stored).then_some(stored.seq));
     out.put("dataset", dataset);
+    out.put_some("original", is_line.then(|| escape(&event.note)));
     out.done()
 }
 
@@ -147,6 +156,28 @@ fn change_type(category: Category) -> &'static str {
         }
         _ => "info",
     }
+}
+
+/// Whether a rule has raised the line.
+const fn is_raised(category: Category) -> bool {
+    matches!(category, Category::Cracking | Category::Violation)
+}
+
+/// The rule that raised a line, and the layer it belongs to; of news about rules their directory.
+fn rule_object(event: &Event) -> Option<Value> {
+    let layer = match event.category {
+        Category::Cracking => Some("cracking"),
+        Category::Violation => Some("violations"),
+        Category::SystemEvent => Some("system"),
+        _ => None,
+    };
+    let rule = event.line.as_ref().filter(|line| is_raised(event.category) && !line.rule.is_empty());
+    let is_about_rules = event.category == Category::Rules && !event.source.is_empty();
+    let mut out = Object::new();
+    out.put_some("name", rule.map(|line| escape(&line.rule)));
+    out.put_some("category", layer);
+    out.put_some("ruleset", is_about_rules.then(|| escape(&event.source)));
+    out.filled()
 }
 
 /// The object as it is, or as it was when it is gone.
@@ -198,6 +229,9 @@ fn own_object(stored: &StoredEvent) -> Value {
     out.put_some("area", (!event.area.is_empty()).then(|| escape(&event.area)));
     let is_altered = escape(&event.source).as_bytes() != event.source;
     out.put_some("path_b64", is_altered.then(|| STANDARD.encode(&event.source)));
+    if event.category.is_line() {
+        line_bytes(event, &mut out);
+    }
     out.put("count", event.count);
     out.put_some("members_digest", event.members_digest.map(|digest| hex(&digest)));
     if let Some(seen) = event.new.as_ref().or(event.old.as_ref()) {
@@ -220,6 +254,15 @@ fn own_object(stored: &StoredEvent) -> Value {
         out.put("chain", json!({ "prev_hash": hex(&stored.prev_hash), "hash": hex(&stored.hash) }));
     }
     out.done()
+}
+
+/// The raw bytes of a log line where its text differs from them, and its length where it was cut.
+fn line_bytes(event: &Event, out: &mut Object) {
+    let is_altered = escape(&event.note).as_bytes() != event.note;
+    out.put_some("original_b64", is_altered.then(|| STANDARD.encode(&event.note)));
+    let length = event.line.as_ref().map(|line| line.length);
+    let is_cut = |length: &u64| usize::try_from(*length).map_or(true, |length| length > event.note.len());
+    out.put_some("length", length.filter(is_cut));
 }
 
 /// Only what differs, as it was.
@@ -303,7 +346,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::report::sample::{ago, any_event, changed, event, stored};
+    use crate::report::sample::{ago, any_event, changed, event, line, stored};
 
     fn host() -> Host {
         Host { name: "web3.example".to_owned(), id: "4d1f".to_owned() }
@@ -409,6 +452,36 @@ mod tests {
     }
 
     #[test]
+    fn a_log_line_in_full() {
+        let mut alert = line(7, Category::Cracking, b"/var/log/au\xffth.log", b"Nov 21 14:02:11 web3 sshd: \x1b[2J");
+        alert.event.line.as_mut().unwrap().length = 100_000;
+        let value = to_json(&alert, &host());
+        for (pointer, wanted) in [
+            ("/event/kind", json!("alert")),
+            ("/event/category", json!(["intrusion_detection"])),
+            ("/event/action", json!(["security-alert"])),
+            ("/event/dataset", json!("integrityd.log")),
+            ("/event/original", json!(r"Nov 21 14:02:11 web3 sshd: \x1b[2J")),
+            ("/log/file/path", json!(r"/var/log/au\xffth.log")),
+            ("/rule", json!({ "name": "/etc/logcheck/cracking.d/sshd:7", "category": "cracking" })),
+            ("/integrityd/path_b64", json!("L3Zhci9sb2cvYXX/dGgubG9n")),
+            ("/integrityd/original_b64", json!("Tm92IDIxIDE0OjAyOjExIHdlYjMgc3NoZDogG1sySg==")),
+            ("/integrityd/length", json!(100_000)),
+        ] {
+            assert_eq!(value.pointer(pointer), Some(&wanted), "{pointer}");
+        }
+        let plain = to_json(&line(8, Category::SystemEvent, b"/var/log/syslog", b"a line"), &host());
+        assert_eq!((&plain["event"]["category"], &plain["rule"]), (&json!(["host"]), &json!({ "category": "system" })));
+        let own = plain["integrityd"].as_object().unwrap();
+        assert!(["path_b64", "original_b64", "length"].iter().all(|key| !own.contains_key(*key)), "{plain}");
+        let mut rules = event(Category::Rules, Severity::High, b"/etc/logcheck");
+        rules.note = b"/etc/logcheck/ignore.d.server/x:3: unmatched (".to_vec();
+        let rules = to_json(&stored(9, rules), &host());
+        assert_eq!((&rules["rule"], rules.get("log")), (&json!({ "ruleset": "/etc/logcheck" }), None));
+        assert_eq!(rules["event"]["reason"], "/etc/logcheck/ignore.d.server/x:3: unmatched (");
+    }
+
+    #[test]
     fn what_is_unknown_is_left_out() {
         let mut notice = event(Category::Notice, Severity::Low, b"");
         (notice.area, notice.not_before) = (Vec::new(), None);
@@ -469,7 +542,7 @@ mod tests {
         #[test]
         fn every_line_keeps_the_contract(event in any_event(), seq in 1_u64..1 << 53, name in any::<String>()) {
             thread_local!(static VALIDATOR: jsonschema::Validator = validator());
-            let source = event.source.clone();
+            let (category, source, note) = (event.category, event.source.clone(), event.note.clone());
             let host = Host { name, ..host() };
             let line = to_line(&stored(seq, event), &host);
             prop_assert!(!line.chars().any(crate::model::escape::is_hidden), "{line}");
@@ -479,9 +552,15 @@ mod tests {
             // The keys keep their order and the raw path can be had.
             prop_assert_eq!(value.to_string(), line);
             let raw = value["integrityd"].get("path_b64").map(|text| STANDARD.decode(text.as_str().unwrap()).unwrap());
-            let shown = || value["file"]["path"].as_str().unwrap_or_default().as_bytes().to_vec();
-            if value.get("file").is_some() {
-                prop_assert_eq!(raw.unwrap_or_else(shown), source);
+            let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(|text| text.as_bytes().to_vec());
+            let path = text("/file/path").or(text("/log/file/path")).or(text("/rule/ruleset")).unwrap_or_default();
+            if ["file", "log"].contains(&category.kind().word()) {
+                prop_assert_eq!(raw.unwrap_or(path), source);
+            }
+            if category.is_line() {
+                let raw = text("/integrityd/original_b64").map(|text| STANDARD.decode(text).unwrap());
+                prop_assert_eq!(raw.or(text("/event/original")), Some(note));
+                prop_assert!(text("/event/reason").is_none());
             }
         }
     }

@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::{
     item::{self, Layout},
+    lines::{self, Extent},
     own, stored,
     words::{Times, number},
 };
@@ -37,15 +38,26 @@ impl<'a> Listing<'a> {
         Self { times: Times::new(now, zone), names, program }
     }
 
-    /// The lines of one event, each ended; neutralised.
+    /// The lines of one event, each ended; neutralised. A long line of a log is cut.
     pub fn event(&self, stored: &StoredEvent) -> String {
-        let mut lines = vec![format!("{}  {}", number(stored.seq), self.times.short(stored.event.found.wall))];
-        if stored.event.category.kind() == Kind::Own {
-            own::lines(stored, &self.times, self.program, MARK, &mut lines);
-        } else {
-            item::lines(stored, None, &self.layout(), &mut lines);
+        self.shown(stored, Extent::Cut)
+    }
+
+    /// As [`Listing::event`], with a line of a log as far as it was kept: 64 KiB.
+    pub fn whole_event(&self, stored: &StoredEvent) -> String {
+        self.shown(stored, Extent::Whole)
+    }
+
+    fn shown(&self, stored: &StoredEvent, extent: Extent) -> String {
+        let mut out = vec![format!("{}  {}", number(stored.seq), self.times.short(stored.event.found.wall))];
+        match stored.event.category.kind() {
+            Kind::Log if stored.event.category.is_line() => {
+                lines::listed(stored, extent, self.program, MARK, &mut out);
+            }
+            Kind::Own | Kind::Log => own::lines(stored, &self.times, self.program, MARK, &mut out),
+            Kind::File | Kind::Process => item::lines(stored, None, &self.layout(), &mut out),
         }
-        lines.join("\n") + "\n"
+        out.join("\n") + "\n"
     }
 
     /// The lines of what a pass has found, each ended; neutralised. Its number stands before it where it was stored.

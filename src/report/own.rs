@@ -1,4 +1,4 @@
-//! What integrityd has to say about itself.
+//! What integrityd has to say in its own words: about itself, its logs and its rules.
 
 use super::words::{INDENT, Times, VALUE_LIMIT, counted, note_lines, number};
 use crate::model::{
@@ -6,7 +6,7 @@ use crate::model::{
     event::{Category, Severity, StoredEvent},
 };
 
-/// The lines of one event about integrityd itself; `mark` is the width of the mark.
+/// The lines of one event in our own words; `mark` is the width of the mark.
 pub(crate) fn lines(stored: &StoredEvent, times: &Times<'_>, program: &str, mark: usize, out: &mut Vec<String>) {
     let event = &stored.event;
     let mut what = vec![event.category.word().to_owned()];

@@ -126,6 +126,25 @@ mod tests {
         assert_eq!(pool.decide(&urgent(10_000, Some(5_000)), at(65_000)), Decision::Send);
     }
 
+    /// What a remote author of log lines can do: a violation every 600 ms, for ten minutes.
+    #[test]
+    fn a_thousand_violations_in_ten_minutes_are_at_most_eleven_mails() {
+        let pool = pool(30, 900);
+        let (mut state, mut sent) = (Pending::default(), Vec::new());
+        for tenth in 0..6000_u64 {
+            if tenth.is_multiple_of(6) {
+                state.first.get_or_insert(at(tenth * 100));
+                state.first_urgent.get_or_insert(at(tenth * 100));
+            }
+            if pool.decide(&state, at(tenth * 100)) == Decision::Send {
+                sent.push(tenth * 100);
+                state = Pending { last_batch: Some(at(tenth * 100)), ..Pending::default() };
+            }
+        }
+        assert_eq!(sent.first(), Some(&5000));
+        assert!(sent.len() <= 11 && sent.windows(2).all(|pair| pair[1] - pair[0] >= 60_000), "{sent:?}");
+    }
+
     #[test]
     fn a_clock_set_back_ten_years_lengthens_nothing() {
         let pool = pool(30, 900);

@@ -10,17 +10,21 @@ use jiff::tz::TimeZone;
 
 use super::{
     batch::{Batch, Tally},
+    gather::gather,
     mime::{Letter, MessageId, MimeError, check_address, compose},
     render::render,
+    subject::in_counts,
 };
 use crate::{
     config::settings::Config,
     model::{
         clock::{Clock, Moment},
+        coverage::Coverage,
         escape::escape_cut,
-        event::{Channel, StoredEvent},
+        event::{Category, Channel, Kind, StoredEvent},
     },
     store::{
+        areas::{AreaRow, AreaState},
         database::Store,
         error::StoreError,
         events::{Range, Waiting},
@@ -125,14 +129,22 @@ impl Postmaster {
         let notices = delivery_trouble(store)?;
         let names = Names::read(std::path::Path::new("/"));
         let mut reports: Vec<NewReport> = Vec::new();
+        let mut counts = Vec::new();
         let first_id = store.next_report()?;
         for readership in &self.readerships {
             let id = ReportId(first_id.0 + i64::try_from(reports.len()).unwrap_or(0));
-            if let Some(report) = self.report(store, channel, &waiting, readership, id, now, &names, &notices)? {
+            if let Some((report, words)) =
+                self.report(store, channel, &waiting, readership, id, now, &names, &notices)?
+            {
                 reports.push(report);
+                counts.push(words);
             }
         }
         store.batch(channel, waiting.last_seq, now, &reports)?;
+        for (report, words) in reports.iter().zip(counts) {
+            // Nothing that others wrote: a log is read again, and a line of it that we repeat would be told again.
+            tracing::info!("report {}: {words}", report.id.0);
+        }
         Ok(true)
     }
 
@@ -147,24 +159,24 @@ impl Postmaster {
         now: Moment,
         names: &Names,
         notices: &[String],
-    ) -> Result<Option<NewReport>, BatchError> {
+    ) -> Result<Option<(NewReport, String)>, BatchError> {
         let range =
             Range { channel, first: waiting.first_seq, last: waiting.last_seq, areas: readership.areas.clone() };
-        let mut events = store.events_in(&range, self.lines)?;
-        // What happened to one path stays in its order.
-        events.sort_by(|one, other| {
-            let key = |stored: &StoredEvent| (Reverse(stored.event.severity), stored.event.source.clone(), stored.seq);
-            key(one).cmp(&key(other))
-        });
-        if events.is_empty() {
+        let counts = store.count_in(&range)?;
+        if counts.is_empty() {
             return Ok(None);
         }
+        let lines = gather(store, &range, self.lines)?;
+        let events = self.events(store, &range)?;
         let mut tally = Tally::default();
-        for count in store.count_in(&range)? {
+        for count in counts {
             tally.add_counted(count.category, count.severity, count.events);
         }
         for stored in &events {
             tally.cover(stored.seq, stored.event.found.wall);
+        }
+        for item in lines.iter().flat_map(|section| &section.items) {
+            tally.cover(item.seq, item.last);
         }
         tally.cover(waiting.last_seq, waiting.first.wall);
         let rendered = render(&Batch {
@@ -172,9 +184,10 @@ impl Postmaster {
             now,
             zone: &self.zone,
             events: &events,
+            lines: &lines,
             tally: &tally,
             limit: self.lines,
-            coverage: store.coverage()?,
+            coverage: coverage(store)?,
             head: store.head()?.hash,
             names,
             notices,
@@ -193,7 +206,7 @@ impl Postmaster {
             zone: &self.zone,
             id: message_id,
         })?;
-        Ok(Some(NewReport {
+        let report = NewReport {
             id,
             message_id: message_id.text(&self.host),
             severity: rendered.severity,
@@ -201,8 +214,34 @@ impl Postmaster {
             bytes,
             recipients: readership.recipients.clone(),
             range,
-        }))
+        };
+        Ok(Some((report, in_counts(&tally))))
     }
+
+    /// The events of `range` that are listed, log lines aside: of each section as many as it may have.
+    fn events(&self, store: &Store, range: &Range) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut events = Vec::new();
+        for kind in [Kind::File, Kind::Own, Kind::Log, Kind::Process] {
+            let categories: Vec<Category> = Category::ALL
+                .iter()
+                .copied()
+                .filter(|category| category.kind() == kind && !category.is_line())
+                .collect();
+            events.extend(store.events_in(range, &categories, self.lines)?);
+        }
+        // What happened to one path stays in its order.
+        events.sort_by(|one, other| {
+            let key = |stored: &StoredEvent| (Reverse(stored.event.severity), stored.event.source.clone(), stored.seq);
+            key(one).cmp(&key(other))
+        });
+        Ok(events)
+    }
+}
+
+/// How well the baseline is kept; `None` where no area is watched.
+fn coverage(store: &Store) -> Result<Option<Coverage>, StoreError> {
+    let is_watched = |row: &AreaRow| row.state != AreaState::Unconfigured;
+    if store.areas()?.iter().any(is_watched) { store.coverage().map(Some) } else { Ok(None) }
 }
 
 /// What the next report says about earlier ones that nobody has accepted.

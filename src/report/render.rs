@@ -10,16 +10,21 @@ use std::collections::BTreeMap;
 use super::{
     batch::Batch,
     fold::Folds,
-    item, own, subject,
+    gather::SECTIONS,
+    item, lines, own, subject,
     words::{Times, WIDTH, counted, note_lines, number, span},
 };
 use crate::model::{
+    coverage::Coverage,
     escape::{escape_cut, hex},
     event::{Category, Kind, Severity, StoredEvent},
 };
 
 /// Most lines about what could not be read.
 const UNREADABLE: usize = 10;
+
+/// Events that `history` shows when it is not told how many.
+const HISTORY_LIMIT: u64 = 1000;
 
 /// Columns given to paths, at least and at most.
 const PATH_COLUMNS: (usize, usize) = (20, 44);
@@ -40,12 +45,24 @@ pub fn render(batch: &Batch<'_>) -> Rendered {
     let times = Times::new(batch.now.wall, batch.zone);
     let page = Page::new(batch, &times);
     let mut blocks = vec![page.headline(), page.attention()];
-    let (files, own) = (page.files(), page.own());
-    if page.own.first().is_some_and(|stored| stored.event.severity >= Severity::High) {
-        blocks.extend([own, files]);
+    let (lines, logs) = (page.lines(), page.words("LOGS", &page.logs, is_log_word));
+    let (files, own) = (page.files(), page.words("INTEGRITYD", &page.own, is_own));
+    let is_grave =
+        |events: &[&StoredEvent]| events.first().is_some_and(|stored| stored.event.severity >= Severity::High);
+    let (first, last) = if is_grave(&page.own) { (own, Vec::new()) } else { (Vec::new(), own) };
+    blocks.push(first);
+    let (system, alerts): (Vec<_>, Vec<_>) =
+        lines.into_iter().partition(|(category, _)| *category == Category::SystemEvent);
+    let system = system.into_iter().map(|(_, block)| block);
+    blocks.extend(alerts.into_iter().map(|(_, block)| block));
+    if is_grave(&page.logs) {
+        blocks.push(logs);
+        blocks.extend(system);
     } else {
-        blocks.extend([files, own]);
+        blocks.extend(system);
+        blocks.push(logs);
     }
+    blocks.extend([files, last]);
     blocks.push(page.footer());
     blocks.retain(|block| !block.is_empty());
     let mut text = blocks.into_iter().map(|block| block.join("\n")).collect::<Vec<_>>().join("\n\n");
@@ -61,17 +78,19 @@ struct Page<'a> {
     history: String,
     /// File events to be listed, gravest first.
     files: Vec<&'a StoredEvent>,
+    /// Events about logs and rules in our words, gravest first.
+    logs: Vec<&'a StoredEvent>,
     /// Events about ourselves, gravest first.
     own: Vec<&'a StoredEvent>,
 }
 
 impl<'a> Page<'a> {
     fn new(batch: &'a Batch<'a>, times: &'a Times<'a>) -> Self {
-        let listed = |kind| {
+        let listed = |is_wanted: fn(Category) -> bool| {
             let mut events: Vec<&StoredEvent> = batch
                 .events
                 .iter()
-                .filter(|stored| stored.event.category.kind() == kind && stored.event.severity > Severity::Count)
+                .filter(|stored| is_wanted(stored.event.category) && stored.event.severity > Severity::Count)
                 .collect();
             events.sort_by_key(|stored| (std::cmp::Reverse(stored.event.severity), stored.seq));
             events
@@ -80,7 +99,8 @@ impl<'a> Page<'a> {
             Some(at) => format!("{} history --since '{}'", batch.program, times.since(at)),
             None => format!("{} history", batch.program),
         };
-        Self { batch, times, history, files: listed(Kind::File), own: listed(Kind::Own) }
+        let files = listed(|category| category.kind() == Kind::File);
+        Self { batch, times, history, files, logs: listed(is_log_word), own: listed(is_own) }
     }
 
     fn headline(&self) -> Vec<String> {
@@ -98,6 +118,23 @@ impl<'a> Page<'a> {
             );
         }
         if lines.len() > 1 { lines } else { Vec::new() }
+    }
+
+    /// The sections of log lines, with their classes.
+    fn lines(&self) -> Vec<(Category, Vec<String>)> {
+        let Batch { tally, program, .. } = self.batch;
+        let logged = tally.count(|category, _| category.kind() == Kind::Log);
+        // What `history` shows by itself would leave the first of them out.
+        let limit = if logged > HISTORY_LIMIT { format!(" --limit {logged}") } else { String::new() };
+        let history = format!("{} --kind log{limit}", self.history);
+        SECTIONS
+            .iter()
+            .filter_map(|category| self.batch.lines.iter().find(|section| section.category == *category))
+            .map(|section| {
+                let total = tally.count(|category, _| category == section.category);
+                (section.category, lines::section(section, total, self.times, program, &history))
+            })
+            .collect()
     }
 
     fn files(&self) -> Vec<String> {
@@ -150,26 +187,22 @@ impl<'a> Page<'a> {
         (total > 0).then(|| format!("  …and {} more ({}): {}", number(total), classes.join(", "), self.history))
     }
 
-    fn own(&self) -> Vec<String> {
-        let mut lines = vec!["INTEGRITYD".to_owned()];
-        let shown = self.own.get(..self.batch.limit.max(1)).unwrap_or(&self.own);
+    /// Events in our own words, `listed` and gravest first, of the classes for which `is_wanted` holds.
+    fn words(&self, title: &str, listed: &[&StoredEvent], is_wanted: fn(Category) -> bool) -> Vec<String> {
+        let mut lines = vec![title.to_owned()];
+        let shown = listed.get(..self.batch.limit.max(1)).unwrap_or(listed);
         for stored in shown {
             own::lines(stored, self.times, self.batch.program, self.mark_columns(), &mut lines);
         }
-        let total =
-            self.batch.tally.count(|category, severity| category.kind() == Kind::Own && severity > Severity::Count);
+        let total = self.batch.tally.count(|category, severity| is_wanted(category) && severity > Severity::Count);
         let more = total.saturating_sub(u64::try_from(shown.len()).unwrap_or(u64::MAX));
         if more > 0 {
             lines.push(format!("  …and {} more: {}", number(more), self.history));
         }
-        let counted_only = self
-            .batch
-            .tally
-            .by_category(|category, severity| category.kind() == Kind::Own && severity == Severity::Count);
-        let words: Vec<String> = counted_only
-            .into_iter()
-            .map(|(category, count)| format!("{} {}", number(count), category.word()))
-            .collect();
+        let counted_only =
+            self.batch.tally.by_category(|category, severity| is_wanted(category) && severity == Severity::Count);
+        let words: Vec<String> =
+            counted_only.into_iter().map(|(category, count)| subject::counted_words(category, count)).collect();
         if !words.is_empty() {
             lines.push(format!("  {}", words.join(" · ")));
         }
@@ -177,22 +210,7 @@ impl<'a> Page<'a> {
     }
 
     fn footer(&self) -> Vec<String> {
-        let Batch { coverage, tally, .. } = self.batch;
-        let mut checks = vec![counted(coverage.entries, "entry", "entries")];
-        if let Some(oldest) = coverage.oldest {
-            checks.push(format!("oldest check {}", span(self.batch.now.wall.since(oldest))));
-        }
-        let mut coverage_line = format!("COVERAGE  {}", checks.join(", "));
-        let reasons = [("busy", coverage.busy), ("too big", coverage.too_big), ("unreadable", coverage.unreadable)];
-        let missing = reasons.iter().fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
-        if missing > 0 {
-            let words: Vec<String> = reasons
-                .iter()
-                .filter(|(_, count)| *count > 0)
-                .map(|(word, count)| format!("{word} {}", number(*count)))
-                .collect();
-            coverage_line = format!("{coverage_line} · not hashed: {} ({})", number(missing), words.join(", "));
-        }
+        let tally = self.batch.tally;
         let range = match (tally.first_seq, tally.last_seq) {
             (0, 0) => "no events".to_owned(),
             (first, last) if first == last => number(first),
@@ -206,17 +224,44 @@ impl<'a> Page<'a> {
             (false, true) => "   ",
             (false, false) => "\n      ",
         };
-        vec![
-            coverage_line,
-            format!("SEQ  {range}  head {}", hex(&self.batch.head)),
-            format!("MORE  {}{gap}{show}", self.history),
-        ]
+        let mut lines: Vec<String> = self.batch.coverage.iter().map(|coverage| self.coverage(coverage)).collect();
+        lines.push(format!("SEQ  {range}  head {}", hex(&self.batch.head)));
+        lines.push(format!("MORE  {}{gap}{show}", self.history));
+        lines
+    }
+
+    /// How well the baseline is kept.
+    fn coverage(&self, coverage: &Coverage) -> String {
+        let mut checks = vec![counted(coverage.entries, "entry", "entries")];
+        if let Some(oldest) = coverage.oldest {
+            checks.push(format!("oldest check {}", span(self.batch.now.wall.since(oldest))));
+        }
+        let line = format!("COVERAGE  {}", checks.join(", "));
+        let reasons = [("busy", coverage.busy), ("too big", coverage.too_big), ("unreadable", coverage.unreadable)];
+        let missing = reasons.iter().fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
+        if missing == 0 {
+            return line;
+        }
+        let words: Vec<String> = reasons
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(word, count)| format!("{word} {}", number(*count)))
+            .collect();
+        format!("{line} · not hashed: {} ({})", number(missing), words.join(", "))
     }
 
     fn mark_columns(&self) -> usize {
-        let all = self.files.iter().chain(&self.own);
+        let all = self.files.iter().chain(&self.logs).chain(&self.own);
         all.map(|stored| stored.event.severity.mark().len()).max().unwrap_or(0).max(4)
     }
+}
+
+fn is_own(category: Category) -> bool {
+    category.kind() == Kind::Own
+}
+
+fn is_log_word(category: Category) -> bool {
+    category.kind() == Kind::Log && !category.is_line()
 }
 
 fn is_unreadable(category: Category, severity: Severity) -> bool {
@@ -252,12 +297,11 @@ mod tests {
     use crate::{
         model::{
             change::Attribute,
-            coverage::Coverage,
             entry::{FileKind, Observation},
         },
         report::{
             batch::Tally,
-            sample::{added, added_directory, ago, any_event, changed, event, hostile, look, now, stored},
+            sample::{added, added_directory, ago, any_event, changed, event, gathered, hostile, look, now, stored},
         },
         sys::users::Names,
     };
@@ -272,9 +316,16 @@ mod tests {
             now: now(),
             zone: &TimeZone::fixed(offset(1)),
             events,
+            lines: &gathered(events, limit),
             tally,
             limit,
-            coverage: Coverage { entries: 412_118, oldest: Some(ago(181_440)), busy: 1, too_big: 2, unreadable: 0 },
+            coverage: Some(Coverage {
+                entries: 412_118,
+                oldest: Some(ago(181_440)),
+                busy: 1,
+                too_big: 2,
+                unreadable: 0,
+            }),
             head: [0x9f; 32],
             names: &Names::parse(b"root:x:0:\nalice:x:1000:\n", b"root:x:0:\nadm:x:4:\n"),
             notices,
@@ -550,11 +601,34 @@ mod tests {
 
     /// Lines at the left margin are ours: the head line, headings and the footer.
     fn margin_is_ours(text: &str) -> bool {
-        let heads = ["web3.example   ", "ATTENTION", "FILES", "INTEGRITYD", "COVERAGE  ", "SEQ  ", "MORE  "];
+        let heads = [
+            "web3.example   ",
+            "ATTENTION",
+            "SECURITY ALERTS (cracking)",
+            "SECURITY EVENTS (violations)",
+            "SYSTEM EVENTS",
+            "LOGS",
+            "FILES",
+            "INTEGRITYD",
+            "COVERAGE  ",
+            "SEQ  ",
+            "MORE  ",
+        ];
         text.lines()
             .filter(|line| !line.is_empty() && !line.starts_with("  "))
             .all(|line| heads.iter().any(|head| line.starts_with(head)))
             && heads.iter().all(|head| text.lines().filter(|line| line.starts_with(head)).count() <= 1)
+    }
+
+    /// In the sections of log lines what stands in the fifth column is ours, whatever was logged.
+    fn remarks_are_ours(text: &str) -> bool {
+        let titles = ["SECURITY ALERTS (cracking)", "SECURITY EVENTS (violations)", "SYSTEM EVENTS"];
+        let ours = ["×", "a line of ", "an empty line", "…"];
+        text.split("\n\n")
+            .filter(|block| titles.iter().any(|title| block.lines().next() == Some(title)))
+            .flat_map(str::lines)
+            .filter_map(|line| line.strip_prefix("    ").filter(|rest| !rest.starts_with(' ')))
+            .all(|rest| ours.iter().any(|word| rest.starts_with(word)))
     }
 
     proptest! {
@@ -568,6 +642,7 @@ mod tests {
             let rendered = render_all(&events, limit, &[String::from_utf8_lossy(&notice).into_owned()]);
             prop_assert!(is_harmless(&rendered.text), "{}", rendered.text);
             prop_assert!(margin_is_ours(&rendered.text), "{}", rendered.text);
+            prop_assert!(remarks_are_ours(&rendered.text), "{}", rendered.text);
             prop_assert!(is_harmless(&rendered.subject) && !rendered.subject.contains('\n'));
             prop_assert!(rendered.subject.chars().count() <= 150);
         }

@@ -9,6 +9,7 @@ use std::{
 
 use proptest::prelude::*;
 
+use super::gather::{Gathering, SECTIONS, Section};
 use crate::model::{
     change::{Attribute, AttributeSet},
     clock::{BootId, Boottime, Moment, Timestamp},
@@ -88,6 +89,43 @@ pub(crate) fn changed(seq: u64, path: &[u8], list: &[Attribute], edit: impl Fn(&
     stored(seq, event)
 }
 
+/// A line that was found in `log`, seven minutes ago.
+pub(crate) fn line(seq: u64, category: Category, log: &[u8], text: &[u8]) -> StoredEvent {
+    let severity = match category {
+        Category::Cracking => Severity::Critical,
+        Category::Violation => Severity::High,
+        _ => Severity::Normal,
+    };
+    let rule = match category {
+        Category::Cracking => &b"/etc/logcheck/cracking.d/sshd:7"[..],
+        Category::Violation => b"/etc/logcheck/violations.d/sudo:3",
+        _ => b"",
+    };
+    let mut event = event(category, severity, log);
+    (event.area, event.not_before) = (Vec::new(), None);
+    event.note = text.to_vec();
+    event.line = Some(LogLine { rule: rule.to_vec(), length: u64::try_from(text.len()).unwrap() });
+    stored(seq, event)
+}
+
+/// The log lines among `events`, in the order of their numbers, as a batch has them.
+pub(crate) fn gathered(events: &[StoredEvent], limit: usize) -> Vec<Section> {
+    let last = events.iter().map(|stored| stored.seq).max().unwrap_or(0);
+    let section = |category: &Category| {
+        let of = || events.iter().filter(|stored| stored.event.category == *category);
+        let mut gathering = Gathering::new(*category, limit, last);
+        let _all = of().find(|stored| gathering.forward(stored).is_break());
+        if gathering.gap().is_some() {
+            let _all = of().rev().find(|stored| gathering.backward(stored).is_break());
+        }
+        let between = gathering.gap().unwrap_or((1, 0));
+        let left = of().filter(|stored| (between.0..=between.1).contains(&stored.seq));
+        let left: std::collections::BTreeSet<_> = left.map(|stored| stored.event.source.clone()).collect();
+        gathering.done(u64::try_from(left.len()).unwrap())
+    };
+    SECTIONS.iter().map(section).filter(|section| !section.items.is_empty()).collect()
+}
+
 /// Bytes an attacker would choose.
 pub(crate) fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
@@ -107,6 +145,9 @@ pub(crate) fn hostile() -> impl Strategy<Value = Vec<u8>> {
             "=?utf-8?q?x?=",
             "\r",
             "\nCOVERAGE  all quiet",
+            "Nov 21 14:02:11 web3 sshd[812]: ",
+            "    ×99, last 14:05:11",
+            "SECURITY ALERTS (cracking)",
             "'; reboot; '",
             "\\n",
         ])

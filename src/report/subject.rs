@@ -1,7 +1,9 @@
 //! The verdict of a report in one line: what a pager shows, and what filters are written for.
 
+use std::collections::BTreeSet;
+
 use super::{
-    batch::Batch,
+    batch::{Batch, Tally},
     item::shown_path,
     own::established,
     words::{counted, number},
@@ -26,19 +28,27 @@ pub(crate) fn subject(batch: &Batch<'_>) -> String {
 
 /// The verdict of the whole batch, in counts.
 pub(crate) fn verdict(batch: &Batch<'_>) -> String {
+    let of = |wanted: Category| batch.tally.count(|category, _| category == wanted);
     let mut parts = own_parts(batch, true);
-    let review = batch.tally.to_review();
-    if review > 0 {
-        let weight =
-            |wanted| batch.tally.count(|category, severity| category.kind() == Kind::File && severity == wanted);
-        let grave: Vec<String> = [(Severity::Critical, "critical"), (Severity::High, "high")]
-            .into_iter()
-            .map(|(severity, word)| (weight(severity), word))
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, word)| format!("{} {word}", number(count)))
-            .collect();
-        let grave = if grave.is_empty() { String::new() } else { format!(" ({})", grave.join(", ")) };
-        parts.push(format!("{} to review{grave}", counted(review, "change", "changes")));
+    let (alerts, violations) = (of(Category::Cracking), of(Category::Violation));
+    if alerts > 0 {
+        parts.push(format!("security alerts: {} (cracking)", number(alerts)));
+    }
+    if violations > 0 {
+        parts.push(format!("security events: {} (violations)", number(violations)));
+    }
+    if troubles(batch) > 0 {
+        parts.push(counted(troubled(batch), "log in trouble", "logs in trouble"));
+    }
+    parts.extend(changes(batch));
+    let system = of(Category::SystemEvent);
+    if system > 0 {
+        let other = if alerts > 0 || violations > 0 { "other " } else { "" };
+        parts.push(counted(system, &format!("{other}log line"), &format!("{other}log lines")));
+    }
+    let rules = batch.tally.count(is_about_rules);
+    if rules > 0 {
+        parts.push(counted(rules, "notice about rules", "notices about rules"));
     }
     parts.extend(own_parts(batch, false));
     if parts.is_empty() {
@@ -48,6 +58,61 @@ pub(crate) fn verdict(batch: &Batch<'_>) -> String {
         parts.push(counted(u64::try_from(batch.notices.len()).unwrap_or(u64::MAX), "notice", "notices"));
     }
     if parts.is_empty() { "nothing to report".to_owned() } else { parts.join(", ") }
+}
+
+/// Changes to review, with how many of them are grave.
+fn changes(batch: &Batch<'_>) -> Option<String> {
+    let review = batch.tally.to_review();
+    let weight = |wanted| batch.tally.count(|category, severity| category.kind() == Kind::File && severity == wanted);
+    let grave: Vec<String> = [(Severity::Critical, "critical"), (Severity::High, "high")]
+        .into_iter()
+        .map(|(severity, word)| (weight(severity), word))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{} {word}", number(count)))
+        .collect();
+    let grave = if grave.is_empty() { String::new() } else { format!(" ({})", grave.join(", ")) };
+    (review > 0).then(|| format!("{} to review{grave}", counted(review, "change", "changes")))
+}
+
+fn troubles(batch: &Batch<'_>) -> u64 {
+    batch.tally.count(|category, severity| category == Category::LogTrouble && severity > Severity::Count)
+}
+
+/// How many logs are in trouble: those that are listed, unless not all are.
+fn troubled(batch: &Batch<'_>) -> u64 {
+    let listed: Vec<&StoredEvent> = batch
+        .events
+        .iter()
+        .filter(|stored| stored.event.category == Category::LogTrouble && stored.event.severity > Severity::Count)
+        .collect();
+    let logs: BTreeSet<&[u8]> = listed.iter().map(|stored| stored.event.source.as_slice()).collect();
+    let all = troubles(batch);
+    let is_complete = u64::try_from(listed.len()).is_ok_and(|listed| listed == all);
+    if is_complete { u64::try_from(logs.len()).unwrap_or(all) } else { all }
+}
+
+fn is_about_rules(category: Category, severity: Severity) -> bool {
+    category == Category::Rules && severity >= Severity::Normal
+}
+
+/// What a report counts, for our own line in the log: no word of anybody else, and the titles by which logcheck's mails were
+/// known.
+pub(crate) fn in_counts(tally: &Tally) -> String {
+    let words: Vec<String> = tally
+        .by_category(|_, _| true)
+        .into_iter()
+        .map(|(category, count)| match category {
+            Category::Cracking => {
+                format!("{} (Security Alerts)", counted(count, "security alert", "security alerts"))
+            }
+            Category::Violation => {
+                format!("{} (Security Events)", counted(count, "security event", "security events"))
+            }
+            Category::SystemEvent => format!("{} (System Events)", counted(count, "log line", "log lines")),
+            _ => counted_words(category, count),
+        })
+        .collect();
+    words.join(", ")
 }
 
 /// Findings that are worth counting only, in words.
@@ -75,7 +140,19 @@ fn minor(batch: &Batch<'_>) -> Vec<String> {
         })
         .collect();
     parts.extend(count_only(batch));
+    let words = batch.tally.by_category(|category, _| category.kind() == Kind::Log && !category.is_line());
+    parts.extend(words.into_iter().map(|(category, count)| counted_words(category, count)));
     parts
+}
+
+/// So many events of a class.
+pub(crate) fn counted_words(category: Category, count: u64) -> String {
+    match category {
+        Category::LogBack => counted(count, "log back", "logs back"),
+        Category::LogNote => counted(count, "log note", "log notes"),
+        Category::LogTrouble => counted(count, "log trouble", "log troubles"),
+        _ => format!("{} {}", number(count), category.word()),
+    }
 }
 
 /// What is said of integrityd itself, before (`is_grave`) or behind the changes.
@@ -120,12 +197,30 @@ fn trust_lost(events: &[StoredEvent]) -> String {
     if why.is_empty() { "TRUST LOST".to_owned() } else { format!("TRUST LOST: {}", escape_cut(why, HOST_LIMIT)) }
 }
 
-/// The one change there is to review, by its name, in at most `room` characters.
+/// The one item there is to review, by its name, in at most `room` characters.
 fn named(batch: &Batch<'_>, room: usize) -> Option<String> {
-    let is_own = |category: Category, severity| category.kind() == Kind::Own && severity > Severity::Count;
-    if batch.tally.to_review() != 1 || batch.tally.count(is_own) > 0 {
+    let is_other = |category: Category, severity| {
+        category.kind() == Kind::Own && severity > Severity::Count || is_about_rules(category, severity)
+    };
+    if batch.tally.count(is_other) > 0 || troubles(batch) > 0 {
         return None;
     }
+    match (batch.tally.to_review(), batch.tally.lines()) {
+        (1, 0) => named_change(batch, room),
+        (0, 1) => named_line(batch, room),
+        _ => None,
+    }
+}
+
+/// The one log line there is: what stands behind its time stamp.
+fn named_line(batch: &Batch<'_>, room: usize) -> Option<String> {
+    let section = batch.lines.first()?;
+    let start = format!("{}: ", section.category.word());
+    let left = room.saturating_sub(start.chars().count());
+    Some(format!("{start}{}", shorten(section.items.first()?.words().trim_start(), left)))
+}
+
+fn named_change(batch: &Batch<'_>, room: usize) -> Option<String> {
     let is_wanted =
         |stored: &&StoredEvent| stored.event.category.kind() == Kind::File && stored.event.severity >= Severity::Normal;
     let event = &batch.events.iter().find(is_wanted)?.event;
@@ -159,10 +254,7 @@ mod tests {
     use super::*;
     use crate::{
         model::coverage::Coverage,
-        report::{
-            batch::Tally,
-            sample::{added, added_directory, event, now, stored},
-        },
+        report::sample::{added, added_directory, event, gathered, now, stored},
         sys::users::Names,
     };
 
@@ -172,9 +264,10 @@ mod tests {
             now: now(),
             zone: &TimeZone::UTC,
             events,
+            lines: &gathered(events, 10),
             tally: &Tally::of(events),
             limit: 10,
-            coverage: Coverage::default(),
+            coverage: Some(Coverage::default()),
             head: [0; 32],
             names: &Names::default(),
             notices: &[],

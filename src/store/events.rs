@@ -225,35 +225,6 @@ impl Store {
         }))
     }
 
-    /// The events of a range, severest first, then by number, at most `limit`.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database cannot be read or an event not be decoded.
-    pub fn events_in(&self, range: &Range, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
-        let statement = format!("SELECT {COLUMNS} FROM event WHERE {IN_RANGE} ORDER BY severity DESC, seq LIMIT ?5");
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.db
-            .prepare_cached(&statement)
-            .and_then(|mut statement| {
-                statement
-                    .query_map(
-                        params![
-                            range.channel.name(),
-                            range.first.cast_signed(),
-                            range.last.cast_signed(),
-                            range.areas_json(),
-                            limit
-                        ],
-                        RawEvent::read,
-                    )?
-                    .collect::<rusqlite::Result<Vec<_>>>()
-            })
-            .trying("read events")?
-            .into_iter()
-            .map(RawEvent::decode)
-            .collect()
-    }
-
     /// How many events of each category and severity a range holds.
     ///
     /// # Errors

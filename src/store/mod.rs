@@ -18,3 +18,4 @@ pub mod queue;
 mod rows;
 mod schema;
 pub mod standing;
+pub mod stretch;

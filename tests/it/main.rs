@@ -22,6 +22,7 @@ mod hostile;
 mod house;
 mod journeys;
 mod local;
+mod log_mails;
 mod logs;
 mod names;
 mod passes;
