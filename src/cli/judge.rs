@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use super::{
-    out::{age, number, span},
+    out::{age, number, size, span},
     standing::{Area, Standing, rate},
+    standing_logs::Log,
 };
 use crate::{config::units::format_span, store::areas::AreaState};
 
 /// A report that waits longer than this is stuck.
 const STUCK_AFTER: Duration = Duration::from_hours(1);
+
+/// So many bytes of a log may wait to be read.
+const MOST_LAG: u64 = 64 << 20;
 
 /// How bad it is, as monitoring plugins count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +66,7 @@ impl Verdict {
 /// Judges how things stand.
 pub(super) fn judge(standing: &Standing) -> Verdict {
     let critical = stopped(standing).into_iter().chain(lost(standing)).chain(stuck(standing));
-    let warnings = standing.active().filter_map(late).chain(too_much(standing));
+    let warnings = standing.active().filter_map(late).chain(too_much(standing)).chain(unread(standing));
     Verdict(
         critical.map(|words| (Level::Critical, words)).chain(warnings.map(|words| (Level::Warning, words))).collect(),
     )
@@ -119,6 +123,19 @@ fn late(area: &Area) -> Option<String> {
     let (max_age, oldest) = (area.max_age?, area.oldest?);
     (area.state == AreaState::Watched && oldest > max_age)
         .then(|| format!("coverage late: {} {} of {}", area.path, age(oldest), format_span(max_age)))
+}
+
+/// Logs that cannot be read, or not as fast as they are written.
+fn unread(standing: &Standing) -> Vec<String> {
+    let trouble = |log: &Log| {
+        let (word, since) = log.trouble?;
+        Some(format!("the log {} is {word} for {}", log.path, span(standing.age(since))))
+    };
+    let behind = |log: &Log| {
+        let lag = log.lag.filter(|lag| *lag > MOST_LAG)?;
+        Some(format!("the log {} is read {} behind its end", log.path, size(lag)))
+    };
+    standing.logs.iter().filter_map(|log| trouble(log).or_else(|| behind(log))).collect()
 }
 
 /// Promises that the ceiling does not allow, alone or together.
@@ -188,6 +205,22 @@ mod tests {
 
     #[test]
     fn each_trouble_has_its_level_and_its_words() {
+        let log = |lag, trouble| Log {
+            path: "/var/log/syslog".to_owned(),
+            rules: "server:/etc/logcheck".to_owned(),
+            offset: Some(7),
+            lag: Some(lag),
+            trouble,
+        };
+        let found = with(|it| {
+            it.logs = vec![log(0, Some(("missing", it.now.before(Duration::from_hours(1))))), log(70 << 20, None)];
+        });
+        assert_eq!(found.0, Level::Warning);
+        assert_eq!(
+            found.1,
+            "the log /var/log/syslog is missing for 60 min; the log /var/log/syslog is read 70 MiB behind its end"
+        );
+        assert_eq!(with(|it| it.logs = vec![log(1 << 20, None)]), (Level::Fine, String::new()));
         let cases: [Case; 12] = [
             (
                 |it| it.areas[0].oldest = Some(Duration::from_hours(25)),

@@ -1,5 +1,6 @@
 //! The commands: the only room that prints, and the only one that knows exit codes.
 
+mod column;
 mod configuration;
 mod diagnosis;
 mod doctor;
@@ -25,6 +26,7 @@ mod scan;
 mod screen;
 mod search;
 mod standing;
+mod standing_logs;
 mod status;
 mod trial;
 

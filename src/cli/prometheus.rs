@@ -3,6 +3,7 @@
 use super::{
     judge::Verdict,
     standing::{Area, Standing},
+    standing_logs::Log,
 };
 use crate::{config::units::to_float, store::areas::AreaState};
 
@@ -76,6 +77,7 @@ pub(super) fn page(standing: &Standing, verdict: &Verdict) -> String {
     page.gauge("database_bytes", "Size of the database files.", Some(to_float(standing.database_size)));
     page.gauge("allowed_looks_per_second", "The ceiling maxfilerate.", standing.pace.map(|pace| pace.allowed));
     coverage(&mut page, &standing.areas);
+    logs(&mut page, &standing.logs);
     queue(&mut page, standing);
     page.0
 }
@@ -107,6 +109,31 @@ fn coverage(page: &mut Page, areas: &[Area]) {
     });
     page.areas("area_max_age_seconds", "The promised age, areamaxage.", areas, |area| seconds(area.max_age));
     page.areas("area_needed_looks_per_second", "What areamaxage needs.", areas, Area::needed);
+}
+
+fn logs(page: &mut Page, logs: &[Log]) {
+    let samples = |value: &dyn Fn(&Log) -> Option<f64>| -> Vec<(String, f64)> {
+        let labelled = |log: &Log| Some((labels(&[("log", &log.path), ("rules", &log.rules)]), value(log)?));
+        logs.iter().filter_map(labelled).collect()
+    };
+    page.family(
+        "log_read_bytes",
+        "gauge",
+        "Up to which byte a log was read.",
+        &samples(&|log| log.offset.map(to_float)),
+    );
+    page.family(
+        "log_lag_bytes",
+        "gauge",
+        "Bytes of a log that wait to be read.",
+        &samples(&|log| log.lag.map(to_float)),
+    );
+    page.family(
+        "log_trouble",
+        "gauge",
+        "Whether a log cannot be read.",
+        &samples(&|log| Some(flag(log.trouble.is_some()))),
+    );
 }
 
 fn queue(page: &mut Page, standing: &Standing) {

@@ -6,9 +6,11 @@ use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::{
+    column::Column,
     judge::{Level, Verdict},
     out::{age, number, size, span},
     standing::{Area, Standing, rate},
+    standing_logs::Log,
 };
 use crate::{
     config::units::format_span,
@@ -80,13 +82,19 @@ pub(super) fn screen(standing: &Standing, verdict: &Verdict, look: Look) -> Stri
         }
         lines.extend(found);
     }
-    if standing.areas.is_empty() {
+    if standing.areas.is_empty() && standing.logs.is_empty() {
         lines.push("\nNo area was looked at yet.\n".to_owned());
+    } else if standing.areas.is_empty() {
+        lines.push(String::new());
     } else {
         lines.push(String::new());
         lines.extend(table(&standing.areas, look));
         let meaning = "the share looked at within areamaxage, or within 7d where none is set";
         lines.extend(wrapped("SEEN", meaning, look.width));
+        lines.push(String::new());
+    }
+    if !standing.logs.is_empty() {
+        lines.extend(logs(standing, look));
         lines.push(String::new());
     }
     lines.extend(foot(standing, look.width));
@@ -136,29 +144,6 @@ fn wrapped(label: &str, words: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// A column: its title, its cells, and whether they stand at the right.
-struct Column {
-    title: &'static str,
-    cells: Vec<String>,
-    is_right: bool,
-}
-
-impl Column {
-    fn new(title: &'static str, is_right: bool, cells: impl Iterator<Item = String>) -> Self {
-        Self { title, cells: cells.collect(), is_right }
-    }
-
-    fn width(&self) -> usize {
-        self.cells.iter().map(|cell| cell.width()).chain([self.title.len()]).max().unwrap_or_default()
-    }
-
-    fn cell(&self, row: Option<usize>, width: usize) -> String {
-        let text = row.map_or(self.title, |row| self.cells.get(row).map_or("", String::as_str));
-        let space = " ".repeat(width.saturating_sub(text.width()));
-        if self.is_right { format!("{space}{text}") } else { format!("{text}{space}") }
-    }
-}
-
 fn table(areas: &[Area], look: Look) -> Vec<String> {
     let column = |title, is_right, cell: &dyn Fn(&Area) -> String| Column::new(title, is_right, areas.iter().map(cell));
     let aged = |wait: Option<std::time::Duration>| wait.map_or_else(|| "-".to_owned(), age);
@@ -191,6 +176,33 @@ fn table(areas: &[Area], look: Look) -> Vec<String> {
         format!("{}  {bar}", cells.join("  "))
     };
     std::iter::once(row(None)).chain((0..areas.len()).map(|place| row(Some(place)))).collect()
+}
+
+/// One line a log: how far it was read, and how much of it waits.
+fn logs(standing: &Standing, look: Look) -> Vec<String> {
+    let logs = &standing.logs;
+    let condition = |log: &Log| match (log.trouble, log.offset) {
+        (Some((word, since)), _) => format!("{word} for {}", span(standing.age(since))),
+        (None, None) => "not there yet".to_owned(),
+        (None, Some(_)) => "read".to_owned(),
+    };
+    let bytes = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), size);
+    let columns = [
+        Column::new("AT", true, logs.iter().map(|log| bytes(log.offset))),
+        Column::new("BEHIND", true, logs.iter().map(|log| bytes(log.lag))),
+        Column::new("STATE", false, logs.iter().map(condition)),
+    ];
+    let fixed: usize = columns.iter().map(|column| column.width() + 2).sum();
+    let room = look.width.saturating_sub(fixed).max(10);
+    let paths = Column::new("LOG", false, logs.iter().map(|log| shortened(&log.path, room)));
+    let row = |row: Option<usize>| {
+        let cells: Vec<String> =
+            std::iter::once(&paths).chain(&columns).map(|column| column.cell(row, column.width())).collect();
+        let line = cells.join("  ").trim_end().to_owned();
+        let is_bad = row.and_then(|row| logs.get(row)).is_some_and(|log| log.trouble.is_some());
+        if is_bad { look.paint(&line, style(Level::Warning)) } else { line }
+    };
+    std::iter::once(row(None)).chain((0..logs.len()).map(|place| row(Some(place)))).collect()
 }
 
 const fn state(state: AreaState) -> &'static str {

@@ -2,7 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use super::out::number;
+use super::{
+    out::number,
+    standing_logs::{Log, logs},
+};
 use crate::{
     config::{settings::Config, units::to_float},
     model::{
@@ -36,6 +39,8 @@ pub(super) struct Standing {
     pub(super) daemon: Daemon,
     /// The areas, in the order in which they came.
     pub(super) areas: Vec<Area>,
+    /// The logs, by their rules and paths.
+    pub(super) logs: Vec<Log>,
     /// Looks and bytes so far.
     pub(super) counters: Counters,
     /// The outbox.
@@ -164,6 +169,7 @@ impl Standing {
                 .into_iter()
                 .map(|summary| Area::of(store, config, summary, now.wall))
                 .collect::<Result<_, _>>()?,
+            logs: logs(store)?,
             counters: store.counters()?,
             queue: store.queue_summary()?,
             head: store.head()?,
@@ -247,6 +253,7 @@ pub(super) mod sample {
                 area("/usr", 134_750, 51),
                 area("/srv/www/customers/example.org/releases/current/public", 8_120, 30),
             ],
+            logs: Vec::new(),
             counters: Counters { looks: 412_118, bytes: 9_663_676_416 },
             queue: QueueSummary {
                 sent: 12,

@@ -14,6 +14,7 @@ use super::{
     prometheus,
     screen::{Look, screen},
     standing::{Area, Standing},
+    standing_logs::Log,
 };
 use crate::{
     config::{self, LoadError, settings::Config, units::parse_span},
@@ -142,6 +143,7 @@ fn json(standing: &Standing, verdict: &Verdict) -> Value {
         "running_seconds": standing.daemon.running_for.map(|span| span.as_secs()),
         "database": { "path": standing.database, "bytes": standing.database_size },
         "areas": standing.areas.iter().map(area_json).collect::<Vec<_>>(),
+        "logs": standing.logs.iter().map(|log| log_json(log, standing)).collect::<Vec<_>>(),
         "looks": standing.counters.looks,
         "bytes": standing.counters.bytes,
         "looks_per_second": standing.pace.map(|pace| pace.usual),
@@ -160,6 +162,17 @@ fn json(standing: &Standing, verdict: &Verdict) -> Value {
         "troubles": verdict.of(Level::Critical),
         "warnings": verdict.of(Level::Warning),
         "remarks": standing.remarks,
+    })
+}
+
+fn log_json(log: &Log, standing: &Standing) -> Value {
+    json!({
+        "path": log.path,
+        "rules": log.rules,
+        "offset": log.offset,
+        "lag": log.lag,
+        "trouble": log.trouble.map(|(word, _)| word),
+        "trouble_seconds": log.trouble.map(|(_, since)| standing.age(since).as_secs()),
     })
 }
 

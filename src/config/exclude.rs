@@ -167,7 +167,10 @@ pub(super) fn has_open_class(pattern: &Path) -> bool {
     compile(pattern).is_ok() && pattern.to_str().is_some_and(strict)
 }
 
-/// Makes a glob out of `pattern`.
+/// Makes a glob out of `pattern`, in which `*`, `?` and `[…]` never match a `/`, `**` does.
+///
+/// # Errors
+/// When it is no usable glob.
 pub fn compile(pattern: &Path) -> Result<Glob, PatternError> {
     let text = pattern.to_str().ok_or(PatternError::NotText)?;
     GlobBuilder::new(text)

@@ -288,7 +288,7 @@ fn without_trailing_space(line: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// [`StoreError`] when the store fails.
-pub fn forget_others(store: &mut Store, groups: &[Group]) -> Result<(), StoreError> {
+pub fn forget_others(store: &mut Store, groups: &[Box<Group>]) -> Result<(), StoreError> {
     let is_ours = |name: &LogName| {
         let group = groups.iter().find(|group| group.name == name.group);
         group.is_some_and(|group| group.logs.keys().any(|path| path.as_os_str().as_bytes() == name.path))

@@ -29,7 +29,7 @@ use crate::{
 ///
 /// # Errors
 /// [`StoreError`] when the store fails.
-pub(super) fn inherit(groups: &[Group], adopt: &[String], db: &Db, now: Moment) -> Result<(), StoreError> {
+pub(super) fn inherit(groups: &[Box<Group>], adopt: &[String], db: &Db, now: Moment) -> Result<(), StoreError> {
     let stored = db.lock().log_names()?;
     for group in groups {
         for path in group.paths() {

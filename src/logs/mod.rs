@@ -70,7 +70,7 @@ pub struct Tailer {
 
 /// The groups of a generation, and when their rules were looked at.
 struct Groups {
-    groups: Vec<Group>,
+    groups: Vec<Box<Group>>,
     rules_checked: Boottime,
 }
 
@@ -132,7 +132,7 @@ impl Tailer {
         let (config, surroundings, clock) = (Arc::clone(&self.config), self.surroundings.clone(), self.clock.clone());
         run_blocking(move || {
             let now = clock.now();
-            let new = |settings| Group::new(settings, &config, &surroundings);
+            let new = |settings| Group::new(settings, &config, &surroundings).map(Box::new);
             let mut groups = config.logs.iter().map(new).collect::<Result<Vec<_>, _>>()?;
             inherit(&groups, &config.adopt, &surroundings.db, now)?;
             forget_others(&mut surroundings.db.lock(), &groups)?;

@@ -268,7 +268,7 @@ async fn what_is_no_log_blocks_nobody_and_is_told_once() {
     reading.put("logs/closed", "secret\n");
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
-        fs::set_permissions(at("closed"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(at("closed"), fs::Permissions::from_mode(0o000)).unwrap();
     }
     symlink("/dev/zero", at("zero")).unwrap();
     let names = ["logs/fifo", "logs/directory", "logs/missing", "logs/zero", "logs/app.log", "logs/hostile"];
