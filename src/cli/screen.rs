@@ -183,8 +183,8 @@ fn logs(standing: &Standing, look: Look) -> Vec<String> {
     let logs = &standing.logs;
     let condition = |log: &Log| match (log.trouble, log.offset) {
         (Some((word, since)), _) => format!("{word} for {}", span(standing.age(since))),
-        (None, None) => "not there yet".to_owned(),
-        (None, Some(_)) => "read".to_owned(),
+        (None, None) if log.path != "journal" => "not there yet".to_owned(),
+        (None, _) => "read".to_owned(),
     };
     let bytes = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), size);
     let columns = [

@@ -23,7 +23,7 @@ pub(super) struct Log {
     pub(super) path: String,
     /// The rules it is read by, made printable.
     pub(super) rules: String,
-    /// Up to which byte it was read; `None` when it was not seen yet.
+    /// Up to which byte it was read; `None` when it was not seen yet, and of the journal.
     pub(super) offset: Option<u64>,
     /// Bytes that are there and were not read; `None` when that cannot be told.
     pub(super) lag: Option<u64>,
@@ -56,6 +56,16 @@ pub(super) fn logs(store: &Store) -> Result<Vec<Log>, StoreError> {
             offset: anchor.map(|anchor| anchor.offset),
             lag,
             trouble: trouble.map(|trouble| (word(trouble.refusal), trouble.since)),
+        });
+    }
+    for group in store.journal_groups()? {
+        let trouble = store.journal_state(&group)?.and_then(|state| state.trouble);
+        found.push(Log {
+            path: "journal".to_owned(),
+            rules: escape_name(&group),
+            offset: None,
+            lag: None,
+            trouble: trouble.map(|trouble| ("unreadable", trouble.since)),
         });
     }
     Ok(found)

@@ -256,12 +256,7 @@ impl Daemon {
     }
 
     fn tailer(&self, config: &Arc<Config>, stop: CancellationToken) -> Tailer {
-        let surroundings = Surroundings {
-            db: self.db.clone(),
-            own: Arc::clone(&self.own_lines),
-            pid: std::process::id(),
-            error_nag: config.report.error_nag,
-        };
+        let surroundings = Surroundings::new(self.db.clone(), config, Arc::clone(&self.own_lines), self.clock.now());
         Tailer { config: Arc::clone(config), surroundings, clock: self.clock.clone(), stop }
     }
 

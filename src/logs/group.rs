@@ -8,19 +8,23 @@ use std::{
     os::unix::ffi::OsStrExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use jiff::tz::TimeZone;
+
 use super::{
+    duplicates::{Duplicates, Judged, Side},
     glob::Start,
+    journal::{self, Journal},
     layers::{Marks, Verdict},
     lines::Record,
+    own::Own,
     own_lines::OwnLines,
-    round::Poll,
     sources,
     tail::{Settings, Tail},
-    telling,
+    telling::{self, JOURNAL},
     upkeep::{News, Upkeep},
 };
 use crate::{
@@ -34,9 +38,11 @@ use crate::{
         database::Store,
         door::Db,
         error::StoreError,
+        journal::JournalRow,
         logs::{LogName, LogRow},
         outcome::{Outcome, StateChange},
     },
+    sys::proc,
 };
 
 /// For how long a log may be missing before that is told: a rotation makes a gap.
@@ -47,6 +53,15 @@ const ENDLESS: Duration = Duration::MAX;
 
 /// So many bytes may wait to be read before that is told.
 const MOST_LAG: u64 = 64 << 20;
+
+/// Something that gives lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The log with this path.
+    File(PathBuf),
+    /// The journal.
+    Journal,
+}
 
 /// A log being read.
 #[derive(Debug)]
@@ -69,6 +84,50 @@ pub struct Surroundings {
     pub pid: u32,
     /// After how long a standing trouble is told again.
     pub error_nag: Duration,
+    /// How the journal is read.
+    pub journal: journal::Settings,
+    /// Which lines wait for their twin in the journal or in a file; `None` when not both are read.
+    pub duplicates: Option<Arc<Mutex<Duplicates>>>,
+}
+
+impl Surroundings {
+    /// The surroundings of this process at `now`.
+    pub fn new(db: Db, config: &Config, own: Arc<OwnLines>, now: Moment) -> Self {
+        let pid = std::process::id();
+        let started = proc::started(Path::new("/"), pid).unwrap_or(now.boottime);
+        let since = now.wall.before(now.boottime.since(started));
+        let zone = TimeZone::system();
+        let has_journal = config.logs.iter().any(|group| group.journal);
+        let has_files = config.logs.iter().any(|group| !(group.files.is_empty() && group.transient.is_empty()));
+        Self {
+            db,
+            own,
+            pid,
+            error_nag: config.report.error_nag,
+            journal: journal::Settings {
+                own: Some(Own { pid, boot: now.boot, since }),
+                errornag: config.report.error_nag,
+                zone: zone.clone(),
+                ..journal::Settings::default()
+            },
+            duplicates: (has_journal && has_files).then(|| Arc::new(Mutex::new(Duplicates::new(zone)))),
+        }
+    }
+
+    fn lock_duplicates(&self) -> Option<MutexGuard<'_, Duplicates>> {
+        self.duplicates.as_ref().map(|duplicates| duplicates.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Which records were not told by the other side already. What that changes is kept when the events are stored.
+    fn without_twins(&self, side: Side, records: &[Record], now: Moment) -> Option<Judged> {
+        Some(self.lock_duplicates()?.judge(side, records, now.wall))
+    }
+
+    fn keep(&self, judged: Option<Judged>) {
+        if let (Some(mut duplicates), Some(judged)) = (self.lock_duplicates(), judged) {
+            *duplicates = judged.next;
+        }
+    }
 }
 
 /// A group of logs.
@@ -79,6 +138,8 @@ pub struct Group {
     surroundings: Surroundings,
     upkeep: Upkeep,
     logs: BTreeMap<PathBuf, Log>,
+    journal: Option<Journal>,
+    is_journal_set_aside: bool,
     /// When it was last polled and stored, before this going round its logs.
     polled: Option<Timestamp>,
     /// When something was stored in this going round.
@@ -97,6 +158,8 @@ impl Group {
             surroundings: surroundings.clone(),
             upkeep: Upkeep::new(&settings.rules, config.logcheck),
             logs: BTreeMap::new(),
+            journal: settings.journal.then(|| Journal::new(surroundings.journal.clone())),
+            is_journal_set_aside: false,
             polled: None,
             stored: None,
         };
@@ -113,6 +176,16 @@ impl Group {
     /// The paths of its logs.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.logs.keys().cloned().collect()
+    }
+
+    /// Its logs, and the journal if it is one of them.
+    pub fn sources(&self) -> Vec<Source> {
+        self.logs.keys().cloned().map(Source::File).chain(self.journal.is_some().then_some(Source::Journal)).collect()
+    }
+
+    /// Whether it reads the journal.
+    pub fn has_journal(&self) -> bool {
+        self.journal.is_some()
     }
 
     /// Begins a new going round: looks for logs that have come or gone where its globs point.
@@ -196,15 +269,26 @@ impl Group {
     ///
     /// # Errors
     /// [`StoreError`] when the store fails; then the same lines are read again.
-    pub fn poll(&mut self, path: &Path, now: Moment) -> Result<bool, StoreError> {
-        let result = catch_unwind(AssertUnwindSafe(|| self.poll_log(path, now)));
+    pub fn poll(&mut self, source: &Source, now: Moment) -> Result<bool, StoreError> {
+        let result = catch_unwind(AssertUnwindSafe(|| match source {
+            Source::File(path) => self.poll_log(path, now),
+            Source::Journal => self.poll_journal(now),
+        }));
         result.unwrap_or_else(|_panic| {
-            if let Some(log) = self.logs.get_mut(path) {
-                log.is_set_aside = true;
-            }
+            let name = match source {
+                Source::File(path) => {
+                    if let Some(log) = self.logs.get_mut(path) {
+                        log.is_set_aside = true;
+                    }
+                    path.as_os_str().as_bytes()
+                }
+                Source::Journal => {
+                    self.is_journal_set_aside = true;
+                    JOURNAL
+                }
+            };
             let note = "a fault in integrityd: this log is left alone until the next start; please report it";
-            let source = path.as_os_str().as_bytes().to_vec();
-            let event = Event::new(Category::InternalError, Severity::High, now, source).with_note(note);
+            let event = Event::new(Category::InternalError, Severity::High, now, name.to_vec()).with_note(note);
             self.surroundings.db.lock().commit(&Outcome::tell(event)).map(|_seq| false)
         })
     }
@@ -226,30 +310,57 @@ impl Group {
             return Ok(has_more);
         }
         events.extend(poll.happenings.iter().filter_map(|happening| telling::happening(happening, now, &name.path)));
-        events.extend(self.judge(&name.path, &poll.records, now));
-        self.store(name, poll, events, now)?;
+        let judged = self.surroundings.without_twins(Side::File, &poll.records, now);
+        events.extend(self.judge(&name.path, &poll.records, judged.as_ref(), now));
+        let change = StateChange::Log(Box::new(LogRow { name, state: poll.state }));
+        self.store(change, events, judged, now)?;
         Ok(has_more)
     }
 
-    fn store(&mut self, name: LogName, poll: Poll, events: Vec<Event>, now: Moment) -> Result<(), StoreError> {
-        let mut outcome = Outcome::default()
-            .with_change(StateChange::Log(Box::new(LogRow { name, state: poll.state })))
-            .with_change(StateChange::LogsPolled(self.name.clone(), now.wall));
-        for event in events {
-            outcome = outcome.with_event(event);
+    fn poll_journal(&mut self, now: Moment) -> Result<bool, StoreError> {
+        let Some(journal) = self.journal.as_mut().filter(|_| !self.is_journal_set_aside) else { return Ok(false) };
+        let state = self.surroundings.db.lock().journal_state(&self.name)?;
+        let poll = journal.poll(state.as_ref(), now.wall);
+        let has_more = poll.has_more;
+        if state.as_ref() == Some(&poll.state) && poll.records.is_empty() && poll.happenings.is_empty() {
+            return Ok(has_more);
         }
+        let zone = &self.surroundings.journal.zone;
+        let tell = |happening| telling::journal(happening, zone, now);
+        let mut events: Vec<Event> = poll.happenings.iter().map(tell).collect();
+        let judged = self.surroundings.without_twins(Side::Journal, &poll.records, now);
+        events.extend(self.judge(JOURNAL, &poll.records, judged.as_ref(), now));
+        let change = StateChange::Journal(Box::new(JournalRow { group: self.name.clone(), state: poll.state }));
+        self.store(change, events, judged, now)?;
+        Ok(has_more)
+    }
+
+    fn store(
+        &mut self,
+        change: StateChange,
+        events: Vec<Event>,
+        judged: Option<Judged>,
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        let polled = StateChange::LogsPolled(self.name.clone(), now.wall);
+        let outcome = Outcome::default().with_change(change).with_change(polled);
+        let outcome = events.into_iter().fold(outcome, Outcome::with_event);
         self.surroundings.db.lock().commit(&outcome)?;
+        self.surroundings.keep(judged);
         self.stored = Some(now.wall);
         Ok(())
     }
 
     /// The events of new lines. A line that our own code stumbles over is told like one that no rule knows.
-    fn judge(&mut self, log: &[u8], records: &[Record], now: Moment) -> Vec<Event> {
+    fn judge(&mut self, log: &[u8], records: &[Record], judged: Option<&Judged>, now: Moment) -> Vec<Event> {
         let mut events: Vec<Event> = records.iter().filter_map(|record| telling::gap(record, now, log)).collect();
         let (own, pid) = (Arc::clone(&self.surroundings.own), self.surroundings.pid);
+        let stays = |number: usize| judged.is_none_or(|judged| judged.stays.get(number) != Some(&false));
         let lines: Vec<(&[u8], u64)> = records
             .iter()
-            .filter_map(|record| match record {
+            .enumerate()
+            .filter(|(number, _)| stays(*number))
+            .filter_map(|(_, record)| match record {
                 Record::Line { bytes, length } => Some((without_trailing_space(bytes), *length)),
                 Record::Gap(_) => None,
             })
@@ -296,6 +407,10 @@ pub fn forget_others(store: &mut Store, groups: &[Box<Group>]) -> Result<(), Sto
     let mut outcome = Outcome::default();
     for name in store.log_names()?.into_iter().filter(|name| !is_ours(name)) {
         outcome = outcome.with_change(StateChange::RemoveLog(name));
+    }
+    let reads = |name: &Vec<u8>| groups.iter().any(|group| group.name == *name && group.journal.is_some());
+    for name in store.journal_groups()?.into_iter().filter(|name| !reads(name)) {
+        outcome = outcome.with_change(StateChange::RemoveJournal(name));
     }
     if outcome.changes.is_empty() { Ok(()) } else { store.commit(&outcome).map(|_seq| ()) }
 }

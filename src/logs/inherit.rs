@@ -20,6 +20,7 @@ use crate::{
     store::{
         door::Db,
         error::StoreError,
+        journal::JournalRow,
         logs::LogName,
         outcome::{Outcome, StateChange},
     },
@@ -30,8 +31,17 @@ use crate::{
 /// # Errors
 /// [`StoreError`] when the store fails.
 pub(super) fn inherit(groups: &[Box<Group>], adopt: &[String], db: &Db, now: Moment) -> Result<(), StoreError> {
-    let stored = db.lock().log_names()?;
+    let (stored, readers) = {
+        let store = db.lock();
+        (store.log_names()?, store.journal_groups()?)
+    };
     for group in groups {
+        let is_new = group.has_journal() && !readers.iter().any(|reader| reader == group.name());
+        let is_orphan =
+            |reader: &&Vec<u8>| !groups.iter().any(|group| group.has_journal() && group.name() == reader.as_slice());
+        if is_new && let Some(reader) = readers.iter().find(is_orphan) {
+            move_cursor(reader, group.name(), db)?;
+        }
         for path in group.paths() {
             let name = group.log_name(&path);
             if stored.contains(&name) {
@@ -55,6 +65,14 @@ pub(super) fn inherit(groups: &[Box<Group>], adopt: &[String], db: &Db, now: Mom
         }
     }
     Ok(())
+}
+
+fn move_cursor(from: &[u8], to: &[u8], db: &Db) -> Result<(), StoreError> {
+    let mut store = db.lock();
+    let Some(state) = store.journal_state(from)? else { return Ok(()) };
+    let row = JournalRow { group: to.to_vec(), state };
+    let outcome = Outcome::default().with_change(StateChange::RemoveJournal(from.to_vec()));
+    store.commit(&outcome.with_change(StateChange::Journal(Box::new(row)))).map(|_seq| ())
 }
 
 /// The rules of a log are other ones now; how far it was read is not changed by that.

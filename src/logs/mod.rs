@@ -1,5 +1,5 @@
-//! Logs: every line once, in order, whatever rotates, truncates, replaces or hides the files they stand in; and the rules of
-//! logcheck, which of them a line matches.
+//! Logs: every line once, in order, whatever rotates, truncates, replaces or hides the files they stand in; the
+//! journal as such lines; and the rules of logcheck, which of them a line matches.
 
 pub mod alphabet;
 pub mod anchor;
@@ -7,13 +7,18 @@ mod automaton;
 pub mod backref;
 mod bracket;
 pub mod classify;
+pub mod duplicates;
 pub mod emit;
 pub mod engine;
 pub mod ere;
+pub mod export;
 pub mod glob;
 pub mod group;
 mod inherit;
 mod interval;
+pub mod journal;
+pub mod journal_files;
+pub mod journal_words;
 pub mod layers;
 mod ledger;
 pub mod letters;
@@ -22,10 +27,13 @@ pub mod lint;
 pub mod literal;
 pub mod live;
 pub mod logtail;
+pub mod message;
+pub mod own;
 pub mod own_lines;
 mod prefix;
 pub mod round;
 pub mod rules;
+pub mod short;
 pub mod siblings;
 mod sieve;
 pub mod single;
@@ -37,7 +45,7 @@ pub mod telling;
 pub mod tree;
 pub mod upkeep;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -49,7 +57,7 @@ use crate::{
         error::{StoreError, with_causes},
     },
 };
-use group::{Group, Surroundings, forget_others};
+use group::{Group, Source, Surroundings, forget_others};
 use inherit::inherit;
 
 /// The first and the longest wait after the store has failed.
@@ -146,19 +154,19 @@ impl Tailer {
 
     /// Goes round the logs, a chunk of each at a time, until all are at their end.
     async fn read_all(&self, groups: &mut Groups) -> Result<(), StoreError> {
-        let mut waiting: Vec<(usize, PathBuf)> = (0..)
+        let mut waiting: Vec<(usize, Source)> = (0..)
             .zip(&groups.groups)
-            .flat_map(|(number, group)| group.paths().into_iter().map(move |path| (number, path)))
+            .flat_map(|(number, group)| group.sources().into_iter().map(move |source| (number, source)))
             .collect();
         while !waiting.is_empty() && !self.stop.is_cancelled() {
             let mut left = Vec::new();
-            for (number, path) in waiting {
+            for (number, source) in waiting {
                 if self.stop.is_cancelled() {
                     return Ok(());
                 }
-                let (clock, log) = (self.clock.clone(), path.clone());
+                let (clock, log) = (self.clock.clone(), source.clone());
                 if groups.job(number, move |group| group.poll(&log, clock.now())).await? {
-                    left.push((number, path));
+                    left.push((number, source));
                 }
             }
             waiting = left;

@@ -4,7 +4,8 @@
 //! with microseconds. A line that begins with an RFC 3339 stamp of any precision and zone is therefore also tried with both.
 //! The clock reading stays what the line says; nothing is converted between zones.
 
-const MONTHS: [&[u8]; 12] =
+/// The months of the legacy stamp.
+pub(super) const MONTHS: [&[u8]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
 /// Bytes of `2026-11-21T14:02:11`.

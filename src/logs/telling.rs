@@ -2,13 +2,18 @@
 //!
 //! Rotation is a log's daily life and no news. What may have cost lines, or looks as if somebody had meant to cost some, is grave.
 
-use super::{lines::Record, round::Happening};
+use jiff::tz::TimeZone;
+
+use super::{journal_words::JournalHappening, lines::Record, round::Happening};
 use crate::model::{
     clock::Moment,
     escape::escape,
     event::{Category, Event, LogLine, Severity},
     log::Refusal,
 };
+
+/// The name of the journal among the logs.
+pub const JOURNAL: &[u8] = b"journal";
 
 /// The event of a line with this verdict; `rule` is the place of the rule that raised it.
 pub fn line(category: Category, found: Moment, log: &[u8], bytes: &[u8], length: u64, rule: Vec<u8>) -> Event {
@@ -39,6 +44,17 @@ pub fn happening(happening: &Happening, found: Moment, log: &[u8]) -> Option<Eve
 pub fn lag(bytes: u64, found: Moment, log: &[u8]) -> Event {
     let note = format!("{} MiB of it wait to be read: it is written faster than it is read", bytes >> 20);
     Event::new(Category::LogTrouble, Severity::Normal, found, log.to_vec()).with_note(note)
+}
+
+/// The event of a happening in the journal, with times in `zone`.
+pub fn journal(happening: &JournalHappening, zone: &TimeZone, found: Moment) -> Event {
+    let (category, severity) = match happening {
+        JournalHappening::Began(_) | JournalHappening::Shortened(_) => (Category::LogNote, Severity::Low),
+        JournalHappening::Gap { .. } => (Category::LogTrouble, Severity::High),
+        JournalHappening::Trouble { .. } => (Category::LogTrouble, Severity::Normal),
+        JournalHappening::Back(..) => (Category::LogBack, Severity::Low),
+    };
+    Event::new(category, severity, found, JOURNAL.to_vec()).with_note(happening.text(zone))
 }
 
 fn words(happening: &Happening, found: Moment) -> Option<(Category, Severity, String)> {

@@ -7,4 +7,5 @@ pub mod coverage;
 pub mod entry;
 pub mod escape;
 pub mod event;
+pub mod journal;
 pub mod log;

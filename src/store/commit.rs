@@ -8,6 +8,7 @@ use super::{
     database::{Store, data_version},
     error::{StoreError, Trying},
     events::append,
+    journal::{put_journal, remove_journal},
     logs::{put_log, put_polled, remove_log},
     outcome::{Outcome, Piece, StateChange},
     rows::put_entry,
@@ -75,6 +76,8 @@ fn apply(tx: &Connection, changes: &[StateChange]) -> Result<(), StoreError> {
             StateChange::Log(log) => put_log(tx, log)?,
             StateChange::RemoveLog(name) => remove_log(tx, name)?,
             StateChange::LogsPolled(group, at) => put_polled(tx, group, *at)?,
+            StateChange::Journal(journal) => put_journal(tx, journal)?,
+            StateChange::RemoveJournal(group) => remove_journal(tx, group)?,
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ pub mod door;
 pub mod error;
 pub mod events;
 pub mod history;
+pub mod journal;
 pub mod logs;
 pub mod outbox;
 pub mod outcome;

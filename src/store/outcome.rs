@@ -8,6 +8,7 @@ use crate::model::{
 
 use super::{
     areas::{AreaRow, RootIdentity},
+    journal::JournalRow,
     logs::{LogName, LogRow},
 };
 
@@ -30,6 +31,10 @@ pub enum StateChange {
     RemoveLog(LogName),
     /// The group of logs with this name was polled then.
     LogsPolled(Vec<u8>, Timestamp),
+    /// The journal was read up to here.
+    Journal(Box<JournalRow>),
+    /// The group with this name no longer reads the journal.
+    RemoveJournal(Vec<u8>),
 }
 
 /// What was found against one row of the baseline, and holds only as long as that row is what it was.

@@ -1,0 +1,260 @@
+//! A program of ours that is listened to until it ends, with bounds on everything: how long, how much, and what it leaves behind.
+//!
+//! Waiting is one poll(2) over its outputs and its pidfd, so neither a program that closes its outputs and stays nor one that ends and
+//! leaves a child with the outputs open can hold us.
+
+use std::{
+    io,
+    ops::ControlFlow,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::CommandExt as _,
+    },
+    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    process::{Pid, PidfdFlags, pidfd_open},
+    time::{ClockId, clock_gettime},
+};
+
+use super::group::Group;
+
+/// How long a killed program may take to go; longer only in uninterruptible sleep.
+const DYING: Duration = Duration::from_secs(2);
+
+/// Bytes of its standard error that are kept; the rest is read and forgotten.
+const MOST_SAID: usize = 4096;
+
+/// How listening came to its end.
+#[derive(Debug)]
+pub enum Ending {
+    /// It ended by itself.
+    Ended(ExitStatus),
+    /// Its reader had enough; it was killed with all it had started.
+    Enough,
+    /// Its time was over; it was killed with all it had started.
+    Overdue,
+}
+
+/// A program that was listened to.
+#[derive(Debug)]
+pub struct Heard {
+    /// How it ended.
+    pub ending: Ending,
+    /// The beginning of its standard error.
+    pub said: Vec<u8>,
+    /// A program that was killed and has not gone yet, to be waited for later.
+    pub undead: Option<Child>,
+}
+
+struct Ears {
+    out: Option<ChildStdout>,
+    err: Option<ChildStderr>,
+    /// Readable when the program has ended; until then it is waited for.
+    end: OwnedFd,
+    has_ended: bool,
+}
+
+/// Runs `command` in a process group of its own, with nothing on its standard input, and hands what it writes to `take` until that
+/// says to stop. Waits for at most `deadline` and two seconds more.
+///
+/// # Errors
+/// The error of starting it or of poll(2); then nothing of it runs any more.
+pub fn listen(
+    command: &mut Command,
+    deadline: Duration,
+    take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> io::Result<Heard> {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
+    let group = Group::of(child.id());
+    let mut said = Vec::new();
+    let heard = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).map_err(io::Error::from).and_then(|end| {
+        let mut ears = Ears { out: child.stdout.take(), err: child.stderr.take(), end, has_ended: false };
+        let is_whole = ears.hear(deadline, &mut said, take);
+        // What it has started ends with it; as it was not waited for yet, the number is still its own.
+        group.kill()?;
+        let is_gone = ears.has_ended || wait_for(&ears.end, DYING)?;
+        is_whole.map(|heard| (heard, is_gone))
+    });
+    let (heard, is_gone) = match heard {
+        Ok(found) => found,
+        Err(error) => {
+            group.kill()?;
+            child.wait()?;
+            group.release();
+            return Err(error);
+        }
+    };
+    if !is_gone {
+        let ending = if matches!(heard, Hearing::Stopped) { Ending::Enough } else { Ending::Overdue };
+        return Ok(Heard { ending, said, undead: Some(child) });
+    }
+    let status = child.wait()?;
+    group.release();
+    let ending = match heard {
+        Hearing::Whole => Ending::Ended(status),
+        Hearing::Stopped => Ending::Enough,
+        Hearing::Overdue => Ending::Overdue,
+    };
+    Ok(Heard { ending, said, undead: None })
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Hearing {
+    Whole,
+    Stopped,
+    Overdue,
+}
+
+impl Ears {
+    fn hear(
+        &mut self,
+        deadline: Duration,
+        said: &mut Vec<u8>,
+        take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> io::Result<Hearing> {
+        let begun = monotonic();
+        let mut piece = vec![0; 64 * 1024];
+        loop {
+            let left = deadline.saturating_sub(monotonic().saturating_sub(begun));
+            if left.is_zero() {
+                return Ok(Hearing::Overdue);
+            }
+            // A child of it may hold an output open: what is in the pipe after its end is all there is.
+            let ready = self.wait(if self.has_ended { Duration::ZERO } else { left })?;
+            if ready.out && read(&mut self.out, &mut piece, &mut |bytes| take(bytes))?.is_break() {
+                return Ok(Hearing::Stopped);
+            }
+            if ready.err {
+                let mut keep = |bytes: &[u8]| {
+                    said.extend(bytes.iter().take(MOST_SAID.saturating_sub(said.len())));
+                    ControlFlow::Continue(())
+                };
+                let _goes_on = read(&mut self.err, &mut piece, &mut keep)?;
+            }
+            if self.has_ended && !ready.out && !ready.err {
+                return Ok(Hearing::Whole);
+            }
+            self.has_ended |= ready.end;
+        }
+    }
+
+    fn wait(&self, most: Duration) -> io::Result<Ready> {
+        let sources = [self.out.as_ref().map(AsFd::as_fd), self.err.as_ref().map(AsFd::as_fd)];
+        let end = (!self.has_ended).then(|| self.end.as_fd());
+        let [out, err] = sources;
+        let present = [out, err, end];
+        let mut fds: Vec<PollFd<'_>> =
+            present.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+        poll_for(&mut fds, most)?;
+        let mut answers = fds.iter().map(|fd| !fd.revents().is_empty());
+        let mut answer = |source: bool| source && answers.next().unwrap_or_default();
+        Ok(Ready { out: answer(out.is_some()), err: answer(err.is_some()), end: answer(end.is_some()) })
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ready {
+    out: bool,
+    err: bool,
+    end: bool,
+}
+
+/// Reads once from a source that is ready; one that is at its end is closed.
+fn read<R: io::Read>(
+    source: &mut Option<R>,
+    piece: &mut [u8],
+    take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> io::Result<ControlFlow<()>> {
+    let Some(open) = source else { return Ok(ControlFlow::Continue(())) };
+    let length = match open.read(piece) {
+        Ok(length) => length,
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(ControlFlow::Continue(())),
+        Err(error) => return Err(error),
+    };
+    if length == 0 {
+        *source = None;
+        return Ok(ControlFlow::Continue(()));
+    }
+    Ok(take(piece.get(..length).unwrap_or_default()))
+}
+
+fn wait_for(end: &OwnedFd, most: Duration) -> io::Result<bool> {
+    let mut fds = [PollFd::new(end, PollFlags::IN)];
+    poll_for(&mut fds, most)?;
+    Ok(fds.iter().any(|fd| !fd.revents().is_empty()))
+}
+
+/// Waits until one of `fds` is ready or the time is over; a signal may end it early.
+fn poll_for(fds: &mut [PollFd<'_>], most: Duration) -> io::Result<()> {
+    let most =
+        Timespec { tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(most.subsec_nanos()) };
+    match poll(fds, Some(&most)) {
+        Ok(_) => Ok(()),
+        Err(Errno::INTR) => {
+            for fd in fds {
+                fd.clear_revents();
+            }
+            Ok(())
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn monotonic() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn run(script: &str, deadline: Duration, most: usize) -> (Heard, Vec<u8>) {
+        let mut got = Vec::new();
+        let heard = listen(Command::new("sh").args(["-c", script]), deadline, &mut |bytes| {
+            got.extend_from_slice(bytes);
+            if got.len() >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        (heard.unwrap(), got)
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn what_it_writes_and_how_it_ends_is_heard() {
+        let (heard, got) = run("cat; echo out; echo err >&2; exit 3", PATIENCE, 100);
+        assert_eq!((got.as_slice(), heard.said.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+        assert!(matches!(heard.ending, Ending::Ended(status) if status.code() == Some(3)));
+        let (heard, got) = run("head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2", PATIENCE, usize::MAX);
+        assert_eq!((got.len(), heard.said.len()), (3_000_000, MOST_SAID));
+    }
+
+    #[test]
+    fn nothing_it_does_can_hold_us() {
+        let begun = Instant::now();
+        let short = Duration::from_millis(300);
+        for script in ["sleep 30", "exec >&- 2>&-; sleep 30", "trap '' TERM; sleep 30 & wait", "yes >&2"] {
+            assert!(matches!(run(script, short, 100).0.ending, Ending::Overdue), "{script}");
+        }
+        assert!(matches!(run("yes", PATIENCE, 100).0.ending, Ending::Enough));
+        // A child that leaves the group and holds the outputs open.
+        let (heard, got) = run("setsid sleep 8 & echo out", PATIENCE, 100);
+        assert!(matches!(heard.ending, Ending::Ended(status) if status.success()), "{heard:?}");
+        assert_eq!(got, b"out\n");
+        assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn what_cannot_be_started_is_an_error() {
+        let nothing = listen(&mut Command::new("/nonexistent/x"), PATIENCE, &mut |_| ControlFlow::Continue(()));
+        assert_eq!(nothing.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}
