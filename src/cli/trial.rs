@@ -54,6 +54,9 @@ const LOGS: [&str; 7] = [
     "/var/log/mail.log",
 ];
 
+/// Where the journal lies; it is read when there is none of [`LOGS`].
+const JOURNALS: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
+
 /// Where logcheck keeps its rules.
 const RULES: &str = "/etc/logcheck";
 
@@ -193,8 +196,10 @@ fn logs(named: &[PathBuf]) -> anyhow::Result<Vec<LogGroup>> {
     let has_rules = rules.is_dir() && may_read(rules);
     let rules =
         if has_rules { vec![RuleDirectory { level: RuleLevel::Server, path: rules.into() }] } else { Vec::new() };
-    let group = LogGroup { rules, files, transient: Vec::new(), journal: false, old_directories: Vec::new() };
-    Ok(if group.files.is_empty() { Vec::new() } else { vec![group] })
+    let has_journal = || JOURNALS.iter().map(Path::new).any(|path| path.is_dir() && may_read(path));
+    let journal = named.is_empty() && files.is_empty() && has_journal();
+    let group = LogGroup { rules, files, transient: Vec::new(), journal, old_directories: Vec::new() };
+    Ok(if group.files.is_empty() && !journal { Vec::new() } else { vec![group] })
 }
 
 /// What of [`LEFT_OUT`] lies at the top of the watched directories.
@@ -223,7 +228,8 @@ fn announce(config: &Config, left_out: &[PathBuf]) {
     let watched: Vec<String> = config.areas.iter().map(|area| shown(&area.path)).collect();
     talk(&format!("integrityd try: watching {}", watched.join(" and ")));
     for group in &config.logs {
-        let names: Vec<String> = group.files.iter().map(|path| shown(path)).collect();
+        let journal = group.journal.then(|| "the journal".to_owned());
+        let names: Vec<String> = group.files.iter().map(|path| shown(path)).chain(journal).collect();
         let by = if group.rules.is_empty() {
             "without rules: every new line is told"
         } else {

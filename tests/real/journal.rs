@@ -6,24 +6,33 @@
 use std::{
     fs,
     io::Write as _,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use integrityd::{
+    config::settings::{Config, LogGroup},
     logs::{
+        Tailer,
+        group::Surroundings,
         journal::{Journal, JournalPoll, Settings},
         journal_words::JournalHappening,
         lines::Record,
     },
     model::{
-        clock::Timestamp,
+        clock::{BootId, Boottime, Clock, Moment, Timestamp},
+        event::Kind,
         journal::{JournalState, Place},
     },
+    store::{database::Store, door::Db, events::Filter},
 };
 use jiff::tz::TimeZone;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
+
+use tokio_util::sync::CancellationToken;
 
 use crate::packages::need;
 
@@ -402,4 +411,75 @@ fn an_unreadable_journal_is_said_and_comes_back() {
     files.write("a.journal", &[message(b"x")]);
     let back = journal.poll(Some(&first.state), NOW);
     assert!(matches!(back.happenings[..], [JournalHappening::Back(..)]), "{:?}", back.happenings);
+}
+
+/// The events of log lines in the store, as source and line.
+fn told(db: &Db) -> Vec<(String, String)> {
+    let filter = Filter { kind: Some(Kind::Log), limit: 10_000, ..Filter::default() };
+    let events = db.lock().history(&filter).unwrap().into_iter().map(|stored| stored.event);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    events.filter(|event| event.line.is_some()).map(|event| (text(&event.source), text(&event.note))).collect()
+}
+
+/// A generation reads the journal and the file that syslog writes from it; what stands in both is told once.
+#[test]
+fn the_log_reader_tells_each_message_once_and_goes_on_where_it_was() {
+    let Some(mut files) = Files::new() else { return };
+    let said = |text: &str| {
+        let mut fields = message(text.as_bytes());
+        fields.push(("SYSLOG_PID", b"77".to_vec()));
+        fields
+    };
+    files.write("a.journal", &[said("before everything")]);
+    let scratch = tempfile::tempdir().unwrap();
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let log = scratch.path().join("syslog");
+    fs::write(&log, "").unwrap();
+    let clock = Clock::starting_at(Moment {
+        wall: NOW,
+        boottime: Boottime::from_nanos(1_000_000_000_000),
+        boot: BootId([9; 16]),
+    });
+    let mut config = Config::embedded(Vec::new(), scratch.path().join("db"));
+    config.logs = vec![LogGroup {
+        rules: Vec::new(),
+        files: vec![log.clone()],
+        transient: Vec::new(),
+        journal: true,
+        old_directories: Vec::new(),
+    }];
+    let config = Arc::new(config);
+    let db = Db::new(Store::open(&config.database, clock.now()).unwrap());
+    let poll = |db: &Db, directory: &Path| {
+        let mut surroundings = Surroundings::new(db.clone(), &config, Arc::default(), clock.now());
+        surroundings.journal.arguments = vec![format!("--directory={}", directory.display()).into()];
+        surroundings.journal.places = Vec::new();
+        let tailer =
+            Tailer { config: Arc::clone(&config), surroundings, clock: clock.clone(), stop: CancellationToken::new() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(tailer.run_once()).unwrap();
+    };
+    poll(&db, &files.directory());
+    assert_eq!(told(&db), []);
+    files.write("b.journal", &[said("only here"), said("in both"), said("in both")]);
+    let both = journalctl_lines(&files, "in both");
+    fs::write(&log, format!("{}\n", both[0])).unwrap();
+    poll(&db, &files.directory());
+    let mut lines = told(&db);
+    lines.sort();
+    let of = |source: &str| lines.iter().filter(|(from, _)| from.ends_with(source)).count();
+    // Two were written, one of them was copied to the file: two are told, and the one that is nowhere else.
+    assert_eq!((of("journal"), of("syslog")), (2, 1), "{lines:?}");
+    poll(&db, &files.directory());
+    assert_eq!(told(&db).len(), 3, "nothing is told twice");
+}
+
+/// What journalctl shows of the messages that hold these words.
+fn journalctl_lines(files: &Files, words: &str) -> Vec<String> {
+    let output = Command::new("journalctl")
+        .args(["--quiet", &format!("--directory={}", files.directory().display())])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
 }
