@@ -9,6 +9,7 @@ use super::{
     doctor_areas::areas,
     doctor_config::configuration,
     doctor_host::host,
+    doctor_logs::logs,
     doctor_mail::mail,
     doctor_state::state,
     out::Out,
@@ -34,6 +35,7 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
     }
     if let Some(config) = &config {
         report.tell(areas(config))?;
+        report.tell(logs(config))?;
     }
     report.tell(host())?;
     match &config {

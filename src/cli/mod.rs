@@ -7,6 +7,7 @@ mod doctor;
 mod doctor_areas;
 mod doctor_config;
 mod doctor_host;
+mod doctor_logs;
 mod doctor_mail;
 mod doctor_state;
 mod exit;

@@ -99,11 +99,12 @@ fn words(happening: &Happening, found: Moment) -> Option<(Category, Severity, St
                 Refusal::Link(_) | Refusal::HardLink => Severity::High,
                 _ => Severity::Normal,
             };
-            let note = format!("{} (for {}): {}", refused(*refusal), span(found, *since), remedy(*refusal));
+            let (why, remedy) = refused(*refusal);
+            let note = format!("{why} (for {}): {remedy}", span(found, *since));
             (trouble, severity, note)
         }
         Happening::Back(refusal, since) => {
-            let note = format!("can be read again; {} for {}", refused(*refusal), span(found, *since));
+            let note = format!("can be read again; {} for {}", refused(*refusal).0, span(found, *since));
             (Category::LogBack, Severity::Low, note)
         }
         Happening::SiblingRefused(name) => {
@@ -133,22 +134,23 @@ fn words(happening: &Happening, found: Moment) -> Option<(Category, Severity, St
     })
 }
 
-fn refused(refusal: Refusal) -> String {
+/// Why a log is not read, and what to do about it.
+pub fn refused(refusal: Refusal) -> (String, &'static str) {
     match refusal {
-        Refusal::Missing => "is missing".to_owned(),
-        Refusal::Unreadable(errno) => format!("cannot be read ({})", std::io::Error::from_raw_os_error(errno)),
-        Refusal::Kind(kind) => format!("is no regular file but a {}", kind.word()),
-        Refusal::Link(owner) => format!("is a link made by user {owner}, who does not own what it leads to"),
-        Refusal::HardLink => "is another user's file, linked into a directory that others can write".to_owned(),
-    }
-}
-
-fn remedy(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::Missing => "correct its log line, or make it a logtransient line",
-        Refusal::Unreadable(_) => "give integrityd the right to read it",
-        Refusal::Kind(_) => "only regular files are read",
-        Refusal::Link(_) | Refusal::HardLink => "it is not followed, since it may show what that user must not read",
+        Refusal::Missing => ("is missing".to_owned(), "correct its log line, or make it a logtransient line"),
+        Refusal::Unreadable(errno) => {
+            let why = std::io::Error::from_raw_os_error(errno);
+            (format!("cannot be read ({why})"), "give integrityd the right to read it")
+        }
+        Refusal::Kind(kind) => (format!("is no regular file but a {}", kind.word()), "only regular files are read"),
+        Refusal::Link(owner) => (
+            format!("is a link made by user {owner}, who does not own what it leads to"),
+            "it is not followed, since it may show what that user must not read",
+        ),
+        Refusal::HardLink => (
+            "is another user's file, linked into a directory that others can write".to_owned(),
+            "it is not read, since it may show what that user must not read",
+        ),
     }
 }
 

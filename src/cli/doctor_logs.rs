@@ -1,0 +1,84 @@
+//! `doctor` on logs: which can be read, by how many rules, and which of those are off.
+
+use std::path::Path;
+
+use super::{diagnosis::Finding, out::number};
+use crate::{
+    config::settings::{Config, LogGroup},
+    logs::{
+        live::look,
+        rules::{Reading, RuleSet},
+        sources,
+        telling::refused,
+        tree::Locale,
+    },
+    model::escape::escape_name,
+    sys::privileges::may_execute,
+};
+
+/// What reads the journal.
+const JOURNALCTL: &str = "/usr/bin/journalctl";
+
+/// Most faults of rules that are listed.
+const MOST: usize = 10;
+
+/// What was found of the logs and rules of a configuration.
+pub(super) fn logs(config: &Config) -> Vec<Finding> {
+    config.logs.iter().flat_map(|group| of_group(group, config)).collect()
+}
+
+fn of_group(group: &LogGroup, config: &Config) -> Vec<Finding> {
+    let mut found = rules(group, config);
+    for (path, may_be_missing) in sources::logs(group, &[]) {
+        let shown = escape_name(path.as_os_str().as_encoded_bytes());
+        match look(&path).live {
+            Ok(live) => found.push(Finding::fine("log", format!("{shown}: {} bytes", number(live.seen.size)))),
+            Err(refusal) if may_be_missing => {
+                found.push(Finding::fine("log", format!("{shown}: {}, as it may be", refused(refusal).0)));
+            }
+            Err(refusal) => {
+                let (why, remedy) = refused(refusal);
+                found.push(Finding::fail("log", format!("{shown} {why}"), remedy));
+            }
+        }
+    }
+    if group.journal {
+        found.push(if may_execute(Path::new(JOURNALCTL)) {
+            Finding::fine("journal", format!("read through {JOURNALCTL}"))
+        } else {
+            let remedy = "install systemd, or name the files of your syslog instead of log = journal";
+            Finding::fail("journal", format!("there is no {JOURNALCTL} that can be run"), remedy)
+        });
+    }
+    found
+}
+
+fn rules(group: &LogGroup, config: &Config) -> Vec<Finding> {
+    let settings = config.logcheck;
+    let reading =
+        Reading { locale: Locale::Utf8, allows_broad: settings.is_broad_allowed, is_flat: !settings.has_layers };
+    let set = RuleSet::read(&group.rules, reading);
+    let names: Vec<String> =
+        group.rules.iter().map(|rules| escape_name(rules.path.as_os_str().as_encoded_bytes())).collect();
+    let (rules, files) = (count(set.rules.len()), count(set.files.len()));
+    let detail = format!("{}: {rules} rules in {files} files", names.join(" and "));
+    let mut found = vec![if set.rules.is_empty() {
+        Finding::fail(
+            "rules",
+            detail,
+            "every line would be reported: apt install logcheck-database, or name your rules in logrules",
+        )
+    } else {
+        Finding::fine("rules", detail)
+    }];
+    found.extend(set.faults.iter().take(MOST).map(|fault| Finding::warn("rules", fault.to_string(), String::new())));
+    if let Some(more) = set.faults.len().checked_sub(MOST + 1) {
+        let detail = format!("{} more faults", count(more + 1));
+        found.push(Finding::warn("rules", detail, "integrityd rules lint lists them all"));
+    }
+    found
+}
+
+fn count(number_of: usize) -> String {
+    number(u64::try_from(number_of).unwrap_or(u64::MAX))
+}
