@@ -11,6 +11,7 @@ use super::{
     logs::{put_log, put_polled, remove_log},
     outcome::{Outcome, Piece, StateChange},
     rows::put_entry,
+    rules::add_hits,
 };
 
 impl Store {
@@ -75,6 +76,7 @@ fn apply(tx: &Connection, changes: &[StateChange]) -> Result<(), StoreError> {
             StateChange::Log(log) => put_log(tx, log)?,
             StateChange::RemoveLog(name) => remove_log(tx, name)?,
             StateChange::LogsPolled(group, at) => put_polled(tx, group, *at)?,
+            StateChange::RuleHits(hits) => add_hits(tx, hits)?,
         }
     }
     Ok(())

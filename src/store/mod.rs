@@ -16,5 +16,6 @@ pub mod outcome;
 pub mod place;
 pub mod queue;
 mod rows;
+pub mod rules;
 mod schema;
 pub mod standing;

@@ -9,6 +9,7 @@ use crate::model::{
 use super::{
     areas::{AreaRow, RootIdentity},
     logs::{LogName, LogRow},
+    rules::RuleHit,
 };
 
 /// One change of state.
@@ -30,6 +31,8 @@ pub enum StateChange {
     RemoveLog(LogName),
     /// The group of logs with this name was polled then.
     LogsPolled(Vec<u8>, Timestamp),
+    /// So often rules for log lines were found since they were last counted.
+    RuleHits(Vec<RuleHit>),
 }
 
 /// What was found against one row of the baseline, and holds only as long as that row is what it was.

@@ -13,7 +13,11 @@ use super::{
 };
 
 /// The first script makes an empty database and is a transaction of its own; the others run together in one.
-const MIGRATIONS: [&str; 2] = [include_str!("../../sql/0001_baseline.sql"), include_str!("../../sql/0002_logs.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../sql/0001_baseline.sql"),
+    include_str!("../../sql/0002_logs.sql"),
+    include_str!("../../sql/0004_rules.sql"),
+];
 
 /// The schema of this program.
 pub(super) fn known() -> u32 {
