@@ -40,7 +40,8 @@ pub(super) enum Command {
     Lint(rules_lint::Arguments),
     /// List rules that match nothing any more: no line had them, or another rule has always known the same lines first.
     Unused(rules_unused::Arguments),
-    /// Print rules that know the given lines: anchored, with classes in place of what varies, each proved.
+    /// Print rules that know the given lines: anchored, with classes in place of what varies, each proved. Exit code:
+    /// 1 when there is none for a line.
     Suggest(rules_suggest::Arguments),
 }
 
@@ -51,7 +52,7 @@ pub(super) struct Choice {
     #[arg(long)]
     level: Option<LevelName>,
 
-    /// Read the rules in DIR, laid out as /etc/logcheck, instead of those that are configured.
+    /// Read the rules in DIR, laid out as /etc/logcheck, instead of those that are configured; may be repeated.
     #[arg(long, value_name = "DIR")]
     rules: Vec<PathBuf>,
 }
@@ -77,7 +78,7 @@ impl From<LevelName> for RuleLevel {
 #[derive(Debug)]
 pub(super) struct Groups {
     /// At least one; the logs of each, none when they come from the command line.
-    pub(super) groups: Vec<LogGroup>,
+    pub(super) all: Vec<LogGroup>,
     reading: Reading,
     semantics: Semantics,
     has_alias: bool,
@@ -104,7 +105,7 @@ impl Groups {
         let logcheck = config.as_ref().map(|config| &config.logcheck);
         let has_layers = logcheck.is_none_or(|logcheck| logcheck.has_layers);
         Ok(Self {
-            groups,
+            all: groups,
             reading: Reading {
                 locale: Locale::Utf8,
                 allows_broad: logcheck.is_some_and(|logcheck| logcheck.is_broad_allowed),
@@ -121,7 +122,7 @@ impl Groups {
     /// The rules of all groups as one set.
     pub(super) fn read_all(&self) -> RuleSet {
         let mut all: Vec<RuleDirectory> = Vec::new();
-        for directory in self.groups.iter().flat_map(|group| &group.rules) {
+        for directory in self.all.iter().flat_map(|group| &group.rules) {
             match all.iter_mut().find(|known| known.path == directory.path) {
                 Some(known) => known.level = known.level.max(directory.level),
                 None => all.push(directory.clone()),
@@ -138,15 +139,15 @@ impl Groups {
             let patterns = || group.files.iter().chain(&group.transient);
             file.is_some_and(|file| patterns().any(|pattern| is_meant(pattern, file)))
         };
-        self.groups.iter().position(reads).unwrap_or_default()
+        self.all.iter().position(reads).unwrap_or_default()
     }
 
     /// Compiles the rules of a group; when there are several, says which they are.
     pub(super) fn classifier(&self, group: usize) -> Classifier {
-        let directories = self.groups.get(group).map(|group| group.rules.as_slice()).unwrap_or_default();
-        if self.groups.len() > 1 {
+        let directories = self.all.get(group).map(|group| group.rules.as_slice()).unwrap_or_default();
+        if self.all.len() > 1 {
             let paths: Vec<String> = directories.iter().map(|directory| shown(&directory.path)).collect();
-            let of = self.groups.len();
+            let of = self.all.len();
             talk(&format!("rules of group {} of {of} in the configuration: {}", group + 1, paths.join(", ")));
         }
         Classifier::new(RuleSet::read(directories, self.reading), self.semantics, self.has_alias)

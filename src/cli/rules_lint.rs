@@ -98,7 +98,8 @@ fn summary(set: &RuleSet, findings: &[Finding]) -> String {
         .map(|(count, word)| format!("{} {word}", count_of(count)))
         .collect();
     let what = if what.is_empty() { "nothing to remark".to_owned() } else { what.join(", ") };
-    format!("{} rules in {} files: {what}", count_of(set.rules.len()), count_of(set.files.len()))
+    let counted = |count: usize, word: &str| format!("{} {word}{}", count_of(count), if count == 1 { "" } else { "s" });
+    format!("{} in {}: {what}", counted(set.rules.len(), "rule"), counted(set.files.len(), "file"))
 }
 
 fn to_json(Finding { remark, fault }: &Finding) -> String {

@@ -66,6 +66,10 @@ pub(super) struct Arguments {
 pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
     let groups = Groups::of(source, &arguments.choice)?;
     let given = given(&arguments.lines)?;
+    if given.is_empty() {
+        talk("# no line was given");
+        return Ok(Exit::Fine);
+    }
     let mut classifier = groups.classifier(0);
     tell_faults(classifier.set(), source, &arguments.choice);
     let wanted = wanted(&given, &mut classifier, arguments.file.as_deref());
@@ -74,7 +78,7 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
         leave_out_known(&mut done.rules, target)?;
     }
     let others = if arguments.against.is_empty() {
-        Others::of_logs(groups.groups.iter(), &given)
+        Others::of_logs(groups.all.iter(), &given)
     } else {
         Others::of_files(&arguments.against, &given)?
     };
@@ -163,7 +167,7 @@ pub(super) fn read_lines(input: &mut dyn Read, most: usize) -> io::Result<Vec<Ve
 
 /// The lines that no rule knows yet; tells of the others, and of those that rules for `target` would not hide.
 fn wanted(given: &[Vec<u8>], classifier: &mut Classifier, target: Option<&Path>) -> Vec<Vec<u8>> {
-    let directory = target.and_then(|target| target.parent()?.file_name()).map(|name| name.as_encoded_bytes());
+    let directory = target.and_then(|target| target.parent()?.file_name()).map(std::ffi::OsStr::as_encoded_bytes);
     let hides_raised = directory.is_some_and(|name| name.ends_with(b".ignore.d"));
     let mut wanted = Vec::new();
     let mut known = 0_usize;

@@ -51,7 +51,7 @@ impl Lint {
         match self {
             Self::MatchesEmpty | Self::MatchesNonsense => "say what the line begins with, from ^ on",
             Self::Unanchored => "begin with ^ and the time stamp",
-            Self::TrailingBlank => "lines are read without their last blanks: remove them",
+            Self::TrailingBlank => "remove them, or write [ ] when they are meant",
             Self::CarriageReturn => "save the file with Unix line ends",
             Self::StrayEscape(_) => "write [[:digit:]], [[:space:]] or the letter alone",
             Self::IndentedHash => "put the # into the first column",

@@ -158,6 +158,9 @@ pub(super) fn word(text: &[u8]) -> usize {
     }
 }
 
+/// Gives the kind and the length of what a text begins with.
+type Recognise = fn(&[u8]) -> Option<(Kind, usize)>;
+
 /// What varies at the beginning of `text`, at which no word goes on: a prefix that stays, the kind, and the length with the prefix.
 pub(super) fn varying(text: &[u8]) -> Option<(&[u8], Kind, usize)> {
     if let Some(digits) = text.strip_prefix(b"0x") {
@@ -166,7 +169,7 @@ pub(super) fn varying(text: &[u8]) -> Option<(&[u8], Kind, usize)> {
             return Some((text.get(..2)?, Kind::Hex, length + 2));
         }
     }
-    let kinds: [fn(&[u8]) -> Option<(Kind, usize)>; 7] = [uuid, address, mail, path, domain, id, number];
+    let kinds: [Recognise; 7] = [uuid, address, mail, path, domain, id, number];
     kinds.iter().find_map(|kind| kind(text)).map(|(kind, length)| (&[][..], kind, length))
 }
 

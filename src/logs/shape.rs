@@ -20,6 +20,15 @@ pub enum Part {
     Varying(Kind),
 }
 
+impl Part {
+    fn fixed(&self) -> Option<&[u8]> {
+        match self {
+            Self::Fixed(text) => Some(text),
+            Self::Word(_) | Self::Varying(_) => None,
+        }
+    }
+}
+
 /// A line in parts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Shape(Vec<Part>);
@@ -49,11 +58,7 @@ impl Shape {
 
     /// What tells at once that two lines cannot be of the same kind: everything that must be equal.
     pub fn key(&self) -> Vec<Option<&[u8]>> {
-        let fixed = |part| match part {
-            &Part::Fixed(ref text) => Some(text.as_slice()),
-            Part::Word(_) | Part::Varying(_) => None,
-        };
-        self.0.iter().map(fixed).collect()
+        self.0.iter().map(Part::fixed).collect()
     }
 
     /// The shape of both lines, when they are of the same kind: what is fixed is equal, so is the first word of the message and at

@@ -121,7 +121,7 @@ mod tests {
                 "cracking.d/a:2: unmatched ( at byte 1: this rule is off, all others are in use",
                 "ignore.d.server/c:3: stands at ignore.d.server/c:1 already: one of them can go",
                 "ignore.d.server/c:4: matches the empty line, so every line: this rule is off; `allowbroad` would let it hide lines",
-                "ignore.d.server/c:5: ends with blanks, which must then be in the line: lines are read without their last blanks: remove them",
+                "ignore.d.server/c:5: ends with blanks, which must then be in the line: remove them, or write [ ] when they are meant",
                 "ignore.d.server/c.dpkg-old: is passed over: names of rule files have letters, digits, _ and - only",
                 "ignore.d.server/deep: is passed over: rules in directories within directories are not read",
                 "violations.d/b:1: does not begin with ^, so it matches anywhere in a line: begin with ^ and the time stamp",

@@ -25,6 +25,7 @@ mod local;
 mod names;
 mod passes;
 mod queue;
+mod rules_cmd;
 mod signals;
 mod situations;
 mod status;
