@@ -25,7 +25,7 @@ use crate::{
         rules::{Reading, RuleSet},
         tree::Locale,
     },
-    model::escape::escape_name,
+    model::escape::{escape, escape_name, is_hidden},
 };
 
 /// Where logcheck keeps its rules.
@@ -200,6 +200,20 @@ pub(super) fn is_meant(pattern: &Path, file: &Path) -> bool {
 
 pub(super) fn shown(path: &Path) -> String {
     escape_name(path.as_os_str().as_encoded_bytes())
+}
+
+/// A rule as it stands in its file, unless it has bytes that are not to be seen. (Rules are full of backslashes: doubled, nobody could
+/// read or look for them.)
+pub(super) fn rule_words(rule: &[u8]) -> String {
+    match visible(rule) {
+        Some(text) => text.to_owned(),
+        None => escape(rule),
+    }
+}
+
+/// The rule as text, when all of it can be seen.
+pub(super) fn visible(rule: &[u8]) -> Option<&str> {
+    str::from_utf8(rule).ok().filter(|text| !text.chars().any(is_hidden))
 }
 
 pub(super) fn count_of(count: usize) -> String {

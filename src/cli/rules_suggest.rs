@@ -14,7 +14,7 @@ use clap::Args;
 use super::{
     Exit, Source,
     out::{Out, talk},
-    rules::{Choice, Groups, count_of, shown, tell_faults},
+    rules::{Choice, Groups, count_of, rule_words, shown, tell_faults, visible},
     rules_others::Others,
     rules_test::without_blanks,
 };
@@ -110,8 +110,7 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
 
 /// A program gets the very bytes, a terminal never does.
 fn print(rule: &[u8], out: &mut Out) -> anyhow::Result<()> {
-    let text = str::from_utf8(rule).ok().filter(|text| !text.chars().any(crate::model::escape::is_hidden));
-    match text {
+    match visible(rule) {
         Some(text) => out.line(text)?,
         None if stdout().is_terminal() => {
             talk("# it has bytes that a terminal does not show; redirect it into its file");
@@ -223,7 +222,7 @@ fn leave_out_known(rules: &mut Vec<Suggestion>, target: &Path) -> anyhow::Result
     rules.retain(|suggestion| {
         let stands = known.contains(&suggestion.rule);
         if stands {
-            talk(&format!("# stands in {} already: {}", shown(target), escape(&suggestion.rule)));
+            talk(&format!("# stands in {} already: {}", shown(target), rule_words(&suggestion.rule)));
         }
         !stands
     });

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{
     Exit, Source,
     out::{Out, number, talk},
-    rules::{Choice, Groups, shown, tell_faults},
+    rules::{Choice, Groups, rule_words, shown, tell_faults},
 };
 use crate::{
     logs::{
@@ -243,7 +243,7 @@ impl Desk<'_> {
 fn rule_json(set: &RuleSet, rule: Option<usize>) -> Value {
     let Some(rule) = rule.and_then(|rule| set.rules.get(rule)) else { return Value::Null };
     let file = set.files.get(rule.file).map(|file| shown(&file.path));
-    json!({ "file": file, "line": rule.line, "text": escape(&rule.text) })
+    json!({ "file": file, "line": rule.line, "text": rule_words(&rule.text) })
 }
 
 /// logcheck(8) looks at lines without the white space at their ends.

@@ -9,20 +9,14 @@ use serde_json::json;
 use super::{
     Exit, Source,
     out::{Out, number, span, talk},
-    rules::{Choice, Groups, count_of, shown, tell_faults},
+    rules::{Choice, Groups, count_of, rule_words, shown, tell_faults},
 };
 use crate::{
     logs::rules::RuleSet,
-    model::{
-        clock::{Clock, Timestamp},
-        escape::escape_cut,
-    },
+    model::clock::{Clock, Timestamp},
     store::rules::RuleCount,
     sys::proc,
 };
-
-/// So much of a rule is shown, in bytes.
-const RULE_SHOWN: usize = 500;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -103,13 +97,13 @@ impl Unused<'_> {
             None => "never matched".to_owned(),
         };
         let since = day(self.count.since);
-        format!("{}:{}  since {since}, {last}  {}", shown(self.file), self.line, escape_cut(self.text, RULE_SHOWN))
+        format!("{}:{}  since {since}, {last}  {}", shown(self.file), self.line, rule_words(self.text))
     }
 
     fn json(&self) -> String {
         let count = self.count;
         json!({
-            "file": shown(self.file), "line": self.line, "rule": crate::model::escape::escape(self.text), "hits": count.hits,
+            "file": shown(self.file), "line": self.line, "rule": rule_words(self.text), "hits": count.hits,
             "last": count.last.map(moment), "since": moment(count.since),
         })
         .to_string()
