@@ -22,6 +22,12 @@ mod out;
 mod progress;
 mod prometheus;
 mod queue;
+mod rules;
+mod rules_lint;
+mod rules_others;
+mod rules_suggest;
+mod rules_test;
+mod rules_unused;
 mod run;
 mod scan;
 mod screen;
@@ -96,6 +102,9 @@ enum Command {
     Verify,
     /// Tell everything about a path: which area and settings apply, what is stored, when it is due. Exit code: 1 in no area.
     Explain(explain::Arguments),
+    /// Work on the rules for log lines: try them, look for what is wrong with them, find those nobody needs, make new ones.
+    #[command(subcommand)]
+    Rules(rules::Command),
     /// Work on the configuration.
     #[command(subcommand)]
     Config(configuration::Command),
@@ -174,6 +183,7 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Mail(command) => mail::run(&source, &command, out),
         Command::Verify => verify(&source.open()?, out),
         Command::Explain(arguments) => explain::run(&source, &arguments, out),
+        Command::Rules(command) => rules::run(&source, &command, out),
         Command::Config(command) => configuration::run(&cli.config, &command, out),
     }
 }

@@ -20,7 +20,7 @@ const MODERN: [&[u8]; 3] = [b"2026-11-21T14:02:11.123456+01:00", b"2026-11-21T14
 const LEGACY: &[u8] = b"Nov 21 14:02:11";
 
 /// An oddity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lint {
     /// It matches the empty line, so every line.
     MatchesEmpty,
@@ -44,6 +44,19 @@ impl Lint {
     /// Whether the rule matches what it cannot be meant for: in an ignore layer it would hide everything.
     pub const fn is_broad(self) -> bool {
         matches!(self, Self::MatchesEmpty | Self::MatchesNonsense)
+    }
+
+    /// What to do about it.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::MatchesEmpty | Self::MatchesNonsense => "say what the line begins with, from ^ on",
+            Self::Unanchored => "begin with ^ and the time stamp",
+            Self::TrailingBlank => "remove them, or write [ ] when they are meant",
+            Self::CarriageReturn => "save the file with Unix line ends",
+            Self::StrayEscape(_) => "write [[:digit:]], [[:space:]] or the letter alone",
+            Self::IndentedHash => "put the # into the first column",
+            Self::LegacyStampOnly => r"begin with ^(\w{3} [ :[:digit:]]{11}|[0-9T:.+-]{32})",
+        }
     }
 }
 

@@ -36,7 +36,7 @@ use crate::{
 const LARGEST_FILE: u64 = 4 << 20;
 
 /// Longest rule, in bytes.
-const LONGEST_RULE: usize = 32 << 10;
+pub(super) const LONGEST_RULE: usize = 32 << 10;
 
 /// Most rules of a set, and most files of a directory.
 const MOST_RULES: usize = 100_000;

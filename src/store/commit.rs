@@ -12,6 +12,7 @@ use super::{
     logs::{put_log, put_polled, remove_log},
     outcome::{Outcome, Piece, StateChange},
     rows::put_entry,
+    rules::add_hits,
 };
 
 impl Store {
@@ -78,6 +79,7 @@ fn apply(tx: &Connection, changes: &[StateChange]) -> Result<(), StoreError> {
             StateChange::LogsPolled(group, at) => put_polled(tx, group, *at)?,
             StateChange::Journal(journal) => put_journal(tx, journal)?,
             StateChange::RemoveJournal(group) => remove_journal(tx, group)?,
+            StateChange::RuleHits(hits) => add_hits(tx, hits)?,
         }
     }
     Ok(())

@@ -340,9 +340,10 @@ mod tests {
         let mut store = Store::open(&path, now()).unwrap();
         assert_eq!(store.last_visit(), 42);
         assert_eq!(store.counters().unwrap().looks, 7);
-        assert_eq!(super::super::schema::version(&store.db).unwrap(), super::super::schema::known());
+        let known = super::super::schema::known();
+        assert_eq!(super::super::schema::version(&store.db).unwrap(), known);
         let told = store.take_notices();
-        assert!(told.iter().any(|notice| notice.contains("from schema 1 to ")), "{told:?}");
+        assert!(told.iter().any(|notice| notice.contains(&format!("from schema 1 to {known}"))), "{told:?}");
         store.commit(&Outcome::tell(line()).with_change(StateChange::Log(Box::new(row(3))))).unwrap();
         let copy = super::super::schema::copy_path(&path, 1);
         assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);

@@ -17,6 +17,7 @@ pub mod outcome;
 pub mod place;
 pub mod queue;
 mod rows;
+pub mod rules;
 mod schema;
 pub mod standing;
 pub mod stretch;

@@ -10,6 +10,7 @@ use super::{
     areas::{AreaRow, RootIdentity},
     journal::JournalRow,
     logs::{LogName, LogRow},
+    rules::RuleHit,
 };
 
 /// One change of state.
@@ -35,6 +36,8 @@ pub enum StateChange {
     Journal(Box<JournalRow>),
     /// The group with this name no longer reads the journal.
     RemoveJournal(Vec<u8>),
+    /// So often rules for log lines were found since they were last counted.
+    RuleHits(Vec<RuleHit>),
 }
 
 /// What was found against one row of the baseline, and holds only as long as that row is what it was.

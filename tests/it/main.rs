@@ -27,6 +27,7 @@ mod logs;
 mod names;
 mod passes;
 mod queue;
+mod rules_cmd;
 mod signals;
 mod situations;
 mod status;

@@ -34,6 +34,11 @@ const COMMANDS: &[&[&str]] = &[
     &["mail", "test"],
     &["verify"],
     &["explain", "/etc/passwd"],
+    &["rules", "test", "/dev/null"],
+    &["rules", "test", "--json", "/etc/passwd"],
+    &["rules", "lint", "--rules", "/usr"],
+    &["rules", "unused"],
+    &["rules", "suggest", "--rules", "/usr", "one line"],
     &["config", "check"],
     &["config", "show"],
     &["config", "convert"],
@@ -195,7 +200,16 @@ fn when_what_is_printed_cannot_be_written() {
         return;
     }
     let scratch = lived_in();
-    for arguments in [&["check"][..], &["status"], &["history"], &["queue", "list"], &["config", "show"], &["verify"]] {
+    for arguments in [
+        &["check"][..],
+        &["status"],
+        &["history"],
+        &["queue", "list"],
+        &["config", "show"],
+        &["verify"],
+        &["rules", "test", "/etc/passwd"],
+        &["rules", "lint", "--rules", "/usr"],
+    ] {
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
         let output = command(&scratch, arguments).stdout(full).stderr(Stdio::piped()).output().unwrap();
         let talk = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -219,7 +233,8 @@ fn without_colour_and_at_sixty_columns() {
     for line in own {
         assert!(line.chars().count() <= 60, "{line}\n{text}");
     }
-    for name in ["run", "init", "check", "status", "doctor", "history", "queue", "mail", "explain", "config", "verify"]
+    for name in
+        ["run", "init", "check", "status", "doctor", "history", "queue", "mail", "explain", "config", "verify", "rules"]
     {
         let help = command(&scratch, &[name, "--help"]).output().unwrap();
         let text = String::from_utf8(help.stdout).unwrap();
