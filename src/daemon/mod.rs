@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{self, settings::Config},
     files::{Walker, passes::Pass},
-    logs::{Tailer, group::Surroundings, own_lines::OwnLines},
+    logs::{Tailer, own_lines::OwnLines, surroundings::Surroundings},
     model::{
         clock::Clock,
         event::{Category, Channel, Event, Severity},

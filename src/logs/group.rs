@@ -8,21 +8,18 @@ use std::{
     os::unix::ffi::OsStrExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
-use jiff::tz::TimeZone;
-
 use super::{
-    duplicates::{Duplicates, Judged, Side},
+    duplicates::{Judged, Side},
     glob::Start,
-    journal::{self, Journal},
+    journal::Journal,
     layers::{Marks, Verdict},
     lines::Record,
-    own::Own,
-    own_lines::OwnLines,
     sources,
+    surroundings::Surroundings,
     tail::{Settings, Tail},
     telling::{self, JOURNAL},
     upkeep::{News, Upkeep},
@@ -36,13 +33,11 @@ use crate::{
     },
     store::{
         database::Store,
-        door::Db,
         error::StoreError,
         journal::JournalRow,
         logs::{LogName, LogRow},
         outcome::{Outcome, StateChange},
     },
-    sys::proc,
 };
 
 /// For how long a log may be missing before that is told: a rotation makes a gap.
@@ -71,63 +66,6 @@ struct Log {
     lag_told: Option<Timestamp>,
     /// Whether it is left alone after a fault of ours.
     is_set_aside: bool,
-}
-
-/// What all groups of a generation share.
-#[derive(Debug, Clone)]
-pub struct Surroundings {
-    /// The store.
-    pub db: Db,
-    /// What this process has written to its own log.
-    pub own: Arc<OwnLines>,
-    /// The number of this process.
-    pub pid: u32,
-    /// After how long a standing trouble is told again.
-    pub error_nag: Duration,
-    /// How the journal is read.
-    pub journal: journal::Settings,
-    /// Which lines wait for their twin in the journal or in a file; `None` when not both are read.
-    pub duplicates: Option<Arc<Mutex<Duplicates>>>,
-}
-
-impl Surroundings {
-    /// The surroundings of this process at `now`.
-    pub fn new(db: Db, config: &Config, own: Arc<OwnLines>, now: Moment) -> Self {
-        let pid = std::process::id();
-        let started = proc::started(Path::new("/"), pid).unwrap_or(now.boottime);
-        let since = now.wall.before(now.boottime.since(started));
-        let zone = TimeZone::system();
-        let has_journal = config.logs.iter().any(|group| group.journal);
-        let has_files = config.logs.iter().any(|group| !(group.files.is_empty() && group.transient.is_empty()));
-        Self {
-            db,
-            own,
-            pid,
-            error_nag: config.report.error_nag,
-            journal: journal::Settings {
-                own: Some(Own { pid, boot: now.boot, since }),
-                errornag: config.report.error_nag,
-                zone: zone.clone(),
-                ..journal::Settings::default()
-            },
-            duplicates: (has_journal && has_files).then(|| Arc::new(Mutex::new(Duplicates::new(zone)))),
-        }
-    }
-
-    fn lock_duplicates(&self) -> Option<MutexGuard<'_, Duplicates>> {
-        self.duplicates.as_ref().map(|duplicates| duplicates.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Which records were not told by the other side already. What that changes is kept when the events are stored.
-    fn without_twins(&self, side: Side, records: &[Record], now: Moment) -> Option<Judged> {
-        Some(self.lock_duplicates()?.judge(side, records, now.wall))
-    }
-
-    fn keep(&self, judged: Option<Judged>) {
-        if let (Some(mut duplicates), Some(judged)) = (self.lock_duplicates(), judged) {
-            *duplicates = judged.next;
-        }
-    }
 }
 
 /// A group of logs.
@@ -248,15 +186,34 @@ impl Group {
         }
     }
 
-    /// Reads the rules again if their files have changed, and tells it.
+    /// Reads the rules again if their files have changed, and tells it; gives whether they have.
     ///
     /// # Errors
     /// [`StoreError`] when the store fails.
-    pub fn refresh(&mut self, now: Moment) -> Result<(), StoreError> {
+    pub fn refresh(&mut self, now: Moment) -> Result<bool, StoreError> {
+        self.count_hits(now)?;
         match self.upkeep.refresh() {
-            Some(news) => self.tell_news(&news, now),
-            None => Ok(()),
+            Some(news) => self.tell_news(&news, now).map(|()| true),
+            None => Ok(false),
         }
+    }
+
+    /// Stores how often rules were found since the last time.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails; these hits are then not counted.
+    pub fn count_hits(&mut self, now: Moment) -> Result<(), StoreError> {
+        let hits = self.upkeep.take_hits(now.wall);
+        if hits.is_empty() {
+            return Ok(());
+        }
+        let outcome = Outcome::default().with_change(StateChange::RuleHits(hits));
+        self.surroundings.db.lock().commit(&outcome).map(|_seq| ())
+    }
+
+    /// What each of its rules is counted under: the path of its file and its text.
+    pub fn rules(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.upkeep.identities()
     }
 
     fn tell_news(&self, news: &News, now: Moment) -> Result<(), StoreError> {

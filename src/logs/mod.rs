@@ -44,6 +44,7 @@ pub mod sources;
 pub mod stamp;
 pub mod stream;
 pub mod suggest;
+pub mod surroundings;
 pub mod survey;
 pub mod tail;
 pub mod telling;
@@ -58,12 +59,14 @@ use crate::{
     config::settings::Config,
     model::clock::{Boottime, Clock, Moment},
     store::{
+        database::Store,
         door::run_blocking,
         error::{StoreError, with_causes},
     },
 };
-use group::{Group, Source, Surroundings, forget_others};
+use group::{Group, Source, forget_others};
 use inherit::inherit;
+use surroundings::Surroundings;
 
 /// The first and the longest wait after the store has failed.
 const STORE_RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
@@ -105,8 +108,19 @@ impl Tailer {
                 }
             };
             if self.stop.run_until_cancelled(tokio::time::sleep(rest)).await.is_none() {
-                return;
+                break;
             }
+        }
+        self.count_hits(groups).await;
+    }
+
+    /// Stores how often rules were found since the last time.
+    async fn count_hits(&self, groups: Option<Groups>) {
+        let Some(mut groups) = groups else { return };
+        let now = self.clock.now();
+        let count = move || groups.groups.iter_mut().try_for_each(|group| group.count_hits(now));
+        if let Err(error) = run_blocking(count).await {
+            tracing::error!(error = %with_causes(&error), "the last hits of rules were not counted");
         }
     }
 
@@ -115,7 +129,10 @@ impl Tailer {
     /// # Errors
     /// [`StoreError`] when the store fails; what could not be stored will be read again.
     pub async fn run_once(&self) -> Result<(), StoreError> {
-        self.step(&mut None).await
+        let mut groups = None;
+        self.step(&mut groups).await?;
+        self.count_hits(groups).await;
+        Ok(())
     }
 
     async fn step(&self, kept: &mut Option<Groups>) -> Result<(), StoreError> {
@@ -128,16 +145,31 @@ impl Tailer {
         if is_time {
             groups.rules_checked = now.boottime;
         }
-        let mut done = Ok(());
-        for number in 0..groups.groups.len() {
-            done = done.and(groups.job(number, move |group| look_after(group, now, is_time)).await);
-        }
-        let read = match done {
+        let read = match self.look_after_all(&mut groups, now, is_time).await {
             Ok(()) => self.read_all(&mut groups).await,
             Err(error) => Err(error),
         };
         *kept = Some(groups);
         read
+    }
+
+    /// Looks for new logs, and when it is time for changed rules.
+    async fn look_after_all(&self, groups: &mut Groups, now: Moment, is_time: bool) -> Result<(), StoreError> {
+        let mut has_new_rules = false;
+        let mut done = Ok(());
+        for number in 0..groups.groups.len() {
+            match groups.job(number, move |group| look_after(group, now, is_time)).await {
+                Ok(has_changed) => has_new_rules |= has_changed,
+                Err(error) => done = Err(error),
+            }
+        }
+        if has_new_rules {
+            let owned = |(file, text): (&[u8], &[u8])| (file.to_vec(), text.to_vec());
+            let rules: Vec<_> = groups.groups.iter().flat_map(|group| group.rules()).map(owned).collect();
+            let know = move |store: &mut Store| store.know_rules(rules.iter().map(|(f, t)| (&**f, &**t)), now.wall);
+            done = done.and(self.surroundings.db.call(know).await);
+        }
+        done
     }
 
     /// Brings groups, rules and positions together.
@@ -146,10 +178,12 @@ impl Tailer {
         run_blocking(move || {
             let now = clock.now();
             let new = |settings| Group::new(settings, &config, &surroundings).map(Box::new);
-            let mut groups = config.logs.iter().map(new).collect::<Result<Vec<_>, _>>()?;
+            let groups = config.logs.iter().map(new).collect::<Result<Vec<_>, _>>()?;
             inherit(&groups, &config.adopt, &surroundings.db, now)?;
             forget_others(&mut surroundings.db.lock(), &groups)?;
-            for group in &mut groups {
+            let rules = groups.iter().flat_map(|group| group.rules());
+            surroundings.db.lock().know_rules(rules, now.wall)?;
+            for group in &groups {
                 group.tell_standing(now)?;
             }
             Ok(Groups { groups, rules_checked: now.boottime })
@@ -201,7 +235,7 @@ impl Groups {
     }
 }
 
-fn look_after(group: &mut Group, now: Moment, is_time: bool) -> Result<(), StoreError> {
+fn look_after(group: &mut Group, now: Moment, is_time: bool) -> Result<bool, StoreError> {
     group.look_around()?;
-    if is_time { group.refresh(now) } else { Ok(()) }
+    if is_time { group.refresh(now) } else { Ok(false) }
 }

@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    os::unix::fs::MetadataExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -18,11 +18,15 @@ use super::{
 };
 use crate::{
     config::settings::{Logcheck, RuleDirectory},
-    model::escape::escape_name,
+    model::{clock::Timestamp, escape::escape_name},
+    store::rules::RuleHit,
 };
 
 /// The rules for what integrityd writes to a log itself, which a process knows of its predecessors by these only.
 pub const OWN: &str = include_str!("../../etc/logcheck/ignore.d.server/integrityd");
+
+/// What stands for the path of their file.
+const BUILT_IN: &str = "(built in)/integrityd";
 
 /// Most lines of a notice about what has changed, and as many about what stands.
 const MOST_LINES: usize = 50;
@@ -39,6 +43,8 @@ pub struct Upkeep {
     directories: Vec<RuleDirectory>,
     settings: Logcheck,
     print: Vec<Print>,
+    /// How many hits of each rule were handed out, by its number.
+    counted: Vec<u64>,
     /// The rules, ready to be asked.
     pub classifier: Classifier,
 }
@@ -58,7 +64,7 @@ impl Upkeep {
         // Taken before the rules are read: what changes in between is seen the next time.
         let print = print(directories);
         let classifier = compile(read(directories, settings), settings);
-        Self { directories: directories.to_vec(), settings, print, classifier }
+        Self { directories: directories.to_vec(), settings, print, counted: Vec::new(), classifier }
     }
 
     /// What is to be told at a start; `told` is what was told last, if ever.
@@ -69,6 +75,29 @@ impl Upkeep {
             return None;
         }
         Some(news(Vec::new(), &now, self.classifier.set()))
+    }
+
+    /// The hits since the last call, which are to be counted at `now`. To be asked before the rules are read again.
+    pub fn take_hits(&mut self, now: Timestamp) -> Vec<RuleHit> {
+        let set = self.classifier.set();
+        self.counted.resize(set.rules.len(), 0);
+        let mut found = Vec::new();
+        for (number, hits) in self.classifier.hits() {
+            let (Some(counted), Some((file, text))) = (self.counted.get_mut(number), identity(set, number)) else {
+                continue;
+            };
+            let new = hits.saturating_sub(std::mem::replace(counted, hits));
+            if new > 0 {
+                found.push(RuleHit { file: file.to_vec(), text: text.to_vec(), hits: new, last: now });
+            }
+        }
+        found
+    }
+
+    /// What each rule is counted under: the path of its file and its text. The built-in ones are not.
+    pub fn identities(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let set = self.classifier.set();
+        (0..set.rules.len()).filter_map(move |number| identity(set, number))
     }
 
     /// Reads the rules again when something has changed; gives what that is. Costs a `stat(2)` for each file.
@@ -86,15 +115,22 @@ impl Upkeep {
         }
         let news = news(changes, &now, &set);
         self.classifier = compile(set, self.settings);
+        self.counted.clear();
         Some(news)
     }
+}
+
+fn identity(set: &RuleSet, number: usize) -> Option<(&[u8], &[u8])> {
+    let rule = set.rules.get(number)?;
+    let file = set.files.get(rule.file)?.path.as_os_str().as_bytes();
+    (file != BUILT_IN.as_bytes()).then_some((file, &rule.text))
 }
 
 fn read(directories: &[RuleDirectory], settings: Logcheck) -> RuleSet {
     let reading =
         Reading { locale: Locale::Utf8, allows_broad: settings.is_broad_allowed, is_flat: !settings.has_layers };
     let mut set = RuleSet::read(directories, reading);
-    set.add_text(Path::new("(built in)/integrityd"), Layer::Ignore, OWN.as_bytes());
+    set.add_text(Path::new(BUILT_IN), Layer::Ignore, OWN.as_bytes());
     set
 }
 

@@ -17,7 +17,7 @@ use std::{
 use integrityd::{
     config::settings::{Config, LogGroup, Pooling, RuleDirectory, RuleLevel},
     model::event::{Category, Event, Kind, Severity},
-    store::{door::Db, events::Filter},
+    store::{database::Store, door::Db, events::Filter},
 };
 use tokio::time::{Instant, sleep};
 
@@ -485,4 +485,27 @@ fn kill_9_while_tailing_loses_no_line_and_sends_none_under_two_names() {
     let twice: Vec<_> = told.iter().filter(|(_, ids)| ids.len() > 1).collect();
     assert!(twice.is_empty(), "under two names: {twice:?}");
     assert!(written > 300, "only {written} lines were written");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hits_of_rules_are_counted_over_restarts() {
+    let reading = Reading::new();
+    let config = reading.config(&["logs/app.log"]);
+    for _ in 0..2 {
+        let daemon = reading.journey.start(config.clone());
+        sleep(Duration::from_mins(1)).await;
+        reading.append("logs/app.log", b"Nov 21 14:02:11 h cron[1]: x\nNov 21 14:02:11 h cron[1]: y\n");
+        sleep(Duration::from_mins(1)).await;
+        daemon.stop().await;
+    }
+    let store = Store::open_read_only(&config.database).unwrap();
+    let hits: Vec<(String, u64)> = store
+        .rule_hits()
+        .unwrap()
+        .into_iter()
+        .filter(|count| count.hits > 0)
+        .map(|count| (String::from_utf8(count.file).unwrap(), count.hits))
+        .collect();
+    assert_eq!(hits, [(reading.path("rules/ignore.d.server/all").display().to_string(), 4)]);
+    assert_eq!(store.rule_hits().unwrap().len(), 4, "rules of a level that is not used are not counted");
 }

@@ -17,10 +17,10 @@ use integrityd::{
     config::settings::{Config, LogGroup},
     logs::{
         Tailer,
-        group::Surroundings,
         journal::{Journal, JournalPoll, Settings},
         journal_words::JournalHappening,
         lines::Record,
+        surroundings::Surroundings,
     },
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
