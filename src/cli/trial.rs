@@ -196,7 +196,11 @@ fn logs(named: &[PathBuf]) -> anyhow::Result<Vec<LogGroup>> {
     let has_rules = rules.is_dir() && may_read(rules);
     let rules =
         if has_rules { vec![RuleDirectory { level: RuleLevel::Server, path: rules.into() }] } else { Vec::new() };
-    let has_journal = || JOURNALS.iter().map(Path::new).any(|path| path.is_dir() && may_read(path));
+    let is_journal = |entry: &walkdir::DirEntry| {
+        entry.path().extension().is_some_and(|extension| extension == "journal") && may_read(entry.path())
+    };
+    let files_of = |place: &&str| walkdir::WalkDir::new(place).max_depth(2).into_iter().filter_map(Result::ok);
+    let has_journal = || JOURNALS.iter().flat_map(|place| files_of(place)).any(|entry| is_journal(&entry));
     let journal = named.is_empty() && files.is_empty() && has_journal();
     let group = LogGroup { rules, files, transient: Vec::new(), journal, old_directories: Vec::new() };
     Ok(if group.files.is_empty() && !journal { Vec::new() } else { vec![group] })

@@ -100,13 +100,15 @@ fn try_tells_of_one_change_of_each_kind_in_one_mail_and_leaves_nothing_behind() 
     (0..50).for_each(|number| fs::write(tree.join(format!("f{number}")), "content").unwrap());
     fs::create_dir(tree.join("target")).unwrap();
     fs::write(tree.join("target/built"), "x").unwrap();
+    fs::write(scratch.path("app.log"), "Nov 21 14:00:00 h app: from before\n").unwrap();
     let out = fs::File::create(scratch.path("out")).unwrap();
     let err = fs::File::create(scratch.path("err")).unwrap();
     let begun = Instant::now();
     let mut child = Command::new(PROGRAM)
         .arg("try")
         .arg(&tree)
-        .args(["--for", "12s"])
+        .args(["--for", "12s", "--log"])
+        .arg(scratch.path("app.log"))
         .env("XDG_STATE_HOME", scratch.path("xdg"))
         .stdin(Stdio::null())
         .stdout(out)
@@ -122,13 +124,18 @@ fn try_tells_of_one_change_of_each_kind_in_one_mail_and_leaves_nothing_behind() 
     put(&tree.join("new"), "new");
     fs::remove_file(tree.join("f4")).unwrap();
     fs::write(tree.join("target/built"), "y").unwrap();
+    overwrite(&scratch.path("app.log"), "Nov 21 14:00:00 h app: from before\nNov 21 14:02:11 h app: a strange thing\n");
     let changed = Instant::now();
     wait_for("the changes", Duration::from_secs(10), || read("out").contains("3 changes to review"));
     println!("told {:?} after the change", changed.elapsed());
     assert!(child.wait().unwrap().success());
     assert!(begun.elapsed() < Duration::from_secs(20));
     let text = read("out");
-    assert_eq!(text.matches("Subject: ").count(), 2, "{text}");
+    let about_files =
+        text.lines().filter(|line| line.starts_with("Subject: ") && !line.contains("log") && !line.contains("event:"));
+    assert_eq!(about_files.count(), 2, "{text}");
+    assert_eq!(text.matches("      Nov 21 14:02:11 h app: a strange thing").count(), 1, "{text}");
+    assert!(!text.contains("from before"), "{text}");
     for path in ["/f3 ", "/new ", "/f4 "] {
         assert_eq!(text.matches(path).count(), 1, "{path} in {text}");
     }
