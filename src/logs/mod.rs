@@ -20,6 +20,7 @@ pub mod lint;
 pub mod literal;
 pub mod live;
 pub mod logtail;
+pub mod oneshot;
 mod prefix;
 pub mod round;
 pub mod rules;
