@@ -14,6 +14,8 @@ mod explained;
 mod explained_json;
 mod history;
 mod judge;
+mod logcheck;
+mod logcheck_mail;
 mod mail;
 mod nagios;
 mod out;
@@ -93,6 +95,9 @@ enum Command {
     Verify,
     /// Tell everything about a path: which area and settings apply, what is stored, when it is due. Exit code: 1 in no area.
     Explain(explain::Arguments),
+    /// Check the logs once as logcheck does, with its options, rules and positions: the drop-in for its line in cron. Exit code: 0
+    /// done, 1 no log could be read.
+    Logcheck(Box<logcheck::Arguments>),
     /// Work on the configuration.
     #[command(subcommand)]
     Config(configuration::Command),
@@ -171,6 +176,7 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Mail(command) => mail::run(&source, &command, out),
         Command::Verify => verify(&source.open()?, out),
         Command::Explain(arguments) => explain::run(&source, &arguments, out),
+        Command::Logcheck(arguments) => logcheck::run(&source, &arguments, out),
         Command::Config(command) => configuration::run(&cli.config, &command, out),
     }
 }

@@ -22,6 +22,7 @@ mod hostile;
 mod house;
 mod journeys;
 mod local;
+mod logcheck;
 mod names;
 mod passes;
 mod queue;
