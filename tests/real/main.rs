@@ -12,6 +12,7 @@ mod support;
 
 mod ground;
 mod holdoff;
+mod logcheck;
 mod logrotate;
 mod mailserver;
 mod order;
