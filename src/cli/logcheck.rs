@@ -5,6 +5,7 @@
 use std::{
     fs,
     io::{self, IsTerminal},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -23,6 +24,7 @@ use crate::{
     logs::{
         classify::Classifier,
         layers::Semantics,
+        logtail::Offset,
         oneshot::{
             conf::Conf,
             lines::{Order, arrange},
@@ -173,6 +175,8 @@ struct Harvest {
     heap: Vec<u8>,
     errors: Vec<Vec<u8>>,
     positions: Vec<(PathBuf, Position)>,
+    /// Ready as soon as some log has news: before its lines take memory, because making rules ready takes some for a moment.
+    rules: Option<(Semantics, Classifier)>,
 }
 
 pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
@@ -188,8 +192,8 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
         ));
     }
     let states = run.states()?;
-    let harvest = run.harvest(&states)?;
-    let exit = run.report(source, &harvest, out)?;
+    let mut harvest = run.harvest(&states)?;
+    let exit = run.report(source, &mut harvest, out)?;
     if !arguments.only_tests {
         for (log, position) in &harvest.positions {
             states.put(log, position)?;
@@ -246,6 +250,9 @@ impl Run<'_> {
     /// Takes the new lines of a log; gives the words for the report when it cannot be read.
     fn take(&self, log: &Path, states: &States, harvest: &mut Harvest) -> anyhow::Result<Option<Vec<u8>>> {
         let known = states.get(log)?;
+        if harvest.rules.is_none() && has_news(log, known.as_ref()) {
+            harvest.rules = Some(self.rules());
+        }
         let begun = harvest.heap.len();
         match take(log, known.as_ref(), &mut harvest.heap, self.now, &mut pause) {
             Ok(taken) => {
@@ -266,7 +273,7 @@ impl Run<'_> {
         }
     }
 
-    fn report(&self, source: &Source, harvest: &Harvest, out: &mut Out) -> anyhow::Result<Exit> {
+    fn report(&self, source: &Source, harvest: &mut Harvest, out: &mut Out) -> anyhow::Result<Exit> {
         let post = Post { source, conf: &self.conf, host: self.arguments.host.as_deref(), now: self.now };
         if harvest.heap.is_empty() {
             if harvest.errors.is_empty() {
@@ -279,7 +286,7 @@ impl Run<'_> {
             }
             return Ok(Exit::Findings);
         }
-        let (semantics, mut classifier) = self.rules();
+        let (semantics, mut classifier) = harvest.rules.take().unwrap_or_else(|| self.rules());
         let order = if self.conf.is_unique { Order::Unique } else { Order::Stamp };
         let lines = arrange(&harvest.heap, order, self.locale);
         self.debug(|| format!("{} lines", lines.len()));
@@ -333,6 +340,12 @@ impl Run<'_> {
             talk(&format!("integrityd: {}", words()));
         }
     }
+}
+
+/// Whether a log is likely to have new lines.
+fn has_news(log: &Path, known: Option<&Position>) -> bool {
+    let Ok(found) = fs::metadata(log) else { return false };
+    known.map_or(found.len() > 0, |known| known.offset != Offset { inode: found.ino(), offset: found.len() })
 }
 
 /// Takes the entries of the journal since the last run; gives the words for the report when it cannot be read.
