@@ -50,18 +50,31 @@ pub struct Found<'a> {
 
 impl<'a> Found<'a> {
     /// Classifies `lines`.
-    pub fn of(lines: Vec<&'a [u8]>, classifier: &mut Classifier, semantics: Semantics) -> Self {
-        // Only the few that are told are kept with what they match.
-        let mut kept: Vec<Marks> = Vec::new();
-        let mut told = Vec::new();
-        for line in lines {
+    pub fn of(mut lines: Vec<&'a [u8]>, classifier: &mut Classifier, semantics: Semantics) -> Self {
+        // What they match is kept of the few that are raised only.
+        let (mut raised, mut places, mut events) = (Vec::<Marks>::new(), Vec::new(), Vec::new());
+        lines.retain(|line| {
             let marks = classifier.marks(line);
-            if marks.ignored.is_none() {
-                kept.push(marks);
-                told.push(line);
+            if marks.ignored.is_some() {
+                return false;
             }
+            let place = events.len() + places.len();
+            if marks.raised.is_empty() {
+                events.push(place);
+            } else {
+                raised.push(marks);
+                places.push(place);
+            }
+            true
+        });
+        let mut sections = sections(classifier.set(), semantics, &raised);
+        for number in sections.iter_mut().flat_map(|section| &mut section.lines) {
+            *number = places.get(*number).copied().unwrap_or(*number);
         }
-        Self { sections: sections(classifier.set(), semantics, &kept), lines: told }
+        if !events.is_empty() {
+            sections.push(Section { layer: None, file: Vec::new(), lines: events });
+        }
+        Self { sections, lines }
     }
 
     /// The heading that stands in the subject: the gravest.
