@@ -34,11 +34,14 @@ measure() {
     python3 - "$work/$name" setpriv --reuid logcheck --regid logcheck --init-groups env -i \
         PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL="$locale" "$@" -o -c "$work/conf" -l "$work/$log" -S "$work/state" <<'PYTHON'
 import resource, subprocess, sys
+# What a wrapper around python3 has used before does not count.
+before = resource.getrusage(resource.RUSAGE_CHILDREN)
 with open(sys.argv[1] + ".out", "wb") as out:
     subprocess.run(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL, check=True)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 with open(sys.argv[1], "w") as figures:
-    print(round((used.ru_utime + used.ru_stime) * 1000), used.ru_maxrss >> 10, file=figures)
+    spent = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    print(round(spent * 1000), used.ru_maxrss >> 10, file=figures)
 PYTHON
 }
 cpu() { cut -d ' ' -f 1 "$work/$1"; }
