@@ -6,6 +6,7 @@ use super::out;
 use crate::{
     config::LoadError,
     daemon::DaemonError,
+    logs::oneshot::position::StateError,
     model::escape::escape_name,
     report::{mime::MimeError, postmaster::BatchError, transport::TransportError},
     store::error::StoreError,
@@ -69,6 +70,11 @@ pub(super) fn usage(what: String) -> anyhow::Error {
     UsageError(what).into()
 }
 
+/// Something that may go better later.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct TryLater(pub(super) String);
+
 /// Shows what clap has to say; help and version are no errors.
 pub(super) fn of_usage(error: &clap::Error) -> Exit {
     // A closed pipe while help is shown is nobody's fault.
@@ -113,6 +119,8 @@ pub(super) fn code(error: &anyhow::Error) -> Exit {
             .downcast_ref::<LoadError>()
             .map(of_load)
             .or_else(|| cause.downcast_ref::<UsageError>().map(|_| Exit::Usage))
+            .or_else(|| cause.downcast_ref::<TryLater>().map(|_| Exit::TryAgain))
+            .or_else(|| cause.downcast_ref::<StateError>().and_then(of_state))
             .or_else(|| cause.downcast_ref::<StoreError>().map(of_store))
             .or_else(|| cause.downcast_ref::<DaemonError>().map(of_daemon))
             .or_else(|| cause.downcast_ref::<TransportError>().map(|_| Exit::Configuration))
@@ -139,6 +147,11 @@ fn of_store(error: &StoreError) -> Exit {
         StoreError::Io { source, .. } => of_io(source),
         _ => Exit::Io,
     }
+}
+
+/// What was locked may be free later; anything else is told by its cause.
+fn of_state(error: &StateError) -> Option<Exit> {
+    matches!(error, StateError::Locked(_)).then_some(Exit::TryAgain)
 }
 
 fn of_daemon(error: &DaemonError) -> Exit {

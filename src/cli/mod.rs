@@ -16,6 +16,9 @@ mod explained;
 mod explained_json;
 mod history;
 mod judge;
+mod logcheck;
+mod logcheck_mail;
+mod logcheck_options;
 mod mail;
 mod nagios;
 mod out;
@@ -105,6 +108,9 @@ enum Command {
     /// Work on the rules for log lines: try them, look for what is wrong with them, find those nobody needs, make new ones.
     #[command(subcommand)]
     Rules(rules::Command),
+    /// Check the logs once as logcheck does, with its options, rules and positions: the drop-in for its line in cron. Exit code: 0
+    /// done, 1 no log could be read.
+    Logcheck(Box<logcheck_options::Arguments>),
     /// Work on the configuration.
     #[command(subcommand)]
     Config(configuration::Command),
@@ -184,6 +190,7 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Verify => verify(&source.open()?, out),
         Command::Explain(arguments) => explain::run(&source, &arguments, out),
         Command::Rules(command) => rules::run(&source, &command, out),
+        Command::Logcheck(arguments) => logcheck::run(&source, &arguments, out),
         Command::Config(command) => configuration::run(&cli.config, &command, out),
     }
 }

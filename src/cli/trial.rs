@@ -200,7 +200,7 @@ fn logs(named: &[PathBuf]) -> anyhow::Result<Vec<LogGroup>> {
         entry.path().extension().is_some_and(|extension| extension == "journal") && may_read(entry.path())
     };
     let files_of = |place: &&str| walkdir::WalkDir::new(place).max_depth(2).into_iter().filter_map(Result::ok);
-    let has_journal = || JOURNALS.iter().flat_map(|place| files_of(place)).any(|entry| is_journal(&entry));
+    let has_journal = || JOURNALS.iter().flat_map(files_of).any(|entry| is_journal(&entry));
     let journal = named.is_empty() && files.is_empty() && has_journal();
     let group = LogGroup { rules, files, transient: Vec::new(), journal, old_directories: Vec::new() };
     Ok(if group.files.is_empty() && !journal { Vec::new() } else { vec![group] })

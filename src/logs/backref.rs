@@ -88,7 +88,7 @@ impl Program {
             Node::Empty => {}
             Node::Literal(unit) => drop(self.push(Step::Unit(*unit))?),
             Node::Any => drop(self.push(Step::Any)?),
-            Node::Class(class) => drop(self.push(Step::Class(class.clone()))?),
+            Node::Class(class) => drop(self.push(Step::Class(Class::clone(class)))?),
             Node::Edge(edge) => drop(self.push(Step::Edge(*edge))?),
             Node::Backref(group) => drop(self.push(Step::Backref(*group))?),
             Node::Concat(nodes) => {

@@ -198,6 +198,7 @@ impl<'a> Parser<'a> {
         if pieces.is_empty() {
             return Ok(Node::Empty);
         }
+        pieces.shrink_to_fit();
         Ok(one_or(pieces, Node::Concat))
     }
 
@@ -269,7 +270,7 @@ impl<'a> Parser<'a> {
                 let bracket = read.map_err(|problem| self.error(from, problem))?;
                 self.at = bracket.end;
                 self.asks_library |= self.locale == Locale::Utf8 && bracket.asks_library;
-                Ok(Node::Class(bracket.class))
+                Ok(Node::Class(Box::new(bracket.class)))
             }
             b'.' => Ok(self.passed(Node::Any)),
             b'^' => Ok(self.passed(Node::Edge(Edge::Start))),
@@ -337,7 +338,7 @@ impl<'a> Parser<'a> {
                 }
                 // Written out as a bracket expression by grep itself.
                 self.asks_library |= self.locale == Locale::Utf8;
-                Ok(self.passed(Node::Class(class)))
+                Ok(self.passed(Node::Class(Box::new(class))))
             }
             b'1'..=b'9' => {
                 let number = usize::from(byte - b'0');

@@ -29,6 +29,7 @@ pub mod literal;
 pub mod live;
 pub mod logtail;
 pub mod message;
+pub mod oneshot;
 pub mod own;
 pub mod own_lines;
 mod prefix;

@@ -17,6 +17,7 @@ use rustix::fs::OFlags;
 
 use super::{
     ere::{Ere, parse},
+    letters::Name,
     lint::{Lint, broad},
     single::HEAVIEST_RULE,
     tree::Locale,
@@ -260,7 +261,7 @@ impl RuleSet {
     fn add_rules(&mut self, number: usize, path: &Path, layer: Layer, text: &[u8]) {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         for (line, text) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-            if is_blank(text) || text.first() == Some(&b'#') {
+            if is_blank(text, self.reading.locale) || text.first() == Some(&b'#') {
                 continue;
             }
             if self.rules.len() >= MOST_RULES {
@@ -326,9 +327,10 @@ fn is_listed(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b'-')
 }
 
-/// Whether a line is white space only; a carriage return is (`[[:space:]]`).
-fn is_blank(line: &[u8]) -> bool {
-    line.iter().all(|byte| *byte == b' ' || (b'\t'..=b'\r').contains(byte))
+/// Whether a line is white space only; a carriage return is (`[[:space:]]`), and in UTF-8 a wide space is.
+fn is_blank(line: &[u8], locale: Locale) -> bool {
+    let is_wide = || str::from_utf8(line).is_ok_and(|text| text.chars().all(|letter| Name::Space.has(letter)));
+    line.iter().all(|byte| Name::Space.has_ascii(*byte)) || locale == Locale::Utf8 && is_wide()
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
@@ -399,11 +401,11 @@ mod tests {
 
     #[test]
     fn comments_and_blank_lines_are_dropped_and_odd_ones_warned_about() {
-        let tree = tree(&[("ignore.d.server/a", "# no\n\n \t\r\n # odd\n^blank \n^cr\r\n^plain\n")]);
+        let tree = tree(&[("ignore.d.server/a", "# no\n\n \t\r\n\u{2003} \n # odd\n^blank \n^cr\r\n^plain\n")]);
         let set = read(&tree);
         assert_eq!(texts(&set), [" # odd", "^blank ", "^cr\r", "^plain"]);
         let lines: Vec<Option<u32>> = set.warnings.iter().map(|warning| warning.line).collect();
-        assert_eq!(lines, [Some(4), Some(5), Some(6)]);
+        assert_eq!(lines, [Some(5), Some(6), Some(7)]);
     }
 
     #[test]

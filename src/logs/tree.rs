@@ -111,7 +111,7 @@ pub enum Node {
     /// `.`: any character.
     Any,
     /// A bracket expression, `\w`, `\W`, `\s` or `\S`.
-    Class(Class),
+    Class(Box<Class>),
     /// A place.
     Edge(Edge),
     /// One after the other.

@@ -23,6 +23,7 @@ mod house;
 mod journeys;
 mod local;
 mod log_mails;
+mod logcheck;
 mod logs;
 mod names;
 mod passes;

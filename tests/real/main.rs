@@ -13,6 +13,7 @@ mod support;
 mod ground;
 mod holdoff;
 mod journal;
+mod logcheck;
 mod logrotate;
 mod mailserver;
 mod order;
