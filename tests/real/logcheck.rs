@@ -514,8 +514,8 @@ fn the_journal_is_reported_as_logcheck_does() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let mut stream = String::new();
     let texts = ["was refused", "still alive", "two\nlines", "strange \u{1b}[31mcolours", "tab\there", "and one more"];
-    for (number, text) in (0..60).zip(texts.iter().cycle()) {
-        let at = now.as_micros() - 1_000_000 * (3600 - u128::from(number) * 10);
+    for (number, text) in (0..60_u128).zip(texts.iter().cycle()) {
+        let at = now.as_micros() - 1_000_000 * (3600 - number * 10);
         let length = u64::try_from(text.len()).unwrap().to_le_bytes();
         let length: String = length.iter().map(|byte| char::from(*byte)).collect();
         stream += &format!(
