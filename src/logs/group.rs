@@ -358,8 +358,9 @@ fn without_trailing_space(line: &[u8]) -> &[u8] {
 /// [`StoreError`] when the store fails.
 pub fn forget_others(store: &mut Store, groups: &[Box<Group>]) -> Result<(), StoreError> {
     let is_ours = |name: &LogName| {
-        let group = groups.iter().find(|group| group.name == name.group);
-        group.is_some_and(|group| group.logs.keys().any(|path| path.as_os_str().as_bytes() == name.path))
+        groups.iter().any(|group| {
+            group.name == name.group && group.logs.keys().any(|path| path.as_os_str().as_bytes() == name.path)
+        })
     };
     let mut outcome = Outcome::default();
     for name in store.log_names()?.into_iter().filter(|name| !is_ours(name)) {

@@ -57,7 +57,7 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::settings::Config,
+    config::settings::{Config, LogGroup},
     model::clock::{Boottime, Clock, Moment},
     store::{
         database::Store,
@@ -178,8 +178,8 @@ impl Tailer {
         let (config, surroundings, clock) = (Arc::clone(&self.config), self.surroundings.clone(), self.clock.clone());
         run_blocking(move || {
             let now = clock.now();
-            let new = |settings| Group::new(settings, &config, &surroundings).map(Box::new);
-            let groups = config.logs.iter().map(new).collect::<Result<Vec<_>, _>>()?;
+            let new = |settings: &LogGroup| Group::new(settings, &config, &surroundings).map(Box::new);
+            let groups = sources::merged(&config.logs).iter().map(new).collect::<Result<Vec<_>, _>>()?;
             inherit(&groups, &config.adopt, &surroundings.db, now)?;
             forget_others(&mut surroundings.db.lock(), &groups)?;
             let rules = groups.iter().flat_map(|group| group.rules());

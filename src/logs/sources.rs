@@ -32,6 +32,22 @@ pub fn name(group: &LogGroup) -> Vec<u8> {
     rules.collect::<Vec<_>>().join(&b' ')
 }
 
+/// Groups with the same rules as one, in the order in which the rules come.
+pub fn merged(groups: &[LogGroup]) -> Vec<LogGroup> {
+    let mut merged: Vec<LogGroup> = Vec::new();
+    for group in groups {
+        let Some(known) = merged.iter_mut().find(|known| known.rules == group.rules) else {
+            merged.push(group.clone());
+            continue;
+        };
+        known.files.extend_from_slice(&group.files);
+        known.transient.extend_from_slice(&group.transient);
+        known.old_directories.extend_from_slice(&group.old_directories);
+        known.journal |= group.journal;
+    }
+    merged
+}
+
 /// The logs of a group by their paths, each with whether it may be missing without a word. `known` are those that have a position:
 /// one that a glob has found once stays one of its logs.
 pub fn logs(group: &LogGroup, known: &[Vec<u8>]) -> BTreeMap<PathBuf, bool> {
@@ -115,6 +131,18 @@ mod tests {
         for expected in [("app.log", true), ("db.log", true), ("gone.log", true), ("none", false), ("t", true)] {
             assert!(names.contains(&expected), "{names:?}");
         }
+    }
+
+    #[test]
+    fn groups_with_the_same_rules_are_one() {
+        let (one, other) = (group(&[Path::new("/a")], &[]), group(&[Path::new("/b")], &[Path::new("/c")]));
+        let third = LogGroup {
+            rules: vec![crate::config::settings::RuleDirectory { level: RuleLevel::Server, path: "/r".into() }],
+            journal: true,
+            ..group(&[], &[])
+        };
+        let found = merged(&[one, third.clone(), other, third.clone()]);
+        assert_eq!(found, [group(&[Path::new("/a"), Path::new("/b")], &[Path::new("/c")]), third]);
     }
 
     #[test]
