@@ -1,12 +1,12 @@
 //! Rules mean to integrityd what they mean to `grep -E`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use integrityd::logs::{ere::parse, tree::Locale};
+use integrityd::logs::{backref::Verdict, ere::parse, tree::Locale};
 use proptest::prelude::*;
 use rand::{SeedableRng as _, rngs::StdRng};
 
-use crate::support::grep::{Tally, mutate, sample};
+use crate::support::grep::{Tally, mutate, ours, sample};
 
 fn fixture(name: &str) -> Vec<Vec<u8>> {
     let bytes = std::fs::read(format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
@@ -39,6 +39,60 @@ fn peculiar_rules_agree_with_grep() {
     }
     assert!(tally.matches * 5 > tally.decisions, "{tally:?}");
     tally.assert_equal();
+}
+
+/// The features of the dialect, each with rules that turn on it.
+const FEATURES: [(&str, &[&str]); 22] = [
+    ("start of the line", &["^abc", "(^|x)abc", "^*abc$"]),
+    ("end of the line", &["abc$", "ab(c|$)", "^xabc$"]),
+    ("start and end by apostrophes", &["\\`abc", "abc\\'", "\\`ab\\'"]),
+    ("any character", &["^a.c$", "^..-..$", "^x.*y$"]),
+    ("star", &["^ab*c$", "^(ab)*c$", "^[0-9]*x$"]),
+    ("plus", &["^ab+c$", "^(xy)+$"]),
+    ("question mark", &["^ab?c$", "^(foo)?bar$"]),
+    ("bounds", &["^a{3}$", "^a{2,}b$", "^[0-9]{1,3}$", "^a{,2}b$", "^(ab){2,3}$"]),
+    ("stacked repetition", &["^a+?b$", "^a**b$", "^a{2}{3}$"]),
+    ("repetition of nothing", &["^(*a)b$", "^(+a|b)c$"]),
+    ("literal braces", &["^a{x}$", "^{a$", "^a{1,x}$"]),
+    ("alternation", &["^(abc|xyz)$", "^abc$|^xyz$", "^a(b|cd|)e$"]),
+    ("groups", &["^(a(b(c)))$", "^((x)y)z$"]),
+    ("bracket lists", &["^[abc][xyz]$", "^[]x][a]$", "^[a-c]-[0-3]$"]),
+    ("negated brackets", &["^[^abc]x$", "^[^]]$|^y+$", "^[^[:space:]]+$"]),
+    ("classes", &["^[[:digit:]]+$", "^[[:alpha:]_.-]+$", "^[[:upper:]][[:lower:]]$"]),
+    ("a backslash in brackets", &["^[\\w]+x$", "^[\\]a$"]),
+    ("collating symbols", &["^[[.-.]a]x$", "^[[=a=]]b$"]),
+    ("word classes", &["^\\w+$", "^\\W\\w$", "^\\s\\S+$"]),
+    ("word edges", &["^a.*\\bword\\b", "\\<word\\>", "x\\Bword"]),
+    ("back-references", &["^(a|b)x\\1$", "^(.)(.)\\2\\1$"]),
+    ("escaped letters", &["^\\d+\\.\\t$", "^\\(a\\)$", "^a\\*b$"]),
+];
+
+/// Lines that a rule just does not match, by one change of a line that it matches.
+#[test]
+fn every_feature_has_near_misses_that_agree_with_grep() {
+    let mut rng = StdRng::seed_from_u64(11);
+    for (feature, rules) in FEATURES {
+        let mut near = 0;
+        for rule in rules {
+            let read = parse(rule.as_bytes(), Locale::Utf8).unwrap();
+            let mut changed: BTreeSet<Vec<u8>> = BTreeSet::new();
+            for _ in 0..60 {
+                let line = sample(&read, &mut rng);
+                let whole = ours(rule.as_bytes(), std::slice::from_ref(&line), Locale::Utf8).unwrap();
+                if whole == [Verdict::Match] {
+                    changed.extend((0..3).map(|_| mutate(&line, &mut rng)));
+                }
+            }
+            let lines: Vec<Vec<u8>> = changed.into_iter().filter(|line| !line.contains(&b'\n')).collect();
+            let verdicts = ours(rule.as_bytes(), &lines, Locale::Utf8).unwrap();
+            near += verdicts.iter().filter(|verdict| **verdict == Verdict::NoMatch).count();
+            let mut tally = Tally::default();
+            tally.compare(rule.as_bytes(), &lines);
+            tally.assert_equal();
+        }
+        println!("{feature}: {near} near misses");
+        assert!(near >= 20, "{feature}: {near} near misses");
+    }
 }
 
 /// Patterns of the whole dialect. Not among them: anchors between literals, which grep itself gets wrong (`^$x$` matches `x`),
