@@ -241,27 +241,16 @@ RETURNING id";
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
     use crate::{
-        model::{
-            clock::{BootId, Boottime, Moment},
-            event::{Category, Event, Severity},
+        model::event::{Category, Event, Severity},
+        store::{
+            outcome::{Outcome, StateChange},
+            scratch::{now, scratch},
         },
-        store::outcome::{Outcome, StateChange},
     };
-
-    fn now() -> Moment {
-        Moment { wall: Timestamp::from_nanos(5), boottime: Boottime::from_nanos(5), boot: BootId([1; 16]) }
-    }
-
-    fn scratch() -> (tempfile::TempDir, PathBuf) {
-        let directory = tempfile::tempdir().unwrap();
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        let path = directory.path().join("db");
-        (directory, path)
-    }
 
     fn row(offset: u64) -> LogRow {
         let anchor = Anchor {

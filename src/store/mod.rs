@@ -19,5 +19,7 @@ pub mod queue;
 mod rows;
 pub mod rules;
 mod schema;
+#[cfg(test)]
+mod scratch;
 pub mod standing;
 pub mod stretch;
