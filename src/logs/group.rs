@@ -8,15 +8,14 @@ use std::{
     os::unix::ffi::OsStrExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
 use super::{
-    duplicates::{Judged, Side},
+    duplicates::{Duplicates, Judged, Side},
     glob::Start,
     journal::Journal,
-    layers::{Marks, Verdict},
+    judge::Judge,
     lines::Record,
     sources,
     surroundings::Surroundings,
@@ -78,10 +77,15 @@ pub struct Group {
     logs: BTreeMap<PathBuf, Log>,
     journal: Option<Journal>,
     is_journal_set_aside: bool,
-    /// When it was last polled and stored, before this going round its logs.
+    /// Which lines wait for their twin in the journal or in a file; `None` when not both are read. Each group has its own: what
+    /// other rules have hidden from one group is no reason to hide it from another.
+    duplicates: Option<Duplicates>,
+    /// When it was last looked for its logs and something was then stored, before this going round them.
     polled: Option<Timestamp>,
-    /// When something was stored in this going round.
-    stored: Option<Timestamp>,
+    /// When this going round began.
+    begun: Timestamp,
+    /// Whether something was stored in this going round.
+    has_stored: bool,
 }
 
 impl Group {
@@ -89,7 +93,13 @@ impl Group {
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
-    pub fn new(settings: &LogGroup, config: &Config, surroundings: &Surroundings) -> Result<Self, StoreError> {
+    pub fn new(
+        settings: &LogGroup,
+        config: &Config,
+        surroundings: &Surroundings,
+        now: Moment,
+    ) -> Result<Self, StoreError> {
+        let has_both = settings.journal && !(settings.files.is_empty() && settings.transient.is_empty());
         let mut group = Self {
             name: sources::name(settings),
             settings: settings.clone(),
@@ -98,12 +108,28 @@ impl Group {
             logs: BTreeMap::new(),
             journal: settings.journal.then(|| Journal::new(surroundings.journal.clone())),
             is_journal_set_aside: false,
+            duplicates: has_both.then(|| Duplicates::new(surroundings.journal.zone.clone())),
             polled: None,
-            stored: None,
+            begun: now.wall,
+            has_stored: false,
         };
-        group.polled = group.surroundings.db.lock().log_group_polled(&group.name)?;
-        group.look_around()?;
+        group.look_around(now)?;
         Ok(group)
+    }
+
+    /// Notes since when its logs are looked for. To be called when every log has the position that it takes over.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn begin(&mut self) -> Result<(), StoreError> {
+        let mut store = self.surroundings.db.lock();
+        self.polled = store.log_group_polled(&self.name)?;
+        if self.polled.is_none() {
+            // Also when there is no log yet: the first one that its globs find is new.
+            store.commit(&Outcome::default().with_change(StateChange::LogsPolled(self.name.clone(), self.begun)))?;
+            self.has_stored = true;
+        }
+        Ok(())
     }
 
     /// The name its positions are kept under.
@@ -130,8 +156,12 @@ impl Group {
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
-    pub fn look_around(&mut self) -> Result<(), StoreError> {
-        self.polled = self.stored.take().or(self.polled);
+    pub fn look_around(&mut self, now: Moment) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.has_stored) {
+            self.polled = Some(self.begun);
+        }
+        // A log that is born while they are looked for, or read, is a new one for the next time.
+        self.begun = now.wall;
         let known = self.surroundings.db.lock().log_paths(&self.name, u32::MAX)?;
         let found = sources::logs(&self.settings, &known);
         self.logs.retain(|path, _| found.contains_key(path));
@@ -267,11 +297,11 @@ impl Group {
             return Ok(has_more);
         }
         events.extend(poll.happenings.iter().filter_map(|happening| telling::happening(happening, now, &name.path)));
-        let judged = self.surroundings.without_twins(Side::File, &poll.records, now);
+        let judged = self.without_twins(Side::File, &poll.records, now);
         events.extend(self.judge(&name.path, &poll.records, judged.as_ref(), now));
-        let change = StateChange::Log(Box::new(LogRow { name, state: poll.state }));
-        self.store(change, events, judged, now)?;
-        Ok(has_more)
+        let change = StateChange::Log(Box::new(LogRow { name: name.clone(), state: poll.state }));
+        let is_same = |store: &Store| Ok(store.log_state(&name)? == state);
+        Ok(self.store(change, events, judged, is_same)? && has_more)
     }
 
     fn poll_journal(&mut self, now: Moment) -> Result<bool, StoreError> {
@@ -285,71 +315,54 @@ impl Group {
         let zone = &self.surroundings.journal.zone;
         let tell = |happening| telling::journal(happening, zone, now);
         let mut events: Vec<Event> = poll.happenings.iter().map(tell).collect();
-        let judged = self.surroundings.without_twins(Side::Journal, &poll.records, now);
+        let judged = self.without_twins(Side::Journal, &poll.records, now);
         events.extend(self.judge(JOURNAL, &poll.records, judged.as_ref(), now));
-        let change = StateChange::Journal(Box::new(JournalRow { group: self.name.clone(), state: poll.state }));
-        self.store(change, events, judged, now)?;
-        Ok(has_more)
+        let group = self.name.clone();
+        let change = StateChange::Journal(Box::new(JournalRow { group: group.clone(), state: poll.state }));
+        let is_same = |store: &Store| Ok(store.journal_state(&group)? == state);
+        Ok(self.store(change, events, judged, is_same)? && has_more)
     }
 
+    /// Which records were not told by the other side already. What that changes is kept when the events are stored.
+    fn without_twins(&self, side: Side, records: &[Record], now: Moment) -> Option<Judged> {
+        self.duplicates.as_ref().map(|duplicates| duplicates.judge(side, records, now.wall))
+    }
+
+    /// The events of new records, but for those that the other side has told already.
+    fn judge(&mut self, log: &[u8], records: &[Record], judged: Option<&Judged>, now: Moment) -> Vec<Event> {
+        let stays = |number: usize| judged.is_none_or(|judged| judged.stays.get(number) != Some(&false));
+        let mut judge = Judge {
+            classifier: &mut self.upkeep.classifier,
+            own: &self.surroundings.own,
+            pid: self.surroundings.pid,
+            reader: [&self.name, &b"\n"[..], log].concat(),
+        };
+        judge.events(log, records, stays, now)
+    }
+
+    /// Stores what a poll has found, unless somebody else has moved the position since: the reader of an earlier generation that was
+    /// held up until now. Gives whether it was stored.
     fn store(
         &mut self,
         change: StateChange,
         events: Vec<Event>,
         judged: Option<Judged>,
-        now: Moment,
-    ) -> Result<(), StoreError> {
-        let polled = StateChange::LogsPolled(self.name.clone(), now.wall);
+        is_same: impl FnOnce(&Store) -> Result<bool, StoreError>,
+    ) -> Result<bool, StoreError> {
+        let polled = StateChange::LogsPolled(self.name.clone(), self.begun);
         let outcome = Outcome::default().with_change(change).with_change(polled);
         let outcome = events.into_iter().fold(outcome, Outcome::with_event);
-        self.surroundings.db.lock().commit(&outcome)?;
-        self.surroundings.keep(judged);
-        self.stored = Some(now.wall);
-        Ok(())
-    }
-
-    /// The events of new lines. A line that our own code stumbles over is told like one that no rule knows.
-    fn judge(&mut self, log: &[u8], records: &[Record], judged: Option<&Judged>, now: Moment) -> Vec<Event> {
-        let mut events: Vec<Event> = records.iter().filter_map(|record| telling::gap(record, now, log)).collect();
-        let (own, pid) = (Arc::clone(&self.surroundings.own), self.surroundings.pid);
-        let stays = |number: usize| judged.is_none_or(|judged| judged.stays.get(number) != Some(&false));
-        let lines: Vec<(&[u8], u64)> = records
-            .iter()
-            .enumerate()
-            .filter(|(number, _)| stays(*number))
-            .filter_map(|(_, record)| match record {
-                Record::Line { bytes, length } => Some((without_trailing_space(bytes), *length)),
-                Record::Gap(_) => None,
-            })
-            .filter(|(line, _)| !line.is_empty() && !own.take(line, pid))
-            .collect();
-        let classifier = &mut self.upkeep.classifier;
-        let mut marks = Vec::with_capacity(lines.len());
-        for (line, _) in &lines {
-            let marked = catch_unwind(AssertUnwindSafe(|| classifier.marks(line)));
-            marks.push(marked.unwrap_or_else(|_panic| {
-                let note = "a fault in integrityd while rules were tried on a line, which is told as if none knew it; please report it";
-                events.push(Event::new(Category::InternalError, Severity::High, now, log.to_vec()).with_note(note));
-                Marks::default()
-            }));
+        let mut store = self.surroundings.db.lock();
+        if !is_same(&store)? {
+            return Ok(false);
         }
-        for ((line, length), verdict) in lines.into_iter().zip(classifier.verdicts(&marks)) {
-            let (category, rule) = match verdict {
-                Verdict::Cracking(rule) => (Category::Cracking, classifier.set().place(rule)),
-                Verdict::Violation(rule) => (Category::Violation, classifier.set().place(rule)),
-                Verdict::System => (Category::SystemEvent, Vec::new()),
-                Verdict::Ignored(_) | Verdict::Silenced { .. } => continue,
-            };
-            events.push(telling::line(category, now, log, line, length, rule));
+        store.commit(&outcome)?;
+        if let Some(judged) = judged {
+            self.duplicates = Some(judged.next);
         }
-        events
+        self.has_stored = true;
+        Ok(true)
     }
-}
-
-/// As logcheck's sed has it: `[[:space:]]` at the end goes.
-fn without_trailing_space(line: &[u8]) -> &[u8] {
-    let end = line.iter().rposition(|byte| *byte != b' ' && !(b'\t'..=b'\r').contains(byte)).map_or(0, |at| at + 1);
-    line.get(..end).unwrap_or_default()
 }
 
 /// Removes the positions of logs that are configured no longer.
@@ -371,4 +384,56 @@ pub fn forget_others(store: &mut Store, groups: &[Box<Group>]) -> Result<(), Sto
         outcome = outcome.with_change(StateChange::RemoveJournal(name));
     }
     if outcome.changes.is_empty() { Ok(()) } else { store.commit(&outcome).map(|_seq| ()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+    use crate::{
+        model::clock::{BootId, Boottime},
+        store::door::Db,
+    };
+
+    /// A reader of an earlier generation may come to its end when the next one has read on already.
+    #[test]
+    fn what_was_polled_from_a_position_that_has_moved_since_is_not_stored() {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let log = scratch.path().join("log");
+        fs::write(&log, "").unwrap();
+        let settings = LogGroup {
+            rules: Vec::new(),
+            files: vec![log.clone()],
+            transient: Vec::new(),
+            journal: false,
+            old_directories: Vec::new(),
+        };
+        let config = Config::embedded(Vec::new(), scratch.path().join("db"));
+        let now = Moment {
+            wall: Timestamp::from_nanos(1_800_000_000_000_000_000),
+            boottime: Boottime::from_nanos(5),
+            boot: BootId([1; 16]),
+        };
+        let db = Db::new(Store::open(&config.database, now).unwrap());
+        let surroundings = Surroundings::new(db.clone(), &config, std::sync::Arc::default(), now);
+        let new = || Group::new(&settings, &config, &surroundings, now).unwrap();
+        let (mut early, mut late) = (new(), new());
+        let source = Source::File(log.clone());
+        early.poll(&source, now).unwrap();
+        fs::write(&log, "Nov 21 14:02:11 h app: once\n").unwrap();
+        let name = early.log_name(&log);
+        let state = db.lock().log_state(&name).unwrap();
+        let poll = late.logs.get_mut(&log).unwrap().tail.poll(state.as_ref(), Start::End, now.wall);
+        early.poll(&source, now).unwrap();
+        let told = || db.lock().head().unwrap().seq;
+        let before = told();
+        let events = late.judge(b"log", &poll.records, None, now);
+        assert_eq!(events.len(), 1);
+        let change = StateChange::Log(Box::new(LogRow { name: name.clone(), state: poll.state }));
+        let is_same = |store: &Store| Ok(store.log_state(&name)? == state);
+        assert!(!late.store(change, events, None, is_same).unwrap());
+        assert_eq!(told(), before);
+    }
 }

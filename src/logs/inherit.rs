@@ -26,12 +26,15 @@ use crate::{
     },
 };
 
+/// What the event of a position that was taken over from logcheck begins with.
+const ADOPTED: &str = "goes on where logcheck had come to";
+
 /// Finds a position for each log of `groups` that has none.
 ///
 /// # Errors
 /// [`StoreError`] when the store fails.
 pub(super) fn inherit(groups: &[Box<Group>], adopt: &[String], db: &Db, now: Moment) -> Result<(), StoreError> {
-    let (stored, readers) = {
+    let (mut stored, mut readers) = {
         let store = db.lock();
         (store.log_names()?, store.journal_groups()?)
     };
@@ -39,32 +42,43 @@ pub(super) fn inherit(groups: &[Box<Group>], adopt: &[String], db: &Db, now: Mom
         let is_new = group.has_journal() && !readers.iter().any(|reader| reader == group.name());
         let is_orphan =
             |reader: &&Vec<u8>| !groups.iter().any(|group| group.has_journal() && group.name() == reader.as_slice());
-        if is_new && let Some(reader) = readers.iter().find(is_orphan) {
-            move_cursor(reader, group.name(), db)?;
+        if is_new && let Some(reader) = readers.iter().find(is_orphan).cloned() {
+            move_cursor(&reader, group.name(), db)?;
+            readers.retain(|other| *other != reader);
         }
         for path in group.paths() {
             let name = group.log_name(&path);
             if stored.contains(&name) {
                 continue;
             }
+            // One whose group, if there still is such a group, does not read this path any more.
             let is_orphan = |other: &&LogName| {
-                other.path == name.path && !groups.iter().any(|group| group.log_name(&path) == **other)
+                let reads = |group: &Group| group.name() == other.group && group.paths().contains(&path);
+                other.path == name.path && !groups.iter().any(|group| reads(group))
             };
-            if let Some(other) = stored.iter().find(is_orphan) {
-                move_position(other, name, db)?;
+            if let Some(other) = stored.iter().find(is_orphan).cloned() {
+                move_position(&other, name, db)?;
+                stored.retain(|known| *known != other);
+            } else if was_adopted(&name, db)? {
+                // What logcheck had come to is long past.
             } else if let Some((state, from)) = offered(group, &path, adopt) {
                 let offset = match &state.position {
                     Position::At(anchor) => anchor.offset,
                     _ => 0,
                 };
                 group.begin_at(&path, state)?;
-                let note = format!("read on from byte {offset}, where logcheck had come to ({from})");
+                let note = format!("{ADOPTED}: read on from byte {offset} ({from})");
                 let event = Event::new(Category::LogNote, Severity::Low, now, name.path).with_note(note);
                 db.lock().commit(&Outcome::tell(event))?;
             }
         }
     }
     Ok(())
+}
+
+/// Whether the log has gone on where logcheck had come to already.
+fn was_adopted(name: &LogName, db: &Db) -> Result<bool, StoreError> {
+    db.lock().has_noted(Category::LogNote, &name.path, ADOPTED)
 }
 
 fn move_cursor(from: &[u8], to: &[u8], db: &Db) -> Result<(), StoreError> {

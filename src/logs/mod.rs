@@ -19,6 +19,7 @@ mod interval;
 pub mod journal;
 pub mod journal_files;
 pub mod journal_words;
+mod judge;
 pub mod kind;
 pub mod layers;
 mod ledger;
@@ -97,10 +98,10 @@ impl Tailer {
         let mut patience = STORE_RETRY.0;
         let mut groups = None;
         loop {
-            let rest = match self.step(&mut groups).await {
-                Ok(()) => {
+            let rest = match self.step(&mut groups, Some(self.config.logcheck.check_time)).await {
+                Ok(has_more) => {
                     patience = STORE_RETRY.0;
-                    self.config.logcheck.check_time
+                    if has_more { Duration::ZERO } else { self.config.logcheck.check_time }
                 }
                 Err(error) => {
                     tracing::error!(error = %with_causes(&error), wait = ?patience, "the logs cannot be read on; they wait");
@@ -131,23 +132,27 @@ impl Tailer {
     /// [`StoreError`] when the store fails; what could not be stored will be read again.
     pub async fn run_once(&self) -> Result<(), StoreError> {
         let mut groups = None;
-        self.step(&mut groups).await?;
+        self.step(&mut groups, None).await?;
         self.count_hits(groups).await;
         Ok(())
     }
 
-    async fn step(&self, kept: &mut Option<Groups>) -> Result<(), StoreError> {
-        let mut groups = match kept.take() {
-            Some(groups) => groups,
-            None => self.settle_in().await?,
-        };
+    /// Goes round once, for about `most`; gives whether there is more to read at once.
+    async fn step(&self, kept: &mut Option<Groups>, most: Option<Duration>) -> Result<bool, StoreError> {
         let now = self.clock.now();
+        let Some(mut groups) = kept.take() else {
+            // It has been looked for logs and rules just now.
+            let mut groups = self.settle_in().await?;
+            let read = self.read_all(&mut groups, most).await;
+            *kept = Some(groups);
+            return read;
+        };
         let is_time = now.boottime.since(groups.rules_checked) >= self.config.logcheck.rule_update;
         if is_time {
             groups.rules_checked = now.boottime;
         }
         let read = match self.look_after_all(&mut groups, now, is_time).await {
-            Ok(()) => self.read_all(&mut groups).await,
+            Ok(()) => self.read_all(&mut groups, most).await,
             Err(error) => Err(error),
         };
         *kept = Some(groups);
@@ -178,13 +183,14 @@ impl Tailer {
         let (config, surroundings, clock) = (Arc::clone(&self.config), self.surroundings.clone(), self.clock.clone());
         run_blocking(move || {
             let now = clock.now();
-            let new = |settings: &LogGroup| Group::new(settings, &config, &surroundings).map(Box::new);
-            let groups = sources::merged(&config.logs).iter().map(new).collect::<Result<Vec<_>, _>>()?;
+            let new = |settings: &LogGroup| Group::new(settings, &config, &surroundings, now).map(Box::new);
+            let mut groups = sources::merged(&config.logs).iter().map(new).collect::<Result<Vec<_>, _>>()?;
             inherit(&groups, &config.adopt, &surroundings.db, now)?;
             forget_others(&mut surroundings.db.lock(), &groups)?;
             let rules = groups.iter().flat_map(|group| group.rules());
             surroundings.db.lock().know_rules(rules, now.wall)?;
-            for group in &groups {
+            for group in &mut groups {
+                group.begin()?;
                 group.tell_standing(now)?;
             }
             Ok(Groups { groups, rules_checked: now.boottime })
@@ -192,8 +198,10 @@ impl Tailer {
         .await
     }
 
-    /// Goes round the logs, a chunk of each at a time, until all are at their end.
-    async fn read_all(&self, groups: &mut Groups) -> Result<(), StoreError> {
+    /// Goes round the logs, a chunk of each at a time, until all are at their end or `most` is over: then it is time to look for changed
+    /// rules and new logs. Gives whether there is more.
+    async fn read_all(&self, groups: &mut Groups, most: Option<Duration>) -> Result<bool, StoreError> {
+        let begun = self.clock.now().boottime;
         let mut waiting: Vec<(usize, Source)> = (0..)
             .zip(&groups.groups)
             .flat_map(|(number, group)| group.sources().into_iter().map(move |source| (number, source)))
@@ -202,7 +210,7 @@ impl Tailer {
             let mut left = Vec::new();
             for (number, source) in waiting {
                 if self.stop.is_cancelled() {
-                    return Ok(());
+                    return Ok(false);
                 }
                 let (clock, log) = (self.clock.clone(), source.clone());
                 if groups.job(number, move |group| group.poll(&log, clock.now())).await? {
@@ -210,8 +218,11 @@ impl Tailer {
                 }
             }
             waiting = left;
+            if most.is_some_and(|most| self.clock.now().boottime.since(begun) >= most) {
+                return Ok(!waiting.is_empty());
+            }
         }
-        Ok(())
+        Ok(false)
     }
 }
 
@@ -237,6 +248,6 @@ impl Groups {
 }
 
 fn look_after(group: &mut Group, now: Moment, is_time: bool) -> Result<bool, StoreError> {
-    group.look_around()?;
+    group.look_around(now)?;
     if is_time { group.refresh(now) } else { Ok(false) }
 }

@@ -2,10 +2,11 @@
 //!
 //! Standard error ends in the journal or in syslog, which may be among the logs that are read: without this every mail would make
 //! the next one. Nothing is passed over by its tag, which anybody can write: a line counts as ours when it carries our PID and
-//! exactly a text that we have written, and each writing excuses one line.
+//! exactly a text that we have written, and each writing excuses one line of a log.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
+    hash::{BuildHasher as _, RandomState},
     sync::{Mutex, PoisonError},
 };
 
@@ -15,35 +16,48 @@ const MOST: usize = 2000;
 /// Bytes compared of each.
 const LONGEST: usize = 8 * 1024;
 
-/// The texts written last that were not read back yet, oldest first.
+/// The texts written last, oldest first.
 #[derive(Debug, Default)]
-pub struct OwnLines(Mutex<VecDeque<Vec<u8>>>);
+pub struct OwnLines {
+    keys: RandomState,
+    texts: Mutex<VecDeque<Text>>,
+}
+
+/// A text that was written once.
+#[derive(Debug)]
+struct Text {
+    bytes: Vec<u8>,
+    /// Who has read it back.
+    readers: BTreeSet<u64>,
+}
 
 impl OwnLines {
     /// Remembers what was written: one or more lines.
     pub fn wrote(&self, text: &[u8]) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
         for line in text.split(|byte| *byte == b'\n') {
-            let line = line.trim_ascii_end();
+            let line = line.trim_ascii();
             if !line.is_empty() {
-                known.push_back(line.get(..LONGEST).unwrap_or(line).to_vec());
+                let bytes = line.get(..LONGEST).unwrap_or(line).to_vec();
+                texts.push_back(Text { bytes, readers: BTreeSet::new() });
             }
         }
-        let excess = known.len().saturating_sub(MOST);
-        known.drain(..excess);
+        let excess = texts.len().saturating_sub(MOST);
+        texts.drain(..excess);
     }
 
-    /// Whether a log line is one that this process, `pid`, has written; each writing is found once.
-    pub fn take(&self, line: &[u8], pid: u32) -> bool {
+    /// Whether a log line is one that this process, `pid`, has written. Each reader, a log of a group, finds each writing once: syslog
+    /// may copy it into several logs.
+    pub fn take(&self, line: &[u8], pid: u32, reader: &[u8]) -> bool {
         let tag = format!("integrityd[{pid}]: ");
         let Some(at) = line.windows(tag.len()).position(|part| part == tag.as_bytes()) else {
             return false;
         };
-        let text = line.get(at + tag.len()..).unwrap_or_default().trim_ascii_end();
+        let text = line.get(at + tag.len()..).unwrap_or_default().trim_ascii();
         let text = text.get(..LONGEST).unwrap_or(text);
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known.iter().position(|known| known.trim_ascii_start() == text.trim_ascii_start());
-        found.is_some_and(|at| known.remove(at).is_some())
+        let reader = self.keys.hash_one(reader);
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        texts.iter_mut().filter(|known| known.bytes == text).any(|known| known.readers.insert(reader))
     }
 }
 
@@ -57,11 +71,12 @@ mod tests {
         own.wrote(b"2026-11-21T14:02:11Z  WARN a report was put off\n  reply=x \n");
         let line = |text: &str| format!("Nov 21 14:02:12 web3 integrityd[812]: {text}").into_bytes();
         let ours = line("2026-11-21T14:02:11Z  WARN a report was put off");
-        assert!(!own.take(&ours, 813));
-        assert!(!own.take(&line("somebody else says so"), 812));
-        assert!(own.take(&ours, 812) && !own.take(&ours, 812));
-        assert!(own.take(&line("  reply=x"), 812));
-        assert!(!own.take(&line(""), 812));
+        assert!(!own.take(&ours, 813, b"a"));
+        assert!(!own.take(&line("somebody else says so"), 812, b"a"));
+        assert!(own.take(&ours, 812, b"a") && !own.take(&ours, 812, b"a"));
+        assert!(own.take(&ours, 812, b"b") && !own.take(&ours, 812, b"b"));
+        assert!(own.take(&line("  reply=x"), 812, b"a"));
+        assert!(!own.take(&line(""), 812, b"a"));
     }
 
     #[test]
@@ -70,7 +85,7 @@ mod tests {
         for number in 0..MOST + 5 {
             own.wrote(format!("{number}").as_bytes());
         }
-        assert_eq!(own.0.lock().unwrap().len(), MOST);
-        assert!(!own.take(b"integrityd[1]: 4", 1) && own.take(b"integrityd[1]: 5", 1));
+        assert_eq!(own.texts.lock().unwrap().len(), MOST);
+        assert!(!own.take(b"integrityd[1]: 4", 1, b"") && own.take(b"integrityd[1]: 5", 1, b""));
     }
 }

@@ -287,6 +287,24 @@ impl Store {
             .transpose()
     }
 
+    /// Whether an event of this category about `source` was ever stored whose note begins with `words`. Cost: a scan of all events.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or an event not be decoded.
+    pub fn has_noted(&self, category: Category, source: &[u8], words: &str) -> Result<bool, StoreError> {
+        let mut statement = self
+            .db
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM event WHERE category = ?1 AND source = ?2"))
+            .trying("prepare to look for a note")?;
+        let found = statement.query_map(params![category.code(), source], RawEvent::read).trying("look for a note")?;
+        for raw in found {
+            if raw.trying("look for a note")?.decode()?.event.note.starts_with(words.as_bytes()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether an event of this category about `source` was ever stored. Cost: a scan of all events.
     ///
     /// # Errors

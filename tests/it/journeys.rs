@@ -31,7 +31,7 @@ const HOUR: Duration = Duration::from_hours(1);
 
 pub(crate) struct Journey {
     pub(crate) directory: tempfile::TempDir,
-    clock: Clock,
+    pub(crate) clock: Clock,
     accepted: Accepted,
 }
 

@@ -16,7 +16,10 @@ use std::{
 
 use integrityd::{
     config::settings::{Config, LogGroup, Pooling, RuleDirectory, RuleLevel},
-    model::event::{Category, Event, Kind, Severity},
+    model::{
+        clock::{BootId, Boottime, Clock, Moment, Timestamp},
+        event::{Category, Event, Kind, Severity},
+    },
     store::{database::Store, door::Db, events::Filter},
 };
 use tokio::time::{Instant, sleep};
@@ -332,7 +335,6 @@ fn every_message_of_ours_is_known_by_the_rules_that_ship() {
                     continue;
                 }
                 let text = match fixed {
-                    "a report was " => "a report was refused",
                     "report " => "report 12: 2 security alerts (Security Alerts), 1,214 log lines (System Events)",
                     _ => fixed.trim_end_matches("\\n"),
                 };
@@ -355,17 +357,21 @@ fn every_message_of_ours_is_known_by_the_rules_that_ship() {
 #[test]
 fn what_the_daemon_says_itself_never_becomes_news() {
     let (scratch, sink) = (Scratch::new(), Sink::start());
-    let log = scratch.path("syslog");
-    File::create(&log).unwrap();
+    // As syslog does it that also writes daemon.log.
+    let (log, copy) = (scratch.path("syslog"), scratch.path("daemon.log"));
+    for log in [&log, &copy] {
+        File::create(log).unwrap();
+    }
     let rules = scratch.path("rules");
     for (layer, text) in [("violations.d", "report|configuration|integrityd"), ("cracking.d", "^never$")] {
         fs::create_dir_all(rules.join(layer)).unwrap();
         fs::write(rules.join(layer).join("all"), format!("{text}\n")).unwrap();
     }
     scratch.configure(&format!(
-        "logrules = {}\nlog = {}\nlogchecktime = 1\nreporttime = 1\nreportholdoff = 1\nurgentholdoff = 1\nretrybase = 100ms\n{}",
+        "logrules = {}\nlog = {}\nlog = {}\nlogchecktime = 1\nreporttime = 1\nreportholdoff = 1\nurgentholdoff = 1\nretrybase = 100ms\n{}",
         rules.display(),
         log.display(),
+        copy.display(),
         sink.setting()
     ));
     // Every refusal is a line of ours that a rule of violations.d knows.
@@ -379,12 +385,14 @@ fn what_the_daemon_says_itself_never_becomes_news() {
         .unwrap();
     let pid = child.id();
     let writer = std::thread::spawn({
-        let (stderr, log) = (child.stderr.take().unwrap(), log.clone());
+        let (stderr, logs) = (child.stderr.take().unwrap(), [log.clone(), copy]);
         move || {
             let mut lines = 0;
             for line in BufReader::new(stderr).lines() {
                 let line = format!("Nov 21 14:02:11 web3 integrityd[{pid}]: {}\n", line.unwrap());
-                OpenOptions::new().append(true).open(&log).unwrap().write_all(line.as_bytes()).unwrap();
+                for log in &logs {
+                    OpenOptions::new().append(true).open(log).unwrap().write_all(line.as_bytes()).unwrap();
+                }
                 lines += 1;
             }
             lines
@@ -485,6 +493,85 @@ fn kill_9_while_tailing_loses_no_line_and_sends_none_under_two_names() {
     let twice: Vec<_> = told.iter().filter(|(_, ids)| ids.len() > 1).collect();
     assert!(twice.is_empty(), "under two names: {twice:?}");
     assert!(written > 300, "only {written} lines were written");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_goes_to_other_rules_keeps_its_place_whoever_else_reads() {
+    let mut reading = Reading::new();
+    // Later than any file of this test is born, so that none is new to a group.
+    reading.journey.clock = Clock::starting_at(Moment {
+        wall: Timestamp::from_nanos(4_000_000_000_000_000_000),
+        boottime: Boottime::from_nanos(1_000_000_000_000),
+        boot: BootId([9; 16]),
+    });
+    let of = |level, files: &[&str]| reading.group(level, files);
+    let (one, other) = (RuleLevel::Server, RuleLevel::Workstation);
+    let (a, b, c) = ("logs/app.log", "logs/b.log", "logs/c.log");
+    for name in [b, c] {
+        reading.append(name, b"Nov 21 14:00:00 h x: from before\n");
+    }
+    let mut config = reading.config(&[]);
+    // Each step is a change of the configuration while the daemon is down; a line is written to each log meanwhile.
+    let steps = [
+        vec![of(one, &[a, b]), of(other, &[c])],
+        vec![of(one, &[a]), of(other, &[b, c])],
+        vec![of(one, &[a, b]), of(other, &[a, b, c])],
+    ];
+    for (number, groups) in steps.into_iter().enumerate() {
+        config.logs = groups;
+        let daemon = reading.journey.start(config.clone());
+        sleep(Duration::from_mins(2)).await;
+        let found = lines(&daemon.db).await;
+        assert!(found.iter().all(|(_, line)| !line.contains("from before")), "{found:?}");
+        for past in 0..number {
+            for name in [a, b, c] {
+                let told = found.iter().filter(|(_, line)| line.ends_with(&format!("{name} {past}"))).count();
+                assert!(told == 1, "{name} {past} was told {told} times before step {number}: {found:?}");
+            }
+        }
+        daemon.stop().await;
+        if number == 2 {
+            // From now on two groups read a and b: each tells it.
+            break;
+        }
+        for name in [a, b, c] {
+            reading.append(name, format!("Nov 21 14:02:11 h x: {name} {number}\n").as_bytes());
+        }
+    }
+    // Both readers of the same log get other rules at once, and both go on where they were.
+    reading.append(a, b"Nov 21 14:02:11 h x: last\n");
+    config.logs = vec![of(RuleLevel::Paranoid, &[a]), of(RuleLevel::Server, &[a, c])];
+    let daemon = reading.journey.start(config.clone());
+    sleep(Duration::from_mins(2)).await;
+    let last = lines(&daemon.db).await.iter().filter(|(_, line)| line.ends_with("last")).count();
+    assert_eq!(last, 2);
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_file_that_a_glob_finds_is_read_from_its_beginning() {
+    let reading = Reading::new();
+    fs::create_dir(reading.path("empty")).unwrap();
+    let daemon = reading.journey.start(reading.config(&["empty/*.log"]));
+    sleep(Duration::from_mins(2)).await;
+    reading.append("empty/new.log", b"Nov 21 14:02:11 h app: first\n");
+    sleep(Duration::from_mins(2)).await;
+    assert_eq!(lines(&daemon.db).await, [pair("system event", "Nov 21 14:02:11 h app: first")]);
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_was_cut_is_told_whatever_its_beginning_matches() {
+    let reading = Reading::new();
+    let daemon = reading.journey.start(reading.config(&["logs/app.log"]));
+    sleep(Duration::from_mins(1)).await;
+    let long = "x".repeat(70_000);
+    reading.append("logs/app.log", format!("Nov 21 14:02:11 h cron[1]: {long} refused\n").as_bytes());
+    reading.append("logs/app.log", b"Nov 21 14:02:11 h cron[1]: short\n");
+    sleep(Duration::from_mins(1)).await;
+    let found = lines(&daemon.db).await;
+    assert_eq!((found.len(), found[0].0.as_str(), found[0].1.len()), (1, "system event", 64 << 10));
+    daemon.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

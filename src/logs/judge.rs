@@ -1,0 +1,95 @@
+//! New lines become events: what is ours is dropped, what rules know is judged, and what was cut is told.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{
+    classify::Classifier,
+    layers::{Marks, Verdict},
+    lines::Record,
+    own_lines::OwnLines,
+    telling,
+};
+use crate::model::{
+    clock::Moment,
+    event::{Category, Event, Severity},
+};
+
+/// What lines are judged by.
+#[derive(Debug)]
+pub(super) struct Judge<'a> {
+    /// The rules.
+    pub(super) classifier: &'a mut Classifier,
+    /// What this process has written to its own log.
+    pub(super) own: &'a OwnLines,
+    /// The number of this process.
+    pub(super) pid: u32,
+    /// Who reads: the group and its log.
+    pub(super) reader: Vec<u8>,
+}
+
+/// A line to be judged.
+struct Line<'a> {
+    /// Its beginning, without the white space at its end.
+    bytes: &'a [u8],
+    /// Its whole length.
+    length: u64,
+    /// Whether there is more of it than is judged.
+    is_cut: bool,
+}
+
+/// As logcheck's sed has it: `[[:space:]]` at the end goes.
+fn without_trailing_space(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| *byte != b' ' && !(b'\t'..=b'\r').contains(byte)).map_or(0, |at| at + 1);
+    line.get(..end).unwrap_or_default()
+}
+
+impl Judge<'_> {
+    /// The events of those new records of `log` for which `stays` holds, by their numbers. A line that our own code stumbles over is told like
+    /// one that no rule knows.
+    pub(super) fn events(
+        &mut self,
+        log: &[u8],
+        records: &[Record],
+        stays: impl Fn(usize) -> bool,
+        now: Moment,
+    ) -> Vec<Event> {
+        let mut events: Vec<Event> = records.iter().filter_map(|record| telling::gap(record, now, log)).collect();
+        let lines: Vec<Line<'_>> = records
+            .iter()
+            .enumerate()
+            .filter(|(number, _)| stays(*number))
+            .filter_map(|(_, record)| Line::of(record))
+            .filter(|line| !line.bytes.is_empty() && !self.own.take(line.bytes, self.pid, &self.reader))
+            .collect();
+        let mut marks = Vec::with_capacity(lines.len());
+        for line in &lines {
+            let marked = catch_unwind(AssertUnwindSafe(|| self.classifier.marks(line.bytes)));
+            marks.push(marked.unwrap_or_else(|_panic| {
+                let note = "a fault in integrityd while rules were tried on a line, which is told as if none knew it; please report it";
+                events.push(Event::new(Category::InternalError, Severity::High, now, log.to_vec()).with_note(note));
+                Marks::default()
+            }));
+        }
+        for (line, verdict) in lines.into_iter().zip(self.classifier.verdicts(&marks)) {
+            let set = self.classifier.set();
+            let (category, rule) = match verdict {
+                Verdict::Cracking(rule) => (Category::Cracking, set.place(rule)),
+                Verdict::Violation(rule) => (Category::Violation, set.place(rule)),
+                Verdict::System => (Category::SystemEvent, Vec::new()),
+                // A line that was cut may say anything behind the cut.
+                Verdict::Ignored(_) | Verdict::Silenced { .. } if line.is_cut => (Category::SystemEvent, Vec::new()),
+                Verdict::Ignored(_) | Verdict::Silenced { .. } => continue,
+            };
+            events.push(telling::line(category, now, log, line.bytes, line.length, rule));
+        }
+        events
+    }
+}
+
+impl<'a> Line<'a> {
+    fn of(record: &'a Record) -> Option<Self> {
+        let Record::Line { bytes, length } = record else { return None };
+        let is_cut = u64::try_from(bytes.len()).is_ok_and(|kept| kept < *length);
+        Some(Self { bytes: without_trailing_space(bytes), length: *length, is_cut })
+    }
+}
