@@ -1,10 +1,14 @@
 //! `doctor` on logs: which can be read, by how many rules, and which of those are off.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{diagnosis::Finding, out::number};
 use crate::{
-    config::settings::{Config, LogGroup},
+    config::{
+        exclude::is_glob,
+        include::on_disk,
+        settings::{Config, LogGroup},
+    },
     logs::{
         live::look,
         rules::{Reading, RuleSet},
@@ -19,16 +23,40 @@ use crate::{
 /// What reads the journal.
 const JOURNALCTL: &str = "/usr/bin/journalctl";
 
+/// Where its files lie.
+const JOURNALS: [&str; 2] = ["/var/log/journal/*/*.journal", "/run/log/journal/*/*.journal"];
+
 /// Most faults of rules that are listed.
 const MOST: usize = 10;
 
 /// What was found of the logs and rules of a configuration.
 pub(super) fn logs(config: &Config) -> Vec<Finding> {
-    config.logs.iter().flat_map(|group| of_group(group, config)).collect()
+    let mut found: Vec<Finding> = config.logs.iter().flat_map(|group| of_group(group, config)).collect();
+    let directories = config.adopt.iter().filter_map(|line| line.strip_prefix("logcheck:")).map(PathBuf::from);
+    for directory in directories.filter(|directory| !directory.is_dir()) {
+        let shown = escape_name(directory.as_os_str().as_encoded_bytes());
+        let remedy = "name the directory of logcheck's offset files, /var/lib/logcheck, or take the adopt line away";
+        found.push(Finding::fail(
+            "adopt",
+            format!("{shown} is no directory that can be read: no position is taken over"),
+            remedy,
+        ));
+    }
+    found
 }
 
 fn of_group(group: &LogGroup, config: &Config) -> Vec<Finding> {
     let mut found = rules(group, config);
+    for pattern in group.files.iter().chain(&group.transient) {
+        if is_glob(pattern.as_os_str().as_encoded_bytes()) && on_disk(pattern, |_| true).next().is_none() {
+            let shown = escape_name(pattern.as_os_str().as_encoded_bytes());
+            found.push(Finding::warn(
+                "log",
+                format!("{shown} finds nothing"),
+                "it is read when it does; is it what you mean?",
+            ));
+        }
+    }
     for (path, may_be_missing) in sources::logs(group, &[]) {
         let shown = escape_name(path.as_os_str().as_encoded_bytes());
         match look(&path).live {
@@ -43,8 +71,12 @@ fn of_group(group: &LogGroup, config: &Config) -> Vec<Finding> {
         }
     }
     if group.journal {
-        found.push(if may_execute(Path::new(JOURNALCTL)) {
+        let is_there = JOURNALS.iter().any(|pattern| on_disk(Path::new(pattern), |_| true).next().is_some());
+        found.push(if may_execute(Path::new(JOURNALCTL)) && is_there {
             Finding::fine("journal", format!("read through {JOURNALCTL}"))
+        } else if may_execute(Path::new(JOURNALCTL)) {
+            let remedy = "is systemd-journald running, and Storage= in journald.conf not none? This user may also lack the right to look";
+            Finding::fail("journal", "there are no journal files in /var/log/journal or /run/log/journal", remedy)
         } else {
             let remedy = "install systemd, or name the files of your syslog instead of log = journal";
             Finding::fail("journal", format!("there is no {JOURNALCTL} that can be run"), remedy)

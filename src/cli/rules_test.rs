@@ -166,6 +166,8 @@ fn stream(input: &mut dyn Read, desk: &mut Desk<'_>) -> anyhow::Result<()> {
 impl Desk<'_> {
     fn take(&mut self, record: &Record) -> anyhow::Result<()> {
         match record {
+            // A blank line says nothing and is told nobody.
+            Record::Line { bytes, .. } if without_blanks(bytes).is_empty() => Ok(()),
             Record::Line { bytes, length } => self.line(without_blanks(bytes), *length),
             Record::Gap(zeros) => {
                 self.tally.zeros += zeros;

@@ -185,12 +185,19 @@ fn settings(areas: Vec<Area>, database: PathBuf) -> Config {
     config
 }
 
+/// A log that was named, which has to be there: nobody waits for it here.
+fn log(path: &Path) -> anyhow::Result<PathBuf> {
+    fs::metadata(path)
+        .and_then(|_found| std::path::absolute(path))
+        .map_err(|error| usage(format!("{} cannot be read: {error}", escape_name(path.as_os_str().as_bytes()))))
+}
+
 /// The logs to read, as one group.
 fn logs(named: &[PathBuf]) -> anyhow::Result<Vec<LogGroup>> {
     let files = if named.is_empty() {
         LOGS.iter().map(PathBuf::from).filter(|path| path.is_file() && may_read(path)).collect()
     } else {
-        named.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>().context("a log cannot be found")?
+        named.iter().map(|path| log(path)).collect::<anyhow::Result<Vec<_>>>()?
     };
     let rules = Path::new(RULES);
     let has_rules = rules.is_dir() && may_read(rules);
@@ -234,7 +241,9 @@ fn announce(config: &Config, left_out: &[PathBuf]) {
     for group in &config.logs {
         let journal = group.journal.then(|| "the journal".to_owned());
         let names: Vec<String> = group.files.iter().map(|path| shown(path)).chain(journal).collect();
-        let by = if group.rules.is_empty() {
+        let by = if group.rules.is_empty() && Path::new(RULES).exists() {
+            "without rules, for this user may not read /etc/logcheck (its group is logcheck): every new line is told"
+        } else if group.rules.is_empty() {
             "without rules: every new line is told"
         } else {
             "by the rules in /etc/logcheck"

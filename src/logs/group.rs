@@ -15,6 +15,7 @@ use super::{
     duplicates::{Duplicates, Judged, Side},
     glob::Start,
     journal::Journal,
+    journal_words::JournalHappening,
     judge::Judge,
     lines::Record,
     sources,
@@ -314,7 +315,11 @@ impl Group {
         }
         let zone = &self.surroundings.journal.zone;
         let tell = |happening| telling::journal(happening, zone, now);
-        let mut events: Vec<Event> = poll.happenings.iter().map(tell).collect();
+        // Where it begins is no news as long as it cannot be read.
+        let is_in_trouble = poll.state.trouble.is_some();
+        let is_news =
+            |happening: &&JournalHappening| !(is_in_trouble && matches!(happening, JournalHappening::Began(_)));
+        let mut events: Vec<Event> = poll.happenings.iter().filter(is_news).map(tell).collect();
         let judged = self.without_twins(Side::Journal, &poll.records, now);
         events.extend(self.judge(JOURNAL, &poll.records, judged.as_ref(), now));
         let group = self.name.clone();

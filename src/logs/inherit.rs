@@ -70,6 +70,10 @@ pub(super) fn inherit(groups: &[Box<Group>], adopt: &[String], db: &Db, now: Mom
                 let note = format!("{ADOPTED}: read on from byte {offset} ({from})");
                 let event = Event::new(Category::LogNote, Severity::Low, now, name.path).with_note(note);
                 db.lock().commit(&Outcome::tell(event))?;
+            } else if adopt.iter().any(|line| line.starts_with("logcheck:")) {
+                let note = "logcheck has left no position for it, or one in a file that is no longer there; it is read like a new log";
+                let event = Event::new(Category::LogNote, Severity::Low, now, name.path).with_note(note);
+                db.lock().commit(&Outcome::tell(event))?;
             }
         }
     }

@@ -149,8 +149,9 @@ fn minor(batch: &Batch<'_>) -> Vec<String> {
 pub(crate) fn counted_words(category: Category, count: u64) -> String {
     match category {
         Category::LogBack => counted(count, "log back", "logs back"),
-        Category::LogNote => counted(count, "log note", "log notes"),
+        Category::LogNote => counted(count, "note about a log", "notes about logs"),
         Category::LogTrouble => counted(count, "log trouble", "log troubles"),
+        Category::Rules => counted(count, "notice about rules", "notices about rules"),
         _ => format!("{} {}", number(count), category.word()),
     }
 }
