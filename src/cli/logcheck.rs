@@ -105,7 +105,7 @@ impl Run<'_> {
         lock.push(".lock");
         check_free(Path::new(&lock), self.now)?;
         States::lock(directory).map_err(|error| match error {
-            StateError::Locked(_) => error.into(),
+            StateError::Locked(_) | StateError::Planted(_) => error.into(),
             StateError::Io { .. } => anyhow::Error::from(error).context(format!(
                 "{} has to be there and writable by who runs this (install -d -o logcheck -m 750 {0}); -S names another",
                 shown(directory)
