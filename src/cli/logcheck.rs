@@ -29,7 +29,7 @@ use crate::{
             conf::Conf,
             journal,
             lines::{Order, arrange},
-            list::{Log, logs},
+            list::{Log, logs, open_regular},
             position::{Position, StateError, States, check_free},
             report::{Found, Frame},
             take::take,
@@ -117,7 +117,7 @@ impl Run<'_> {
     fn harvest(&self, states: &States) -> anyhow::Result<Harvest> {
         let logs = match &self.conf.log {
             Some(log) => {
-                fs::File::open(log).with_context(|| format!("{} does not exist or cannot be read", shown(log)))?;
+                open_regular(log).with_context(|| format!("{} does not exist or cannot be read", shown(log)))?;
                 vec![Log::File(log.clone())]
             }
             None => logs(&self.conf.list, &self.conf.lists, self.locale)

@@ -273,3 +273,23 @@ fn the_journal_is_read_from_where_the_last_run_ended_and_only_when_the_report_wa
         "{output:?}"
     );
 }
+
+#[test]
+fn a_pipe_in_place_of_any_file_is_refused_and_makes_nobody_wait() {
+    let site = Site::new();
+    let pipe = site.path("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    let pipe = pipe.to_str().unwrap();
+    let words = |more: &[&str]| {
+        let command = site.command(&[&["-o"], more].concat());
+        let output = Command::new("timeout").arg("10").arg(PROGRAM).args(command.get_args()).output().unwrap();
+        assert_eq!(output.status.code(), Some(74), "{more:?}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for option in ["-l", "-L", "-c"] {
+        let words = words(&[option, pipe]);
+        assert!(words.contains("pipe") && words.contains("it is no regular file"), "{option}: {words}");
+    }
+    site.put("conf", &format!("LOCKFILE={}\nLOGFILE={pipe}\n", site.path("lock").display()));
+    assert!(words(&[]).contains("it is no regular file"));
+}
