@@ -59,6 +59,8 @@ struct Run<'a> {
 #[derive(Default)]
 struct Harvest {
     heap: Vec<u8>,
+    /// What its lines take of the memory of a run.
+    spent: usize,
     errors: Vec<Vec<u8>>,
     positions: Vec<(PathBuf, Position)>,
     /// Up to when the journal was read.
@@ -147,7 +149,7 @@ impl Run<'_> {
             harvest.rules = Some(self.rules());
         }
         let begun = harvest.heap.len();
-        match take(log, known.as_ref(), &mut harvest.heap, self.now, &mut pause) {
+        match take(log, known.as_ref(), &mut harvest.heap, &mut harvest.spent, self.now, &mut pause) {
             Ok(taken) => {
                 for note in taken.notes {
                     talk(&format!("{}: {note}", shown(log)));
