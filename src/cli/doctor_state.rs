@@ -107,6 +107,9 @@ fn unopened(error: StoreError) -> Finding {
     if matches!(error, StoreError::Newer { .. }) {
         return Finding::fail(WHAT, words, "install the integrityd that wrote it");
     }
+    if matches!(error, StoreError::Older { .. }) {
+        return Finding::warn(WHAT, words, "integrityd run brings it up to date in its first round");
+    }
     if code(&error.into()) == Exit::Permission && privileges::own_uid() != 0 {
         return needs_root(WHAT, words);
     }

@@ -29,7 +29,7 @@ use crate::{
             conf::Conf,
             journal,
             lines::{Order, arrange},
-            list::{Log, logs},
+            list::{Log, logs, open_regular},
             position::{Position, StateError, States, check_free},
             report::{Found, Frame},
             take::take,
@@ -59,6 +59,8 @@ struct Run<'a> {
 #[derive(Default)]
 struct Harvest {
     heap: Vec<u8>,
+    /// What its lines take of the memory of a run.
+    spent: usize,
     errors: Vec<Vec<u8>>,
     positions: Vec<(PathBuf, Position)>,
     /// Up to when the journal was read.
@@ -105,7 +107,7 @@ impl Run<'_> {
         lock.push(".lock");
         check_free(Path::new(&lock), self.now)?;
         States::lock(directory).map_err(|error| match error {
-            StateError::Locked(_) => error.into(),
+            StateError::Locked(_) | StateError::Planted(_) => error.into(),
             StateError::Io { .. } => anyhow::Error::from(error).context(format!(
                 "{} has to be there and writable by who runs this (install -d -o logcheck -m 750 {0}); -S names another",
                 shown(directory)
@@ -117,7 +119,7 @@ impl Run<'_> {
     fn harvest(&self, states: &States) -> anyhow::Result<Harvest> {
         let logs = match &self.conf.log {
             Some(log) => {
-                fs::File::open(log).with_context(|| format!("{} does not exist or cannot be read", shown(log)))?;
+                open_regular(log).with_context(|| format!("{} does not exist or cannot be read", shown(log)))?;
                 vec![Log::File(log.clone())]
             }
             None => logs(&self.conf.list, &self.conf.lists, self.locale)
@@ -147,7 +149,7 @@ impl Run<'_> {
             harvest.rules = Some(self.rules());
         }
         let begun = harvest.heap.len();
-        match take(log, known.as_ref(), &mut harvest.heap, self.now, &mut pause) {
+        match take(log, known.as_ref(), &mut harvest.heap, &mut harvest.spent, self.now, &mut pause) {
             Ok(taken) => {
                 for note in taken.notes {
                     talk(&format!("{}: {note}", shown(log)));

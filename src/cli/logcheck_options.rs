@@ -1,7 +1,6 @@
 //! The options of `logcheck`, which are those of logcheck(8), and what they make of its configuration.
 
 use std::{
-    fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
@@ -10,7 +9,11 @@ use anyhow::Context;
 use clap::Args;
 
 use super::out::talk;
-use crate::{config::settings::RuleLevel, logs::oneshot::conf::Conf, model::escape::escape_name};
+use crate::{
+    config::settings::RuleLevel,
+    logs::oneshot::{conf::Conf, list::open_regular},
+    model::escape::escape_name,
+};
 
 /// Read when there is no -c.
 const CONF: &str = "/etc/logcheck/logcheck.conf";
@@ -132,12 +135,8 @@ impl Arguments {
 /// # Errors
 /// Those of `open(2)` and `read(2)`; `InvalidInput` when it is no regular file.
 pub(super) fn read_text(path: &Path) -> io::Result<Vec<u8>> {
-    let file = fs::File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
     let mut text = Vec::new();
-    file.take(LARGEST_TEXT).read_to_end(&mut text)?;
+    open_regular(path)?.take(LARGEST_TEXT).read_to_end(&mut text)?;
     Ok(text)
 }
 

@@ -24,6 +24,7 @@ use crate::{
         layers::Semantics,
         rules::{Reading, RuleSet},
         tree::Locale,
+        upkeep::add_built_in,
     },
     model::escape::{escape, escape_name, is_hidden},
 };
@@ -144,13 +145,28 @@ impl Groups {
 
     /// Compiles the rules of a group; when there are several, says which they are.
     pub(super) fn classifier(&self, group: usize) -> Classifier {
+        self.compile(self.read(group))
+    }
+
+    /// Compiles the rules of a group as the daemon does, with those that are built in.
+    pub(super) fn daemon_classifier(&self, group: usize) -> Classifier {
+        let mut set = self.read(group);
+        add_built_in(&mut set);
+        self.compile(set)
+    }
+
+    fn compile(&self, set: RuleSet) -> Classifier {
+        Classifier::new(set, self.semantics, self.has_alias)
+    }
+
+    fn read(&self, group: usize) -> RuleSet {
         let directories = self.all.get(group).map(|group| group.rules.as_slice()).unwrap_or_default();
         if self.all.len() > 1 {
             let paths: Vec<String> = directories.iter().map(|directory| shown(&directory.path)).collect();
             let of = self.all.len();
             talk(&format!("rules of group {} of {of} in the configuration: {}", group + 1, paths.join(", ")));
         }
-        Classifier::new(RuleSet::read(directories, self.reading), self.semantics, self.has_alias)
+        RuleSet::read(directories, self.reading)
     }
 }
 

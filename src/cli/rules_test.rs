@@ -92,7 +92,7 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
         let classifier = match ready.take() {
             Some((same, classifier)) if same == group => classifier,
             _ => {
-                let classifier = groups.classifier(group);
+                let classifier = groups.daemon_classifier(group);
                 tell_faults(classifier.set(), source, &arguments.choice);
                 classifier
             }

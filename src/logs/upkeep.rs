@@ -130,8 +130,13 @@ fn read(directories: &[RuleDirectory], settings: Logcheck) -> RuleSet {
     let reading =
         Reading { locale: Locale::Utf8, allows_broad: settings.is_broad_allowed, is_flat: !settings.has_layers };
     let mut set = RuleSet::read(directories, reading);
-    set.add_text(Path::new(BUILT_IN), Layer::Ignore, OWN.as_bytes());
+    add_built_in(&mut set);
     set
+}
+
+/// Adds the rules that a daemon has besides those of the directories.
+pub fn add_built_in(set: &mut RuleSet) {
+    set.add_text(Path::new(BUILT_IN), Layer::Ignore, OWN.as_bytes());
 }
 
 fn compile(set: RuleSet, settings: Logcheck) -> Classifier {

@@ -99,7 +99,7 @@ impl Store {
     /// Opens an existing database for questions only.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] when there is none, [`StoreError::Newer`] for one of a newer program.
+    /// [`StoreError::Missing`] when there is none, [`StoreError::Older`] and [`StoreError::Newer`] for one of another program.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         match File::open(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -114,6 +114,7 @@ impl Store {
             return Err(StoreError::Missing { path: path.to_path_buf() });
         }
         schema::refuse_newer(path, found)?;
+        schema::refuse_older(path, found)?;
         Self::over(db, path, None)
     }
 
@@ -128,10 +129,7 @@ impl Store {
         drop(Self::open_read_only(path)?);
         privileges::check_but_for_groups(path)?;
         let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let found = schema::version(&db)?;
-        if found < schema::known() {
-            return Err(StoreError::Older { path: path.to_path_buf(), found, known: schema::known() });
-        }
+        schema::refuse_older(path, schema::version(&db)?)?;
         set_pragmas(&db)?;
         Self::over(db, path, None)
     }

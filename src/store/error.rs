@@ -45,7 +45,7 @@ pub enum StoreError {
         known: u32,
     },
     /// The database was written by an older integrityd, and only the daemon may bring it up to date.
-    #[error("{} has schema {found}, this integrityd knows {known}: start `integrityd run` first, which brings it up to date", path.display())]
+    #[error("the database {} has schema {found}, this program needs {known}: start the daemon (integrityd run, or run --once), which brings it up to date", path.display())]
     Older {
         /// The database.
         path: PathBuf,

@@ -38,6 +38,13 @@ pub(super) fn refuse_newer(path: &Path, found: u32) -> Result<(), StoreError> {
     Ok(())
 }
 
+pub(super) fn refuse_older(path: &Path, found: u32) -> Result<(), StoreError> {
+    if found < known() {
+        return Err(StoreError::Older { path: path.to_path_buf(), found, known: known() });
+    }
+    Ok(())
+}
+
 /// Where the copy of a database lies that had schema `found` before it was brought up to date.
 pub(super) fn copy_path(path: &Path, found: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

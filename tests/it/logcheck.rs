@@ -273,3 +273,36 @@ fn the_journal_is_read_from_where_the_last_run_ended_and_only_when_the_report_wa
         "{output:?}"
     );
 }
+
+#[test]
+fn a_pipe_in_place_of_any_file_is_refused_and_makes_nobody_wait() {
+    let site = Site::new();
+    let pipe = site.path("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    let pipe = pipe.to_str().unwrap();
+    let words = |more: &[&str]| {
+        let command = site.command(&[&["-o"], more].concat());
+        let output = Command::new("timeout").arg("10").arg(PROGRAM).args(command.get_args()).output().unwrap();
+        assert_eq!(output.status.code(), Some(74), "{more:?}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for option in ["-l", "-L", "-c"] {
+        let words = words(&[option, pipe]);
+        assert!(words.contains("pipe") && words.contains("it is no regular file"), "{option}: {words}");
+    }
+    site.put("conf", &format!("LOCKFILE={}\nLOGFILE={pipe}\n", site.path("lock").display()));
+    assert!(words(&[]).contains("it is no regular file"));
+}
+
+#[test]
+fn a_huge_log_of_nothing_is_passed_over_within_little_memory() {
+    let site = Site::new();
+    assert_eq!(site.report(&["-o"]), REPORT);
+    File::options().write(true).open(site.path("log")).unwrap().set_len(20 << 30).unwrap();
+    let command = site.command(&["-o"]);
+    let output = Command::new("prlimit").arg("--as=3000000000").arg(PROGRAM).args(command.get_args()).output().unwrap();
+    let words = shown(&site.scratch, &output);
+    assert!(output.status.success() && words.contains("a hole in it was passed over"), "{words}");
+    site.add("Nov 21 14:00:09 h disk: found\n");
+    assert_eq!(site.report(&["-o"]), "System Events\n=-=-=-=-=-=-=\nNov 21 14:00:09 h disk: found\n\n");
+}

@@ -397,3 +397,15 @@ fn wrong_words_and_missing_files_say_what_is_wrong() {
     insta::assert_snapshot!(all);
     assert!(!Path::new("/nowhere").exists());
 }
+
+#[test]
+fn test_knows_the_rules_that_are_built_into_the_daemon_and_lint_does_not() {
+    let scratch = Scratch::new();
+    rules(&scratch);
+    configure(&scratch);
+    let own = format!("{STAMP} integrityd[7]: 2026-11-21T13:02:11.123456Z  INFO told to stop\n");
+    let output = feed(&scratch, &["test"], own.as_bytes());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("ignored   (built in)/integrityd:"), "{text}");
+    assert!(!shown(&scratch, &scratch.ask(&["rules", "lint"])).contains("built in"));
+}

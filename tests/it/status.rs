@@ -338,3 +338,34 @@ fn metrics_follow_the_format_whatever_an_area_is_called() {
     assert!(odd.contains(r#"a\"b\\\\c\\nd}e,f=\"g"#), "{odd}");
     drop(store);
 }
+
+#[test]
+fn a_database_of_an_older_program_is_named_with_what_brings_it_up_to_date() {
+    let scratch = Scratch::new();
+    scratch.configure("");
+    drop(Store::open(&scratch.database(), now()).unwrap());
+    fs::remove_file(scratch.database()).unwrap();
+    let old = rusqlite::Connection::open(scratch.database()).unwrap();
+    old.execute_batch(include_str!("../../sql/0001_baseline.sql")).unwrap();
+    old.execute_batch(
+        "INSERT INTO instance VALUES (1, zeroblob(16), 1, zeroblob(32), 0, 0, 1, 0, 0, 1, 1, zeroblob(16), 1)",
+    )
+    .unwrap();
+    drop(old);
+    let remedy = "has schema 1, this program needs 4: start the daemon (integrityd run, or run --once), \
+                  which brings it up to date";
+    for (arguments, code) in [
+        (&["status"][..], 3),
+        (&["status", "--nagios"], 3),
+        (&["rules", "unused"], 78),
+        (&["history"], 78),
+        (&["queue", "list"], 78),
+    ] {
+        let output = scratch.ask(arguments);
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {words}");
+        assert!(words.contains(remedy) && !words.contains("no such table"), "{arguments:?}: {words}");
+    }
+    drop(Store::open(&scratch.database(), now()).unwrap());
+    assert_ne!(scratch.ask(&["status"]).status.code(), Some(3));
+}

@@ -4,11 +4,15 @@ use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
     io::{self, Read},
-    os::unix::ffi::{OsStrExt, OsStringExt},
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        fs::OpenOptionsExt,
+    },
     path::{Path, PathBuf},
 };
 
 use globset::GlobBuilder;
+use rustix::fs::OFlags;
 
 use super::lines::is_blank;
 use crate::logs::tree::Locale;
@@ -41,6 +45,19 @@ pub struct ListError {
     pub source: io::Error,
 }
 
+/// Opens a regular file to read it; a pipe makes nobody wait.
+///
+/// # Errors
+/// Those of `open(2)`; `InvalidInput` when it is no regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
+    }
+}
+
 /// The logs of `file` and of all `*.logfiles` in `directory`, each once, in their order.
 ///
 /// # Errors
@@ -51,7 +68,7 @@ pub fn logs(file: &Path, directory: &Path, locale: Locale) -> Result<Vec<Log>, L
     let mut found: Vec<Log> = Vec::new();
     for path in lists {
         let mut text = Vec::new();
-        let read = File::open(&path).and_then(|file| file.take(LONGEST).read_to_end(&mut text));
+        let read = open_regular(&path).and_then(|file| file.take(LONGEST).read_to_end(&mut text));
         read.map_err(|source| ListError { path: path.clone(), source })?;
         for log in entries(&text, locale).into_iter().flat_map(|entry| named(&entry)) {
             if !found.contains(&log) {

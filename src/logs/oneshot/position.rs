@@ -78,6 +78,9 @@ pub enum StateError {
     /// Another run is going on.
     #[error("another run holds {}: wait for its end, or see who it is with fuser", .0.display())]
     Locked(PathBuf),
+    /// What lies there may be another's.
+    #[error("{} has a second name (a hard link) or is no regular file: it may be another's, so it is not touched; remove it", .0.display())]
+    Planted(PathBuf),
     /// Something could not be read or written.
     #[error("{}: {what}", path.display())]
     Io {
@@ -123,16 +126,12 @@ impl States {
     /// [`StateError::Locked`] when another run goes on, else when the lock cannot be written.
     pub fn lock(directory: &Path) -> Result<Self, StateError> {
         let path = directory.join(LOCK);
-        let wrong = |what, source| StateError::Io { what, path: path.clone(), source };
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
-        let lock = options.open(&path).map_err(|source| wrong("the lock cannot be taken", source))?;
-        give(&lock, directory);
+        let what = "the lock cannot be taken";
+        let lock = open_own(&path, directory, what)?;
         match flock(lock.as_fd(), FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { directory: directory.to_owned(), lock: Some(lock) }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::Locked(path)),
-            Err(errno) => Err(wrong("the lock cannot be taken", errno.into())),
+            Err(errno) => Err(StateError::Io { what, path, source: errno.into() }),
         }
     }
 
@@ -193,19 +192,16 @@ impl States {
     /// [`StateError`] when it cannot be written, or the directory was not locked.
     pub fn put_journal(&self, until: Timestamp) -> Result<(), StateError> {
         let path = self.path(Path::new(JOURNAL));
-        let kept =
-            if self.lock.is_some() { self.touch(&path, until) } else { Err(io::ErrorKind::ReadOnlyFilesystem.into()) };
-        kept.map_err(|source| StateError::Io { what: "the position cannot be written", path, source })
-    }
-
-    fn touch(&self, path: &Path, at: Timestamp) -> io::Result<()> {
-        let flags = OFlags::NOFOLLOW.bits().cast_signed();
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)?;
-        give(&file, &self.directory);
-        let seconds = at.as_nanos().div_euclid(1_000_000_000);
-        let time = Timespec { tv_sec: seconds, tv_nsec: at.as_nanos().rem_euclid(1_000_000_000) };
-        rustix::fs::futimens(&file, &Timestamps { last_access: time, last_modification: time })?;
-        Ok(())
+        let what = "the position cannot be written";
+        let wrong = |source| StateError::Io { what, path: path.clone(), source };
+        if self.lock.is_none() {
+            return Err(wrong(io::ErrorKind::ReadOnlyFilesystem.into()));
+        }
+        let file = open_own(&path, &self.directory, what)?;
+        let nanos = until.as_nanos();
+        let time = Timespec { tv_sec: nanos.div_euclid(1_000_000_000), tv_nsec: nanos.rem_euclid(1_000_000_000) };
+        let times = Timestamps { last_access: time, last_modification: time };
+        rustix::fs::futimens(&file, &times).map_err(|errno| wrong(errno.into()))
     }
 
     fn write(&self, path: &Path, position: &Position) -> io::Result<()> {
@@ -220,6 +216,25 @@ impl States {
         file.sync_data()?;
         fs::rename(&temporary, path)
     }
+}
+
+/// Opens a file of this program to write it. Only one that is made just now is given to the owner of the directory: what was there
+/// may be a link that he made to a file that is not his.
+fn open_own(path: &Path, directory: &Path, what: &'static str) -> Result<File, StateError> {
+    let wrong = |source| StateError::Io { what, path: path.to_owned(), source };
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            give(&file, directory);
+            return Ok(file);
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(wrong(error)),
+    }
+    let file = options.open(path).map_err(wrong)?;
+    let found = file.metadata().map_err(wrong)?;
+    if found.is_file() && found.nlink() == 1 { Ok(file) } else { Err(StateError::Planted(path.to_owned())) }
 }
 
 /// Gives a file that root has made to the owner of the directory, so that he can go on with his own program.
@@ -251,6 +266,35 @@ mod tests {
         }
         assert_eq!(Position::parse(b"12\n34\nbefore zz\n"), Some(position(b"")));
         assert_eq!(Position::parse(b"12\n"), None);
+    }
+
+    #[test]
+    fn what_the_owner_of_the_directory_has_planted_stays_what_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("shadow"), "secret").unwrap();
+        fs::create_dir(path("states")).unwrap();
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root {
+            std::os::unix::fs::chown(path("states"), Some(1234), Some(1234)).unwrap();
+        }
+        let owner = |name: &str| fs::metadata(path(name)).unwrap().uid();
+        let ours = owner("shadow");
+        for name in ["states/integrityd.lock", "states/offset.journal"] {
+            fs::hard_link(path("shadow"), path(name)).unwrap();
+        }
+        assert!(matches!(States::lock(&path("states")), Err(StateError::Planted(_))));
+        fs::remove_file(path("states/integrityd.lock")).unwrap();
+        let states = States::lock(&path("states")).unwrap();
+        assert!(matches!(states.put_journal(Timestamp::default()), Err(StateError::Planted(_))));
+        assert_eq!((owner("shadow"), owner("states/offset.journal")), (ours, ours));
+        // What was there before is used, and belongs to whom it belonged; what is new is given away.
+        fs::remove_file(path("states/offset.journal")).unwrap();
+        fs::write(path("states/offset.journal"), "").unwrap();
+        states.put_journal(Timestamp::from_nanos(7)).unwrap();
+        assert_eq!(states.journal().unwrap(), Some(Timestamp::from_nanos(7)));
+        assert_eq!(owner("states/offset.journal"), ours);
+        assert_eq!(owner("states/integrityd.lock"), if is_root { 1234 } else { ours });
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //!
 //! Where the position stands by its evidence, or by the inode alone when logcheck wrote it, reading goes on there. Else the file is
 //! looked for among the rotated ones, also packed ones; what was rotated after it is read whole, then the log from its beginning.
+//!
+//! Whatever a log holds, a run takes bounded memory: holes are no lines, long lines are cut, and what is too much for one run is left
+//! to the next one, which goes on where this one ended.
 
 use std::{
     collections::BTreeSet,
@@ -18,7 +21,7 @@ use crate::{
         live::{Live, Sight, look},
         logtail::Offset,
         siblings::{Found, Packing, is_plainly_rotated, is_planted, list},
-        stream::{Stream, marker_before},
+        stream::{Stream, joined, marker_before},
     },
     model::{clock::Timestamp, log::Refusal},
 };
@@ -29,8 +32,29 @@ const FRESH: Duration = Duration::from_secs(2);
 /// How often it is waited for.
 const PATIENCE: u32 = 10;
 
-/// As much as is unpacked of one rotated file.
-const MOST_UNPACKED: u64 = 4 << 30;
+/// The least that is unpacked of one rotated file, in bytes.
+const LEAST_UNPACKED: u64 = 64 << 20;
+
+/// A line is cut at this many bytes.
+const LONGEST: usize = 64 << 10;
+
+/// As much memory as the lines of a run may take together, in bytes.
+pub const MOST: usize = 256 << 20;
+
+/// What a line takes besides its bytes.
+const PER_LINE: usize = 32;
+
+/// What is said of holes.
+const HOLE: &str = "a hole in it was passed over";
+
+/// What is said of long lines.
+const LONG: &str = "a line of more than 64 KiB was cut";
+
+/// What is said of packed files that are too large.
+const CUT: &str = "a packed file of it unpacks to far more than the log has ever had, its rest is not read";
+
+/// What is said when this run has no more room.
+const LEFT: &str = "this run has taken as much as it can hold; the rest is left to the next run";
 
 /// How a log ended that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +86,7 @@ fn words(refusal: Refusal) -> String {
     }
 }
 
-/// Appends the new lines of `log` to `heap`, each with a newline. `pause` waits a tenth of a second for the end of half a line.
+/// Appends the new lines of `log` to `heap`, each with a newline, as long as not more than [`MOST`] bytes are `spent`. `pause` waits a tenth of a second for the end of half a line.
 ///
 /// # Errors
 /// [`TakeError`] when it cannot be read; then `heap` is as it was.
@@ -70,19 +94,23 @@ pub fn take(
     log: &Path,
     known: Option<&Position>,
     heap: &mut Vec<u8>,
+    spent: &mut usize,
     now: Timestamp,
     pause: &mut dyn FnMut(),
 ) -> Result<Taken, TakeError> {
     let path = std::path::absolute(log).map_err(|error| TakeError::Io(error, log.to_owned()))?;
     let sight = look(&path);
-    let begun = heap.len();
+    let (begun, spent_before) = (heap.len(), *spent);
     match sight.live {
         Ok(Live { .. }) => {}
         Err(refusal) => return Err(TakeError::Refused(refusal, log.to_owned())),
     }
-    let taken = read_on(log, sight, known, heap, now, pause);
-    taken.map_err(|error| {
+    let mut intake = Intake { heap, spent, line: 0, is_left: false, notes: Vec::new() };
+    let taken = read_on(log, sight, known, &mut intake, now, pause);
+    let notes = intake.notes;
+    taken.map(|position| Taken { position, notes }).map_err(|error| {
         heap.truncate(begun);
+        *spent = spent_before;
         TakeError::Io(error, log.to_owned())
     })
 }
@@ -91,14 +119,14 @@ fn read_on(
     log: &Path,
     sight: Sight,
     known: Option<&Position>,
-    heap: &mut Vec<u8>,
+    intake: &mut Intake<'_>,
     now: Timestamp,
     pause: &mut dyn FnMut(),
-) -> io::Result<Taken> {
+) -> io::Result<Position> {
     let Sight { live, places, .. } = sight;
     let Ok(live) = live else { return Err(io::ErrorKind::NotFound.into()) };
-    let mut notes = Vec::new();
     let mut from = 0;
+    let mut rotated = None;
     if let Some(known) = known {
         let is_same = known.offset.inode == live.seen.inode;
         if is_same && stands(&live.file, live.seen.size, known)? {
@@ -106,27 +134,35 @@ fn read_on(
         } else {
             let name = places.first().map(|place| place.name.clone()).unwrap_or_default();
             let listed = list(&places, &[], Some(live.id()), &BTreeSet::new());
-            if !read_rotated(&name, &listed.found, known, heap)? {
-                notes.extend(lost(log, known, &live, is_same, heap));
+            let limit = known.offset.offset.max(live.seen.size).saturating_mul(4).max(LEAST_UNPACKED);
+            rotated = read_rotated(&name, &listed.found, known, limit, intake)?;
+            if rotated.is_none() {
+                let note = lost(log, known, &live, is_same, intake.heap);
+                intake.notes.extend(note);
             }
         }
     }
+    // Where there was no room left, the next run has to find the same rotated file again.
+    if let Some(position) = rotated.take_if(|_| intake.is_left) {
+        return Ok(position);
+    }
     let mut stream = Stream::Plain(live.file);
-    let begun = heap.len();
-    let mut at = append(&mut stream, from, u64::MAX, heap)?;
+    let (mut at, _) = intake.append(&mut stream, from, u64::MAX)?;
     let is_fresh = live.seen.mtime.after(FRESH) > now;
     for _ in 0..PATIENCE {
-        if !is_fresh || heap.len() == begun || heap.last() == Some(&b'\n') {
+        if !is_fresh || intake.line == 0 {
             break;
         }
         pause();
-        at = append(&mut stream, at, u64::MAX, heap)?;
+        (at, _) = intake.append(&mut stream, at, u64::MAX)?;
     }
-    end_line(heap, begun);
+    intake.end_half_line();
+    if let Some(position) = rotated.filter(|_| at == 0) {
+        return Ok(position);
+    }
     let Stream::Plain(file) = stream else { return Err(io::ErrorKind::InvalidInput.into()) };
     let evidence = marker_before(&file, at)?;
-    let offset = Offset { inode: live.seen.inode, offset: at };
-    Ok(Taken { position: Position { offset, evidence }, notes })
+    Ok(Position { offset: Offset { inode: live.seen.inode, offset: at }, evidence })
 }
 
 /// What is said when the position is nowhere; `logtail2(8)` has its warning among the lines.
@@ -151,7 +187,7 @@ fn stands(file: &File, size: u64, known: &Position) -> io::Result<bool> {
 }
 
 /// Whether a rotated file holds the position: by its inode, or by the evidence alone.
-fn holds(found: &Found, known: &Position) -> bool {
+fn holds(found: &Found, known: &Position, limit: u64) -> bool {
     let Ok(file) = found.handle.open_file() else { return false };
     let is_known = !known.evidence.is_empty();
     match found.packing {
@@ -160,7 +196,7 @@ fn holds(found: &Found, known: &Position) -> bool {
         }
         Packing::Gzip if is_known => {
             let sketch = Stream::new(file, true)
-                .and_then(|mut stream| stream.sketch(found.seen.size, &[known.offset.offset], MOST_UNPACKED));
+                .and_then(|mut stream| stream.sketch(found.seen.size, &[known.offset.offset], limit));
             let markers = sketch.map(|sketch| sketch.markers).unwrap_or_default();
             markers.into_iter().flatten().any(|marker| marker.ends_with(&known.evidence))
         }
@@ -168,54 +204,156 @@ fn holds(found: &Found, known: &Position) -> bool {
     }
 }
 
-/// Reads the rest of the rotated file that holds the position and all that was rotated later; `false` when none holds it.
-fn read_rotated(log: &[u8], found: &[Found], known: &Position, heap: &mut Vec<u8>) -> io::Result<bool> {
+/// Reads the rest of the rotated file that holds the position and all that was rotated later; gives how far, `None` when none holds it.
+fn read_rotated(
+    log: &[u8],
+    found: &[Found],
+    known: &Position,
+    limit: u64,
+    intake: &mut Intake<'_>,
+) -> io::Result<Option<Position>> {
     let own = |found: &&Found| !is_planted(&found.directory, &found.seen);
-    let by_inode = |one: &&Found| one.seen.inode == known.offset.inode && own(one) && holds(one, known);
-    let by_evidence = |one: &&Found| own(one) && holds(one, known);
+    let by_inode = |one: &&Found| one.seen.inode == known.offset.inode && own(one) && holds(one, known, limit);
+    let by_evidence = |one: &&Found| own(one) && holds(one, known, limit);
     let Some(holder) = found.iter().find(by_inode).or_else(|| found.iter().find(by_evidence)) else {
-        return Ok(false);
+        return Ok(None);
     };
-    read_one(holder, known.offset.offset, heap)?;
+    let mut reached = known.clone();
+    read_one(holder, known.offset.offset, limit, intake, &mut reached)?;
     let later = found.iter().skip_while(|one| !one.id().is(&holder.id())).skip(1);
     for one in later.filter(own).filter(|one| one.packing != Packing::Foreign && is_plainly_rotated(log, &one.name)) {
+        if intake.is_left {
+            break;
+        }
         // One that holds the position too is a copy of the same.
-        let is_copy = !known.evidence.is_empty() && holds(one, known);
+        let is_copy = !known.evidence.is_empty() && holds(one, known, limit);
         if !is_copy {
-            read_one(one, 0, heap)?;
+            read_one(one, 0, limit, intake, &mut reached)?;
         }
     }
-    Ok(true)
+    Ok(Some(reached))
 }
 
-fn read_one(found: &Found, from: u64, heap: &mut Vec<u8>) -> io::Result<()> {
-    let begun = heap.len();
+fn read_one(found: &Found, from: u64, limit: u64, intake: &mut Intake<'_>, reached: &mut Position) -> io::Result<()> {
     let is_gzip = found.packing == Packing::Gzip;
     let mut stream = Stream::new(found.handle.open_file()?, is_gzip)?;
-    append(&mut stream, from, if is_gzip { MOST_UNPACKED } else { u64::MAX }, heap)?;
-    end_line(heap, begun);
+    let (at, tail) = intake.append(&mut stream, from, if is_gzip { limit } else { u64::MAX })?;
+    intake.end_half_line();
+    if at > from {
+        let evidence = match &stream {
+            Stream::Plain(file) => marker_before(file, at)?,
+            Stream::Gzip(_) => tail,
+        };
+        *reached = Position { offset: Offset { inode: found.seen.inode, offset: at }, evidence };
+    }
     Ok(())
 }
 
-/// Appends everything from `from` on; gives where it ended.
-fn append(stream: &mut Stream, from: u64, end: u64, heap: &mut Vec<u8>) -> io::Result<u64> {
-    let mut at = from;
-    loop {
-        let bytes = stream.fill(at, end)?;
-        if bytes.is_empty() {
-            return Ok(at);
+/// Where the lines of a log go.
+struct Intake<'a> {
+    heap: &'a mut Vec<u8>,
+    /// The memory that all lines of the run take.
+    spent: &'a mut usize,
+    /// How much of half a line stands at the end of the heap.
+    line: usize,
+    /// Whether something had no room.
+    is_left: bool,
+    notes: Vec<&'static str>,
+}
+
+impl Intake<'_> {
+    /// Appends everything from `from` on up to the end or until there is no room; gives where that is, and the last bytes before it.
+    fn append(&mut self, stream: &mut Stream, from: u64, end: u64) -> io::Result<(u64, Vec<u8>)> {
+        let (mut at, mut tail, mut is_after_hole) = (from, Vec::new(), false);
+        loop {
+            let hole = hole(stream, at)?;
+            if hole > 0 {
+                self.note(HOLE);
+                self.drop_zeros();
+                (at, is_after_hole) = (at.saturating_add(hole), true);
+            }
+            let bytes = stream.fill(at, end)?;
+            if bytes.is_empty() && at >= end {
+                self.note(CUT);
+            }
+            if bytes.is_empty() {
+                return Ok((at, tail));
+            }
+            if self.is_full() {
+                self.note(LEFT);
+                self.is_left = true;
+                return Ok((at, tail));
+            }
+            // Zeros around a hole, in blocks that have some text, belong to it.
+            let zeros = if is_after_hole { bytes.iter().take_while(|byte| **byte == 0).count() } else { 0 };
+            is_after_hole &= zeros == bytes.len();
+            let used = zeros + self.keep(bytes.get(zeros..).unwrap_or_default());
+            stream.consume(used);
+            tail = joined(&tail, bytes.get(..used).unwrap_or(&bytes));
+            at = at.saturating_add(u64::try_from(used).unwrap_or(u64::MAX));
         }
-        stream.consume(bytes.len());
-        heap.extend_from_slice(&bytes);
-        at = at.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    }
+
+    /// Appends `bytes` until there is no room for a further line; gives how many were used.
+    fn keep(&mut self, bytes: &[u8]) -> usize {
+        let mut used = 0;
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if self.is_full() {
+                break;
+            }
+            used += piece.len();
+            let text = piece.strip_suffix(b"\n").unwrap_or(piece);
+            let kept = text.get(..LONGEST.saturating_sub(self.line)).unwrap_or(text);
+            if kept.len() < text.len() {
+                self.note(LONG);
+            }
+            self.heap.extend_from_slice(kept);
+            self.line += kept.len();
+            *self.spent = self.spent.saturating_add(kept.len());
+            if text.len() < piece.len() {
+                self.end_line();
+            }
+        }
+        used
+    }
+
+    fn end_line(&mut self) {
+        self.heap.push(b'\n');
+        *self.spent = self.spent.saturating_add(1 + PER_LINE);
+        self.line = 0;
+    }
+
+    /// Half a line at the end of a file is a line.
+    fn end_half_line(&mut self) {
+        if self.line > 0 {
+            self.end_line();
+        }
+    }
+
+    /// A line that has begun is always taken to its end, so that none is parted between two runs.
+    fn is_full(&self) -> bool {
+        self.line == 0 && *self.spent >= MOST
+    }
+
+    fn drop_zeros(&mut self) {
+        while self.line > 0 && self.heap.pop_if(|byte| *byte == 0).is_some() {
+            self.line -= 1;
+            *self.spent = self.spent.saturating_sub(1);
+        }
+    }
+
+    fn note(&mut self, words: &'static str) {
+        if !self.notes.contains(&words) {
+            self.notes.push(words);
+        }
     }
 }
 
-/// Half a line at the end of a file is a line.
-fn end_line(heap: &mut Vec<u8>, begun: usize) {
-    if heap.len() > begun && heap.last() != Some(&b'\n') {
-        heap.push(b'\n');
-    }
+/// How long the hole at `at` is; 0 when there is none.
+fn hole(stream: &Stream, at: u64) -> io::Result<u64> {
+    let Stream::Plain(file) = stream else { return Ok(0) };
+    let size = file.metadata()?.len();
+    Ok(if at < size { stream.hole(at, size) } else { 0 })
 }
 
 #[cfg(test)]
@@ -244,8 +382,14 @@ mod tests {
         }
 
         fn run(&mut self) -> String {
-            let mut heap = Vec::new();
-            let taken = take(&self.path("log"), self.position.as_ref(), &mut heap, Timestamp::default(), &mut || ());
+            self.run_with(MOST)
+        }
+
+        /// With so much room left.
+        fn run_with(&mut self, room: usize) -> String {
+            let (mut heap, mut spent) = (Vec::new(), MOST - room);
+            let known = self.position.as_ref();
+            let taken = take(&self.path("log"), known, &mut heap, &mut spent, Timestamp::default(), &mut || ());
             let taken = taken.unwrap();
             self.position = Some(taken.position);
             let notes = taken.notes.join("; ");
@@ -281,7 +425,7 @@ mod tests {
         log.write("one\nha");
         let mut heap = Vec::new();
         let now = Timestamp::from_nanos(0);
-        let taken = take(&log.path("log"), None, &mut heap, now, &mut || {
+        let taken = take(&log.path("log"), None, &mut heap, &mut 0, now, &mut || {
             if fs::metadata(log.path("log")).unwrap().len() < 10 {
                 log.write("lf\n");
             }
@@ -358,11 +502,80 @@ mod tests {
         let log = Log::new();
         let mut heap = b"x".to_vec();
         for name in ["none", "."] {
-            assert!(take(&log.path(name), None, &mut heap, Timestamp::default(), &mut || ()).is_err());
+            assert!(take(&log.path(name), None, &mut heap, &mut 0, Timestamp::default(), &mut || ()).is_err());
         }
         rustix::fs::mknodat(rustix::fs::CWD, log.path("pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
             .unwrap();
-        assert!(take(&log.path("pipe"), None, &mut heap, Timestamp::default(), &mut || ()).is_err());
+        assert!(take(&log.path("pipe"), None, &mut heap, &mut 0, Timestamp::default(), &mut || ()).is_err());
         assert_eq!(heap, b"x");
+    }
+
+    fn packed(log: &Log, name: &str, pieces: &mut dyn Iterator<Item = Vec<u8>>) {
+        let mut packer =
+            flate2::write::GzEncoder::new(File::create(log.path(name)).unwrap(), flate2::Compression::fast());
+        pieces.for_each(|piece| packer.write_all(&piece).unwrap());
+        packer.finish().unwrap();
+    }
+
+    #[test]
+    fn a_hole_is_no_line_and_takes_no_memory() {
+        let mut log = Log::new();
+        log.write("one\n");
+        assert_eq!(log.run(), "one\n");
+        File::options().write(true).open(log.path("log")).unwrap().set_len(20 << 30).unwrap();
+        assert_eq!(log.run(), format!("[{HOLE}]"));
+        log.write("two\n");
+        assert_eq!(log.run(), "two\n");
+        let mut log = Log::new();
+        log.write("");
+        File::options().write(true).open(log.path("log")).unwrap().set_len((20 << 30) + 5).unwrap();
+        log.write("three\n");
+        assert_eq!(log.run(), format!("three\n[{HOLE}]"));
+        assert_eq!(log.run(), "");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_its_rest_is_no_line() {
+        let mut log = Log::new();
+        log.write(&format!("{}\ntwo\n", "a".repeat(300_000)));
+        assert_eq!(log.run(), format!("{}\ntwo\n[{LONG}]", "a".repeat(LONGEST)));
+        log.write(&format!("{}\n", "b".repeat(LONGEST)));
+        assert_eq!(log.run(), format!("{}\n", "b".repeat(LONGEST)));
+    }
+
+    #[test]
+    fn what_is_too_much_for_a_run_is_left_to_the_next_one_wherever_it_lies() {
+        let mut log = Log::new();
+        log.write("0123\n");
+        assert_eq!(log.run_with(0), format!("[{LEFT}]"));
+        assert_eq!(log.run_with(10), "0123\n");
+        log.write("half");
+        log.write("2 or\n3\n4\n");
+        fs::rename(log.path("log"), log.path("log.1")).unwrap();
+        packed(&log, "log.0.gz", &mut [b"5\n6\n7\n".to_vec()].into_iter());
+        log.write("8\n9\n");
+        let mut found = Vec::new();
+        for _ in 0..20 {
+            let text = log.run_with(1);
+            found.push(text.replace(&format!("[{LEFT}]"), ""));
+            if !text.contains(LEFT) {
+                break;
+            }
+        }
+        assert_eq!(found, ["half2 or\n", "3\n", "4\n", "5\n", "6\n", "7\n", "8\n", "9\n"]);
+        assert_eq!(log.run(), "");
+    }
+
+    #[test]
+    fn a_packed_file_that_unpacks_to_endless_lines_ends() {
+        let mut log = Log::new();
+        log.write("one\n");
+        log.run();
+        fs::rename(log.path("log"), log.path("log.2")).unwrap();
+        let mut pieces = (0..65).map(|_| vec![b'a'; 1 << 20]);
+        packed(&log, "log.1.gz", &mut pieces);
+        log.write("two\n");
+        assert_eq!(log.run(), format!("{}\ntwo\n[{LONG}; {CUT}]", "a".repeat(LONGEST)));
+        assert_eq!(log.run(), "");
     }
 }
