@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::{
     model::{
         entry::{Attributes, FileKind},
-        log::FileId,
+        log::{Anchor, FileId},
     },
     sys::{
         dir::Listing,
@@ -117,6 +117,14 @@ pub fn is_plainly_rotated(log: &[u8], name: &[u8]) -> bool {
 /// (`link(2)` needs no right to read).
 pub fn is_planted(directory: &Attributes, seen: &Attributes) -> bool {
     seen.nlink > 1 && seen.uid != directory.uid && (directory.uid != 0 || directory.perms & 0o022 != 0)
+}
+
+/// Whether `found` is not read as a rotated file of a log of `owner`: it may be planted, or it is neither his nor root's. Who owned it
+/// when it was read by the anchor `known` may go on owning it after the log was given to another user.
+pub fn is_refused(owner: Option<u32>, found: &Found, known: Option<&Anchor>) -> bool {
+    let is_foreign = found.seen.uid != 0 && owner.is_some_and(|owner| owner != found.seen.uid);
+    let was_read = known.is_some_and(|known| known.taken > 0 && known.owner == found.seen.uid);
+    is_foreign && !was_read || is_planted(&found.directory, &found.seen)
 }
 
 /// Lists the rotated files of the log that stands at `places`, there and in `olddirs`; neither the file `live` nor any of the names

@@ -13,7 +13,7 @@ use super::{
     live::{Live, Sight, look},
     logtail::Offset,
     round::{Cache, Happening, Poll, Round},
-    siblings::{Listed, Packing, is_plainly_rotated, list},
+    siblings::{Listed, Packing, is_plainly_rotated, is_planted, is_refused, list},
     stream::{Sketch, Stream, agrees, anchor_at},
 };
 use crate::model::{
@@ -127,6 +127,7 @@ impl Tail {
             if state.position == Position::Unbegun
                 && found.seen.inode == offset.inode
                 && found.packing == Packing::Plain
+                && !is_planted(&found.directory, &found.seen)
             {
                 state.position = Position::At(at_offset(&found.handle.open_file().ok()?, &found.seen, offset.offset)?);
                 is_older = false;
@@ -214,7 +215,7 @@ fn note_listing(round: &mut Round<'_>, listed: &Listed) {
     }
 }
 
-/// The first look ever: rotated files are accounted for as they are.
+/// The first look ever: rotated files are accounted for as they are. Those of an owner before this one are no news.
 fn begin(round: &mut Round<'_>, live: &Result<Live, Refusal>, listed: &Listed, log: &[u8], start: Start) {
     let (position, happening) = match live {
         Ok(live) => {
@@ -227,7 +228,15 @@ fn begin(round: &mut Round<'_>, live: &Result<Live, Refusal>, listed: &Listed, l
     };
     round.poll.state.position = position;
     round.poll.happenings.extend(happening);
+    let owner = owner_of(&round.poll.state.position, live.as_ref().ok());
     for found in listed.found.iter().filter(|found| is_plainly_rotated(log, &found.name)) {
+        if is_refused(owner, found, None) {
+            if is_planted(&found.directory, &found.seen) {
+                round.tell(Happening::SiblingRefused(found.name.clone()));
+            }
+            round.poll.state.siblings.push(Sibling::refused(beginning_of(&found.seen)));
+            continue;
+        }
         let sketch = match found.packing {
             Packing::Plain => found
                 .handle
@@ -296,7 +305,9 @@ fn read_kept(round: &mut Round<'_>, file: &File, anchor: &Anchor, is_replaced: b
             reading.finish(&mut round.poll.records);
             state.position = Position::Beginning;
             // It may turn up again as a packed file.
-            state.siblings.push(Sibling { anchor: reading.anchor(), standing: Standing::Done });
+            if !state.siblings.iter().any(|known| known.anchor.file.is(&anchor.file)) {
+                state.siblings.push(Sibling { anchor: reading.anchor(), standing: Standing::Done });
+            }
             round.poll.happenings.push(Happening::Replaced);
         } else {
             state.position = Position::At(Anchor { length: size, ..reading.anchor() });

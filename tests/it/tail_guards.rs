@@ -1,0 +1,140 @@
+//! Tailing against those who mean harm: what others plant, what goes for good, what comes and goes.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::{PermissionsExt as _, lchown},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use integrityd::{
+    logs::{
+        glob::Start,
+        round::{Happening, Poll},
+        tail::{Settings, Tail},
+    },
+    model::log::LogState,
+};
+
+use crate::tail::Bench;
+
+/// A user who may write in the directory of his log and would like to see what is root's.
+const THEIRS: u32 = 65_534;
+
+/// His log, and a file of root's beside his directory.
+struct Planted {
+    bench: Bench,
+    secret: PathBuf,
+    tail: Tail,
+    state: Option<LogState>,
+}
+
+impl Planted {
+    fn new() -> Self {
+        let bench = Bench::new();
+        let (secret, theirs) = (bench.file("secret"), bench.file("theirs"));
+        fs::write(&secret, "the key\n").unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::create_dir(&theirs).unwrap();
+        fs::write(theirs.join("app"), "mine\n").unwrap();
+        for path in [theirs.join("app"), theirs.clone()] {
+            lchown(path, Some(THEIRS), None).unwrap();
+        }
+        let tail = Tail::new(Settings { path: theirs.join("app"), ..Settings::default() });
+        Self { bench, secret, tail, state: None }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.bench.file("theirs").join(name)
+    }
+
+    fn poll(&mut self) -> Poll {
+        self.bench.now = self.bench.now.after(Duration::from_secs(1));
+        let poll = self.tail.poll(self.state.as_ref(), Start::End, self.bench.now);
+        self.state = Some(poll.state.clone());
+        poll
+    }
+
+    fn assert_unread(&mut self, told: &[Happening]) {
+        let poll = self.poll();
+        assert_eq!((poll.records.as_slice(), poll.happenings.as_slice()), (&[][..], told));
+    }
+}
+
+fn append(path: &Path, text: &str) {
+    OpenOptions::new().append(true).create(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[test]
+fn hostile_planted_files_are_not_read_when_they_grow() {
+    if !is_root() {
+        return; // Only root has something to steal, and can give files away.
+    }
+    let refused = [Happening::SiblingRefused(b"app.1".to_vec())];
+    let mut planted = Planted::new();
+    drop(planted.poll());
+    fs::hard_link(&planted.secret, planted.file("app.1")).unwrap();
+    planted.assert_unread(&refused);
+    append(&planted.secret, "another key\n");
+    planted.assert_unread(&[]);
+    // Its owner replaces his file, and the link looks like any file of root's.
+    fs::remove_file(&planted.secret).unwrap();
+    append(&planted.file("app.1"), "the last key\n");
+    planted.assert_unread(&[]);
+    fs::rename(planted.file("app.1"), planted.file("app.2")).unwrap();
+    planted.assert_unread(&[]);
+}
+
+#[test]
+fn hostile_files_that_were_planted_before_the_first_look_are_not_read() {
+    if !is_root() {
+        return;
+    }
+    let mut planted = Planted::new();
+    fs::hard_link(&planted.secret, planted.file("app.1")).unwrap();
+    assert!(planted.poll().happenings.contains(&Happening::SiblingRefused(b"app.1".to_vec())));
+    append(&planted.secret, "another key\n");
+    planted.assert_unread(&[]);
+}
+
+#[test]
+fn hostile_rotated_files_are_asked_anew_once_they_have_grown() {
+    if !is_root() {
+        return;
+    }
+    let mut planted = Planted::new();
+    append(&planted.file("app.1"), "rotated by root\n");
+    drop(planted.poll());
+    append(&planted.file("app.1"), "late\n");
+    assert_eq!(planted.poll().records.len(), 1);
+    // Another user's file in its place, with the same inode.
+    lchown(planted.file("app.1"), Some(1000), None).unwrap();
+    planted.assert_unread(&[]);
+    append(&planted.file("app.1"), "later\n");
+    planted.assert_unread(&[Happening::SiblingRefused(b"app.1".to_vec())]);
+    append(&planted.file("app.1"), "latest\n");
+    planted.assert_unread(&[]);
+}
+
+#[test]
+fn a_log_that_is_given_to_another_user_keeps_its_rotated_files() {
+    if !is_root() {
+        return;
+    }
+    let mut planted = Planted::new();
+    drop(planted.poll());
+    append(&planted.file("app"), "one\n");
+    assert_eq!(planted.poll().records.len(), 1);
+    fs::rename(planted.file("app"), planted.file("app.1")).unwrap();
+    append(&planted.file("app"), "two\n");
+    append(&planted.file("app.1"), "late\n");
+    assert_eq!(planted.poll().records.len(), 2);
+    lchown(planted.file("app"), Some(1000), None).unwrap();
+    append(&planted.file("app.1"), "later\n");
+    assert_eq!(planted.poll().records.len(), 1);
+}
