@@ -174,6 +174,8 @@ fn list_once(places: &[Place], olddirs: &[PathBuf], others: &BTreeSet<Vec<u8>>) 
     for olddir in olddirs {
         match reach_directory(olddir) {
             Ok((directory, attributes)) => list_one(&directory, &attributes, &place.name, others, &mut listed),
+            // `createolddir` makes it at the first rotation (`logrotate(8)`): nothing is in it yet.
+            Err(Denied::Errno(Errno::NOENT)) => {}
             Err(Denied::Errno(errno)) => listed.fault = Some(errno),
             Err(Denied::Link(_)) => listed.fault = Some(Errno::LOOP),
         }

@@ -138,3 +138,35 @@ fn a_log_that_is_given_to_another_user_keeps_its_rotated_files() {
     append(&planted.file("app.1"), "later\n");
     assert_eq!(planted.poll().records.len(), 1);
 }
+
+#[test]
+fn a_directory_of_rotated_files_that_is_not_made_yet_is_empty() {
+    let mut bench = Bench::new();
+    fs::remove_dir(bench.file("old")).unwrap();
+    bench.append("zero\n");
+    fs::write(bench.file("log.1"), "older\n").unwrap();
+    bench.poll();
+    bench.append("one\n");
+    fs::remove_file(bench.file("log.1")).unwrap();
+    for _ in 0..10 {
+        bench.poll();
+        if let Some(state) = &bench.state
+            && state.siblings.is_empty()
+        {
+            break;
+        }
+    }
+    assert_eq!(bench.state.as_ref().unwrap().siblings, []);
+    // The first rotation makes it.
+    fs::create_dir(bench.file("old")).unwrap();
+    bench.append("two\n");
+    fs::rename(&bench.path, bench.file("old/log.1")).unwrap();
+    bench.append("three\n");
+    assert_eq!(bench.poll(), ["two", "three"]);
+    assert!(!bench.take_happenings().iter().any(|told| matches!(told, Happening::Unlisted(_))));
+    // Whatever else is wrong with it stays told.
+    fs::remove_dir_all(bench.file("old")).unwrap();
+    fs::write(bench.file("old"), "no directory").unwrap();
+    bench.poll();
+    assert!(bench.take_happenings().iter().any(|told| matches!(told, Happening::Unlisted(_))));
+}
