@@ -50,6 +50,7 @@ pub mod survey;
 pub mod tail;
 pub mod telling;
 pub mod tree;
+mod trouble;
 pub mod upkeep;
 
 use std::{sync::Arc, time::Duration};

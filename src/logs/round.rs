@@ -8,6 +8,7 @@ use std::{io, time::Duration};
 use super::{
     lines::{Reading, Record},
     stream::{Stream, marker_before},
+    trouble::Retarget,
 };
 use crate::model::{
     clock::Timestamp,
@@ -116,6 +117,10 @@ pub(super) struct Cache {
     absent: Vec<(FileId, Timestamp)>,
     /// The directory was told to be unlisted, the siblings to be too many.
     pub(super) told: Vec<Happening>,
+    /// Troubles that have passed, and when each was told.
+    pub(super) troubles: Vec<(Refusal, Timestamp)>,
+    /// Where the name was last told to lead.
+    pub(super) retarget: Option<Retarget>,
 }
 
 impl Cache {

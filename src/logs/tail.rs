@@ -15,11 +15,12 @@ use super::{
     round::{Cache, Happening, Poll, Round},
     siblings::{Listed, Packing, is_plainly_rotated, is_planted, is_refused, list},
     stream::{Sketch, Stream, agrees, anchor_at},
+    trouble::{note_target, note_trouble},
 };
 use crate::model::{
     clock::Timestamp,
     entry::Attributes,
-    log::{Anchor, FileId, LogState, Position, Refusal, Sibling, Standing, Trouble},
+    log::{Anchor, FileId, LogState, Position, Refusal, Sibling, Standing},
 };
 
 /// What is configured for a log.
@@ -67,7 +68,7 @@ impl Tail {
         );
         let mut round = Round::new(state.cloned().unwrap_or_default(), &mut self.cache, now);
         if live.is_ok() {
-            note_target(&mut round, target);
+            note_target(&mut round, target, self.settings.errornag);
         }
         note_trouble(&mut round, live.as_ref().err().copied(), &self.settings);
         let log = places.first().map(|place| place.name.clone()).unwrap_or_default();
@@ -167,43 +168,6 @@ fn is_valid(position: &Position, live: &Live) -> bool {
 fn has_changed(round: &Round<'_>, live: &Live, was_valid: bool) -> bool {
     let is_shorter = live.file.metadata().map_or(true, |found| found.len() < live.seen.size);
     is_shorter || was_valid && !is_valid(&round.poll.state.position, live)
-}
-
-fn note_target(round: &mut Round<'_>, target: Option<Vec<u8>>) {
-    let state = &mut round.poll.state;
-    if state.target != target {
-        let old = std::mem::replace(&mut state.target, target.clone());
-        if state.position != Position::Unbegun {
-            round.tell(Happening::Retargeted { old, new: target });
-        }
-    }
-}
-
-fn note_trouble(round: &mut Round<'_>, refusal: Option<Refusal>, settings: &Settings) {
-    let now = round.now;
-    let before = round.poll.state.trouble;
-    let Some(refusal) = refusal else {
-        round.poll.state.trouble = None;
-        if let Some(trouble) = before.filter(|trouble| trouble.told.is_some()) {
-            round.tell(Happening::Back(trouble.refusal, trouble.since));
-        }
-        return;
-    };
-    let mut trouble = match before {
-        Some(known) if known.refusal == refusal => known,
-        Some(known) => Trouble { refusal, since: known.since, told: None },
-        None => Trouble { refusal, since: now, told: None },
-    };
-    let grace = if refusal == Refusal::Missing { settings.grace } else { Duration::ZERO };
-    let is_due = match trouble.told {
-        None => now.since(trouble.since) >= grace,
-        Some(told) => now.since(told) >= settings.errornag,
-    };
-    if is_due {
-        trouble.told = Some(now);
-        round.tell(Happening::Trouble(refusal, trouble.since));
-    }
-    round.poll.state.trouble = Some(trouble);
 }
 
 fn note_listing(round: &mut Round<'_>, listed: &Listed) {

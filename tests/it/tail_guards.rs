@@ -3,7 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::Write as _,
-    os::unix::fs::{PermissionsExt as _, lchown},
+    os::unix::fs::{PermissionsExt as _, lchown, symlink},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -169,4 +169,83 @@ fn a_directory_of_rotated_files_that_is_not_made_yet_is_empty() {
     fs::write(bench.file("old"), "no directory").unwrap();
     bench.poll();
     assert!(bench.take_happenings().iter().any(|told| matches!(told, Happening::Unlisted(_))));
+}
+
+/// What is told of a log that changes every second for an hour by `change`, which gets the number of the second.
+fn told_of_flapping(mut change: impl FnMut(&Path, u32)) -> Vec<Happening> {
+    let mut bench = Bench::new();
+    bench.append("zero\n");
+    bench.poll();
+    bench.take_happenings();
+    for second in 0..3600 {
+        change(&bench.path, second);
+        // Not every poll can be stored.
+        drop(bench.poll_in_vain());
+        bench.poll();
+    }
+    bench.take_happenings()
+}
+
+#[test]
+fn hostile_a_log_that_comes_and_goes_every_second_is_told_once_in_errornag() {
+    let told = told_of_flapping(|path, second| {
+        let aside = path.with_file_name("aside");
+        if second % 2 == 0 {
+            fs::rename(path, &aside).unwrap();
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+        } else {
+            fs::rename(&aside, path).unwrap();
+        }
+    });
+    assert!(matches!(&told[..], [Happening::Trouble(..), Happening::Back(..)]), "{told:?}");
+}
+
+#[test]
+fn hostile_troubles_that_take_turns_are_told_once_each_in_errornag() {
+    let told = told_of_flapping(|path, second| {
+        let aside = path.with_file_name("aside");
+        match second % 3 {
+            0 => fs::rename(path, &aside).unwrap(),
+            1 => fs::create_dir(path).unwrap(),
+            _ => {
+                fs::remove_dir(path).unwrap();
+                fs::rename(&aside, path).unwrap();
+            }
+        }
+    });
+    assert_eq!(told.iter().filter(|told| matches!(told, Happening::Trouble(..))).count(), 2, "{told:?}");
+    assert!(told.len() <= 4 && matches!(told.last(), Some(Happening::Back(..))), "{told:?}");
+}
+
+#[test]
+fn hostile_a_link_that_takes_turns_with_its_target_is_told_once_in_errornag() {
+    let told = told_of_flapping(|path, second| {
+        let aside = path.with_file_name("aside");
+        if second % 2 == 0 {
+            fs::rename(path, &aside).unwrap();
+            symlink("aside", path).unwrap();
+        } else {
+            fs::rename(&aside, path).unwrap();
+        }
+    });
+    assert!(matches!(&told[..], [Happening::Retargeted { .. }]), "{told:?}");
+}
+
+#[test]
+fn a_trouble_that_comes_back_and_stays_is_told_when_errornag_is_over() {
+    let mut bench = Bench::new();
+    bench.append("zero\n");
+    bench.poll();
+    let (path, aside) = (bench.path.clone(), bench.file("aside"));
+    for (from, to) in [(&path, &aside), (&aside, &path), (&path, &aside)] {
+        fs::rename(from, to).unwrap();
+        bench.poll();
+    }
+    assert_eq!(bench.take_happenings().len(), 3, "begun, in trouble, back");
+    bench.now = bench.now.after(Duration::from_hours(2));
+    bench.poll();
+    assert!(matches!(bench.take_happenings()[..], [Happening::Trouble(..)]));
+    fs::rename(&aside, &bench.path).unwrap();
+    bench.poll();
+    assert!(matches!(bench.take_happenings()[..], [Happening::Back(..)]));
 }
