@@ -46,6 +46,10 @@ const GRACE: Duration = Duration::from_mins(1);
 /// The same for a log that may be missing.
 const ENDLESS: Duration = Duration::MAX;
 
+/// So many logs that a glob finds are kept open between two polls, so that whoever makes many of them takes no descriptor from the
+/// others; systemd gives a service 1024.
+const MOST_OPEN: usize = 256;
+
 /// So many bytes may wait to be read before that is told.
 const MOST_LAG: u64 = 64 << 20;
 
@@ -142,11 +146,14 @@ impl Group {
             }
             let beside = |other: &&PathBuf| **other != path && other.parent() == path.parent();
             let name = |path: &PathBuf| path.file_name().map(|name| name.as_bytes().to_vec());
+            let is_named = self.settings.files.contains(&path) || self.settings.transient.contains(&path);
             let settings = Settings {
                 others: names.iter().filter(beside).filter_map(name).collect(),
                 olddirs: self.settings.old_directories.clone(),
                 errornag: self.surroundings.error_nag,
                 grace: if may_be_missing { ENDLESS } else { GRACE },
+                is_passing: !is_named,
+                lets_go: !is_named && self.logs.len() >= MOST_OPEN,
                 path: path.clone(),
             };
             self.logs.insert(path, Log { tail: Tail::new(settings), lag_told: None, is_set_aside: false });
@@ -261,16 +268,23 @@ impl Group {
             log.lag_told = Some(now.wall);
             events.push(telling::lag(poll.lag, now, &name.path));
         }
-        let has_more = poll.has_more;
-        let is_unchanged = state.as_ref() == Some(&poll.state);
+        let (has_more, is_over) = (poll.has_more, poll.is_over);
+        let is_unchanged = state.as_ref() == Some(&poll.state) && !is_over;
         if is_unchanged && poll.records.is_empty() && poll.happenings.is_empty() && events.is_empty() {
             return Ok(has_more);
         }
         events.extend(poll.happenings.iter().filter_map(|happening| telling::happening(happening, now, &name.path)));
         let judged = self.surroundings.without_twins(Side::File, &poll.records, now);
         events.extend(self.judge(&name.path, &poll.records, judged.as_ref(), now));
-        let change = StateChange::Log(Box::new(LogRow { name, state: poll.state }));
+        let change = if is_over {
+            StateChange::RemoveLog(name)
+        } else {
+            StateChange::Log(Box::new(LogRow { name, state: poll.state }))
+        };
         self.store(change, events, judged, now)?;
+        if is_over {
+            self.logs.remove(path);
+        }
         Ok(has_more)
     }
 

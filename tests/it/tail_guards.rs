@@ -14,7 +14,7 @@ use integrityd::{
         round::{Happening, Poll},
         tail::{Settings, Tail},
     },
-    model::log::LogState,
+    model::{clock::Timestamp, log::LogState},
 };
 
 use crate::tail::Bench;
@@ -248,4 +248,80 @@ fn a_trouble_that_comes_back_and_stays_is_told_when_errornag_is_over() {
     fs::rename(&aside, &bench.path).unwrap();
     bench.poll();
     assert!(matches!(bench.take_happenings()[..], [Happening::Back(..)]));
+}
+
+/// A bench whose log a glob has found, read up to the end of "zero".
+fn passing(lets_go: bool) -> Bench {
+    let mut bench = Bench::new();
+    bench.tail = Tail::new(Settings {
+        path: bench.path.clone(),
+        grace: Duration::MAX,
+        is_passing: true,
+        lets_go,
+        ..Settings::default()
+    });
+    bench.append("zero\n");
+    bench.poll();
+    bench.take_happenings();
+    bench
+}
+
+/// Whether the log is over after `wait`.
+fn is_over_after(bench: &mut Bench, wait: Duration) -> bool {
+    bench.now = bench.now.after(wait);
+    let is_over = bench.poll_in_vain().is_over;
+    bench.poll();
+    is_over
+}
+
+#[test]
+fn a_passing_log_is_over_once_it_was_missing_and_quiet_for_minutes() {
+    const MINUTE: Duration = Duration::from_mins(1);
+    let mut bench = passing(false);
+    bench.append("one\ntwo");
+    let mut writer = OpenOptions::new().append(true).open(&bench.path).unwrap();
+    fs::remove_file(&bench.path).unwrap();
+    assert!(!is_over_after(&mut bench, MINUTE));
+    assert!(!is_over_after(&mut bench, 4 * MINUTE));
+    writer.write_all(b" and more\nthree").unwrap();
+    assert!(!is_over_after(&mut bench, MINUTE), "its writer goes on");
+    assert!(is_over_after(&mut bench, 2 * MINUTE));
+    assert_eq!(bench.lines, [&b"one"[..], b"two and more", b"three"]);
+    assert_eq!(bench.take_happenings(), []);
+}
+
+#[test]
+fn a_log_that_was_deleted_while_it_was_written_is_told() {
+    let mut bench = passing(false);
+    bench.now = Timestamp::from_nanos(1_700_000_000_000_000_000);
+    fs::remove_file(&bench.path).unwrap();
+    for _ in 0..4 {
+        is_over_after(&mut bench, Duration::from_mins(3));
+    }
+    assert!(bench.take_happenings().contains(&Happening::Replaced));
+}
+
+#[test]
+fn a_log_with_rotated_files_is_not_over_while_they_are_there() {
+    let mut bench = passing(false);
+    fs::rename(&bench.path, bench.file("log.1")).unwrap();
+    for _ in 0..4 {
+        assert!(!is_over_after(&mut bench, Duration::from_hours(1)));
+    }
+    append(&bench.file("log.1"), "late\n");
+    assert_eq!(bench.poll(), ["late"]);
+    fs::remove_file(bench.file("log.1")).unwrap();
+    assert!(!is_over_after(&mut bench, Duration::from_mins(1)), "it may be on its way to another name");
+    assert!(is_over_after(&mut bench, Duration::from_mins(1)));
+}
+
+#[test]
+fn a_log_whose_descriptor_is_not_kept_says_what_is_lost() {
+    let mut bench = passing(true);
+    bench.append("one\nha");
+    assert_eq!(bench.poll(), ["one"]);
+    fs::remove_file(&bench.path).unwrap();
+    assert!(!is_over_after(&mut bench, Duration::from_mins(1)));
+    assert!(is_over_after(&mut bench, Duration::from_mins(5)));
+    assert_eq!(bench.take_happenings(), [Happening::ContinuityLost { offset: 9, unread: 2 }]);
 }
