@@ -131,6 +131,11 @@ impl Cache {
         Some(self.streams.swap_remove(index).1)
     }
 
+    /// Closes the files of which this holds.
+    pub(super) fn close(&mut self, is_unwanted: impl Fn(&FileId) -> bool) {
+        self.streams.retain(|(id, _)| !is_unwanted(id));
+    }
+
     pub(super) fn keep_stream(&mut self, id: FileId, stream: Stream) {
         self.streams.push((id, stream));
     }

@@ -129,6 +129,8 @@ impl Tail {
             Position::At(anchor) => Some(anchor.file),
             _ => None,
         };
+        let is_done = |sibling: &Sibling| sibling.standing == Standing::Done;
+        self.cache.close(|id| poll.state.siblings.iter().any(|sibling| is_done(sibling) && sibling.anchor.file.is(id)));
         self.cache.retain(|id| {
             position.is_some_and(|file| file.is(id))
                 || poll.state.siblings.iter().any(|sibling| sibling.anchor.file.is(id))

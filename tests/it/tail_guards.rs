@@ -17,7 +17,7 @@ use integrityd::{
     model::{clock::Timestamp, log::LogState},
 };
 
-use crate::tail::Bench;
+use crate::tail::{Bench, gzip};
 
 /// A user who may write in the directory of his log and would like to see what is root's.
 const THEIRS: u32 = 65_534;
@@ -324,4 +324,24 @@ fn a_log_whose_descriptor_is_not_kept_says_what_is_lost() {
     assert!(!is_over_after(&mut bench, Duration::from_mins(1)));
     assert!(is_over_after(&mut bench, Duration::from_mins(5)));
     assert_eq!(bench.take_happenings(), [Happening::ContinuityLost { offset: 9, unread: 2 }]);
+}
+
+#[test]
+fn rotated_files_that_were_read_are_not_held_open() {
+    let mut bench = Bench::new();
+    bench.append("zero\n");
+    bench.poll();
+    for number in 1..4 {
+        bench.append(format!("{number}\n"));
+        let rotated = bench.file(&format!("log-2026112{number}"));
+        fs::rename(&bench.path, &rotated).unwrap();
+        bench.append("next\n");
+        bench.poll();
+        gzip(&rotated, &rotated.with_extension("gz"));
+        bench.poll();
+    }
+    let open = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    let open: Vec<PathBuf> = open.filter(|path| path.starts_with(bench.directory.path())).collect();
+    assert_eq!(open, [bench.path.clone()]);
+    assert_eq!(bench.lines.len(), 6);
 }
