@@ -46,6 +46,10 @@ const GRACE: Duration = Duration::from_mins(1);
 /// The same for a log that may be missing.
 const ENDLESS: Duration = Duration::MAX;
 
+/// So many logs that a glob finds are kept open between two polls, so that whoever makes many of them takes no descriptor from the
+/// others; systemd gives a service 1024.
+const MOST_OPEN: usize = 256;
+
 /// So many bytes may wait to be read before that is told.
 const MOST_LAG: u64 = 64 << 20;
 
@@ -173,11 +177,14 @@ impl Group {
             }
             let beside = |other: &&PathBuf| **other != path && other.parent() == path.parent();
             let name = |path: &PathBuf| path.file_name().map(|name| name.as_bytes().to_vec());
+            let is_named = self.settings.files.contains(&path) || self.settings.transient.contains(&path);
             let settings = Settings {
                 others: names.iter().filter(beside).filter_map(name).collect(),
                 olddirs: self.settings.old_directories.clone(),
                 errornag: self.surroundings.error_nag,
                 grace: if may_be_missing { ENDLESS } else { GRACE },
+                is_passing: !is_named,
+                lets_go: !is_named && self.logs.len() >= MOST_OPEN,
                 path: path.clone(),
             };
             self.logs.insert(path, Log { tail: Tail::new(settings), lag_told: None, is_set_aside: false });
@@ -292,17 +299,25 @@ impl Group {
             log.lag_told = Some(now.wall);
             events.push(telling::lag(poll.lag, now, &name.path));
         }
-        let has_more = poll.has_more;
-        let is_unchanged = state.as_ref() == Some(&poll.state);
+        let (has_more, is_over) = (poll.has_more, poll.is_over);
+        let is_unchanged = state.as_ref() == Some(&poll.state) && !is_over;
         if is_unchanged && poll.records.is_empty() && poll.happenings.is_empty() && events.is_empty() {
             return Ok(has_more);
         }
         events.extend(poll.happenings.iter().filter_map(|happening| telling::happening(happening, now, &name.path)));
         let judged = self.without_twins(Side::File, &poll.records, now);
         events.extend(self.judge(&name.path, &poll.records, judged.as_ref(), now));
-        let change = StateChange::Log(Box::new(LogRow { name: name.clone(), state: poll.state }));
+        let change = if is_over {
+            StateChange::RemoveLog(name.clone())
+        } else {
+            StateChange::Log(Box::new(LogRow { name: name.clone(), state: poll.state }))
+        };
         let is_same = |store: &Store| Ok(store.log_state(&name)? == state);
-        Ok(self.store(change, events, judged, is_same)? && has_more)
+        let is_stored = self.store(change, events, judged, is_same)?;
+        if is_over && is_stored {
+            self.logs.remove(path);
+        }
+        Ok(is_stored && has_more)
     }
 
     fn poll_journal(&mut self, now: Moment) -> Result<bool, StoreError> {
@@ -368,27 +383,6 @@ impl Group {
         self.has_stored = true;
         Ok(true)
     }
-}
-
-/// Removes the positions of logs that are configured no longer.
-///
-/// # Errors
-/// [`StoreError`] when the store fails.
-pub fn forget_others(store: &mut Store, groups: &[Box<Group>]) -> Result<(), StoreError> {
-    let is_ours = |name: &LogName| {
-        groups.iter().any(|group| {
-            group.name == name.group && group.logs.keys().any(|path| path.as_os_str().as_bytes() == name.path)
-        })
-    };
-    let mut outcome = Outcome::default();
-    for name in store.log_names()?.into_iter().filter(|name| !is_ours(name)) {
-        outcome = outcome.with_change(StateChange::RemoveLog(name));
-    }
-    let reads = |name: &Vec<u8>| groups.iter().any(|group| group.name == *name && group.journal.is_some());
-    for name in store.journal_groups()?.into_iter().filter(|name| !reads(name)) {
-        outcome = outcome.with_change(StateChange::RemoveJournal(name));
-    }
-    if outcome.changes.is_empty() { Ok(()) } else { store.commit(&outcome).map(|_seq| ()) }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::{
         log::{LogState, Position},
     },
     store::{
+        database::Store,
         door::Db,
         error::StoreError,
         journal::JournalRow,
@@ -126,4 +127,24 @@ fn read_offset(path: &Path) -> Option<Offset> {
     let mut bytes = Vec::new();
     fs::File::open(path).ok()?.take(64).read_to_end(&mut bytes).ok()?;
     parse(&bytes)
+}
+
+/// Removes the positions of logs that are configured no longer.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub(super) fn forget_others(store: &mut Store, groups: &[Box<Group>]) -> Result<(), StoreError> {
+    let is_ours = |name: &LogName| {
+        let has = |group: &Group| group.paths().iter().any(|path| path.as_os_str().as_bytes() == name.path);
+        groups.iter().any(|group| group.name() == name.group && has(group))
+    };
+    let mut outcome = Outcome::default();
+    for name in store.log_names()?.into_iter().filter(|name| !is_ours(name)) {
+        outcome = outcome.with_change(StateChange::RemoveLog(name));
+    }
+    let reads = |name: &Vec<u8>| groups.iter().any(|group| group.name() == name.as_slice() && group.has_journal());
+    for name in store.journal_groups()?.into_iter().filter(|name| !reads(name)) {
+        outcome = outcome.with_change(StateChange::RemoveJournal(name));
+    }
+    if outcome.changes.is_empty() { Ok(()) } else { store.commit(&outcome).map(|_seq| ()) }
 }

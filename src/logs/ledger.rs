@@ -7,7 +7,7 @@ use super::{
     lines::Reading,
     live::Live,
     round::{Happening, Round},
-    siblings::{Found, Listed, Packing, is_plainly_rotated, is_planted, unpacked_name},
+    siblings::{Found, Listed, Packing, is_plainly_rotated, is_refused, unpacked_name},
     stream::{Sketch, Stream, agrees, head_before, marker_before},
 };
 use crate::model::log::{Anchor, FileId, Position, Sibling, Standing};
@@ -33,7 +33,7 @@ pub(super) struct Scene<'a> {
 /// Accounts for the files in `listed`; gives whether some have to be waited for.
 pub(super) fn account(round: &mut Round<'_>, scene: &Scene<'_>, listed: &Listed) -> bool {
     for found in &listed.found {
-        follow_rename(round, found);
+        follow_rename(round, scene, found);
     }
     for found in &listed.found {
         if find(&mut round.poll.state.siblings, found.id()).is_some() {
@@ -51,9 +51,10 @@ pub(super) fn account(round: &mut Round<'_>, scene: &Scene<'_>, listed: &Listed)
 }
 
 /// The very file that was read has another name now, unless it was truncated before: then it is a new one, and a copy may fit.
-fn follow_rename(round: &mut Round<'_>, found: &Found) {
+fn follow_rename(round: &mut Round<'_>, scene: &Scene<'_>, found: &Found) {
     let Position::At(anchor) = round.poll.state.position.clone() else { return };
-    if !anchor.file.is(&found.id()) || !goes_on(round, found, &anchor) {
+    if !anchor.file.is(&found.id()) || is_refused(scene.owner, found, Some(&anchor)) || !goes_on(round, found, &anchor)
+    {
         return;
     }
     let state = &mut round.poll.state;
@@ -100,12 +101,21 @@ fn is_beginning_of(live: &Live, sketch: &Sketch) -> bool {
         && marker_before(&live.file, sketch.size).is_ok_and(|marker| marker == sketch.tail)
 }
 
-/// Looks again at a file of the ledger.
+/// Looks again at a file of the ledger. Whether it may be read is asked anew before it is: somebody may have linked it meanwhile.
 fn review(round: &mut Round<'_>, scene: &Scene<'_>, found: &Found) {
     let Some(sibling) = find(&mut round.poll.state.siblings, found.id()) else { return };
     let has_changed = sibling.anchor.length != found.seen.size;
+    if sibling.is_refused() || sibling.standing == Standing::Done && !has_changed {
+        return;
+    }
+    if is_refused(scene.owner, found, Some(&sibling.anchor)) {
+        *sibling = Sibling::refused(sibling.anchor.clone());
+        drop(round.cache.take_stream(found.id()));
+        round.tell(Happening::SiblingRefused(found.name.clone()));
+        return;
+    }
     match sibling.standing {
-        Standing::Done if has_changed && found.packing != Packing::Foreign => sibling.standing = Standing::Reading,
+        Standing::Done if found.packing != Packing::Foreign => sibling.standing = Standing::Reading,
         Standing::Done | Standing::Reading => {}
         Standing::Copy => {
             if !scene.is_valid || has_changed || found.packing == Packing::Plain {
@@ -171,9 +181,9 @@ fn admit(round: &mut Round<'_>, scene: &Scene<'_>, listed: &Listed, present: &[F
     if found.seen.size == 0 || !is_plainly_rotated(scene.log, &found.name) {
         return true;
     }
-    let is_foreign = found.seen.uid != 0 && scene.owner.is_some_and(|owner| owner != found.seen.uid);
-    if is_foreign || is_planted(&found.directory, &found.seen) {
-        set_aside(round, found, Happening::SiblingRefused(found.name.clone()));
+    if is_refused(scene.owner, found, None) {
+        round.poll.state.siblings.push(Sibling::refused(beginning_of(&found.seen)));
+        round.tell(Happening::SiblingRefused(found.name.clone()));
         return true;
     }
     if found.packing == Packing::Foreign {
@@ -260,7 +270,7 @@ pub(super) fn read_all(round: &mut Round<'_>, listed: &Listed) -> bool {
 fn read_one(round: &mut Round<'_>, found: &Found) -> bool {
     let limit = unpack_limit(&round.poll.state);
     let Some(sibling) = find(&mut round.poll.state.siblings, found.id()) else { return true };
-    if sibling.standing != Standing::Reading {
+    if sibling.standing != Standing::Reading || sibling.is_refused() {
         return true;
     }
     let mut anchor = sibling.anchor.clone();

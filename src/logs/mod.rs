@@ -51,6 +51,7 @@ pub mod survey;
 pub mod tail;
 pub mod telling;
 pub mod tree;
+mod trouble;
 pub mod upkeep;
 
 use std::{sync::Arc, time::Duration};
@@ -66,8 +67,8 @@ use crate::{
         error::{StoreError, with_causes},
     },
 };
-use group::{Group, Source, forget_others};
-use inherit::inherit;
+use group::{Group, Source};
+use inherit::{forget_others, inherit};
 use surroundings::Surroundings;
 
 /// The first and the longest wait after the store has failed.

@@ -8,6 +8,7 @@ use std::{io, time::Duration};
 use super::{
     lines::{Reading, Record},
     stream::{Stream, marker_before},
+    trouble::Retarget,
 };
 use crate::model::{
     clock::Timestamp,
@@ -95,9 +96,11 @@ pub struct Poll {
     pub has_more: bool,
     /// Bytes that are there and not yet read.
     pub lag: u64,
+    /// Whether the log is gone for good and read to its end, so that nothing need be remembered of it.
+    pub is_over: bool,
 }
 
-/// How long a rotated file has ended in the same half line.
+/// How long a file has had the same length.
 #[derive(Debug)]
 struct Ending {
     file: FileId,
@@ -110,12 +113,16 @@ struct Ending {
 pub(super) struct Cache {
     readings: Vec<Reading>,
     streams: Vec<(FileId, Stream)>,
-    /// The lengths of rotated files that end in half a line.
+    /// The lengths of rotated files that end in half a line, and that of a file without a name.
     lengths: Vec<Ending>,
     /// Since when a rotated file was not found.
     absent: Vec<(FileId, Timestamp)>,
     /// The directory was told to be unlisted, the siblings to be too many.
     pub(super) told: Vec<Happening>,
+    /// Troubles that have passed, and when each was told.
+    pub(super) troubles: Vec<(Refusal, Timestamp)>,
+    /// Where the name was last told to lead.
+    pub(super) retarget: Option<Retarget>,
 }
 
 impl Cache {
@@ -124,17 +131,27 @@ impl Cache {
         Some(self.streams.swap_remove(index).1)
     }
 
+    /// Closes the files of which this holds.
+    pub(super) fn close(&mut self, is_unwanted: impl Fn(&FileId) -> bool) {
+        self.streams.retain(|(id, _)| !is_unwanted(id));
+    }
+
     pub(super) fn keep_stream(&mut self, id: FileId, stream: Stream) {
         self.streams.push((id, stream));
     }
 
-    /// Whether the file has had this length for [`PATIENCE`]; notes it for the next poll. A clock that goes back begins the wait anew.
+    /// Whether the file has had this length for [`PATIENCE`].
     pub(super) fn has_settled(&mut self, id: FileId, length: u64, now: Timestamp) -> bool {
+        self.settled_for(id, length, now) >= PATIENCE
+    }
+
+    /// How long the file has had this length; notes it for the next poll. A clock that goes back begins the wait anew.
+    pub(super) fn settled_for(&mut self, id: FileId, length: u64, now: Timestamp) -> Duration {
         let before =
             self.lengths.iter().position(|seen| seen.file.is(&id)).map(|index| self.lengths.swap_remove(index));
         let since = before.filter(|seen| seen.size == length && seen.since <= now).map_or(now, |seen| seen.since);
         self.lengths.push(Ending { file: id, size: length, since });
-        now.since(since) >= PATIENCE
+        now.since(since)
     }
 
     /// Whether the file was not found for [`GONE`], this poll included.

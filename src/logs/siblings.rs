@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::{
     model::{
         entry::{Attributes, FileKind},
-        log::FileId,
+        log::{Anchor, FileId},
     },
     sys::{
         dir::Listing,
@@ -91,8 +91,8 @@ pub fn unpacked_name(name: &[u8]) -> (&[u8], Packing) {
         .unwrap_or((name, Packing::Plain))
 }
 
-/// Whether `name` is that of a rotated `log`: `LOG.*` or `LOG-*`, or with the log's extension kept, `STEM.N.EXT` or `STEM-DATE.EXT`
-/// (`logrotate(8)`, `extension`).
+/// Whether `name` is that of a rotated `log`: `LOG.*` or `LOG-*`, or with the log's extension kept, `STEM.N.EXT`, `STEM-DATE.EXT` or
+/// `STEM.DATE.EXT` (`logrotate(8)`, `extension`). `worker-1.log` is another worker's log and no rotated `worker.log`.
 pub fn is_sibling(log: &[u8], name: &[u8]) -> bool {
     if let Some(rest) = name.strip_prefix(log) {
         return matches!(rest.first(), Some(b'.' | b'-')) && rest.len() > 1;
@@ -102,7 +102,23 @@ pub fn is_sibling(log: &[u8], name: &[u8]) -> bool {
     let Some(between) = unpacked_name(name).0.strip_suffix(extension).and_then(|front| front.strip_prefix(stem)) else {
         return false;
     };
-    matches!(between, [b'.' | b'-', rest @ ..] if rest.first().is_some_and(u8::is_ascii_digit))
+    match between {
+        [b'.', rest @ ..] => is_number(rest) || is_date(rest),
+        [b'-', rest @ ..] => is_date(rest),
+        _ => false,
+    }
+}
+
+/// A number that `logrotate(8)` may count up to.
+fn is_number(text: &[u8]) -> bool {
+    (1..=4).contains(&text.len()) && text.iter().all(u8::is_ascii_digit)
+}
+
+/// A date by its digits: at least those of year, month and day, or of seconds; between them whatever `dateformat` usually puts there.
+fn is_date(text: &[u8]) -> bool {
+    let digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let is_part = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'T');
+    digits >= 8 && text.first().is_some_and(u8::is_ascii_digit) && text.iter().all(is_part)
 }
 
 /// Whether the name of a sibling says by itself that it was rotated: it goes on with a number, a date or a usual word. Another
@@ -117,6 +133,14 @@ pub fn is_plainly_rotated(log: &[u8], name: &[u8]) -> bool {
 /// (`link(2)` needs no right to read).
 pub fn is_planted(directory: &Attributes, seen: &Attributes) -> bool {
     seen.nlink > 1 && seen.uid != directory.uid && (directory.uid != 0 || directory.perms & 0o022 != 0)
+}
+
+/// Whether `found` is not read as a rotated file of a log of `owner`: it may be planted, or it is neither his nor root's. Who owned it
+/// when it was read by the anchor `known` may go on owning it after the log was given to another user.
+pub fn is_refused(owner: Option<u32>, found: &Found, known: Option<&Anchor>) -> bool {
+    let is_foreign = found.seen.uid != 0 && owner.is_some_and(|owner| owner != found.seen.uid);
+    let was_read = known.is_some_and(|known| known.taken > 0 && known.owner == found.seen.uid);
+    is_foreign && !was_read || is_planted(&found.directory, &found.seen)
 }
 
 /// Lists the rotated files of the log that stands at `places`, there and in `olddirs`; neither the file `live` nor any of the names
@@ -150,6 +174,8 @@ fn list_once(places: &[Place], olddirs: &[PathBuf], others: &BTreeSet<Vec<u8>>) 
     for olddir in olddirs {
         match reach_directory(olddir) {
             Ok((directory, attributes)) => list_one(&directory, &attributes, &place.name, others, &mut listed),
+            // `createolddir` makes it at the first rotation (`logrotate(8)`): nothing is in it yet.
+            Err(Denied::Errno(Errno::NOENT)) => {}
             Err(Denied::Errno(errno)) => listed.fault = Some(errno),
             Err(Denied::Link(_)) => listed.fault = Some(Errno::LOOP),
         }
@@ -225,6 +251,16 @@ mod tests {
                 is_sibling(b"app.log", name.as_bytes()) && is_plainly_rotated(b"app.log", name.as_bytes()),
                 "{name}"
             );
+        }
+        for name in
+            ["app-2026-11-21.log", "app.20261121.log", "app-20261121_14.log.xz", "app-1795000000.log", "app.12.log"]
+        {
+            assert!(is_sibling(b"app.log", name.as_bytes()), "{name}");
+        }
+        for name in
+            ["app-1.log", "app-15-main.log", "app-2026.log", "app.1a.log", "app.12345.log", "app-8x20261121.log"]
+        {
+            assert!(!is_sibling(b"app.log", name.as_bytes()), "{name}");
         }
         for name in ["syslog", "syslogd", "syslog.", "app-server.log", "application.log"] {
             assert!(!is_sibling(b"syslog", name.as_bytes()) && !is_sibling(b"app.log", name.as_bytes()), "{name}");

@@ -79,7 +79,7 @@ fn expand(pattern: &Path, known: &[Vec<u8>]) -> Vec<PathBuf> {
 /// Whether a path is a rotated file of another one.
 fn is_rotated(path: &Path, found: &BTreeSet<PathBuf>) -> bool {
     let Some(name) = path.file_name().map(OsStr::as_bytes) else { return false };
-    // Every prefix of the name may be that of its log, and so may it be with its end: `app-1.log` belongs to `app.log`.
+    // Every prefix of the name may be that of its log, and so may it be with its end: `app.1.log` belongs to `app.log`.
     let cuts = name.iter().enumerate().filter(|(_, byte)| matches!(byte, b'.' | b'-')).map(|(at, _)| at);
     let heads: Vec<usize> = cuts.collect();
     let is_log = |candidate: Vec<u8>| {
@@ -115,9 +115,16 @@ mod tests {
     #[test]
     fn a_glob_finds_logs_and_not_their_rotated_files() {
         let tree = tempfile::tempdir().unwrap();
-        for name in
-            ["app.log", "app.log.1", "app.log.2.gz", "app-20261121.log", "db.log", ".hidden", "db.log-20261120.xz"]
-        {
+        for name in [
+            "app.log",
+            "app.log.1",
+            "app.log.2.gz",
+            "app-20261121.log",
+            "app-1.log",
+            "db.log",
+            ".hidden",
+            "db.log-20261120.xz",
+        ] {
             fs::write(tree.path().join(name), "").unwrap();
         }
         fs::create_dir(tree.path().join("sub")).unwrap();
@@ -127,8 +134,10 @@ mod tests {
         let found = logs(&group(&[&pattern, Path::new("/var/log/none")], &[Path::new("/t")]), &known);
         let names: Vec<(&str, bool)> =
             found.iter().map(|(path, may)| (path.file_name().unwrap().to_str().unwrap(), *may)).collect();
-        assert_eq!(names.len(), 5, "{names:?}");
-        for expected in [("app.log", true), ("db.log", true), ("gone.log", true), ("none", false), ("t", true)] {
+        assert_eq!(names.len(), 6, "{names:?}");
+        for expected in
+            [("app.log", true), ("app-1.log", true), ("db.log", true), ("gone.log", true), ("none", false), ("t", true)]
+        {
             assert!(names.contains(&expected), "{names:?}");
         }
     }

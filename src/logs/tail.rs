@@ -3,7 +3,7 @@
 //! The live file is looked at before its rotated files are listed, and read no further than it was long then: a copy that is
 //! begun later holds everything that was read, and a file that was truncated by then has its copy in the list.
 
-use std::{collections::BTreeSet, fs::File, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fs::File, os::fd::AsFd as _, path::PathBuf, time::Duration};
 
 use super::{
     anchor::{accounted, beginning_of},
@@ -13,13 +13,17 @@ use super::{
     live::{Live, Sight, look},
     logtail::Offset,
     round::{Cache, Happening, Poll, Round},
-    siblings::{Listed, Packing, is_plainly_rotated, list},
+    siblings::{Listed, Packing, is_plainly_rotated, is_planted, is_refused, list},
     stream::{Sketch, Stream, agrees, anchor_at},
+    trouble::{note_target, note_trouble},
 };
-use crate::model::{
-    clock::Timestamp,
-    entry::Attributes,
-    log::{Anchor, FileId, LogState, Position, Refusal, Sibling, Standing, Trouble},
+use crate::{
+    model::{
+        clock::Timestamp,
+        entry::Attributes,
+        log::{Anchor, FileId, LogState, Position, Refusal, Sibling, Standing, Trouble},
+    },
+    sys::file::attributes_of,
 };
 
 /// What is configured for a log.
@@ -35,7 +39,20 @@ pub struct Settings {
     pub errornag: Duration,
     /// For how long it may be missing before that is told; a rotation makes a gap.
     pub grace: Duration,
+    /// Whether it is over once it has been missing for long: a glob has found it, and nobody has named it.
+    pub is_passing: bool,
+    /// Whether its descriptor is closed after each poll, since so many others are open.
+    pub lets_go: bool,
 }
+
+/// A passing log that was missing for so long is gone for good.
+const OVER: Duration = Duration::from_mins(5);
+
+/// Its descriptor waits for a writer that has not noticed, until he was quiet for so long.
+const QUIET: Duration = Duration::from_mins(1);
+
+/// Who deletes a log that was written to within this time means more than to make room.
+const RECENT: Duration = Duration::from_hours(24);
 
 /// A log being read. Holds the descriptor of the live file, so that a file that was unlinked is read to its end.
 #[derive(Debug)]
@@ -67,7 +84,7 @@ impl Tail {
         );
         let mut round = Round::new(state.cloned().unwrap_or_default(), &mut self.cache, now);
         if live.is_ok() {
-            note_target(&mut round, target);
+            note_target(&mut round, target, self.settings.errornag);
         }
         note_trouble(&mut round, live.as_ref().err().copied(), &self.settings);
         let log = places.first().map(|place| place.name.clone()).unwrap_or_default();
@@ -96,16 +113,24 @@ impl Tail {
             if !has_to_wait {
                 prune(&mut round, &listed);
             }
+            if self.settings.is_passing && !has_to_wait && is_gone(&round, &listed) {
+                round.poll.is_over = finish(&mut round, self.kept.first());
+            }
             let is_settled = is_valid || settle(&mut round, self.kept.first(), live.as_ref(), has_to_wait);
             if let (Ok(live), true) = (live, is_settled) {
                 read_live(&mut round, &mut self.kept, live);
             }
+        }
+        if self.settings.lets_go {
+            self.kept.clear();
         }
         let poll = round.poll;
         let position = match &poll.state.position {
             Position::At(anchor) => Some(anchor.file),
             _ => None,
         };
+        let is_done = |sibling: &Sibling| sibling.standing == Standing::Done;
+        self.cache.close(|id| poll.state.siblings.iter().any(|sibling| is_done(sibling) && sibling.anchor.file.is(id)));
         self.cache.retain(|id| {
             position.is_some_and(|file| file.is(id))
                 || poll.state.siblings.iter().any(|sibling| sibling.anchor.file.is(id))
@@ -127,6 +152,7 @@ impl Tail {
             if state.position == Position::Unbegun
                 && found.seen.inode == offset.inode
                 && found.packing == Packing::Plain
+                && !is_planted(&found.directory, &found.seen)
             {
                 state.position = Position::At(at_offset(&found.handle.open_file().ok()?, &found.seen, offset.offset)?);
                 is_older = false;
@@ -168,43 +194,6 @@ fn has_changed(round: &Round<'_>, live: &Live, was_valid: bool) -> bool {
     is_shorter || was_valid && !is_valid(&round.poll.state.position, live)
 }
 
-fn note_target(round: &mut Round<'_>, target: Option<Vec<u8>>) {
-    let state = &mut round.poll.state;
-    if state.target != target {
-        let old = std::mem::replace(&mut state.target, target.clone());
-        if state.position != Position::Unbegun {
-            round.tell(Happening::Retargeted { old, new: target });
-        }
-    }
-}
-
-fn note_trouble(round: &mut Round<'_>, refusal: Option<Refusal>, settings: &Settings) {
-    let now = round.now;
-    let before = round.poll.state.trouble;
-    let Some(refusal) = refusal else {
-        round.poll.state.trouble = None;
-        if let Some(trouble) = before.filter(|trouble| trouble.told.is_some()) {
-            round.tell(Happening::Back(trouble.refusal, trouble.since));
-        }
-        return;
-    };
-    let mut trouble = match before {
-        Some(known) if known.refusal == refusal => known,
-        Some(known) => Trouble { refusal, since: known.since, told: None },
-        None => Trouble { refusal, since: now, told: None },
-    };
-    let grace = if refusal == Refusal::Missing { settings.grace } else { Duration::ZERO };
-    let is_due = match trouble.told {
-        None => now.since(trouble.since) >= grace,
-        Some(told) => now.since(told) >= settings.errornag,
-    };
-    if is_due {
-        trouble.told = Some(now);
-        round.tell(Happening::Trouble(refusal, trouble.since));
-    }
-    round.poll.state.trouble = Some(trouble);
-}
-
 fn note_listing(round: &mut Round<'_>, listed: &Listed) {
     if let Some(errno) = listed.fault {
         round.tell_once(Happening::Unlisted(errno.raw_os_error()));
@@ -214,7 +203,7 @@ fn note_listing(round: &mut Round<'_>, listed: &Listed) {
     }
 }
 
-/// The first look ever: rotated files are accounted for as they are.
+/// The first look ever: rotated files are accounted for as they are. Those of an owner before this one are no news.
 fn begin(round: &mut Round<'_>, live: &Result<Live, Refusal>, listed: &Listed, log: &[u8], start: Start) {
     let (position, happening) = match live {
         Ok(live) => {
@@ -227,7 +216,15 @@ fn begin(round: &mut Round<'_>, live: &Result<Live, Refusal>, listed: &Listed, l
     };
     round.poll.state.position = position;
     round.poll.happenings.extend(happening);
+    let owner = owner_of(&round.poll.state.position, live.as_ref().ok());
     for found in listed.found.iter().filter(|found| is_plainly_rotated(log, &found.name)) {
+        if is_refused(owner, found, None) {
+            if is_planted(&found.directory, &found.seen) {
+                round.tell(Happening::SiblingRefused(found.name.clone()));
+            }
+            round.poll.state.siblings.push(Sibling::refused(beginning_of(&found.seen)));
+            continue;
+        }
         let sketch = match found.packing {
             Packing::Plain => found
                 .handle
@@ -253,6 +250,34 @@ fn last_line_end(live: &Live) -> u64 {
     }
 }
 
+/// Whether a log that is missing is gone for good, and so are its rotated files: while one is there, the log may come back.
+fn is_gone(round: &Round<'_>, listed: &Listed) -> bool {
+    let state = &round.poll.state;
+    let is_missing = |trouble: &Trouble| trouble.refusal == Refusal::Missing && round.now.since(trouble.since) >= OVER;
+    state.trouble.as_ref().is_some_and(is_missing)
+        && state.siblings.iter().all(Sibling::is_refused)
+        && listed.fault.is_none()
+        && !listed.is_moving
+}
+
+/// Reads what is left of a log that is gone for good; gives whether that was all.
+fn finish(round: &mut Round<'_>, kept: Option<&(FileId, File)>) -> bool {
+    let Position::At(anchor) = round.poll.state.position.clone() else { return true };
+    let Some((_, file)) = kept.filter(|(id, _)| id.is(&anchor.file)) else {
+        if anchor.length > anchor.offset {
+            round.tell(Happening::ContinuityLost { offset: anchor.offset, unread: anchor.length - anchor.offset });
+        }
+        return true;
+    };
+    let Ok(seen) = attributes_of(file.as_fd()) else { return true };
+    let is_quiet = round.cache.settled_for(anchor.file, seen.size, round.now) >= QUIET;
+    let is_over = is_quiet && read_kept(round, file, &anchor, true);
+    if is_over && round.now.since(seen.mtime) < RECENT {
+        round.tell(Happening::Replaced);
+    }
+    is_over
+}
+
 /// Finds an end for a position that fits neither the live file nor a rotated one; `false` when the live file has to wait.
 fn settle(
     round: &mut Round<'_>,
@@ -266,7 +291,11 @@ fn settle(
     if let Some((_, file)) = kept
         && (is_other || live.err() == Some(&Refusal::Missing))
     {
-        return read_kept(round, file, &anchor, is_other);
+        let is_over = read_kept(round, file, &anchor, is_other);
+        if is_over && !round.poll.happenings.iter().any(|told| matches!(told, Happening::Shrank { .. })) {
+            round.tell(Happening::Replaced);
+        }
+        return is_over;
     }
     let Ok(live) = live else { return false };
     if has_to_wait {
@@ -282,8 +311,8 @@ fn settle(
     true
 }
 
-/// Reads the rest of a file that has lost its name. While nothing else has the name its writer may go on.
-fn read_kept(round: &mut Round<'_>, file: &File, anchor: &Anchor, is_replaced: bool) -> bool {
+/// Reads the rest of a file that has lost its name. While nothing else has the name its writer may go on, and it is not final.
+fn read_kept(round: &mut Round<'_>, file: &File, anchor: &Anchor, is_final: bool) -> bool {
     let Ok(file) = file.try_clone() else { return false };
     let size = file.metadata().map_or(0, |found| found.len());
     let mut stream = Stream::Plain(file);
@@ -292,12 +321,13 @@ fn read_kept(round: &mut Round<'_>, file: &File, anchor: &Anchor, is_replaced: b
     let read = if is_same { round.read(&mut stream, anchor, size).ok() } else { None };
     let state = &mut round.poll.state;
     let is_over = if let Some((mut reading, is_over)) = read {
-        if is_over && is_replaced {
+        if is_over && is_final {
             reading.finish(&mut round.poll.records);
             state.position = Position::Beginning;
             // It may turn up again as a packed file.
-            state.siblings.push(Sibling { anchor: reading.anchor(), standing: Standing::Done });
-            round.poll.happenings.push(Happening::Replaced);
+            if !state.siblings.iter().any(|known| known.anchor.file.is(&anchor.file)) {
+                state.siblings.push(Sibling { anchor: reading.anchor(), standing: Standing::Done });
+            }
         } else {
             state.position = Position::At(Anchor { length: size, ..reading.anchor() });
             round.keep(reading);
@@ -308,7 +338,7 @@ fn read_kept(round: &mut Round<'_>, file: &File, anchor: &Anchor, is_replaced: b
         round.poll.happenings.push(Happening::Shrank { offset: anchor.offset, size });
         true
     };
-    is_over && is_replaced
+    is_over && is_final
 }
 
 /// Reads the live file, up to the size it had when it was looked at.

@@ -88,6 +88,9 @@ impl Standing {
     }
 }
 
+/// The owner that the ledger holds for a file that was refused: no user has this number (`chown(2)`).
+const NOBODY: u32 = u32::MAX;
+
 /// A rotated file in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sibling {
@@ -95,6 +98,19 @@ pub struct Sibling {
     pub anchor: Anchor,
     /// What is still to be done.
     pub standing: Standing,
+}
+
+impl Sibling {
+    /// A file that was refused and is never read. What made it look planted can go away without its becoming any better: the other
+    /// name of its inode, when its owner replaces his file.
+    pub fn refused(anchor: Anchor) -> Self {
+        Self { anchor: Anchor { owner: NOBODY, ..anchor }, standing: Standing::Done }
+    }
+
+    /// Whether it was refused.
+    pub const fn is_refused(&self) -> bool {
+        self.anchor.owner == NOBODY
+    }
 }
 
 /// Where the next line of a live log comes from.

@@ -182,6 +182,36 @@ async fn a_restart_and_a_rotation_meanwhile_lose_and_repeat_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_log_of_a_glob_that_is_gone_for_good_is_closed_and_forgotten() {
+    let reading = Reading::new();
+    reading.put("logs/1120.log", "Nov 20 14:00:00 h app: from before\n");
+    let daemon = reading.journey.start(reading.config(&["logs/*.log"]));
+    sleep(Duration::from_mins(1)).await;
+    reading.append("logs/1120.log", b"Nov 20 14:02:11 h app: one\nNov 20 14:02:12 h app: two");
+    sleep(Duration::from_mins(1)).await;
+    fs::remove_file(reading.path("logs/1120.log")).unwrap();
+    let is_open = || {
+        let gone = format!("{} (deleted)", reading.path("logs/1120.log").display());
+        let links =
+            fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        links.into_iter().any(|link| link.as_os_str() == gone.as_str())
+    };
+    sleep(Duration::from_mins(2)).await;
+    assert!(is_open());
+    sleep(Duration::from_mins(10)).await;
+    assert!(!is_open());
+    let names = daemon.db.call(|store| store.log_names().unwrap()).await;
+    assert_eq!(names.len(), 1, "{names:?}");
+    // Another one with its name.
+    reading.append("logs/1120.log", b"Nov 21 14:02:13 h app: three\n");
+    sleep(Duration::from_mins(1)).await;
+    let found: Vec<String> = lines(&daemon.db).await.into_iter().map(|(_, line)| line).collect();
+    let words: Vec<&str> = found.iter().map(|line| line.rsplit(' ').next().unwrap()).collect();
+    assert_eq!(words, ["one", "two", "three"]);
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_broken_rule_in_each_layer_is_off_alone_and_told_once() {
     let reading = Reading::new();
     for layer in ["cracking.d", "violations.d", "violations.ignore.d", "ignore.d.server"] {

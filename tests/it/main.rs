@@ -33,4 +33,5 @@ mod signals;
 mod situations;
 mod status;
 mod tail;
+mod tail_guards;
 mod tail_rows;
