@@ -36,11 +36,11 @@ pub fn parse(value: &[u8]) -> Option<Vec<AclEntry>> {
     if u32::from_le_bytes(*version) != 2 || !rest.is_empty() {
         return None;
     }
-    entries.iter().map(entry).collect()
+    entries.iter().copied().map(entry).collect()
 }
 
-fn entry(bytes: &[u8; 8]) -> Option<AclEntry> {
-    let [tag, tag_high, rights, rights_high, id @ ..] = *bytes;
+fn entry(bytes: [u8; 8]) -> Option<AclEntry> {
+    let [tag, tag_high, rights, rights_high, id @ ..] = bytes;
     let id = u32::from_le_bytes(id);
     let rights = u16::from_le_bytes([rights, rights_high]);
     let who = match u16::from_le_bytes([tag, tag_high]) {
