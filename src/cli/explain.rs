@@ -192,6 +192,7 @@ mod tests {
             btime: None,
             target: None,
             xattrs: None,
+            flags: None,
         };
         let known = Observation { attributes, hash_state: HashState::Full, digests: Digests::default() };
         let entry = Entry {

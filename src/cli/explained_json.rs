@@ -9,9 +9,13 @@ use super::{
 use crate::{
     files::{ground::LeftOut, standing::Standing},
     model::{
+        change::Attribute,
         entry::{Algorithm, HashState},
         escape::{escape_name, hex},
+        flags,
     },
+    report::attributes,
+    sys::users::Names,
 };
 
 impl Explained<'_> {
@@ -98,6 +102,8 @@ impl Explained<'_> {
                 Some((algorithm.name().to_owned(), json!(hex(entry.known.digests.get(algorithm)?))))
             })
             .collect();
+        // Numbers for users and groups, as for owners.
+        let words = |attribute| attributes::words(attribute, seen, &Names::default());
         let due = match &known.due {
             Due::Never(state) => json!({ "state": state }),
             Due::Queued { ahead, within, is_running } => {
@@ -115,6 +121,11 @@ impl Explained<'_> {
             "mtime_ns": seen.mtime.as_nanos(),
             "ctime_ns": seen.ctime.as_nanos(),
             "target": seen.target.as_deref().map(escape_name),
+            "acl": words(Attribute::Acl),
+            "caps": words(Attribute::Caps),
+            "selinux": words(Attribute::Selinux),
+            "xattrs": words(Attribute::Xattrs),
+            "flags": seen.flags.map(flags::words),
             "digests": digests,
             "hash_state": hash_word(entry.known.hash_state),
             "recorded": list(entry.recorded),

@@ -101,6 +101,33 @@ pub fn default_attributes() -> AttributeSet {
         .fold(AttributeSet::NONE, |set, attribute| set.with(*attribute))
 }
 
+/// Attributes that are named together; `content` alone is a group already, for the type always counts.
+pub const ATTRIBUTE_GROUPS: [(&str, &[Attribute]); 3] =
+    [("permissions", PERMISSIONS), ("directory", DIRECTORY), ("all", Attribute::ALL)];
+
+/// Who may do what with an object, and with which rights it runs.
+const PERMISSIONS: &[Attribute] = &[
+    Attribute::Type,
+    Attribute::Perms,
+    Attribute::Uid,
+    Attribute::Gid,
+    Attribute::Acl,
+    Attribute::Caps,
+    Attribute::Flags,
+];
+
+/// What a directory has of its own, apart from what happens to its children.
+const DIRECTORY: &[Attribute] = &[
+    Attribute::Type,
+    Attribute::Perms,
+    Attribute::Uid,
+    Attribute::Gid,
+    Attribute::Inode,
+    Attribute::Acl,
+    Attribute::Xattrs,
+    Attribute::Flags,
+];
+
 /// What happens to the baseline when a change was reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnChange {

@@ -8,7 +8,7 @@ use super::{
     fault::{Problem, show, show_path},
     keys::{Key, Unit, closest},
     mail_url,
-    settings::{Attach, MailWay, RuleDirectory, RuleLevel, default_attributes},
+    settings::{ATTRIBUTE_GROUPS, Attach, MailWay, RuleDirectory, RuleLevel, default_attributes},
     units::{UnitError, parse_rate, parse_size, parse_span, to_float, without_per_second},
 };
 use crate::model::{
@@ -206,20 +206,28 @@ fn read_attributes(key: &Key, text: &str) -> Result<Value, Problem> {
     let mut set = if signed == 0 { AttributeSet::NONE } else { default_attributes() };
     for word in words {
         let name = word.trim_start_matches(['-', '+']);
-        let Some(attribute) = Attribute::ALL.iter().find(|attribute| attribute.name() == name) else {
-            let names = || Attribute::ALL.iter().map(|attribute| attribute.name());
+        let Some(meant) = named_attributes(name) else {
+            let groups = ATTRIBUTE_GROUPS.iter().map(|(group, _)| *group);
+            let names = || Attribute::ALL.iter().map(|attribute| attribute.name()).chain(groups.clone());
             let hint = match closest(name, names()) {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => format!("attributes are {}", names().collect::<Vec<_>>().join(", ")),
             };
             return Err(Problem::new(format!("unknown attribute `{}`", show(name.as_bytes())), hint));
         };
-        set = if word.starts_with('-') { set.without(*attribute) } else { set.with(*attribute) };
+        set = if word.starts_with('-') { meant.iter().fold(set, AttributeSet::without) } else { set.union(meant) };
     }
     if set.is_empty() {
         return Err(Problem::new(format!("`{}` leaves nothing to compare", key.name), "name one attribute at least"));
     }
     Ok(Value::Attributes(set))
+}
+
+/// What an attribute or a group of attributes is called by.
+fn named_attributes(name: &str) -> Option<AttributeSet> {
+    let one = Attribute::ALL.iter().find(|attribute| attribute.name() == name);
+    let group = || ATTRIBUTE_GROUPS.iter().find(|(group, _)| *group == name);
+    one.map(|one| AttributeSet::of(&[*one])).or_else(|| group().map(|(_, members)| AttributeSet::of(members)))
 }
 
 /// `LEVEL:DIR`, `/DIR` or `LEVEL`.
@@ -348,6 +356,14 @@ mod tests {
             Value::Attributes(default_attributes().without(Attribute::Inode).without(Attribute::Ctime))
         );
         assert_eq!(value("areaattributes", "size"), Value::Attributes(AttributeSet::of(&[Attribute::Size])));
+        let group = |name: &str| named_attributes(name).unwrap();
+        assert_eq!(
+            value("areaattributes", "permissions size"),
+            Value::Attributes(group("permissions").with(Attribute::Size))
+        );
+        assert_eq!(value("areaattributes", "all"), Value::Attributes(AttributeSet::of(Attribute::ALL)));
+        let Value::Attributes(left) = value("areaattributes", "-permissions") else { panic!("no set") };
+        assert!(left.has(Attribute::Content) && !left.has(Attribute::Acl) && !left.has(Attribute::Perms));
         for (text, level, path) in [
             ("paranoid:/x", RuleLevel::Paranoid, "/x"),
             ("/x:y", RuleLevel::Server, "/x:y"),

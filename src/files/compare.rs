@@ -1,15 +1,17 @@
 //! Baseline against look: which attributes differ, what that is called, and how much it matters.
 
 use crate::model::{
+    capability::Capabilities,
     change::{Attribute, AttributeSet, ChangeClass, FileChange},
     entry::{Attributes, FileKind, HashState, Observation},
     event::Severity,
+    xattr::{CAPABILITY, is_same, value},
 };
 
 /// The attributes whose change alone, with the content the same, is nothing but a rewrite.
 const TIMES: AttributeSet = AttributeSet::NONE.with(Attribute::Mtime).with(Attribute::Ctime).with(Attribute::Btime);
 
-/// The attributes that a look collects; others are accepted in the configuration but not compared yet.
+/// The attributes that a look collects where the file system has them: all.
 pub const COLLECTED: AttributeSet = TIMES
     .with(Attribute::Type)
     .with(Attribute::Size)
@@ -20,7 +22,13 @@ pub const COLLECTED: AttributeSet = TIMES
     .with(Attribute::Target)
     .with(Attribute::Rdev)
     .with(Attribute::Nlink)
-    .with(Attribute::Inode);
+    .with(Attribute::Inode)
+    .with(Attribute::Flags)
+    .union(IN_XATTRS);
+
+/// The attributes that are kept as extended attributes.
+pub const IN_XATTRS: AttributeSet =
+    AttributeSet::NONE.with(Attribute::Acl).with(Attribute::Caps).with(Attribute::Selinux).with(Attribute::Xattrs);
 
 /// Set-user-ID and set-group-ID.
 const SET_ID: u16 = 0o6000;
@@ -88,9 +96,15 @@ fn differs(attribute: Attribute, old: &Attributes, new: &Attributes) -> bool {
         Attribute::Mtime => old.mtime != new.mtime,
         Attribute::Ctime => old.ctime != new.ctime,
         Attribute::Btime => old.btime != new.btime,
-        Attribute::Xattrs => old.xattrs != new.xattrs,
-        // Compared by digests, or not collected yet.
-        Attribute::Content | Attribute::Acl | Attribute::Caps | Attribute::Selinux | Attribute::Flags => false,
+        Attribute::Acl | Attribute::Caps | Attribute::Selinux | Attribute::Xattrs => match (&old.xattrs, &new.xattrs) {
+            (Some(old), Some(new)) => !is_same(old, new, attribute),
+            // What could not be asked for says nothing.
+            _ => false,
+        },
+        // A file system that tells none has none.
+        Attribute::Flags => old.flags.unwrap_or_default() != new.flags.unwrap_or_default(),
+        // Compared by digests.
+        Attribute::Content => false,
     }
 }
 
@@ -150,10 +164,45 @@ fn gains_set_id(change: &FileChange) -> bool {
     file(&change.new) & !file(&change.old) != 0
 }
 
-/// Whether a file that lends its owner's or group's rights now runs something else, or lends those of somebody else.
+/// Whether a regular file now gives capabilities to whoever runs it that it did not give.
+fn gains_capabilities(change: &FileChange) -> bool {
+    let Some(new) = change.new.as_ref().and_then(|new| capabilities(&new.attributes)) else {
+        return false;
+    };
+    let Some(old) = &change.old else {
+        return gives_any(new);
+    };
+    // What was never recorded is learned with the change, not gained by it.
+    if old.attributes.xattrs.is_none() {
+        return false;
+    }
+    match (capabilities(&old.attributes), Capabilities::parse(new)) {
+        (None, _) => gives_any(new),
+        (Some(old), parsed) => match (Capabilities::parse(old), parsed) {
+            (Some(old), Some(new)) => new.exceeds(&old),
+            _ => old != new,
+        },
+    }
+}
+
+/// Whether a value gives something; one in a form that we do not know may give anything.
+fn gives_any(value: &[u8]) -> bool {
+    Capabilities::parse(value).is_none_or(|all| all.permitted | all.inheritable != 0)
+}
+
+/// The value of the capabilities of a regular file; the kernel makes none that would not be kept whole.
+fn capabilities(seen: &Attributes) -> Option<&[u8]> {
+    let form = seen.xattrs.as_deref().filter(|_| seen.kind == FileKind::Regular)?;
+    value(form, CAPABILITY)
+}
+
+/// Whether a file that lends its owner's or group's rights, or capabilities, now runs something else, or lends those of somebody
+/// else.
 fn is_armed_anew(change: &FileChange) -> bool {
-    let is_armed =
-        |seen: &Observation| seen.attributes.kind == FileKind::Regular && seen.attributes.perms & SET_ID != 0;
+    let is_armed = |seen: &Observation| {
+        seen.attributes.kind == FileKind::Regular
+            && (seen.attributes.perms & SET_ID != 0 || capabilities(&seen.attributes).is_some())
+    };
     change.new.as_ref().is_some_and(is_armed)
         && [Attribute::Content, Attribute::Uid, Attribute::Gid].iter().any(|what| change.changed.has(*what))
 }
@@ -169,7 +218,8 @@ fn is_forged(change: &FileChange) -> bool {
 pub fn weigh(change: &FileChange, is_urgent_path: bool) -> Severity {
     match change.class {
         ChangeClass::Rewritten | ChangeClass::Touched => Severity::Count,
-        _ if is_urgent_path || gains_set_id(change) || is_armed_anew(change) || is_forged(change) => Severity::High,
+        _ if is_urgent_path || gains_set_id(change) || gains_capabilities(change) => Severity::High,
+        _ if is_armed_anew(change) || is_forged(change) => Severity::High,
         _ => Severity::Normal,
     }
 }
@@ -196,6 +246,7 @@ mod tests {
                 btime: None,
                 target: None,
                 xattrs: None,
+                flags: None,
             },
             hash_state: HashState::Full,
             digests: Digests { blake3: Some([1; 32]), ..Digests::default() },
@@ -270,6 +321,60 @@ mod tests {
         new.digests.blake3 = Some([1; 32]);
         new.attributes.nlink = 2;
         assert_eq!(weigh(&compare(&old, &new, everything()).unwrap(), false), Severity::Normal);
+    }
+
+    fn with_capabilities(value: Option<&[u8]>) -> Observation {
+        let mut writer = crate::model::xattr::Writer::default();
+        if let Some(value) = value {
+            writer.add(CAPABILITY, Some(value));
+        }
+        let mut seen = seen();
+        seen.attributes.ctime = Timestamp::from_nanos(9);
+        seen.attributes.xattrs = Some(writer.finish());
+        seen
+    }
+
+    #[test]
+    fn gained_capabilities_weigh_as_much_as_a_set_id_bit() {
+        let raw = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        let both = b"\x01\0\0\x02\0\x30\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        let weight = |old: Option<&[u8]>, new: Option<&[u8]>| {
+            let (mut old, new) = (with_capabilities(old), with_capabilities(new));
+            old.attributes.ctime = Timestamp::from_nanos(1);
+            let change = compare(&old, &new, everything()).unwrap();
+            assert!(change.changed.has(Attribute::Caps));
+            weigh(&change, false)
+        };
+        assert_eq!(weight(None, Some(raw)), Severity::High);
+        assert_eq!(weight(Some(raw), Some(both)), Severity::High);
+        assert_eq!(weight(Some(raw), Some(b"of no known form")), Severity::High);
+        assert_eq!(weight(Some(both), Some(raw)), Severity::Normal);
+        assert_eq!(weight(Some(raw), None), Severity::Normal);
+        let fresh = FileChange {
+            class: ChangeClass::Added,
+            changed: AttributeSet::NONE,
+            old: None,
+            new: Some(with_capabilities(Some(raw))),
+        };
+        assert_eq!(weigh(&fresh, false), Severity::High);
+        // Other content in a file that has some.
+        let old = with_capabilities(Some(raw));
+        let mut new = old.clone();
+        new.attributes.ctime = Timestamp::from_nanos(10);
+        new.digests.blake3 = Some([2; 32]);
+        assert_eq!(weigh(&compare(&old, &new, everything()).unwrap(), false), Severity::High);
+    }
+
+    #[test]
+    fn attributes_that_could_not_be_asked_for_say_nothing() {
+        let mut old = seen();
+        old.attributes.flags = Some(0);
+        old.attributes.xattrs = None;
+        let mut new = with_capabilities(Some(b"x"));
+        new.attributes.ctime = old.attributes.ctime;
+        assert_eq!(compare(&old, &new, everything()), None);
+        new.attributes.flags = Some(0x10);
+        assert_eq!(compare(&old, &new, everything()).unwrap().changed, AttributeSet::NONE.with(Attribute::Flags));
     }
 
     #[test]

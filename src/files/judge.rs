@@ -1,7 +1,7 @@
 //! What a look means: an arrival, nothing new, or events with the state that belongs to them. Pure: nothing is read or written here.
 
 use super::{
-    compare::{COLLECTED, alarm, compare, weigh},
+    compare::{COLLECTED, IN_XATTRS, alarm, compare, weigh},
     ground::Tract,
 };
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
         clock::{Moment, Timestamp},
         entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
         event::{Category, Event, Severity},
+        xattr::part,
     },
 };
 
@@ -66,6 +67,10 @@ impl Judge<'_> {
         if seen.attributes.kind == FileKind::Directory && matches!(entry.known.hash_state, HashState::Unreadable(_)) {
             seen.hash_state = entry.known.hash_state;
         }
+        // Those that cannot be had now are as they were.
+        if seen.attributes.xattrs.is_none() {
+            seen.attributes.xattrs.clone_from(&entry.known.attributes.xattrs);
+        }
         let over = self.tract.compared_at(path).intersection(entry.recorded);
         let difference = compare(&entry.known, &seen, over);
         let is_kept = difference.is_some() && !self.tract.accepts_changes();
@@ -78,14 +83,15 @@ impl Judge<'_> {
             .map(|event| Event { not_before: Some(entry.checked), ..event })
             .collect();
         let known = if is_kept {
-            Observation { hash_state: seen.hash_state, ..entry.known.clone() }
+            Observation { hash_state: seen.hash_state, attributes: learned(entry, &seen), ..entry.known.clone() }
         } else {
             self.kept_digests(seen.clone())
         };
+        let found = collected(&seen);
         let next = Entry {
             checked: self.now.wall,
             reported: fingerprint,
-            recorded: if is_kept { entry.recorded } else { collected(&seen).union(entry.recorded) },
+            recorded: if is_kept { found.intersection(LEARNED_BESIDE) } else { found }.union(entry.recorded),
             known,
             ..entry.clone()
         };
@@ -175,9 +181,28 @@ impl Judge<'_> {
 
 /// The attributes that a look has collected.
 pub(super) fn collected(seen: &Observation) -> AttributeSet {
-    let metadata = COLLECTED.without(Attribute::Content).without(Attribute::Btime);
-    let with_content = if seen.digests.algorithms().is_empty() { metadata } else { metadata.with(Attribute::Content) };
-    if seen.attributes.btime.is_some() { with_content.with(Attribute::Btime) } else { with_content }
+    let it = &seen.attributes;
+    let lacks = [
+        (AttributeSet::NONE.with(Attribute::Content), seen.digests.algorithms().is_empty()),
+        (AttributeSet::NONE.with(Attribute::Btime), it.btime.is_none()),
+        (AttributeSet::NONE.with(Attribute::Flags), it.flags.is_none()),
+        (IN_XATTRS, it.xattrs.is_none()),
+    ];
+    let lacking = lacks.into_iter().filter(|(_, is_lacking)| *is_lacking).flat_map(|(set, _)| set.iter());
+    lacking.fold(COLLECTED, AttributeSet::without)
+}
+
+/// What is learned of a path even while its old state is kept: later versions have come to record it.
+const LEARNED_BESIDE: AttributeSet = IN_XATTRS.with(Attribute::Flags);
+
+/// The attributes of the old state that is kept, with those that were never recorded.
+fn learned(entry: &Entry, seen: &Observation) -> Attributes {
+    let (known, seen) = (&entry.known.attributes, &seen.attributes);
+    Attributes {
+        xattrs: known.xattrs.clone().or_else(|| seen.xattrs.clone()),
+        flags: if entry.recorded.has(Attribute::Flags) { known.flags } else { seen.flags },
+        ..known.clone()
+    }
 }
 
 /// The metadata of a look whose content was not read: for this reason, with the digests of the last stable look.
@@ -229,6 +254,12 @@ fn fingerprint(seen: &Observation, changed: AttributeSet) -> [u8; 32] {
     leave(Attribute::Mtime, |seen| seen.mtime = Timestamp::default());
     leave(Attribute::Ctime, |seen| seen.ctime = Timestamp::default());
     leave(Attribute::Target, |seen| seen.target = None);
-    leave(Attribute::Xattrs, |seen| seen.xattrs = None);
+    leave(Attribute::Flags, |seen| seen.flags = None);
+    only.xattrs = only.xattrs.as_deref().map(|form| parts(form, changed)).filter(|form| !form.is_empty());
     *blake3::hash(&encode_observation(&told)).as_bytes()
+}
+
+/// What of the extended attributes belongs to what has changed.
+fn parts(form: &[u8], changed: AttributeSet) -> Vec<u8> {
+    IN_XATTRS.intersection(changed).iter().flat_map(|attribute| part(form, attribute)).collect()
 }

@@ -9,8 +9,9 @@ use crate::{
         units::format_size,
     },
     model::{
+        change::Attribute,
         clock::Moment,
-        entry::AreaId,
+        entry::{Algorithm, AreaId},
         escape::{escape, escape_name},
         event::{Category, Event, Severity},
     },
@@ -88,8 +89,14 @@ fn take_on(store: &mut Store, area: &Area, row: AreaRow, now: Moment) -> Result<
     }
     let mut outcome = Outcome::default().with_change(StateChange::Area(Box::new(next.clone())));
     if is_known && is_wider {
-        let note = "the configuration asks for more than the baseline holds: the new attributes and digests are learned in \
-                    the next round, after the old ones were compared";
+        let attributes =
+            area.attributes.iter().filter(|attribute| !row.attributes.has(*attribute)).map(Attribute::name);
+        let digests = area.algorithms.iter().filter(|it| !row.algorithms.has(*it)).map(Algorithm::name);
+        let names: Vec<&str> = attributes.chain(digests).collect();
+        let note = format!(
+            "more is compared than the baseline holds: {} learned in the next round, after what it holds was compared",
+            names.join(", ") + if names.len() == 1 { " is" } else { " are" }
+        );
         outcome =
             outcome.with_event(Event::new(Category::Learning, Severity::Normal, now, row.path.clone()).with_note(note));
     }

@@ -43,7 +43,11 @@ pub fn glance_at_root(path: &Path) -> Glance {
 }
 
 fn judge(opened: Result<Handle, Errno>) -> Glance {
-    let seen = opened.and_then(|handle| handle.attributes().map(|attributes| (handle, attributes)));
+    let seen = opened.and_then(|handle| {
+        let attributes = handle.attributes()?;
+        let xattrs = handle.xattrs();
+        Ok((handle, Attributes { xattrs, ..attributes }))
+    });
     match seen {
         Ok((handle, attributes)) => Glance::There(handle, attributes),
         // A component on the way was exchanged for something that is no directory.
@@ -137,7 +141,8 @@ impl Reading {
     fn judge(before: &Attributes, after: Attributes, done: u64, hasher: Hasher) -> Content {
         if is_same(before, &after) && done == after.size {
             Content::Stable(Box::new(Observation {
-                attributes: after,
+                // Setting one moves ctime, so that those of the first look are those of the last.
+                attributes: Attributes { xattrs: before.xattrs.clone(), ..after },
                 hash_state: HashState::Full,
                 digests: hasher.finish(),
             }))

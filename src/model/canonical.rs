@@ -141,6 +141,7 @@ pub fn encode_observation(seen: &Observation) -> Vec<u8> {
     out.put_some(16, seen.digests.blake3);
     out.put_some(17, seen.digests.sha256);
     out.put_some(18, seen.digests.sha512);
+    out.put_some(19, attributes.flags.map(u64::to_be_bytes));
     out.bytes
 }
 
@@ -175,6 +176,7 @@ pub fn decode_observation(bytes: &[u8]) -> Result<Observation, CanonicalError> {
             btime: fields.optional_array(12)?.map(|nanos| Timestamp::from_nanos(i64::from_be_bytes(nanos))),
             target: fields.find(13).map(<[u8]>::to_vec),
             xattrs: fields.find(14).map(<[u8]>::to_vec),
+            flags: fields.optional_array(19)?.map(u64::from_be_bytes),
         },
         hash_state: decode_hash_state(fields.array(15)?).ok_or(CanonicalError::Field(15))?,
         digests,

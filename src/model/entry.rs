@@ -115,8 +115,10 @@ pub struct Attributes {
     pub btime: Option<Timestamp>,
     /// Where a symbolic link points; `None` for other kinds.
     pub target: Option<Vec<u8>>,
-    /// Extended attributes in canonical form; `None` when not collected.
+    /// Extended attributes in the form of [`super::xattr`]; `None` when not collected.
     pub xattrs: Option<Vec<u8>>,
+    /// Inode flags, as [`super::flags`] names them; `None` where the file system tells none.
+    pub flags: Option<u64>,
 }
 
 /// How much of a file's content its digests stand for.

@@ -8,13 +8,22 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use crate::model::{
-    change::Attribute,
-    clock::Timestamp,
-    entry::{Algorithm, FileKind, HashState, Observation},
-    escape::{escape, hex},
-    event::{Category, Event, Kind, Member, Severity, StoredEvent},
+use super::attributes;
+use crate::{
+    model::{
+        change::Attribute,
+        clock::Timestamp,
+        entry::{Algorithm, FileKind, HashState, Observation},
+        escape::{escape, hex},
+        event::{Category, Event, Kind, Member, Severity, StoredEvent},
+        flags,
+        xattr::{Item, digest, items},
+    },
+    sys::users::Names,
 };
+
+/// Most extended attributes that are listed of one object.
+const MOST_XATTRS: usize = 100;
 
 /// The version of the Elastic Common Schema the names are taken from.
 const ECS_VERSION: &str = "8.17.0";
@@ -306,10 +315,43 @@ fn beyond_ecs(seen: &Observation, wanted: impl Fn(Attribute) -> bool, out: &mut 
     if wanted(Attribute::Rdev) && matches!(it.kind, FileKind::CharDevice | FileKind::BlockDevice) {
         out.put("rdev", format!("{}:{}", it.rdev >> 32, it.rdev & 0xffff_ffff));
     }
-    let has_xattrs = [Attribute::Acl, Attribute::Caps, Attribute::Selinux, Attribute::Xattrs].into_iter().any(wanted);
-    if has_xattrs {
-        out.put_some("xattrs_b64", it.xattrs.as_ref().map(|bytes| STANDARD.encode(bytes)));
+    for attribute in [Attribute::Acl, Attribute::Caps, Attribute::Selinux].into_iter().filter(|it| wanted(*it)) {
+        // Numbers for users and groups: who they are may differ where this is read.
+        out.put_some(attribute.name(), attributes::words(attribute, it, &Names::default()));
     }
+    if wanted(Attribute::Flags) {
+        let words = flags::words(it.flags.unwrap_or_default());
+        out.put_some("flags", (!words.is_empty()).then_some(words));
+    }
+    if wanted(Attribute::Xattrs) {
+        let others =
+            || items(it.xattrs.as_deref().unwrap_or_default()).filter(|it| it.attribute() == Attribute::Xattrs);
+        let left = others().count().saturating_sub(MOST_XATTRS);
+        let list: Vec<Value> = others().take(MOST_XATTRS).map(|item| xattr_object(&item)).collect();
+        out.put_some("xattrs", (!list.is_empty()).then_some(list));
+        out.put_some("xattrs_left_out", (left > 0).then_some(left));
+    }
+}
+
+/// An extended attribute by its name, length and digest; of too many only how many they are.
+fn xattr_object(item: &Item<'_>) -> Value {
+    let mut out = Object::new();
+    let shown = escape(item.name());
+    let is_altered = shown.as_bytes() != item.name();
+    out.put_some("name", (!shown.is_empty()).then_some(shown));
+    out.put_some("name_b64", is_altered.then(|| STANDARD.encode(item.name())));
+    let told = match *item {
+        Item::Whole { value, .. } => Some((u64::try_from(value.len()).unwrap_or(u64::MAX), digest(value))),
+        Item::Long { length, digest, .. } => Some((length, digest)),
+        Item::Rest { count, length, digest } => {
+            out.put("count", count);
+            (count > 0).then_some((length, digest))
+        }
+        Item::Unreadable { .. } => None,
+    };
+    out.put_some("length", told.map(|(length, _)| length));
+    out.put_some("blake3", told.map(|(_, digest)| hex(&digest)));
+    out.done()
 }
 
 const fn state_word(state: HashState) -> &'static str {

@@ -1,6 +1,7 @@
 //! One finding about a file as lines of a report: the verdict on the first, the evidence indented below.
 
 use super::{
+    attributes,
     fold::Folded,
     words::{INDENT, Times, VALUE_LIMIT, WIDTH, counted, digits16, flow, note_lines, number},
 };
@@ -169,10 +170,10 @@ fn mode(seen: &Attributes) -> String {
 }
 
 fn differences(changed: AttributeSet, old: &Observation, new: &Observation, names: &Names) -> Vec<String> {
-    changed.iter().map(|attribute| difference(attribute, &old.attributes, &new.attributes, names)).collect()
+    changed.iter().flat_map(|attribute| difference(attribute, &old.attributes, &new.attributes, names)).collect()
 }
 
-fn difference(attribute: Attribute, old: &Attributes, new: &Attributes, names: &Names) -> String {
+fn difference(attribute: Attribute, old: &Attributes, new: &Attributes, names: &Names) -> Vec<String> {
     let values = match attribute {
         Attribute::Type => (old.kind.word().to_owned(), new.kind.word().to_owned()),
         Attribute::Size => (number(old.size), number(new.size)),
@@ -186,18 +187,15 @@ fn difference(attribute: Attribute, old: &Attributes, new: &Attributes, names: &
         Attribute::Rdev => (device(old.rdev), device(new.rdev)),
         Attribute::Nlink => (number(old.nlink.into()), number(new.nlink.into())),
         Attribute::Inode => (old.inode.to_string(), new.inode.to_string()),
-        // Their values are told on lines of their own, or are not for the eye.
-        Attribute::Content
-        | Attribute::Mtime
-        | Attribute::Ctime
-        | Attribute::Btime
-        | Attribute::Acl
-        | Attribute::Caps
-        | Attribute::Selinux
-        | Attribute::Xattrs
-        | Attribute::Flags => return attribute.name().to_owned(),
+        Attribute::Acl | Attribute::Caps | Attribute::Selinux | Attribute::Xattrs | Attribute::Flags => {
+            return attributes::differences(attribute, old, new, names);
+        }
+        // Their values are told on lines of their own.
+        Attribute::Content | Attribute::Mtime | Attribute::Ctime | Attribute::Btime => {
+            return vec![attribute.name().to_owned()];
+        }
     };
-    format!("{} {} → {}", attribute.name(), values.0, values.1)
+    vec![format!("{} {} → {}", attribute.name(), values.0, values.1)]
 }
 
 /// What must not be overlooked, in words.
@@ -220,8 +218,14 @@ fn warnings(event: &Event, names: &Names) -> Vec<String> {
     if gained(0o2000) {
         words.push(format!("set-group-ID: whoever runs it acts as group {}", names.group(new.gid)));
     }
-    if event.changed.has(Attribute::Caps) && event.severity >= Severity::High {
-        words.push("file capabilities differ: it may run with rights of root".to_owned());
+    // As above; of a changed one only when they are more, which is what makes it severe.
+    let is_told = old.is_none() || is_other || event.changed.has(Attribute::Caps);
+    if is_told
+        && new.kind == FileKind::Regular
+        && event.severity >= Severity::High
+        && let Some(all) = attributes::words(Attribute::Caps, new, names)
+    {
+        words.push(format!("file capabilities: whoever runs it gets {all}"));
     }
     words
 }
@@ -284,7 +288,12 @@ fn changed_times(event: &Event, times: &Times<'_>) -> Vec<String> {
     };
     let (old, new) = (&old.attributes, &new.attributes);
     let mut lines: Vec<String> = Vec::new();
-    for (attribute, old, new) in [(Attribute::Mtime, old.mtime, new.mtime), (Attribute::Ctime, old.ctime, new.ctime)] {
+    let births = (old.btime.unwrap_or_default(), new.btime.unwrap_or_default());
+    for (attribute, old, new) in [
+        (Attribute::Mtime, old.mtime, new.mtime),
+        (Attribute::Ctime, old.ctime, new.ctime),
+        (Attribute::Btime, births.0, births.1),
+    ] {
         if event.changed.has(attribute) && old != new {
             let (old, new) = times.pair(old, new);
             let line = format!("{} {old} → {new}", attribute.name());

@@ -1,6 +1,7 @@
 //! What is told, to whom and when: stored events become text, text becomes mail, mail is delivered.
 
 pub mod answer;
+pub(crate) mod attributes;
 pub mod batch;
 pub mod courier;
 pub mod ecs;

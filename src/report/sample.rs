@@ -47,6 +47,7 @@ pub(crate) fn look(kind: FileKind, perms: u16, size: u64, digest: u8) -> Observa
             btime: None,
             target: (kind == FileKind::Symlink).then(|| b"../target".to_vec()),
             xattrs: None,
+            flags: None,
         },
         hash_state: if is_file { HashState::Full } else { HashState::Off },
         digests: Digests { blake3: is_file.then_some([digest; 32]), ..Digests::default() },
@@ -181,6 +182,7 @@ fn attributes() -> impl Strategy<Value = Attributes> {
             btime,
             target,
             xattrs,
+            flags: Some(inode).filter(|flags| flags % 2 == 1),
         },
     )
 }

@@ -1,8 +1,9 @@
 //! What the baseline holds of one path, in full: the words of the mails, with digests whole and all times.
 
 use super::{
+    attributes,
     item::{device, portrait, unread},
-    words::{Times, counted, number, span},
+    words::{Times, counted, span},
 };
 use crate::{
     model::{
@@ -33,8 +34,8 @@ pub(crate) fn lines(entry: &Entry, times: &Times<'_>, names: &Names) -> Vec<Stri
     out.extend(seen.btime.map(|born| format!("btime {}", times.short(born))));
     let links = counted(seen.nlink.into(), "link", "links");
     out.push(format!("inode {} on device {}, {links}", seen.inode, device(seen.dev)));
-    if let Some(xattrs) = &seen.xattrs {
-        out.push(format!("extended attributes: {} bytes", number(u64::try_from(xattrs.len()).unwrap_or(u64::MAX))));
+    for attribute in [Attribute::Acl, Attribute::Caps, Attribute::Selinux, Attribute::Xattrs, Attribute::Flags] {
+        out.extend(attributes::words(attribute, seen, names).map(|words| format!("{} {words}", attribute.name())));
     }
     let missing: Vec<&str> =
         Attribute::ALL.iter().filter(|attribute| !entry.recorded.has(**attribute)).map(|it| it.name()).collect();

@@ -13,7 +13,7 @@ use super::error::StoreError;
 
 /// The columns of `entry` in the order [`entry`] reads them.
 pub(super) const ENTRY_COLUMNS: &str = "id, parent, name, area, visit, checked, kind, perms, uid, gid, nlink, dev, inode, rdev, size, \
-     mtime, ctime, btime, target, xattrs, recorded, hash_state, hash_number, blake3, sha256, sha512, reported";
+     mtime, ctime, btime, target, xattrs, recorded, hash_state, hash_number, blake3, sha256, sha512, reported, flags";
 
 /// A value out of range, as `SQLite`'s own error so that it passes through its callbacks.
 fn impossible(column: usize) -> rusqlite::Error {
@@ -91,6 +91,7 @@ fn attributes(row: &Row<'_>) -> rusqlite::Result<Attributes> {
         btime: row.get::<_, Option<i64>>(17)?.map(Timestamp::from_nanos),
         target: row.get(18)?,
         xattrs: row.get(19)?,
+        flags: row.get::<_, Option<i64>>(27)?.map(i64::cast_unsigned),
     })
 }
 
@@ -135,6 +136,7 @@ pub(super) fn put_entry(db: &rusqlite::Connection, entry: &Entry) -> Result<(), 
                 known.digests.get(Algorithm::Sha256),
                 known.digests.get(Algorithm::Sha512),
                 entry.reported.as_ref().map(<[u8; 32]>::as_slice),
+                attributes.flags.map(u64::cast_signed),
             ])
         })
         .trying("write a baseline entry")
@@ -143,13 +145,14 @@ pub(super) fn put_entry(db: &rusqlite::Connection, entry: &Entry) -> Result<(), 
 
 const PUT_ENTRY: &str = "\
 INSERT INTO entry (id, parent, name, area, visit, checked, kind, perms, uid, gid, nlink, dev, inode, rdev, size,
-    mtime, ctime, btime, target, xattrs, recorded, hash_state, hash_number, blake3, sha256, sha512, reported)
+    mtime, ctime, btime, target, xattrs, recorded, hash_state, hash_number, blake3, sha256, sha512, reported, flags)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24,
-    ?25, ?26, ?27)
+    ?25, ?26, ?27, ?28)
 ON CONFLICT (id) DO UPDATE SET parent = excluded.parent, name = excluded.name, area = excluded.area,
     visit = excluded.visit, checked = excluded.checked, kind = excluded.kind, perms = excluded.perms,
     uid = excluded.uid, gid = excluded.gid, nlink = excluded.nlink, dev = excluded.dev, inode = excluded.inode,
     rdev = excluded.rdev, size = excluded.size, mtime = excluded.mtime, ctime = excluded.ctime,
     btime = excluded.btime, target = excluded.target, xattrs = excluded.xattrs, recorded = excluded.recorded,
     hash_state = excluded.hash_state, hash_number = excluded.hash_number, blake3 = excluded.blake3,
-    sha256 = excluded.sha256, sha512 = excluded.sha512, reported = excluded.reported";
+    sha256 = excluded.sha256, sha512 = excluded.sha512, reported = excluded.reported,
+    flags = excluded.flags";

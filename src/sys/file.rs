@@ -22,9 +22,11 @@ use rustix::{
     io::Errno,
 };
 
+use super::xattr::xattrs_of;
 use crate::model::{
     clock::Timestamp,
     entry::{Attributes, FileKind},
+    flags::RECORDED,
 };
 
 /// Longest piece of a relative path handed to the kernel at once; `PATH_MAX` is 4,096 with its NUL.
@@ -100,7 +102,7 @@ impl Handle {
         self.0
     }
 
-    /// The metadata of the object, and the target of a symbolic link.
+    /// The metadata of the object without its extended attributes, and the target of a symbolic link.
     ///
     /// # Errors
     /// The errno of `statx(2)` or `readlinkat(2)`; `EINVAL` for a file type `inode(7)` does not know.
@@ -110,6 +112,11 @@ impl Handle {
             seen.target = Some(readlinkat(&self.0, "", Vec::new())?.into_bytes());
         }
         Ok(seen)
+    }
+
+    /// Its extended attributes, in the form of [`crate::model::xattr`]; `None` when they cannot be had.
+    pub fn xattrs(&self) -> Option<Vec<u8>> {
+        xattrs_of(self.0.as_fd())
     }
 
     /// Opens the regular file behind the handle for reading, at its beginning.
@@ -141,7 +148,7 @@ fn without_access_time(open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Resul
     }
 }
 
-/// The metadata of an open file or handle, without the target of a link.
+/// The metadata of an open file or handle, without the target of a link and without extended attributes.
 ///
 /// # Errors
 /// The errno of `statx(2)`; `EINVAL` for a file type `inode(7)` does not know.
@@ -168,11 +175,18 @@ pub fn attributes_of(file: BorrowedFd<'_>) -> Result<Attributes, Errno> {
         btime: birth(&raw),
         target: None,
         xattrs: None,
+        flags: flags_of(&raw),
     })
 }
 
 fn birth(raw: &Statx) -> Option<Timestamp> {
     StatxFlags::from_bits_retain(raw.stx_mask).contains(StatxFlags::BTIME).then(|| timestamp(raw.stx_btime))
+}
+
+/// The flags that somebody has set, of those the file system tells; `None` when it tells none.
+fn flags_of(raw: &Statx) -> Option<u64> {
+    let told = raw.stx_attributes_mask.bits() & RECORDED;
+    (told != 0).then(|| raw.stx_attributes.bits() & told)
 }
 
 fn device(major: u32, minor: u32) -> u64 {

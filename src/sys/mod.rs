@@ -12,3 +12,4 @@ pub mod proc;
 pub mod resolve;
 pub mod timer;
 pub mod users;
+pub mod xattr;

@@ -28,6 +28,7 @@ fn look(kind: FileKind, state: HashState) -> Observation {
             btime: Some(Timestamp::from_nanos(0)),
             target: (kind == FileKind::Symlink).then(|| b"../\xff\n".to_vec()),
             xattrs: None,
+            flags: None,
         },
         hash_state: state,
         digests: Digests { blake3: Some([0xb3; 32]), sha256: None, sha512: Some([0x51; 64]) },

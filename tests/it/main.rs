@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attributes;
 mod cli;
 mod config;
 mod delivery;

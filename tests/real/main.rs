@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attributes;
 mod ground;
 mod holdoff;
 mod journal;

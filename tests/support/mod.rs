@@ -234,6 +234,7 @@ pub(crate) fn seen_file() -> Observation {
             btime: None,
             target: None,
             xattrs: None,
+            flags: None,
         },
         hash_state: HashState::Off,
         digests: Digests::default(),
