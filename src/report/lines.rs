@@ -371,13 +371,13 @@ mod tests {
                 ignore.d.server/y:9: it matches everything: be more precise
           low   log · 14:03:11 · /var/log/syslog
                 read from its beginning
-          1 log note
+          1 note about a log
 
         SEQ  1–4  head 9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f
         MORE  integrityd history --since '2026-11-21 14:03'   integrityd show 4
         "#);
         let quiet = mail(&events[..1], 1000, None);
-        assert!(quiet.starts_with("[integrityd] web3.example: 1 log note\n"), "{quiet}");
+        assert!(quiet.starts_with("[integrityd] web3.example: 1 note about a log\n"), "{quiet}");
     }
 
     #[test]
