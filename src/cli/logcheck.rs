@@ -83,6 +83,12 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
             "integrityd: {name} has no effect: the report is the text of the mail, and nothing is summed up"
         ));
     }
+    fs::read_dir(&run.conf.rules).with_context(|| {
+        format!(
+            "the rules in {} cannot be read, so every line would be reported; -r names others",
+            shown(&run.conf.rules)
+        )
+    })?;
     let states = run.states()?;
     let mut harvest = run.harvest(&states)?;
     let exit = run.report(source, &mut harvest, out)?;

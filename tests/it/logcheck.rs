@@ -159,6 +159,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
         &["-o", "-L", "/none/list"],
         &["-o", "-l", "/none/log"],
         &["-o", "-S", "/none/states"],
+        &["-o", "-r", "/none/rules"],
         &["-o", "-x"],
         &["-v"],
     ] {
