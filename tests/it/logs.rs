@@ -492,10 +492,11 @@ fn kill_9_while_tailing_loses_no_line_and_sends_none_under_two_names() {
         }
     });
     let modes = [Mode::Accept, Mode::Hold(Duration::from_millis(150)), Mode::Forget, Mode::AcceptAndClose, Mode::Busy];
-    for round in 0..20 {
-        sink.behave(modes[round % modes.len()].clone());
+    for round in 0..20_u64 {
+        sink.behave(modes[usize::try_from(round).unwrap() % modes.len()].clone());
         let daemon = scratch.start();
-        std::thread::sleep(Duration::from_millis(300));
+        // 0.3 s in the mean, and each time at another moment of its work.
+        std::thread::sleep(Duration::from_millis(60 + 24 * (round * 7 % 20)));
         daemon.kill();
     }
     must_stop.store(true, Ordering::SeqCst);
