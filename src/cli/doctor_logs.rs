@@ -14,7 +14,6 @@ use crate::{
         rules::{Reading, RuleSet},
         sources,
         telling::refused,
-        tree::Locale,
     },
     model::escape::escape_name,
     sys::privileges::may_execute,
@@ -87,8 +86,7 @@ fn of_group(group: &LogGroup, config: &Config) -> Vec<Finding> {
 
 fn rules(group: &LogGroup, config: &Config) -> Vec<Finding> {
     let settings = config.logcheck;
-    let reading =
-        Reading { locale: Locale::Utf8, allows_broad: settings.is_broad_allowed, is_flat: !settings.has_layers };
+    let reading = Reading::of(settings);
     let set = RuleSet::read(&group.rules, reading);
     let names: Vec<String> =
         group.rules.iter().map(|rules| escape_name(rules.path.as_os_str().as_encoded_bytes())).collect();

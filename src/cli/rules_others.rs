@@ -14,13 +14,13 @@ use super::{
     out::talk,
     rules::{count_of, is_meant, shown},
     rules_suggest::read_lines,
-    rules_test::without_blanks,
 };
 use crate::{
     config::settings::LogGroup,
     logs::{
         engine::{Engine, OnLimit},
         ere::parse,
+        lines::without_trailing_space,
         suggest::Suggestion,
         tree::Locale,
     },
@@ -74,7 +74,7 @@ impl Others {
     fn add(&mut self, lines: Vec<Vec<u8>>, seen: &mut HashSet<Vec<u8>>) {
         self.files += 1;
         for line in lines {
-            let line = without_blanks(&line);
+            let line = without_trailing_space(&line);
             if !line.is_empty() && seen.insert(line.to_vec()) {
                 self.lines.push(line.to_vec());
             }

@@ -16,13 +16,12 @@ use super::{
     out::{Out, talk},
     rules::{Choice, Groups, count_of, rule_words, shown, tell_faults, visible},
     rules_others::Others,
-    rules_test::without_blanks,
 };
 use crate::{
     logs::{
         classify::Classifier,
         layers::Verdict,
-        lines::{Reading, Record},
+        lines::{Reading, Record, without_trailing_space},
         rules::RuleSet,
         suggest::{Suggestion, suggest},
     },
@@ -143,7 +142,7 @@ fn given(words: &[std::ffi::OsString]) -> anyhow::Result<Vec<Vec<u8>>> {
     if records.len() >= MOST_LINES {
         talk(&format!("# only the first {} lines are looked at", count_of(MOST_LINES)));
     }
-    let mut lines: Vec<Vec<u8>> = records.iter().map(|line| without_blanks(line).to_vec()).collect();
+    let mut lines: Vec<Vec<u8>> = records.iter().map(|line| without_trailing_space(line).to_vec()).collect();
     lines.retain(|line| !line.is_empty());
     Ok(lines)
 }

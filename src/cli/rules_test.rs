@@ -22,7 +22,7 @@ use crate::{
     logs::{
         classify::Classifier,
         layers::Verdict,
-        lines::{Reading, Record},
+        lines::{Reading, Record, without_trailing_space},
         rules::RuleSet,
     },
     model::{
@@ -167,8 +167,8 @@ impl Desk<'_> {
     fn take(&mut self, record: &Record) -> anyhow::Result<()> {
         match record {
             // A blank line says nothing and is told nobody.
-            Record::Line { bytes, .. } if without_blanks(bytes).is_empty() => Ok(()),
-            Record::Line { bytes, length } => self.line(without_blanks(bytes), *length),
+            Record::Line { bytes, .. } if without_trailing_space(bytes).is_empty() => Ok(()),
+            Record::Line { bytes, length } => self.line(without_trailing_space(bytes), *length),
             Record::Gap(zeros) => {
                 self.tally.zeros += zeros;
                 Ok(())
@@ -246,10 +246,4 @@ fn rule_json(set: &RuleSet, rule: Option<usize>) -> Value {
     let Some(rule) = rule.and_then(|rule| set.rules.get(rule)) else { return Value::Null };
     let file = set.files.get(rule.file).map(|file| shown(&file.path));
     json!({ "file": file, "line": rule.line, "text": rule_words(&rule.text) })
-}
-
-/// logcheck(8) looks at lines without the white space at their ends.
-pub(super) fn without_blanks(line: &[u8]) -> &[u8] {
-    let blanks = line.iter().rev().take_while(|byte| **byte == b' ' || (b'\t'..=b'\r').contains(*byte)).count();
-    line.get(..line.len() - blanks).unwrap_or(line)
 }

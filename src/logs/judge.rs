@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::{
     classify::Classifier,
     layers::{Marks, Verdict},
-    lines::Record,
+    lines::{Record, without_trailing_space},
     own_lines::OwnLines,
     telling,
 };
@@ -35,12 +35,6 @@ struct Line<'a> {
     length: u64,
     /// Whether there is more of it than is judged.
     is_cut: bool,
-}
-
-/// As logcheck's sed has it: `[[:space:]]` at the end goes.
-fn without_trailing_space(line: &[u8]) -> &[u8] {
-    let end = line.iter().rposition(|byte| *byte != b' ' && !(b'\t'..=b'\r').contains(byte)).map_or(0, |at| at + 1);
-    line.get(..end).unwrap_or_default()
 }
 
 impl Judge<'_> {

@@ -45,6 +45,12 @@ pub struct Reading {
     zeros: u64,
 }
 
+/// As logcheck's sed has it: `[[:space:]]` at the end goes.
+pub fn without_trailing_space(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| *byte != b' ' && !(b'\t'..=b'\r').contains(byte)).map_or(0, |at| at + 1);
+    line.get(..end).unwrap_or_default()
+}
+
 fn count(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }

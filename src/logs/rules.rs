@@ -25,7 +25,7 @@ use super::{
 use crate::{
     config::{
         fault::Fault,
-        settings::{RuleDirectory, RuleLevel},
+        settings::{Logcheck, RuleDirectory, RuleLevel},
     },
     sys::{
         privileges::{self, Distrust},
@@ -85,6 +85,13 @@ pub struct Reading {
     pub allows_broad: bool,
     /// Whether a directory without the sub-directories of logcheck(8) holds rules that ignore, as the daemon of 2012 had it.
     pub is_flat: bool,
+}
+
+impl Reading {
+    /// How the daemon reads rules with these settings.
+    pub const fn of(settings: Logcheck) -> Self {
+        Self { locale: Locale::Utf8, allows_broad: settings.is_broad_allowed, is_flat: !settings.has_layers }
+    }
 }
 
 /// A file of rules.

@@ -14,7 +14,6 @@ use super::{
     classify::Classifier,
     layers::Semantics,
     rules::{Layer, Reading, RuleSet},
-    tree::Locale,
 };
 use crate::{
     config::settings::{Logcheck, RuleDirectory},
@@ -127,8 +126,7 @@ fn identity(set: &RuleSet, number: usize) -> Option<(&[u8], &[u8])> {
 }
 
 fn read(directories: &[RuleDirectory], settings: Logcheck) -> RuleSet {
-    let reading =
-        Reading { locale: Locale::Utf8, allows_broad: settings.is_broad_allowed, is_flat: !settings.has_layers };
+    let reading = Reading::of(settings);
     let mut set = RuleSet::read(directories, reading);
     add_built_in(&mut set);
     set
