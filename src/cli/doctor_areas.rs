@@ -7,18 +7,22 @@ use walkdir::WalkDir;
 use super::{
     diagnosis::Finding,
     out::{age, number, size},
-    standing::{LOOKS_PER_ENTRY, rate},
+    standing::rate,
 };
 use crate::{
     config::{
         settings::{Config, Rates},
-        units::{format_span, to_float},
+        units::format_span,
     },
-    files::ground::{Ground, Tract, join},
+    files::{
+        ground::{Ground, Tract, join},
+        promise::Demand,
+    },
     model::{
         entry::AreaId,
         escape::{escape, escape_name},
     },
+    store::standing::Ahead,
     sys::privileges,
 };
 
@@ -35,6 +39,12 @@ struct Census {
     unreadable: u64,
     example: Option<String>,
     is_cut: bool,
+}
+
+impl Census {
+    const fn load(&self) -> Ahead {
+        Ahead { entries: self.entries, bytes: self.bytes }
+    }
 }
 
 /// What is found about all areas.
@@ -114,7 +124,8 @@ fn count(ground: &Ground, tract: &Tract) -> Census {
 
 /// How long a round takes at these rates: its looks, or its bytes.
 fn round(census: &Census, files: f64, bytes: f64) -> Duration {
-    let seconds = (to_float(census.entries) * LOOKS_PER_ENTRY / files).max(to_float(census.bytes) / bytes);
+    let each = Demand::of(census.load(), Duration::from_secs(1));
+    let seconds = (each.looks / files).max(each.bytes / bytes);
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
@@ -139,30 +150,22 @@ fn judge(shown: &str, census: &Census, config: &Config, tract: &Tract) -> Vec<Fi
         found.push(Finding::warn(WHAT, detail, remedy));
     }
     if let Some(max_age) = tract.settings.max_age {
-        let is_acted_upon = !config.inactive.contains(&"areamaxage");
-        found.extend(promise(shown, census, rates, max_age, is_acted_upon));
+        found.extend(promise(shown, census, rates, max_age));
     }
     found
 }
 
-/// Whether a promised age can be kept, at the usual pace or at the ceiling.
-fn promise(shown: &str, census: &Census, rates: &Rates, max_age: Duration, is_acted_upon: bool) -> Option<Finding> {
-    let promised = format_span(max_age);
-    let needed = |amount: f64| rate(amount / max_age.as_secs_f64().max(1.0));
-    let looks = needed(to_float(census.entries) * LOOKS_PER_ENTRY);
-    let kibibytes = needed(to_float(census.bytes) / 1024.0);
-    if round(census, rates.max_files, rates.max_bytes) > max_age {
-        let detail =
-            format!("{shown}: areamaxage = {promised} cannot be kept: it needs {looks} looks/s and {kibibytes} KiB/s");
-        return Some(Finding::fail(WHAT, detail, "raise maxfilerate and maxbyterate, or areamaxage"));
-    }
-    let usual = round(census, rates.files, rates.bytes);
-    (usual > max_age && !is_acted_upon).then(|| {
+/// Whether a promised age can be kept within the ceilings.
+fn promise(shown: &str, census: &Census, rates: &Rates, max_age: Duration) -> Option<Finding> {
+    let needed = Demand::of(census.load(), max_age);
+    needed.is_above(rates).then(|| {
         let detail = format!(
-            "{shown}: a round takes {}, longer than areamaxage = {promised}, which is not acted upon yet",
-            age(usual)
+            "{shown}: areamaxage = {} cannot be kept: it needs {} looks/s and {} KiB/s",
+            format_span(max_age),
+            rate(needed.looks),
+            rate(needed.bytes / 1024.0)
         );
-        Finding::warn(WHAT, detail, format!("set filerate to {looks} and byterate to {kibibytes}k, or more"))
+        Finding::fail(WHAT, detail, "raise maxfilerate and maxbyterate, or areamaxage")
     })
 }
 
@@ -175,20 +178,16 @@ mod tests {
     fn a_round_is_bound_by_looks_or_by_bytes() {
         let census = Census { entries: 86_400, bytes: 1 << 30, ..Census::default() };
         assert_eq!(round(&census, 1.0, 1e9), Duration::from_hours(36));
-        assert_eq!(round(&census, 1e6, 1024.0), Duration::from_secs(1 << 20));
+        assert_eq!(round(&census, 1e6, 1024.0), Duration::from_secs(3 << 19));
     }
 
     #[test]
-    fn a_promise_is_judged_at_the_ceiling_and_at_the_usual_pace() {
+    fn a_promise_is_judged_at_the_ceiling() {
         let config = Config::embedded(Vec::new(), "/x".into());
         let census = Census { entries: 86_400, ..Census::default() };
-        let health = |days: u64, acted| {
-            promise("/srv", &census, &config.rates, Duration::from_hours(24 * days), acted).map(|found| found.health)
-        };
-        assert_eq!((health(1, true), health(2, true), health(2, false)), (None, None, None));
-        assert_eq!(health(1, false), Some(Health::Warn));
+        assert_eq!(promise("/srv", &census, &config.rates, Duration::from_hours(24)), None);
         let rates = Rates { max_files: 1.0, ..config.rates };
-        let found = promise("/srv", &census, &rates, Duration::from_hours(24), true).unwrap();
+        let found = promise("/srv", &census, &rates, Duration::from_hours(24)).unwrap();
         assert!(found.health == Health::Fail && found.detail.contains("needs 1.5 looks/s"), "{found:?}");
     }
 

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     config::{settings::Config, units::to_float},
+    files::promise::Demand,
     model::{
         clock::{Moment, Timestamp},
         escape::escape_name,
@@ -19,14 +20,12 @@ use crate::{
         events::Head,
         outbox::QueueSummary,
         place::{is_running, own_files, running_for},
+        standing::Ahead,
     },
 };
 
 /// An area without a promised age is measured by this: what was not looked at for a week is not watched in any useful sense.
 pub(super) const WEEK: Duration = Duration::from_hours(24 * 7);
-
-/// Looks that one entry costs in a round: one on the walk, and every other one is looked at again between the rounds.
-pub(super) const LOOKS_PER_ENTRY: f64 = 1.5;
 
 /// Everything that `status` shows.
 #[derive(Debug, Clone)]
@@ -117,8 +116,7 @@ impl Area {
 
     /// Looks per second that its promise needs.
     pub(super) fn needed(&self) -> Option<f64> {
-        let span = self.max_age?.as_secs_f64();
-        Some(to_float(self.entries) * LOOKS_PER_ENTRY / span.max(1.0))
+        Some(Demand::of(Ahead { entries: self.entries, bytes: 0 }, self.max_age?).looks)
     }
 
     fn of(store: &Store, config: Option<&Config>, summary: AreaSummary, now: Timestamp) -> Result<Self, StoreError> {

@@ -243,9 +243,9 @@ keys! {
     "filerate" "filerate" Rates "1" [FILE_RATE] ONCE NOW "How many files are looked at per second.";
     "speedup" "speedup" Rates "20" [Unit::Rate { min: 1.0, max: 1000.0 }] ONCE NOW
         "What both rates are multiplied with after a change, until everything was looked at once.";
-    "maxfilerate" "maxfilerate" Rates "" [FILE_RATE] ONCE LATER
+    "maxfilerate" "maxfilerate" Rates "" [FILE_RATE] ONCE NOW
         "The most files per second that areamaxage may lead to; without it 50 times filerate.";
-    "maxbyterate" "maxbyterate" Rates "" [BYTE_RATE] ONCE LATER
+    "maxbyterate" "maxbyterate" Rates "" [BYTE_RATE] ONCE NOW
         "The most bytes per second that areamaxage may lead to; without it 50 times byterate.";
     "pressure" "pressure" Rates "20" [Unit::Percent] ONCE LATER
         "The I/O pressure, in per cent, at which the rates are halved; 0 = never.";
@@ -301,7 +301,7 @@ keys! {
     "areahash" "hash" Area "" [Unit::Hash] ONCE NOW "How content is digested in this area; without it hash.";
     "areaattributes" "attributes" Area "" [Unit::Attributes] ONCE NOW
         "What is compared in this area: a list, or what does not count; permissions, directory and all name several at once. In TOML { only = [...] } or { without = [...] }.";
-    "areamaxage" "maxage" Area "off" [span_or_off(MINUTE, CENTURY)] ONCE LATER
+    "areamaxage" "maxage" Area "off" [span_or_off(MINUTE, CENTURY)] ONCE NOW
         "Within what time every file of this area is looked at; the rates are raised for it.";
     "areaemail" "email" Area "" [Unit::Address] MANY NOW "Who gets what concerns this area, in addition to email.";
     "arearecurse" "recurse" Area "yes" [Unit::Flag] ONCE NOW "Whether directories below this area are entered.";

@@ -112,7 +112,7 @@ pidfile = "/run/apache2.pid"
     assert_eq!(config.logs[0].rules[1].level, RuleLevel::Server);
     assert!(config.logs[0].journal);
     assert_eq!(config.processes.len(), 1);
-    assert_eq!(config.inactive, ["areamaxage", "pidfile"]);
+    assert_eq!(config.inactive, ["pidfile"]);
 }
 
 #[test]

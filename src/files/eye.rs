@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     pace::{Pace, SpeedUp},
+    promise::Promises,
     target::Target,
     visit::{Step, Visited, Visitor},
 };
 use crate::{
-    config::settings::Rates,
+    config::settings::{Config, Rates},
     model::{
         clock::{Boottime, Clock},
         event::{Category, Event, Severity},
@@ -55,8 +56,8 @@ pub(super) enum Leave {
 /// What looks at paths.
 #[derive(Debug)]
 pub(super) struct Eye {
-    db: Db,
-    clock: Clock,
+    pub(super) db: Db,
+    pub(super) clock: Clock,
     stop: CancellationToken,
     /// What a visit needs; `None` until the areas are settled.
     pub(super) visitor: Option<Arc<Visitor>>,
@@ -64,14 +65,18 @@ pub(super) struct Eye {
     /// Whether a first round is under way.
     pub(super) is_learning: bool,
     pace: Pace,
-    speedup: f64,
+    pub(super) rates: Rates,
+    pub(super) promises: Promises,
+    /// When it was counted what the areas hold.
+    pub(super) stocked: Option<Boottime>,
+    pub(super) error_nag: Duration,
     /// Paths at which something panicked; left alone from then on.
     quarantine: HashSet<Vec<u8>>,
     flushed: Boottime,
 }
 
 impl Eye {
-    pub(super) fn new(rates: &Rates, db: Db, clock: Clock, stop: CancellationToken) -> Self {
+    pub(super) fn new(config: &Config, db: Db, clock: Clock, stop: CancellationToken) -> Self {
         Self {
             flushed: clock.now().boottime,
             db,
@@ -80,8 +85,11 @@ impl Eye {
             visitor: None,
             speed: SpeedUp::default(),
             is_learning: false,
-            pace: Pace::new(rates.files, rates.bytes),
-            speedup: rates.speedup,
+            pace: Pace::new(config.rates.files, config.rates.bytes),
+            rates: config.rates,
+            promises: Promises::default(),
+            stocked: None,
+            error_nag: config.report.error_nag,
             quarantine: HashSet::new(),
         }
     }
@@ -196,15 +204,19 @@ impl Eye {
     fn take_note(&mut self, visited: &Visited) {
         if visited.is_changed {
             self.speed.on_change(visited.key, visited.visit);
-            self.adjust_factor();
+            self.adjust_pace();
         } else {
             self.speed.on_calm(visited.key);
         }
     }
 
-    pub(super) fn adjust_factor(&mut self) {
+    /// Goes at the pace that a first round, a change or a promise asks for, whichever is the highest.
+    pub(super) fn adjust_pace(&mut self) {
         let is_fast = self.is_learning || self.speed.is_on();
-        self.pace.set_factor(if is_fast { self.speedup } else { 1.0 });
+        let factor = if is_fast { self.rates.speedup } else { 1.0 };
+        let wanted = self.promises.pace(&self.rates);
+        self.pace
+            .set_rates((self.rates.files * factor).max(wanted.looks), (self.rates.bytes * factor).max(wanted.bytes));
     }
 
     /// Writes what was collected when its time has come.

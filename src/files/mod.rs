@@ -5,6 +5,7 @@
 
 mod approach;
 pub mod compare;
+mod coverage;
 pub mod digest;
 mod eye;
 pub mod ground;
@@ -17,6 +18,8 @@ pub mod observe;
 mod opening;
 pub mod pace;
 pub mod passes;
+pub mod promise;
+mod recheck;
 mod scan;
 mod settle;
 mod shortage;
@@ -36,13 +39,13 @@ use crate::{
     config::settings::Config,
     model::{
         clock::{Boottime, Clock},
-        entry::{AreaId, Entry, EntryId},
+        entry::AreaId,
     },
     store::{
         areas::{AreaRow, AreaState},
         database::Store,
         door::{Db, run_blocking},
-        error::{StoreError, with_causes},
+        error::with_causes,
         outcome::{Outcome, StateChange},
     },
 };
@@ -52,9 +55,6 @@ use itinerary::{Ahead, Itinerary, Next, Open, Place};
 use opening::open_directory;
 use target::Target;
 use visit::Visitor;
-
-/// An entry looked at less than this ago is not rechecked.
-const LEAST_AGE: Duration = Duration::from_mins(1);
 
 /// How often the root of a missing area is looked for.
 const ROOT_TIME: Duration = Duration::from_mins(1);
@@ -82,7 +82,7 @@ impl Walker {
     pub fn new(config: Arc<Config>, db: Db, clock: Clock, chance: StdRng, stop: CancellationToken) -> Self {
         let now = clock.now().boottime;
         Self {
-            eye: Eye::new(&config.rates, db.clone(), clock.clone(), stop.clone()),
+            eye: Eye::new(&config, db.clone(), clock.clone(), stop.clone()),
             config,
             db,
             clock,
@@ -138,7 +138,7 @@ impl Walker {
                 Next::Finished(open) => self.find_unseen(&open.place).await?,
                 Next::Stop(place, name) => {
                     self.stop_at(Target::in_directory(place, name)).await?;
-                    self.recheck_stalest().await?;
+                    self.eye.recheck().await?;
                 }
                 Next::End => break,
             }
@@ -161,7 +161,7 @@ impl Walker {
             keys: RandomState::new(),
         }));
         self.eye.is_learning = rows.iter().any(|row| row.state == AreaState::Learning);
-        self.eye.adjust_factor();
+        self.eye.adjust_pace();
         self.survey().await?;
         self.announce(ground, rows).await
     }
@@ -243,6 +243,7 @@ impl Walker {
         if visitor.ground.leaves_out(tract, &target.path) && !self.is_known(&target).await? {
             return Ok(());
         }
+        self.eye.promises.stopped(tract.id);
         let Some(visited) = self.eye.look(target).await? else {
             return Ok(());
         };
@@ -258,32 +259,6 @@ impl Walker {
     async fn is_known(&self, target: &Target) -> Result<bool, Leave> {
         let (parent, name) = (target.parent, target.name.clone());
         Ok(self.db.call(move |store| store.entry_named(parent, &name)).await?.is_some())
-    }
-
-    /// Rechecks the entry that has waited longest, unless it was looked at a moment ago.
-    async fn recheck_stalest(&mut self) -> Result<(), Leave> {
-        let Some(visitor) = self.eye.visitor.clone() else {
-            return Ok(());
-        };
-        let found = self.db.call(stalest_with_way).await?;
-        self.eye.speed.settle(found.as_ref().map(|(entry, _)| entry.visit));
-        self.eye.adjust_factor();
-        let Some((entry, way)) = found else { return Ok(()) };
-        let now = self.clock.now();
-        // After a jump of the clock backwards everything is eligible.
-        if entry.checked <= now.wall && now.wall.since(entry.checked) < LEAST_AGE {
-            return Ok(());
-        }
-        let area = visitor.ground.tracts.iter().position(|tract| tract.id == entry.area);
-        let target = area.and_then(|area| {
-            let tract = visitor.ground.tracts.get(area)?;
-            Target::of_entry(area, tract, &entry, &way)
-        });
-        if let Some(target) = target {
-            self.eye.look(target).await?;
-        }
-        let (id, visit) = (entry.id, entry.visit);
-        Ok(self.db.call(move |store| store.pass_over(id, visit)).await?)
     }
 
     /// Opens a directory for listing.
@@ -335,8 +310,8 @@ impl Walker {
         let ids: Vec<AreaId> =
             self.eye.visitor.iter().flat_map(|visitor| visitor.ground.tracts.iter().map(|tract| tract.id)).collect();
         self.eye.is_learning = rows.iter().any(|row| row.state == AreaState::Learning && ids.contains(&row.id));
-        self.eye.adjust_factor();
-        Ok(())
+        self.eye.adjust_pace();
+        self.eye.take_stock(true).await
     }
 
     /// What is due between two stops: writing collected looks, looking for missing roots.
@@ -345,6 +320,7 @@ impl Walker {
             return Err(Leave::Stopped);
         }
         self.eye.settle().await?;
+        self.eye.take_stock(false).await?;
         let now = self.clock.now().boottime;
         if now.since(self.roots_checked) >= ROOT_TIME {
             self.roots_checked = now;
@@ -368,21 +344,4 @@ impl Walker {
         let tracts = visitor.ground.tracts.iter().enumerate();
         Ok(tracts.filter(|(_, tract)| is_away(tract.id)).map(|(index, _)| index).collect())
     }
-}
-
-/// An entry with the names that lead to it.
-type EntryWithWay = (Entry, Vec<(EntryId, Vec<u8>)>);
-
-fn stalest_with_way(store: &mut Store) -> Result<Option<EntryWithWay>, StoreError> {
-    let active = store.active_areas()?;
-    let Some(entry) = store.stalest(&active)? else {
-        return Ok(None);
-    };
-    if let Some(way) = store.way_to(entry.id)? {
-        return Ok(Some((entry, way)));
-    }
-    // Cannot happen by our own doing; a row without a directory would be in the way for ever.
-    store.commit(&Outcome::default().with_change(StateChange::RemoveTree(entry.id)))?;
-    tracing::error!(id = entry.id.0, "a baseline entry without a directory was removed");
-    Ok(None)
 }

@@ -20,10 +20,10 @@ struct Schedule {
 
 impl Schedule {
     /// Books `amount` and moves the schedule on.
-    fn book(&mut self, now: Boottime, amount: f64, factor: f64) {
+    fn book(&mut self, now: Boottime, amount: f64) {
         let earliest = now.before(CREDIT);
         let from = self.due.map_or(now, |due| due.max(earliest));
-        let span = amount / (self.rate * factor);
+        let span = amount / self.rate;
         self.due = Some(from.after(Duration::try_from_secs_f64(span).unwrap_or(Duration::MAX)));
     }
 
@@ -38,23 +38,23 @@ impl Schedule {
 pub struct Pace {
     looks: Schedule,
     bytes: Schedule,
-    factor: f64,
 }
 
 impl Pace {
     /// A pace of `files` looks and `bytes` bytes per second, both more than zero.
     pub fn new(files: f64, bytes: f64) -> Self {
-        Self { looks: Schedule { rate: files, due: None }, bytes: Schedule { rate: bytes, due: None }, factor: 1.0 }
+        Self { looks: Schedule { rate: files, due: None }, bytes: Schedule { rate: bytes, due: None } }
     }
 
-    /// Multiplies both rates from now on.
-    pub fn set_factor(&mut self, factor: f64) {
-        self.factor = factor;
+    /// Goes at `files` looks and `bytes` bytes per second from now on, both more than zero.
+    pub fn set_rates(&mut self, files: f64, bytes: f64) {
+        self.looks.rate = files;
+        self.bytes.rate = bytes;
     }
 
     /// Bytes per second at the moment.
     pub fn bytes_per_second(&self) -> f64 {
-        self.bytes.rate * self.factor
+        self.bytes.rate
     }
 
     /// When the next look may begin: its slot has come and the bytes that were read are paid for.
@@ -64,7 +64,7 @@ impl Pace {
 
     /// Books a look. Directories count.
     pub fn book_look(&mut self, now: Boottime) {
-        self.looks.book(now, 1.0, self.factor);
+        self.looks.book(now, 1.0);
     }
 
     /// When the next bytes may be read.
@@ -75,7 +75,7 @@ impl Pace {
     /// Books bytes that were read; a small file, read at once, leaves a debt.
     pub fn book_bytes(&mut self, now: Boottime, count: u64) {
         if let Ok(count) = u32::try_from(count) {
-            self.bytes.book(now, f64::from(count), self.factor);
+            self.bytes.book(now, f64::from(count));
         }
     }
 }

@@ -178,6 +178,10 @@ categories! {
     InternalError = 36, Own, "internal error";
     /// The database had to be begun anew.
     TrustLost = 37, Own, "trust lost";
+    /// The pace that a promised age needs is above the ceiling.
+    CoverageAtRisk = 38, Own, "coverage at risk";
+    /// An entry has waited longer than was promised.
+    CoverageLate = 39, Own, "coverage late";
     /// A log line that a rule of `cracking.d` knows as the sign of an attack.
     Cracking = 64, Log, "security alert";
     /// A log line that a rule of `violations.d` knows.
@@ -198,6 +202,11 @@ impl Category {
     /// The category with that code.
     pub fn from_code(code: u16) -> Option<Self> {
         Self::ALL.iter().copied().find(|category| category.code() == code)
+    }
+
+    /// Whether its events say how a promised age is kept.
+    pub const fn is_coverage(self) -> bool {
+        matches!(self, Self::CoverageAtRisk | Self::CoverageLate)
     }
 
     /// Whether its events are lines of a log, so that their notes are what others wrote.

@@ -12,11 +12,11 @@ use super::{
     fold::Folds,
     gather::SECTIONS,
     item, lines, own, subject,
-    words::{Times, WIDTH, counted, note_lines, number, span},
+    words::{Times, VALUE_LIMIT, WIDTH, counted, flow, note_lines, number, span},
 };
 use crate::model::{
     coverage::Coverage,
-    escape::{escape_cut, hex},
+    escape::{escape_cut, escape_name_cut, hex},
     event::{Category, Kind, Severity, StoredEvent},
 };
 
@@ -82,6 +82,8 @@ struct Page<'a> {
     logs: Vec<&'a StoredEvent>,
     /// Events about ourselves, gravest first.
     own: Vec<&'a StoredEvent>,
+    /// Events about promised ages.
+    promises: Vec<&'a StoredEvent>,
 }
 
 impl<'a> Page<'a> {
@@ -100,7 +102,15 @@ impl<'a> Page<'a> {
             None => format!("{} history", batch.program),
         };
         let files = listed(|category| category.kind() == Kind::File);
-        Self { batch, times, history, files, logs: listed(is_log_word), own: listed(is_own) }
+        Self {
+            batch,
+            times,
+            history,
+            files,
+            logs: listed(is_log_word),
+            own: listed(is_own),
+            promises: listed(Category::is_coverage),
+        }
     }
 
     fn headline(&self) -> Vec<String> {
@@ -225,6 +235,7 @@ impl<'a> Page<'a> {
             (false, false) => "\n      ",
         };
         let mut lines: Vec<String> = self.batch.coverage.iter().map(|coverage| self.coverage(coverage)).collect();
+        lines.extend(self.promises());
         lines.push(format!("SEQ  {range}  head {}", hex(&self.batch.head)));
         lines.push(format!("MORE  {}{gap}{show}", self.history));
         lines
@@ -250,6 +261,27 @@ impl<'a> Page<'a> {
         format!("{line} · not hashed: {} ({})", number(missing), words.join(", "))
     }
 
+    /// Promised ages that are or will be broken.
+    fn promises(&self) -> Vec<String> {
+        let shown = self.promises.get(..self.batch.limit.max(1)).unwrap_or(&self.promises);
+        let mut lines = Vec::new();
+        for stored in shown {
+            let path = escape_name_cut(&stored.event.source, VALUE_LIMIT);
+            let first = match stored.event.category {
+                Category::CoverageLate => format!("  late: {path}"),
+                _ => format!("  at risk: {path}"),
+            };
+            let note = escape_cut(&stored.event.note, VALUE_LIMIT);
+            let parts: Vec<String> = note.split("; ").map(str::to_owned).collect();
+            flow(format!("{first}  "), &parts, &mut lines);
+        }
+        let more = self.promises.len() - shown.len();
+        if more > 0 {
+            lines.push(format!("  …and {more} more: {}", self.history));
+        }
+        lines
+    }
+
     fn mark_columns(&self) -> usize {
         let all = self.files.iter().chain(&self.logs).chain(&self.own);
         all.map(|stored| stored.event.severity.mark().len()).max().unwrap_or(0).max(4)
@@ -257,7 +289,7 @@ impl<'a> Page<'a> {
 }
 
 fn is_own(category: Category) -> bool {
-    category.kind() == Kind::Own
+    category.kind() == Kind::Own && !category.is_coverage()
 }
 
 fn is_log_word(category: Category) -> bool {

@@ -9,7 +9,7 @@ use super::{
     words::{counted, number},
 };
 use crate::model::{
-    escape::escape_cut,
+    escape::{escape_cut, escape_name_cut},
     event::{Category, Kind, Severity, StoredEvent},
 };
 
@@ -185,11 +185,27 @@ fn own_parts(batch: &Batch<'_>, is_grave: bool) -> Vec<String> {
     } else if count(Category::BaselineStarted) > 0 {
         parts.push("baseline started".to_owned());
     }
+    parts.extend(coverage(batch.events, Category::CoverageLate, count(Category::CoverageLate)));
+    parts.extend(coverage(batch.events, Category::CoverageAtRisk, count(Category::CoverageAtRisk)));
     let notices = count(Category::Notice).saturating_add(count(Category::Learning));
     if notices > 0 {
         parts.push(counted(notices, "notice", "notices"));
     }
     parts
+}
+
+/// A promised age that is or will be broken: of a single one which, and how it stands.
+fn coverage(events: &[StoredEvent], category: Category, count: u64) -> Option<String> {
+    let word = category.word();
+    match (count, events.iter().find(|stored| stored.event.category == category)) {
+        (0, _) => None,
+        (1, Some(stored)) => {
+            let note = stored.event.note.split(|byte| *byte == b';').next().unwrap_or_default();
+            let path = escape_name_cut(&stored.event.source, HOST_LIMIT);
+            Some(format!("{word}: {path} {}", escape_cut(note, HOST_LIMIT)))
+        }
+        _ => Some(format!("{word}: {}", counted(count, "area", "areas"))),
+    }
 }
 
 fn trust_lost(events: &[StoredEvent]) -> String {

@@ -268,6 +268,14 @@ impl Store {
             .collect()
     }
 
+    /// When the entry of an area that has waited longest was looked at; looks that are not written yet do not count.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn oldest_look(&self, area: AreaId) -> Result<Option<Timestamp>, StoreError> {
+        self.checked_after(area, 0)
+    }
+
     /// When the entry was looked at that `skipped` others have waited longer than. Visits order the looks, whatever the clocks did;
     /// so the index is stepped through, and a single row is read.
     fn checked_after(&self, area: AreaId, skipped: u64) -> Result<Option<Timestamp>, StoreError> {

@@ -4,7 +4,7 @@
 //! are collected here and written together, so that an idle machine does not `fsync` every second; everything that has an
 //! event is committed at once, together with whatever was collected.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
@@ -29,9 +29,6 @@ type Link = (Option<EntryId>, Vec<u8>);
 
 /// One step from the root: an entry and its name.
 type Step = (EntryId, Vec<u8>);
-
-/// How many of the stalest entries are fetched at once.
-const QUEUE: usize = 256;
 
 /// Looks that are not written yet.
 #[derive(Debug, Default)]
@@ -94,13 +91,6 @@ impl Pending {
             .trying("write the counters")
             .map(|_rows| ())
     }
-}
-
-/// The stalest entries with the visit numbers they were fetched with; one that was looked at since has another number.
-#[derive(Debug, Default)]
-pub(super) struct StaleQueue {
-    waiting: VecDeque<(EntryId, i64)>,
-    areas: Vec<AreaId>,
 }
 
 impl Store {
@@ -227,47 +217,6 @@ impl Store {
         self.collected() >= GROUP
     }
 
-    /// The entry of `areas` that has waited longest, whenever it was looked at.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database cannot be read or written.
-    pub fn stalest(&mut self, areas: &[AreaId]) -> Result<Option<Entry>, StoreError> {
-        if self.queue.areas != areas {
-            self.queue = StaleQueue { waiting: VecDeque::new(), areas: areas.to_vec() };
-        }
-        for _attempt in 0..2 {
-            while let Some((id, visit)) = self.queue.waiting.front().copied() {
-                match self.entry(id)? {
-                    Some(found) if found.visit == visit => return Ok(Some(found)),
-                    _ => self.queue.waiting.pop_front(),
-                };
-            }
-            self.refill_queue()?;
-        }
-        Ok(None)
-    }
-
-    fn refill_queue(&mut self) -> Result<(), StoreError> {
-        self.flush()?;
-        let mut found: Vec<(EntryId, i64)> = Vec::new();
-        let mut statement = self
-            .db
-            .prepare_cached("SELECT id, visit FROM entry WHERE area = ?1 ORDER BY visit LIMIT ?2")
-            .trying("prepare to find the stalest entries")?;
-        for area in &self.queue.areas {
-            let limit = i64::try_from(QUEUE).unwrap_or(i64::MAX);
-            let rows = statement
-                .query_map(params![area.0, limit], |row| Ok((EntryId(row.get(0)?), row.get(1)?)))
-                .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
-                .trying("find the stalest entries")?;
-            found.extend(rows);
-        }
-        found.sort_unstable_by_key(|(_, visit)| *visit);
-        found.truncate(QUEUE);
-        self.queue.waiting = found.into();
-        Ok(())
-    }
-
     /// Names in the directory `parent` whose last look was before visit `since`, at most `limit`.
     ///
     /// # Errors
@@ -327,7 +276,7 @@ impl Store {
     /// [`StoreError`] when the database cannot be written.
     pub fn make_root(&mut self, top: EntryId, path: &[u8], area: AreaId) -> Result<(), StoreError> {
         self.flush()?;
-        self.queue = StaleQueue::default();
+        self.queues.clear();
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate).trying("begin a transaction")?;
         tx.execute(&format!("{SUBTREE} UPDATE entry SET area = ?2 WHERE id IN tree"), params![top.0, area.0])
             .trying("hand entries over to an area")?;

@@ -20,12 +20,13 @@ use crate::{
 };
 
 use super::{
-    baseline::{Pending, StaleQueue},
+    baseline::Pending,
     bells::Bells,
     error::{StoreError, Trying},
     outcome::Outcome,
     place::{has_2012_tables, io_error, make_private_file, set_2012_aside, take_lock},
     schema,
+    stalest::StaleQueue,
 };
 
 /// How many entry ids are reserved at once; a command that writes beside the daemon gets a block of its own.
@@ -37,7 +38,7 @@ pub struct Store {
     pub(super) db: Connection,
     pub(super) path: PathBuf,
     pub(super) pending: Pending,
-    pub(super) queue: StaleQueue,
+    pub(super) queues: Vec<StaleQueue>,
     pub(super) visit: i64,
     ids: Range<i64>,
     uuid: [u8; 16],
@@ -161,7 +162,7 @@ impl Store {
             others_at_commit: version,
             path: path.to_path_buf(),
             pending: Pending::default(),
-            queue: StaleQueue::default(),
+            queues: Vec::new(),
             visit,
             ids: 0..0,
             uuid,

@@ -21,5 +21,6 @@ pub mod rules;
 mod schema;
 #[cfg(test)]
 mod scratch;
+mod stalest;
 pub mod standing;
 pub mod stretch;

@@ -3,8 +3,9 @@
 use rusqlite::params;
 
 use crate::model::{
+    clock::Timestamp,
     entry::{AreaId, Entry, EntryId},
-    event::StoredEvent,
+    event::{Category, StoredEvent},
 };
 
 use super::{
@@ -74,6 +75,19 @@ impl Store {
             ahead.bytes = ahead.bytes.saturating_add(bytes.cast_unsigned());
         }
         Ok(ahead)
+    }
+
+    /// Whether something of this class was told of `source` after `since`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn was_told_since(&self, category: Category, source: &[u8], since: Timestamp) -> Result<bool, StoreError> {
+        self.db
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM event WHERE wall > ?1 AND category = ?2 AND source = ?3)")
+            .and_then(|mut statement| {
+                statement.query_row(params![since.as_nanos(), category.code(), source], |row| row.get(0))
+            })
+            .trying("look whether something was told")
     }
 
     /// The latest events about `path` itself, or that stand for it among others, at most `limit`, in the order of their numbers.

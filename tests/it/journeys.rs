@@ -108,7 +108,7 @@ impl Daemonic {
         self.task.await.unwrap();
     }
 
-    async fn looks(&self) -> u64 {
+    pub(crate) async fn looks(&self) -> u64 {
         self.db.call(|store| store.counters().unwrap().looks).await
     }
 

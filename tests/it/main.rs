@@ -28,6 +28,7 @@ mod logcheck;
 mod logs;
 mod names;
 mod passes;
+mod promises;
 mod queue;
 mod rules_cmd;
 mod signals;
