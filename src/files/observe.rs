@@ -1,8 +1,7 @@
 //! One look at one path: what is there, and what its content is when it holds still.
 
 use std::{
-    fs::File,
-    io::{self, Read},
+    io,
     os::fd::{AsFd, BorrowedFd},
     path::Path,
 };
@@ -15,7 +14,10 @@ use crate::{
         clock::Timestamp,
         entry::{AlgorithmSet, Attributes, HashState, Observation},
     },
-    sys::file::{Handle, attributes_of, open_beneath, open_root},
+    sys::{
+        cached::CachedReader,
+        file::{Handle, attributes_of, open_beneath, open_root},
+    },
 };
 
 /// Bytes read at once; more gains nothing, less costs system calls.
@@ -70,7 +72,7 @@ pub enum Content {
 /// A file that is being read and hashed, as far as it came.
 #[derive(Debug)]
 pub struct Reading {
-    file: File,
+    file: CachedReader,
     before: Attributes,
     hasher: Hasher,
     buffer: Vec<u8>,
@@ -89,7 +91,7 @@ impl Reading {
         if buffer.len() < length {
             buffer.resize(length, 0);
         }
-        Ok(Self { file, hasher: Hasher::new(wanted), buffer, before: seen.clone(), done: 0 })
+        Ok(Self { file: CachedReader::new(file), hasher: Hasher::new(wanted), buffer, before: seen.clone(), done: 0 })
     }
 
     /// Bytes read so far.
@@ -130,7 +132,7 @@ impl Reading {
     /// Judges the reading: whole only when nothing about the file has moved between the look at it and its last byte. Gives the
     /// buffer back.
     pub fn finish(self) -> (Content, Vec<u8>) {
-        let after = attributes_of(self.file.as_fd());
+        let after = attributes_of(self.file.file().as_fd());
         let content = match after {
             Ok(after) => Self::judge(&self.before, after, self.done, self.hasher),
             Err(errno) => Content::Unreadable(errno.raw_os_error()),
@@ -166,7 +168,7 @@ fn errno_of(error: &io::Error) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{fs::File, io::Write};
 
     use super::*;
     use crate::model::entry::Algorithm;

@@ -1,5 +1,6 @@
 //! The kernel and the machine's own files, as values: the only room where unsafe code could ever stand.
 
+pub mod cached;
 pub mod child;
 pub mod dir;
 pub mod file;
