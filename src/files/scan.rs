@@ -12,7 +12,7 @@ use super::{
     harvest::{Harvest, news},
     judge::{Judge, Verdict, collected, untold, without_content},
     missing::GONE,
-    observe::{Content, Glance, Reading, glance},
+    observe::{Content, Glance, Reading, complete, glance},
     settle::leaves_children,
     shortage::{is_shortage, shortage},
     sweep::{Ids, Place, Scope},
@@ -127,8 +127,9 @@ impl Scan<'_> {
         harvest: &mut Harvest,
     ) -> Result<Entry, StoreError> {
         let path = self.tract.path.clone();
-        let whole = self.read(handle, seen, Some(root), harvest);
-        let whole = whole.unwrap_or_else(|| without_content(seen, Some(root), HashState::Busy));
+        let mut seen = seen.clone();
+        let whole = self.read(handle, &mut seen, Some(root), harvest);
+        let whole = whole.unwrap_or_else(|| without_content(&seen, Some(root), HashState::Busy));
         harvest.looks += 1;
         if !self.scope.covers(&path) {
             return Ok(root.clone());
@@ -155,7 +156,8 @@ impl Scan<'_> {
                 Glance::Refused(errno) => return Look::Refused(errno),
                 Glance::There(handle, seen) => (handle, seen),
             };
-            match self.read(&handle, &seen, known, harvest) {
+            let mut seen = seen;
+            match self.read(&handle, &mut seen, known, harvest) {
                 Some(whole) => return Look::There(Box::new(whole)),
                 None => torn = Some(seen),
             }
@@ -170,16 +172,17 @@ impl Scan<'_> {
     fn read(
         &mut self,
         handle: &Handle,
-        seen: &Attributes,
+        seen: &mut Attributes,
         known: Option<&Entry>,
         harvest: &mut Harvest,
     ) -> Option<Observation> {
         let wanted = self.tract.settings.algorithms;
         if seen.kind != FileKind::Regular || wanted.is_empty() {
+            complete(handle, seen);
             let attributes = seen.clone();
             return Some(Observation { attributes, hash_state: HashState::Off, digests: Digests::default() });
         }
-        let unreadable = |errno| Some(without_content(seen, known, HashState::Unreadable(errno)));
+        let unreadable = |seen: &Attributes, errno| Some(without_content(seen, known, HashState::Unreadable(errno)));
         // What is stored is verified; other digests take its place only when something is stored.
         let stored = known.map(|entry| entry.known.digests.algorithms()).filter(|stored| !stored.is_empty());
         let algorithms = match (stored, self.ids) {
@@ -189,13 +192,13 @@ impl Scan<'_> {
         };
         let mut reading = match Reading::begin(handle, seen, algorithms, std::mem::take(self.buffer)) {
             Ok(reading) => reading,
-            Err(errno) => return unreadable(errno),
+            Err(errno) => return unreadable(seen, errno),
         };
         loop {
             match reading.advance(u64::MAX) {
                 Ok((_, true)) => break,
                 Ok((_, false)) => {}
-                Err(errno) => return unreadable(errno),
+                Err(errno) => return unreadable(seen, errno),
             }
         }
         harvest.bytes = harvest.bytes.saturating_add(reading.done());
@@ -204,7 +207,7 @@ impl Scan<'_> {
         match content {
             Content::Stable(whole) => Some(*whole),
             Content::Torn => None,
-            Content::Unreadable(errno) => unreadable(errno),
+            Content::Unreadable(errno) => unreadable(seen, errno),
         }
     }
 

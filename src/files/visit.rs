@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::{
     ground::{Ground, Tract},
     judge::without_content,
-    observe::{Content, Glance, Reading, glance, glance_at_root},
+    observe::{Content, Glance, Reading, complete, glance, glance_at_root},
     shortage::{is_shortage, shortage},
     target::{Target, Way},
 };
@@ -163,9 +163,10 @@ impl Visitor {
     }
 
     /// Reads a regular file: at once when it is small, else begins to.
-    fn read(&self, tract: &Tract, looked: Looked, handle: &crate::sys::file::Handle) -> Result<Step, StoreError> {
+    fn read(&self, tract: &Tract, mut looked: Looked, handle: &crate::sys::file::Handle) -> Result<Step, StoreError> {
         let wanted = tract.settings.algorithms;
         if looked.seen.kind != FileKind::Regular || wanted.is_empty() {
+            complete(handle, &mut looked.seen);
             let seen = Observation {
                 attributes: looked.seen.clone(),
                 hash_state: HashState::Off,
@@ -176,7 +177,7 @@ impl Visitor {
         // What is stored is verified before other digests take its place.
         let stored = looked.entry.as_ref().map(|entry| entry.known.digests.algorithms());
         let algorithms = stored.map_or(wanted, |stored| stored.union(wanted));
-        let reading = match Reading::begin(handle, &looked.seen, algorithms, Vec::new()) {
+        let reading = match Reading::begin(handle, &mut looked.seen, algorithms, Vec::new()) {
             Ok(reading) => reading,
             Err(errno) => return self.unreadable(&looked, errno).map(Step::Done),
         };
