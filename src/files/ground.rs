@@ -2,12 +2,21 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsString,
     fs,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
+use super::{
+    far::Far,
+    lay::Lay,
+    sight::{Base, Glance, Listing, Trouble, glance_at},
+};
 use crate::{
     config::settings::{Area, Config, MailWay, OnChange},
     model::{
@@ -15,7 +24,7 @@ use crate::{
         entry::AreaId,
     },
     store::place::own_files,
-    sys::mounts::{self, Mount},
+    sys::mounts::Mount,
 };
 
 /// One area as the walker treads it.
@@ -27,30 +36,65 @@ pub struct Tract {
     pub id: AreaId,
     /// Its configured path, as bytes.
     pub path: Vec<u8>,
-    root: Mutex<Option<Arc<OwnedFd>>>,
+    root: Mutex<Option<Arc<Base>>>,
+    /// Where it really is, as far as that could be told last.
+    real: Mutex<Vec<u8>>,
+    was_silent: AtomicBool,
 }
 
 impl Tract {
     /// A tract over an area.
     pub fn new(settings: Area, id: AreaId) -> Self {
         let path = settings.path.as_os_str().as_bytes().to_vec();
-        Self { settings, id, path, root: Mutex::new(None) }
+        Self {
+            settings,
+            id,
+            root: Mutex::new(None),
+            real: Mutex::new(path.clone()),
+            was_silent: AtomicBool::new(false),
+            path,
+        }
     }
 
-    /// Where it really is at the moment: the configured path, or what it points to when that is a symbolic link.
+    /// Where `path`, which lies in this area, really is.
+    pub(super) fn real_of(&self, path: &[u8]) -> Vec<u8> {
+        let real = self.real.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.beneath(path) {
+            b"" => real.clone(),
+            beneath => join(&real, beneath),
+        }
+    }
+
+    /// How the walk comes to the real path `real`; `None` when it lies elsewhere.
+    pub(super) fn seen_as(&self, real: &[u8]) -> Option<Vec<u8>> {
+        let root = self.real.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = real.strip_prefix(root.as_slice()).filter(|_| is_beneath(real, &root))?;
+        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+        Some(if rest.is_empty() { self.path.clone() } else { join(&self.path, rest) })
+    }
+
+    /// Notes that a look into it had no answer.
+    pub fn note_silence(&self) {
+        self.was_silent.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a look into it had no answer since this was asked last.
+    pub fn was_silent(&self) -> bool {
+        self.was_silent.swap(false, Ordering::Relaxed)
+    }
+
+    /// Where it really was when that was found out last.
     pub fn real(&self) -> PathBuf {
-        let path = &self.settings.path;
-        let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
-        if is_link { fs::canonicalize(path).unwrap_or_else(|_| path.clone()) } else { path.clone() }
+        PathBuf::from(OsString::from_vec(self.real_of(&self.path)))
     }
 
     /// The open root, if it was seen and is a directory.
-    pub fn root(&self) -> Option<Arc<OwnedFd>> {
+    pub fn root(&self) -> Option<Arc<Base>> {
         self.root.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Remembers (or forgets) the open root.
-    pub fn set_root(&self, root: Option<OwnedFd>) {
+    pub fn set_root(&self, root: Option<Base>) {
         *self.root.lock().unwrap_or_else(PoisonError::into_inner) = root.map(Arc::new);
     }
 
@@ -105,7 +149,11 @@ pub struct Ground {
     pub tracts: Vec<Tract>,
     roots: BTreeSet<Vec<u8>>,
     own: BTreeSet<Vec<u8>>,
-    mounts: RwLock<Vec<Mount>>,
+    /// What is mounted.
+    pub lay: Lay,
+    /// Mounts that are not entered, by the paths by which the walk would meet them.
+    barred: RwLock<Vec<Mount>>,
+    told: Mutex<Vec<Mount>>,
 }
 
 impl Ground {
@@ -113,38 +161,129 @@ impl Ground {
     pub fn new(config: &Config, ids: &[AreaId]) -> Self {
         let tracts: Vec<Tract> =
             config.areas.iter().cloned().zip(ids).map(|(area, id)| Tract::new(area, *id)).collect();
-        Self {
+        let lay = Lay::new(config.helper.clone());
+        let ground = Self {
             roots: tracts.iter().map(|tract| tract.path.clone()).collect(),
-            own: own_paths(config, &tracts),
-            mounts: RwLock::default(),
+            own: own_paths(config, &tracts, &lay),
+            lay,
+            barred: RwLock::default(),
+            told: Mutex::default(),
             tracts,
-        }
+        };
+        ground.draw_bars();
+        ground
     }
 
     /// Reads what is mounted now; gives the mounts within areas that are not entered and were not there before.
     pub fn survey(&self) -> Vec<Mount> {
-        // Without /proc nothing can be said; what is known stays.
-        let Ok(all) = mounts::read(Path::new("/")) else {
-            return Vec::new();
-        };
-        let mut barred: Vec<Mount> = all.into_iter().filter(|mount| self.bars(mount)).collect();
-        barred.sort();
-        // Only the topmost: what is mounted beneath is not reached either.
-        barred.dedup_by(|next, kept| is_beneath(&next.point, &kept.point));
-        let mut known = self.mounts.write().unwrap_or_else(PoisonError::into_inner);
-        let new = barred.iter().filter(|mount| !known.contains(mount)).cloned().collect();
-        *known = barred;
+        if self.lay.read() {
+            self.draw_bars();
+        }
+        let barred = self.barred.read().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = barred.iter().filter(|mount| !told.contains(mount)).cloned().collect();
+        told.clone_from(&barred);
         new
     }
 
-    /// Whether a mount lies in an area that does not admit its type; the root of an area is always entered.
-    fn bars(&self, mount: &Mount) -> bool {
-        self.innermost(&mount.point).is_some_and(|(_, tract)| {
-            (mount.is_slow() || mount.is_virtual())
-                && mount.point != tract.path
-                && !tract.settings.admitted_types.contains(&mount.kind)
-                && !tract.settings.excludes.covers(&mount.point)
-        })
+    /// Takes note of what was mounted or unmounted a moment ago. Cost: one `poll(2)` while nothing was.
+    pub fn keep_up(&self) {
+        if self.lay.keep_up() {
+            self.draw_bars();
+        }
+    }
+
+    fn draw_bars(&self) {
+        self.tracts.iter().for_each(|tract| self.find(tract));
+        let table = self.lay.table();
+        let mut barred: Vec<Mount> = table.all().iter().filter_map(|mount| self.bar(mount)).collect();
+        barred.sort();
+        // Only the topmost: what is mounted beneath is not reached either.
+        barred.dedup_by(|next, kept| is_beneath(&next.point, &kept.point));
+        *self.barred.write().unwrap_or_else(PoisonError::into_inner) = barred;
+    }
+
+    /// The mount as the walk meets it, when it lies in an area that does not admit its type. The root of an area is always entered, and
+    /// with it what is of its type.
+    fn bar(&self, mount: &Mount) -> Option<Mount> {
+        if !mount.is_slow() && !mount.is_virtual() {
+            return None;
+        }
+        let seen = self.tracts.iter().filter_map(|tract| Some((tract, tract.seen_as(&mount.point)?)));
+        let (tract, point) = seen.max_by_key(|(tract, _)| tract.path.len())?;
+        let is_admitted = point == tract.path
+            || tract.settings.admitted_types.contains(&mount.kind)
+            || self.far(tract, &tract.path).is_some_and(|(far, _)| far.mount.kind == mount.kind)
+            || tract.settings.excludes.covers(&point);
+        (!is_admitted).then(|| Mount { point, ..mount.clone() })
+    }
+
+    /// Finds out where an area really is.
+    fn find(&self, tract: &Tract) {
+        *tract.real.lock().unwrap_or_else(PoisonError::into_inner) = self.lay.resolve(&tract.path);
+    }
+
+    /// The slow mount on which `path`, met in `tract`, lies, and where on it; `None` when it can be touched.
+    pub fn far(&self, tract: &Tract, path: &[u8]) -> Option<(Arc<Far>, Vec<u8>)> {
+        self.lay.far(&tract.real_of(path))
+    }
+
+    /// Where an area really is when that is a path that can be touched.
+    pub fn near_root(&self, tract: &Tract) -> Option<PathBuf> {
+        self.find(tract);
+        self.far(tract, &tract.path).is_none().then(|| tract.real())
+    }
+
+    /// Areas that lie on a slow file system as a whole and of which some look since this was asked last had no answer: a round over
+    /// them has not seen everything.
+    pub fn unfinished(&self) -> Vec<AreaId> {
+        let silent = self.tracts.iter().filter(|tract| tract.was_silent() && self.far(tract, &tract.path).is_some());
+        silent.map(|tract| tract.id).collect()
+    }
+
+    /// Looks at the root of an area.
+    pub fn glance_at_root(&self, tract: &Tract) -> Glance {
+        match self.near_root(tract) {
+            Some(path) => match glance_at(&path) {
+                // A link that leads nowhere is seen itself.
+                Glance::Gone => glance_at(&tract.settings.path),
+                seen => seen,
+            },
+            None => self.glance(tract, &tract.path, &Base::Far, b""),
+        }
+    }
+
+    /// Looks at `path`, which lies in `tract` and is `relative` beneath `base`.
+    pub fn glance(&self, tract: &Tract, path: &[u8], base: &Base, relative: &[u8]) -> Glance {
+        let seen = match self.far(tract, path) {
+            Some((far, beneath)) => far.glance(beneath),
+            None => base.glance(relative),
+        };
+        if matches!(seen, Glance::Silent) {
+            tract.note_silence();
+        }
+        seen
+    }
+
+    /// Opens the directory `path`, which lies in `tract` and is `relative` beneath `base`, for listing; gives its inode as well.
+    ///
+    /// # Errors
+    /// Why it cannot be listed.
+    pub fn list(
+        &self,
+        tract: &Tract,
+        path: &[u8],
+        base: &Base,
+        relative: &[u8],
+    ) -> Result<(Base, u64, Listing), Trouble> {
+        let listed = match self.far(tract, path) {
+            Some((far, beneath)) => far.list(beneath),
+            None => base.list(relative),
+        };
+        if matches!(listed, Err(Trouble::Silent)) {
+            tract.note_silence();
+        }
+        listed
     }
 
     /// The area that `path` belongs to, with its number: the innermost that holds it.
@@ -160,7 +299,7 @@ impl Ground {
 
     /// The mount that is not entered and that `path` is or lies beneath.
     pub fn barrier(&self, path: &[u8]) -> Option<Mount> {
-        let known = self.mounts.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.barred.read().unwrap_or_else(PoisonError::into_inner);
         known.iter().find(|mount| is_beneath(path, &mount.point)).cloned()
     }
 
@@ -223,7 +362,7 @@ pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// What we write ourselves: watching it would report every report.
-fn own_paths(config: &Config, tracts: &[Tract]) -> BTreeSet<Vec<u8>> {
+fn own_paths(config: &Config, tracts: &[Tract], lay: &Lay) -> BTreeSet<Vec<u8>> {
     let database = resolved(&config.database);
     let files = own_files(&database);
     let mut own: BTreeSet<Vec<u8>> = files.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
@@ -240,15 +379,14 @@ fn own_paths(config: &Config, tracts: &[Tract]) -> BTreeSet<Vec<u8>> {
         own.insert(resolved(mailbox).as_os_str().as_bytes().to_vec());
     }
     let seen_from_tracts: Vec<Vec<u8>> =
-        tracts.iter().flat_map(|tract| own.iter().filter_map(|path| seen_from(tract, path))).collect();
+        tracts.iter().flat_map(|tract| own.iter().filter_map(|path| seen_from(&lay.resolve(&tract.path), tract, path))).collect();
     own.extend(seen_from_tracts);
     own
 }
 
-/// The path by which a walk in `tract` meets the real path `own`, when the way to the area leads through a symbolic link.
-fn seen_from(tract: &Tract, own: &[u8]) -> Option<Vec<u8>> {
-    let real = fs::canonicalize(&tract.settings.path).ok()?;
-    let beneath = own.strip_prefix(real.as_os_str().as_bytes())?.strip_prefix(b"/")?;
+/// The path by which a walk in `tract`, which really is `real`, meets the real path `own`.
+fn seen_from(real: &[u8], tract: &Tract, own: &[u8]) -> Option<Vec<u8>> {
+    let beneath = own.strip_prefix(real)?.strip_prefix(b"/")?;
     Some(join(&tract.path, beneath))
 }
 

@@ -4,14 +4,12 @@
 //! directories come in a block. Directories are drawn at even odds while few are in hand, so that the draw soon spans the whole
 //! tree. Only directories wait here (as numbers of their rows); names come from the disk in bounded blocks.
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::sync::Arc;
 
 use rand::{RngExt, rngs::StdRng};
 
-use crate::{
-    model::entry::EntryId,
-    sys::dir::{Listing, Name},
-};
+use super::sight::{Base, Listing, Trouble};
+use crate::{model::entry::EntryId, sys::dir::Name};
 
 /// Most directories in hand at once.
 const MOST_OPEN: usize = 64;
@@ -43,9 +41,9 @@ pub struct Place {
     pub entry: EntryId,
     /// Its whole path.
     pub path: Vec<u8>,
-    /// An open descriptor of it.
-    pub directory: OwnedFd,
-    /// The inode that descriptor belongs to.
+    /// Itself, as it was opened.
+    pub directory: Base,
+    /// Its inode.
     pub inode: u64,
     /// The visit number when it was opened: what is not seen again from then on has left it.
     pub since: i64,
@@ -75,8 +73,8 @@ impl Open {
     /// Reads the next block of at most `most` names.
     ///
     /// # Errors
-    /// The errno of `getdents64(2)`; then the listing counts as ended.
-    pub fn read_block(&mut self, most: usize) -> Result<(), rustix::io::Errno> {
+    /// Why the rest cannot be had; then the listing counts as ended.
+    pub fn read_block(&mut self, most: usize) -> Result<(), Trouble> {
         let Some(mut listing) = self.rest.take() else {
             return Ok(());
         };

@@ -7,11 +7,14 @@ mod approach;
 pub mod compare;
 mod coverage;
 pub mod digest;
+mod errand;
 mod eye;
+pub mod far;
 pub mod ground;
 pub mod harvest;
 pub mod itinerary;
 mod judge;
+pub mod lay;
 pub mod learning;
 mod missing;
 pub mod observe;
@@ -21,12 +24,15 @@ pub mod passes;
 pub mod promise;
 mod recheck;
 mod scan;
+pub mod scout;
 mod settle;
 mod shortage;
+pub mod sight;
 mod stack;
 pub mod standing;
 pub mod sweep;
 pub mod target;
+mod tending;
 pub mod visit;
 
 use std::{collections::HashSet, hash::RandomState, sync::Arc, time::Duration};
@@ -53,7 +59,9 @@ use eye::{Eye, Leave};
 use ground::Ground;
 use itinerary::{Ahead, Itinerary, Next, Open, Place};
 use opening::open_directory;
+use sight::Trouble;
 use target::Target;
+use tending::tell_of_stalls;
 use visit::Visitor;
 
 /// How often the root of a missing area is looked for.
@@ -207,6 +215,22 @@ impl Walker {
         Ok(self.db.call(move |store| learning::tell_of_barred(store, &new, now)).await?)
     }
 
+    /// Looks after the helpers, and after what was mounted or unmounted. Waits for neither.
+    async fn tend(&mut self) -> Result<(), Leave> {
+        let Some(ground) = self.eye.visitor.as_ref().map(|visitor| Arc::clone(&visitor.ground)) else {
+            return Ok(());
+        };
+        let looked_at = Arc::clone(&ground);
+        if run_blocking(move || looked_at.lay.has_moved()).await {
+            self.survey().await?;
+        }
+        if !ground.lay.has_helpers() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        Ok(self.db.call(move |store| tell_of_stalls(store, &ground, now)).await?)
+    }
+
     /// Looks at the root of an area and puts it on the itinerary.
     async fn enter(&mut self, area: usize) -> Result<(), Leave> {
         let Some((target, id)) = self.tract_root(area) else {
@@ -278,9 +302,10 @@ impl Walker {
             (open, read)
         })
         .await;
-        if let Err(errno) = read
-            && errno != Errno::NOENT
+        if let Err(Trouble::Errno(errno)) = read
+            && errno != Errno::NOENT.raw_os_error()
         {
+            let errno = Errno::from_raw_os_error(errno);
             tracing::warn!(%errno, "a directory could not be listed to its end");
         }
         self.itinerary.take_up(open);
@@ -298,7 +323,11 @@ impl Walker {
     }
 
     async fn end_round(&mut self) -> Result<(), Leave> {
-        let areas: Vec<AreaId> = self.entered.iter().copied().collect();
+        let mut areas: Vec<AreaId> = self.entered.iter().copied().collect();
+        if let Some(visitor) = &self.eye.visitor {
+            let unfinished = visitor.ground.unfinished();
+            areas.retain(|area| !unfinished.contains(area));
+        }
         let clock = self.clock.clone();
         let rows = self
             .db
@@ -320,6 +349,7 @@ impl Walker {
             return Err(Leave::Stopped);
         }
         self.eye.settle().await?;
+        self.tend().await?;
         self.eye.take_stock(false).await?;
         let now = self.clock.now().boottime;
         if now.since(self.roots_checked) >= ROOT_TIME {

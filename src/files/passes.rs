@@ -12,10 +12,11 @@ use super::{
     opening::open_directory,
     sweep::{Directory, Ids, Scope, Sweep},
     target::Target,
+    tending::{stalls, tell_of_stalls},
     visit::{Step, Visitor},
 };
 use crate::{
-    config::settings::{Config, OnChange},
+    config::settings::{Config, Helper, OnChange},
     model::{
         clock::Clock,
         entry::AreaId,
@@ -115,7 +116,10 @@ impl Pass<'_> {
             barn.take(harvest)
         })?;
         barn.close()?;
+        let unfinished = sweep.ground.unfinished();
+        entered.retain(|area| !unfinished.contains(area));
         let mut store = db.lock();
+        tell_of_stalls(&mut store, &sweep.ground, clock.now())?;
         learning::end_round(&mut store, &entered, clock.now())?;
         let coverage = store.coverage()?;
         summary.unreadable = coverage.unreadable + coverage.busy;
@@ -215,10 +219,15 @@ impl Pass<'_> {
         sweep.run(roots, &mut take)?;
         if update {
             barn.close()?;
+            tell_of_stalls(&mut db.lock(), &sweep.ground, self.clock.now())?;
             summary.findings = told_since(&db.lock(), before)?;
         }
+        if !update {
+            let stalled = stalls(&mut db.lock(), &sweep.ground, self.clock.now())?;
+            summary.findings.extend(stalled.into_iter().map(unstored));
+        }
         for tract in without.into_iter().filter_map(|area| sweep.ground.tracts.get(area)) {
-            match absence(tract) {
+            match absence(&sweep.ground, tract) {
                 Some(why) => summary.findings.push(unstored(missing_event(tract, 0, &why, self.clock.now()))),
                 None => summary.without_baseline.push(tract.path.clone()),
             }
@@ -276,7 +285,9 @@ impl Pass<'_> {
     fn sweep(self, config: &Config, scope: Scope, rows: &[Option<AreaRow>], is_stored: bool) -> Sweep {
         let Self { db, clock, .. } = self;
         let ids: Vec<AreaId> = rows.iter().map(|row| row.as_ref().map_or(AreaId(0), |row| row.id)).collect();
-        let ground = Arc::new(Ground::new(config, &ids));
+        // Nothing else waits, so that an answer may come as late as the deadline allows.
+        let helper = Helper { patience: config.helper.deadline, ..config.helper.clone() };
+        let ground = Arc::new(Ground::new(&Config { helper, ..config.clone() }, &ids));
         let is_learning =
             |row: &&AreaRow| row.state == AreaState::Learning || !row.state.is_active() && row.was_learning;
         Sweep {

@@ -1,20 +1,17 @@
 //! One look at full speed: the walker's look and judgement without its pace, against a row that is already in hand.
 
-use std::{
-    os::fd::AsFd,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustix::io::Errno;
 
 use super::{
-    ground::Tract,
+    ground::{Ground, Tract},
     harvest::{Harvest, news},
     judge::{Judge, Verdict, collected, untold, without_content},
     missing::GONE,
-    observe::{Content, Glance, Reading, glance},
     settle::leaves_children,
     shortage::{is_shortage, shortage},
+    sight::{Content, Glance, Object, Reading, Trouble},
     sweep::{Ids, Place, Scope},
 };
 use crate::{
@@ -29,7 +26,6 @@ use crate::{
         error::StoreError,
         outcome::{Found, StateChange},
     },
-    sys::file::Handle,
 };
 
 /// How often a file that changes while it is read is tried; a pass that is in a hurry does not wait between.
@@ -57,6 +53,7 @@ pub(super) struct Entered {
 #[derive(Debug)]
 pub(super) struct Scan<'a> {
     pub(super) tract: &'a Tract,
+    pub(super) ground: &'a Ground,
     pub(super) urgent: &'a UrgentList,
     pub(super) clock: &'a Clock,
     pub(super) scope: &'a Scope,
@@ -84,7 +81,7 @@ impl Scan<'_> {
         harvest: &mut Harvest,
     ) -> Result<Option<Entered>, StoreError> {
         let known = self.known(place, name, known)?;
-        let looked = catch_unwind(AssertUnwindSafe(|| self.look(place, name, known.as_deref(), harvest)));
+        let looked = catch_unwind(AssertUnwindSafe(|| self.look((place, name, path), known.as_deref(), harvest)));
         let Ok(looked) = looked else {
             harvest.add(self.fault(path));
             return Ok(None);
@@ -101,6 +98,7 @@ impl Scan<'_> {
                     known => self.settle(place, name, path, known, *seen, harvest),
                 }
             }
+            Look::Silent => Ok(None),
             Look::Gone => {
                 if let Some(known) = known {
                     harvest.add(self.gone(path, &known)?);
@@ -121,14 +119,17 @@ impl Scan<'_> {
     /// Judges the root of an area, which was looked at already; gives its row as it is now.
     pub(super) fn at_root(
         &mut self,
-        handle: &Handle,
+        object: &Object,
         seen: &Attributes,
         root: &Entry,
         harvest: &mut Harvest,
     ) -> Result<Entry, StoreError> {
         let path = self.tract.path.clone();
-        let whole = self.read(handle, seen, Some(root), harvest);
-        let whole = whole.unwrap_or_else(|| without_content(seen, Some(root), HashState::Busy));
+        let whole = match self.read(object, seen, Some(root), harvest) {
+            Read::Whole(whole) => *whole,
+            Read::Torn => without_content(seen, Some(root), HashState::Busy),
+            Read::Silent => return Ok(root.clone()),
+        };
         harvest.looks += 1;
         if !self.scope.covers(&path) {
             return Ok(root.clone());
@@ -147,17 +148,24 @@ impl Scan<'_> {
         })
     }
 
-    fn look(&mut self, place: &Place, name: &[u8], known: Option<&Entry>, harvest: &mut Harvest) -> Look {
+    fn look(
+        &mut self,
+        (place, name, path): (&Place, &[u8], &[u8]),
+        known: Option<&Entry>,
+        harvest: &mut Harvest,
+    ) -> Look {
         let mut torn = None;
         for _attempt in 0..TRIES {
-            let (handle, seen) = match glance(place.descriptor.as_fd(), name) {
+            let (object, seen) = match self.ground.glance(self.tract, path, &place.directory, name) {
                 Glance::Gone => return Look::Gone,
+                Glance::Silent => return Look::Silent,
                 Glance::Refused(errno) => return Look::Refused(errno),
-                Glance::There(handle, seen) => (handle, seen),
+                Glance::There(object, seen) => (object, seen),
             };
-            match self.read(&handle, &seen, known, harvest) {
-                Some(whole) => return Look::There(Box::new(whole)),
-                None => torn = Some(seen),
+            match self.read(&object, &seen, known, harvest) {
+                Read::Whole(whole) => return Look::There(whole),
+                Read::Silent => return Look::Silent,
+                Read::Torn => torn = Some(seen),
             }
         }
         match torn {
@@ -166,20 +174,23 @@ impl Scan<'_> {
         }
     }
 
-    /// Reads the content where it is wanted; `None` when the file changed meanwhile.
-    fn read(
-        &mut self,
-        handle: &Handle,
-        seen: &Attributes,
-        known: Option<&Entry>,
-        harvest: &mut Harvest,
-    ) -> Option<Observation> {
+    /// Reads the content where it is wanted.
+    fn read(&mut self, object: &Object, seen: &Attributes, known: Option<&Entry>, harvest: &mut Harvest) -> Read {
         let wanted = self.tract.settings.algorithms;
         if seen.kind != FileKind::Regular || wanted.is_empty() {
             let attributes = seen.clone();
-            return Some(Observation { attributes, hash_state: HashState::Off, digests: Digests::default() });
+            let whole = Observation { attributes, hash_state: HashState::Off, digests: Digests::default() };
+            return Read::Whole(Box::new(whole));
         }
-        let unreadable = |errno| Some(without_content(seen, known, HashState::Unreadable(errno)));
+        let failed = |trouble| match trouble {
+            Trouble::Errno(errno) => {
+                Read::Whole(Box::new(without_content(seen, known, HashState::Unreadable(errno))))
+            }
+            Trouble::Silent => {
+                self.tract.note_silence();
+                Read::Silent
+            }
+        };
         // What is stored is verified; other digests take its place only when something is stored.
         let stored = known.map(|entry| entry.known.digests.algorithms()).filter(|stored| !stored.is_empty());
         let algorithms = match (stored, self.ids) {
@@ -187,24 +198,24 @@ impl Scan<'_> {
             (Some(stored), Some(_)) => stored.union(wanted),
             (None, _) => wanted,
         };
-        let mut reading = match Reading::begin(handle, seen, algorithms, std::mem::take(self.buffer)) {
+        let mut reading = match Reading::begin(object, seen, algorithms, std::mem::take(self.buffer)) {
             Ok(reading) => reading,
-            Err(errno) => return unreadable(errno),
+            Err(trouble) => return failed(trouble),
         };
         loop {
             match reading.advance(u64::MAX) {
                 Ok((_, true)) => break,
                 Ok((_, false)) => {}
-                Err(errno) => return unreadable(errno),
+                Err(trouble) => return failed(trouble),
             }
         }
         harvest.bytes = harvest.bytes.saturating_add(reading.done());
         let (content, buffer) = reading.finish();
         *self.buffer = buffer;
         match content {
-            Content::Stable(whole) => Some(*whole),
-            Content::Torn => None,
-            Content::Unreadable(errno) => unreadable(errno),
+            Content::Stable(whole) => Read::Whole(whole),
+            Content::Torn => Read::Torn,
+            Content::Failed(trouble) => failed(trouble),
         }
     }
 
@@ -384,7 +395,7 @@ fn refuse_shortage(looked: &Look, path: &[u8]) -> Result<(), StoreError> {
             HashState::Unreadable(errno) => errno,
             _ => return Ok(()),
         },
-        Look::Gone => return Ok(()),
+        Look::Gone | Look::Silent => return Ok(()),
     };
     if is_shortage(errno) { Err(shortage(path, errno)) } else { Ok(()) }
 }
@@ -392,6 +403,15 @@ fn refuse_shortage(looked: &Look, path: &[u8]) -> Result<(), StoreError> {
 /// What a look has shown.
 enum Look {
     Gone,
+    Silent,
     Refused(Errno),
     There(Box<Observation>),
+}
+
+/// What reading a file has given.
+enum Read {
+    Whole(Box<Observation>),
+    /// It changed meanwhile.
+    Torn,
+    Silent,
 }

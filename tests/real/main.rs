@@ -11,6 +11,7 @@
 mod support;
 
 mod attributes;
+mod fuse;
 mod ground;
 mod holdoff;
 mod journal;
@@ -21,3 +22,4 @@ mod order;
 mod packages;
 mod rates;
 mod rules;
+mod slow;
