@@ -94,7 +94,8 @@ fn count(ground: &Ground, tract: &Tract, real: &Path) -> Census {
     };
     let walk = WalkDir::new(real).into_iter().filter_entry(|entry| {
         let path = seen_as(entry.path());
-        entry.depth() == 0 || !(ground.leaves_out(tract, &path) || ground.is_barred(&path) || ground.far(tract, &path).is_some())
+        entry.depth() == 0
+            || !(ground.leaves_out(tract, &path) || ground.is_barred(&path) || ground.far(tract, &path).is_some())
     });
     let mut census = Census::default();
     let note = |census: &mut Census, path: Option<&Path>| {

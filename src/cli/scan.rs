@@ -310,9 +310,12 @@ fn bit(category: Category) -> u8 {
         Category::Added => 1,
         Category::Removed => 2,
         Category::Changed | Category::Retyped | Category::Rewritten | Category::Touched | Category::AreaReplaced => 4,
-        Category::Unreadable | Category::Busy | Category::AreaMissing | Category::Stalled | Category::Covered | Category::InternalError => {
-            8
-        }
+        Category::Unreadable
+        | Category::Busy
+        | Category::AreaMissing
+        | Category::Stalled
+        | Category::Covered
+        | Category::InternalError => 8,
         _ => 0,
     }
 }

@@ -3,10 +3,10 @@
 use std::io;
 
 use super::{
+    ground::Ground,
     ground::Tract,
     harvest::{Harvest, news},
     missing::{misfit, missing_event},
-    ground::Ground,
     shortage::{is_shortage, shortage},
     sight::Glance,
     sweep::{Directory, Sweep},

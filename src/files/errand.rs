@@ -96,9 +96,9 @@ impl Answer {
             Self::Begun(id, inode) => form(4).number(*id).number(*inode),
             Self::Advanced(count, is_end) => form(5).number(*count).number(u64::from(*is_end)),
             Self::Torn => form(6),
-            Self::Names(names) => names
-                .iter()
-                .fold(form(7), |form, name| form.number(u64::from(name.is_directory)).bytes(&name.bytes)),
+            Self::Names(names) => {
+                names.iter().fold(form(7), |form, name| form.number(u64::from(name.is_directory)).bytes(&name.bytes))
+            }
         }
         .0
     }
@@ -188,7 +188,8 @@ mod tests {
     fn questions_and_answers_come_back_as_they_were() {
         let handle = crate::sys::file::open_root(std::path::Path::new("/")).unwrap();
         let attributes = Attributes { xattrs: Some(vec![1, 2]), ..handle.attributes().unwrap() };
-        let names = [("a", true), ("\u{1}", false)].map(|(name, is_directory)| Name { bytes: name.into(), is_directory });
+        let names =
+            [("a", true), ("\u{1}", false)].map(|(name, is_directory)| Name { bytes: name.into(), is_directory });
         for question in [
             Question::Look(b"a/b".to_vec()),
             Question::Read(Vec::new(), AlgorithmSet::from_bits(5), Box::new(attributes.clone())),

@@ -101,7 +101,8 @@ impl Far {
 
     /// Whether something can be asked now.
     fn is_free(&self, post: &mut Post) -> bool {
-        if post.line.as_ref().is_some_and(|line| line.waiting().is_some()) && self.hear(post, Duration::ZERO).is_none() {
+        if post.line.as_ref().is_some_and(|line| line.waiting().is_some()) && self.hear(post, Duration::ZERO).is_none()
+        {
             return false;
         }
         reap(&mut post.stuck);
@@ -149,11 +150,7 @@ impl Far {
         } else if post.stall.take().is_some() || !post.has_answered {
             // The first answer may end what was told before the last start.
             post.has_answered = true;
-            post.news = match post.news.take() {
-                // Nobody has heard of it yet.
-                Some(News::Stalled(_)) => None,
-                _ => Some(News::Back),
-            };
+            post.news = Some(News::Back);
         }
         answer
     }
@@ -164,17 +161,13 @@ impl Far {
             post.stuck.push(line.end());
             reap(&mut post.stuck);
         }
-        post.stall = Some(match post.stall {
-            Some(stall) => self.later(stall),
-            None => {
-                post.news = match post.news.take() {
-                    Some(News::Back) => None,
-                    _ => Some(News::Stalled(why.to_owned())),
-                };
-                let wait = self.terms.retry.0;
-                Stall { retry: now().saturating_add(wait), wait }
-            }
-        });
+        if let Some(stall) = post.stall {
+            post.stall = Some(self.later(stall));
+            return;
+        }
+        post.news = Some(News::Stalled(why.to_owned()));
+        let wait = self.terms.retry.0;
+        post.stall = Some(Stall { retry: now().saturating_add(wait), wait });
     }
 
     fn later(&self, stall: Stall) -> Stall {
@@ -188,5 +181,96 @@ impl Drop for Far {
         let post = self.post.get_mut().unwrap_or_else(PoisonError::into_inner);
         post.stuck.extend(post.line.take().map(Line::end));
         self.graves.lock().unwrap_or_else(PoisonError::into_inner).append(&mut post.stuck);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+
+    use super::*;
+
+    /// Answers that nothing is there, unless `flag` is: then it is silent.
+    fn helper(directory: &Path) -> Helper {
+        let program = directory.join("helper");
+        let script = "#!/bin/sh\nwhile [ \"$(head -c 13 | wc -c)\" -eq 13 ]; do\n\
+                      [ -e \"$0.flag\" ] && exec sleep 600\nprintf '\\0\\0\\0\\1\\1'\ndone\n";
+        // Another process writes it: a descriptor of ours would be open in what another test starts just then.
+        let done = Command::new("sh").args(["-c", "printf %s \"$1\" > \"$0\""]).arg(&program).arg(script).status();
+        assert!(done.unwrap().success());
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+        Helper {
+            program,
+            patience: Duration::from_millis(200),
+            deadline: Duration::from_secs(1),
+            retry: (Duration::from_millis(300), Duration::from_secs(1)),
+        }
+    }
+
+    fn far(terms: Helper) -> Far {
+        let mount = Mount {
+            point: b"/nowhere".to_vec(),
+            kind: "fuse.test".to_owned(),
+            source: Vec::new(),
+            root: Vec::new(),
+            id: 1,
+            parent: 0,
+        };
+        Far::new(mount, terms, Graves::default())
+    }
+
+    fn wait_for_news(far: &Far) -> News {
+        let begun = now();
+        loop {
+            far.attend();
+            let _answer = far.ask(&Question::Look(Vec::new()));
+            if let Some(news) = far.news() {
+                return news;
+            }
+            assert!(now().saturating_sub(begun) < Duration::from_secs(20), "no news");
+        }
+    }
+
+    #[test]
+    fn a_mount_that_does_not_answer_is_left_alone_and_tried_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let far = far(helper(directory.path()));
+        let flag = directory.path().join("helper.flag");
+        while far.ask(&Question::Look(Vec::new())) != Some(Answer::Gone) {}
+        // Perhaps it was late at first, on a busy machine.
+        while far.news().is_some() {}
+        fs::write(&flag, "").unwrap();
+        let begun = now();
+        assert_eq!(far.ask(&Question::Look(Vec::new())), None);
+        assert!(now().saturating_sub(begun) < Duration::from_millis(900), "whoever asks goes on soon");
+        assert!(!far.is_stalled(), "it may still answer");
+        assert!(matches!(wait_for_news(&far), News::Stalled(why) if why.contains("no answer for 1 s")));
+        // Tried again in vain: no news.
+        let begun = now();
+        while now().saturating_sub(begun) < Duration::from_secs(2) {
+            far.attend();
+            assert_eq!((far.ask(&Question::Look(Vec::new())), far.news()), (None, None));
+        }
+        fs::remove_file(&flag).unwrap();
+        assert_eq!(wait_for_news(&far), News::Back);
+    }
+
+    #[test]
+    fn a_helper_that_cannot_be_started_is_a_stall() {
+        let terms = Helper { program: "/nonexistent/program".into(), ..Helper::default() };
+        let far = far(terms);
+        assert_eq!(far.ask(&Question::Look(Vec::new())), None);
+        assert!(matches!(far.news(), Some(News::Stalled(why)) if why.contains("cannot be started")));
+    }
+
+    #[test]
+    fn what_answers_nonsense_is_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("helper");
+        std::os::unix::fs::symlink("/bin/cat", &program).unwrap();
+        // Called with the words of a helper, cat finds no such files and ends.
+        let far = far(Helper { program, ..Helper::default() });
+        assert_eq!(far.ask(&Question::Look(Vec::new())), None);
+        assert!(matches!(far.news(), Some(News::Stalled(why)) if why.contains("has ended")));
     }
 }

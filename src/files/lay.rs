@@ -139,7 +139,9 @@ impl Lay {
         reap(&mut self.graves.lock().unwrap_or_else(PoisonError::into_inner));
         let fars: Vec<Arc<Far>> =
             self.fars.lock().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect();
-        fars.iter().for_each(|far| far.attend());
+        for far in &fars {
+            far.attend();
+        }
         fars.iter().filter_map(|far| Some((far.mount.clone(), far.news()?))).collect()
     }
 

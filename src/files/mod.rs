@@ -5,6 +5,7 @@
 
 mod approach;
 pub mod compare;
+mod content;
 mod coverage;
 pub mod digest;
 mod errand;
@@ -22,6 +23,7 @@ mod opening;
 pub mod pace;
 pub mod passes;
 pub mod promise;
+mod reach;
 mod recheck;
 mod scan;
 pub mod scout;

@@ -46,12 +46,7 @@ pub(super) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<O
         Err(Trouble::Errno(errno)) => {
             // Gone or exchanged since it was looked at: its next look will tell.
             if ![Errno::NOENT, Errno::NOTDIR, Errno::LOOP].map(Errno::raw_os_error).contains(&errno) {
-                visitor.set_hash_state(
-                    &mut visitor.db.lock(),
-                    ahead.area,
-                    &entry,
-                    HashState::Unreadable(errno),
-                )?;
+                visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, HashState::Unreadable(errno))?;
             }
             Ok(None)
         }

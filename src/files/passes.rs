@@ -224,7 +224,8 @@ impl Pass<'_> {
         }
         if !update {
             let stalled = stalls(&mut db.lock(), &sweep.ground, self.clock.now())?;
-            summary.findings.extend(stalled.into_iter().map(unstored));
+            let stalled = stalled.into_iter().filter(|event| event.category == Category::Stalled);
+            summary.findings.extend(stalled.map(unstored));
         }
         for tract in without.into_iter().filter_map(|area| sweep.ground.tracts.get(area)) {
             match absence(&sweep.ground, tract) {

@@ -5,20 +5,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rustix::io::Errno;
 
 use super::{
+    content::{Purpose, Read},
     ground::{Ground, Tract},
     harvest::{Harvest, news},
     judge::{Judge, Verdict, collected, untold, without_content},
     missing::GONE,
     settle::leaves_children,
     shortage::{is_shortage, shortage},
-    sight::{Content, Glance, Object, Reading, Trouble},
+    sight::{Glance, Object},
     sweep::{Ids, Place, Scope},
 };
 use crate::{
     config::urgent::UrgentList,
     model::{
         clock::Clock,
-        entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
+        entry::{Attributes, Entry, EntryId, FileKind, HashState, Observation},
         event::{Category, Event, Member, Severity},
     },
     store::{
@@ -66,7 +67,7 @@ pub(super) struct Scan<'a> {
     pub(super) buffer: &'a mut Vec<u8>,
 }
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
     fn judge(&self) -> Judge<'_> {
         Judge { tract: self.tract, urgent: self.urgent, now: self.clock.now() }
     }
@@ -125,7 +126,7 @@ impl Scan<'_> {
         harvest: &mut Harvest,
     ) -> Result<Entry, StoreError> {
         let path = self.tract.path.clone();
-        let whole = match self.read(object, seen, Some(root), harvest) {
+        let whole = match self.purpose(Some(root)).read(object, seen, self.buffer, harvest) {
             Read::Whole(whole) => *whole,
             Read::Torn => without_content(seen, Some(root), HashState::Busy),
             Read::Silent => return Ok(root.clone()),
@@ -138,6 +139,13 @@ impl Scan<'_> {
         let next = verdict.next.clone();
         self.bring(&path, root, verdict, harvest)?;
         Ok(next)
+    }
+
+    fn purpose<'b>(&self, known: Option<&'b Entry>) -> Purpose<'b>
+    where
+        'a: 'b,
+    {
+        Purpose { tract: self.tract, is_stored: self.ids.is_some(), known }
     }
 
     fn known(&self, place: &Place, name: &[u8], known: Known) -> Result<Option<Box<Entry>>, StoreError> {
@@ -162,7 +170,7 @@ impl Scan<'_> {
                 Glance::Refused(errno) => return Look::Refused(errno),
                 Glance::There(object, seen) => (object, seen),
             };
-            match self.read(&object, &seen, known, harvest) {
+            match self.purpose(known).read(&object, &seen, self.buffer, harvest) {
                 Read::Whole(whole) => return Look::There(whole),
                 Read::Silent => return Look::Silent,
                 Read::Torn => torn = Some(seen),
@@ -171,51 +179,6 @@ impl Scan<'_> {
         match torn {
             Some(seen) => Look::There(Box::new(without_content(&seen, known, HashState::Busy))),
             None => Look::Gone,
-        }
-    }
-
-    /// Reads the content where it is wanted.
-    fn read(&mut self, object: &Object, seen: &Attributes, known: Option<&Entry>, harvest: &mut Harvest) -> Read {
-        let wanted = self.tract.settings.algorithms;
-        if seen.kind != FileKind::Regular || wanted.is_empty() {
-            let attributes = seen.clone();
-            let whole = Observation { attributes, hash_state: HashState::Off, digests: Digests::default() };
-            return Read::Whole(Box::new(whole));
-        }
-        let failed = |trouble| match trouble {
-            Trouble::Errno(errno) => {
-                Read::Whole(Box::new(without_content(seen, known, HashState::Unreadable(errno))))
-            }
-            Trouble::Silent => {
-                self.tract.note_silence();
-                Read::Silent
-            }
-        };
-        // What is stored is verified; other digests take its place only when something is stored.
-        let stored = known.map(|entry| entry.known.digests.algorithms()).filter(|stored| !stored.is_empty());
-        let algorithms = match (stored, self.ids) {
-            (Some(stored), None) => stored,
-            (Some(stored), Some(_)) => stored.union(wanted),
-            (None, _) => wanted,
-        };
-        let mut reading = match Reading::begin(object, seen, algorithms, std::mem::take(self.buffer)) {
-            Ok(reading) => reading,
-            Err(trouble) => return failed(trouble),
-        };
-        loop {
-            match reading.advance(u64::MAX) {
-                Ok((_, true)) => break,
-                Ok((_, false)) => {}
-                Err(trouble) => return failed(trouble),
-            }
-        }
-        harvest.bytes = harvest.bytes.saturating_add(reading.done());
-        let (content, buffer) = reading.finish();
-        *self.buffer = buffer;
-        match content {
-            Content::Stable(whole) => Read::Whole(whole),
-            Content::Torn => Read::Torn,
-            Content::Failed(trouble) => failed(trouble),
         }
     }
 
@@ -406,12 +369,4 @@ enum Look {
     Silent,
     Refused(Errno),
     There(Box<Observation>),
-}
-
-/// What reading a file has given.
-enum Read {
-    Whole(Box<Observation>),
-    /// It changed meanwhile.
-    Torn,
-    Silent,
 }

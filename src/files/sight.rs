@@ -182,13 +182,11 @@ impl Listing {
     pub fn next_block(&mut self, most: usize) -> Result<Vec<dir::Name>, Trouble> {
         match self {
             Self::Near(listing) => Ok(listing.next_block(most)?),
-            Self::Far(far, id) => {
-                match far.ask(&Question::Names(*id, u64::try_from(most).unwrap_or(u64::MAX))) {
-                    Some(Answer::Names(names)) if names.len() <= most => Ok(names),
-                    Some(Answer::Refused(errno)) if !is_gone(errno) => Err(Trouble::Errno(errno)),
-                    _ => Err(Trouble::Silent),
-                }
-            }
+            Self::Far(far, id) => match far.ask(&Question::Names(*id, u64::try_from(most).unwrap_or(u64::MAX))) {
+                Some(Answer::Names(names)) if names.len() <= most => Ok(names),
+                Some(Answer::Refused(errno)) if !is_gone(errno) => Err(Trouble::Errno(errno)),
+                _ => Err(Trouble::Silent),
+            },
         }
     }
 }
@@ -208,7 +206,7 @@ pub enum Content {
 #[derive(Debug)]
 pub enum Reading {
     /// Here.
-    Near(observe::Reading),
+    Near(Box<observe::Reading>),
     /// Behind a helper.
     Far(Box<FarReading>),
 }
@@ -230,16 +228,11 @@ impl Reading {
     ///
     /// # Errors
     /// Why it cannot be read.
-    pub fn begin(
-        object: &Object,
-        seen: &Attributes,
-        wanted: AlgorithmSet,
-        buffer: Vec<u8>,
-    ) -> Result<Self, Trouble> {
+    pub fn begin(object: &Object, seen: &Attributes, wanted: AlgorithmSet, buffer: Vec<u8>) -> Result<Self, Trouble> {
         match object {
-            Object::Near(handle) => {
-                observe::Reading::begin(handle, seen, wanted, buffer).map(Self::Near).map_err(Trouble::Errno)
-            }
+            Object::Near(handle) => observe::Reading::begin(handle, seen, wanted, buffer)
+                .map(|reading| Self::Near(Box::new(reading)))
+                .map_err(Trouble::Errno),
             Object::Far(far, path) => {
                 let id = match far.ask(&Question::Read(path.clone(), wanted, Box::new(seen.clone()))) {
                     Some(Answer::Begun(id, _)) => Some(id),

@@ -104,7 +104,8 @@ impl Table {
     pub fn met(&self, path: &[u8]) -> Vec<&Mount> {
         let mut met: Vec<&Mount> = Vec::new();
         let Some(mut at) = self.top.and_then(|top| self.mounts.get(top)) else { return met };
-        let inner = path.iter().enumerate().filter(|(index, byte)| *index > 0 && **byte == b'/').map(|(index, _)| index);
+        let inner =
+            path.iter().enumerate().filter(|(index, byte)| *index > 0 && **byte == b'/').map(|(index, _)| index);
         let whole = (path.len() > 1).then_some(path.len());
         let prefixes = [&b"/"[..]].into_iter().chain(inner.chain(whole).filter_map(|end| path.get(..end)));
         for (step, prefix) in prefixes.enumerate() {

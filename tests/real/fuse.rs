@@ -128,7 +128,7 @@ fn serve(mut device: File, shared: &Shared) {
         if shared.is_silent.load(Ordering::SeqCst) {
             waiting.push(buffer[..length].to_vec());
         } else {
-            answer(&mut device, shared, &buffer[..length].to_vec());
+            answer(&mut device, shared, &buffer[..length]);
         }
     }
 }

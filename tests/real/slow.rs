@@ -135,7 +135,7 @@ fn a_hung_mount_holds_up_nothing_but_itself() {
     ground.fuse.put("one", Some("changed"));
     let daemon = ground.scratch.start();
     let soon = Duration::from_secs(20);
-    ground.wait_for("answers again", &point, soon);
+    ground.wait_for("answers-again", &point, soon);
     ground.wait_for("changed", &ground.far("one"), soon);
     assert_eq!(ground.events("stalled").len(), 1);
     assert!(ground.events("removed").is_empty());
@@ -185,7 +185,7 @@ fn a_file_that_a_slow_file_system_refuses_is_unreadable_and_the_others_are_check
     ground.wait_for("changed", &ground.far("two"), Duration::from_secs(20));
     let told = ground.events("unreadable");
     assert_eq!(told.len(), 1);
-    assert!(told[0]["message"].to_string().contains("Input/output error"), "{}", told[0]);
+    assert!(told[0]["event"]["reason"].to_string().contains("Input/output error"), "{}", told[0]);
     assert!(daemon.stop().success());
 }
 
