@@ -151,6 +151,8 @@ pub struct Ground {
     pub(super) barred: RwLock<Vec<Mount>>,
     /// Those of them that were given to be told.
     pub(super) told: Mutex<Vec<Mount>>,
+    /// What hides a part of the baseline; not entered either.
+    covered: RwLock<Vec<Mount>>,
 }
 
 impl Ground {
@@ -165,6 +167,7 @@ impl Ground {
             lay,
             barred: RwLock::default(),
             told: Mutex::default(),
+            covered: RwLock::default(),
             tracts,
         }
     }
@@ -182,8 +185,15 @@ impl Ground {
 
     /// The mount that is not entered and that `path` is or lies beneath.
     pub fn barrier(&self, path: &[u8]) -> Option<Mount> {
-        let known = self.barred.read().unwrap_or_else(PoisonError::into_inner);
-        known.iter().find(|mount| is_beneath(path, &mount.point)).cloned()
+        [&self.barred, &self.covered].into_iter().find_map(|list| {
+            let list = list.read().unwrap_or_else(PoisonError::into_inner);
+            list.iter().find(|mount| is_beneath(path, &mount.point)).cloned()
+        })
+    }
+
+    /// From now on this hides parts of the baseline and is not entered.
+    pub(super) fn cover(&self, covered: Vec<Mount>) {
+        *self.covered.write().unwrap_or_else(PoisonError::into_inner) = covered;
     }
 
     /// Whether the path `path`, met on the way in `tract`, is left out: excluded, our own, or the root of another area.

@@ -57,12 +57,20 @@ pub struct Open {
     directories: Vec<Vec<u8>>,
     others: Vec<Vec<u8>>,
     rest: Option<Listing>,
+    /// The last name that the listing did not show and that became a stop.
+    unseen_until: Vec<u8>,
 }
 
 impl Open {
     /// A directory whose names come from `listing`.
     pub fn new(place: Place, listing: Listing) -> Self {
-        Self { place: Arc::new(place), directories: Vec::new(), others: Vec::new(), rest: Some(listing) }
+        Self {
+            place: Arc::new(place),
+            directories: Vec::new(),
+            others: Vec::new(),
+            rest: Some(listing),
+            unseen_until: Vec::new(),
+        }
     }
 
     /// Whether names are still to be read from the disk.
@@ -92,6 +100,19 @@ impl Open {
         Ok(())
     }
 
+    /// Up to which name it was asked what the listing did not show.
+    pub fn unseen_until(&self) -> &[u8] {
+        &self.unseen_until
+    }
+
+    /// Adds names, in order, that the baseline has but the listing did not show; gives whether there were any.
+    pub fn add_unseen(&mut self, names: Vec<Vec<u8>>) -> bool {
+        let Some(last) = names.last() else { return false };
+        self.unseen_until.clone_from(last);
+        self.others.extend(names);
+        true
+    }
+
     fn names(&self) -> usize {
         self.directories.len() + self.others.len()
     }
@@ -104,7 +125,7 @@ pub enum Next {
     Open(Ahead),
     /// Read the next block of so many names and hand the directory back with [`Itinerary::take_up`].
     Refill(Open, usize),
-    /// All names of this directory have been stops.
+    /// All names of this directory that are in hand have been stops.
     Finished(Open),
     /// Stop at this name.
     Stop(Arc<Place>, Vec<u8>),

@@ -6,6 +6,7 @@
 mod approach;
 pub mod compare;
 mod content;
+mod cover;
 mod coverage;
 pub mod digest;
 mod errand;
@@ -68,6 +69,9 @@ use visit::Visitor;
 
 /// How often the root of a missing area is looked for.
 const ROOT_TIME: Duration = Duration::from_mins(1);
+
+/// Names of a directory that are asked for at once when its listing did not show them.
+const UNSEEN: u32 = 4096;
 
 /// The first and the longest wait after the store has failed.
 const STORE_RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
@@ -145,7 +149,7 @@ impl Walker {
             match self.itinerary.next(&mut self.chance) {
                 Next::Open(ahead) => self.open(ahead).await?,
                 Next::Refill(open, most) => self.refill(open, most).await?,
-                Next::Finished(open) => self.find_unseen(&open.place).await?,
+                Next::Finished(open) => self.find_unseen(open).await?,
                 Next::Stop(place, name) => {
                     self.stop_at(Target::in_directory(place, name)).await?;
                     self.eye.recheck().await?;
@@ -204,17 +208,19 @@ impl Walker {
         Ok(())
     }
 
-    /// Tells of mounts within areas that are not entered; those that were there from the beginning are told with its begin.
+    /// Tells of mounts within areas that are not entered or hide something; those that were there from the beginning are told with its begin.
     async fn survey(&mut self) -> Result<(), Leave> {
         let Some(visitor) = self.eye.visitor.clone() else {
             return Ok(());
         };
+        let ground = Arc::clone(&visitor.ground);
         let new = run_blocking(move || visitor.ground.survey()).await;
-        if new.is_empty() {
-            return Ok(());
-        }
         let now = self.clock.now();
-        Ok(self.db.call(move |store| learning::tell_of_barred(store, &new, now)).await?)
+        let told = self.db.call(move |store| {
+            learning::tell_of_barred(store, &new, now)?;
+            cover::review(store, &ground, now)
+        });
+        Ok(told.await?)
     }
 
     /// Looks after the helpers, and after what was mounted or unmounted. Waits for neither.
@@ -314,12 +320,12 @@ impl Walker {
         Ok(())
     }
 
-    /// Looks at what the baseline has in a directory but its listing did not show.
-    async fn find_unseen(&mut self, place: &Arc<Place>) -> Result<(), Leave> {
-        let (entry, since) = (place.entry, place.since);
-        let unseen = self.db.call(move |store| store.unseen_since(entry, since, 10_000)).await?;
-        for name in unseen {
-            self.eye.look(Target::in_directory(Arc::clone(place), name)).await?;
+    /// Makes stops of what the baseline has in a directory but its listing did not show, block by block.
+    async fn find_unseen(&mut self, mut open: Open) -> Result<(), Leave> {
+        let (entry, since, after) = (open.place.entry, open.place.since, open.unseen_until().to_vec());
+        let unseen = self.db.call(move |store| store.unseen_since(entry, since, &after, UNSEEN)).await?;
+        if open.add_unseen(unseen) {
+            self.itinerary.take_up(open);
         }
         Ok(())
     }

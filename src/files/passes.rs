@@ -4,6 +4,7 @@ use std::{hash::RandomState, num::NonZero, sync::Arc, thread};
 
 use super::{
     approach::absence,
+    cover::{hidden, homes, review},
     ground::{Ground, Tract},
     harvest::{Barn, Harvest},
     itinerary::Ahead,
@@ -98,6 +99,7 @@ impl Pass<'_> {
         let rows: Vec<Option<AreaRow>> = rows.into_iter().map(Some).collect();
         let sweep = self.sweep(config, Scope::default(), &rows, true);
         learning::tell_of_barred(&mut db.lock(), &sweep.ground.survey(), clock.now())?;
+        review(&mut db.lock(), &sweep.ground, clock.now())?;
         let (mut roots, mut entered) = (Vec::new(), Vec::new());
         for (area, tract) in sweep.ground.tracts.iter().enumerate() {
             if let Some(root) = self.enter(&sweep, area, tract)? {
@@ -182,6 +184,12 @@ impl Pass<'_> {
         };
         let sweep = self.sweep(&config, scope, &rows, update);
         sweep.ground.survey();
+        if update {
+            review(&mut db.lock(), &sweep.ground, self.clock.now())?;
+        } else {
+            let hidden = hidden(&db.lock(), &sweep.ground, self.clock.now())?.into_iter();
+            summary.findings.extend(hidden.filter(|event| sweep.scope.concerns(&event.source)).map(unstored));
+        }
         let mut barn = Barn::new(db.clone());
         let mut take = |harvest: Harvest| -> Result<(), StoreError> {
             summary.count(&harvest);
@@ -273,7 +281,10 @@ impl Pass<'_> {
         };
         let pieces: Vec<Piece> = news.iter().map(silent).collect();
         let fresh = db.lock().commit_fresh(&pieces, |fresh| Outcome {
-            changes: vec![StateChange::Accepted(tract.id, identity)],
+            changes: vec![
+                StateChange::Accepted(tract.id, identity),
+                StateChange::Mounts(tract.id, homes(&sweep.ground, tract)),
+            ],
             events: vec![acceptance(tract, &still(&news, fresh), who, now)],
         })?;
         let accepted = still(&news, &fresh).into_iter().flat_map(|piece| &piece.outcome.events);
