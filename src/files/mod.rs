@@ -60,7 +60,7 @@ use crate::{
 };
 use eye::{Eye, Leave};
 use ground::Ground;
-use itinerary::{Ahead, Itinerary, Next, Open, Place};
+use itinerary::{Ahead, Itinerary, Next, Open};
 use opening::open_directory;
 use sight::Trouble;
 use target::Target;
