@@ -56,12 +56,17 @@ pub(super) fn areas(config: &Config) -> Vec<Finding> {
     let mut all = Census::default();
     for tract in &ground.tracts {
         let shown = escape_name(&tract.path);
+        let Some(real) = ground.near_root(tract) else {
+            let detail = format!("{shown} lies on a slow file system and is looked at by a helper: not counted here");
+            found.push(Finding::fine(WHAT, detail));
+            continue;
+        };
         if let Err(error) = std::fs::symlink_metadata(&tract.settings.path) {
             let remedy = "create it, or take its area line out of the configuration";
             found.push(Finding::fail(WHAT, format!("{shown} cannot be looked at: {error}"), remedy));
             continue;
         }
-        let census = count(&ground, tract);
+        let census = count(&ground, tract, &real);
         found.extend(judge(&shown, &census, config, tract));
         all.entries += census.entries;
         all.bytes = all.bytes.saturating_add(census.bytes);
@@ -81,16 +86,16 @@ pub(super) fn areas(config: &Config) -> Vec<Finding> {
 }
 
 /// Counts what the walk would enter.
-fn count(ground: &Ground, tract: &Tract) -> Census {
-    let real = tract.real();
-    let seen_as = |path: &Path| match path.strip_prefix(&real) {
+fn count(ground: &Ground, tract: &Tract, real: &Path) -> Census {
+    let seen_as = |path: &Path| match path.strip_prefix(real) {
         Ok(beneath) if beneath.as_os_str().is_empty() => tract.path.clone(),
         Ok(beneath) => join(&tract.path, beneath.as_os_str().as_bytes()),
         Err(_) => path.as_os_str().as_bytes().to_vec(),
     };
-    let walk = WalkDir::new(&real).into_iter().filter_entry(|entry| {
+    let walk = WalkDir::new(real).into_iter().filter_entry(|entry| {
         let path = seen_as(entry.path());
-        entry.depth() == 0 || !(ground.leaves_out(tract, &path) || ground.is_barred(&path))
+        entry.depth() == 0
+            || !(ground.leaves_out(tract, &path) || ground.is_barred(&path) || ground.far(tract, &path).is_some())
     });
     let mut census = Census::default();
     let note = |census: &mut Census, path: Option<&Path>| {
@@ -202,7 +207,7 @@ mod tests {
         let area = Area { excludes, ..Area::new(tree.path().to_path_buf()) };
         let config = Config::embedded(vec![area], "/x".into());
         let ground = Ground::new(&config, &[AreaId(1)]);
-        let census = count(&ground, ground.tracts.first().unwrap());
+        let census = count(&ground, ground.tracts.first().unwrap(), tree.path());
         assert_eq!(census, Census { entries: 3, bytes: 10, ..Census::default() });
     }
 }

@@ -49,6 +49,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     config,
+    files::scout,
     model::escape::{escape_name, hex},
     store::database::Store,
 };
@@ -114,6 +115,14 @@ enum Command {
     /// Work on the configuration.
     #[command(subcommand)]
     Config(configuration::Command),
+    /// Look at what lies on one mount, for another process of this program that asks.
+    #[command(name = scout::WORD, hide = true)]
+    Scout {
+        /// The number of the mount.
+        id: u64,
+        /// Its mount point.
+        point: OsString,
+    },
 }
 
 /// Where a question is put.
@@ -192,6 +201,10 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Rules(command) => rules::run(&source, &command, out),
         Command::Logcheck(arguments) => logcheck::run(&source, &arguments, out),
         Command::Config(command) => configuration::run(&cli.config, &command, out),
+        Command::Scout { id, point } => {
+            scout::serve(&point, id, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())?;
+            Ok(Exit::Fine)
+        }
     }
 }
 

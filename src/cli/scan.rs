@@ -275,8 +275,12 @@ fn refuse_unwatched(ground: &Ground, store: &Store, path: &[u8]) -> anyhow::Resu
             escape_name(&mount.point)
         ))),
         Standing::Watched { tract, .. } => {
-            let is_there = Path::new(OsStr::from_bytes(path)).symlink_metadata().is_ok();
-            if is_there || store.entry_at(&tract.path, path)?.is_some() {
+            // What could hang is not asked for.
+            let is_far = ground.far(tract, path).is_some();
+            if is_far
+                || Path::new(OsStr::from_bytes(path)).symlink_metadata().is_ok()
+                || store.entry_at(&tract.path, path)?.is_some()
+            {
                 return Ok(());
             }
             Err(usage(format!("{shown} does not exist, and the baseline does not know it")))
@@ -310,7 +314,12 @@ fn bit(category: Category) -> u8 {
         Category::Added => 1,
         Category::Removed => 2,
         Category::Changed | Category::Retyped | Category::Rewritten | Category::Touched | Category::AreaReplaced => 4,
-        Category::Unreadable | Category::Busy | Category::AreaMissing | Category::InternalError => 8,
+        Category::Unreadable
+        | Category::Busy
+        | Category::AreaMissing
+        | Category::Stalled
+        | Category::Covered
+        | Category::InternalError => 8,
         _ => 0,
     }
 }

@@ -9,7 +9,7 @@ use super::{
     item::Findings,
     keys::KEYS,
     settings::{
-        Attach, Config, Logcheck, MailSettings, MailWay, Pooling, Rates, ReportSettings, SubjectStyle, TlsMode,
+        Attach, Config, Helper, Logcheck, MailSettings, MailWay, Pooling, Rates, ReportSettings, SubjectStyle, TlsMode,
     },
     sheet::Sheet,
     units::{format_rate, format_size},
@@ -40,6 +40,7 @@ pub(super) fn check(sheet: &Sheet, findings: &mut Findings) -> Config {
         report: report(sheet),
         inactive: inactive(sheet),
         mail,
+        helper: Helper::default(),
         adopt: if sheet.of_key("adopt").next().is_some() { sheet.texts("adopt") } else { Vec::new() },
         sources: Vec::new(),
         notices: Vec::new(),

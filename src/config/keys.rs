@@ -307,8 +307,8 @@ keys! {
     "arearecurse" "recurse" Area "yes" [Unit::Flag] ONCE NOW "Whether directories below this area are entered.";
     "areaonchange" "onchange" Area "accept" [Unit::Choice(&["accept", "keep"])] ONCE NOW
         "Whether a reported change becomes the baseline, or the old state is kept until the new one is accepted.";
-    "areafstypes" "fstypes" Area "" [Unit::FileSystem] MANY LATER
-        "A slow file-system type that is checked in this area although it may hang.";
+    "areafstypes" "fstypes" Area "" [Unit::FileSystem] MANY NOW
+        "A slow file-system type that is checked in this area although it may hang: a helper process looks at it, and what does not answer is left alone for a while. The type of the area's root needs no line.";
 
     "logrules" "rules" Logs "" [Unit::Rules] MANY NOW
         "A logcheck rule directory for the logs that follow; without one server:/etc/logcheck.";

@@ -36,6 +36,8 @@ pub struct Config {
     pub report: ReportSettings,
     /// How reports are sent.
     pub mail: MailSettings,
+    /// How slow file systems are looked at; not configured, but a value.
+    pub helper: Helper,
     /// What is taken over from a replaced tool: `logcheck:DIR`, `fcheck:FILE`.
     pub adopt: Vec<String>,
     /// The files it was read from; empty when it is embedded.
@@ -44,6 +46,31 @@ pub struct Config {
     pub notices: Vec<Fault>,
     /// Items that were set but are not acted upon yet, each once, in the order of the table.
     pub inactive: Vec<&'static str>,
+}
+
+/// The helper processes that look at slow file systems.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Helper {
+    /// The program.
+    pub program: PathBuf,
+    /// How long somebody waits for an answer before he goes on with other things.
+    pub patience: Duration,
+    /// A helper that has not answered for so long is ended.
+    pub deadline: Duration,
+    /// The first and the longest wait before a mount that did not answer is tried again.
+    pub retry: (Duration, Duration),
+}
+
+impl Default for Helper {
+    /// As in production: this very program, however its file was replaced since it was started.
+    fn default() -> Self {
+        Self {
+            program: PathBuf::from("/proc/self/exe"),
+            patience: Duration::from_secs(2),
+            deadline: Duration::from_secs(10),
+            retry: (Duration::from_mins(1), Duration::from_hours(1)),
+        }
+    }
 }
 
 /// One tree to check.

@@ -3,11 +3,12 @@
 use std::io;
 
 use super::{
+    ground::Ground,
     ground::Tract,
     harvest::{Harvest, news},
     missing::{misfit, missing_event},
-    observe::{Glance, glance_at_root},
     shortage::{is_shortage, shortage},
+    sight::Glance,
     sweep::{Directory, Sweep},
 };
 use crate::{
@@ -19,13 +20,16 @@ use crate::{
 pub(super) type RootLook = (Attributes, Option<Directory>, Harvest);
 
 /// Why the root of an area cannot be looked at; `None` when something is there.
-pub(super) fn absence(tract: &Tract) -> Option<String> {
-    match glance_at_root(&tract.real()) {
+pub(super) fn absence(ground: &Ground, tract: &Tract) -> Option<String> {
+    match ground.glance_at_root(tract) {
         Glance::There(..) => None,
+        Glance::Silent => Some(SILENT.to_owned()),
         Glance::Gone => Some("its root does not exist".to_owned()),
         Glance::Refused(errno) => Some(format!("its root cannot be looked at: {}", io::Error::from(errno))),
     }
 }
+
+const SILENT: &str = "the file system it lies on does not answer";
 
 impl Sweep {
     /// Looks at the root of an area against the baseline; gives it to begin with, when it is the one the baseline belongs to.
@@ -44,7 +48,9 @@ impl Sweep {
         };
         let now = self.clock.now();
         let is_file_area = root.known.attributes.kind != FileKind::Directory;
-        let why = match glance_at_root(&tract.real()) {
+        let why = match self.ground.glance_at_root(tract) {
+            // That it does not answer is told with its mount.
+            Glance::Silent => return Ok((None, Harvest::default())),
             Glance::There(_, seen) => misfit(row, &seen, is_file_area, now).map(str::to_owned),
             Glance::Gone => Some("its root does not exist".to_owned()),
             Glance::Refused(errno) => Some(format!("its root cannot be looked at: {}", io::Error::from(errno))),
@@ -74,8 +80,9 @@ impl Sweep {
         let Some(tract) = self.tract(area) else {
             return Ok(Err("it is not configured".to_owned()));
         };
-        let (handle, seen) = match glance_at_root(&tract.real()) {
+        let (handle, seen) = match self.ground.glance_at_root(tract) {
             Glance::There(handle, seen) => (handle, seen),
+            Glance::Silent => return Ok(Err(SILENT.to_owned())),
             Glance::Gone => return Ok(Err("it does not exist".to_owned())),
             Glance::Refused(errno) => return Ok(Err(io::Error::from(errno).to_string())),
         };

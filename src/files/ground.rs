@@ -2,12 +2,17 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsString,
     fs,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
+use super::{lay::Lay, sight::Base};
 use crate::{
     config::settings::{Area, Config, MailWay, OnChange},
     model::{
@@ -15,7 +20,7 @@ use crate::{
         entry::AreaId,
     },
     store::place::own_files,
-    sys::mounts::{self, Mount},
+    sys::mounts::Mount,
 };
 
 /// One area as the walker treads it.
@@ -27,30 +32,65 @@ pub struct Tract {
     pub id: AreaId,
     /// Its configured path, as bytes.
     pub path: Vec<u8>,
-    root: Mutex<Option<Arc<OwnedFd>>>,
+    root: Mutex<Option<Arc<Base>>>,
+    /// Where it really is, as far as that could be told last.
+    pub(super) real: Mutex<Vec<u8>>,
+    was_silent: AtomicBool,
 }
 
 impl Tract {
     /// A tract over an area.
     pub fn new(settings: Area, id: AreaId) -> Self {
         let path = settings.path.as_os_str().as_bytes().to_vec();
-        Self { settings, id, path, root: Mutex::new(None) }
+        Self {
+            settings,
+            id,
+            root: Mutex::new(None),
+            real: Mutex::new(path.clone()),
+            was_silent: AtomicBool::new(false),
+            path,
+        }
     }
 
-    /// Where it really is at the moment: the configured path, or what it points to when that is a symbolic link.
+    /// Where `path`, which lies in this area, really is.
+    pub(super) fn real_of(&self, path: &[u8]) -> Vec<u8> {
+        let real = self.real.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.beneath(path) {
+            b"" => real.clone(),
+            beneath => join(&real, beneath),
+        }
+    }
+
+    /// How the walk comes to the real path `real`; `None` when it lies elsewhere.
+    pub(super) fn seen_as(&self, real: &[u8]) -> Option<Vec<u8>> {
+        let root = self.real.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = real.strip_prefix(root.as_slice()).filter(|_| is_beneath(real, &root))?;
+        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+        Some(if rest.is_empty() { self.path.clone() } else { join(&self.path, rest) })
+    }
+
+    /// Notes that a look into it had no answer.
+    pub fn note_silence(&self) {
+        self.was_silent.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a look into it had no answer since this was asked last.
+    pub fn was_silent(&self) -> bool {
+        self.was_silent.swap(false, Ordering::Relaxed)
+    }
+
+    /// Where it really was when that was found out last.
     pub fn real(&self) -> PathBuf {
-        let path = &self.settings.path;
-        let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
-        if is_link { fs::canonicalize(path).unwrap_or_else(|_| path.clone()) } else { path.clone() }
+        PathBuf::from(OsString::from_vec(self.real_of(&self.path)))
     }
 
     /// The open root, if it was seen and is a directory.
-    pub fn root(&self) -> Option<Arc<OwnedFd>> {
+    pub fn root(&self) -> Option<Arc<Base>> {
         self.root.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Remembers (or forgets) the open root.
-    pub fn set_root(&self, root: Option<OwnedFd>) {
+    pub fn set_root(&self, root: Option<Base>) {
         *self.root.lock().unwrap_or_else(PoisonError::into_inner) = root.map(Arc::new);
     }
 
@@ -105,46 +145,31 @@ pub struct Ground {
     pub tracts: Vec<Tract>,
     roots: BTreeSet<Vec<u8>>,
     own: BTreeSet<Vec<u8>>,
-    mounts: RwLock<Vec<Mount>>,
+    /// What is mounted.
+    pub lay: Lay,
+    /// Mounts that are not entered, by the paths by which the walk would meet them.
+    pub(super) barred: RwLock<Vec<Mount>>,
+    /// Those of them that were given to be told.
+    pub(super) told: Mutex<Vec<Mount>>,
+    /// What hides a part of the baseline; not entered either.
+    covered: RwLock<Vec<Mount>>,
 }
 
 impl Ground {
-    /// The ground of a configuration; `ids` are the rows of its areas, in the same order.
+    /// The ground of a configuration, to be surveyed before it is trodden; `ids` are the rows of its areas, in the same order.
     pub fn new(config: &Config, ids: &[AreaId]) -> Self {
         let tracts: Vec<Tract> =
             config.areas.iter().cloned().zip(ids).map(|(area, id)| Tract::new(area, *id)).collect();
+        let lay = Lay::new(config.helper.clone());
         Self {
             roots: tracts.iter().map(|tract| tract.path.clone()).collect(),
-            own: own_paths(config, &tracts),
-            mounts: RwLock::default(),
+            own: own_paths(config, &tracts, &lay),
+            lay,
+            barred: RwLock::default(),
+            told: Mutex::default(),
+            covered: RwLock::default(),
             tracts,
         }
-    }
-
-    /// Reads what is mounted now; gives the mounts within areas that are not entered and were not there before.
-    pub fn survey(&self) -> Vec<Mount> {
-        // Without /proc nothing can be said; what is known stays.
-        let Ok(all) = mounts::read(Path::new("/")) else {
-            return Vec::new();
-        };
-        let mut barred: Vec<Mount> = all.into_iter().filter(|mount| self.bars(mount)).collect();
-        barred.sort();
-        // Only the topmost: what is mounted beneath is not reached either.
-        barred.dedup_by(|next, kept| is_beneath(&next.point, &kept.point));
-        let mut known = self.mounts.write().unwrap_or_else(PoisonError::into_inner);
-        let new = barred.iter().filter(|mount| !known.contains(mount)).cloned().collect();
-        *known = barred;
-        new
-    }
-
-    /// Whether a mount lies in an area that does not admit its type; the root of an area is always entered.
-    fn bars(&self, mount: &Mount) -> bool {
-        self.innermost(&mount.point).is_some_and(|(_, tract)| {
-            (mount.is_slow() || mount.is_virtual())
-                && mount.point != tract.path
-                && !tract.settings.admitted_types.contains(&mount.kind)
-                && !tract.settings.excludes.covers(&mount.point)
-        })
     }
 
     /// The area that `path` belongs to, with its number: the innermost that holds it.
@@ -160,8 +185,15 @@ impl Ground {
 
     /// The mount that is not entered and that `path` is or lies beneath.
     pub fn barrier(&self, path: &[u8]) -> Option<Mount> {
-        let known = self.mounts.read().unwrap_or_else(PoisonError::into_inner);
-        known.iter().find(|mount| is_beneath(path, &mount.point)).cloned()
+        [&self.barred, &self.covered].into_iter().find_map(|list| {
+            let list = list.read().unwrap_or_else(PoisonError::into_inner);
+            list.iter().find(|mount| is_beneath(path, &mount.point)).cloned()
+        })
+    }
+
+    /// From now on this hides parts of the baseline and is not entered.
+    pub(super) fn cover(&self, covered: Vec<Mount>) {
+        *self.covered.write().unwrap_or_else(PoisonError::into_inner) = covered;
     }
 
     /// Whether the path `path`, met on the way in `tract`, is left out: excluded, our own, or the root of another area.
@@ -223,7 +255,7 @@ pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// What we write ourselves: watching it would report every report.
-fn own_paths(config: &Config, tracts: &[Tract]) -> BTreeSet<Vec<u8>> {
+fn own_paths(config: &Config, tracts: &[Tract], lay: &Lay) -> BTreeSet<Vec<u8>> {
     let database = resolved(&config.database);
     let files = own_files(&database);
     let mut own: BTreeSet<Vec<u8>> = files.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
@@ -239,16 +271,17 @@ fn own_paths(config: &Config, tracts: &[Tract]) -> BTreeSet<Vec<u8>> {
     if let Some(mailbox) = &config.mail.fallback_mbox {
         own.insert(resolved(mailbox).as_os_str().as_bytes().to_vec());
     }
-    let seen_from_tracts: Vec<Vec<u8>> =
-        tracts.iter().flat_map(|tract| own.iter().filter_map(|path| seen_from(tract, path))).collect();
+    let seen_from_tracts: Vec<Vec<u8>> = tracts
+        .iter()
+        .flat_map(|tract| own.iter().filter_map(|path| seen_from(&lay.resolve(&tract.path), tract, path)))
+        .collect();
     own.extend(seen_from_tracts);
     own
 }
 
-/// The path by which a walk in `tract` meets the real path `own`, when the way to the area leads through a symbolic link.
-fn seen_from(tract: &Tract, own: &[u8]) -> Option<Vec<u8>> {
-    let real = fs::canonicalize(&tract.settings.path).ok()?;
-    let beneath = own.strip_prefix(real.as_os_str().as_bytes())?.strip_prefix(b"/")?;
+/// The path by which a walk in `tract`, which really is `real`, meets the real path `own`.
+fn seen_from(real: &[u8], tract: &Tract, own: &[u8]) -> Option<Vec<u8>> {
+    let beneath = own.strip_prefix(real)?.strip_prefix(b"/")?;
     Some(join(&tract.path, beneath))
 }
 

@@ -4,14 +4,12 @@
 //! directories come in a block. Directories are drawn at even odds while few are in hand, so that the draw soon spans the whole
 //! tree. Only directories wait here (as numbers of their rows); names come from the disk in bounded blocks.
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::sync::Arc;
 
 use rand::{RngExt, rngs::StdRng};
 
-use crate::{
-    model::entry::EntryId,
-    sys::dir::{Listing, Name},
-};
+use super::sight::{Base, Listing, Trouble};
+use crate::{model::entry::EntryId, sys::dir::Name};
 
 /// Most directories in hand at once.
 const MOST_OPEN: usize = 64;
@@ -43,9 +41,9 @@ pub struct Place {
     pub entry: EntryId,
     /// Its whole path.
     pub path: Vec<u8>,
-    /// An open descriptor of it.
-    pub directory: OwnedFd,
-    /// The inode that descriptor belongs to.
+    /// Itself, as it was opened.
+    pub directory: Base,
+    /// Its inode.
     pub inode: u64,
     /// The visit number when it was opened: what is not seen again from then on has left it.
     pub since: i64,
@@ -59,12 +57,20 @@ pub struct Open {
     directories: Vec<Vec<u8>>,
     others: Vec<Vec<u8>>,
     rest: Option<Listing>,
+    /// The last name that the listing did not show and that became a stop.
+    unseen_until: Vec<u8>,
 }
 
 impl Open {
     /// A directory whose names come from `listing`.
     pub fn new(place: Place, listing: Listing) -> Self {
-        Self { place: Arc::new(place), directories: Vec::new(), others: Vec::new(), rest: Some(listing) }
+        Self {
+            place: Arc::new(place),
+            directories: Vec::new(),
+            others: Vec::new(),
+            rest: Some(listing),
+            unseen_until: Vec::new(),
+        }
     }
 
     /// Whether names are still to be read from the disk.
@@ -75,8 +81,8 @@ impl Open {
     /// Reads the next block of at most `most` names.
     ///
     /// # Errors
-    /// The errno of `getdents64(2)`; then the listing counts as ended.
-    pub fn read_block(&mut self, most: usize) -> Result<(), rustix::io::Errno> {
+    /// Why the rest cannot be had; then the listing counts as ended.
+    pub fn read_block(&mut self, most: usize) -> Result<(), Trouble> {
         let Some(mut listing) = self.rest.take() else {
             return Ok(());
         };
@@ -94,6 +100,19 @@ impl Open {
         Ok(())
     }
 
+    /// Up to which name it was asked what the listing did not show.
+    pub fn unseen_until(&self) -> &[u8] {
+        &self.unseen_until
+    }
+
+    /// Adds names, in order, that the baseline has but the listing did not show; gives whether there were any.
+    pub fn add_unseen(&mut self, names: Vec<Vec<u8>>) -> bool {
+        let Some(last) = names.last() else { return false };
+        self.unseen_until.clone_from(last);
+        self.others.extend(names);
+        true
+    }
+
     fn names(&self) -> usize {
         self.directories.len() + self.others.len()
     }
@@ -106,7 +125,7 @@ pub enum Next {
     Open(Ahead),
     /// Read the next block of so many names and hand the directory back with [`Itinerary::take_up`].
     Refill(Open, usize),
-    /// All names of this directory have been stops.
+    /// All names of this directory that are in hand have been stops.
     Finished(Open),
     /// Stop at this name.
     Stop(Arc<Place>, Vec<u8>),

@@ -124,11 +124,13 @@ pub fn count(ground: &Ground, areas: &[AreaId]) -> Census {
     let mut census = Census { entries: 0, bytes: 0, is_cut: false };
     for tract in ground.tracts.iter().filter(|tract| areas.contains(&tract.id)) {
         census.entries += 1;
-        let mut ahead = vec![(tract.real(), tract.path.clone())];
+        // What lies on slow file systems is not counted: it would have to be waited for.
+        let root = ground.near_root(tract).map(|root| (root, tract.path.clone()));
+        let mut ahead: Vec<_> = root.into_iter().collect();
         while let Some((directory, path)) = ahead.pop() {
             for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
                 let path = join(&path, entry.file_name().as_bytes());
-                if ground.leaves_out(tract, &path) || ground.is_barred(&path) {
+                if ground.leaves_out(tract, &path) || ground.is_barred(&path) || ground.far(tract, &path).is_some() {
                     continue;
                 }
                 census.entries += 1;

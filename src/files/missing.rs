@@ -1,10 +1,8 @@
 //! What is not there: a file, a whole subtree, the root of an area.
 
-use std::os::fd::AsFd;
-
 use super::{
     ground::{Tract, join},
-    observe::{Glance, glance, glance_at_root},
+    sight::{Glance, Object},
     target::Target,
     visit::{Step, Visited, Visitor},
 };
@@ -20,7 +18,6 @@ use crate::{
         error::StoreError,
         outcome::{Found, Outcome, StateChange},
     },
-    sys::file::Handle,
 };
 
 /// Stands in an entry that is gone and was reported, where changes are not accepted (`areaonchange = keep`).
@@ -42,16 +39,23 @@ impl Visitor {
     /// Settles a path that was not found: looked up again from its parents before anything is reported, and reported once for
     /// the topmost part that is gone.
     pub(super) fn gone(&self, tract: &Tract, target: &Target) -> Result<Step, StoreError> {
-        let mut store = self.db.lock();
-        store.count_look(0);
-        let Some(entry) = store.entry_named(target.parent, &target.name)? else {
-            if target.parent.is_none() {
+        let known = {
+            let mut store = self.db.lock();
+            store.count_look(0);
+            let known = store.entry_named(target.parent, &target.name)?;
+            if known.is_none() && target.parent.is_none() {
                 return self.area_missing(&mut store, tract, target, "its root does not exist").map(Step::Done);
             }
-            // Listed, but gone before it was looked at, and never known.
-            return Ok(Step::Done(self.over(&target.path, &mut store, false)));
+            known
         };
-        match Self::topmost_gone(&store, tract, target, &entry)? {
+        // Looked at while the store is free: an answer may take its time.
+        let top = match &known {
+            Some(entry) => self.topmost_gone(tract, target, entry)?,
+            // Listed, but gone before it was looked at, and never known.
+            None => Top::Back,
+        };
+        let mut store = self.db.lock();
+        match top {
             Top::Back => Ok(Step::Done(self.over(&target.path, &mut store, false))),
             Top::Retyped(ancestor) => {
                 drop(store);
@@ -65,27 +69,28 @@ impl Visitor {
         }
     }
 
-    fn topmost_gone(store: &Store, tract: &Tract, target: &Target, entry: &Entry) -> Result<Top, StoreError> {
-        let fresh = match glance_at_root(&tract.real()) {
-            Glance::There(handle, seen) if seen.kind == FileKind::Directory => handle,
+    fn topmost_gone(&self, tract: &Tract, target: &Target, entry: &Entry) -> Result<Top, StoreError> {
+        let fresh = match self.ground.glance_at_root(tract) {
+            Glance::There(object, seen) if seen.kind == FileKind::Directory => object,
+            Glance::Silent => return Ok(Top::Back),
             _ => return Ok(Top::RootGone),
         };
         let Ok(root) = fresh.open_directory() else {
             return Ok(Top::RootGone);
         };
-        let Some(way) = store.way_to(entry.id)? else {
+        let Some(way) = self.db.lock().way_to(entry.id)? else {
             return Ok(Top::Back);
         };
         let mut relative: Vec<u8> = Vec::new();
         for (id, name) in way.iter().skip(1) {
             relative = if relative.is_empty() { name.clone() } else { join(&relative, name) };
             let path = join(&tract.path, &relative);
-            match glance(root.as_fd(), &relative) {
+            match self.ground.glance(tract, &path, &root, &relative) {
                 Glance::There(_, seen) if seen.kind == FileKind::Directory || *id == entry.id => {}
                 Glance::There(..) => {
                     // Reached through the fresh root, in case the old descriptor belongs to a directory that was replaced.
                     tract.set_root(Some(root));
-                    let Some(ancestor) = store.entry(*id)? else {
+                    let Some(ancestor) = self.db.lock().entry(*id)? else {
                         return Ok(Top::Back);
                     };
                     let way: Vec<_> = way.iter().take_while(|(step, _)| step != id).cloned().collect();
@@ -93,9 +98,9 @@ impl Visitor {
                     return Ok(Target::of_entry(target.area, tract, &ancestor, &way).map_or(Top::Back, Top::Retyped));
                 }
                 Glance::Gone => {
-                    return Ok(store.entry(*id)?.map_or(Top::Back, |top| Top::Gone(Box::new(top), path)));
+                    return Ok(self.db.lock().entry(*id)?.map_or(Top::Back, |top| Top::Gone(Box::new(top), path)));
                 }
-                Glance::Refused(_) => return Ok(Top::Back),
+                Glance::Refused(_) | Glance::Silent => return Ok(Top::Back),
             }
         }
         tract.set_root(Some(root));
@@ -160,7 +165,7 @@ impl Visitor {
         &self,
         tract: &Tract,
         target: &Target,
-        handle: &Handle,
+        object: &Object,
         seen: &Attributes,
     ) -> Result<Option<Visited>, StoreError> {
         let mut store = self.db.lock();
@@ -173,7 +178,7 @@ impl Visitor {
         if let Some(why) = misfit(&row, seen, is_file_area, now) {
             return self.suspend(&mut store, tract, target, AreaState::Suspended, why).map(Some);
         }
-        tract.set_root(handle.open_directory().ok());
+        tract.set_root(object.open_directory().ok());
         Self::welcome(&mut store, tract, row, seen, now)?;
         Ok(None)
     }

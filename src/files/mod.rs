@@ -5,13 +5,18 @@
 
 mod approach;
 pub mod compare;
+mod content;
+mod cover;
 mod coverage;
 pub mod digest;
+mod errand;
 mod eye;
+pub mod far;
 pub mod ground;
 pub mod harvest;
 pub mod itinerary;
 mod judge;
+pub mod lay;
 pub mod learning;
 mod missing;
 pub mod observe;
@@ -19,14 +24,18 @@ mod opening;
 pub mod pace;
 pub mod passes;
 pub mod promise;
+mod reach;
 mod recheck;
 mod scan;
+pub mod scout;
 mod settle;
 mod shortage;
+pub mod sight;
 mod stack;
 pub mod standing;
 pub mod sweep;
 pub mod target;
+mod tending;
 pub mod visit;
 
 use std::{collections::HashSet, hash::RandomState, sync::Arc, time::Duration};
@@ -51,13 +60,18 @@ use crate::{
 };
 use eye::{Eye, Leave};
 use ground::Ground;
-use itinerary::{Ahead, Itinerary, Next, Open, Place};
+use itinerary::{Ahead, Itinerary, Next, Open};
 use opening::open_directory;
+use sight::Trouble;
 use target::Target;
+use tending::tell_of_stalls;
 use visit::Visitor;
 
 /// How often the root of a missing area is looked for.
 const ROOT_TIME: Duration = Duration::from_mins(1);
+
+/// Names of a directory that are asked for at once when its listing did not show them.
+const UNSEEN: u32 = 4096;
 
 /// The first and the longest wait after the store has failed.
 const STORE_RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
@@ -135,7 +149,7 @@ impl Walker {
             match self.itinerary.next(&mut self.chance) {
                 Next::Open(ahead) => self.open(ahead).await?,
                 Next::Refill(open, most) => self.refill(open, most).await?,
-                Next::Finished(open) => self.find_unseen(&open.place).await?,
+                Next::Finished(open) => self.find_unseen(open).await?,
                 Next::Stop(place, name) => {
                     self.stop_at(Target::in_directory(place, name)).await?;
                     self.eye.recheck().await?;
@@ -194,17 +208,35 @@ impl Walker {
         Ok(())
     }
 
-    /// Tells of mounts within areas that are not entered; those that were there from the beginning are told with its begin.
+    /// Tells of mounts within areas that are not entered or hide something; those that were there from the beginning are told with its begin.
     async fn survey(&mut self) -> Result<(), Leave> {
         let Some(visitor) = self.eye.visitor.clone() else {
             return Ok(());
         };
+        let ground = Arc::clone(&visitor.ground);
         let new = run_blocking(move || visitor.ground.survey()).await;
-        if new.is_empty() {
+        let now = self.clock.now();
+        let told = self.db.call(move |store| {
+            learning::tell_of_barred(store, &new, now)?;
+            cover::review(store, &ground, now)
+        });
+        Ok(told.await?)
+    }
+
+    /// Looks after the helpers, and after what was mounted or unmounted. Waits for neither.
+    async fn tend(&mut self) -> Result<(), Leave> {
+        let Some(ground) = self.eye.visitor.as_ref().map(|visitor| Arc::clone(&visitor.ground)) else {
+            return Ok(());
+        };
+        let looked_at = Arc::clone(&ground);
+        if run_blocking(move || looked_at.lay.has_moved()).await {
+            self.survey().await?;
+        }
+        if !ground.lay.has_helpers() {
             return Ok(());
         }
         let now = self.clock.now();
-        Ok(self.db.call(move |store| learning::tell_of_barred(store, &new, now)).await?)
+        Ok(self.db.call(move |store| tell_of_stalls(store, &ground, now)).await?)
     }
 
     /// Looks at the root of an area and puts it on the itinerary.
@@ -278,27 +310,32 @@ impl Walker {
             (open, read)
         })
         .await;
-        if let Err(errno) = read
-            && errno != Errno::NOENT
+        if let Err(Trouble::Errno(errno)) = read
+            && errno != Errno::NOENT.raw_os_error()
         {
+            let errno = Errno::from_raw_os_error(errno);
             tracing::warn!(%errno, "a directory could not be listed to its end");
         }
         self.itinerary.take_up(open);
         Ok(())
     }
 
-    /// Looks at what the baseline has in a directory but its listing did not show.
-    async fn find_unseen(&mut self, place: &Arc<Place>) -> Result<(), Leave> {
-        let (entry, since) = (place.entry, place.since);
-        let unseen = self.db.call(move |store| store.unseen_since(entry, since, 10_000)).await?;
-        for name in unseen {
-            self.eye.look(Target::in_directory(Arc::clone(place), name)).await?;
+    /// Makes stops of what the baseline has in a directory but its listing did not show, block by block.
+    async fn find_unseen(&mut self, mut open: Open) -> Result<(), Leave> {
+        let (entry, since, after) = (open.place.entry, open.place.since, open.unseen_until().to_vec());
+        let unseen = self.db.call(move |store| store.unseen_since(entry, since, &after, UNSEEN)).await?;
+        if open.add_unseen(unseen) {
+            self.itinerary.take_up(open);
         }
         Ok(())
     }
 
     async fn end_round(&mut self) -> Result<(), Leave> {
-        let areas: Vec<AreaId> = self.entered.iter().copied().collect();
+        let mut areas: Vec<AreaId> = self.entered.iter().copied().collect();
+        if let Some(visitor) = &self.eye.visitor {
+            let unfinished = visitor.ground.unfinished();
+            areas.retain(|area| !unfinished.contains(area));
+        }
         let clock = self.clock.clone();
         let rows = self
             .db
@@ -320,6 +357,7 @@ impl Walker {
             return Err(Leave::Stopped);
         }
         self.eye.settle().await?;
+        self.tend().await?;
         self.eye.take_stock(false).await?;
         let now = self.clock.now().boottime;
         if now.since(self.roots_checked) >= ROOT_TIME {

@@ -45,7 +45,8 @@ pub fn glance_at_root(path: &Path) -> Glance {
     judge(open_root(path))
 }
 
-fn judge(opened: Result<Handle, Errno>) -> Glance {
+/// What a handle shows.
+pub(super) fn judge(opened: Result<Handle, Errno>) -> Glance {
     let seen = opened.and_then(|handle| {
         let mut seen = handle.attributes()?;
         // Those of a regular file are read when it is opened, which costs less.
@@ -111,6 +112,13 @@ impl Reading {
             buffer.resize(length, 0);
         }
         Ok(Self { file: CachedReader::new(file), hasher: Hasher::new(wanted), buffer, before: seen.clone(), done: 0 })
+    }
+
+    /// The reading with no more than so many bytes at once.
+    #[must_use]
+    pub(super) fn in_sips(mut self, most: usize) -> Self {
+        self.buffer.truncate(most);
+        self
     }
 
     /// Bytes read so far.

@@ -1,21 +1,16 @@
 //! Opening a directory of the baseline, so that its names become stops.
 
-use std::os::fd::{AsFd, OwnedFd};
-
 use rustix::io::Errno;
 
 use super::{
-    ground::join,
+    ground::{Tract, join},
     itinerary::{Ahead, Open, Place},
+    sight::{Glance, Trouble},
     visit::Visitor,
 };
 use crate::{
-    model::entry::HashState,
+    model::entry::{Entry, HashState},
     store::error::StoreError,
-    sys::{
-        dir::Listing,
-        file::{Handle, attributes_of, open_directory_beneath, open_root},
-    },
 };
 
 /// Opens a directory of the baseline from the root of its area; `None` when it cannot be listed, which its entry then says.
@@ -34,41 +29,40 @@ pub(super) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<O
         return Ok(None);
     };
     let Some(root) = tract.root() else {
-        if let Err(errno) = open_root(&tract.real()).and_then(|handle| handle.open_directory())
-            && errno != Errno::NOENT
-        {
-            let state = HashState::Unreadable(errno.raw_os_error());
-            visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, state)?;
-        }
-        return Ok(None);
+        return visitor.note_unlisted(tract, ahead.area, &entry).map(|()| None);
     };
     let relative = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/');
-    match list(&root, &relative) {
-        Ok((directory, listing)) => {
+    let path = if relative.is_empty() { tract.path.clone() } else { join(&tract.path, &relative) };
+    match visitor.ground.list(tract, &path, &root, &relative) {
+        Ok((directory, inode, listing)) => {
             if matches!(entry.known.hash_state, HashState::Unreadable(_)) {
                 visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, HashState::Off)?;
             }
-            let path = if relative.is_empty() { tract.path.clone() } else { join(&tract.path, &relative) };
-            let inode = attributes_of(directory.as_fd()).map_or(0, |seen| seen.inode);
             let place = Place { area: ahead.area, entry: ahead.entry, path, directory, inode, since };
             Ok(Some(Open::new(place, listing)))
         }
-        // Gone or exchanged since it was looked at: its next look will tell.
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-        Err(errno) => {
-            visitor.set_hash_state(
-                &mut visitor.db.lock(),
-                ahead.area,
-                &entry,
-                HashState::Unreadable(errno.raw_os_error()),
-            )?;
+        // No answer for now.
+        Err(Trouble::Silent) => Ok(None),
+        Err(Trouble::Errno(errno)) => {
+            // Gone or exchanged since it was looked at: its next look will tell.
+            if ![Errno::NOENT, Errno::NOTDIR, Errno::LOOP].map(Errno::raw_os_error).contains(&errno) {
+                visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, HashState::Unreadable(errno))?;
+            }
             Ok(None)
         }
     }
 }
 
-fn list(root: &OwnedFd, relative: &[u8]) -> Result<(OwnedFd, Listing), Errno> {
-    let handle: Handle = open_directory_beneath(root.as_fd(), relative)?;
-    let listing = Listing::new(handle.open_directory()?)?;
-    Ok((handle.into_descriptor(), listing))
+impl Visitor {
+    /// Notes that the root of an area cannot be listed, if that is why it is not open.
+    fn note_unlisted(&self, tract: &Tract, area: usize, root: &Entry) -> Result<(), StoreError> {
+        let Glance::There(object, _) = self.ground.glance_at_root(tract) else { return Ok(()) };
+        match object.open_directory() {
+            Ok(_) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => {
+                let state = HashState::Unreadable(errno.raw_os_error());
+                self.set_hash_state(&mut self.db.lock(), area, root, state).map(drop)
+            }
+        }
+    }
 }

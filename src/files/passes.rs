@@ -4,6 +4,7 @@ use std::{hash::RandomState, num::NonZero, sync::Arc, thread};
 
 use super::{
     approach::absence,
+    cover::{hidden, homes, review},
     ground::{Ground, Tract},
     harvest::{Barn, Harvest},
     itinerary::Ahead,
@@ -12,10 +13,11 @@ use super::{
     opening::open_directory,
     sweep::{Directory, Ids, Scope, Sweep},
     target::Target,
+    tending::{stalls, tell_of_stalls},
     visit::{Step, Visitor},
 };
 use crate::{
-    config::settings::{Config, OnChange},
+    config::settings::{Config, Helper, OnChange},
     model::{
         clock::Clock,
         entry::AreaId,
@@ -97,6 +99,7 @@ impl Pass<'_> {
         let rows: Vec<Option<AreaRow>> = rows.into_iter().map(Some).collect();
         let sweep = self.sweep(config, Scope::default(), &rows, true);
         learning::tell_of_barred(&mut db.lock(), &sweep.ground.survey(), clock.now())?;
+        review(&mut db.lock(), &sweep.ground, clock.now())?;
         let (mut roots, mut entered) = (Vec::new(), Vec::new());
         for (area, tract) in sweep.ground.tracts.iter().enumerate() {
             if let Some(root) = self.enter(&sweep, area, tract)? {
@@ -115,7 +118,10 @@ impl Pass<'_> {
             barn.take(harvest)
         })?;
         barn.close()?;
+        let unfinished = sweep.ground.unfinished();
+        entered.retain(|area| !unfinished.contains(area));
         let mut store = db.lock();
+        tell_of_stalls(&mut store, &sweep.ground, clock.now())?;
         learning::end_round(&mut store, &entered, clock.now())?;
         let coverage = store.coverage()?;
         summary.unreadable = coverage.unreadable + coverage.busy;
@@ -178,6 +184,12 @@ impl Pass<'_> {
         };
         let sweep = self.sweep(&config, scope, &rows, update);
         sweep.ground.survey();
+        if update {
+            review(&mut db.lock(), &sweep.ground, self.clock.now())?;
+        } else {
+            let hidden = hidden(&db.lock(), &sweep.ground, self.clock.now())?.into_iter();
+            summary.findings.extend(hidden.filter(|event| sweep.scope.concerns(&event.source)).map(unstored));
+        }
         let mut barn = Barn::new(db.clone());
         let mut take = |harvest: Harvest| -> Result<(), StoreError> {
             summary.count(&harvest);
@@ -215,10 +227,16 @@ impl Pass<'_> {
         sweep.run(roots, &mut take)?;
         if update {
             barn.close()?;
+            tell_of_stalls(&mut db.lock(), &sweep.ground, self.clock.now())?;
             summary.findings = told_since(&db.lock(), before)?;
         }
+        if !update {
+            let stalled = stalls(&mut db.lock(), &sweep.ground, self.clock.now())?;
+            let stalled = stalled.into_iter().filter(|event| event.category == Category::Stalled);
+            summary.findings.extend(stalled.map(unstored));
+        }
         for tract in without.into_iter().filter_map(|area| sweep.ground.tracts.get(area)) {
-            match absence(tract) {
+            match absence(&sweep.ground, tract) {
                 Some(why) => summary.findings.push(unstored(missing_event(tract, 0, &why, self.clock.now()))),
                 None => summary.without_baseline.push(tract.path.clone()),
             }
@@ -263,7 +281,10 @@ impl Pass<'_> {
         };
         let pieces: Vec<Piece> = news.iter().map(silent).collect();
         let fresh = db.lock().commit_fresh(&pieces, |fresh| Outcome {
-            changes: vec![StateChange::Accepted(tract.id, identity)],
+            changes: vec![
+                StateChange::Accepted(tract.id, identity),
+                StateChange::Mounts(tract.id, homes(&sweep.ground, tract)),
+            ],
             events: vec![acceptance(tract, &still(&news, fresh), who, now)],
         })?;
         let accepted = still(&news, &fresh).into_iter().flat_map(|piece| &piece.outcome.events);
@@ -276,7 +297,9 @@ impl Pass<'_> {
     fn sweep(self, config: &Config, scope: Scope, rows: &[Option<AreaRow>], is_stored: bool) -> Sweep {
         let Self { db, clock, .. } = self;
         let ids: Vec<AreaId> = rows.iter().map(|row| row.as_ref().map_or(AreaId(0), |row| row.id)).collect();
-        let ground = Arc::new(Ground::new(config, &ids));
+        // Nothing else waits, so that an answer may come as late as the deadline allows.
+        let helper = Helper { patience: config.helper.deadline, ..config.helper.clone() };
+        let ground = Arc::new(Ground::new(&Config { helper, ..config.clone() }, &ids));
         let is_learning =
             |row: &&AreaRow| row.state == AreaState::Learning || !row.state.is_active() && row.was_learning;
         Sweep {

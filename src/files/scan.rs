@@ -1,27 +1,25 @@
 //! One look at full speed: the walker's look and judgement without its pace, against a row that is already in hand.
 
-use std::{
-    os::fd::AsFd,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustix::io::Errno;
 
 use super::{
-    ground::Tract,
+    content::{Purpose, Read},
+    ground::{Ground, Tract},
     harvest::{Harvest, news},
     judge::{Judge, Verdict, collected, untold, without_content},
     missing::GONE,
-    observe::{Content, Glance, Reading, complete, glance},
     settle::leaves_children,
     shortage::{is_shortage, shortage},
+    sight::{Glance, Object},
     sweep::{Ids, Place, Scope},
 };
 use crate::{
     config::urgent::UrgentList,
     model::{
         clock::Clock,
-        entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
+        entry::{Attributes, Entry, EntryId, FileKind, HashState, Observation},
         event::{Category, Event, Member, Severity},
     },
     store::{
@@ -29,7 +27,6 @@ use crate::{
         error::StoreError,
         outcome::{Found, StateChange},
     },
-    sys::file::Handle,
 };
 
 /// How often a file that changes while it is read is tried; a pass that is in a hurry does not wait between.
@@ -57,6 +54,7 @@ pub(super) struct Entered {
 #[derive(Debug)]
 pub(super) struct Scan<'a> {
     pub(super) tract: &'a Tract,
+    pub(super) ground: &'a Ground,
     pub(super) urgent: &'a UrgentList,
     pub(super) clock: &'a Clock,
     pub(super) scope: &'a Scope,
@@ -69,7 +67,7 @@ pub(super) struct Scan<'a> {
     pub(super) buffer: &'a mut Vec<u8>,
 }
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
     fn judge(&self) -> Judge<'_> {
         Judge { tract: self.tract, urgent: self.urgent, now: self.clock.now() }
     }
@@ -84,7 +82,7 @@ impl Scan<'_> {
         harvest: &mut Harvest,
     ) -> Result<Option<Entered>, StoreError> {
         let known = self.known(place, name, known)?;
-        let looked = catch_unwind(AssertUnwindSafe(|| self.look(place, name, known.as_deref(), harvest)));
+        let looked = catch_unwind(AssertUnwindSafe(|| self.look((place, name, path), known.as_deref(), harvest)));
         let Ok(looked) = looked else {
             harvest.add(self.fault(path));
             return Ok(None);
@@ -101,6 +99,7 @@ impl Scan<'_> {
                     known => self.settle(place, name, path, known, *seen, harvest),
                 }
             }
+            Look::Silent => Ok(None),
             Look::Gone => {
                 if let Some(known) = known {
                     harvest.add(self.gone(path, &known)?);
@@ -121,15 +120,18 @@ impl Scan<'_> {
     /// Judges the root of an area, which was looked at already; gives its row as it is now.
     pub(super) fn at_root(
         &mut self,
-        handle: &Handle,
+        object: &Object,
         seen: &Attributes,
         root: &Entry,
         harvest: &mut Harvest,
     ) -> Result<Entry, StoreError> {
         let path = self.tract.path.clone();
         let mut seen = seen.clone();
-        let whole = self.read(handle, &mut seen, Some(root), harvest);
-        let whole = whole.unwrap_or_else(|| without_content(&seen, Some(root), HashState::Busy));
+        let whole = match self.purpose(Some(root)).read(object, &mut seen, self.buffer, harvest) {
+            Read::Whole(whole) => *whole,
+            Read::Torn => without_content(&seen, Some(root), HashState::Busy),
+            Read::Silent => return Ok(root.clone()),
+        };
         harvest.looks += 1;
         if !self.scope.covers(&path) {
             return Ok(root.clone());
@@ -140,6 +142,13 @@ impl Scan<'_> {
         Ok(next)
     }
 
+    fn purpose<'b>(&self, known: Option<&'b Entry>) -> Purpose<'b>
+    where
+        'a: 'b,
+    {
+        Purpose { tract: self.tract, is_stored: self.ids.is_some(), known }
+    }
+
     fn known(&self, place: &Place, name: &[u8], known: Known) -> Result<Option<Box<Entry>>, StoreError> {
         Ok(match known {
             Known::Yes(entry) => Some(entry),
@@ -148,66 +157,29 @@ impl Scan<'_> {
         })
     }
 
-    fn look(&mut self, place: &Place, name: &[u8], known: Option<&Entry>, harvest: &mut Harvest) -> Look {
+    fn look(
+        &mut self,
+        (place, name, path): (&Place, &[u8], &[u8]),
+        known: Option<&Entry>,
+        harvest: &mut Harvest,
+    ) -> Look {
         let mut torn = None;
         for _attempt in 0..TRIES {
-            let (handle, seen) = match glance(place.descriptor.as_fd(), name) {
+            let (object, mut seen) = match self.ground.glance(self.tract, path, &place.directory, name) {
                 Glance::Gone => return Look::Gone,
+                Glance::Silent => return Look::Silent,
                 Glance::Refused(errno) => return Look::Refused(errno),
-                Glance::There(handle, seen) => (handle, seen),
+                Glance::There(object, seen) => (object, seen),
             };
-            let mut seen = seen;
-            match self.read(&handle, &mut seen, known, harvest) {
-                Some(whole) => return Look::There(Box::new(whole)),
-                None => torn = Some(seen),
+            match self.purpose(known).read(&object, &mut seen, self.buffer, harvest) {
+                Read::Whole(whole) => return Look::There(whole),
+                Read::Silent => return Look::Silent,
+                Read::Torn => torn = Some(seen),
             }
         }
         match torn {
             Some(seen) => Look::There(Box::new(without_content(&seen, known, HashState::Busy))),
             None => Look::Gone,
-        }
-    }
-
-    /// Reads the content where it is wanted; `None` when the file changed meanwhile.
-    fn read(
-        &mut self,
-        handle: &Handle,
-        seen: &mut Attributes,
-        known: Option<&Entry>,
-        harvest: &mut Harvest,
-    ) -> Option<Observation> {
-        let wanted = self.tract.settings.algorithms;
-        if seen.kind != FileKind::Regular || wanted.is_empty() {
-            complete(handle, seen);
-            let attributes = seen.clone();
-            return Some(Observation { attributes, hash_state: HashState::Off, digests: Digests::default() });
-        }
-        let unreadable = |seen: &Attributes, errno| Some(without_content(seen, known, HashState::Unreadable(errno)));
-        // What is stored is verified; other digests take its place only when something is stored.
-        let stored = known.map(|entry| entry.known.digests.algorithms()).filter(|stored| !stored.is_empty());
-        let algorithms = match (stored, self.ids) {
-            (Some(stored), None) => stored,
-            (Some(stored), Some(_)) => stored.union(wanted),
-            (None, _) => wanted,
-        };
-        let mut reading = match Reading::begin(handle, seen, algorithms, std::mem::take(self.buffer)) {
-            Ok(reading) => reading,
-            Err(errno) => return unreadable(seen, errno),
-        };
-        loop {
-            match reading.advance(u64::MAX) {
-                Ok((_, true)) => break,
-                Ok((_, false)) => {}
-                Err(errno) => return unreadable(seen, errno),
-            }
-        }
-        harvest.bytes = harvest.bytes.saturating_add(reading.done());
-        let (content, buffer) = reading.finish();
-        *self.buffer = buffer;
-        match content {
-            Content::Stable(whole) => Some(*whole),
-            Content::Torn => None,
-            Content::Unreadable(errno) => unreadable(seen, errno),
         }
     }
 
@@ -387,7 +359,7 @@ fn refuse_shortage(looked: &Look, path: &[u8]) -> Result<(), StoreError> {
             HashState::Unreadable(errno) => errno,
             _ => return Ok(()),
         },
-        Look::Gone => return Ok(()),
+        Look::Gone | Look::Silent => return Ok(()),
     };
     if is_shortage(errno) { Err(shortage(path, errno)) } else { Ok(()) }
 }
@@ -395,6 +367,7 @@ fn refuse_shortage(looked: &Look, path: &[u8]) -> Result<(), StoreError> {
 /// What a look has shown.
 enum Look {
     Gone,
+    Silent,
     Refused(Errno),
     There(Box<Observation>),
 }

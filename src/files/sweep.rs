@@ -9,7 +9,6 @@ use std::{
     collections::{HashMap, HashSet},
     hash::{BuildHasher, RandomState},
     ops::Range,
-    os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -25,6 +24,7 @@ use super::{
     harvest::Harvest,
     scan::{Entered, Known, Scan},
     shortage::{is_shortage, shortage},
+    sight::{Base, Listing, Trouble},
     stack::Stack,
 };
 use crate::{
@@ -35,7 +35,6 @@ use crate::{
         escape::escape_name,
     },
     store::{database::Store, door::Db, error::StoreError},
-    sys::{dir::Listing, file::open_directory_beneath},
 };
 
 /// Names that one worker looks at in one go.
@@ -46,6 +45,9 @@ const LOOKS: u64 = 1000;
 
 /// Names read from a directory at once, and entries read from the baseline at once.
 const BLOCK: usize = 4096;
+
+/// What opening a directory fails with that is gone, or exchanged for something else.
+const WITHOUT_WAY: [Errno; 3] = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP];
 
 /// Harvests that may wait to be stored.
 const WAITING: usize = 64;
@@ -136,7 +138,7 @@ pub(super) struct Place {
     pub(super) area: usize,
     pub(super) entry: Box<Entry>,
     pub(super) path: Vec<u8>,
-    pub(super) descriptor: OwnedFd,
+    pub(super) directory: Base,
 }
 
 /// A piece of work.
@@ -232,17 +234,16 @@ impl Sweep {
         let Some(root) = tract.root() else {
             return Ok(Done::default());
         };
-        let opened = open_directory_beneath(root.as_fd(), tract.beneath(&path)).and_then(|handle| {
-            let listing = Listing::new(handle.open_directory()?)?;
-            Ok((handle.into_descriptor(), listing))
-        });
-        let (descriptor, listing) = match opened {
-            Ok(opened) => opened,
+        let (directory, listing) = match self.ground.list(tract, &path, &root, tract.beneath(&path)) {
+            Ok((directory, _, listing)) => (directory, listing),
+            Err(Trouble::Silent) => return Ok(Done::default()),
             // Gone or exchanged since it was looked at: the next pass will tell.
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(Done::default()),
-            Err(errno) if is_shortage(errno.raw_os_error()) => return Err(shortage(&path, errno.raw_os_error())),
-            Err(errno) => {
-                let state = HashState::Unreadable(errno.raw_os_error());
+            Err(Trouble::Errno(errno)) if WITHOUT_WAY.map(Errno::raw_os_error).contains(&errno) => {
+                return Ok(Done::default());
+            }
+            Err(Trouble::Errno(errno)) if is_shortage(errno) => return Err(shortage(&path, errno)),
+            Err(Trouble::Errno(errno)) => {
+                let state = HashState::Unreadable(errno);
                 return Ok((self.scan(tract, store, buffer).content_state(&path, &entry, state), Vec::new()));
             }
         };
@@ -250,7 +251,7 @@ impl Sweep {
         if matches!(entry.known.hash_state, HashState::Unreadable(_)) {
             harvest = self.scan(tract, store, buffer).content_state(&path, &entry, HashState::Off);
         }
-        let place = Arc::new(Place { area, entry, path, descriptor });
+        let place = Arc::new(Place { area, entry, path, directory });
         let mut pieces = sort_out(store, &place, listing, is_new)?;
         let own = pieces.pop().unwrap_or_default();
         let (found, deeper) = self.look(store, &place, own, buffer)?;
@@ -296,6 +297,7 @@ impl Sweep {
     pub(super) fn scan<'a>(&'a self, tract: &'a Tract, store: &'a mut Store, buffer: &'a mut Vec<u8>) -> Scan<'a> {
         Scan {
             tract,
+            ground: &self.ground,
             urgent: &self.urgent,
             clock: &self.clock,
             scope: &self.scope,
@@ -325,9 +327,11 @@ fn sort_out(store: &Store, place: &Place, mut listing: Listing, is_new: bool) ->
     loop {
         let block = match listing.next_block(BLOCK) {
             Ok(block) => block,
-            Err(errno) => {
-                let path = escape_name(&place.path);
-                tracing::warn!(%errno, %path, "a directory could not be listed to its end");
+            Err(trouble) => {
+                if let Trouble::Errno(errno) = trouble {
+                    let (path, errno) = (escape_name(&place.path), Errno::from_raw_os_error(errno));
+                    tracing::warn!(%errno, %path, "a directory could not be listed to its end");
+                }
                 return Ok(in_pieces(names));
             }
         };

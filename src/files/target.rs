@@ -1,10 +1,11 @@
 //! Where a visit leads, and how it gets there.
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     ground::{Tract, join},
     itinerary::Place,
+    sight::Base,
 };
 use crate::model::entry::{Entry, EntryId};
 
@@ -28,7 +29,7 @@ pub(super) enum Way {
     /// By the path of the area.
     Root,
     /// From the open root of its area.
-    BeneathRoot(Arc<OwnedFd>, Vec<u8>),
+    BeneathRoot(Arc<Base>, Vec<u8>),
     /// By its name in a directory in hand.
     InDirectory(Arc<Place>),
 }

@@ -2,7 +2,6 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    os::fd::AsFd,
     sync::Arc,
 };
 
@@ -11,8 +10,8 @@ use rustix::io::Errno;
 use super::{
     ground::{Ground, Tract},
     judge::without_content,
-    observe::{Content, Glance, Reading, complete, glance, glance_at_root},
     shortage::{is_shortage, shortage},
+    sight::{Content, Glance, Object, Reading, Trouble},
     target::{Target, Way},
 };
 use crate::{
@@ -111,6 +110,7 @@ impl Visitor {
         let Some(tract) = self.ground.tracts.get(target.area) else {
             return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
         };
+        self.ground.keep_up();
         if target.parent.is_some()
             && let Some(prefix) = self.ground.left_out_prefix(tract, &target.path)
         {
@@ -123,7 +123,8 @@ impl Visitor {
         if self.ground.is_barred(&target.path) && target.parent.is_some() {
             return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
         }
-        match Self::glance(tract, &target) {
+        match self.glance(tract, &target) {
+            Glance::Silent => Ok(Step::Done(self.silent(&target))),
             Glance::Gone => self.gone(tract, &target),
             Glance::Refused(errno) => self.refused(tract, &target, errno).map(Step::Done),
             Glance::There(handle, seen) => {
@@ -154,19 +155,19 @@ impl Visitor {
         }))
     }
 
-    fn glance(tract: &Tract, target: &Target) -> Glance {
+    fn glance(&self, tract: &Tract, target: &Target) -> Glance {
         match &target.way {
-            Way::Root => glance_at_root(&tract.real()),
-            Way::BeneathRoot(root, relative) => glance(root.as_fd(), relative),
-            Way::InDirectory(place) => glance(place.directory.as_fd(), &target.name),
+            Way::Root => self.ground.glance_at_root(tract),
+            Way::BeneathRoot(root, relative) => self.ground.glance(tract, &target.path, root, relative),
+            Way::InDirectory(place) => self.ground.glance(tract, &target.path, &place.directory, &target.name),
         }
     }
 
     /// Reads a regular file: at once when it is small, else begins to.
-    fn read(&self, tract: &Tract, mut looked: Looked, handle: &crate::sys::file::Handle) -> Result<Step, StoreError> {
+    fn read(&self, tract: &Tract, mut looked: Looked, handle: &Object) -> Result<Step, StoreError> {
         let wanted = tract.settings.algorithms;
         if looked.seen.kind != FileKind::Regular || wanted.is_empty() {
-            complete(handle, &mut looked.seen);
+            handle.complete(&mut looked.seen);
             let seen = Observation {
                 attributes: looked.seen.clone(),
                 hash_state: HashState::Off,
@@ -179,10 +180,10 @@ impl Visitor {
         let algorithms = stored.map_or(wanted, |stored| stored.union(wanted));
         let reading = match Reading::begin(handle, &mut looked.seen, algorithms, Vec::new()) {
             Ok(reading) => reading,
-            Err(errno) => return self.unreadable(&looked, errno).map(Step::Done),
+            Err(trouble) => return self.failed(&looked, trouble).map(Step::Done),
         };
         let open = Box::new(Open { reading, looked });
-        if open.reading.size() > self.small_file {
+        if open.reading.size() > self.small_file || open.reading.is_far() && self.small_file < u64::MAX {
             return Ok(Step::Read(open));
         }
         let mut open = open;
@@ -194,7 +195,7 @@ impl Visitor {
                         return self.finish(*open);
                     }
                 }
-                Err(errno) => return self.unreadable(&open.looked, errno).map(Step::Done),
+                Err(trouble) => return self.failed(&open.looked, trouble).map(Step::Done),
             }
         }
     }
@@ -209,7 +210,7 @@ impl Visitor {
         match reading.finish().0 {
             Content::Stable(seen) => self.settle(&looked, *seen).map(Step::Done),
             Content::Torn => Ok(Step::Torn(Box::new(looked))),
-            Content::Unreadable(errno) => self.unreadable(&looked, errno).map(Step::Done),
+            Content::Failed(trouble) => self.failed(&looked, trouble).map(Step::Done),
         }
     }
 
@@ -217,8 +218,8 @@ impl Visitor {
     ///
     /// # Errors
     /// [`StoreError`] when the store fails; what was seen will be seen again.
-    pub fn fail(&self, open: &Open, errno: i32) -> Result<Visited, StoreError> {
-        self.unreadable(&open.looked, errno)
+    pub fn fail(&self, open: &Open, trouble: Trouble) -> Result<Visited, StoreError> {
+        self.failed(&open.looked, trouble)
     }
 
     /// Ends a visit whose file changed during every attempt: the state becomes `busy`, the last stable digest stays.
@@ -230,12 +231,21 @@ impl Visitor {
         self.settle(looked, seen)
     }
 
-    fn unreadable(&self, looked: &Looked, errno: i32) -> Result<Visited, StoreError> {
+    fn failed(&self, looked: &Looked, trouble: Trouble) -> Result<Visited, StoreError> {
+        let Trouble::Errno(errno) = trouble else {
+            self.ground.tracts.get(looked.target.area).into_iter().for_each(Tract::note_silence);
+            return Ok(self.silent(&looked.target));
+        };
         if is_shortage(errno) {
             return Err(shortage(&looked.target.path, errno));
         }
         let seen = without_content(&looked.seen, looked.entry.as_ref(), HashState::Unreadable(errno));
         self.settle(looked, seen)
+    }
+
+    /// A visit without an answer. Without one from its root an area is not entered.
+    fn silent(&self, target: &Target) -> Visited {
+        Visited { is_area_active: target.parent.is_some(), ..self.over(&target.path, &mut self.db.lock(), false) }
     }
 
     /// A path that cannot even be looked at: its entry, or the directory it lies in, becomes unreadable.

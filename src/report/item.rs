@@ -92,7 +92,7 @@ fn parts(event: &Event, names: &Names) -> Vec<String> {
         (Category::Removed, Some(old), _) if event.count > 1 => {
             vec![format!("{}, {} in all", old.attributes.kind.word(), counted(event.count, "entry", "entries"))]
         }
-        (Category::AreaMissing, _, _) => {
+        (Category::AreaMissing | Category::Stalled | Category::Covered, _, _) => {
             vec![match event.count {
                 0 => "nothing is known of it yet".to_owned(),
                 count => format!("its baseline of {} is kept", counted(count, "entry", "entries")),

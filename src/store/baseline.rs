@@ -217,15 +217,25 @@ impl Store {
         self.collected() >= GROUP
     }
 
-    /// Names in the directory `parent` whose last look was before visit `since`, at most `limit`.
+    /// Names in the directory `parent` that come after `after` and whose last look was before visit `since`, in order, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read or written.
-    pub fn unseen_since(&mut self, parent: EntryId, since: i64, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
+    pub fn unseen_since(
+        &mut self,
+        parent: EntryId,
+        since: i64,
+        after: &[u8],
+        limit: u32,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
         self.flush()?;
         self.db
-            .prepare_cached("SELECT name FROM entry WHERE parent = ?1 AND visit < ?2 LIMIT ?3")
-            .and_then(|mut statement| statement.query_map(params![parent.0, since, limit], |row| row.get(0))?.collect())
+            .prepare_cached(
+                "SELECT name FROM entry WHERE parent = ?1 AND name > ?2 AND visit < ?3 ORDER BY name LIMIT ?4",
+            )
+            .and_then(|mut statement| {
+                statement.query_map(params![parent.0, after, since, limit], |row| row.get(0))?.collect()
+            })
             .trying("find entries that were not seen again")
     }
 

@@ -319,6 +319,23 @@ impl Store {
             .trying("look whether something was told before")
     }
 
+    /// Which of these classes was told last about `source`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn told_last(&self, categories: [Category; 2], source: &[u8]) -> Result<Option<Category>, StoreError> {
+        let [one, other] = categories.map(Category::code);
+        self.db
+            .query_row(
+                "SELECT category FROM event WHERE category IN (?1, ?2) AND source = ?3 ORDER BY seq DESC LIMIT 1",
+                params![one, other, source],
+                |row| row.get::<_, u16>(0),
+            )
+            .optional()
+            .trying("look what was told last")
+            .map(|code| code.and_then(Category::from_code))
+    }
+
     /// The single objects the event `seq` stands for, with their paths, at most `limit`.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ pub mod events;
 pub mod history;
 pub mod journal;
 pub mod logs;
+pub mod mounts;
 pub mod outbox;
 pub mod outcome;
 pub mod place;

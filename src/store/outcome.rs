@@ -10,6 +10,7 @@ use super::{
     areas::{AreaRow, RootIdentity},
     journal::JournalRow,
     logs::{LogName, LogRow},
+    mounts::MountRow,
     rules::RuleHit,
 };
 
@@ -26,6 +27,12 @@ pub enum StateChange {
     Area(Box<AreaRow>),
     /// What lies in an area now is its baseline, whatever it was: it is watched, and this is its root.
     Accepted(AreaId, RootIdentity),
+    /// What belongs at one mount point within an area.
+    Mount(AreaId, MountRow),
+    /// Nothing is mounted there any more, and nothing belongs there.
+    RemoveMount(AreaId, Vec<u8>),
+    /// All that belongs at the mount points of an area.
+    Mounts(AreaId, Vec<MountRow>),
     /// A log was read up to here.
     Log(Box<LogRow>),
     /// A log is no longer configured.
@@ -47,6 +54,13 @@ pub struct Piece {
     pub basis: Option<Box<Entry>>,
     /// What was found.
     pub outcome: Outcome,
+}
+
+impl From<Event> for Found {
+    /// An event that stands for itself.
+    fn from(event: Event) -> Self {
+        Self { event, members: Vec::new() }
+    }
 }
 
 /// An event with the single objects it stands for, if it is a summary.
@@ -76,7 +90,7 @@ impl Outcome {
 
     /// The outcome with one more event.
     pub fn with_event(mut self, event: Event) -> Self {
-        self.events.push(Found { event, members: Vec::new() });
+        self.events.push(event.into());
         self
     }
 

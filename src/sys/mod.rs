@@ -6,6 +6,7 @@ pub mod dir;
 pub mod file;
 pub mod group;
 pub mod limits;
+pub mod line;
 pub mod mounts;
 pub mod notify;
 pub mod privileges;

@@ -1,6 +1,8 @@
 //! What is mounted where, from `/proc/self/mountinfo`, which never blocks however dead a mount is.
 
-use std::{fs, io, path::Path};
+use std::{collections::HashMap, fs, fs::File, io, path::Path};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// A mount.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -9,6 +11,14 @@ pub struct Mount {
     pub point: Vec<u8>,
     /// Its file-system type: `ext4`, `fuse.sshfs`, …
     pub kind: String,
+    /// What is mounted, as raw bytes: a device, `server:/export`, or whatever the file system says.
+    pub source: Vec<u8>,
+    /// Which directory of it is mounted; `/` unless it is bound.
+    pub root: Vec<u8>,
+    /// Its number while it lives; may be another mount's afterwards.
+    pub id: u64,
+    /// The number of the mount that holds its mount point.
+    pub parent: u64,
 }
 
 /// Types that the kernel makes on the fly.
@@ -49,6 +59,98 @@ impl Mount {
         let kind = self.kind.as_str();
         SLOW.contains(&kind) || kind.starts_with("nfs") || kind == "fuse" || kind.starts_with("fuse.")
     }
+
+    /// Whether walking into it can hang: it is slow, or what it mounts by itself may be.
+    pub fn can_hang(&self) -> bool {
+        self.is_slow() || self.kind == "autofs"
+    }
+}
+
+/// All mounts, as a path meets them.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    mounts: Vec<Mount>,
+    /// For each mount the mounts upon it by their points; of several at one point the last, which covers the others.
+    upon: HashMap<u64, HashMap<Vec<u8>, usize>>,
+    top: Option<usize>,
+    can_hang: bool,
+}
+
+impl Table {
+    /// A table of these mounts, in the order they were made.
+    pub fn new(mounts: Vec<Mount>) -> Self {
+        let mut upon: HashMap<u64, HashMap<Vec<u8>, usize>> = HashMap::new();
+        for (index, mount) in mounts.iter().enumerate() {
+            upon.entry(mount.parent).or_default().insert(mount.point.clone(), index);
+        }
+        let is_first = |mount: &Mount| mount.point == b"/" && !mounts.iter().any(|other| other.id == mount.parent);
+        let top = mounts.iter().position(is_first);
+        let can_hang = mounts.iter().any(Mount::can_hang);
+        Self { mounts, upon, top, can_hang }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[Mount] {
+        &self.mounts
+    }
+
+    /// Whether any of them can hang.
+    pub const fn can_hang(&self) -> bool {
+        self.can_hang
+    }
+
+    /// The mounts that the absolute `path`, which leads through no symbolic link, meets on its way, the last being the one it lies on; of
+    /// mounts over one another only the uppermost.
+    pub fn met(&self, path: &[u8]) -> Vec<&Mount> {
+        let mut met: Vec<&Mount> = Vec::new();
+        let Some(mut at) = self.top.and_then(|top| self.mounts.get(top)) else { return met };
+        let inner =
+            path.iter().enumerate().filter(|(index, byte)| *index > 0 && **byte == b'/').map(|(index, _)| index);
+        let whole = (path.len() > 1).then_some(path.len());
+        let prefixes = [&b"/"[..]].into_iter().chain(inner.chain(whole).filter_map(|end| path.get(..end)));
+        for (step, prefix) in prefixes.enumerate() {
+            let mut is_crossed = step == 0;
+            while let Some(next) =
+                self.upon.get(&at.id).and_then(|upon| upon.get(prefix)).and_then(|index| self.mounts.get(*index))
+                // A broken table must not turn in circles.
+                && next.id != at.id
+                && met.len() <= self.mounts.len()
+            {
+                (at, is_crossed) = (next, true);
+            }
+            if is_crossed {
+                met.push(at);
+            }
+        }
+        met
+    }
+
+    /// The mount whose point is `path`, if a path can meet it there.
+    pub fn mounted_at(&self, path: &[u8]) -> Option<&Mount> {
+        self.met(path).pop().filter(|mount| mount.point == path)
+    }
+}
+
+/// Tells when something was mounted or unmounted.
+#[derive(Debug)]
+pub struct Watch(File);
+
+impl Watch {
+    /// Watches the mounts of this process's namespace.
+    ///
+    /// # Errors
+    /// The error of opening `/proc/self/mountinfo`.
+    pub fn begin() -> io::Result<Self> {
+        File::open("/proc/self/mountinfo").map(Self)
+    }
+
+    /// Whether the mounts have changed since this was asked last. Never waits.
+    pub fn has_changed(&self) -> bool {
+        let mut fds = [PollFd::new(&self.0, PollFlags::PRI)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // proc_pid_mounts(5): a change is told once, as an exceptional condition.
+        poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
+    }
 }
 
 /// All mounts of this process's namespace, in the order they were made.
@@ -67,7 +169,15 @@ fn parse(text: &[u8]) -> Vec<Mount> {
             let point = unescape(fields.get(4)?);
             let separator = fields.iter().position(|field| *field == b"-")?;
             let kind = String::from_utf8_lossy(fields.get(separator + 1)?).into_owned();
-            Some(Mount { point, kind })
+            let number = |at: usize| std::str::from_utf8(fields.get(at)?).ok()?.parse().ok();
+            Some(Mount {
+                point,
+                kind,
+                source: unescape(fields.get(separator + 2).copied().unwrap_or_default()),
+                root: unescape(fields.get(3)?),
+                id: number(0)?,
+                parent: number(1)?,
+            })
         })
         .collect()
 }
@@ -111,6 +221,32 @@ mod tests {
                 (&b"/home/joe/far"[..], "fuse.sshfs", true)
             ]
         );
+    }
+
+    #[test]
+    fn a_path_meets_the_mounts_that_nothing_covers() {
+        let text = b"1 0 8:1 / / rw - ext4 /dev/a rw\n\
+                     2 1 0:5 / /srv rw - nfs4 far:/srv rw\n\
+                     3 2 0:6 / /srv/deep rw - tmpfs tmpfs rw\n\
+                     4 1 8:1 /x /etc rw - ext4 /dev/a rw\n\
+                     5 1 0:7 / /mnt rw - fuse.sshfs joe@far:/ rw\n\
+                     6 5 0:8 / /mnt rw - tmpfs tmpfs rw\n\
+                     7 5 0:9 / /mnt/old rw - tmpfs hidden rw\n";
+        let table = Table::new(parse(text));
+        let met = |path: &[u8]| -> Vec<u64> { table.met(path).iter().map(|mount| mount.id).collect() };
+        for (path, wanted) in [
+            (&b"/"[..], &[1][..]),
+            (b"/usr/bin", &[1]),
+            (b"/srv/deep/x", &[1, 2, 3]),
+            (b"/srv2", &[1]),
+            (b"/etc", &[1, 4]),
+            (b"/mnt/x", &[1, 6]),
+            (b"/mnt/old", &[1, 6]),
+        ] {
+            assert_eq!(met(path), wanted, "{}", String::from_utf8_lossy(path));
+        }
+        assert_eq!(table.mounted_at(b"/mnt").map(|mount| mount.id), Some(6));
+        assert_eq!(table.mounted_at(b"/mnt/old"), None);
     }
 
     #[test]

@@ -11,13 +11,16 @@
 mod support;
 
 mod attributes;
+mod fuse;
 mod ground;
 mod holdoff;
 mod journal;
 mod logcheck;
 mod logrotate;
 mod mailserver;
+mod mounts;
 mod order;
 mod packages;
 mod rates;
 mod rules;
+mod slow;

@@ -1,0 +1,83 @@
+//! The content of a file in a full-speed pass: read at once, and verified by what the baseline has of it.
+
+use super::{
+    ground::Tract,
+    harvest::Harvest,
+    judge::without_content,
+    sight::{Content, Object, Reading, Trouble},
+};
+use crate::model::entry::{Attributes, Digests, Entry, FileKind, HashState, Observation};
+
+/// What a reading is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Purpose<'a> {
+    pub(super) tract: &'a Tract,
+    /// Whether what is found is stored.
+    pub(super) is_stored: bool,
+    /// What the baseline has of the file.
+    pub(super) known: Option<&'a Entry>,
+}
+
+impl Purpose<'_> {
+    /// Reads the content where it is wanted. `buffer` is used again.
+    pub(super) fn read(
+        self,
+        object: &Object,
+        seen: &mut Attributes,
+        buffer: &mut Vec<u8>,
+        harvest: &mut Harvest,
+    ) -> Read {
+        let known = self.known;
+        let wanted = self.tract.settings.algorithms;
+        if seen.kind != FileKind::Regular || wanted.is_empty() {
+            object.complete(seen);
+            let attributes = seen.clone();
+            let whole = Observation { attributes, hash_state: HashState::Off, digests: Digests::default() };
+            return Read::Whole(Box::new(whole));
+        }
+        let failed = |seen: &Attributes, trouble| match trouble {
+            Trouble::Errno(errno) => Read::Whole(Box::new(without_content(seen, known, HashState::Unreadable(errno)))),
+            Trouble::Silent => {
+                self.tract.note_silence();
+                Read::Silent
+            }
+        };
+        // What is stored is verified; other digests take its place only when something is stored.
+        let stored = known.map(|entry| entry.known.digests.algorithms()).filter(|stored| !stored.is_empty());
+        let algorithms = match (stored, self.is_stored) {
+            (Some(stored), false) => stored,
+            (Some(stored), true) => stored.union(wanted),
+            (None, _) => wanted,
+        };
+        let mut reading = match Reading::begin(object, seen, algorithms, std::mem::take(buffer)) {
+            Ok(reading) => reading,
+            Err(trouble) => return failed(seen, trouble),
+        };
+        loop {
+            match reading.advance(u64::MAX) {
+                Ok((_, true)) => break,
+                Ok((_, false)) => {}
+                Err(trouble) => return failed(seen, trouble),
+            }
+        }
+        harvest.bytes = harvest.bytes.saturating_add(reading.done());
+        let (content, used) = reading.finish();
+        *buffer = used;
+        match content {
+            Content::Stable(whole) => Read::Whole(whole),
+            Content::Torn => Read::Torn,
+            Content::Failed(trouble) => failed(seen, trouble),
+        }
+    }
+}
+
+/// What reading a file has given.
+#[derive(Debug)]
+pub(super) enum Read {
+    /// All of it was seen.
+    Whole(Box<Observation>),
+    /// It changed meanwhile.
+    Torn,
+    /// There is no answer for now.
+    Silent,
+}

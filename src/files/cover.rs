@@ -1,0 +1,248 @@
+//! What hides a part of the baseline: something that was mounted over it, or that it lay on and that was unmounted.
+//!
+//! The baseline of a path belongs to what was mounted there when it was learned, its home. While something else is there, one event stands
+//! for all that is hidden, nothing beneath is looked at, and the baseline is kept. A mount that hides nothing becomes home at once: what it
+//! shows is found by the walk.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
+
+use rustix::io::Errno;
+
+use super::{
+    ground::{Ground, Tract, is_beneath},
+    tending::named,
+};
+use crate::{
+    model::{
+        clock::Moment,
+        entry::{AreaId, Attributes, Entry},
+        escape::{escape, escape_name},
+        event::{Category, Event, Severity},
+    },
+    store::{
+        areas::AreaState,
+        database::Store,
+        error::StoreError,
+        mounts::MountRow,
+        outcome::{Outcome, StateChange},
+    },
+    sys::{file::open_root, mounts::Mount},
+};
+
+/// What a look at the mounts has shown.
+#[derive(Debug, Default)]
+pub(super) struct Review {
+    /// What is to be stored, with what is new to be told.
+    pub(super) outcome: Outcome,
+    /// One event for each part that is hidden now, told before or not.
+    pub(super) hidden: Vec<Event>,
+    /// Where they are, as mounts that are not entered.
+    covered: Vec<Mount>,
+}
+
+/// Compares what is mounted with what belongs there, and stores and tells what that shows. From then on nothing beneath a covered path is
+/// looked at.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub(super) fn review(store: &mut Store, ground: &Ground, now: Moment) -> Result<(), StoreError> {
+    store.flush()?;
+    let review = look(store, ground, now)?;
+    if !review.outcome.changes.is_empty() || !review.outcome.events.is_empty() {
+        store.commit(&review.outcome)?;
+    }
+    ground.cover(review.covered);
+    Ok(())
+}
+
+/// Compares as [`review`] does, and stores nothing; gives one event for each part that is hidden.
+///
+/// # Errors
+/// [`StoreError`] when the database cannot be read.
+pub(super) fn hidden(store: &Store, ground: &Ground, now: Moment) -> Result<Vec<Event>, StoreError> {
+    let review = look(store, ground, now)?;
+    ground.cover(review.covered);
+    Ok(review.hidden)
+}
+
+/// What is mounted within an area now, as what belongs there from now on.
+pub(super) fn homes(ground: &Ground, tract: &Tract) -> Vec<MountRow> {
+    let row = |(path, mount): (Vec<u8>, &Mount)| MountRow { path, home: identity(mount), told: None };
+    let table = ground.lay.table();
+    let root = MountRow { path: tract.path.clone(), home: root_identity(ground, tract), told: None };
+    [root].into_iter().chain(mounted(ground, tract, table.all()).into_iter().map(row)).collect()
+}
+
+fn look(store: &Store, ground: &Ground, now: Moment) -> Result<Review, StoreError> {
+    let mut review = Review::default();
+    for tract in &ground.tracts {
+        if store.area_state(tract.id)?.is_some_and(AreaState::is_active) {
+            Glimpse { store, ground, tract, now }.look(&mut review)?;
+        }
+    }
+    Ok(review)
+}
+
+struct Glimpse<'a> {
+    store: &'a Store,
+    ground: &'a Ground,
+    tract: &'a Tract,
+    now: Moment,
+}
+
+impl Glimpse<'_> {
+    fn look(&self, review: &mut Review) -> Result<(), StoreError> {
+        let Self { ground, tract, .. } = *self;
+        let rows: BTreeMap<Vec<u8>, MountRow> =
+            self.store.mounts(tract.id)?.into_iter().map(|row| (row.path.clone(), row)).collect();
+        let Some(root) = rows.get(&tract.path) else {
+            let homes = homes(ground, tract);
+            review.outcome.changes.push(StateChange::Mounts(tract.id, homes));
+            return Ok(());
+        };
+        let root_now = root_identity(ground, tract);
+        if root.home != root_now {
+            let entry = self.store.entry_named(None, &tract.path)?;
+            if !entry.is_some_and(|entry| self.is_same(&tract.path, &entry)) {
+                // The whole area is somewhere else: that is told when its root is looked at.
+                return Ok(());
+            }
+            let row = MountRow { home: root_now, ..root.clone() };
+            review.outcome.changes.push(StateChange::Mount(tract.id, row));
+        }
+        let table = ground.lay.table();
+        let current = mounted(ground, tract, table.all());
+        let paths: BTreeSet<&Vec<u8>> = current.keys().chain(rows.keys()).filter(|path| **path != tract.path).collect();
+        let mut covered: Option<&[u8]> = None;
+        for path in paths {
+            // What lies beneath comes right after; nothing can be said of it.
+            if covered.is_some_and(|covered| is_beneath(path, covered)) {
+                continue;
+            }
+            if self.judge(path, current.get(path).copied(), rows.get(path), review)? {
+                covered = Some(path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges what is mounted at `path`; gives whether it hides what belongs there.
+    fn judge(
+        &self,
+        path: &[u8],
+        mount: Option<&Mount>,
+        row: Option<&MountRow>,
+        review: &mut Review,
+    ) -> Result<bool, StoreError> {
+        let area = self.tract.id;
+        let (here, home) =
+            (mount.map(identity).unwrap_or_default(), row.map(|row| row.home.clone()).unwrap_or_default());
+        let at_home = MountRow { path: path.to_vec(), home: here.clone(), told: None };
+        let settled = settle(area, at_home);
+        if here == home {
+            if row.is_some_and(|row| row.told.is_some()) {
+                review.outcome.events.push(self.back(path).into());
+                review.outcome.changes.push(settled);
+            }
+            return Ok(false);
+        }
+        let entry = self.store.entry_at(&self.tract.path, path)?;
+        let count = match &entry {
+            Some(entry) => self.store.entries_below(entry.id)?,
+            None => 0,
+        };
+        let is_same = entry.is_some_and(|entry| self.is_same(path, &entry));
+        if count == 0 || is_same || mount.is_none() && self.is_gone(path) {
+            review.outcome.changes.push(settled);
+            return Ok(false);
+        }
+        let event = self.finding(path, mount, &home, count);
+        if row.is_none_or(|row| row.told.as_ref() != Some(&here)) {
+            review.outcome.events.push(event.clone().into());
+            let row = MountRow { path: path.to_vec(), home, told: Some(here) };
+            review.outcome.changes.push(StateChange::Mount(area, row));
+        }
+        review.hidden.push(event);
+        let kind = mount.map_or_else(|| "nothing".to_owned(), |mount| mount.kind.clone());
+        review.covered.push(Mount {
+            point: path.to_vec(),
+            kind,
+            source: Vec::new(),
+            root: Vec::new(),
+            id: 0,
+            parent: 0,
+        });
+        Ok(true)
+    }
+
+    fn finding(&self, path: &[u8], mount: Option<&Mount>, home: &[u8], count: u64) -> Event {
+        let area = escape_name(&self.tract.path);
+        let what = if let Some(mount) = mount {
+            format!("{} is mounted over it and hides what is known", named(mount))
+        } else {
+            let mut parts = home.split(|byte| *byte == 0).map(escape);
+            let (kind, source) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            format!("{kind} {source} is not mounted here any more, and what is known lies on it")
+        };
+        let note = format!("{what}; if that is to stay: integrityd init --accept {area}");
+        let event = Event::new(Category::Covered, Severity::High, self.now, path.to_vec());
+        Event { area: self.tract.path.clone(), count, ..event }.with_note(note)
+    }
+
+    fn back(&self, path: &[u8]) -> Event {
+        let event = Event::new(Category::Uncovered, Severity::Normal, self.now, path.to_vec());
+        Event { area: self.tract.path.clone(), ..event }
+            .with_note("what belongs here is here again; it is compared again")
+    }
+
+    /// The object at `path`, unless it could hang.
+    fn object(&self, path: &[u8]) -> Option<Result<Attributes, Errno>> {
+        let real = self.tract.real_of(path);
+        let look = || open_root(Path::new(OsStr::from_bytes(&real)))?.attributes();
+        self.ground.far(self.tract, path).is_none().then(look)
+    }
+
+    /// Whether the same directory is seen in spite of another mount: a device that was numbered anew, or a directory bound upon itself.
+    fn is_same(&self, path: &[u8], entry: &Entry) -> bool {
+        let known = &entry.known.attributes;
+        self.object(path)
+            .and_then(Result::ok)
+            .is_some_and(|seen| seen.inode == known.inode && seen.btime.is_some() && seen.btime == known.btime)
+    }
+
+    fn is_gone(&self, path: &[u8]) -> bool {
+        matches!(self.object(path), Some(Err(Errno::NOENT | Errno::NOTDIR)))
+    }
+}
+
+/// The change by which something is at home; where nothing is mounted and nothing was, no row is needed.
+fn settle(area: AreaId, row: MountRow) -> StateChange {
+    if row.home.is_empty() { StateChange::RemoveMount(area, row.path) } else { StateChange::Mount(area, row) }
+}
+
+/// What is mounted within an area, by the paths by which the walk meets it; only what can be met.
+fn mounted<'a>(ground: &Ground, tract: &Tract, all: &'a [Mount]) -> BTreeMap<Vec<u8>, &'a Mount> {
+    let table = ground.lay.table();
+    let found = all.iter().filter_map(|mount| {
+        let path = tract.seen_as(&mount.point).filter(|path| *path != tract.path)?;
+        let is_met = table.mounted_at(&mount.point).is_some_and(|met| met.id == mount.id);
+        let is_ours = ground.innermost(&path).is_some_and(|(_, inner)| inner.id == tract.id);
+        let is_left_out = ground.left_out_prefix(tract, &path).is_some();
+        (is_met && is_ours && !is_left_out).then_some((path, mount))
+    });
+    found.collect()
+}
+
+fn root_identity(ground: &Ground, tract: &Tract) -> Vec<u8> {
+    ground.lay.table().mounted_at(&tract.real_of(&tract.path)).map(identity).unwrap_or_default()
+}
+
+/// What stays the same over a new mount of the same thing.
+fn identity(mount: &Mount) -> Vec<u8> {
+    [mount.kind.as_bytes(), &mount.source, &mount.root].join(&0)
+}

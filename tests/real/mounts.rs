@@ -1,0 +1,209 @@
+//! What is mounted over a watched tree, bound into it or unmounted from it: findings, not thousands of changes.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use crate::support::{Running, Scratch, is_root, wait_for};
+
+const FAST: &str = "filerate = 2000\nbyterate = 100M\nmail = stdout:\n";
+const SOON: Duration = Duration::from_secs(20);
+
+/// A mount that is undone however the test ends.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(arguments: &[&str], point: &Path) -> Self {
+        let done = Command::new("mount").args(arguments).arg(point).status().unwrap();
+        assert!(done.success(), "mount {arguments:?}");
+        Self(point.to_path_buf())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _done = Command::new("umount").args(["-l", "-R"]).arg(&self.0).status();
+    }
+}
+
+fn told(scratch: &Scratch, action: &str) -> Vec<serde_json::Value> {
+    scratch.history().into_iter().filter(|event| event["event"]["action"][0] == action).collect()
+}
+
+fn wait_for_event(scratch: &Scratch, action: &str, path: &Path) {
+    wait_for(&format!("{action} {}", path.display()), SOON, || {
+        told(scratch, action).iter().any(|event| event["file"]["path"] == *path.to_str().unwrap())
+    });
+}
+
+/// Waits until all that happened before was looked at.
+fn wait_for_round(scratch: &Scratch) {
+    let rounds = scratch.rounds();
+    wait_for("two rounds", SOON, || scratch.rounds() >= rounds + 2);
+}
+
+/// A tree with forty files in `tree/part`.
+fn scratch() -> Scratch {
+    let scratch = Scratch::new();
+    scratch.configure(FAST);
+    fs::create_dir(scratch.tree().join("part")).unwrap();
+    for number in 0..40 {
+        fs::write(scratch.tree().join(format!("part/{number}")), "x").unwrap();
+    }
+    scratch
+}
+
+fn start(scratch: &Scratch) -> Running {
+    let daemon = scratch.start();
+    scratch.wait_for_baseline();
+    daemon
+}
+
+#[test]
+fn what_is_mounted_over_a_part_of_an_area_is_one_finding_and_its_baseline_is_kept() {
+    if !is_root() {
+        println!("skipped: only root can mount");
+        return;
+    }
+    let scratch = scratch();
+    let part = scratch.tree().join("part");
+    let daemon = start(&scratch);
+    let cover = Mounted::new(&["-t", "tmpfs", "hiding"], &part);
+    fs::write(part.join("7"), "another").unwrap();
+    wait_for_event(&scratch, "covered", &part);
+    wait_for_round(&scratch);
+    let covered = told(&scratch, "covered");
+    assert_eq!(covered.len(), 1);
+    assert_eq!((&covered[0]["integrityd"]["count"], &covered[0]["event"]["severity"]), (&40.into(), &70.into()));
+    assert!(covered[0]["event"]["reason"].to_string().contains("tmpfs hiding is mounted over it"), "{covered:?}");
+    for action in ["removed", "changed", "added"] {
+        assert!(told(&scratch, action).is_empty(), "{action}");
+    }
+    // A command shows it as well, and after a restart it is not told again.
+    let checked = scratch.ask(&["check"]);
+    assert_eq!(checked.status.code(), Some(8), "{}", String::from_utf8_lossy(&checked.stdout));
+    assert!(daemon.stop().success());
+    let daemon = scratch.start();
+    wait_for_round(&scratch);
+    assert_eq!(told(&scratch, "covered").len(), 1);
+    drop(cover);
+    wait_for_event(&scratch, "uncovered", &part);
+    fs::write(part.join("7"), "changed").unwrap();
+    wait_for_event(&scratch, "changed", &part.join("7"));
+    assert_eq!(told(&scratch, "changed").len(), 1);
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn what_was_unmounted_is_one_finding_until_it_is_back_or_accepted() {
+    if !is_root() {
+        println!("skipped: only root can mount");
+        return;
+    }
+    let scratch = scratch();
+    let point = scratch.tree().join("disk");
+    fs::create_dir(&point).unwrap();
+    let source = scratch.path("disk");
+    fs::create_dir(&source).unwrap();
+    for number in 0..30 {
+        fs::write(source.join(format!("{number}")), "x").unwrap();
+    }
+    let mount = || Mounted::new(&["--bind", source.to_str().unwrap()], &point);
+    let disk = mount();
+    let daemon = start(&scratch);
+    drop(disk);
+    wait_for_event(&scratch, "covered", &point);
+    let disk = mount();
+    wait_for_event(&scratch, "uncovered", &point);
+    fs::write(point.join("3"), "changed").unwrap();
+    wait_for_event(&scratch, "changed", &point.join("3"));
+    drop(disk);
+    wait_for("another finding", SOON, || told(&scratch, "covered").len() == 2);
+    assert!(told(&scratch, "removed").is_empty());
+    let accepted = scratch.ask(&["init", "--accept", scratch.tree().to_str().unwrap()]);
+    assert!(accepted.status.success(), "{}", String::from_utf8_lossy(&accepted.stderr));
+    wait_for_round(&scratch);
+    assert_eq!(scratch.ask(&["check"]).status.code(), Some(0));
+    assert!(told(&scratch, "removed").is_empty());
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn bind_loops_and_overlays_end_and_tell_nothing_twice() {
+    if !is_root() {
+        println!("skipped: only root can mount");
+        return;
+    }
+    let scratch = scratch();
+    let tree = scratch.tree();
+    for name in ["loop", "upper", "work", "merged"] {
+        fs::create_dir(tree.join(name)).unwrap();
+    }
+    let daemon = start(&scratch);
+    // The tree within itself, and again in there.
+    let _bound = Mounted::new(&["--rbind", tree.to_str().unwrap()], &tree.join("loop"));
+    let _again = Mounted::new(&["--rbind", tree.to_str().unwrap()], &tree.join("loop/loop"));
+    let at = |name: &str| tree.join(name).display().to_string();
+    let layers = format!("lowerdir={},upperdir={},workdir={}", at("part"), at("upper"), at("work"));
+    let _merged = Mounted::new(&["-t", "overlay", "-o", &layers, "overlay"], &tree.join("merged"));
+    wait_for_event(&scratch, "added", &tree.join("merged/7"));
+    wait_for_round(&scratch);
+    // A copy into the upper layer.
+    fs::write(tree.join("merged/7"), "changed").unwrap();
+    wait_for_event(&scratch, "changed", &tree.join("merged/7"));
+    wait_for_event(&scratch, "added", &tree.join("upper/7"));
+    wait_for_round(&scratch);
+    let mut paths: Vec<String> =
+        told(&scratch, "added").iter().map(|event| event["file"]["path"].to_string()).collect();
+    let count = paths.len();
+    paths.sort();
+    paths.dedup();
+    assert_eq!(paths.len(), count, "told twice");
+    assert!(count < 400, "{count} paths are new");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_directory_of_many_names_costs_no_memory_and_holds_up_nothing() {
+    if !is_root() {
+        println!("skipped: only root can mount");
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.configure("filerate = 20000\nbyterate = 100M\nmail = stdout:\n");
+    let tree = scratch.tree();
+    let _memory = Mounted::new(&["-t", "tmpfs", "names"], &tree);
+    let many = tree.join("many");
+    fs::create_dir(&many).unwrap();
+    let name = |number: u32| many.join(format!("{number:05}-{}", "n".repeat(100)));
+    for number in 0..20_000 {
+        fs::File::create(name(number)).unwrap();
+    }
+    fs::write(tree.join("near"), "x").unwrap();
+    let daemon = scratch.start();
+    wait_for("the baseline", Duration::from_mins(3), || !told(&scratch, "baseline-established").is_empty());
+    assert_eq!(told(&scratch, "baseline-established")[0]["integrityd"]["count"], 20_003);
+    for number in 0..5_000 {
+        fs::remove_file(name(number)).unwrap();
+    }
+    fs::write(tree.join("near"), "changed").unwrap();
+    wait_for("the change beside it", Duration::from_mins(1), || {
+        let output = scratch.ask(&["history", "--json", "--path", tree.join("near").to_str().unwrap()]);
+        String::from_utf8(output.stdout).unwrap().contains("\"changed\"")
+    });
+    let pid = daemon.pid();
+    let entries = || -> serde_json::Value {
+        let output = scratch.ask(&["status", "--json"]);
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["areas"][0]["entries"].clone()
+    };
+    wait_for("all removals", Duration::from_mins(3), || entries() == 15_003);
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    println!("peak: {peak} kB");
+    assert!(peak < 64 * 1024, "{peak} kB");
+    assert!(daemon.stop().success());
+}
