@@ -1,9 +1,10 @@
 //! What is not there: a file, a whole subtree, the root of an area.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{
     ground::{Tract, join},
+    loss::Loss,
     observe::{Glance, glance, glance_at_root},
     target::Target,
     visit::{Step, Visited, Visitor},
@@ -18,7 +19,7 @@ use crate::{
         areas::{AreaRow, AreaState, RootIdentity},
         database::Store,
         error::StoreError,
-        outcome::{Found, Outcome, StateChange},
+        outcome::{Found, Outcome, Piece, StateChange},
     },
     sys::file::Handle,
 };
@@ -32,7 +33,7 @@ enum Top {
     Back,
     /// The topmost path that is gone: its entry, and its path.
     Gone(Box<Entry>, Vec<u8>),
-    /// A path on the way is no directory any more; its own visit tells.
+    /// A path on the way is no directory any more, or the root is another; its own visit tells.
     Retyped(Target),
     /// The root of the area is gone or cannot be reached.
     RootGone,
@@ -61,13 +62,27 @@ impl Visitor {
             Top::Gone(top, _) if top.reported == Some(GONE) => {
                 Ok(Step::Done(self.over(&target.path, &mut store, false)))
             }
-            Top::Gone(top, path) => self.removed(&mut store, tract, &top, &path).map(Step::Done),
+            Top::Gone(top, path) => {
+                drop(store);
+                if let Some(root) = tract.root()
+                    && let Some(suspended) = self.suspend_lost(tract, target, root.as_fd())?
+                {
+                    return Ok(Step::Done(suspended));
+                }
+                self.removed(&mut self.db.lock(), tract, &top, &path).map(Step::Done)
+            }
         }
     }
 
     fn topmost_gone(store: &Store, tract: &Tract, target: &Target, entry: &Entry) -> Result<Top, StoreError> {
         let fresh = match glance_at_root(&tract.real()) {
-            Glance::There(handle, seen) if seen.kind == FileKind::Directory => handle,
+            Glance::There(handle, seen) if seen.kind == FileKind::Directory => {
+                let known = Self::row(store, tract)?.and_then(|row| row.root);
+                if known.is_some_and(|known| (known.dev, known.inode) != (seen.dev, seen.inode)) {
+                    return Ok(Top::Retyped(Target::root(target.area, tract)));
+                }
+                handle
+            }
             _ => return Ok(Top::RootGone),
         };
         let Ok(root) = fresh.open_directory() else {
@@ -93,6 +108,7 @@ impl Visitor {
                     return Ok(Target::of_entry(target.area, tract, &ancestor, &way).map_or(Top::Back, Top::Retyped));
                 }
                 Glance::Gone => {
+                    tract.set_root(Some(root));
                     return Ok(store.entry(*id)?.map_or(Top::Back, |top| Top::Gone(Box::new(top), path)));
                 }
                 Glance::Refused(_) => return Ok(Top::Back),
@@ -113,8 +129,24 @@ impl Visitor {
         } else {
             StateChange::Put(Box::new(Entry { reported: Some(GONE), visit, ..top.clone() }))
         };
-        store.commit(&Outcome { changes: vec![change], events: vec![Found { event, members }] })?;
-        Ok(self.over(path, store, true))
+        let outcome = Outcome { changes: vec![change], events: vec![Found { event, members }] };
+        let piece = Piece { basis: Some(Box::new(top.clone())), outcome };
+        let is_told = store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true);
+        Ok(self.over(path, store, is_told))
+    }
+
+    /// Suspends an area of which most is missing beneath its open root; `None` when that is not so.
+    pub(super) fn suspend_lost(
+        &self,
+        tract: &Tract,
+        target: &Target,
+        root: BorrowedFd<'_>,
+    ) -> Result<Option<Visited>, StoreError> {
+        let Some(loss) = Loss::of(&self.db, &self.ground, tract, root)? else {
+            return Ok(None);
+        };
+        let mut store = self.db.lock();
+        self.suspend(&mut store, tract, target, AreaState::Suspended, &loss.words()).map(Some)
     }
 
     /// The row of an area.
@@ -173,7 +205,16 @@ impl Visitor {
         if let Some(why) = misfit(&row, seen, is_file_area, now) {
             return self.suspend(&mut store, tract, target, AreaState::Suspended, why).map(Some);
         }
-        tract.set_root(handle.open_directory().ok());
+        let root = handle.open_directory().ok();
+        let is_other = row.root.is_some_and(|known| known.inode != seen.inode);
+        if let Some(root) = root.as_ref().filter(|_| is_other || !row.state.is_active()) {
+            drop(store);
+            if let Some(suspended) = self.suspend_lost(tract, target, root.as_fd())? {
+                return Ok(Some(suspended));
+            }
+            store = self.db.lock();
+        }
+        tract.set_root(root);
         Self::welcome(&mut store, tract, row, seen, now)?;
         Ok(None)
     }

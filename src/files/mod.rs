@@ -13,6 +13,7 @@ pub mod harvest;
 pub mod itinerary;
 mod judge;
 pub mod learning;
+mod loss;
 mod missing;
 pub mod observe;
 mod opening;
@@ -247,7 +248,9 @@ impl Walker {
         let Some(visited) = self.eye.look(target).await? else {
             return Ok(());
         };
-        if let Some(entry) = visited.directory
+        if !visited.is_area_active {
+            self.itinerary.drop_area(area);
+        } else if let Some(entry) = visited.directory
             && tract.settings.recurse
             && is_child_of_root.is_some()
         {
@@ -292,7 +295,11 @@ impl Walker {
         let (entry, since) = (place.entry, place.since);
         let unseen = self.db.call(move |store| store.unseen_since(entry, since, 10_000)).await?;
         for name in unseen {
-            self.eye.look(Target::in_directory(Arc::clone(place), name)).await?;
+            let visited = self.eye.look(Target::in_directory(Arc::clone(place), name)).await?;
+            if visited.is_some_and(|visited| !visited.is_area_active) {
+                self.itinerary.drop_area(place.area);
+                break;
+            }
         }
         Ok(())
     }

@@ -1,13 +1,14 @@
 //! The passes at full speed as commands want them: build or complete the baseline, compare with it, accept what is there.
 
-use std::{hash::RandomState, num::NonZero, sync::Arc, thread};
+use std::{hash::RandomState, num::NonZero, os::fd::AsFd, sync::Arc, thread};
 
 use super::{
     approach::absence,
     ground::{Ground, Tract},
-    harvest::{Barn, Harvest},
+    harvest::{Barn, Harvest, news},
     itinerary::Ahead,
     learning,
+    loss::Loss,
     missing::missing_event,
     opening::open_directory,
     sweep::{Directory, Ids, Scope, Sweep},
@@ -148,6 +149,11 @@ impl Pass<'_> {
         if !visited.is_area_active {
             return Ok(None);
         }
+        if let Some(root) = tract.root()
+            && visitor.suspend_lost(tract, &Target::root(area, tract), root.as_fd())?.is_some()
+        {
+            return Ok(None);
+        }
         let Some(id) = visited.directory else {
             return Ok(Some(Entered { directory: None }));
         };
@@ -207,8 +213,20 @@ impl Pass<'_> {
                 Some(_) if update => roots.extend(self.enter(&sweep, area, tract)?.and_then(|root| root.directory)),
                 Some((row, root)) => {
                     let (directory, harvest) = sweep.approach(area, row, &root, &mut db.lock())?;
-                    roots.extend(directory);
-                    take(harvest)?;
+                    let loss = match tract.root().filter(|_| directory.is_some()) {
+                        Some(root) => Loss::of(db, &sweep.ground, tract, root.as_fd())?,
+                        None => None,
+                    };
+                    match loss {
+                        Some(loss) => {
+                            let known = db.lock().entries_of(tract.id)?;
+                            take(told(missing_event(tract, known, &loss.words(), self.clock.now())))?;
+                        }
+                        None => {
+                            roots.extend(directory);
+                            take(harvest)?;
+                        }
+                    }
                 }
             }
         }
@@ -310,6 +328,11 @@ fn rows_of(store: &Store, config: &Config) -> Result<Vec<Option<AreaRow>>, Store
     let all = store.areas()?;
     let path = |area: &crate::config::settings::Area| area.path.as_os_str().as_encoded_bytes().to_vec();
     Ok(config.areas.iter().map(|area| all.iter().find(|row| row.path == path(area)).cloned()).collect())
+}
+
+/// An event with no state that belongs to it.
+fn told(event: Event) -> Harvest {
+    news(None, vec![Found { event, members: Vec::new() }], Vec::new()).into()
 }
 
 /// A finding that is shown, not stored.

@@ -117,7 +117,9 @@ impl Visitor {
             return self.drop_left_out(&target, prefix.len()).map(Step::Done);
         }
         if target.parent.is_some() && !self.is_reachable(tract, &target)? {
-            return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
+            let mut store = self.db.lock();
+            let is_area_active = store.area_state(tract.id)?.is_some_and(AreaState::is_active);
+            return Ok(Step::Done(Visited { is_area_active, ..self.over(&target.path, &mut store, false) }));
         }
         // Not even a look: it could hang for ever.
         if self.ground.is_barred(&target.path) && target.parent.is_some() {

@@ -24,3 +24,4 @@ mod scratch;
 mod stalest;
 pub mod standing;
 pub mod stretch;
+pub mod whereabouts;

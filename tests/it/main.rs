@@ -26,6 +26,7 @@ mod local;
 mod log_mails;
 mod logcheck;
 mod logs;
+mod matrix;
 mod names;
 mod passes;
 mod promises;

@@ -1,0 +1,189 @@
+//! What must hold in every situation a watched file can be in: one row each, with the test that holds it.
+
+use std::{fs, path::Path, time::Duration};
+
+use integrityd::{config::settings::Config, store::events::Filter};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use crate::{
+    journeys::{Daemonic, Journey},
+    support::Scratch,
+};
+
+/// Quick, and every finding mailed at once.
+fn quick(journey: &Journey) -> Config {
+    let mut config = journey.config();
+    config.rates.files = 5.0;
+    config.report.files.hold_off = Duration::ZERO;
+    config
+}
+
+/// What was told of files: the word and the path beneath the tree.
+async fn told(journey: &Journey, daemon: &Daemonic) -> Vec<(String, String)> {
+    let tree = format!("{}/", journey.tree().display());
+    let filter = Filter { limit: 100_000, ..Filter::default() };
+    let events = daemon.db.call(move |store| store.history(&filter).unwrap()).await;
+    events
+        .iter()
+        .filter(|stored| stored.event.category.kind().word() == "file")
+        .map(|stored| {
+            let path = String::from_utf8(stored.event.source.clone()).unwrap();
+            (stored.event.category.word().to_owned(), path.strip_prefix(&tree).unwrap_or("").to_owned())
+        })
+        .collect()
+}
+
+/// Actions and paths beneath the tree, from lines of JSON.
+fn actions<'a>(scratch: &Scratch, events: impl IntoIterator<Item = &'a Value>) -> Vec<(String, String)> {
+    let tree = format!("{}/", scratch.tree().display());
+    let mut all: Vec<(String, String)> = events
+        .into_iter()
+        .filter(|event| event["event"]["dataset"] == "integrityd.file")
+        .map(|event| {
+            let path = event["file"]["path"].as_str().unwrap_or_default();
+            (event["event"]["action"][0].as_str().unwrap().to_owned(), path.strip_prefix(&tree).unwrap_or("").to_owned())
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+/// What `check --json` finds, with its exit code.
+fn check(scratch: &Scratch) -> (i32, Vec<Value>) {
+    let output = scratch.ask(&["check", "--json"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    (output.status.code().unwrap(), text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+fn clear(tree: &Path, away: &Path) {
+    fs::create_dir(away).unwrap();
+    for entry in fs::read_dir(tree).unwrap() {
+        let entry = entry.unwrap();
+        fs::rename(entry.path(), away.join(entry.file_name())).unwrap();
+    }
+}
+
+fn bring_back(tree: &Path, away: &Path) {
+    for entry in fs::read_dir(away).unwrap() {
+        let entry = entry.unwrap();
+        fs::rename(entry.path(), tree.join(entry.file_name())).unwrap();
+    }
+}
+
+/// An area is emptied, and what was in it comes back with three other contents. Beneath directories, or all in the root.
+async fn empty_and_fill_again(is_flat: bool) {
+    let journey = Journey::new();
+    let tree = journey.tree();
+    if is_flat {
+        (0..400).for_each(|number| fs::write(tree.join(format!("f{number:04}")), "x").unwrap());
+    } else {
+        journey.fill(400, b"x");
+    }
+    let file = |number: usize| if is_flat { tree.join(format!("f{number:04}")) } else { journey.file(number) };
+    let daemon = journey.start(quick(&journey));
+    daemon.until_established().await;
+    sleep(Duration::from_secs(70)).await;
+    let away = journey.directory.path().join("away");
+    clear(&tree, &away);
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(told(&journey, &daemon).await, [("area missing".to_owned(), String::new())]);
+    let mail = journey.mails().join("\n");
+    assert!(mail.contains("its baseline of 40") && mail.contains("400 of 401 entries are missing") == is_flat, "{mail}");
+    assert!(is_flat || mail.contains("407 of 408 entries are missing"), "{mail}");
+    bring_back(&tree, &away);
+    for number in [3, 33, 333] {
+        fs::write(file(number), "changed while away").unwrap();
+    }
+    sleep(Duration::from_mins(5)).await;
+    let mut news = told(&journey, &daemon).await.split_off(1);
+    assert_eq!(news.remove(0).0, "area back");
+    news.retain(|(word, _)| word != "touched");
+    let mut paths: Vec<String> = news.iter().map(|(_, path)| path.clone()).collect();
+    paths.sort();
+    let mut wanted: Vec<String> =
+        [3, 33, 333].map(|number| file(number).strip_prefix(&tree).unwrap().display().to_string()).to_vec();
+    wanted.sort();
+    assert_eq!(paths, wanted, "{news:?}");
+    assert!(news.iter().all(|(word, _)| word == "changed"), "{news:?}");
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_12_an_emptied_area_is_one_event_and_what_comes_back_is_compared() {
+    empty_and_fill_again(false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_12_an_emptied_area_without_directories_is_one_event_as_well() {
+    empty_and_fill_again(true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_12_a_large_subtree_that_is_no_more_than_half_is_removed_not_suspended() {
+    let journey = Journey::new();
+    let tree = journey.tree();
+    for (name, files) in [("large", 200), ("rest", 210)] {
+        fs::create_dir(tree.join(name)).unwrap();
+        (0..files).for_each(|number| fs::write(tree.join(name).join(format!("f{number}")), "x").unwrap());
+    }
+    let daemon = journey.start(quick(&journey));
+    daemon.until_established().await;
+    sleep(Duration::from_secs(70)).await;
+    fs::remove_dir_all(tree.join("large")).unwrap();
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(told(&journey, &daemon).await, [("removed".to_owned(), "large".to_owned())]);
+    daemon.stop().await;
+}
+
+#[test]
+fn row_12_passes_over_an_emptied_area_tell_one_event_each_and_keep_the_baseline() {
+    let scratch = Scratch::new();
+    scratch.configure("mail = stdout:");
+    let (tree, away) = (scratch.tree(), scratch.path("away"));
+    (0..400).for_each(|number| fs::write(tree.join(format!("f{number}")), "x").unwrap());
+    assert!(scratch.ask(&["init", "-q"]).status.success());
+    clear(&tree, &away);
+    let missing = [("area-missing".to_owned(), String::new())];
+    let (code, found) = check(&scratch);
+    assert_eq!((code, actions(&scratch, &found)), (8, missing.to_vec()));
+    assert!(found[0]["event"]["reason"].as_str().unwrap().starts_with("400 of 401 entries are missing"), "{}", found[0]);
+    for words in [&["check", "--update", "-q"][..], &["init", "-q"], &["run", "--once"]] {
+        scratch.ask(words);
+        assert_eq!(actions(&scratch, &scratch.history()), missing, "{words:?}");
+    }
+    bring_back(&tree, &away);
+    fs::write(tree.join("f7"), "other").unwrap();
+    scratch.ask(&["init", "-q"]);
+    let news = scratch.history();
+    let news: Vec<_> = actions(&scratch, &news).into_iter().filter(|(word, _)| word != "touched").collect();
+    let wanted = [("area-back", ""), ("area-missing", ""), ("changed", "f7")];
+    assert_eq!(news, wanted.map(|(word, path)| (word.to_owned(), path.to_owned())));
+    // What was cleared on purpose is accepted with one event.
+    clear(&tree, &scratch.path("gone"));
+    scratch.ask(&["init", "-q"]);
+    assert!(scratch.ask(&["init", "--accept", tree.to_str().unwrap()]).status.success());
+    assert_eq!(check(&scratch), (0, Vec::new()));
+    assert!(scratch.ask(&["verify"]).status.success());
+}
+
+#[test]
+fn row_12_another_directory_in_place_of_the_root_is_one_event_and_its_differences() {
+    let scratch = Scratch::new();
+    scratch.configure("mail = stdout:");
+    let tree = scratch.tree();
+    let fill = |content: &str| {
+        (0..300).for_each(|number| fs::write(tree.join(format!("f{number}")), content).unwrap());
+    };
+    fill("x");
+    assert!(scratch.ask(&["init", "-q"]).status.success());
+    fs::rename(&tree, scratch.path("old")).unwrap();
+    fs::create_dir(&tree).unwrap();
+    fill("x");
+    fs::write(tree.join("f7"), "other").unwrap();
+    scratch.ask(&["init", "-q"]);
+    let history = scratch.history();
+    let news: Vec<_> = actions(&scratch, &history).into_iter().filter(|(word, _)| word != "rewritten").collect();
+    let wanted = [("area-replaced", ""), ("changed", "f7")];
+    assert_eq!(news, wanted.map(|(word, path)| (word.to_owned(), path.to_owned())));
+}
