@@ -1,18 +1,20 @@
 //! Where a full-speed pass begins: the roots of the areas, looked at and judged before anything beneath them.
 
-use std::io;
+use std::{io, os::fd::AsFd};
 
 use super::{
     ground::Tract,
-    harvest::{Harvest, news},
+    harvest::Harvest,
+    loss::Loss,
     missing::{misfit, missing_event},
-    observe::{Glance, glance_at_root},
+    observe::Glance,
+    root::retarget,
     shortage::{is_shortage, shortage},
     sweep::{Directory, Sweep},
 };
 use crate::{
     model::entry::{Attributes, Entry, FileKind, HashState},
-    store::{areas::AreaRow, database::Store, error::StoreError, outcome::Found},
+    store::{areas::AreaRow, database::Store, door::Db, error::StoreError},
 };
 
 /// A root that was looked at: its metadata, itself when it is a directory, and what differs.
@@ -20,7 +22,7 @@ pub(super) type RootLook = (Attributes, Option<Directory>, Harvest);
 
 /// Why the root of an area cannot be looked at; `None` when something is there.
 pub(super) fn absence(tract: &Tract) -> Option<String> {
-    match glance_at_root(&tract.real()) {
+    match tract.look() {
         Glance::There(..) => None,
         Glance::Gone => Some("its root does not exist".to_owned()),
         Glance::Refused(errno) => Some(format!("its root cannot be looked at: {}", io::Error::from(errno))),
@@ -37,27 +39,38 @@ impl Sweep {
         area: usize,
         row: &AreaRow,
         root: &Entry,
-        store: &mut Store,
+        db: &Db,
     ) -> Result<(Option<Directory>, Harvest), StoreError> {
         let Some(tract) = self.tract(area) else {
             return Ok((None, Harvest::default()));
         };
         let now = self.clock.now();
-        let is_file_area = root.known.attributes.kind != FileKind::Directory;
-        let why = match glance_at_root(&tract.real()) {
-            Glance::There(_, seen) => misfit(row, &seen, is_file_area, now).map(str::to_owned),
-            Glance::Gone => Some("its root does not exist".to_owned()),
-            Glance::Refused(errno) => Some(format!("its root cannot be looked at: {}", io::Error::from(errno))),
+        let missing = |why: &str| -> Result<_, StoreError> {
+            let event = missing_event(tract, db.lock().entries_of(tract.id)?, why, now);
+            Ok((None, Harvest::telling(event)))
         };
-        if let Some(why) = why {
-            let event = missing_event(tract, store.entries_of(tract.id)?, &why, now);
-            return Ok((None, news(None, vec![Found { event, members: Vec::new() }], Vec::new()).into()));
+        let seen = match tract.look() {
+            Glance::There(_, seen) => seen,
+            Glance::Gone => return missing("its root does not exist"),
+            Glance::Refused(errno) => {
+                return missing(&format!("its root cannot be looked at: {}", io::Error::from(errno)));
+            }
+        };
+        if let Some(why) = misfit(tract, row, Some(root), &seen, now) {
+            return missing(why);
         }
-        Ok(match self.take_root(area, root, store)? {
-            Ok((_, directory, harvest)) => (directory, harvest),
+        let Ok((_, directory, mut harvest)) = self.take_root(area, root, &mut db.lock())? else {
             // It went while it was looked at: the next pass will tell.
-            Err(_why) => (None, Harvest::default()),
-        })
+            return Ok((None, Harvest::default()));
+        };
+        if let Some(event) = retarget(tract, root, &seen, now) {
+            harvest.add(Harvest::telling(event));
+        } else if let Some(open) = tract.root()
+            && let Some(loss) = Loss::of(db, &self.ground, tract, open.as_fd())?
+        {
+            return missing(&loss.words());
+        }
+        Ok((directory, harvest))
     }
 
     /// Looks at the root of an area, whatever it is; gives its metadata, and itself to begin with when it is a directory. The inner
@@ -74,7 +87,7 @@ impl Sweep {
         let Some(tract) = self.tract(area) else {
             return Ok(Err("it is not configured".to_owned()));
         };
-        let (handle, seen) = match glance_at_root(&tract.real()) {
+        let (handle, seen) = match tract.look() {
             Glance::There(handle, seen) => (handle, seen),
             Glance::Gone => return Ok(Err("it does not exist".to_owned())),
             Glance::Refused(errno) => return Ok(Err(io::Error::from(errno).to_string())),

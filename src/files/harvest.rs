@@ -4,6 +4,7 @@ use crate::{
     model::{
         clock::Timestamp,
         entry::{Entry, EntryId},
+        event::Event,
     },
     store::{
         database::Store,
@@ -111,6 +112,13 @@ impl Barn {
 /// What differs from the row `basis`, or from nothing.
 pub(super) fn news(basis: Option<&Entry>, events: Vec<Found>, changes: Vec<StateChange>) -> Piece {
     Piece { basis: basis.map(|entry| Box::new(entry.clone())), outcome: Outcome { changes, events } }
+}
+
+impl Harvest {
+    /// An event with no state that belongs to it.
+    pub(super) fn telling(event: Event) -> Self {
+        news(None, vec![Found { event, members: Vec::new() }], Vec::new()).into()
+    }
 }
 
 impl From<Piece> for Harvest {

@@ -41,12 +41,19 @@ const EXAMPLES: usize = 5;
 /// What is missing of an area.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Loss {
-    missing: u64,
+    /// Entries that are missing.
+    pub(super) missing: u64,
     left: u64,
-    examples: Vec<Vec<u8>>,
+    /// The topmost of them, with their paths.
+    pub(super) topmost: Vec<(EntryId, Vec<u8>)>,
 }
 
 impl Loss {
+    /// Entries that are known.
+    pub(super) const fn known(&self) -> u64 {
+        self.missing + self.left
+    }
+
     /// What is missing in `tract`, whose open root is `root`; `None` when that is no more than half or no more than a hundred
     /// entries. Locks the store for one query at a time.
     ///
@@ -68,12 +75,13 @@ impl Loss {
 
     /// What is to be said of it.
     pub(super) fn words(&self) -> String {
-        let examples: Vec<String> = self.examples.iter().map(|path| format!("  {}", escape_name(path))).collect();
+        let examples: Vec<String> =
+            self.topmost.iter().take(EXAMPLES).map(|(_, path)| format!("  {}", escape_name(path))).collect();
         format!(
             "{} of {} entries are missing: is something not mounted? `integrityd init --accept` takes what is left as the baseline\n\
              missing are, among others:\n{}",
             self.missing,
-            self.missing + self.left,
+            self.known(),
             examples.join("\n")
         )
     }
@@ -125,7 +133,7 @@ impl Search<'_> {
             (store.entries_of(self.tract.id)?, store.entry_named(None, &self.tract.path)?)
         };
         let Some(top) = top else { return Ok(None) };
-        let mut loss = Loss { missing: 0, left: 1, examples: Vec::new() };
+        let mut loss = Loss { missing: 0, left: 1, topmost: Vec::new() };
         let mut ahead = vec![(top.id, Vec::new())];
         while let Some((id, path)) = ahead.pop() {
             let directory = match open_directory_beneath(self.root, &path) {
@@ -179,9 +187,7 @@ impl Search<'_> {
         }
         let below = below()?;
         loss.missing += 1 + below;
-        if loss.examples.len() < EXAMPLES {
-            loss.examples.push(join(&self.tract.path, &path));
-        }
+        loss.topmost.push((child.id, join(&self.tract.path, &path)));
         Ok(None)
     }
 }

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::{
     ground::{Tract, join},
     loss::Loss,
-    observe::{Glance, glance, glance_at_root},
+    observe::{Glance, glance},
+    root::retarget,
     target::Target,
     visit::{Step, Visited, Visitor},
 };
@@ -75,7 +76,7 @@ impl Visitor {
     }
 
     fn topmost_gone(store: &Store, tract: &Tract, target: &Target, entry: &Entry) -> Result<Top, StoreError> {
-        let fresh = match glance_at_root(&tract.real()) {
+        let fresh = match tract.look() {
             Glance::There(handle, seen) if seen.kind == FileKind::Directory => {
                 let known = Self::row(store, tract)?.and_then(|row| row.root);
                 if known.is_some_and(|known| (known.dev, known.inode) != (seen.dev, seen.inode)) {
@@ -124,11 +125,7 @@ impl Visitor {
         let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
         let event = self.judge(tract, self.clock.now()).departure(top, path, count);
         let members = if members.len() > 1 { members } else { Vec::new() };
-        let change = if tract.accepts_changes() {
-            StateChange::RemoveTree(top.id)
-        } else {
-            StateChange::Put(Box::new(Entry { reported: Some(GONE), visit, ..top.clone() }))
-        };
+        let change = removal(tract, &Entry { visit, ..top.clone() });
         let outcome = Outcome { changes: vec![change], events: vec![Found { event, members }] };
         let piece = Piece { basis: Some(Box::new(top.clone())), outcome };
         let is_told = store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true);
@@ -200,44 +197,49 @@ impl Visitor {
             return Ok(None);
         };
         let now = self.clock.now();
-        let is_file_area =
-            store.entry_named(None, &tract.path)?.is_some_and(|root| root.known.attributes.kind != FileKind::Directory);
-        if let Some(why) = misfit(&row, seen, is_file_area, now) {
+        let known = store.entry_named(None, &tract.path)?;
+        if let Some(why) = misfit(tract, &row, known.as_ref(), seen, now) {
             return self.suspend(&mut store, tract, target, AreaState::Suspended, why).map(Some);
         }
         let root = handle.open_directory().ok();
-        let is_other = row.root.is_some_and(|known| known.inode != seen.inode);
-        if let Some(root) = root.as_ref().filter(|_| is_other || !row.state.is_active()) {
-            drop(store);
-            if let Some(suspended) = self.suspend_lost(tract, target, root.as_fd())? {
-                return Ok(Some(suspended));
-            }
-            store = self.db.lock();
+        drop(store);
+        let retargeted = match &known {
+            Some(known) => self.retargeted(tract, known, seen, root.as_ref().map(AsFd::as_fd))?,
+            None => None,
+        };
+        let is_doubtful = !row.state.is_active() || row.root.is_some_and(|known| known.inode != seen.inode);
+        if let Some(root) = root.as_ref().filter(|_| is_doubtful && retargeted.is_none())
+            && let Some(suspended) = self.suspend_lost(tract, target, root.as_fd())?
+        {
+            return Ok(Some(suspended));
         }
         tract.set_root(root);
-        Self::welcome(&mut store, tract, row, seen, now)?;
+        self.welcome(tract, row, seen, retargeted)?;
         Ok(None)
     }
 
     /// Notes the identity of a root that is accepted, and tells when it is back or another one.
     fn welcome(
-        store: &mut Store,
+        &self,
         tract: &Tract,
         row: AreaRow,
         seen: &Attributes,
-        now: Moment,
+        retargeted: Option<Outcome>,
     ) -> Result<(), StoreError> {
+        let now = self.clock.now();
         let identity = RootIdentity { dev: seen.dev, inode: seen.inode, boot: now.boot };
         let is_back = !row.state.is_active();
-        let is_replaced = seen.kind == FileKind::Directory && row.root.is_some_and(|root| root.inode != seen.inode);
-        if !is_back && row.root == Some(identity) {
+        let is_replaced = retargeted.is_none()
+            && seen.kind == FileKind::Directory
+            && row.root.is_some_and(|root| root.inode != seen.inode);
+        if !is_back && row.root == Some(identity) && retargeted.is_none() {
             return Ok(());
         }
         let tell = |category, severity, note: &str| {
             Event { area: tract.path.clone(), ..Event::new(category, severity, now, tract.path.clone()) }
                 .with_note(note)
         };
-        let mut outcome = Outcome::default();
+        let mut outcome = retargeted.unwrap_or_default();
         if is_back {
             outcome = outcome.with_event(tell(Category::AreaBack, Severity::Normal, "its baseline is compared again"));
         }
@@ -251,7 +253,16 @@ impl Visitor {
             (true, false) => AreaState::Watched,
         };
         let row = AreaRow { root: Some(identity), state, ..row };
-        store.commit(&outcome.with_change(StateChange::Area(Box::new(row)))).map(|_seq| ())
+        self.db.lock().commit(&outcome.with_change(StateChange::Area(Box::new(row)))).map(|_seq| ())
+    }
+}
+
+/// What becomes of an entry that is gone and was told.
+pub(super) fn removal(tract: &Tract, top: &Entry) -> StateChange {
+    if tract.accepts_changes() {
+        StateChange::RemoveTree(top.id)
+    } else {
+        StateChange::Put(Box::new(Entry { reported: Some(GONE), ..top.clone() }))
     }
 }
 
@@ -266,12 +277,21 @@ pub(super) fn missing_event(tract: &Tract, count: u64, why: &str, now: Moment) -
 }
 
 /// Why the object at the root of an area cannot be the one its baseline belongs to; `None` when it can.
-pub(super) fn misfit(row: &AreaRow, seen: &Attributes, is_file_area: bool, now: Moment) -> Option<&'static str> {
+pub(super) fn misfit(
+    tract: &Tract,
+    row: &AreaRow,
+    known: Option<&Entry>,
+    seen: &Attributes,
+    now: Moment,
+) -> Option<&'static str> {
     let root = row.root?;
+    let is_file_area = known.is_some_and(|known| known.known.attributes.kind != FileKind::Directory);
+    let is_retargeted = known.is_some_and(|known| retarget(tract, known, seen, now).is_some());
     if seen.kind != FileKind::Directory && !is_file_area {
         return Some("its root is no directory any more");
     }
-    is_elsewhere(root, seen, now).then_some("its root lies on another file system: is something not mounted?")
+    (!is_retargeted && is_elsewhere(root, seen, now))
+        .then_some("its root lies on another file system: is something not mounted?")
 }
 
 /// Whether the root lies on another device than the baseline. Device numbers may change with a boot; then the

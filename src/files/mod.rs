@@ -21,6 +21,7 @@ pub mod pace;
 pub mod passes;
 pub mod promise;
 mod recheck;
+mod root;
 mod scan;
 mod settle;
 mod shortage;
@@ -51,7 +52,7 @@ use crate::{
     },
 };
 use eye::{Eye, Leave};
-use ground::Ground;
+use ground::{Ground, Tract};
 use itinerary::{Ahead, Itinerary, Next, Open, Place};
 use opening::open_directory;
 use target::Target;
@@ -332,23 +333,28 @@ impl Walker {
         if now.since(self.roots_checked) >= ROOT_TIME {
             self.roots_checked = now;
             for area in self.areas_to_enter().await? {
+                self.itinerary.drop_area(area);
                 self.enter(area).await?;
             }
         }
         Ok(())
     }
 
-    /// Areas whose root may be back, and those that an administrator has accepted since the round began.
+    /// Areas whose root may be back or is another, and those that an administrator has accepted since the round began.
     async fn areas_to_enter(&self) -> Result<Vec<usize>, Leave> {
         let Some(visitor) = self.eye.visitor.clone() else {
             return Ok(Vec::new());
         };
         let rows = self.db.call(|store| store.areas()).await?;
-        let is_away = |id: AreaId| {
-            let row = rows.iter().find(|row| row.id == id);
-            row.is_some_and(|row| !row.state.is_active() || !self.entered.contains(&id))
+        let entered = self.entered.clone();
+        let is_wanted = move |tract: &Tract| {
+            let row = rows.iter().find(|row| row.id == tract.id);
+            row.is_some_and(|row| !row.state.is_active() || !entered.contains(&tract.id)) || tract.is_another()
         };
-        let tracts = visitor.ground.tracts.iter().enumerate();
-        Ok(tracts.filter(|(_, tract)| is_away(tract.id)).map(|(index, _)| index).collect())
+        let wanted = move || {
+            let tracts = visitor.ground.tracts.iter().enumerate();
+            tracts.filter(|(_, tract)| is_wanted(tract)).map(|(index, _)| index).collect()
+        };
+        Ok(run_blocking(wanted).await)
     }
 }

@@ -144,7 +144,7 @@ impl Reading {
         if is_same(before, &after) && done == after.size {
             Content::Stable(Box::new(Observation {
                 // Setting one moves ctime, so that those of the first look are those of the last.
-                attributes: Attributes { xattrs: before.xattrs.clone(), ..after },
+                attributes: Attributes { xattrs: before.xattrs.clone(), target: before.target.clone(), ..after },
                 hash_state: HashState::Full,
                 digests: hasher.finish(),
             }))

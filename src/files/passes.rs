@@ -5,10 +5,9 @@ use std::{hash::RandomState, num::NonZero, os::fd::AsFd, sync::Arc, thread};
 use super::{
     approach::absence,
     ground::{Ground, Tract},
-    harvest::{Barn, Harvest, news},
+    harvest::{Barn, Harvest},
     itinerary::Ahead,
     learning,
-    loss::Loss,
     missing::missing_event,
     opening::open_directory,
     sweep::{Directory, Ids, Scope, Sweep},
@@ -212,21 +211,9 @@ impl Pass<'_> {
                 None => without.push(area),
                 Some(_) if update => roots.extend(self.enter(&sweep, area, tract)?.and_then(|root| root.directory)),
                 Some((row, root)) => {
-                    let (directory, harvest) = sweep.approach(area, row, &root, &mut db.lock())?;
-                    let loss = match tract.root().filter(|_| directory.is_some()) {
-                        Some(root) => Loss::of(db, &sweep.ground, tract, root.as_fd())?,
-                        None => None,
-                    };
-                    match loss {
-                        Some(loss) => {
-                            let known = db.lock().entries_of(tract.id)?;
-                            take(told(missing_event(tract, known, &loss.words(), self.clock.now())))?;
-                        }
-                        None => {
-                            roots.extend(directory);
-                            take(harvest)?;
-                        }
-                    }
+                    let (directory, harvest) = sweep.approach(area, row, &root, db)?;
+                    roots.extend(directory);
+                    take(harvest)?;
                 }
             }
         }
@@ -328,11 +315,6 @@ fn rows_of(store: &Store, config: &Config) -> Result<Vec<Option<AreaRow>>, Store
     let all = store.areas()?;
     let path = |area: &crate::config::settings::Area| area.path.as_os_str().as_encoded_bytes().to_vec();
     Ok(config.areas.iter().map(|area| all.iter().find(|row| row.path == path(area)).cloned()).collect())
-}
-
-/// An event with no state that belongs to it.
-fn told(event: Event) -> Harvest {
-    news(None, vec![Found { event, members: Vec::new() }], Vec::new()).into()
 }
 
 /// A finding that is shown, not stored.

@@ -11,7 +11,7 @@ use super::{
     ground::Tract,
     harvest::{Harvest, news},
     judge::{Judge, Verdict, collected, untold, without_content},
-    missing::GONE,
+    missing::{GONE, removal},
     observe::{Content, Glance, Reading, glance},
     settle::leaves_children,
     shortage::{is_shortage, shortage},
@@ -318,11 +318,7 @@ impl Scan<'_> {
         let members = self.members(known, path)?;
         let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
         let event = self.judge().departure(known, path, count);
-        let change = if self.tract.accepts_changes() {
-            StateChange::RemoveTree(known.id)
-        } else {
-            StateChange::Put(Box::new(Entry { reported: Some(GONE), ..known.clone() }))
-        };
+        let change = removal(self.tract, known);
         let members = if members.len() > 1 { members } else { Vec::new() };
         Ok(news(Some(known), vec![Found { event, members }], vec![change]).into())
     }

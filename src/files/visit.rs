@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::{
     ground::{Ground, Tract},
     judge::without_content,
-    observe::{Content, Glance, Reading, glance, glance_at_root},
+    observe::{Content, Glance, Reading, glance},
     shortage::{is_shortage, shortage},
     target::{Target, Way},
 };
@@ -158,7 +158,7 @@ impl Visitor {
 
     fn glance(tract: &Tract, target: &Target) -> Glance {
         match &target.way {
-            Way::Root => glance_at_root(&tract.real()),
+            Way::Root => tract.look(),
             Way::BeneathRoot(root, relative) => glance(root.as_fd(), relative),
             Way::InDirectory(place) => glance(place.directory.as_fd(), &target.name),
         }

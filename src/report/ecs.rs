@@ -194,8 +194,9 @@ fn file_object(event: &Event) -> Value {
     let mut out = Object::new();
     out.put_some("path", (!event.source.is_empty()).then(|| escape(&event.source)));
     if let Some(seen) = event.new.as_ref().or(event.old.as_ref()) {
-        let every = |_| true;
-        describe(seen, every, &mut out);
+        // The root of an area has one too: where it really is, which tells something only when that has changed.
+        let is_link = seen.attributes.kind == FileKind::Symlink || event.changed.has(Attribute::Target);
+        describe(seen, |attribute| attribute != Attribute::Target || is_link, &mut out);
         out.put_some("created", seen.attributes.btime.map(time));
         out.put_some("hash", hash_object(seen));
     }

@@ -1,8 +1,11 @@
 //! What must hold in every situation a watched file can be in: one row each, with the test that holds it.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
 
-use integrityd::{config::settings::Config, store::events::Filter};
+use integrityd::{
+    config::settings::{Area, Config},
+    store::events::Filter,
+};
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -42,7 +45,10 @@ fn actions<'a>(scratch: &Scratch, events: impl IntoIterator<Item = &'a Value>) -
         .filter(|event| event["event"]["dataset"] == "integrityd.file")
         .map(|event| {
             let path = event["file"]["path"].as_str().unwrap_or_default();
-            (event["event"]["action"][0].as_str().unwrap().to_owned(), path.strip_prefix(&tree).unwrap_or("").to_owned())
+            (
+                event["event"]["action"][0].as_str().unwrap().to_owned(),
+                path.strip_prefix(&tree).unwrap_or("").to_owned(),
+            )
         })
         .collect();
     all.sort();
@@ -89,7 +95,10 @@ async fn empty_and_fill_again(is_flat: bool) {
     sleep(Duration::from_mins(5)).await;
     assert_eq!(told(&journey, &daemon).await, [("area missing".to_owned(), String::new())]);
     let mail = journey.mails().join("\n");
-    assert!(mail.contains("its baseline of 40") && mail.contains("400 of 401 entries are missing") == is_flat, "{mail}");
+    assert!(
+        mail.contains("its baseline of 40") && mail.contains("400 of 401 entries are missing") == is_flat,
+        "{mail}"
+    );
     assert!(is_flat || mail.contains("407 of 408 entries are missing"), "{mail}");
     bring_back(&tree, &away);
     for number in [3, 33, 333] {
@@ -147,7 +156,11 @@ fn row_12_passes_over_an_emptied_area_tell_one_event_each_and_keep_the_baseline(
     let missing = [("area-missing".to_owned(), String::new())];
     let (code, found) = check(&scratch);
     assert_eq!((code, actions(&scratch, &found)), (8, missing.to_vec()));
-    assert!(found[0]["event"]["reason"].as_str().unwrap().starts_with("400 of 401 entries are missing"), "{}", found[0]);
+    assert!(
+        found[0]["event"]["reason"].as_str().unwrap().starts_with("400 of 401 entries are missing"),
+        "{}",
+        found[0]
+    );
     for words in [&["check", "--update", "-q"][..], &["init", "-q"], &["run", "--once"]] {
         scratch.ask(words);
         assert_eq!(actions(&scratch, &scratch.history()), missing, "{words:?}");
@@ -186,4 +199,127 @@ fn row_12_another_directory_in_place_of_the_root_is_one_event_and_its_difference
     let news: Vec<_> = actions(&scratch, &history).into_iter().filter(|(word, _)| word != "rewritten").collect();
     let wanted = [("area-replaced", ""), ("changed", "f7")];
     assert_eq!(news, wanted.map(|(word, path)| (word.to_owned(), path.to_owned())));
+}
+
+/// Points the link at `path` elsewhere in one step.
+fn retarget(path: &Path, target: &Path) {
+    let aside = path.with_extension("aside");
+    symlink(target, &aside).unwrap();
+    fs::rename(aside, path).unwrap();
+}
+
+/// A release with as many files.
+fn release(directory: &Path, files: usize) {
+    fs::create_dir_all(directory).unwrap();
+    (0..files).for_each(|number| fs::write(directory.join(format!("f{number}")), "x").unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_14_an_area_that_is_a_link_is_watched_where_it_leads_and_a_retarget_is_told_within_minutes() {
+    let journey = Journey::new();
+    let (one, two) = (journey.directory.path().join("one"), journey.directory.path().join("two"));
+    // A round over so many takes hours.
+    release(&one, 500);
+    release(&two, 500);
+    fs::write(two.join("f7"), "other").unwrap();
+    fs::remove_file(two.join("f8")).unwrap();
+    fs::write(two.join("new"), "x").unwrap();
+    let link = journey.directory.path().join("current");
+    symlink("one", &link).unwrap();
+    let mut config = quick(&journey);
+    config.rates.files = 0.2;
+    config.rates.speedup = 1000.0;
+    config.areas = vec![Area::new(link.clone())];
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    sleep(Duration::from_secs(70)).await;
+    retarget(&link, &two);
+    sleep(Duration::from_mins(3)).await;
+    let replaced = ("area replaced".to_owned(), String::new());
+    assert!(told(&journey, &daemon).await.contains(&replaced));
+    assert!(journey.mails().join("\n").contains("HIGH"), "{:?}", journey.mails());
+    sleep(Duration::from_hours(2)).await;
+    fs::write(one.join("f9"), "in the old release").unwrap();
+    fs::write(two.join("f10"), "in the new release").unwrap();
+    sleep(Duration::from_hours(6)).await;
+    daemon.db.call(|store| store.flush().unwrap()).await;
+    let filter = Filter { limit: 100_000, ..Filter::default() };
+    let events = daemon.db.call(move |store| store.history(&filter).unwrap()).await;
+    let mut news: Vec<(&str, String)> = events
+        .iter()
+        .filter(|stored| stored.event.category.kind().word() == "file")
+        .map(|stored| (stored.event.category.word(), stored.event.source.clone()))
+        .filter(|(word, _)| *word != "rewritten")
+        .map(|(word, path)| (word, String::from_utf8(path).unwrap().rsplit('/').next().unwrap().to_owned()))
+        .collect();
+    news.sort();
+    let wanted =
+        [("added", "new"), ("area replaced", "current"), ("changed", "f10"), ("changed", "f7"), ("removed", "f8")];
+    assert_eq!(news, wanted.map(|(word, name)| (word, name.to_owned())));
+    daemon.stop().await;
+}
+
+#[test]
+fn row_14_a_link_on_the_way_to_an_area_that_leads_elsewhere_is_one_event() {
+    let scratch = Scratch::new();
+    release(&scratch.path("one/app"), 5);
+    release(&scratch.path("two/app"), 5);
+    fs::write(scratch.path("two/app/f3"), "other").unwrap();
+    symlink("one", scratch.path("link")).unwrap();
+    scratch.configure(&format!("area = {}\nmail = stdout:", scratch.path("link/app").display()));
+    assert!(scratch.ask(&["init", "-q"]).status.success());
+    assert_eq!(check(&scratch), (0, Vec::new()));
+    retarget(&scratch.path("link"), &scratch.path("two"));
+    let told = |events: &[Value]| {
+        let mut all: Vec<String> = events
+            .iter()
+            .filter(|event| event["event"]["dataset"] == "integrityd.file")
+            .filter(|event| event["event"]["action"][0] != "rewritten")
+            .map(|event| format!("{} {}", event["event"]["action"][0], event["file"]["path"]))
+            .collect();
+        all.sort();
+        all.join(" ").replace(&scratch.path("").display().to_string(), "")
+    };
+    let wanted = r#""area-replaced" "link/app" "changed" "link/app/f3""#;
+    let (_, found) = check(&scratch);
+    assert_eq!(told(&found), wanted);
+    let replaced = found.iter().find(|event| event["event"]["action"][0] == "area-replaced").unwrap();
+    assert!(replaced["file"]["target_path"].as_str().unwrap().ends_with("/two/app"), "{replaced}");
+    assert!(replaced["integrityd"]["previous"]["target_path"].as_str().unwrap().ends_with("/one/app"), "{replaced}");
+    assert_eq!(replaced["event"]["severity"], 70);
+    scratch.ask(&["init", "-q"]);
+    assert_eq!(told(&scratch.history()), wanted, "stored once");
+    assert_eq!(check(&scratch), (0, Vec::new()));
+}
+
+#[test]
+fn row_14_a_link_to_something_else_altogether_is_one_event_with_all_that_is_gone_and_suspends_nothing() {
+    let scratch = Scratch::new();
+    release(&scratch.path("one"), 300);
+    release(&scratch.path("two"), 0);
+    fs::write(scratch.path("two/other"), "x").unwrap();
+    symlink("one", scratch.path("link")).unwrap();
+    let area = scratch.path("link");
+    scratch.configure(&format!("area = {}\nmail = stdout:", area.display()));
+    assert!(scratch.ask(&["init", "-q"]).status.success());
+    retarget(&area, &scratch.path("two"));
+    scratch.ask(&["init", "-q"]);
+    let history = scratch.history();
+    let news: Vec<&Value> = history
+        .iter()
+        .filter(|event| event["event"]["dataset"] == "integrityd.file" && event["event"]["action"][0] != "rewritten")
+        .collect();
+    let words: Vec<_> = news.iter().map(|event| event["event"]["action"][0].as_str().unwrap()).collect();
+    assert_eq!(words, ["area-replaced", "added"], "{news:?}");
+    assert_eq!(news[0]["integrityd"]["count"], 300);
+    let shown = scratch.ask(&["show", &news[0]["integrityd"]["seq"].to_string()]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("/link/f299") && shown.contains("300 of 301 entries are not there"), "{shown}");
+    assert_eq!(check(&scratch), (0, Vec::new()));
+    // A link that leads nowhere is a missing area, and its baseline waits.
+    fs::rename(scratch.path("two"), scratch.path("three")).unwrap();
+    assert_eq!(check(&scratch).0, 8);
+    fs::rename(scratch.path("three"), scratch.path("two")).unwrap();
+    assert_eq!(check(&scratch), (0, Vec::new()));
+    assert!(scratch.ask(&["verify"]).status.success());
 }
