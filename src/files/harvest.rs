@@ -35,6 +35,8 @@ pub struct Harvest {
     pub learned: Vec<Entry>,
     /// What differs.
     pub news: Vec<Piece>,
+    /// Rows of the baseline at whose paths nothing is, with those paths; whether they are gone or moved shows at the end.
+    pub gone: Vec<(EntryId, Vec<u8>)>,
 }
 
 impl Harvest {
@@ -46,6 +48,7 @@ impl Harvest {
         self.same.extend(other.same);
         self.learned.extend(other.learned);
         self.news.extend(other.news);
+        self.gone.extend(other.gone);
     }
 }
 

@@ -65,6 +65,9 @@ impl Visitor {
             }
             Top::Gone(top, path) => {
                 drop(store);
+                if let Some(place) = self.new_place(tract, target.area, &top)? {
+                    return self.begin(place);
+                }
                 if let Some(root) = tract.root()
                     && let Some(suspended) = self.suspend_lost(tract, target, root.as_fd())?
                 {

@@ -4,17 +4,20 @@
 //! bucket; a change multiplies both rates until every entry has been looked at once since.
 
 mod approach;
+mod comings;
 pub mod compare;
 mod coverage;
 pub mod digest;
 mod eye;
 pub mod ground;
 pub mod harvest;
+pub mod inodes;
 pub mod itinerary;
 mod judge;
 pub mod learning;
 mod loss;
 mod missing;
+pub mod moves;
 pub mod observe;
 mod opening;
 pub mod pace;
@@ -53,6 +56,7 @@ use crate::{
 };
 use eye::{Eye, Leave};
 use ground::{Ground, Tract};
+use inodes::Inodes;
 use itinerary::{Ahead, Itinerary, Next, Open, Place};
 use opening::open_directory;
 use target::Target;
@@ -161,6 +165,7 @@ impl Walker {
             urgent: self.config.urgent.clone(),
             small_file: self.config.rates.small_file,
             keys: RandomState::new(),
+            inodes: Inodes::default(),
         }));
         self.eye.is_learning = rows.iter().any(|row| row.state == AreaState::Learning);
         self.eye.adjust_pace();

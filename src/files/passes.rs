@@ -6,9 +6,11 @@ use super::{
     approach::absence,
     ground::{Ground, Tract},
     harvest::{Barn, Harvest},
+    inodes::Inodes,
     itinerary::Ahead,
     learning,
     missing::missing_event,
+    moves::Moves,
     opening::open_directory,
     sweep::{Directory, Ids, Scope, Sweep},
     target::Target,
@@ -134,6 +136,7 @@ impl Pass<'_> {
             // Everything is read at once.
             small_file: u64::MAX,
             keys: RandomState::new(),
+            inodes: Inodes::default(),
         }
     }
 
@@ -293,6 +296,7 @@ impl Pass<'_> {
             workers: workers(),
             learning: rows.iter().flatten().filter(is_learning).map(|row| row.id).collect(),
             ids: is_stored.then(|| Ids::new(db.clone())),
+            moves: Moves::default(),
         }
     }
 }
@@ -349,7 +353,8 @@ fn acceptance(tract: &Tract, news: &[&Piece], who: &str, now: crate::model::cloc
     };
     let added = count(&[Category::Added]);
     let removed = count(&[Category::Removed]);
-    let changed = count(&[Category::Changed, Category::Retyped, Category::Rewritten, Category::Touched]);
+    let changed =
+        count(&[Category::Changed, Category::Retyped, Category::Rewritten, Category::Touched, Category::Moved]);
     let members: Vec<Member> = news
         .iter()
         .flat_map(|news| &news.outcome.events)

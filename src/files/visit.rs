@@ -9,7 +9,8 @@ use std::{
 use rustix::io::Errno;
 
 use super::{
-    ground::{Ground, Tract},
+    ground::{Ground, Tract, join},
+    inodes::Inodes,
     judge::without_content,
     observe::{Content, Glance, Reading, glance},
     shortage::{is_shortage, shortage},
@@ -100,6 +101,8 @@ pub struct Visitor {
     pub small_file: u64,
     /// What makes the keys of paths.
     pub keys: RandomState,
+    /// Which rows have which inode.
+    pub inodes: Inodes,
 }
 
 impl Visitor {
@@ -149,7 +152,9 @@ impl Visitor {
             return Ok(false);
         }
         let Way::InDirectory(place) = &target.way else { return Ok(true) };
-        let entry = store.entry(place.entry)?;
+        let way = store.way_to(place.entry)?.unwrap_or_default();
+        let path = way.iter().skip(1).fold(tract.path.clone(), |path, (_, name)| join(&path, name));
+        let entry = store.entry(place.entry)?.filter(|_| path == place.path);
         Ok(entry.is_some_and(|entry| {
             let known = &entry.known.attributes;
             known.kind == FileKind::Directory && (known.inode == place.inode || !tract.accepts_changes())

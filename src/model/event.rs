@@ -166,6 +166,8 @@ categories! {
     AreaReplaced = 13, File, "area replaced";
     /// Part of an area is not entered, and why.
     Skipped = 14, File, "skipped";
+    /// What was at one path is at another; with `count` > 1 a directory with everything beneath it.
+    Moved = 15, File, "moved";
     /// The first round over one or more areas has begun.
     BaselineStarted = 32, Own, "baseline started";
     /// The first round is complete; `count` entries are known.
@@ -224,6 +226,7 @@ impl From<ChangeClass> for Category {
             ChangeClass::Retyped => Self::Retyped,
             ChangeClass::Rewritten => Self::Rewritten,
             ChangeClass::Touched => Self::Touched,
+            ChangeClass::Moved => Self::Moved,
         }
     }
 }
@@ -241,6 +244,8 @@ pub struct Event {
     pub area: Vec<u8>,
     /// The path (or other source) it is about, as raw bytes; empty when there is none.
     pub source: Vec<u8>,
+    /// The path it had before, as raw bytes; empty unless it was moved.
+    pub previous: Vec<u8>,
     /// Which attributes differ.
     pub changed: AttributeSet,
     /// What it was.
@@ -277,6 +282,7 @@ impl Event {
             found,
             area: Vec::new(),
             source,
+            previous: Vec::new(),
             changed: AttributeSet::NONE,
             old: None,
             new: None,

@@ -160,9 +160,12 @@ fn change_type(category: Category) -> &'static str {
     match category {
         Category::Added => "creation",
         Category::Removed => "deletion",
-        Category::Changed | Category::Retyped | Category::Rewritten | Category::Touched | Category::AreaReplaced => {
-            "change"
-        }
+        Category::Changed
+        | Category::Retyped
+        | Category::Rewritten
+        | Category::Touched
+        | Category::Moved
+        | Category::AreaReplaced => "change",
         _ => "info",
     }
 }
@@ -279,6 +282,11 @@ fn line_bytes(event: &Event, out: &mut Object) {
 fn previous(event: &Event, old: &Observation) -> Option<Value> {
     let differs = |attribute| event.changed.has(attribute);
     let mut out = Object::new();
+    if !event.previous.is_empty() {
+        let shown = escape(&event.previous);
+        out.put_some("path_b64", (shown.as_bytes() != event.previous).then(|| STANDARD.encode(&event.previous)));
+        out.put("path", shown);
+    }
     describe(old, differs, &mut out);
     if differs(Attribute::Btime) {
         out.put_some("created", old.attributes.btime.map(time));

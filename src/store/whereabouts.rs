@@ -1,4 +1,4 @@
-//! Entries found by other things than their names: drawn by chance.
+//! Entries found by other things than their names: drawn by chance, by their inodes, by their kind.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -6,8 +6,9 @@ use super::{
     baseline::stored_by_id,
     database::Store,
     error::{StoreError, Trying},
+    rows::{ENTRY_COLUMNS, entry},
 };
-use crate::model::entry::{AreaId, Entry, EntryId};
+use crate::model::entry::{AreaId, Entry, EntryId, FileKind};
 
 impl Store {
     /// A stored entry of an area, drawn by `chance`; `None` when the area has none. Costs three searches in an index.
@@ -32,5 +33,36 @@ impl Store {
             .and_then(|mut statement| statement.query_row(params![area.0, from], |row| row.get(0)).optional())
             .trying("draw an entry")?;
         found.map_or(Ok(None), |id| stored_by_id(&self.db, EntryId(id)))
+    }
+
+    /// Stored rows behind `after` with their inodes, in the order of the rows, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn inodes_after(&self, after: EntryId, limit: u32) -> Result<Vec<(EntryId, u64)>, StoreError> {
+        self.db
+            .prepare_cached("SELECT id, inode FROM entry WHERE id > ?1 ORDER BY id LIMIT ?2")
+            .and_then(|mut statement| {
+                let rows = statement.query_map(params![after.0, limit], |row| {
+                    Ok((EntryId(row.get(0)?), row.get::<_, i64>(1)?.cast_unsigned()))
+                })?;
+                rows.collect()
+            })
+            .trying("read the inodes of the baseline")
+    }
+
+    /// The stored directories in the directory `parent`, at most `limit`. Costs a look at each entry there.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn directories_in(&self, parent: EntryId, limit: u32) -> Result<Vec<Entry>, StoreError> {
+        self.db
+            .prepare_cached(&format!(
+                "SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 AND kind = ?2 ORDER BY name LIMIT ?3"
+            ))
+            .and_then(|mut statement| {
+                statement.query_map(params![parent.0, FileKind::Directory.code(), limit], entry)?.collect()
+            })
+            .trying("read the directories of a directory")
     }
 }

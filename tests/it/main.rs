@@ -27,6 +27,7 @@ mod log_mails;
 mod logcheck;
 mod logs;
 mod matrix;
+mod moves;
 mod names;
 mod passes;
 mod promises;

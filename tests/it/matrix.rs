@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Quick, and every finding mailed at once.
-fn quick(journey: &Journey) -> Config {
+pub(crate) fn quick(journey: &Journey) -> Config {
     let mut config = journey.config();
     config.rates.files = 5.0;
     config.report.files.hold_off = Duration::ZERO;
@@ -23,7 +23,7 @@ fn quick(journey: &Journey) -> Config {
 }
 
 /// What was told of files: the word and the path beneath the tree.
-async fn told(journey: &Journey, daemon: &Daemonic) -> Vec<(String, String)> {
+pub(crate) async fn told(journey: &Journey, daemon: &Daemonic) -> Vec<(String, String)> {
     let tree = format!("{}/", journey.tree().display());
     let filter = Filter { limit: 100_000, ..Filter::default() };
     let events = daemon.db.call(move |store| store.history(&filter).unwrap()).await;
@@ -38,7 +38,7 @@ async fn told(journey: &Journey, daemon: &Daemonic) -> Vec<(String, String)> {
 }
 
 /// Actions and paths beneath the tree, from lines of JSON.
-fn actions<'a>(scratch: &Scratch, events: impl IntoIterator<Item = &'a Value>) -> Vec<(String, String)> {
+pub(crate) fn actions<'a>(scratch: &Scratch, events: impl IntoIterator<Item = &'a Value>) -> Vec<(String, String)> {
     let tree = format!("{}/", scratch.tree().display());
     let mut all: Vec<(String, String)> = events
         .into_iter()
@@ -56,7 +56,7 @@ fn actions<'a>(scratch: &Scratch, events: impl IntoIterator<Item = &'a Value>) -
 }
 
 /// What `check --json` finds, with its exit code.
-fn check(scratch: &Scratch) -> (i32, Vec<Value>) {
+pub(crate) fn check(scratch: &Scratch) -> (i32, Vec<Value>) {
     let output = scratch.ask(&["check", "--json"]);
     let text = String::from_utf8(output.stdout).unwrap();
     (output.status.code().unwrap(), text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
