@@ -9,6 +9,7 @@ pub mod database;
 pub mod door;
 pub mod error;
 pub mod events;
+pub mod grown;
 pub mod history;
 pub mod journal;
 pub mod logs;

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::{
     journeys::{Daemonic, Journey},
-    support::Scratch,
+    support::{Scratch, sink::Sink},
 };
 
 /// Quick, and every finding mailed at once.
@@ -322,4 +322,99 @@ fn row_14_a_link_to_something_else_altogether_is_one_event_with_all_that_is_gone
     fs::rename(scratch.path("three"), scratch.path("two")).unwrap();
     assert_eq!(check(&scratch), (0, Vec::new()));
     assert!(scratch.ask(&["verify"]).status.success());
+}
+
+/// The mails of `run --once` over a tree that was changed by `change`, and the scratch directory.
+fn mailed(fill: impl Fn(&Path), change: impl Fn(&Path)) -> (Scratch, Vec<String>) {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    scratch.configure(&format!("reporttime = 1h\nreportholdoff = 1d\n{}", sink.setting()));
+    fill(&scratch.tree());
+    assert!(scratch.ask(&["run", "--once"]).status.success());
+    let before = sink.mails().len();
+    change(&scratch.tree());
+    assert!(scratch.ask(&["run", "--once"]).status.success());
+    let mails = sink.mails().iter().skip(before).map(|mail| mail.text().clone()).collect();
+    (scratch, mails)
+}
+
+fn write_all(directory: &Path, files: usize, content: &str) {
+    (0..files).for_each(|number| fs::write(directory.join(format!("f{number}")), content).unwrap());
+}
+
+#[test]
+fn row_17_5_000_files_changed_at_once_are_one_mail_with_the_exact_count_and_all_in_history() {
+    let (scratch, mails) = mailed(|tree| write_all(tree, 5000, "x"), |tree| write_all(tree, 5000, "other"));
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].contains("5,000 changes to review"), "{}", &mails[0][..300]);
+    assert!(mails[0].contains("…and 4,000 more (4,000 changed): "), "{}", &mails[0][mails[0].len() - 600..]);
+    let history = scratch.history();
+    assert_eq!(actions(&scratch, &history).iter().filter(|(word, _)| word == "changed").count(), 5000);
+}
+
+#[test]
+fn row_10_1_153_files_rewritten_with_equal_content_are_one_line() {
+    let replace = |tree: &Path| {
+        for number in 0..1153 {
+            fs::write(tree.join("aside"), "x").unwrap();
+            fs::rename(tree.join("aside"), tree.join(format!("f{number}"))).unwrap();
+        }
+    };
+    let (_scratch, mails) = mailed(|tree| write_all(tree, 1153, "x"), replace);
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].contains("  1,153 files rewritten with the same content\n"), "{}", mails[0]);
+    assert!(!mails[0].contains("/f7"), "{}", mails[0]);
+}
+
+#[test]
+fn row_13_a_new_directory_with_1_234_files_is_one_line_with_its_count_and_leaves_room_for_others() {
+    let (scratch, mails) = mailed(
+        |tree| write_all(tree, 30, "x"),
+        |tree| {
+            fs::create_dir(tree.join("app")).unwrap();
+            write_all(&tree.join("app"), 1234, "x");
+            write_all(tree, 30, "other");
+        },
+    );
+    assert_eq!(mails.len(), 1);
+    let mail = &mails[0];
+    assert!(mail.contains("and 1,234 files added below it: "), "{mail}");
+    assert!(!mail.contains("/app/f") && !mail.contains("more ("), "{mail}");
+    assert_eq!(mail.matches(" changed ").count(), 30, "{mail}");
+    let history = scratch.history();
+    assert_eq!(actions(&scratch, &history).iter().filter(|(word, _)| word == "added").count(), 1235);
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_13_a_new_directory_that_the_walker_meets_over_several_mails_is_one_line_in_each() {
+    let journey = Journey::new();
+    let tree = journey.tree();
+    journey.fill(30, b"x");
+    let mut config = quick(&journey);
+    config.rates.speedup = 1.0;
+    config.report.files.report_time = Duration::from_mins(2);
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    sleep(Duration::from_mins(5)).await;
+    let before = journey.mails().len();
+    fs::create_dir_all(tree.join("app/lib")).unwrap();
+    write_all(&tree.join("app/lib"), 900, "x");
+    sleep(Duration::from_mins(30)).await;
+    let mails = journey.mails().split_off(before);
+    assert!(mails.len() >= 2, "{mails:?}");
+    let lines: Vec<&str> =
+        mails.iter().flat_map(|mail| mail.lines()).filter(|line| line.contains("added below")).collect();
+    assert_eq!(lines.len(), mails.len(), "{mails:?}");
+    assert!(lines.iter().skip(1).all(|line| line.contains("/tree/app/  told of before: and ")), "{lines:?}");
+    assert!(!mails.join("\n").contains("/lib/f"), "{mails:?}");
+    let counted: u64 = lines
+        .iter()
+        .map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let numbers = words.iter().filter_map(|word| word.replace(',', "").parse::<u64>().ok());
+            numbers.sum::<u64>()
+        })
+        .sum();
+    // The directory itself has its line.
+    assert_eq!(counted, 901, "{lines:?}");
+    daemon.stop().await;
 }
