@@ -43,9 +43,9 @@ use crate::{
 const ROWS: u32 = 20_000;
 
 /// Directories nearby that are looked at, how many of them are listed, and how many names of one.
-const NEARBY: usize = 256;
-const LISTED: usize = 32;
-const NAMES: usize = 65_536;
+const NEARBY: usize = 64;
+const LISTED: usize = 8;
+const NAMES: usize = 16_384;
 
 /// Where something new was before.
 #[derive(Debug, Clone, PartialEq, Eq)]

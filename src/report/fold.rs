@@ -171,28 +171,27 @@ pub(crate) fn grown(store: &Store, range: &Range, events: &[StoredEvent]) -> Res
     if u64::try_from(added(&events).count()).unwrap_or(u64::MAX) <= MOST {
         return Ok(Vec::new());
     }
-    let mut roots: HashMap<&[u8], ()> = HashMap::new();
     let is_directory = |stored: &&&StoredEvent| kind(&stored.event) == Some(FileKind::Directory);
-    roots.extend(added(&events).filter(is_directory).map(|stored| (trimmed(&stored.event.source), ())));
+    let roots: HashSet<&[u8]> =
+        added(&events).filter(is_directory).map(|stored| trimmed(&stored.event.source)).collect();
     let mut above: BTreeSet<&[u8]> = BTreeSet::new();
     for stored in added(&events) {
         above.extend(ancestors(&stored.event.source));
     }
-    above.retain(|path| !roots.contains_key(path));
+    above.retain(|path| !roots.contains(path));
     let earlier = store.added_before(range.first, &above)?;
-    let is_topmost = |path: &[u8]| {
-        !ancestors(path).any(|above| above != path && (roots.contains_key(above) || earlier.contains(above)))
-    };
+    let is_topmost =
+        |path: &[u8]| !ancestors(path).any(|above| above != path && (roots.contains(above) || earlier.contains(above)));
     let mut all = Vec::new();
     let mut seen: BTreeSet<(&[u8], &[u8])> = BTreeSet::new();
     for stored in added(&events) {
         let candidates = ancestors(&stored.event.source).chain([trimmed(&stored.event.source)]);
-        for path in candidates.filter(|path| roots.contains_key(path) || earlier.contains(*path)) {
+        for path in candidates.filter(|path| roots.contains(path) || earlier.contains(*path)) {
             if !is_topmost(path) || !seen.insert((&stored.event.area, path)) {
                 continue;
             }
             let added = store.added_below(range, &stored.event.area, path)?;
-            all.push(Grown { path: path.to_vec(), is_earlier: !roots.contains_key(path), added });
+            all.push(Grown { path: path.to_vec(), is_earlier: !roots.contains(path), added });
         }
     }
     all.retain(|grown| grown.added > MOST);

@@ -51,14 +51,15 @@ impl Store {
             .trying("read the inodes of the baseline")
     }
 
-    /// The stored directories in the directory `parent`, at most `limit`. Costs a look at each entry there.
+    /// The stored directories among the first 4,096 entries of the directory `parent`, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
     pub fn directories_in(&self, parent: EntryId, limit: u32) -> Result<Vec<Entry>, StoreError> {
         self.db
             .prepare_cached(&format!(
-                "SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 AND kind = ?2 ORDER BY name LIMIT ?3"
+                "SELECT {ENTRY_COLUMNS} FROM (SELECT * FROM entry WHERE parent = ?1 ORDER BY name LIMIT 4096)
+                 WHERE kind = ?2 LIMIT ?3"
             ))
             .and_then(|mut statement| {
                 statement.query_map(params![parent.0, FileKind::Directory.code(), limit], entry)?.collect()

@@ -1,6 +1,38 @@
 //! What must hold in every situation a watched file can be in: one row each, with the test that holds it.
+//!
+//! | row | situation | test |
+//! |---|---|---|
+//! | 1 | changes while it is hashed | `files::observe` (unit), `passes::a_file_that_never_holds_still_costs_only_itself`, `hostile::a_file_that_is_always_being_written_does_not_hide_a_chmod` |
+//! | 2 | vanishes midway | `row_02_…` |
+//! | 3 | becomes another type of object | `row_03_…`, as a device `real::matrix::row_03_…`, `hostile::another_type_is_told_even_when_only_content_counts` |
+//! | 4 | cannot be read | `row_04_…` (lease), `passes::what_cannot_be_read_is_said_by_init_and_check` |
+//! | 5 | deep and long paths, any bytes | `passes::a_tree_deeper_and_broader_than_there_are_descriptors_is_seen_whole`, `names` |
+//! | 6 | very many names in a directory | `passes::a_directory_too_large_to_be_held_is_compared_as_well` |
+//! | 7 | hard links | `row_07_…`, `moves::a_hard_link_is_an_addition_and_only_the_last_name_moves` |
+//! | 8 | sparse files | with the lane of big files |
+//! | 9 | changed through a mapping, times forged | `row_09_…`, `attributes::each_attribute_changed_alone_is_one_event_that_names_it` |
+//! | 10 | replaced with the same content | `row_10_…` |
+//! | 11 | bind mounts, overlay | `real::matrix::row_11_…` |
+//! | 12 | area missing, emptied, another | `row_12_…`, `journeys::a_missing_area_is_one_event_and_its_baseline_is_kept` |
+//! | 13 | a subtree removed, added, moved | `row_13_…`, `journeys::a_removed_subtree_is_one_line_with_its_count`, `moves` |
+//! | 14 | an area that is a link | `row_14_…`, `hostile::an_area_behind_a_link_is_noticed_when_the_link_turns` |
+//! | 15 | excludes | `config::exclude` (unit), `hostile::what_is_excluded_later_leaves_with_one_notice` |
+//! | 16 | first baseline | `row_16_…` |
+//! | 17 | very many changes at once | `row_17_…` |
+//! | 19 | changes while the daemon was down | `row_19_…`, `passes::init_learns_what_the_walker_would_and_reports_what_differs` |
+//! | 20 | our own state in an area | `hostile::own_files_are_left_out_however_the_area_is_reached` |
+//! | 21 | more attributes, another digest | `attributes::matrix_21_…`, `hostile::another_digest_is_learned_only_after_the_old_one_was_verified` |
+//!
+//! Each attribute alone: `attributes`, and `real::attributes` for what only root can set.
 
-use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use integrityd::{
     config::settings::{Area, Config},
@@ -11,7 +43,7 @@ use tokio::time::sleep;
 
 use crate::{
     journeys::{Daemonic, Journey},
-    support::{Scratch, sink::Sink},
+    support::{Scratch, overwrite, put_back_mtime, sink::Sink},
 };
 
 /// Quick, and every finding mailed at once.
@@ -416,5 +448,172 @@ async fn row_13_a_new_directory_that_the_walker_meets_over_several_mails_is_one_
         .sum();
     // The directory itself has its line.
     assert_eq!(counted, 901, "{lines:?}");
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_02_a_file_that_vanishes_while_it_is_read_is_one_removal() {
+    let journey = Journey::new();
+    let big = journey.tree().join("big");
+    fs::write(&big, vec![7; 2_000_000]).unwrap();
+    let mut config = quick(&journey);
+    // Twenty seconds for each reading, and hardly anything else to do.
+    config.rates.bytes = 100_000.0;
+    config.rates.speedup = 1.0;
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    sleep(Duration::from_secs(70)).await;
+    let before = daemon.looks().await;
+    while daemon.looks().await == before {
+        sleep(Duration::from_millis(200)).await;
+    }
+    sleep(Duration::from_secs(8)).await;
+    fs::remove_file(&big).unwrap();
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(told(&journey, &daemon).await, [("removed".to_owned(), "big".to_owned())]);
+    daemon.stop().await;
+}
+
+#[test]
+fn row_03_what_becomes_another_type_is_told_so_and_never_opened() {
+    let scratch = Scratch::new();
+    scratch.configure("mail = stdout:");
+    let tree = scratch.tree();
+    write_all(&tree, 5, "x");
+    assert!(scratch.ask(&["init", "-q"]).status.success());
+    (0..4).for_each(|number| fs::remove_file(tree.join(format!("f{number}"))).unwrap());
+    rustix::fs::mknodat(rustix::fs::CWD, tree.join("f0"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .unwrap();
+    symlink("/etc/shadow", tree.join("f1")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(tree.join("f2")).unwrap();
+    fs::create_dir(tree.join("f3")).unwrap();
+    // Opening the pipe would wait for a writer for ever.
+    let begun = Instant::now();
+    let (code, found) = check(&scratch);
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert_eq!(code, 4);
+    let kinds: Vec<String> = found
+        .iter()
+        .map(|event| {
+            format!(
+                "{} {} {}",
+                event["event"]["action"][0], event["integrityd"]["previous"]["type"], event["file"]["type"]
+            )
+        })
+        .collect();
+    let wanted = ["fifo", "symlink", "socket", "dir"].map(|kind| format!("\"retyped\" \"file\" \"{kind}\""));
+    assert_eq!(kinds, wanted);
+    assert!(found.iter().all(|event| event["integrityd"]["hash"]["blake3"].is_null()), "{found:?}");
+}
+
+#[test]
+fn row_04_a_file_under_a_write_lease_is_unreadable_at_once_and_its_baseline_is_kept() {
+    let scratch = Scratch::new();
+    scratch.configure("mail = stdout:");
+    let tree = scratch.tree();
+    write_all(&tree, 50, "x");
+    assert!(scratch.ask(&["init", "-q"]).status.success());
+    let script = "import fcntl, os, signal, sys\nsignal.signal(signal.SIGIO, signal.SIG_IGN)\n\
+                  fd = os.open(sys.argv[1], os.O_RDWR)\nfcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n\
+                  print('leased', flush=True)\nsys.stdin.read()\n";
+    let child = Command::new("python3")
+        .args(["-c", script])
+        .arg(tree.join("f7"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut child) = child else {
+        println!("skipped: no python3 that takes a lease");
+        return;
+    };
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    if line == "leased\n" {
+        let begun = Instant::now();
+        let (code, found) = check(&scratch);
+        assert!(begun.elapsed() < Duration::from_secs(10), "it waits for the lease");
+        assert_eq!((code, actions(&scratch, &found)), (8, vec![("unreadable".to_owned(), "f7".to_owned())]));
+    } else {
+        println!("skipped: this file system gives no leases");
+    }
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    assert_eq!(check(&scratch), (0, Vec::new()), "the baseline was not kept");
+}
+
+#[test]
+fn row_07_a_change_through_one_name_is_told_of_every_name() {
+    let scratch = Scratch::new();
+    scratch.configure("mail = stdout:");
+    let tree = scratch.tree();
+    fs::write(tree.join("one"), "x").unwrap();
+    fs::hard_link(tree.join("one"), tree.join("two")).unwrap();
+    assert!(scratch.ask(&["init", "-q"]).status.success());
+    overwrite(&tree.join("two"), "y");
+    let (_, found) = check(&scratch);
+    let wanted = [("changed", "one"), ("changed", "two")];
+    assert_eq!(actions(&scratch, &found), wanted.map(|(word, path)| (word.to_owned(), path.to_owned())));
+    fs::remove_file(tree.join("one")).unwrap();
+    let (_, found) = check(&scratch);
+    let wanted = [("changed", "two"), ("removed", "one")];
+    assert_eq!(actions(&scratch, &found), wanted.map(|(word, path)| (word.to_owned(), path.to_owned())));
+}
+
+#[test]
+fn row_09_content_with_mtime_set_back_is_told_with_both_times() {
+    let scratch = Scratch::new();
+    scratch.configure("mail = stdout:");
+    let path = scratch.tree().join("f");
+    fs::write(&path, "x").unwrap();
+    assert!(scratch.ask(&["init", "-q"]).status.success());
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    overwrite(&path, "y");
+    put_back_mtime(&path, time);
+    let shown = String::from_utf8(scratch.ask(&["check"]).stdout).unwrap();
+    assert!(shown.contains("content") && shown.contains("mtime unchanged"), "{shown}");
+    assert!(shown.lines().any(|line| line.trim_start().starts_with("ctime ") && line.contains(" → ")), "{shown}");
+    put_back_mtime(&path, std::time::UNIX_EPOCH);
+    let shown = String::from_utf8(scratch.ask(&["check"]).stdout).unwrap();
+    assert!(shown.contains("→ 1970-01-01") && shown.contains("ctime "), "{shown}");
+}
+
+#[test]
+fn row_16_a_first_baseline_of_5_000_files_is_one_mail() {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    scratch.configure(&format!("reporttime = 1h\nreportholdoff = 1d\n{}", sink.setting()));
+    write_all(&scratch.tree(), 5000, "x");
+    assert!(scratch.ask(&["run", "--once"]).status.success());
+    let mails = sink.mails();
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].subject().contains("baseline established, 5,001 entries in 1 area"), "{}", mails[0].subject());
+    assert!(!mails[0].text().contains("/f7"), "{}", mails[0].text());
+    // A new area of an installation that is known likewise.
+    let other = scratch.path("other");
+    fs::create_dir(&other).unwrap();
+    write_all(&other, 500, "x");
+    scratch.configure(&format!("area = {}\nreporttime = 1h\nreportholdoff = 1d\n{}", other.display(), sink.setting()));
+    assert!(scratch.ask(&["run", "--once"]).status.success());
+    let mails = sink.mails();
+    assert_eq!(mails.len(), 2);
+    assert!(mails[1].text().contains("501") && !mails[1].text().contains("/f7"), "{}", mails[1].text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_19_what_changed_while_the_daemon_was_down_is_found_by_its_rounds() {
+    let journey = Journey::new();
+    journey.fill(60, b"x");
+    let daemon = journey.start(quick(&journey));
+    daemon.until_established().await;
+    daemon.stop().await;
+    fs::write(journey.file(3), "other").unwrap();
+    fs::remove_file(journey.file(4)).unwrap();
+    fs::write(journey.tree().join("new"), "y").unwrap();
+    let daemon = journey.start(quick(&journey));
+    sleep(Duration::from_mins(5)).await;
+    let mut found = told(&journey, &daemon).await;
+    found.sort();
+    let wanted = [("added", "new"), ("changed", "d3/f0003"), ("removed", "d4/f0004")];
+    assert_eq!(found, wanted.map(|(word, path)| (word.to_owned(), path.to_owned())));
     daemon.stop().await;
 }

@@ -17,6 +17,7 @@ mod journal;
 mod logcheck;
 mod logrotate;
 mod mailserver;
+mod matrix;
 mod order;
 mod packages;
 mod rates;
