@@ -313,7 +313,12 @@ fn bit(category: Category) -> u8 {
     match category {
         Category::Added => 1,
         Category::Removed => 2,
-        Category::Changed | Category::Retyped | Category::Rewritten | Category::Touched | Category::AreaReplaced => 4,
+        Category::Changed
+        | Category::Retyped
+        | Category::Rewritten
+        | Category::Touched
+        | Category::Moved
+        | Category::AreaReplaced => 4,
         Category::Unreadable
         | Category::Busy
         | Category::AreaMissing

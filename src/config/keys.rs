@@ -295,7 +295,7 @@ keys! {
     "logruleupdate" "logruleupdate" Logcheck "4m" [span(SECOND, DAY)] ONCE NOW "How often rule files are looked at.";
 
     "area" "path" Area "" [Unit::Path] MANY NOW
-        "A tree to check. Of nested areas the innermost wins, and an area inside an exclude is checked.";
+        "A tree to check, or a link to one: what it leads to is checked, and told when that is another. Of nested areas the innermost wins, and an area inside an exclude is checked.";
     "exclude" "exclude" Area "" [Unit::Pattern] MANY NOW
         "What is left out, with all that is below it; * does not cross a /, ** does. In the legacy form for all areas, in TOML for its own.";
     "areahash" "hash" Area "" [Unit::Hash] ONCE NOW "How content is digested in this area; without it hash.";

@@ -5,15 +5,17 @@ use std::io;
 use super::{
     ground::Ground,
     ground::Tract,
-    harvest::{Harvest, news},
+    harvest::Harvest,
+    loss::Loss,
     missing::{misfit, missing_event},
+    root::retarget,
     shortage::{is_shortage, shortage},
     sight::Glance,
     sweep::{Directory, Sweep},
 };
 use crate::{
     model::entry::{Attributes, Entry, FileKind, HashState},
-    store::{areas::AreaRow, database::Store, error::StoreError, outcome::Found},
+    store::{areas::AreaRow, database::Store, door::Db, error::StoreError},
 };
 
 /// A root that was looked at: its metadata, itself when it is a directory, and what differs.
@@ -21,7 +23,7 @@ pub(super) type RootLook = (Attributes, Option<Directory>, Harvest);
 
 /// Why the root of an area cannot be looked at; `None` when something is there.
 pub(super) fn absence(ground: &Ground, tract: &Tract) -> Option<String> {
-    match ground.glance_at_root(tract) {
+    match ground.look_at_root(tract) {
         Glance::There(..) => None,
         Glance::Silent => Some(SILENT.to_owned()),
         Glance::Gone => Some("its root does not exist".to_owned()),
@@ -41,29 +43,40 @@ impl Sweep {
         area: usize,
         row: &AreaRow,
         root: &Entry,
-        store: &mut Store,
+        db: &Db,
     ) -> Result<(Option<Directory>, Harvest), StoreError> {
         let Some(tract) = self.tract(area) else {
             return Ok((None, Harvest::default()));
         };
         let now = self.clock.now();
-        let is_file_area = root.known.attributes.kind != FileKind::Directory;
-        let why = match self.ground.glance_at_root(tract) {
+        let missing = |why: &str| -> Result<_, StoreError> {
+            let event = missing_event(tract, db.lock().entries_of(tract.id)?, why, now);
+            Ok((None, Harvest::telling(event)))
+        };
+        let seen = match self.ground.look_at_root(tract) {
+            Glance::There(_, seen) => seen,
             // That it does not answer is told with its mount.
             Glance::Silent => return Ok((None, Harvest::default())),
-            Glance::There(_, seen) => misfit(row, &seen, is_file_area, now).map(str::to_owned),
-            Glance::Gone => Some("its root does not exist".to_owned()),
-            Glance::Refused(errno) => Some(format!("its root cannot be looked at: {}", io::Error::from(errno))),
+            Glance::Gone => return missing("its root does not exist"),
+            Glance::Refused(errno) => {
+                return missing(&format!("its root cannot be looked at: {}", io::Error::from(errno)));
+            }
         };
-        if let Some(why) = why {
-            let event = missing_event(tract, store.entries_of(tract.id)?, &why, now);
-            return Ok((None, news(None, vec![Found { event, members: Vec::new() }], Vec::new()).into()));
+        if let Some(why) = misfit(tract, row, Some(root), &seen, now) {
+            return missing(why);
         }
-        Ok(match self.take_root(area, root, store)? {
-            Ok((_, directory, harvest)) => (directory, harvest),
+        let Ok((_, directory, mut harvest)) = self.take_root(area, root, &mut db.lock())? else {
             // It went while it was looked at: the next pass will tell.
-            Err(_why) => (None, Harvest::default()),
-        })
+            return Ok((None, Harvest::default()));
+        };
+        if let Some(event) = retarget(tract, root, &seen, now) {
+            harvest.add(Harvest::telling(event));
+        } else if let Some(open) = tract.root()
+            && let Some(loss) = Loss::of(db, &self.ground, tract, &open)?
+        {
+            return missing(&loss.words());
+        }
+        Ok((directory, harvest))
     }
 
     /// Looks at the root of an area, whatever it is; gives its metadata, and itself to begin with when it is a directory. The inner
@@ -80,7 +93,7 @@ impl Sweep {
         let Some(tract) = self.tract(area) else {
             return Ok(Err("it is not configured".to_owned()));
         };
-        let (handle, seen) = match self.ground.glance_at_root(tract) {
+        let (handle, seen) = match self.ground.look_at_root(tract) {
             Glance::There(handle, seen) => (handle, seen),
             Glance::Silent => return Ok(Err(SILENT.to_owned())),
             Glance::Gone => return Ok(Err("it does not exist".to_owned())),

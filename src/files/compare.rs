@@ -199,12 +199,16 @@ fn capabilities(seen: &Attributes) -> Option<&[u8]> {
 /// Whether a file that lends its owner's or group's rights, or capabilities, now runs something else, or lends those of somebody
 /// else.
 fn is_armed_anew(change: &FileChange) -> bool {
-    let is_armed = |seen: &Observation| {
+    is_armed(change.new.as_ref())
+        && [Attribute::Content, Attribute::Uid, Attribute::Gid].iter().any(|what| change.changed.has(*what))
+}
+
+/// Whether a file lends its owner's or group's rights, or capabilities.
+fn is_armed(seen: Option<&Observation>) -> bool {
+    seen.is_some_and(|seen| {
         seen.attributes.kind == FileKind::Regular
             && (seen.attributes.perms & SET_ID != 0 || capabilities(&seen.attributes).is_some())
-    };
-    change.new.as_ref().is_some_and(is_armed)
-        && [Attribute::Content, Attribute::Uid, Attribute::Gid].iter().any(|what| change.changed.has(*what))
+    })
 }
 
 fn is_forged(change: &FileChange) -> bool {
@@ -220,6 +224,7 @@ pub fn weigh(change: &FileChange, is_urgent_path: bool) -> Severity {
         ChangeClass::Rewritten | ChangeClass::Touched => Severity::Count,
         _ if is_urgent_path || gains_set_id(change) || gains_capabilities(change) => Severity::High,
         _ if is_armed_anew(change) || is_forged(change) => Severity::High,
+        ChangeClass::Moved if change.changed.is_within(TIMES) && !is_armed(change.new.as_ref()) => Severity::Low,
         _ => Severity::Normal,
     }
 }

@@ -96,9 +96,9 @@ impl Answer {
             Self::Begun(id, inode) => form(4).number(*id).number(*inode),
             Self::Advanced(count, is_end) => form(5).number(*count).number(u64::from(*is_end)),
             Self::Torn => form(6),
-            Self::Names(names) => {
-                names.iter().fold(form(7), |form, name| form.number(u64::from(name.is_directory)).bytes(&name.bytes))
-            }
+            Self::Names(names) => names.iter().fold(form(7), |form, name| {
+                form.number(u64::from(name.is_directory)).number(name.inode).bytes(&name.bytes)
+            }),
         }
         .0
     }
@@ -116,13 +116,13 @@ impl Answer {
             7 => {
                 let mut names = Vec::new();
                 while !rest.0.is_empty() {
-                    let is_directory = rest.number()? != 0;
+                    let (is_directory, inode) = (rest.number()? != 0, rest.number()?);
                     let bytes = rest.bytes()?.to_vec();
                     let is_name = !bytes.is_empty() && bytes != b"." && bytes != b"..";
                     if !is_name || bytes.iter().any(|byte| *byte == b'/' || *byte == 0) {
                         return None;
                     }
-                    names.push(Name { bytes, is_directory });
+                    names.push(Name { bytes, is_directory, inode });
                 }
                 Self::Names(names)
             }
@@ -188,8 +188,11 @@ mod tests {
     fn questions_and_answers_come_back_as_they_were() {
         let handle = crate::sys::file::open_root(std::path::Path::new("/")).unwrap();
         let attributes = Attributes { xattrs: Some(vec![1, 2]), ..handle.attributes().unwrap() };
-        let names =
-            [("a", true), ("\u{1}", false)].map(|(name, is_directory)| Name { bytes: name.into(), is_directory });
+        let names = [("a", true), ("\u{1}", false)].map(|(name, is_directory)| Name {
+            bytes: name.into(),
+            is_directory,
+            inode: 7,
+        });
         for question in [
             Question::Look(b"a/b".to_vec()),
             Question::Read(Vec::new(), AlgorithmSet::from_bits(5), Box::new(attributes.clone())),
@@ -216,7 +219,7 @@ mod tests {
     #[test]
     fn names_that_lead_elsewhere_are_no_answer() {
         for name in ["", ".", "..", "a/b", "/etc", "a\0"] {
-            let names = vec![Name { bytes: name.into(), is_directory: true }];
+            let names = vec![Name { bytes: name.into(), is_directory: true, inode: 1 }];
             assert_eq!(Answer::decode(&Answer::Names(names).encode()), None, "{name:?}");
         }
     }

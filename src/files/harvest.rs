@@ -4,6 +4,7 @@ use crate::{
     model::{
         clock::Timestamp,
         entry::{Entry, EntryId},
+        event::Event,
     },
     store::{
         database::Store,
@@ -34,6 +35,8 @@ pub struct Harvest {
     pub learned: Vec<Entry>,
     /// What differs.
     pub news: Vec<Piece>,
+    /// Rows of the baseline at whose paths nothing is, with those paths; whether they are gone or moved shows at the end.
+    pub gone: Vec<(EntryId, Vec<u8>)>,
 }
 
 impl Harvest {
@@ -45,6 +48,7 @@ impl Harvest {
         self.same.extend(other.same);
         self.learned.extend(other.learned);
         self.news.extend(other.news);
+        self.gone.extend(other.gone);
     }
 }
 
@@ -111,6 +115,13 @@ impl Barn {
 /// What differs from the row `basis`, or from nothing.
 pub(super) fn news(basis: Option<&Entry>, events: Vec<Found>, changes: Vec<StateChange>) -> Piece {
     Piece { basis: basis.map(|entry| Box::new(entry.clone())), outcome: Outcome { changes, events } }
+}
+
+impl Harvest {
+    /// An event with no state that belongs to it.
+    pub(super) fn telling(event: Event) -> Self {
+        news(None, vec![Found { event, members: Vec::new() }], Vec::new()).into()
+    }
 }
 
 impl From<Piece> for Harvest {

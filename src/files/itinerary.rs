@@ -90,7 +90,7 @@ impl Open {
         if block.len() == most {
             self.rest = Some(listing);
         }
-        for Name { bytes, is_directory } in block {
+        for Name { bytes, is_directory, .. } in block {
             if is_directory {
                 self.directories.push(bytes);
             } else {

@@ -117,6 +117,23 @@ impl Judge<'_> {
         Event { count, not_before: Some(top.checked), ..self.event(path, change) }
     }
 
+    /// The event of what was known as `known` at the path `from` and was seen at `path`: `count` entries in all. That it was renamed
+    /// has moved its ctime; what else differs is told with it.
+    pub(super) fn arrival_from(
+        &self,
+        (from, known): (&[u8], &Entry),
+        path: &[u8],
+        seen: Observation,
+        count: u64,
+    ) -> Event {
+        let over = self.tract.compared_at(path).intersection(known.recorded).without(Attribute::Ctime);
+        let changed = compare(&known.known, &seen, over).map_or(AttributeSet::NONE, |change| change.changed);
+        let change = FileChange { class: ChangeClass::Moved, changed, old: Some(known.known.clone()), new: Some(seen) };
+        let is_urgent = self.urgent.matches(path) || self.urgent.matches(from);
+        let event = self.weighed(path, change, is_urgent);
+        Event { previous: from.to_vec(), count, not_before: Some(known.checked), ..event }
+    }
+
     /// The event of a part of the baseline that the configuration leaves out now.
     pub(super) fn exclusion(&self, top: &Entry, path: &[u8], count: u64) -> Event {
         Event {
@@ -140,7 +157,11 @@ impl Judge<'_> {
     }
 
     fn event(&self, path: &[u8], change: FileChange) -> Event {
-        let severity = weigh(&change, self.urgent.matches(path));
+        self.weighed(path, change, self.urgent.matches(path))
+    }
+
+    fn weighed(&self, path: &[u8], change: FileChange, is_urgent: bool) -> Event {
+        let severity = weigh(&change, is_urgent);
         let note = alarm(&change);
         Event {
             area: self.tract.path.clone(),

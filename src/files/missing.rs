@@ -2,7 +2,9 @@
 
 use super::{
     ground::{Tract, join},
-    sight::{Glance, Object},
+    loss::Loss,
+    root::retarget,
+    sight::{Base, Glance, Object},
     target::Target,
     visit::{Step, Visited, Visitor},
 };
@@ -16,7 +18,7 @@ use crate::{
         areas::{AreaRow, AreaState, RootIdentity},
         database::Store,
         error::StoreError,
-        outcome::{Found, Outcome, StateChange},
+        outcome::{Found, Outcome, Piece, StateChange},
     },
 };
 
@@ -29,7 +31,7 @@ enum Top {
     Back,
     /// The topmost path that is gone: its entry, and its path.
     Gone(Box<Entry>, Vec<u8>),
-    /// A path on the way is no directory any more; its own visit tells.
+    /// A path on the way is no directory any more, or the root is another; its own visit tells.
     Retyped(Target),
     /// The root of the area is gone or cannot be reached.
     RootGone,
@@ -65,13 +67,30 @@ impl Visitor {
             Top::Gone(top, _) if top.reported == Some(GONE) => {
                 Ok(Step::Done(self.over(&target.path, &mut store, false)))
             }
-            Top::Gone(top, path) => self.removed(&mut store, tract, &top, &path).map(Step::Done),
+            Top::Gone(top, path) => {
+                drop(store);
+                if let Some(place) = self.new_place(tract, target.area, &top)? {
+                    return self.begin(place);
+                }
+                if let Some(root) = tract.root()
+                    && let Some(suspended) = self.suspend_lost(tract, target, &root)?
+                {
+                    return Ok(Step::Done(suspended));
+                }
+                self.removed(&mut self.db.lock(), tract, &top, &path).map(Step::Done)
+            }
         }
     }
 
     fn topmost_gone(&self, tract: &Tract, target: &Target, entry: &Entry) -> Result<Top, StoreError> {
-        let fresh = match self.ground.glance_at_root(tract) {
-            Glance::There(object, seen) if seen.kind == FileKind::Directory => object,
+        let fresh = match self.ground.look_at_root(tract) {
+            Glance::There(object, seen) if seen.kind == FileKind::Directory => {
+                let known = Self::row(&self.db.lock(), tract)?.and_then(|row| row.root);
+                if known.is_some_and(|known| (known.dev, known.inode) != (seen.dev, seen.inode)) {
+                    return Ok(Top::Retyped(Target::root(target.area, tract)));
+                }
+                object
+            }
             Glance::Silent => return Ok(Top::Back),
             _ => return Ok(Top::RootGone),
         };
@@ -98,6 +117,7 @@ impl Visitor {
                     return Ok(Target::of_entry(target.area, tract, &ancestor, &way).map_or(Top::Back, Top::Retyped));
                 }
                 Glance::Gone => {
+                    tract.set_root(Some(root));
                     return Ok(self.db.lock().entry(*id)?.map_or(Top::Back, |top| Top::Gone(Box::new(top), path)));
                 }
                 Glance::Refused(_) | Glance::Silent => return Ok(Top::Back),
@@ -113,13 +133,25 @@ impl Visitor {
         let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
         let event = self.judge(tract, self.clock.now()).departure(top, path, count);
         let members = if members.len() > 1 { members } else { Vec::new() };
-        let change = if tract.accepts_changes() {
-            StateChange::RemoveTree(top.id)
-        } else {
-            StateChange::Put(Box::new(Entry { reported: Some(GONE), visit, ..top.clone() }))
+        let change = removal(tract, &Entry { visit, ..top.clone() });
+        let outcome = Outcome { changes: vec![change], events: vec![Found { event, members }] };
+        let piece = Piece { basis: Some(Box::new(top.clone())), outcome };
+        let is_told = store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true);
+        Ok(self.over(path, store, is_told))
+    }
+
+    /// Suspends an area of which most is missing beneath its open root; `None` when that is not so.
+    pub(super) fn suspend_lost(
+        &self,
+        tract: &Tract,
+        target: &Target,
+        root: &Base,
+    ) -> Result<Option<Visited>, StoreError> {
+        let Some(loss) = Loss::of(&self.db, &self.ground, tract, root)? else {
+            return Ok(None);
         };
-        store.commit(&Outcome { changes: vec![change], events: vec![Found { event, members }] })?;
-        Ok(self.over(path, store, true))
+        let mut store = self.db.lock();
+        self.suspend(&mut store, tract, target, AreaState::Suspended, &loss.words()).map(Some)
     }
 
     /// The row of an area.
@@ -173,35 +205,49 @@ impl Visitor {
             return Ok(None);
         };
         let now = self.clock.now();
-        let is_file_area =
-            store.entry_named(None, &tract.path)?.is_some_and(|root| root.known.attributes.kind != FileKind::Directory);
-        if let Some(why) = misfit(&row, seen, is_file_area, now) {
+        let known = store.entry_named(None, &tract.path)?;
+        if let Some(why) = misfit(tract, &row, known.as_ref(), seen, now) {
             return self.suspend(&mut store, tract, target, AreaState::Suspended, why).map(Some);
         }
-        tract.set_root(object.open_directory().ok());
-        Self::welcome(&mut store, tract, row, seen, now)?;
+        let root = object.open_directory().ok();
+        drop(store);
+        let retargeted = match &known {
+            Some(known) => self.retargeted(tract, known, seen, root.as_ref())?,
+            None => None,
+        };
+        let is_doubtful = !row.state.is_active() || row.root.is_some_and(|known| known.inode != seen.inode);
+        if let Some(root) = root.as_ref().filter(|_| is_doubtful && retargeted.is_none())
+            && let Some(suspended) = self.suspend_lost(tract, target, root)?
+        {
+            return Ok(Some(suspended));
+        }
+        tract.set_root(root);
+        self.welcome(tract, row, seen, retargeted)?;
         Ok(None)
     }
 
     /// Notes the identity of a root that is accepted, and tells when it is back or another one.
     fn welcome(
-        store: &mut Store,
+        &self,
         tract: &Tract,
         row: AreaRow,
         seen: &Attributes,
-        now: Moment,
+        retargeted: Option<Outcome>,
     ) -> Result<(), StoreError> {
+        let now = self.clock.now();
         let identity = RootIdentity { dev: seen.dev, inode: seen.inode, boot: now.boot };
         let is_back = !row.state.is_active();
-        let is_replaced = seen.kind == FileKind::Directory && row.root.is_some_and(|root| root.inode != seen.inode);
-        if !is_back && row.root == Some(identity) {
+        let is_replaced = retargeted.is_none()
+            && seen.kind == FileKind::Directory
+            && row.root.is_some_and(|root| root.inode != seen.inode);
+        if !is_back && row.root == Some(identity) && retargeted.is_none() {
             return Ok(());
         }
         let tell = |category, severity, note: &str| {
             Event { area: tract.path.clone(), ..Event::new(category, severity, now, tract.path.clone()) }
                 .with_note(note)
         };
-        let mut outcome = Outcome::default();
+        let mut outcome = retargeted.unwrap_or_default();
         if is_back {
             outcome = outcome.with_event(tell(Category::AreaBack, Severity::Normal, "its baseline is compared again"));
         }
@@ -215,7 +261,16 @@ impl Visitor {
             (true, false) => AreaState::Watched,
         };
         let row = AreaRow { root: Some(identity), state, ..row };
-        store.commit(&outcome.with_change(StateChange::Area(Box::new(row)))).map(|_seq| ())
+        self.db.lock().commit(&outcome.with_change(StateChange::Area(Box::new(row)))).map(|_seq| ())
+    }
+}
+
+/// What becomes of an entry that is gone and was told.
+pub(super) fn removal(tract: &Tract, top: &Entry) -> StateChange {
+    if tract.accepts_changes() {
+        StateChange::RemoveTree(top.id)
+    } else {
+        StateChange::Put(Box::new(Entry { reported: Some(GONE), ..top.clone() }))
     }
 }
 
@@ -230,12 +285,21 @@ pub(super) fn missing_event(tract: &Tract, count: u64, why: &str, now: Moment) -
 }
 
 /// Why the object at the root of an area cannot be the one its baseline belongs to; `None` when it can.
-pub(super) fn misfit(row: &AreaRow, seen: &Attributes, is_file_area: bool, now: Moment) -> Option<&'static str> {
+pub(super) fn misfit(
+    tract: &Tract,
+    row: &AreaRow,
+    known: Option<&Entry>,
+    seen: &Attributes,
+    now: Moment,
+) -> Option<&'static str> {
     let root = row.root?;
+    let is_file_area = known.is_some_and(|known| known.known.attributes.kind != FileKind::Directory);
+    let is_retargeted = known.is_some_and(|known| retarget(tract, known, seen, now).is_some());
     if seen.kind != FileKind::Directory && !is_file_area {
         return Some("its root is no directory any more");
     }
-    is_elsewhere(root, seen, now).then_some("its root lies on another file system: is something not mounted?")
+    (!is_retargeted && is_elsewhere(root, seen, now))
+        .then_some("its root lies on another file system: is something not mounted?")
 }
 
 /// Whether the root lies on another device than the baseline. Device numbers may change with a boot; then the

@@ -4,6 +4,7 @@
 //! bucket; a change multiplies both rates until every entry has been looked at once since.
 
 mod approach;
+mod comings;
 pub mod compare;
 mod content;
 mod cover;
@@ -14,11 +15,14 @@ mod eye;
 pub mod far;
 pub mod ground;
 pub mod harvest;
+pub mod inodes;
 pub mod itinerary;
 mod judge;
 pub mod lay;
 pub mod learning;
+mod loss;
 mod missing;
+pub mod moves;
 pub mod observe;
 mod opening;
 pub mod pace;
@@ -26,6 +30,7 @@ pub mod passes;
 pub mod promise;
 mod reach;
 mod recheck;
+mod root;
 mod scan;
 pub mod scout;
 mod settle;
@@ -60,6 +65,7 @@ use crate::{
 };
 use eye::{Eye, Leave};
 use ground::Ground;
+use inodes::Inodes;
 use itinerary::{Ahead, Itinerary, Next, Open};
 use opening::open_directory;
 use sight::Trouble;
@@ -173,6 +179,7 @@ impl Walker {
             urgent: self.config.urgent.clone(),
             small_file: self.config.rates.small_file,
             keys: RandomState::new(),
+            inodes: Inodes::default(),
         }));
         self.eye.is_learning = rows.iter().any(|row| row.state == AreaState::Learning);
         self.eye.adjust_pace();
@@ -279,7 +286,9 @@ impl Walker {
         let Some(visited) = self.eye.look(target).await? else {
             return Ok(());
         };
-        if let Some(entry) = visited.directory
+        if !visited.is_area_active {
+            self.itinerary.drop_area(area);
+        } else if let Some(entry) = visited.directory
             && tract.settings.recurse
             && is_child_of_root.is_some()
         {
@@ -363,23 +372,32 @@ impl Walker {
         if now.since(self.roots_checked) >= ROOT_TIME {
             self.roots_checked = now;
             for area in self.areas_to_enter().await? {
+                self.itinerary.drop_area(area);
                 self.enter(area).await?;
             }
         }
         Ok(())
     }
 
-    /// Areas whose root may be back, and those that an administrator has accepted since the round began.
+    /// Areas whose root may be back or is another, and those that an administrator has accepted since the round began.
     async fn areas_to_enter(&self) -> Result<Vec<usize>, Leave> {
         let Some(visitor) = self.eye.visitor.clone() else {
             return Ok(Vec::new());
         };
         let rows = self.db.call(|store| store.areas()).await?;
-        let is_away = |id: AreaId| {
-            let row = rows.iter().find(|row| row.id == id);
-            row.is_some_and(|row| !row.state.is_active() || !self.entered.contains(&id))
+        let entered = self.entered.clone();
+        let wanted = move || {
+            let ground = &visitor.ground;
+            let tracts = ground.tracts.iter().enumerate();
+            let is_wanted = |id: AreaId| {
+                let row = rows.iter().find(|row| row.id == id);
+                row.is_some_and(|row| !row.state.is_active() || !entered.contains(&id))
+            };
+            tracts
+                .filter(|(_, tract)| is_wanted(tract.id) || ground.is_another(tract))
+                .map(|(index, _)| index)
+                .collect()
         };
-        let tracts = visitor.ground.tracts.iter().enumerate();
-        Ok(tracts.filter(|(_, tract)| is_away(tract.id)).map(|(index, _)| index).collect())
+        Ok(run_blocking(wanted).await)
     }
 }

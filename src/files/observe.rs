@@ -167,11 +167,13 @@ impl Reading {
         (content, self.buffer)
     }
 
-    fn judge(before: &Attributes, after: Attributes, done: u64, hasher: Hasher) -> Content {
+    fn judge(before: &Attributes, mut after: Attributes, done: u64, hasher: Hasher) -> Content {
         if is_same(before, &after) && done == after.size {
+            // Setting an extended attribute moves ctime, so that those of the first look are those of the last.
+            after.xattrs.clone_from(&before.xattrs);
+            after.target.clone_from(&before.target);
             Content::Stable(Box::new(Observation {
-                // Setting one moves ctime, so that those of the first look are those of the last.
-                attributes: Attributes { xattrs: before.xattrs.clone(), ..after },
+                attributes: after,
                 hash_state: HashState::Full,
                 digests: hasher.finish(),
             }))

@@ -17,7 +17,9 @@ use crate::{
 pub(super) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<Open>, StoreError> {
     let (entry, way, since) = {
         let store = visitor.db.lock();
-        let Some(entry) = store.entry(ahead.entry)? else {
+        // One that was moved to another area meanwhile is met there.
+        let area = visitor.ground.tracts.get(ahead.area).map(|tract| tract.id);
+        let Some(entry) = store.entry(ahead.entry)?.filter(|entry| Some(entry.area) == area) else {
             return Ok(None);
         };
         let Some(way) = store.way_to(ahead.entry)? else {

@@ -7,9 +7,11 @@ use super::{
     cover::{hidden, homes, review},
     ground::{Ground, Tract},
     harvest::{Barn, Harvest},
+    inodes::Inodes,
     itinerary::Ahead,
     learning,
     missing::missing_event,
+    moves::Moves,
     opening::open_directory,
     sweep::{Directory, Ids, Scope, Sweep},
     target::Target,
@@ -140,6 +142,7 @@ impl Pass<'_> {
             // Everything is read at once.
             small_file: u64::MAX,
             keys: RandomState::new(),
+            inodes: Inodes::default(),
         }
     }
 
@@ -152,6 +155,11 @@ impl Pass<'_> {
             Step::Read(_) => return Ok(None),
         };
         if !visited.is_area_active {
+            return Ok(None);
+        }
+        if let Some(root) = tract.root()
+            && visitor.suspend_lost(tract, &Target::root(area, tract), &root)?.is_some()
+        {
             return Ok(None);
         }
         let Some(id) = visited.directory else {
@@ -218,7 +226,7 @@ impl Pass<'_> {
                 None => without.push(area),
                 Some(_) if update => roots.extend(self.enter(&sweep, area, tract)?.and_then(|root| root.directory)),
                 Some((row, root)) => {
-                    let (directory, harvest) = sweep.approach(area, row, &root, &mut db.lock())?;
+                    let (directory, harvest) = sweep.approach(area, row, &root, db)?;
                     roots.extend(directory);
                     take(harvest)?;
                 }
@@ -311,6 +319,7 @@ impl Pass<'_> {
             workers: workers(),
             learning: rows.iter().flatten().filter(is_learning).map(|row| row.id).collect(),
             ids: is_stored.then(|| Ids::new(db.clone())),
+            moves: Moves::default(),
         }
     }
 }
@@ -367,7 +376,8 @@ fn acceptance(tract: &Tract, news: &[&Piece], who: &str, now: crate::model::cloc
     };
     let added = count(&[Category::Added]);
     let removed = count(&[Category::Removed]);
-    let changed = count(&[Category::Changed, Category::Retyped, Category::Rewritten, Category::Touched]);
+    let changed =
+        count(&[Category::Changed, Category::Retyped, Category::Rewritten, Category::Touched, Category::Moved]);
     let members: Vec<Member> = news
         .iter()
         .flat_map(|news| &news.outcome.events)

@@ -10,6 +10,7 @@ use super::{
     harvest::{Harvest, news},
     judge::{Judge, Verdict, collected, untold, without_content},
     missing::GONE,
+    moves::Moves,
     settle::leaves_children,
     shortage::{is_shortage, shortage},
     sight::{Glance, Object},
@@ -19,8 +20,8 @@ use crate::{
     config::urgent::UrgentList,
     model::{
         clock::Clock,
-        entry::{Attributes, Entry, EntryId, FileKind, HashState, Observation},
-        event::{Category, Event, Member, Severity},
+        entry::{Attributes, Entry, FileKind, HashState, Observation},
+        event::{Category, Event, Severity},
     },
     store::{
         database::Store,
@@ -58,6 +59,8 @@ pub(super) struct Scan<'a> {
     pub(super) urgent: &'a UrgentList,
     pub(super) clock: &'a Clock,
     pub(super) scope: &'a Scope,
+    /// What has only another name.
+    pub(super) moves: &'a Moves,
     /// Whether unknown paths are learned instead of told.
     pub(super) is_learning: bool,
     /// Where ids come from; `None` when nothing is to be stored.
@@ -68,7 +71,7 @@ pub(super) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn judge(&self) -> Judge<'_> {
+    pub(super) fn judge(&self) -> Judge<'_> {
         Judge { tract: self.tract, urgent: self.urgent, now: self.clock.now() }
     }
 
@@ -102,7 +105,10 @@ impl<'a> Scan<'a> {
             Look::Silent => Ok(None),
             Look::Gone => {
                 if let Some(known) = known {
-                    harvest.add(self.gone(path, &known)?);
+                    let is_told = self.ids.is_some() && !self.tract.accepts_changes() && known.reported == Some(GONE);
+                    if !is_told {
+                        harvest.gone.push((known.id, path.to_vec()));
+                    }
                 }
                 Ok(None)
             }
@@ -149,7 +155,7 @@ impl<'a> Scan<'a> {
         Purpose { tract: self.tract, is_stored: self.ids.is_some(), known }
     }
 
-    fn known(&self, place: &Place, name: &[u8], known: Known) -> Result<Option<Box<Entry>>, StoreError> {
+    pub(super) fn known(&self, place: &Place, name: &[u8], known: Known) -> Result<Option<Box<Entry>>, StoreError> {
         Ok(match known {
             Known::Yes(entry) => Some(entry),
             Known::No => None,
@@ -195,8 +201,8 @@ impl<'a> Scan<'a> {
         harvest.looks += 1;
         let is_directory = seen.attributes.kind == FileKind::Directory;
         let Some(known) = known else {
-            let entry = self.meet(place, name, path, seen, harvest)?;
-            return Ok(is_directory.then_some(Entered { entry, is_new: true }));
+            let entered = self.meet(place, name, path, seen, harvest)?;
+            return Ok(is_directory.then_some(entered));
         };
         if self.is_as_known(&known, &seen) {
             if self.ids.is_some() {
@@ -260,66 +266,6 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// A path that is not in the baseline.
-    fn meet(
-        &self,
-        place: &Place,
-        name: &[u8],
-        path: &[u8],
-        seen: Observation,
-        harvest: &mut Harvest,
-    ) -> Result<Box<Entry>, StoreError> {
-        // Without a row of its own nothing is asked about it again.
-        let id = self.ids.map_or(Ok(EntryId(-1)), Ids::next)?;
-        let judge = self.judge();
-        let entry = judge.newcomer(id, Some(place.entry.id), name, seen.clone());
-        match (self.is_learning, self.ids) {
-            (true, Some(_)) => harvest.learned.push(entry.clone()),
-            (true, None) => harvest.unlearned += 1,
-            (false, _) => harvest.news.push(news(
-                None,
-                vec![Found { event: judge.arrival(path, seen), members: Vec::new() }],
-                vec![StateChange::Put(Box::new(entry.clone()))],
-            )),
-        }
-        Ok(Box::new(entry))
-    }
-
-    /// A path of the baseline that is gone.
-    fn gone(&mut self, path: &[u8], known: &Entry) -> Result<Harvest, StoreError> {
-        if self.ids.is_some() && !self.tract.accepts_changes() && known.reported == Some(GONE) {
-            return Ok(Harvest::default());
-        }
-        let members = self.members(known, path)?;
-        let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
-        let event = self.judge().departure(known, path, count);
-        let change = if self.tract.accepts_changes() {
-            StateChange::RemoveTree(known.id)
-        } else {
-            StateChange::Put(Box::new(Entry { reported: Some(GONE), ..known.clone() }))
-        };
-        let members = if members.len() > 1 { members } else { Vec::new() };
-        Ok(news(Some(known), vec![Found { event, members }], vec![change]).into())
-    }
-
-    /// A path that the configuration leaves out: what the baseline has of it goes, with one notice.
-    pub(super) fn leave_out(
-        &mut self,
-        place: &Place,
-        name: &[u8],
-        path: &[u8],
-        known: Known,
-    ) -> Result<Harvest, StoreError> {
-        let Some(known) = self.known(place, name, known)?.filter(|_| self.ids.is_some()) else {
-            return Ok(Harvest::default());
-        };
-        let members = self.members(&known, path)?;
-        let event = self.judge().exclusion(&known, path, u64::try_from(members.len()).unwrap_or(u64::MAX));
-        let members = if members.len() > 1 { members } else { Vec::new() };
-        let changes = vec![StateChange::RemoveTree(known.id)];
-        Ok(news(Some(&known), vec![Found { event, members }], changes).into())
-    }
-
     /// A directory or file whose content cannot be read, or can be again.
     pub(super) fn content_state(&mut self, path: &[u8], known: &Entry, state: HashState) -> Harvest {
         let mut harvest = Harvest { looks: 1, ..Harvest::default() };
@@ -336,10 +282,6 @@ impl<'a> Scan<'a> {
         let changes = vec![StateChange::Put(Box::new(next))];
         harvest.news.push(news(Some(known), events, changes));
         harvest
-    }
-
-    fn members(&mut self, known: &Entry, path: &[u8]) -> Result<Vec<Member>, StoreError> {
-        self.store.tree(known, path)
     }
 
     /// A panic at one path costs that path only.

@@ -3,6 +3,7 @@
 use super::{
     ground::Tract,
     judge::{Judge, Verdict},
+    moves::{Origin, changes, moved},
     target::Target,
     visit::{Looked, Visited, Visitor},
 };
@@ -29,12 +30,18 @@ impl Visitor {
         let Some(tract) = self.ground.tracts.get(target.area) else {
             return Ok(self.over(&target.path, &mut store, false));
         };
+        drop(store);
+        let origin = if looked.entry.is_none() { self.origin(tract, target, &seen)? } else { None };
+        let mut store = self.db.lock();
         let judge = self.judge(tract, self.clock.now());
         let visit = store.next_visit();
         let is_directory = seen.attributes.kind == FileKind::Directory;
         // Asked again: a command beside the daemon may have stored this very change while the file was read.
         let (id, is_changed) = match store.entry_named(target.parent, &target.name)? {
-            None => Self::meet(&mut store, judge, target, seen, visit)?,
+            None => match origin {
+                Some(origin) => Self::store_moved(&mut store, judge, target, (&origin, seen), visit)?,
+                None => Self::meet(&mut store, judge, target, seen, visit)?,
+            },
             Some(entry) => {
                 let verdict = judge.again(&target.path, &entry, seen);
                 (entry.id, Self::store_again(&mut store, target, &entry, verdict, visit)?)
@@ -53,6 +60,23 @@ impl Visitor {
     /// What looks in `tract` are judged by.
     pub(super) fn judge<'a>(&'a self, tract: &'a Tract, now: Moment) -> Judge<'a> {
         Judge { tract, urgent: &self.urgent, now }
+    }
+
+    /// A path that is not in the baseline, though what is there was known at another.
+    fn store_moved(
+        store: &mut Store,
+        judge: Judge<'_>,
+        target: &Target,
+        (origin, seen): (&Origin, Observation),
+        visit: i64,
+    ) -> Result<(EntryId, bool), StoreError> {
+        let id = origin.entry.id;
+        let next = Entry { visit, ..judge.newcomer(id, target.parent, &target.name, seen.clone()) };
+        let found = moved(judge, origin, &target.path, seen, 1 + store.entries_below(id)?);
+        let outcome = Outcome { changes: changes(origin, next), events: vec![found] };
+        let piece = Piece { basis: Some(Box::new(origin.entry.clone())), outcome };
+        let is_told = store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true);
+        Ok((id, is_told))
     }
 
     /// A path that is not in the baseline: learned in the first round, reported later.

@@ -22,6 +22,7 @@ use rustix::io::Errno;
 use super::{
     ground::{Ground, Tract, is_beneath, join},
     harvest::Harvest,
+    moves::Moves,
     scan::{Entered, Known, Scan},
     shortage::{is_shortage, shortage},
     sight::{Base, Listing, Trouble},
@@ -93,6 +94,8 @@ pub struct Sweep {
     pub learning: HashSet<AreaId>,
     /// Where ids for new rows come from; `None` when nothing is to be stored.
     pub ids: Option<Ids>,
+    /// What has only another name.
+    pub moves: Moves,
 }
 
 /// Ids for new rows, reserved in blocks.
@@ -175,7 +178,9 @@ impl Sweep {
                 .collect();
             drop(out);
             let mut result = Ok(());
-            for harvest in harvests {
+            let mut gone = Vec::new();
+            for mut harvest in harvests {
+                gone.append(&mut harvest.gone);
                 if result.is_ok() {
                     result = collect(harvest);
                     if result.is_err() {
@@ -187,8 +192,27 @@ impl Sweep {
                 let ended = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 result = result.and(ended);
             }
-            result
+            result.and_then(|()| self.tell_gone(gone, collect))
         })
+    }
+
+    /// Hands on what is gone, now that it is known what was only moved.
+    fn tell_gone(
+        &self,
+        gone: Vec<(EntryId, Vec<u8>)>,
+        mut collect: impl FnMut(Harvest) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let mut store = Store::open_read_only(&self.database)?;
+        for (id, path) in gone {
+            let Some(entry) = store.entry(id)?.filter(|_| !self.moves.has(id)) else { continue };
+            if let Some(tract) = self.ground.tracts.iter().find(|tract| tract.id == entry.area) {
+                collect(self.scan(tract, &mut store, &mut Vec::new()).gone(&path, &entry)?)?;
+            }
+        }
+        Ok(())
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "the channel ends with its last sender")]
@@ -301,6 +325,7 @@ impl Sweep {
             urgent: &self.urgent,
             clock: &self.clock,
             scope: &self.scope,
+            moves: &self.moves,
             is_learning: self.learning.contains(&tract.id),
             ids: self.ids.as_ref(),
             store,

@@ -8,7 +8,8 @@ use std::{
 use rustix::io::Errno;
 
 use super::{
-    ground::{Ground, Tract},
+    ground::{Ground, Tract, join},
+    inodes::Inodes,
     judge::without_content,
     shortage::{is_shortage, shortage},
     sight::{Content, Glance, Object, Reading, Trouble},
@@ -99,6 +100,8 @@ pub struct Visitor {
     pub small_file: u64,
     /// What makes the keys of paths.
     pub keys: RandomState,
+    /// Which rows have which inode.
+    pub inodes: Inodes,
 }
 
 impl Visitor {
@@ -117,7 +120,9 @@ impl Visitor {
             return self.drop_left_out(&target, prefix.len()).map(Step::Done);
         }
         if target.parent.is_some() && !self.is_reachable(tract, &target)? {
-            return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
+            let mut store = self.db.lock();
+            let is_area_active = store.area_state(tract.id)?.is_some_and(AreaState::is_active);
+            return Ok(Step::Done(Visited { is_area_active, ..self.over(&target.path, &mut store, false) }));
         }
         // Not even a look: it could hang for ever.
         if self.ground.is_barred(&target.path) && target.parent.is_some() {
@@ -148,7 +153,9 @@ impl Visitor {
             return Ok(false);
         }
         let Way::InDirectory(place) = &target.way else { return Ok(true) };
-        let entry = store.entry(place.entry)?;
+        let way = store.way_to(place.entry)?.unwrap_or_default();
+        let path = way.iter().skip(1).fold(tract.path.clone(), |path, (_, name)| join(&path, name));
+        let entry = store.entry(place.entry)?.filter(|_| path == place.path);
         Ok(entry.is_some_and(|entry| {
             let known = &entry.known.attributes;
             known.kind == FileKind::Directory && (known.inode == place.inode || !tract.accepts_changes())
@@ -157,7 +164,7 @@ impl Visitor {
 
     fn glance(&self, tract: &Tract, target: &Target) -> Glance {
         match &target.way {
-            Way::Root => self.ground.glance_at_root(tract),
+            Way::Root => self.ground.look_at_root(tract),
             Way::BeneathRoot(root, relative) => self.ground.glance(tract, &target.path, root, relative),
             Way::InDirectory(place) => self.ground.glance(tract, &target.path, &place.directory, &target.name),
         }

@@ -56,6 +56,7 @@ pub fn encode(seq: u64, event: &Event) -> Vec<u8> {
     out.put(15, &event.note);
     out.put_some(16, event.line.as_ref().map(|line| &line.rule));
     out.put_some(17, event.line.as_ref().map(|line| line.length.to_be_bytes()));
+    out.put_some(18, (!event.previous.is_empty()).then_some(&event.previous));
     out.bytes
 }
 
@@ -80,6 +81,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Event), CanonicalError> {
         },
         area: fields.need(7)?.to_vec(),
         source: fields.need(8)?.to_vec(),
+        previous: fields.find(18).unwrap_or_default().to_vec(),
         changed: AttributeSet::from_bits(u32::from_be_bytes(fields.array(9)?)),
         old: fields.find(10).map(decode_observation).transpose()?,
         new: fields.find(11).map(decode_observation).transpose()?,

@@ -148,6 +148,8 @@ pub enum ChangeClass {
     Rewritten,
     /// Only times differ.
     Touched,
+    /// The same object under another path.
+    Moved,
 }
 
 /// A difference between baseline and look: all attributes of one path at once.

@@ -174,6 +174,8 @@ categories! {
     Covered = 17, File, "covered";
     /// What had hidden a part of the baseline is gone.
     Uncovered = 18, File, "uncovered";
+    /// What was at one path is at another; with `count` > 1 a directory with everything beneath it.
+    Moved = 19, File, "moved";
     /// The first round over one or more areas has begun.
     BaselineStarted = 32, Own, "baseline started";
     /// The first round is complete; `count` entries are known.
@@ -232,6 +234,7 @@ impl From<ChangeClass> for Category {
             ChangeClass::Retyped => Self::Retyped,
             ChangeClass::Rewritten => Self::Rewritten,
             ChangeClass::Touched => Self::Touched,
+            ChangeClass::Moved => Self::Moved,
         }
     }
 }
@@ -249,6 +252,8 @@ pub struct Event {
     pub area: Vec<u8>,
     /// The path (or other source) it is about, as raw bytes; empty when there is none.
     pub source: Vec<u8>,
+    /// The path it had before, as raw bytes; empty unless it was moved.
+    pub previous: Vec<u8>,
     /// Which attributes differ.
     pub changed: AttributeSet,
     /// What it was.
@@ -285,6 +290,7 @@ impl Event {
             found,
             area: Vec::new(),
             source,
+            previous: Vec::new(),
             changed: AttributeSet::NONE,
             old: None,
             new: None,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
-use super::gather::Section;
+use super::{fold::Grown, gather::Section};
 use crate::{
     model::{
         clock::{Moment, Timestamp},
@@ -31,6 +31,8 @@ pub struct Batch<'a> {
     pub tally: &'a Tally,
     /// Most items listed in one section (`reportlines`), at least 1.
     pub limit: usize,
+    /// The new directories below which much was added.
+    pub grown: &'a [Grown],
     /// How well the baseline is kept; `None` where no area is watched.
     pub coverage: Option<Coverage>,
     /// The hash of the newest event of the chain.

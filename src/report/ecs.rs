@@ -160,9 +160,12 @@ fn change_type(category: Category) -> &'static str {
     match category {
         Category::Added => "creation",
         Category::Removed => "deletion",
-        Category::Changed | Category::Retyped | Category::Rewritten | Category::Touched | Category::AreaReplaced => {
-            "change"
-        }
+        Category::Changed
+        | Category::Retyped
+        | Category::Rewritten
+        | Category::Touched
+        | Category::Moved
+        | Category::AreaReplaced => "change",
         _ => "info",
     }
 }
@@ -194,8 +197,9 @@ fn file_object(event: &Event) -> Value {
     let mut out = Object::new();
     out.put_some("path", (!event.source.is_empty()).then(|| escape(&event.source)));
     if let Some(seen) = event.new.as_ref().or(event.old.as_ref()) {
-        let every = |_| true;
-        describe(seen, every, &mut out);
+        // The root of an area has one too: where it really is, which tells something only when that has changed.
+        let is_link = seen.attributes.kind == FileKind::Symlink || event.changed.has(Attribute::Target);
+        describe(seen, |attribute| attribute != Attribute::Target || is_link, &mut out);
         out.put_some("created", seen.attributes.btime.map(time));
         out.put_some("hash", hash_object(seen));
     }
@@ -278,6 +282,11 @@ fn line_bytes(event: &Event, out: &mut Object) {
 fn previous(event: &Event, old: &Observation) -> Option<Value> {
     let differs = |attribute| event.changed.has(attribute);
     let mut out = Object::new();
+    if !event.previous.is_empty() {
+        let shown = escape(&event.previous);
+        out.put_some("path_b64", (shown.as_bytes() != event.previous).then(|| STANDARD.encode(&event.previous)));
+        out.put("path", shown);
+    }
     describe(old, differs, &mut out);
     if differs(Attribute::Btime) {
         out.put_some("created", old.attributes.btime.map(time));

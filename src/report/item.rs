@@ -30,8 +30,13 @@ pub(crate) struct Layout<'a> {
     pub(crate) path: usize,
 }
 
-/// The path of an event as it is shown: neutralised, cut, with a trailing slash when it is a directory.
+/// The path of an event as it is shown: neutralised, cut, with a trailing slash when it is a directory; of a move both paths.
 pub(crate) fn shown_path(event: &Event) -> String {
+    if event.category == Category::Moved {
+        // An arrow in a name cannot pose as ours.
+        let name = |path: &[u8]| escape_name_cut(path, VALUE_LIMIT).replace('→', "\\u{2192}");
+        return format!("{} → {}", name(&event.previous), name(&event.source));
+    }
     let mut path = escape_name_cut(&event.source, VALUE_LIMIT);
     if event.source.is_empty() {
         path.push_str("(no path)");
@@ -72,7 +77,7 @@ pub(crate) fn lines(stored: &StoredEvent, folded: Option<&Folded>, layout: &Layo
         out.push(format!("{mark}{path}"));
         flow(format!("{INDENT}{class}  "), &parts, out);
     }
-    if event.members_digest.is_some() {
+    if event.members_digest.is_some() && event.category != Category::Moved {
         details.push(format!("each of the {}: {} show {}", number(event.count), layout.program, stored.seq));
     }
     details.extend(folded.map(Folded::line));
@@ -108,6 +113,14 @@ fn parts(event: &Event, names: &Names) -> Vec<String> {
             let rest = [Attribute::Type, Attribute::Size, Attribute::Content, Attribute::Target, Attribute::Rdev];
             let rest = rest.into_iter().fold(event.changed, AttributeSet::without);
             parts.extend(differences(rest, old, new, names));
+            parts
+        }
+        (Category::Moved, Some(old), Some(new)) => {
+            let mut parts = vec![match (new.attributes.kind, event.count) {
+                (FileKind::Directory, count) => format!("directory, {} in all", counted(count, "entry", "entries")),
+                (kind, _) => kind.word().to_owned(),
+            }];
+            parts.extend(differences(event.changed, old, new, names));
             parts
         }
         (_, Some(old), Some(new)) => {

@@ -163,6 +163,7 @@ mod tests {
             lines: &gathered(events, limit),
             tally: &Tally::of(events),
             limit,
+            grown: &[],
             coverage,
             head: [0x9f; 32],
             names: &Names::default(),

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::{
     batch::{Batch, Tally},
+    fold::grown,
     gather::gather,
     mime::{Letter, MessageId, MimeError, check_address, compose},
     render::render,
@@ -36,6 +37,9 @@ use crate::{
 /// Reports queued for every recipient beyond which new events stay unbatched. One recipient whose server refuses does not keep
 /// the others from theirs.
 pub const MOST_QUEUED: u64 = 50;
+
+/// Events read beyond those that are listed, because they are folded into the lines of others.
+const MOST_FOLDED: usize = 10_000;
 
 /// Why a batch could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -167,7 +171,14 @@ impl Postmaster {
             return Ok(None);
         }
         let lines = gather(store, &range, self.lines)?;
-        let events = self.events(store, &range)?;
+        let mut events = self.events(store, &range, self.lines)?;
+        let grown = grown(store, &range, &events)?;
+        if !grown.is_empty() {
+            // What is folded into one line leaves room for others.
+            let folded = grown.iter().fold(0, |sum: u64, grown| sum.saturating_add(grown.added));
+            let more = usize::try_from(folded).unwrap_or(MOST_FOLDED).min(MOST_FOLDED);
+            events = self.events(store, &range, self.lines.saturating_add(more))?;
+        }
         let mut tally = Tally::default();
         for count in counts {
             tally.add_counted(count.category, count.severity, count.events);
@@ -187,6 +198,7 @@ impl Postmaster {
             lines: &lines,
             tally: &tally,
             limit: self.lines,
+            grown: &grown,
             coverage: coverage(store)?,
             head: store.head()?.hash,
             names,
@@ -219,7 +231,7 @@ impl Postmaster {
     }
 
     /// The events of `range` that are listed, log lines aside: of each section as many as it may have.
-    fn events(&self, store: &Store, range: &Range) -> Result<Vec<StoredEvent>, StoreError> {
+    fn events(&self, store: &Store, range: &Range, most: usize) -> Result<Vec<StoredEvent>, StoreError> {
         let mut events = Vec::new();
         for kind in [Kind::File, Kind::Own, Kind::Log, Kind::Process] {
             let categories: Vec<Category> = Category::ALL
@@ -227,7 +239,9 @@ impl Postmaster {
                 .copied()
                 .filter(|category| category.kind() == kind && !category.is_line())
                 .collect();
-            events.extend(store.events_in(range, &categories, self.lines)?);
+            // Only findings about files are folded.
+            let most = if kind == Kind::File { most } else { self.lines };
+            events.extend(store.events_in(range, &categories, most)?);
         }
         // What happened to one path stays in its order.
         events.sort_by(|one, other| {

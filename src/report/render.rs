@@ -150,7 +150,7 @@ impl<'a> Page<'a> {
     fn files(&self) -> Vec<String> {
         let (unreadable, listable): (Vec<&StoredEvent>, Vec<&StoredEvent>) =
             self.files.iter().partition(|stored| is_unreadable(stored.event.category, stored.event.severity));
-        let folds = Folds::find(&listable, &self.history);
+        let folds = Folds::find(&listable, self.batch.grown, &self.history);
         let (hidden, mut listed): (Vec<&StoredEvent>, Vec<&StoredEvent>) =
             listable.into_iter().partition(|stored| folds.hides(stored.seq));
         listed.truncate(self.batch.limit.max(1));
@@ -170,7 +170,11 @@ impl<'a> Page<'a> {
         for stored in &listed {
             item::lines(stored, folds.of(stored.seq), &layout, &mut lines);
         }
-        lines.extend(self.left_out(&told));
+        for (path, folded) in folds.earlier() {
+            let path = escape_name_cut(path, VALUE_LIMIT);
+            lines.push(format!("  {path}/  told of before: {}", folded.line()));
+        }
+        lines.extend(self.left_out(&told, folds.unread(&listed)));
         for stored in shown_unreadable {
             item::lines(stored, None, &layout, &mut lines);
         }
@@ -186,11 +190,15 @@ impl<'a> Page<'a> {
     }
 
     /// Says how many of which class are neither listed nor counted in the line of a directory.
-    fn left_out(&self, told: &[&StoredEvent]) -> Option<String> {
+    fn left_out(&self, told: &[&StoredEvent], unread: u64) -> Option<String> {
         let mut left = self.batch.tally.by_category(|category, severity| {
             category.kind() == Kind::File && severity > Severity::Count && !is_unreadable(category, severity)
         });
         take_out(&mut left, told);
+        if let Some(added) = left.get_mut(&Category::Added) {
+            *added = added.saturating_sub(unread);
+        }
+        left.retain(|_, count| *count > 0);
         let total: u64 = left.values().fold(0, |sum, count| sum.saturating_add(*count));
         let classes: Vec<String> =
             left.iter().map(|(category, count)| format!("{} {}", number(*count), category.word())).collect();
@@ -351,6 +359,7 @@ mod tests {
             lines: &gathered(events, limit),
             tally,
             limit,
+            grown: &[],
             coverage: Some(Coverage {
                 entries: 412_118,
                 oldest: Some(ago(181_440)),

@@ -211,19 +211,20 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
     let looks = (prop::option::of(observations()), prop::option::of(observations()), any::<u32>());
     let counts = (prop_oneof![Just(1), any::<u64>()], prop::option::of(any::<[u8; 32]>()));
     let line = prop::option::of((hostile(), any::<u64>()).prop_map(|(rule, length)| LogLine { rule, length }));
-    (class, times, looks, counts, (hostile(), hostile(), hostile(), line)).prop_map(
+    (class, times, looks, counts, (hostile(), hostile(), hostile(), hostile(), line)).prop_map(
         |(
             (category, severity),
             (found, not_before),
             (old, new, changed),
             (count, members_digest),
-            (area, source, note, line),
+            (area, source, previous, note, line),
         )| Event {
             category,
             severity,
             found: Moment { wall: found, ..now() },
             area,
             source,
+            previous,
             changed: AttributeSet::from_bits(changed),
             old,
             new,

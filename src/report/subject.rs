@@ -284,6 +284,7 @@ mod tests {
             lines: &gathered(events, 10),
             tally: &Tally::of(events),
             limit: 10,
+            grown: &[],
             coverage: Some(Coverage::default()),
             head: [0; 32],
             names: &Names::default(),

@@ -288,8 +288,7 @@ impl Store {
         self.flush()?;
         self.queues.clear();
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate).trying("begin a transaction")?;
-        tx.execute(&format!("{SUBTREE} UPDATE entry SET area = ?2 WHERE id IN tree"), params![top.0, area.0])
-            .trying("hand entries over to an area")?;
+        hand_over(&tx, top, area)?;
         tx.execute("UPDATE entry SET parent = 0, name = ?2 WHERE id = ?1", params![top.0, path])
             .trying("make an entry the root of an area")?;
         tx.commit().trying("hand entries over to an area")
@@ -340,6 +339,13 @@ pub(super) fn stored_by_id(db: &Connection, id: EntryId) -> Result<Option<Entry>
 
 const SUBTREE: &str = "WITH RECURSIVE tree (id) AS (SELECT id FROM entry WHERE id = ?1 \
                        UNION ALL SELECT entry.id FROM entry JOIN tree ON entry.parent = tree.id)";
+
+pub(super) fn hand_over(tx: &Connection, top: EntryId, area: AreaId) -> Result<(), StoreError> {
+    tx.prepare_cached(&format!("{SUBTREE} UPDATE entry SET area = ?2 WHERE id IN tree"))
+        .and_then(|mut statement| statement.execute(params![top.0, area.0]))
+        .trying("hand entries over to an area")
+        .map(|_rows| ())
+}
 
 pub(super) fn remove_tree(tx: &Connection, root: EntryId) -> Result<(), StoreError> {
     tx.prepare_cached(&format!("{SUBTREE} DELETE FROM entry WHERE id IN tree"))

@@ -2,9 +2,11 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::model::entry::Entry;
+
 use super::{
     areas::{put_accepted, put_area},
-    baseline::{remove_children, remove_tree, stored_by_id, stored_by_name},
+    baseline::{hand_over, remove_children, remove_tree, stored_by_id, stored_by_name},
     database::{Store, data_version},
     error::{StoreError, Trying},
     events::append,
@@ -72,6 +74,7 @@ fn apply(tx: &Connection, changes: &[StateChange]) -> Result<(), StoreError> {
         match change {
             StateChange::Put(entry) => put_entry(tx, entry)?,
             StateChange::RemoveTree(entry) => remove_tree(tx, *entry)?,
+            StateChange::HandOver(entry, area) => hand_over(tx, *entry, *area)?,
             StateChange::RemoveChildren(entry) => remove_children(tx, *entry)?,
             StateChange::Area(area) => put_area(tx, area)?,
             StateChange::Accepted(area, root) => put_accepted(tx, *area, *root)?,
@@ -89,15 +92,22 @@ fn apply(tx: &Connection, changes: &[StateChange]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether the row of a piece is still what it was found against; of a new path, that nobody has added it since and its directory
+/// Whether the row of a piece is still what and where it was found; of a new path, that nobody has added it since and its directory
 /// is still there.
 fn is_fresh(tx: &Connection, piece: &Piece) -> Result<bool, StoreError> {
+    let mut place = None;
     if let Some(basis) = &piece.basis {
-        let now = stored_by_id(tx, basis.id)?;
-        return Ok(now.is_some_and(|now| now.known == basis.known && now.reported == basis.reported));
+        let state = |entry: &Entry| (entry.parent, entry.name.clone(), entry.known.clone(), entry.reported);
+        if stored_by_id(tx, basis.id)?.is_none_or(|now| state(&now) != state(basis)) {
+            return Ok(false);
+        }
+        place = Some((basis.parent, basis.name.as_slice()));
     }
     for change in &piece.outcome.changes {
         let StateChange::Put(entry) = change else { continue };
+        if place == Some((entry.parent, entry.name.as_slice())) {
+            continue;
+        }
         let is_orphan = match entry.parent {
             Some(parent) => stored_by_id(tx, parent)?.is_none(),
             None => false,

@@ -21,6 +21,8 @@ pub enum StateChange {
     Put(Box<Entry>),
     /// A baseline row and everything beneath it go.
     RemoveTree(EntryId),
+    /// A baseline row and everything beneath it belong to this area from now on.
+    HandOver(EntryId, AreaId),
     /// Everything beneath a baseline row goes.
     RemoveChildren(EntryId),
     /// An area has a new state.

@@ -14,6 +14,8 @@ pub struct Name {
     pub bytes: Vec<u8>,
     /// Whether `getdents64(2)` called it a directory; a hint for the order only, never trusted.
     pub is_directory: bool,
+    /// The inode by `getdents64(2)`; a hint, which may be another on overlays and at mount points.
+    pub inode: u64,
 }
 
 /// An open directory whose names are taken block by block.
@@ -47,7 +49,8 @@ impl Listing {
             let entry = entry?;
             let bytes = entry.file_name().to_bytes();
             if bytes != b"." && bytes != b".." {
-                names.push(Name { bytes: bytes.to_vec(), is_directory: entry.file_type() == FileType::Directory });
+                let is_directory = entry.file_type() == FileType::Directory;
+                names.push(Name { bytes: bytes.to_vec(), is_directory, inode: entry.ino() });
             }
         }
         Ok(names)

@@ -56,15 +56,15 @@ impl Journey {
         }
     }
 
-    fn tree(&self) -> PathBuf {
+    pub(crate) fn tree(&self) -> PathBuf {
         self.directory.path().join("tree")
     }
 
-    fn file(&self, number: usize) -> PathBuf {
+    pub(crate) fn file(&self, number: usize) -> PathBuf {
         self.tree().join(format!("d{}/f{number:04}", number % 7))
     }
 
-    fn fill(&self, files: usize, content: &[u8]) {
+    pub(crate) fn fill(&self, files: usize, content: &[u8]) {
         (0..7).for_each(|number| fs::create_dir_all(self.tree().join(format!("d{number}"))).unwrap());
         (0..files).for_each(|number| fs::write(self.file(number), content).unwrap());
     }
@@ -112,11 +112,11 @@ impl Daemonic {
         self.db.call(|store| store.counters().unwrap().looks).await
     }
 
-    async fn bytes(&self) -> u64 {
+    pub(crate) async fn bytes(&self) -> u64 {
         self.db.call(|store| store.counters().unwrap().bytes).await
     }
 
-    async fn until_established(&self) {
+    pub(crate) async fn until_established(&self) {
         let filter = Filter { limit: 1000, ..Filter::default() };
         loop {
             let filter = filter.clone();
@@ -129,7 +129,7 @@ impl Daemonic {
     }
 
     /// Looks per second over `span`.
-    async fn rate(&self, span: Duration) -> f64 {
+    pub(crate) async fn rate(&self, span: Duration) -> f64 {
         let before = self.looks().await;
         sleep(span).await;
         let count = u32::try_from(self.looks().await - before).unwrap();

@@ -26,6 +26,8 @@ mod local;
 mod log_mails;
 mod logcheck;
 mod logs;
+mod matrix;
+mod moves;
 mod names;
 mod passes;
 mod promises;

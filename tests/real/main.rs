@@ -18,6 +18,7 @@ mod journal;
 mod logcheck;
 mod logrotate;
 mod mailserver;
+mod matrix;
 mod mounts;
 mod order;
 mod packages;

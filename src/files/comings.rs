@@ -1,0 +1,105 @@
+//! What a pass at full speed finds where the baseline has nothing, and of what the baseline has where nothing is.
+
+use super::{
+    ground::is_beneath,
+    harvest::{Harvest, news},
+    missing::removal,
+    moves::{Origin, changes, moved},
+    scan::{Entered, Known, Scan},
+    sweep::{Ids, Place},
+};
+use crate::{
+    model::{
+        entry::{Entry, EntryId, Observation},
+        event::Member,
+    },
+    store::{
+        error::StoreError,
+        outcome::{Found, StateChange},
+    },
+};
+
+impl Scan<'_> {
+    /// A path that is not in the baseline.
+    pub(super) fn meet(
+        &self,
+        place: &Place,
+        name: &[u8],
+        path: &[u8],
+        seen: Observation,
+        harvest: &mut Harvest,
+    ) -> Result<Entered, StoreError> {
+        let origin = if self.is_learning || !self.tract.accepts_changes() {
+            None
+        } else {
+            self.moves.claim(self.store, self.ground, place.entry.id, &seen)?
+        };
+        if let Some(origin) = origin {
+            return self.meet_again(place, name, path, seen, (&origin, harvest));
+        }
+        // Without a row of its own nothing is asked about it again.
+        let id = self.ids.map_or(Ok(EntryId(-1)), Ids::next)?;
+        let judge = self.judge();
+        let entry = judge.newcomer(id, Some(place.entry.id), name, seen.clone());
+        match (self.is_learning, self.ids) {
+            (true, Some(_)) => harvest.learned.push(entry.clone()),
+            (true, None) => harvest.unlearned += 1,
+            (false, _) => harvest.news.push(news(
+                None,
+                vec![Found { event: judge.arrival(path, seen), members: Vec::new() }],
+                vec![StateChange::Put(Box::new(entry.clone()))],
+            )),
+        }
+        Ok(Entered { entry: Box::new(entry), is_new: true })
+    }
+
+    /// A path that is not in the baseline, though what is there was known at another.
+    fn meet_again(
+        &self,
+        place: &Place,
+        name: &[u8],
+        path: &[u8],
+        seen: Observation,
+        (origin, harvest): (&Origin, &mut Harvest),
+    ) -> Result<Entered, StoreError> {
+        let judge = self.judge();
+        let entry = judge.newcomer(origin.entry.id, Some(place.entry.id), name, seen.clone());
+        let found = moved(judge, origin, path, seen, 1 + self.store.entries_below(origin.entry.id)?);
+        harvest.news.push(news(Some(&origin.entry), vec![found], changes(origin, entry.clone())));
+        Ok(Entered { entry: Box::new(entry), is_new: false })
+    }
+
+    /// A path of the baseline that is gone.
+    pub(super) fn gone(&mut self, path: &[u8], known: &Entry) -> Result<Harvest, StoreError> {
+        let mut members = self.members(known, path)?;
+        let moved: Vec<Vec<u8>> = self.moves.paths().into_iter().filter(|from| is_beneath(from, path)).collect();
+        members.retain(|member| !moved.iter().any(|from| is_beneath(&member.source, from)));
+        let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
+        let event = self.judge().departure(known, path, count);
+        let change = removal(self.tract, known);
+        let members = if members.len() > 1 { members } else { Vec::new() };
+        Ok(news(Some(known), vec![Found { event, members }], vec![change]).into())
+    }
+
+    /// A path that the configuration leaves out: what the baseline has of it goes, with one notice.
+    pub(super) fn leave_out(
+        &mut self,
+        place: &Place,
+        name: &[u8],
+        path: &[u8],
+        known: Known,
+    ) -> Result<Harvest, StoreError> {
+        let Some(known) = self.known(place, name, known)?.filter(|_| self.ids.is_some()) else {
+            return Ok(Harvest::default());
+        };
+        let members = self.members(&known, path)?;
+        let event = self.judge().exclusion(&known, path, u64::try_from(members.len()).unwrap_or(u64::MAX));
+        let members = if members.len() > 1 { members } else { Vec::new() };
+        let changes = vec![StateChange::RemoveTree(known.id)];
+        Ok(news(Some(&known), vec![Found { event, members }], changes).into())
+    }
+
+    pub(super) fn members(&mut self, known: &Entry, path: &[u8]) -> Result<Vec<Member>, StoreError> {
+        self.store.tree(known, path)
+    }
+}
