@@ -227,3 +227,28 @@ fn an_arrow_in_a_name_does_not_pose_as_a_move() {
     let shown = String::from_utf8(scratch.ask(&["check"]).stdout).unwrap();
     assert!(shown.contains(r"/x \u{2192} y → "), "{shown}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn names_in_hand_of_a_directory_that_was_moved_are_told_by_its_new_path() {
+    let journey = Journey::new();
+    let tree = journey.tree();
+    journey.fill(1400, b"x");
+    let mut config = quick(&journey);
+    config.rates.speedup = 2.0;
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    // A round takes minutes: all directories are in hand with most of their names.
+    sleep(Duration::from_secs(30)).await;
+    fs::rename(tree.join("d5"), tree.join("e5")).unwrap();
+    let moved = ("moved".to_owned(), "e5".to_owned());
+    while !told(&journey, &daemon).await.contains(&moved) {
+        sleep(Duration::from_secs(1)).await;
+    }
+    fs::read_dir(tree.join("e5")).unwrap().for_each(|file| overwrite(&file.unwrap().path(), "y"));
+    sleep(Duration::from_mins(15)).await;
+    let found = told(&journey, &daemon).await;
+    assert_eq!(found.iter().filter(|(_, path)| path.starts_with("d5")).count(), 0, "{found:?}");
+    let changed = |(word, path): &&(String, String)| word == "changed" && path.starts_with("e5/");
+    assert_eq!((found.len(), found.iter().filter(changed).count()), (201, 200));
+    daemon.stop().await;
+}
