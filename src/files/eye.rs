@@ -10,6 +10,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    lane::Lane,
     pace::{Pace, SpeedUp},
     promise::Promises,
     target::Target,
@@ -64,7 +65,8 @@ pub(super) struct Eye {
     pub(super) speed: SpeedUp,
     /// Whether a first round is under way.
     pub(super) is_learning: bool,
-    pace: Pace,
+    pub(super) pace: Pace,
+    pub(super) lane: Lane,
     pub(super) rates: Rates,
     pub(super) promises: Promises,
     /// When it was counted what the areas hold.
@@ -86,6 +88,7 @@ impl Eye {
             speed: SpeedUp::default(),
             is_learning: false,
             pace: Pace::new(config.rates.files, config.rates.bytes),
+            lane: Lane::default(),
             rates: config.rates,
             promises: Promises::default(),
             stocked: None,
@@ -99,6 +102,8 @@ impl Eye {
         if self.quarantine.contains(&target.path) {
             return Ok(None);
         }
+        let slot = self.pace.look_due(self.clock.now().boottime);
+        self.serve_lane(slot).await?;
         let due = self.pace.next_look(self.clock.now().boottime);
         self.wait(due).await?;
         self.pace.book_look(self.clock.now().boottime);
@@ -141,8 +146,10 @@ impl Eye {
                 return Ok(Some(Step::Torn(looked)));
             }
         };
-        let chunk = if self.pace.bytes_per_second() > HIGH_RATE { BIG_CHUNK } else { CHUNK };
+        let chunk = self.chunk();
         loop {
+            let now = self.clock.now().boottime;
+            self.serve_lane(now).await?;
             let due = self.pace.next_read(self.clock.now().boottime);
             self.wait(due).await?;
             let read = self
@@ -170,8 +177,13 @@ impl Eye {
         }
     }
 
+    /// Bytes that are read between two looks at the clock.
+    pub(super) fn chunk(&self) -> u64 {
+        if self.pace.bytes_per_second() > HIGH_RATE { BIG_CHUNK } else { CHUNK }
+    }
+
     /// Runs one piece of a visit. A panic in it costs this one path: it is told once and left alone from then on.
-    async fn job<T: Send + 'static>(
+    pub(super) async fn job<T: Send + 'static>(
         &mut self,
         target: &Target,
         work: impl FnOnce(&Visitor) -> Result<T, StoreError> + Send + 'static,
@@ -201,7 +213,10 @@ impl Eye {
         }
     }
 
-    fn take_note(&mut self, visited: &Visited) {
+    pub(super) fn take_note(&mut self, visited: &Visited) {
+        if let Some(deadline) = visited.left {
+            self.lane.offer(deadline);
+        }
         if visited.is_changed {
             self.speed.on_change(visited.key, visited.visit);
             self.adjust_pace();

@@ -4,6 +4,7 @@
 //! bucket; a change multiplies both rates until every entry has been looked at once since.
 
 mod approach;
+mod big;
 pub mod compare;
 mod coverage;
 pub mod digest;
@@ -12,6 +13,7 @@ pub mod ground;
 pub mod harvest;
 pub mod itinerary;
 mod judge;
+mod lane;
 pub mod learning;
 mod missing;
 pub mod observe;
@@ -22,6 +24,7 @@ pub mod promise;
 mod recheck;
 mod scan;
 mod settle;
+mod share;
 mod shortage;
 mod stack;
 pub mod standing;
@@ -158,6 +161,7 @@ impl Walker {
             clock: self.clock.clone(),
             urgent: self.config.urgent.clone(),
             small_file: self.config.rates.small_file,
+            big_file: self.config.rates.big_file,
             keys: RandomState::new(),
         }));
         self.eye.is_learning = rows.iter().any(|row| row.state == AreaState::Learning);

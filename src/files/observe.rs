@@ -23,6 +23,9 @@ use crate::{
 /// Bytes read at once; more gains nothing, less costs system calls.
 const BUFFER: usize = 128 * 1024;
 
+/// The least that is read at once.
+const PAGE: usize = 4096;
+
 /// What lies at a path.
 #[derive(Debug)]
 pub enum Glance {
@@ -111,7 +114,10 @@ impl Reading {
     pub fn advance(&mut self, most: u64) -> Result<(u64, bool), i32> {
         let start = self.done;
         loop {
-            let length = match self.file.read(&mut self.buffer) {
+            // Whole pages, so that none is read twice.
+            let length = usize::try_from(most.saturating_sub(self.done - start)).unwrap_or(usize::MAX).max(PAGE);
+            let most_now = length.min(self.buffer.len());
+            let length = match self.file.read(self.buffer.get_mut(..most_now).unwrap_or_default()) {
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(errno_of(&error)),
@@ -127,6 +133,11 @@ impl Reading {
                 return Ok((got, false));
             }
         }
+    }
+
+    /// Whether the file still is what it was when it was opened, as far as its metadata tell.
+    pub fn holds_still(&self) -> bool {
+        attributes_of(self.file.file().as_fd()).is_ok_and(|now| is_same(&self.before, &now))
     }
 
     /// Judges the reading: whole only when nothing about the file has moved between the look at it and its last byte. Gives the
@@ -154,7 +165,8 @@ impl Reading {
     }
 }
 
-fn is_same(before: &Attributes, after: &Attributes) -> bool {
+/// Whether two looks met the same file in the same state, as far as its metadata tell.
+pub(super) fn is_same(before: &Attributes, after: &Attributes) -> bool {
     let key = |seen: &Attributes| -> (u64, u64, u64, Timestamp, Timestamp, u16) {
         (seen.dev, seen.inode, seen.size, seen.mtime, seen.ctime, seen.perms)
     };

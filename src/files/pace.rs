@@ -62,6 +62,11 @@ impl Pace {
         self.looks.due(now).max(self.bytes.due(now))
     }
 
+    /// When the slot of the next look comes, whatever bytes are to be paid for.
+    pub fn look_due(&self, now: Boottime) -> Boottime {
+        self.looks.due(now)
+    }
+
     /// Books a look. Directories count.
     pub fn book_look(&mut self, now: Boottime) {
         self.looks.book(now, 1.0);

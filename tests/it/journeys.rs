@@ -56,7 +56,7 @@ impl Journey {
         }
     }
 
-    fn tree(&self) -> PathBuf {
+    pub(crate) fn tree(&self) -> PathBuf {
         self.directory.path().join("tree")
     }
 
@@ -112,11 +112,11 @@ impl Daemonic {
         self.db.call(|store| store.counters().unwrap().looks).await
     }
 
-    async fn bytes(&self) -> u64 {
+    pub(crate) async fn bytes(&self) -> u64 {
         self.db.call(|store| store.counters().unwrap().bytes).await
     }
 
-    async fn until_established(&self) {
+    pub(crate) async fn until_established(&self) {
         let filter = Filter { limit: 1000, ..Filter::default() };
         loop {
             let filter = filter.clone();

@@ -22,6 +22,7 @@ mod history;
 mod hostile;
 mod house;
 mod journeys;
+mod lane;
 mod local;
 mod log_mails;
 mod logcheck;
