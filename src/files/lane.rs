@@ -119,9 +119,9 @@ impl Eye {
                 if !open.reading.holds_still() {
                     return Ok((0, Some(Step::Torn(Box::new(open.looked)))));
                 }
-                let before = open.reading.done();
+                let before = open.reading.read();
                 let advanced = open.reading.advance(most);
-                visitor.db.lock().count_looks(0, open.reading.done() - before);
+                visitor.db.lock().count_looks(0, open.reading.read() - before);
                 Ok(match advanced {
                     Ok((cost, false)) => (cost, Some(Step::Read(open))),
                     Ok((cost, true)) => (cost, Some(visitor.finish_big(*open)?)),

@@ -198,7 +198,7 @@ impl Scan<'_> {
                 Err(errno) => return unreadable(errno),
             }
         }
-        harvest.bytes = harvest.bytes.saturating_add(reading.done());
+        harvest.bytes = harvest.bytes.saturating_add(reading.read());
         let (content, buffer) = reading.finish();
         *self.buffer = buffer;
         match content {

@@ -228,7 +228,7 @@ impl Visitor {
         let Open { reading, mut looked } = open;
         // Those of the lane were counted slice by slice.
         if looked.reads == Reads::UpToBig {
-            looked.read = looked.read.saturating_add(reading.done());
+            looked.read = looked.read.saturating_add(reading.read());
         }
         match reading.finish().0 {
             Content::Stable(seen) => self.settle(&looked, *seen).map(Step::Done),

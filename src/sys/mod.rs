@@ -5,6 +5,7 @@ pub mod child;
 pub mod dir;
 pub mod file;
 pub mod group;
+pub mod holes;
 pub mod limits;
 pub mod mounts;
 pub mod notify;

@@ -197,6 +197,32 @@ async fn a_big_file_that_never_holds_still_is_busy_once_and_read_when_it_does() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sparse_file_of_a_terabyte_does_not_delay_what_changes_beside_it() {
+    let journey = Journey::new();
+    let mut config = settled(&journey, 15);
+    config.rates.bytes = 262_144.0;
+    let path = journey.tree().join("sparse");
+    if let Err(error) = File::create(&path).unwrap().set_len(1 << 40) {
+        println!("skipped: a file cannot be that large here: {error}");
+        return;
+    }
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    assert_eq!(entry(&daemon, &journey, &path).await.known.hash_state, HashState::Partial(0));
+    fs::write(journey.tree().join("f7"), "other content").unwrap();
+    sleep(Duration::from_secs(20)).await;
+    let events = told(&daemon).await;
+    assert!(events.len() == 1 && events[0].source.ends_with(b"/f7"), "{events:?}");
+    // 64 MiB of zeros a second: a gigabyte is hashed in 16 s or so, and nothing of it is read.
+    let before = daemon.bytes().await;
+    File::options().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
+    until_whole(&daemon, &journey, &path, Duration::from_secs(90)).await;
+    assert!(daemon.bytes().await - before < 1 << 20);
+    assert_eq!(entry(&daemon, &journey, &path).await.known.digests.blake3, Some(digest(&path)));
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_not_read_does_not_count_as_checked() {
     let journey = Journey::new();
     let mut config = settled(&journey, 10);
