@@ -273,7 +273,7 @@ mod tests {
     fn sparse(path: &Path) -> File {
         let file = File::options().create(true).truncate(true).write(true).open(path).unwrap();
         file.write_all_at(b"begin", 0).unwrap();
-        file.write_all_at(&[5; 70_000], 40 << 20).unwrap();
+        file.write_all_at(&vec![5; 70_000], 40 << 20).unwrap();
         file.set_len(100 << 20).unwrap();
         file
     }
