@@ -11,6 +11,7 @@ use super::{
     ground::Tract,
     judge::{Verdict, without_content},
     observe::{Glance, is_same},
+    recheck::LEAST_AGE,
     target::Target,
     visit::{Looked, Open, Step, Visitor},
 };
@@ -46,11 +47,6 @@ impl Visitor {
             && !tract.settings.algorithms.is_empty()
     }
 
-    /// By when the content of an entry of `tract` should be read that was last read whole at `checked`.
-    pub(super) fn deadline(tract: &Tract, id: EntryId, checked: Timestamp) -> Deadline {
-        (checked.after(tract.settings.max_age.unwrap_or(USUAL_AGE)), id)
-    }
-
     /// Where a visit to an entry leads; `None` when its area is not configured or not there.
     pub(super) fn target_of(&self, entry: &Entry, way: &[(EntryId, Vec<u8>)]) -> Option<Target> {
         let area = self.ground.tracts.iter().position(|tract| tract.id == entry.area)?;
@@ -73,6 +69,15 @@ impl Visitor {
             _ => Ok(Step::Torn(Box::new(open.looked))),
         }
     }
+}
+
+/// By when the content of an entry of `tract` should be read; `None` when that was done a moment ago.
+pub(super) fn deadline(tract: &Tract, entry: &Entry, now: Timestamp) -> Option<Deadline> {
+    let is_fresh = entry.checked <= now && now.since(entry.checked) < LEAST_AGE;
+    if entry.known.hash_state == HashState::Full && is_fresh {
+        return None;
+    }
+    Some((entry.checked.after(tract.settings.max_age.unwrap_or(USUAL_AGE)), entry.id))
 }
 
 /// What a look at the metadata of a big file shows: its content counts as known only while nothing tells otherwise.

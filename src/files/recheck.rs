@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// An entry looked at less than this ago is not rechecked.
-const LEAST_AGE: Duration = Duration::from_mins(1);
+pub(super) const LEAST_AGE: Duration = Duration::from_mins(1);
 
 /// How often it is counted what the areas hold.
 const STOCK_TIME: Duration = Duration::from_mins(10);

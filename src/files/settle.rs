@@ -1,7 +1,7 @@
 //! What was seen, against the baseline: learned, unchanged, or an event that is stored together with the new state.
 
 use super::{
-    big::{of_metadata, unread},
+    big::{deadline, of_metadata, unread},
     ground::Tract,
     judge::{Judge, Verdict},
     target::Target,
@@ -35,11 +35,8 @@ impl Visitor {
         let is_directory = seen.attributes.kind == FileKind::Directory;
         let is_left = self.leaves_content(tract, looked);
         // Asked again: a command beside the daemon may have stored this very change while the file was read.
-        let (id, checked, is_changed) = match store.entry_named(target.parent, &target.name)? {
-            None => {
-                let (id, is_told) = Self::meet(&mut store, judge, target, seen, visit)?;
-                (id, judge.now.wall, is_told)
-            }
+        let (id, is_changed) = match store.entry_named(target.parent, &target.name)? {
+            None => Self::meet(&mut store, judge, target, seen, visit)?,
             Some(entry) => {
                 let verdict = if is_left {
                     let seen = unread(&looked.seen, Some(&entry), tract.settings.algorithms);
@@ -52,9 +49,10 @@ impl Visitor {
                     }
                     verdict
                 };
-                (entry.id, entry.checked, Self::store_again(&mut store, target, &entry, verdict, visit)?)
+                (entry.id, Self::store_again(&mut store, target, &entry, verdict, visit)?)
             }
         };
+        let left = if is_left { store.entry(id)? } else { None };
         Ok(Visited {
             key: self.key(&target.path),
             visit,
@@ -62,7 +60,7 @@ impl Visitor {
             directory: is_directory.then_some(id),
             is_area_active: true,
             read: looked.read_at_once,
-            left: is_left.then(|| Self::deadline(tract, id, checked)),
+            left: left.and_then(|entry| deadline(tract, &entry, judge.now.wall)),
         })
     }
 

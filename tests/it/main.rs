@@ -34,6 +34,7 @@ mod queue;
 mod rules_cmd;
 mod signals;
 mod situations;
+mod states;
 mod status;
 mod tail;
 mod tail_guards;
