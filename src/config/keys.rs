@@ -247,8 +247,8 @@ keys! {
         "The most files per second that areamaxage may lead to; without it 50 times filerate.";
     "maxbyterate" "maxbyterate" Rates "" [BYTE_RATE] ONCE NOW
         "The most bytes per second that areamaxage may lead to; without it 50 times byterate.";
-    "pressure" "pressure" Rates "20" [Unit::Percent] ONCE LATER
-        "The I/O pressure, in per cent, at which the rates are halved; 0 = never.";
+    "pressure" "pressure" Rates "20" [Unit::Percent] ONCE NOW
+        "The I/O pressure (/proc/pressure/io, some avg10), in per cent, at which the rates are halved, again every five seconds, down to a sixteenth; 0 = never.";
 
     "reporttime" "reporttime" Report "30s" [POOLING] ONCE NOW "How long the first change waits for others before a report is sent.";
     "reportholdoff" "reportholdoff" Report "15m" [POOLING] ONCE NOW "The least time between two reports of changed files.";

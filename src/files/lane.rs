@@ -73,6 +73,7 @@ impl Eye {
     /// Reads on in the lane while the walk, which wants to go on at `walk_due`, leaves bytes for it.
     pub(super) async fn serve_lane(&mut self, walk_due: Boottime) -> Result<(), Leave> {
         loop {
+            self.mind_others().await;
             let now = self.clock.now().boottime;
             if !self.lane.has_work(now) {
                 return Ok(());

@@ -22,6 +22,7 @@ pub mod pace;
 pub mod passes;
 pub mod promise;
 mod recheck;
+mod restraint;
 mod scan;
 mod settle;
 mod share;
@@ -32,7 +33,7 @@ pub mod sweep;
 pub mod target;
 pub mod visit;
 
-use std::{collections::HashSet, hash::RandomState, sync::Arc, time::Duration};
+use std::{collections::HashSet, hash::RandomState, path::PathBuf, sync::Arc, time::Duration};
 
 use rand::rngs::StdRng;
 use rustix::io::Errno;
@@ -78,6 +79,8 @@ pub struct Walker {
     /// Areas whose root was entered in this round.
     entered: HashSet<AreaId>,
     roots_checked: Boottime,
+    /// By which part of a slot the first stop is later.
+    phase: f64,
 }
 
 impl Walker {
@@ -94,7 +97,22 @@ impl Walker {
             itinerary: Itinerary::default(),
             entered: HashSet::new(),
             roots_checked: now,
+            phase: 0.0,
         }
+    }
+
+    /// The same walker on a system that shows itself below `root`.
+    #[must_use]
+    pub fn beneath(mut self, root: PathBuf) -> Self {
+        self.eye.root = root;
+        self
+    }
+
+    /// The same walker, whose first stop is later by this part of a slot, 0 to 1.
+    #[must_use]
+    pub const fn in_phase(mut self, phase: f64) -> Self {
+        self.phase = phase;
+        self
     }
 
     /// Goes round until told to stop. A failing store makes it wait and begin the round anew: nothing that was not stored
@@ -166,6 +184,7 @@ impl Walker {
         }));
         self.eye.is_learning = rows.iter().any(|row| row.state == AreaState::Learning);
         self.eye.adjust_pace();
+        self.eye.pace.put_off(self.clock.now().boottime, std::mem::take(&mut self.phase));
         self.survey().await?;
         self.announce(ground, rows).await
     }

@@ -16,6 +16,7 @@ use crate::{
     },
     sys::{
         cached::CachedReader,
+        courtesy::IdleInput,
         file::{Handle, attributes_of, open_beneath, open_root},
         holes::{Stretch, stretch_at},
     },
@@ -51,6 +52,7 @@ pub enum Glance {
 
 /// Looks at `relative` beneath `directory`.
 pub fn glance(directory: BorrowedFd<'_>, relative: &[u8]) -> Glance {
+    let _idle = IdleInput::enter();
     judge(open_beneath(directory, relative))
 }
 
@@ -138,6 +140,7 @@ impl Reading {
     /// # Errors
     /// The `errno(3)` of `read(2)`.
     pub fn advance(&mut self, most: u64) -> Result<(u64, bool), i32> {
+        let _idle = IdleInput::enter();
         let (mut cost, mut zeros) = (0, 0);
         loop {
             if self.done >= self.stretch.end() && self.done < self.before.size {

@@ -52,6 +52,12 @@ impl Pace {
         self.bytes.rate = bytes;
     }
 
+    /// Puts the next look off by this part of a slot, 0 to 1.
+    pub fn put_off(&mut self, now: Boottime, part: f64) {
+        self.looks.due =
+            Some(self.looks.due(now).after(Duration::try_from_secs_f64(part / self.looks.rate).unwrap_or_default()));
+    }
+
     /// Bytes per second at the moment.
     pub fn bytes_per_second(&self) -> f64 {
         self.bytes.rate

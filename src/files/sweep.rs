@@ -35,7 +35,7 @@ use crate::{
         escape::escape_name,
     },
     store::{database::Store, door::Db, error::StoreError},
-    sys::{dir::Listing, file::open_directory_beneath},
+    sys::{courtesy::be_last, dir::Listing, file::open_directory_beneath},
 };
 
 /// Names that one worker looks at in one go.
@@ -188,6 +188,7 @@ impl Sweep {
 
     #[expect(clippy::needless_pass_by_value, reason = "the channel ends with its last sender")]
     fn work(&self, stack: &Stack<Work>, out: SyncSender<Harvest>) -> Result<(), StoreError> {
+        be_last();
         let mut store = Store::open_read_only(&self.database).inspect_err(|_| stack.cancel())?;
         let mut buffer = Vec::new();
         while let Some((work, _taken)) = stack.take() {

@@ -2,6 +2,7 @@
 
 pub mod cached;
 pub mod child;
+pub mod courtesy;
 pub mod dir;
 pub mod file;
 pub mod group;
@@ -9,6 +10,7 @@ pub mod holes;
 pub mod limits;
 pub mod mounts;
 pub mod notify;
+pub mod pressure;
 pub mod privileges;
 pub mod proc;
 pub mod resolve;

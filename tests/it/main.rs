@@ -13,6 +13,7 @@ mod support;
 mod attributes;
 mod cli;
 mod config;
+mod courtesy;
 mod delivery;
 mod doctor;
 mod ere;

@@ -50,7 +50,7 @@ async fn lease(path: &Path) -> Option<Held> {
         }
         sleep(Duration::from_secs(7)).await;
     }
-    panic!("the file is open all the time");
+    unreachable!("the file is open all the time");
 }
 
 async fn of_class(daemon: &Daemonic, category: Category) -> Vec<Event> {
@@ -81,7 +81,7 @@ async fn a_write_lease_delays_nobody_and_is_told_once() {
     sleep(Duration::from_mins(3)).await;
     let before = entry(&daemon, &tree, &big).await.known;
     assert_eq!(before.hash_state, HashState::Full);
-    let (Some(_small), Some(_big)) = (lease(&small).await, lease(&big).await) else {
+    let (Some(one), Some(other)) = (lease(&small).await, lease(&big).await) else {
         println!("skipped: there is no perl");
         return;
     };
@@ -100,7 +100,7 @@ async fn a_write_lease_delays_nobody_and_is_told_once() {
         assert_eq!(known.hash_state, state);
         assert!(known.digests.blake3.is_some(), "the last digest stays");
     }
-    drop((_small, _big));
+    drop((one, other));
     sleep(Duration::from_mins(3)).await;
     assert_eq!(of_class(&daemon, Category::Readable).await.len(), 2);
     assert_eq!(entry(&daemon, &tree, &big).await.known, before);
@@ -147,7 +147,9 @@ fn what_may_not_be_read_is_told_once_and_tried_again_at_every_visit() {
     let allow =
         |path: &Path, mode| fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
     let contents = [("small", 10), ("medium", 10_000), ("big", 200_000)];
-    contents.iter().for_each(|(name, size)| fs::write(tree.join(name), vec![1; *size]).unwrap());
+    for (name, size) in contents {
+        fs::write(tree.join(name), vec![1; size]).unwrap();
+    }
     let program = scratch.path("integrityd");
     fs::copy(PROGRAM, &program).unwrap();
     allow(&program, 0o755);
@@ -167,14 +169,14 @@ fn what_may_not_be_read_is_told_once_and_tried_again_at_every_visit() {
         allow(&tree.join(name), 0o600);
     }
     // An entry is rechecked after a minute, but the walk goes round without end.
-    wait_for("what may not be read", Duration::from_secs(60), || count("unreadable") == 3);
+    wait_for("what may not be read", Duration::from_mins(1), || count("unreadable") == 3);
     let (rounds, changed) = (scratch.rounds(), count("changed"));
-    wait_for("more rounds", Duration::from_secs(60), || scratch.rounds() > rounds + 5);
+    wait_for("more rounds", Duration::from_mins(1), || scratch.rounds() > rounds + 5);
     assert_eq!((count("unreadable"), count("changed")), (3, changed), "each streak is told once");
     for (name, _) in contents {
         allow(&tree.join(name), 0o644);
     }
-    wait_for("what may be read again", Duration::from_secs(60), || count("readable") == 3);
+    wait_for("what may be read again", Duration::from_mins(1), || count("readable") == 3);
     assert_eq!(count("unreadable"), 3);
     assert!(daemon.stop().success());
 }
