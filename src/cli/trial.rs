@@ -182,6 +182,8 @@ fn settings(areas: Vec<Area>, database: PathBuf) -> Config {
     config.mail.way = MailWay::Stdout;
     config.logcheck.check_time = LOG_TIME;
     config.rates.bytes = 256.0 * 1024.0 * 1024.0;
+    // Somebody waits for what it shows.
+    config.rates.pressure = 0;
     config
 }
 

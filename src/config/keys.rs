@@ -238,8 +238,8 @@ keys! {
 
     "byterate" "byterate" Rates "256k" [BYTE_RATE] ONCE NOW "How many bytes are read per second.";
     "smallfiles" "smallfiles" Rates "128k" [size(0, 16 * MI)] ONCE NOW "Files up to this size are read in one go.";
-    "bigfiles" "bigfiles" Rates "16M" [size(64 * KI, 1024 * GI)] ONCE LATER
-        "Files above this size are read in slices beside the walk.";
+    "bigfiles" "bigfiles" Rates "16M" [size(64 * KI, 1024 * GI)] ONCE NOW
+        "Files above this size are read in slices beside the walk; their metadata are compared at every look.";
     "filerate" "filerate" Rates "1" [FILE_RATE] ONCE NOW "How many files are looked at per second.";
     "speedup" "speedup" Rates "20" [Unit::Rate { min: 1.0, max: 1000.0 }] ONCE NOW
         "What both rates are multiplied with after a change, until everything was looked at once.";
@@ -247,8 +247,8 @@ keys! {
         "The most files per second that areamaxage may lead to; without it 50 times filerate.";
     "maxbyterate" "maxbyterate" Rates "" [BYTE_RATE] ONCE NOW
         "The most bytes per second that areamaxage may lead to; without it 50 times byterate.";
-    "pressure" "pressure" Rates "20" [Unit::Percent] ONCE LATER
-        "The I/O pressure, in per cent, at which the rates are halved; 0 = never.";
+    "pressure" "pressure" Rates "20" [Unit::Percent] ONCE NOW
+        "The I/O pressure (/proc/pressure/io, some avg10), in per cent, at which the rates are halved, again every five seconds, down to a sixteenth; 0 = never.";
 
     "reporttime" "reporttime" Report "30s" [POOLING] ONCE NOW "How long the first change waits for others before a report is sent.";
     "reportholdoff" "reportholdoff" Report "15m" [POOLING] ONCE NOW "The least time between two reports of changed files.";

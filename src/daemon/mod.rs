@@ -40,6 +40,7 @@ use crate::{
     sys::{
         notify::{self, Phase},
         privileges::{self, Distrust},
+        proc,
     },
 };
 use generation::{Generation, named};
@@ -219,18 +220,21 @@ impl Daemon {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let bells = self.db.lock().bells();
+        // Embedded settings are tried out; no other machine moves in step with that.
+        let phase = self.source.as_ref().map_or(0.0, |_| proc::phase(Path::new("/"), &self.host));
         let walker = Walker::new(
             Arc::clone(&config),
             self.db.clone(),
             self.clock.clone(),
             StdRng::from_rng(&mut self.chance),
             stop.clone(),
-        );
+        )
+        .in_phase(phase);
         if !config.areas.is_empty() {
             tasks.spawn(named("the file walker", walker.run()));
         }
         if !config.logs.is_empty() {
-            tasks.spawn(named("the log reader", self.tailer(&config, stop.clone()).run()));
+            tasks.spawn(named("the log reader", self.tailer(&config, stop.clone()).run(phase)));
         }
         for channel in Channel::ALL {
             let reporter = Reporter {

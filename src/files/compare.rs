@@ -139,9 +139,9 @@ pub fn meaningful(old: FileKind, new: FileKind) -> AttributeSet {
 }
 
 impl Observation {
-    /// Whether its digests stand for the whole content as it was at that look.
+    /// Whether its digests stand for a whole content: that of the look, or of the last stable one before it.
     fn hash_state_is_digest(&self) -> bool {
-        !matches!(self.hash_state, HashState::Off | HashState::Partial(_) | HashState::TooBig)
+        !matches!(self.hash_state, HashState::Off | HashState::TooBig)
     }
 }
 
@@ -215,7 +215,9 @@ fn is_forged(change: &FileChange) -> bool {
     let (Some(old), Some(new)) = (&change.old, &change.new) else {
         return false;
     };
-    change.changed.has(Attribute::Content) && old.attributes.ctime == new.attributes.ctime
+    // Else the times are those of a later look than the digests.
+    let is_of_one_look = matches!(old.hash_state, HashState::Full | HashState::Busy);
+    change.changed.has(Attribute::Content) && is_of_one_look && old.attributes.ctime == new.attributes.ctime
 }
 
 /// How much a change matters; `is_urgent_path` when the path stands on the list of those that always do.

@@ -60,7 +60,7 @@ impl Purpose<'_> {
                 Err(trouble) => return failed(seen, trouble),
             }
         }
-        harvest.bytes = harvest.bytes.saturating_add(reading.done());
+        harvest.bytes = harvest.bytes.saturating_add(reading.read());
         let (content, used) = reading.finish();
         *buffer = used;
         match content {

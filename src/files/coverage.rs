@@ -58,7 +58,7 @@ pub(super) fn take_stock(
         }
         let load = store.ahead_of(i64::MAX, &[*area])?;
         loads.push((*area, *max_age, load));
-        if let (Some(span), Some(oldest)) = (*max_age, store.oldest_look(*area)?) {
+        if let (Some(span), Some(oldest)) = (*max_age, store.oldest_check(*area)?) {
             promised.push(Promised { path, span, needed: Demand::of(load, span), oldest: age(oldest, now) });
         }
     }

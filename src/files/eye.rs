@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -10,8 +11,10 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    lane::Lane,
     pace::{Pace, SpeedUp},
     promise::Promises,
+    restraint::Restraint,
     target::Target,
     visit::{Step, Visited, Visitor},
 };
@@ -27,7 +30,7 @@ use crate::{
         error::StoreError,
         outcome::Outcome,
     },
-    sys::timer::wait_until,
+    sys::{pressure::io_pressure, timer::wait_until},
 };
 
 /// Looks that found nothing are written at the latest after this.
@@ -64,9 +67,13 @@ pub(super) struct Eye {
     pub(super) speed: SpeedUp,
     /// Whether a first round is under way.
     pub(super) is_learning: bool,
-    pace: Pace,
+    pub(super) pace: Pace,
+    pub(super) lane: Lane,
     pub(super) rates: Rates,
     pub(super) promises: Promises,
+    restraint: Restraint,
+    /// Where the system shows itself.
+    pub(super) root: PathBuf,
     /// When it was counted what the areas hold.
     pub(super) stocked: Option<Boottime>,
     pub(super) error_nag: Duration,
@@ -86,8 +93,11 @@ impl Eye {
             speed: SpeedUp::default(),
             is_learning: false,
             pace: Pace::new(config.rates.files, config.rates.bytes),
+            lane: Lane::default(),
             rates: config.rates,
             promises: Promises::default(),
+            restraint: Restraint::new(config.rates.pressure),
+            root: PathBuf::from("/"),
             stocked: None,
             error_nag: config.report.error_nag,
             quarantine: HashSet::new(),
@@ -99,6 +109,9 @@ impl Eye {
         if self.quarantine.contains(&target.path) {
             return Ok(None);
         }
+        self.mind_others().await;
+        let slot = self.pace.look_due(self.clock.now().boottime);
+        self.serve_lane(slot).await?;
         let due = self.pace.next_look(self.clock.now().boottime);
         self.wait(due).await?;
         self.pace.book_look(self.clock.now().boottime);
@@ -141,8 +154,11 @@ impl Eye {
                 return Ok(Some(Step::Torn(looked)));
             }
         };
-        let chunk = if self.pace.bytes_per_second() > HIGH_RATE { BIG_CHUNK } else { CHUNK };
+        let chunk = self.chunk();
         loop {
+            self.mind_others().await;
+            let now = self.clock.now().boottime;
+            self.serve_lane(now).await?;
             let due = self.pace.next_read(self.clock.now().boottime);
             self.wait(due).await?;
             let read = self
@@ -170,8 +186,13 @@ impl Eye {
         }
     }
 
+    /// Bytes that are read between two looks at the clock.
+    pub(super) fn chunk(&self) -> u64 {
+        if self.pace.bytes_per_second() > HIGH_RATE { BIG_CHUNK } else { CHUNK }
+    }
+
     /// Runs one piece of a visit. A panic in it costs this one path: it is told once and left alone from then on.
-    async fn job<T: Send + 'static>(
+    pub(super) async fn job<T: Send + 'static>(
         &mut self,
         target: &Target,
         work: impl FnOnce(&Visitor) -> Result<T, StoreError> + Send + 'static,
@@ -201,7 +222,10 @@ impl Eye {
         }
     }
 
-    fn take_note(&mut self, visited: &Visited) {
+    pub(super) fn take_note(&mut self, visited: &Visited) {
+        if let Some(deadline) = visited.left {
+            self.lane.offer(deadline);
+        }
         if visited.is_changed {
             self.speed.on_change(visited.key, visited.visit);
             self.adjust_pace();
@@ -210,13 +234,25 @@ impl Eye {
         }
     }
 
-    /// Goes at the pace that a first round, a change or a promise asks for, whichever is the highest.
+    /// Reads how much others wait for the disks, when that is due.
+    pub(super) async fn mind_others(&mut self) {
+        if self.restraint.is_due(self.clock.now().boottime) {
+            let root = self.root.clone();
+            let pressure = run_blocking(move || io_pressure(&root)).await;
+            self.restraint.take(pressure, self.clock.now().boottime);
+            self.adjust_pace();
+        }
+    }
+
+    /// Goes at the pace that a first round, a change or a promise asks for, whichever is the highest, or at a part of it while others wait.
     pub(super) fn adjust_pace(&mut self) {
         let is_fast = self.is_learning || self.speed.is_on();
         let factor = if is_fast { self.rates.speedup } else { 1.0 };
         let wanted = self.promises.pace(&self.rates);
-        self.pace
-            .set_rates((self.rates.files * factor).max(wanted.looks), (self.rates.bytes * factor).max(wanted.bytes));
+        let part = self.restraint.part();
+        let looks = (self.rates.files * factor).max(wanted.looks);
+        let bytes = (self.rates.bytes * factor).max(wanted.bytes);
+        self.pace.set_rates(looks * part, bytes * part);
     }
 
     /// Writes what was collected when its time has come.

@@ -217,7 +217,8 @@ pub fn end_round(store: &mut Store, areas: &[AreaId], now: Moment) -> Result<boo
     store.flush()?;
     for row in store.areas()?.into_iter().filter(|row| areas.contains(&row.id) && row.state.is_active()) {
         if row.state == AreaState::Learning {
-            learned.push((row.path.clone(), store.entries_of(row.id)?, store.unreadable_of(row.id)?));
+            let (unreadable, unread) = store.unread_of(row.id)?;
+            learned.push(Learned { path: row.path.clone(), entries: store.entries_of(row.id)?, unreadable, unread });
         }
         outcome.changes.push(StateChange::Area(Box::new(AreaRow {
             state: AreaState::Watched,
@@ -234,15 +235,28 @@ pub fn end_round(store: &mut Store, areas: &[AreaId], now: Moment) -> Result<boo
     Ok(!learned.is_empty())
 }
 
-/// The end of the first round: of each area its path, its entries and how many of them cannot be read.
-fn established(learned: &[(Vec<u8>, u64, u64)], now: Moment) -> Event {
-    let line = |(path, entries, unreadable): &(Vec<u8>, u64, u64)| match unreadable {
-        0 => format!("{}: {entries}", escape_name(path)),
-        _ => format!("{}: {entries}, of which {unreadable} cannot be read", escape_name(path)),
+/// An area whose first round is over, with numbers of entries.
+struct Learned {
+    path: Vec<u8>,
+    entries: u64,
+    /// Of them, those that cannot be read.
+    unreadable: u64,
+    /// Of them, big files that are still being read beside the walk.
+    unread: u64,
+}
+
+/// The end of the first round.
+fn established(learned: &[Learned], now: Moment) -> Event {
+    let line = |area: &Learned| {
+        let parts = [(area.unreadable, "cannot be read"), (area.unread, "big and still being read")];
+        let parts: Vec<String> =
+            parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        let of_which = if parts.is_empty() { String::new() } else { format!(", of which {}", parts.join(", ")) };
+        format!("{}: {}{of_which}", escape_name(&area.path), area.entries)
     };
     let lines: Vec<String> = learned.iter().map(line).collect();
     Event {
-        count: learned.iter().map(|(_, entries, _)| entries).sum(),
+        count: learned.iter().map(|area| area.entries).sum(),
         ..Event::new(Category::BaselineEstablished, Severity::Normal, now, Vec::new())
     }
     .with_note(lines.join("\n"))

@@ -4,6 +4,7 @@
 //! bucket; a change multiplies both rates until every entry has been looked at once since.
 
 mod approach;
+mod big;
 mod comings;
 pub mod compare;
 mod content;
@@ -18,6 +19,7 @@ pub mod harvest;
 pub mod inodes;
 pub mod itinerary;
 mod judge;
+mod lane;
 pub mod lay;
 pub mod learning;
 mod loss;
@@ -30,10 +32,12 @@ pub mod passes;
 pub mod promise;
 mod reach;
 mod recheck;
+mod restraint;
 mod root;
 mod scan;
 pub mod scout;
 mod settle;
+mod share;
 mod shortage;
 pub mod sight;
 mod stack;
@@ -43,7 +47,7 @@ pub mod target;
 mod tending;
 pub mod visit;
 
-use std::{collections::HashSet, hash::RandomState, sync::Arc, time::Duration};
+use std::{collections::HashSet, hash::RandomState, path::PathBuf, sync::Arc, time::Duration};
 
 use rand::rngs::StdRng;
 use rustix::io::Errno;
@@ -95,6 +99,8 @@ pub struct Walker {
     /// Areas whose root was entered in this round.
     entered: HashSet<AreaId>,
     roots_checked: Boottime,
+    /// By which part of a slot the first stop is later.
+    phase: f64,
 }
 
 impl Walker {
@@ -111,7 +117,22 @@ impl Walker {
             itinerary: Itinerary::default(),
             entered: HashSet::new(),
             roots_checked: now,
+            phase: 0.0,
         }
+    }
+
+    /// The same walker on a system that shows itself below `root`.
+    #[must_use]
+    pub fn beneath(mut self, root: PathBuf) -> Self {
+        self.eye.root = root;
+        self
+    }
+
+    /// The same walker, whose first stop is later by this part of a slot, 0 to 1.
+    #[must_use]
+    pub const fn in_phase(mut self, phase: f64) -> Self {
+        self.phase = phase;
+        self
     }
 
     /// Goes round until told to stop. A failing store makes it wait and begin the round anew: nothing that was not stored
@@ -178,11 +199,13 @@ impl Walker {
             clock: self.clock.clone(),
             urgent: self.config.urgent.clone(),
             small_file: self.config.rates.small_file,
+            big_file: self.config.rates.big_file,
             keys: RandomState::new(),
             inodes: Inodes::default(),
         }));
         self.eye.is_learning = rows.iter().any(|row| row.state == AreaState::Learning);
         self.eye.adjust_pace();
+        self.eye.pace.put_off(self.clock.now().boottime, std::mem::take(&mut self.phase));
         self.survey().await?;
         self.announce(ground, rows).await
     }

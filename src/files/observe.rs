@@ -16,13 +16,29 @@ use crate::{
     },
     sys::{
         cached::CachedReader,
+        courtesy::IdleInput,
         file::{Handle, attributes_of, open_beneath, open_root},
+        holes::{Stretch, stretch_at},
         xattr::xattrs_of_file,
     },
 };
 
 /// Bytes read at once; more gains nothing, less costs system calls.
 const BUFFER: usize = 128 * 1024;
+
+/// The least that is read at once.
+const PAGE: usize = 4096;
+
+/// Files up to this size are not asked for holes: reading them costs less than asking.
+const DENSE: u64 = 1 << 20;
+
+/// Zeros of a hole that cost as much as one byte that is read: they take time, but no input.
+const ZEROS_PER_BYTE: u64 = 256;
+
+/// Most zeros that are hashed at once, a few milliseconds of work.
+const MOST_ZEROS: u64 = 16 << 20;
+
+static ZEROS: [u8; BUFFER] = [0; BUFFER];
 
 /// What lies at a path.
 #[derive(Debug)]
@@ -37,6 +53,7 @@ pub enum Glance {
 
 /// Looks at `relative` beneath `directory`.
 pub fn glance(directory: BorrowedFd<'_>, relative: &[u8]) -> Glance {
+    let _idle = IdleInput::enter();
     judge(open_beneath(directory, relative))
 }
 
@@ -88,7 +105,12 @@ pub struct Reading {
     before: Attributes,
     hasher: Hasher,
     buffer: Vec<u8>,
+    /// How much of it is hashed.
     done: u64,
+    /// How much of that was read; the rest lies in holes.
+    read: u64,
+    /// What it consists of where it is being read.
+    stretch: Stretch,
 }
 
 impl Reading {
@@ -111,7 +133,15 @@ impl Reading {
         if buffer.len() < length {
             buffer.resize(length, 0);
         }
-        Ok(Self { file: CachedReader::new(file), hasher: Hasher::new(wanted), buffer, before: seen.clone(), done: 0 })
+        Ok(Self {
+            file: CachedReader::new(file),
+            hasher: Hasher::new(wanted),
+            buffer,
+            before: seen.clone(),
+            done: 0,
+            read: 0,
+            stretch: if seen.size > DENSE { Stretch::Hole(0) } else { Stretch::Data(u64::MAX) },
+        })
     }
 
     /// The reading with no more than so many bytes at once.
@@ -121,9 +151,9 @@ impl Reading {
         self
     }
 
-    /// Bytes read so far.
-    pub const fn done(&self) -> u64 {
-        self.done
+    /// Bytes read so far; zeros of holes are not.
+    pub const fn read(&self) -> u64 {
+        self.read
     }
 
     /// Size of the file when it was opened.
@@ -131,29 +161,78 @@ impl Reading {
         self.before.size
     }
 
-    /// Reads and hashes up to about `most` bytes; gives how many, and whether the end is reached.
+    /// Reads and hashes about as much as `most` bytes cost; gives what it has cost, and whether the end is reached. The zeros of a hole are
+    /// hashed without being read, and cost a small part of that.
     ///
     /// # Errors
     /// The `errno(3)` of `read(2)`.
     pub fn advance(&mut self, most: u64) -> Result<(u64, bool), i32> {
-        let start = self.done;
+        let _idle = IdleInput::enter();
+        let (mut cost, mut zeros) = (0, 0);
         loop {
-            let length = match self.file.read(&mut self.buffer) {
+            if self.done >= self.stretch.end() && self.done < self.before.size {
+                self.stretch = stretch_at(self.file.file(), self.done, self.before.size);
+            }
+            let length = match self.stretch {
+                Stretch::Hole(end) => {
+                    let affordable = most.saturating_sub(cost).max(1).saturating_mul(ZEROS_PER_BYTE);
+                    let length = self.pass_hole(end, affordable.min(MOST_ZEROS - zeros));
+                    zeros += length;
+                    cost += length.div_ceil(ZEROS_PER_BYTE);
+                    length
+                }
+                Stretch::Data(_) => {
+                    let length = self.read_on(most.saturating_sub(cost))?;
+                    cost += length;
+                    length
+                }
+            };
+            // Following a file that grows might never end; whether it has grown shows when it is judged.
+            if length == 0 || self.done >= self.before.size {
+                return Ok((cost, true));
+            }
+            // Zeros cost little, but they take their time.
+            if cost >= most || zeros >= MOST_ZEROS {
+                return Ok((cost, false));
+            }
+        }
+    }
+
+    /// Hashes zeros up to the end of a hole, at most `most`; gives how many.
+    fn pass_hole(&mut self, end: u64, most: u64) -> u64 {
+        let zeros = end.saturating_sub(self.done).min(most);
+        let mut left = zeros;
+        while left > 0 {
+            let piece = ZEROS.get(..usize::try_from(left).unwrap_or(BUFFER)).unwrap_or(&ZEROS);
+            self.hasher.update(piece);
+            left -= u64::try_from(piece.len()).unwrap_or(left);
+        }
+        self.done += zeros;
+        self.file.skip_to(self.done);
+        zeros
+    }
+
+    /// Reads and hashes up to about `most` bytes; gives how many, 0 at the end.
+    fn read_on(&mut self, most: u64) -> Result<u64, i32> {
+        // Whole pages, so that none is read twice.
+        let most = usize::try_from(most).unwrap_or(usize::MAX).max(PAGE).min(self.buffer.len());
+        loop {
+            let length = match self.file.read(self.buffer.get_mut(..most).unwrap_or_default()) {
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(errno_of(&error)),
             };
             self.hasher.update(self.buffer.get(..length).unwrap_or_default());
-            self.done += u64::try_from(length).unwrap_or(0);
-            let got = self.done - start;
-            // Following a file that grows might never end; whether it has grown shows when it is judged.
-            if length == 0 || self.done >= self.before.size {
-                return Ok((got, true));
-            }
-            if got >= most {
-                return Ok((got, false));
-            }
+            let length = u64::try_from(length).unwrap_or(0);
+            self.done += length;
+            self.read += length;
+            return Ok(length);
         }
+    }
+
+    /// Whether the file still is what it was when it was opened, as far as its metadata tell.
+    pub fn holds_still(&self) -> bool {
+        attributes_of(self.file.file().as_fd()).is_ok_and(|now| is_same(&self.before, &now))
     }
 
     /// Judges the reading: whole only when nothing about the file has moved between the look at it and its last byte. Gives the
@@ -183,7 +262,8 @@ impl Reading {
     }
 }
 
-fn is_same(before: &Attributes, after: &Attributes) -> bool {
+/// Whether two looks met the same file in the same state, as far as its metadata tell.
+pub(super) fn is_same(before: &Attributes, after: &Attributes) -> bool {
     let key = |seen: &Attributes| -> (u64, u64, u64, Timestamp, Timestamp, u16) {
         (seen.dev, seen.inode, seen.size, seen.mtime, seen.ctime, seen.perms)
     };
@@ -197,7 +277,7 @@ fn errno_of(error: &io::Error) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs::File, io::Write};
+    use std::{fs::File, io::Write, os::unix::fs::FileExt};
 
     use super::*;
     use crate::model::entry::Algorithm;
@@ -220,6 +300,57 @@ mod tests {
             let Content::Stable(seen) = reading.finish().0 else { panic!("torn at {size}") };
             assert_eq!(seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "size {size}");
         }
+    }
+
+    fn sparse(path: &Path) -> File {
+        let file = File::options().create(true).truncate(true).write(true).open(path).unwrap();
+        file.write_all_at(b"begin", 0).unwrap();
+        file.write_all_at(&vec![5; 70_000], 40 << 20).unwrap();
+        file.set_len(100 << 20).unwrap();
+        file
+    }
+
+    #[test]
+    fn holes_are_hashed_as_zeros_without_being_read() {
+        let tree = tempfile::tempdir().unwrap();
+        let path = tree.path().join("sparse");
+        drop(sparse(&path));
+        let content = std::fs::read(&path).unwrap();
+        for most in [1, 5000, 1 << 20, u64::MAX] {
+            let mut reading = begin(&path);
+            let mut cost = 0;
+            loop {
+                let before = reading.done;
+                let (more, is_end) = reading.advance(most).unwrap();
+                cost += more;
+                assert!(reading.done - before <= MOST_ZEROS + (2 << 20), "one slice took {}", reading.done - before);
+                if is_end {
+                    break;
+                }
+            }
+            if reading.read() > 50 << 20 {
+                println!("skipped: this file system knows no holes");
+                return;
+            }
+            assert!(reading.read() < 1 << 20 && cost < 2 << 20, "{} bytes were read, {cost} paid", reading.read());
+            let Content::Stable(seen) = reading.finish().0 else { panic!("torn at {most}") };
+            assert_eq!(seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "in slices of {most}");
+        }
+    }
+
+    #[test]
+    fn a_hole_that_is_filled_while_it_is_read_gives_no_digest() {
+        let tree = tempfile::tempdir().unwrap();
+        let path = tree.path().join("sparse");
+        let file = sparse(&path);
+        let mut reading = begin(&path);
+        assert!(!reading.advance(10_000).unwrap().1);
+        assert!(reading.holds_still());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        file.write_all_at(b"x", 20 << 20).unwrap();
+        assert!(!reading.holds_still());
+        while !reading.advance(u64::MAX).unwrap().1 {}
+        assert!(matches!(reading.finish().0, Content::Torn));
     }
 
     #[test]

@@ -52,6 +52,12 @@ impl Pace {
         self.bytes.rate = bytes;
     }
 
+    /// Puts the next look off by this part of a slot, 0 to 1.
+    pub fn put_off(&mut self, now: Boottime, part: f64) {
+        self.looks.due =
+            Some(self.looks.due(now).after(Duration::try_from_secs_f64(part / self.looks.rate).unwrap_or_default()));
+    }
+
     /// Bytes per second at the moment.
     pub fn bytes_per_second(&self) -> f64 {
         self.bytes.rate
@@ -60,6 +66,11 @@ impl Pace {
     /// When the next look may begin: its slot has come and the bytes that were read are paid for.
     pub fn next_look(&self, now: Boottime) -> Boottime {
         self.looks.due(now).max(self.bytes.due(now))
+    }
+
+    /// When the slot of the next look comes, whatever bytes are to be paid for.
+    pub fn look_due(&self, now: Boottime) -> Boottime {
+        self.looks.due(now)
     }
 
     /// Books a look. Directories count.

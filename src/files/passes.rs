@@ -141,6 +141,7 @@ impl Pass<'_> {
             urgent: self.config.urgent.clone(),
             // Everything is read at once.
             small_file: u64::MAX,
+            big_file: u64::MAX,
             keys: RandomState::new(),
             inodes: Inodes::default(),
         }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::{
     coverage::{Terms, Wanted, take_stock},
     eye::{Eye, Leave},
-    target::Target,
 };
 use crate::{
     model::{
@@ -21,7 +20,7 @@ use crate::{
 };
 
 /// An entry looked at less than this ago is not rechecked.
-const LEAST_AGE: Duration = Duration::from_mins(1);
+pub(super) const LEAST_AGE: Duration = Duration::from_mins(1);
 
 /// How often it is counted what the areas hold.
 const STOCK_TIME: Duration = Duration::from_mins(10);
@@ -67,12 +66,7 @@ impl Eye {
         if entry.checked <= now.wall && now.wall.since(entry.checked) < LEAST_AGE {
             return Ok(());
         }
-        let area = visitor.ground.tracts.iter().position(|tract| tract.id == entry.area);
-        let target = area.and_then(|area| {
-            let tract = visitor.ground.tracts.get(area)?;
-            Target::of_entry(area, tract, &entry, &way)
-        });
-        if let Some(target) = target {
+        if let Some(target) = visitor.target_of(&entry, &way) {
             self.look(target).await?;
         }
         let (id, visit) = (entry.id, entry.visit);

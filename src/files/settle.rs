@@ -1,6 +1,7 @@
 //! What was seen, against the baseline: learned, unchanged, or an event that is stored together with the new state.
 
 use super::{
+    big::{deadline, of_metadata, unread},
     ground::Tract,
     judge::{Judge, Verdict},
     moves::{Origin, changes, moved},
@@ -36,6 +37,7 @@ impl Visitor {
         let judge = self.judge(tract, self.clock.now());
         let visit = store.next_visit();
         let is_directory = seen.attributes.kind == FileKind::Directory;
+        let is_left = self.leaves_content(tract, looked);
         // Asked again: a command beside the daemon may have stored this very change while the file was read.
         let (id, is_changed) = match store.entry_named(target.parent, &target.name)? {
             None => match origin {
@@ -43,10 +45,21 @@ impl Visitor {
                 None => Self::meet(&mut store, judge, target, seen, visit)?,
             },
             Some(entry) => {
-                let verdict = judge.again(&target.path, &entry, seen);
+                let verdict = if is_left {
+                    let seen = unread(&looked.seen, Some(&entry), tract.settings.algorithms);
+                    of_metadata(judge.again(&target.path, &entry, seen), &entry)
+                } else {
+                    let mut verdict = judge.again(&target.path, &entry, seen);
+                    if entry.known.is_unread() && Self::is_learning(&store, tract)? {
+                        // That a content cannot be read is learned like any other, also when the lane comes to it later.
+                        verdict.events.retain(|event| !matches!(event.category, Category::Busy | Category::Unreadable));
+                    }
+                    verdict
+                };
                 (entry.id, Self::store_again(&mut store, target, &entry, verdict, visit)?)
             }
         };
+        let left = if is_left { store.entry(id)? } else { None };
         Ok(Visited {
             key: self.key(&target.path),
             visit,
@@ -54,6 +67,7 @@ impl Visitor {
             directory: is_directory.then_some(id),
             is_area_active: true,
             read: looked.read_at_once,
+            left: left.and_then(|entry| deadline(tract, &entry, judge.now.wall)),
         })
     }
 

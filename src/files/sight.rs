@@ -265,10 +265,18 @@ impl Reading {
         matches!(self, Self::Far(_))
     }
 
-    /// Bytes read so far.
-    pub const fn done(&self) -> u64 {
+    /// Whether the file still is what it was when it was opened; of one behind a helper that shows at the end.
+    pub fn holds_still(&self) -> bool {
         match self {
-            Self::Near(reading) => reading.done(),
+            Self::Near(reading) => reading.holds_still(),
+            Self::Far(_) => true,
+        }
+    }
+
+    /// Bytes read so far; zeros of holes are not.
+    pub const fn read(&self) -> u64 {
+        match self {
+            Self::Near(reading) => reading.read(),
             Self::Far(reading) => reading.done,
         }
     }

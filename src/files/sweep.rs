@@ -36,6 +36,7 @@ use crate::{
         escape::escape_name,
     },
     store::{database::Store, door::Db, error::StoreError},
+    sys::courtesy::be_last,
 };
 
 /// Names that one worker looks at in one go.
@@ -217,6 +218,7 @@ impl Sweep {
 
     #[expect(clippy::needless_pass_by_value, reason = "the channel ends with its last sender")]
     fn work(&self, stack: &Stack<Work>, out: SyncSender<Harvest>) -> Result<(), StoreError> {
+        be_last();
         let mut store = Store::open_read_only(&self.database).inspect_err(|_| stack.cancel())?;
         let mut buffer = Vec::new();
         let mut harvest = Harvest::default();

@@ -8,6 +8,7 @@ use std::{
 use rustix::io::Errno;
 
 use super::{
+    big::{Deadline, Reads, unread},
     ground::{Ground, Tract, join},
     inodes::Inodes,
     judge::without_content,
@@ -45,6 +46,8 @@ pub struct Visited {
     pub is_area_active: bool,
     /// Bytes that were read at once and are not paid for yet.
     pub read: u64,
+    /// By when the lane should read what was left to it.
+    pub(super) left: Option<Deadline>,
 }
 
 /// How far a visit came.
@@ -63,7 +66,7 @@ pub enum Step {
 pub struct Open {
     /// What is being read.
     pub reading: Reading,
-    looked: Looked,
+    pub(super) looked: Looked,
 }
 
 /// A visit that has seen the metadata.
@@ -71,7 +74,8 @@ pub struct Open {
 pub struct Looked {
     pub(super) target: Target,
     pub(super) entry: Option<Entry>,
-    seen: Attributes,
+    pub(super) seen: Attributes,
+    pub(super) reads: Reads,
     /// Bytes that were read.
     pub(super) read: u64,
     /// Those of them that were read at once and are not paid for yet.
@@ -98,6 +102,8 @@ pub struct Visitor {
     pub urgent: UrgentList,
     /// Up to this size a file is read at once.
     pub small_file: u64,
+    /// Above this size a file is read by the lane.
+    pub big_file: u64,
     /// What makes the keys of paths.
     pub keys: RandomState,
     /// Which rows have which inode.
@@ -110,6 +116,18 @@ impl Visitor {
     /// # Errors
     /// [`StoreError`] when the store fails; what was seen will be seen again.
     pub fn begin(&self, target: Target) -> Result<Step, StoreError> {
+        self.look_at(target, Reads::UpToBig)
+    }
+
+    /// Begins a visit of the lane, which reads the content whatever its size.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails; what was seen will be seen again.
+    pub fn begin_whole(&self, target: Target) -> Result<Step, StoreError> {
+        self.look_at(target, Reads::Everything)
+    }
+
+    fn look_at(&self, target: Target, reads: Reads) -> Result<Step, StoreError> {
         let Some(tract) = self.ground.tracts.get(target.area) else {
             return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
         };
@@ -139,7 +157,7 @@ impl Visitor {
                     return Ok(Step::Done(stop));
                 }
                 let entry = self.db.lock().entry_named(target.parent, &target.name)?;
-                let looked = Looked { target, entry, seen, read: 0, read_at_once: 0 };
+                let looked = Looked { target, entry, seen, reads, read: 0, read_at_once: 0 };
                 self.read(tract, looked, &handle)
             }
         }
@@ -162,7 +180,7 @@ impl Visitor {
         }))
     }
 
-    fn glance(&self, tract: &Tract, target: &Target) -> Glance {
+    pub(super) fn glance(&self, tract: &Tract, target: &Target) -> Glance {
         match &target.way {
             Way::Root => self.ground.look_at_root(tract),
             Way::BeneathRoot(root, relative) => self.ground.glance(tract, &target.path, root, relative),
@@ -180,6 +198,11 @@ impl Visitor {
                 hash_state: HashState::Off,
                 digests: Digests::default(),
             };
+            return self.settle(&looked, seen).map(Step::Done);
+        }
+        if self.leaves_content(tract, &looked) {
+            handle.complete(&mut looked.seen);
+            let seen = unread(&looked.seen, looked.entry.as_ref(), wanted);
             return self.settle(&looked, seen).map(Step::Done);
         }
         // What is stored is verified before other digests take its place.
@@ -213,7 +236,10 @@ impl Visitor {
     /// [`StoreError`] when the store fails; what was seen will be seen again.
     pub fn finish(&self, open: Open) -> Result<Step, StoreError> {
         let Open { reading, mut looked } = open;
-        looked.read = looked.read.saturating_add(reading.done());
+        // Those of the lane were counted slice by slice.
+        if looked.reads == Reads::UpToBig {
+            looked.read = looked.read.saturating_add(reading.read());
+        }
         match reading.finish().0 {
             Content::Stable(seen) => self.settle(&looked, *seen).map(Step::Done),
             Content::Torn => Ok(Step::Torn(Box::new(looked))),
@@ -342,6 +368,7 @@ impl Visitor {
             directory: None,
             is_area_active: true,
             read: 0,
+            left: None,
         }
     }
 

@@ -94,15 +94,18 @@ struct Groups {
 }
 
 impl Tailer {
-    /// Reads all logs every few seconds until told to stop. A failing store makes it wait; what could not be stored is read again.
-    pub async fn run(self) {
+    /// Reads all logs every few seconds until told to stop. A failing store makes it wait; what could not be stored is read again. The
+    /// first wait is only `phase` of the others, 0 to 1 (0 counts as 1).
+    pub async fn run(self, phase: f64) {
         let mut patience = STORE_RETRY.0;
+        let mut part = if phase > 0.0 { phase } else { 1.0 };
         let mut groups = None;
         loop {
             let rest = match self.step(&mut groups, Some(self.config.logcheck.check_time)).await {
                 Ok(has_more) => {
                     patience = STORE_RETRY.0;
-                    if has_more { Duration::ZERO } else { self.config.logcheck.check_time }
+                    let whole = self.config.logcheck.check_time;
+                    if has_more { Duration::ZERO } else { whole.mul_f64(std::mem::replace(&mut part, 1.0)) }
                 }
                 Err(error) => {
                     tracing::error!(error = %with_causes(&error), wait = ?patience, "the logs cannot be read on; they wait");

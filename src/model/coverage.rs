@@ -7,7 +7,7 @@ use super::clock::Timestamp;
 pub struct Coverage {
     /// Entries of the baseline.
     pub entries: u64,
-    /// When the entry that has waited longest was looked at; `None` when there is none.
+    /// When the entry that has waited longest was checked, of a big file its content; `None` when there is none.
     pub oldest: Option<Timestamp>,
     /// Files that changed during every attempt to read them.
     pub busy: u64,
@@ -15,4 +15,6 @@ pub struct Coverage {
     pub too_big: u64,
     /// Files and directories that could not be read.
     pub unreadable: u64,
+    /// Big files whose present content was not read yet.
+    pub unread: u64,
 }

@@ -128,7 +128,8 @@ pub enum HashState {
     Off,
     /// The whole content.
     Full,
-    /// The first so many bytes.
+    /// The content of a big file was not read whole since it was met or may have changed, but so many bytes of it; the digests, if any,
+    /// are those of the last whole reading.
     Partial(u64),
     /// It changed during every attempt; the digests are those of the last stable read.
     Busy,
@@ -291,6 +292,13 @@ pub struct Observation {
     pub hash_state: HashState,
     /// The digests.
     pub digests: Digests,
+}
+
+impl Observation {
+    /// Whether the content of this big file was never read.
+    pub fn is_unread(&self) -> bool {
+        matches!(self.hash_state, HashState::Partial(_)) && self.digests.algorithms().is_empty()
+    }
 }
 
 /// The number of a baseline row.

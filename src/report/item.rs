@@ -286,6 +286,7 @@ fn digests(event: &Event) -> Option<String> {
 pub(crate) fn unread(seen: &Observation) -> Option<String> {
     Some(match seen.hash_state {
         HashState::Off | HashState::Full => return None,
+        HashState::Partial(0) => "content not read yet".to_owned(),
         HashState::Partial(bytes) => format!("of the first {} bytes", number(bytes)),
         HashState::Busy => "content not read: it changed during every attempt".to_owned(),
         HashState::TooBig => "content not read: too large".to_owned(),

@@ -256,7 +256,12 @@ impl<'a> Page<'a> {
             checks.push(format!("oldest check {}", span(self.batch.now.wall.since(oldest))));
         }
         let line = format!("COVERAGE  {}", checks.join(", "));
-        let reasons = [("busy", coverage.busy), ("too big", coverage.too_big), ("unreadable", coverage.unreadable)];
+        let reasons = [
+            ("busy", coverage.busy),
+            ("too big", coverage.too_big),
+            ("unreadable", coverage.unreadable),
+            ("not read yet", coverage.unread),
+        ];
         let missing = reasons.iter().fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
         if missing == 0 {
             return line;
@@ -366,6 +371,7 @@ mod tests {
                 busy: 1,
                 too_big: 2,
                 unreadable: 0,
+                unread: 0,
             }),
             head: [0x9f; 32],
             names: &Names::parse(b"root:x:0:\nalice:x:1000:\n", b"root:x:0:\nadm:x:4:\n"),

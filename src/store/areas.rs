@@ -235,20 +235,21 @@ impl Store {
             .map(i64::cast_unsigned)
     }
 
-    /// How many entries of an area cannot be read, those not yet written left out.
+    /// How many entries of an area cannot be read, and how many big files were not read yet, those not yet written left out.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn unreadable_of(&self, area: AreaId) -> Result<u64, StoreError> {
+    pub fn unread_of(&self, area: AreaId) -> Result<(u64, u64), StoreError> {
         self.db
-            .query_row("SELECT count(*) FROM entry WHERE area = ?1 AND hash_state = 5", [area.0], |row| {
-                row.get::<_, i64>(0)
-            })
-            .trying("count what cannot be read of an area")
-            .map(i64::cast_unsigned)
+            .query_row(
+                "SELECT coalesce(sum(hash_state = 5), 0), coalesce(sum(hash_state = 2), 0) FROM entry WHERE area = ?1",
+                [area.0],
+                |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned())),
+            )
+            .trying("count what was not read of an area")
     }
 
-    /// All areas with the numbers that `status` shows. Cost: two passes over an index of the baseline, none over its rows.
+    /// All areas with the numbers that `status` shows. Cost: two passes over an index of the baseline and one over its rows.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
@@ -259,7 +260,7 @@ impl Store {
                 let entries = self.entries_of(area.id)?;
                 Ok(AreaSummary {
                     entries,
-                    oldest: self.checked_after(area.id, 0)?,
+                    oldest: self.oldest_check(area.id)?,
                     median: self.checked_after(area.id, entries / 2)?,
                     most: self.checked_after(area.id, entries / 20)?,
                     area,
@@ -268,12 +269,17 @@ impl Store {
             .collect()
     }
 
-    /// When the entry of an area that has waited longest was looked at; looks that are not written yet do not count.
+    /// When the entry of an area that has waited longest was checked; what is not written yet does not count. The order of the visits
+    /// does not tell it: of big files the metadata are looked at more often than the content. Costs a look at each entry.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn oldest_look(&self, area: AreaId) -> Result<Option<Timestamp>, StoreError> {
-        self.checked_after(area, 0)
+    pub fn oldest_check(&self, area: AreaId) -> Result<Option<Timestamp>, StoreError> {
+        self.db
+            .prepare_cached("SELECT min(checked) FROM entry WHERE area = ?1")
+            .and_then(|mut statement| statement.query_row([area.0], |row| row.get::<_, Option<i64>>(0)))
+            .trying("find what has waited longest")
+            .map(|checked| checked.map(Timestamp::from_nanos))
     }
 
     /// When the entry was looked at that `skipped` others have waited longer than. Visits order the looks, whatever the clocks did;
@@ -313,18 +319,21 @@ impl Store {
             .and_then(|mut statement| statement.query_row([area.0], |row| Ok((row.get(0)?, row.get(1)?))))
             .trying("find the last looks")
             .map(|(first, last): (i64, i64)| (first, last.saturating_add(1)))?;
+        // Of several, the latest check: one of a big file may be older than its visit.
         let mut next = self
             .db
-            .prepare_cached("SELECT visit, checked FROM entry WHERE area = ?1 AND visit >= ?2 ORDER BY visit LIMIT 1")
+            .prepare_cached(
+                "SELECT visit, max(checked) FROM
+                 (SELECT visit, checked FROM entry WHERE area = ?1 AND visit >= ?2 ORDER BY visit LIMIT 4)",
+            )
             .trying("prepare to search the looks")?;
         while low < high {
             let middle = low + (high - low) / 2;
-            let found: Option<(i64, i64)> = next
+            let found: (Option<i64>, Option<i64>) = next
                 .query_row(params![area.0, middle], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()
                 .trying("search the looks")?;
             match found {
-                Some((visit, checked)) if Timestamp::from_nanos(checked) < since => low = visit.saturating_add(1),
+                (Some(visit), Some(checked)) if Timestamp::from_nanos(checked) < since => low = visit.saturating_add(1),
                 _ => high = middle,
             }
         }

@@ -301,7 +301,7 @@ impl Store {
     pub fn coverage(&self) -> Result<Coverage, StoreError> {
         self.db
             .query_row(
-                "SELECT count(*), min(checked), sum(hash_state = 3), sum(hash_state = 4), sum(hash_state = 5)
+                "SELECT count(*), min(checked), sum(hash_state = 3), sum(hash_state = 4), sum(hash_state = 5), sum(hash_state = 2)
                  FROM entry WHERE area IN (SELECT id FROM area WHERE state IN (1, 2))",
                 [],
                 |row| {
@@ -312,6 +312,7 @@ impl Store {
                         busy: count(2)?,
                         too_big: count(3)?,
                         unreadable: count(4)?,
+                        unread: count(5)?,
                     })
                 },
             )

@@ -34,7 +34,7 @@ enum Way {
     Plain,
 }
 
-/// A file that is read from its beginning to its end.
+/// A file that is read from its beginning to its end, but for what is skipped.
 #[derive(Debug)]
 pub struct CachedReader {
     file: File,
@@ -51,6 +51,11 @@ impl CachedReader {
     /// The file.
     pub const fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Goes on at `offset`.
+    pub const fn skip_to(&mut self, offset: u64) {
+        self.at = offset;
     }
 
     /// Reads the next bytes; 0 at the end.

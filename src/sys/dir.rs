@@ -7,6 +7,8 @@ use rustix::{
     io::Errno,
 };
 
+use super::courtesy::IdleInput;
+
 /// A name in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
@@ -43,6 +45,7 @@ impl Listing {
     /// # Errors
     /// The errno of `getdents64(2)`; `ENOENT` when the directory was removed meanwhile.
     pub fn next_block(&mut self, most: usize) -> Result<Vec<Name>, Errno> {
+        let _idle = IdleInput::enter();
         let mut names = Vec::new();
         while names.len() < most {
             let Some(entry) = self.stream.read() else { break };

@@ -2,13 +2,16 @@
 
 pub mod cached;
 pub mod child;
+pub mod courtesy;
 pub mod dir;
 pub mod file;
 pub mod group;
+pub mod holes;
 pub mod limits;
 pub mod line;
 pub mod mounts;
 pub mod notify;
+pub mod pressure;
 pub mod privileges;
 pub mod proc;
 pub mod resolve;

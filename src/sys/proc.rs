@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
+    hash::{DefaultHasher, Hash, Hasher},
     os::unix::{ffi::OsStringExt, fs::MetadataExt},
     path::Path,
 };
@@ -77,6 +78,15 @@ pub fn machine_id(root: &Path) -> String {
     fs::read_to_string(root.join("etc/machine-id")).map(|text| text.trim().to_owned()).unwrap_or_default()
 }
 
+/// A number of 0 to 1 (exclusive) that is this machine's, by its id or else by `host`: so that many guests of one host, started at once, do
+/// not move in step.
+pub fn phase(root: &Path, host: &str) -> f64 {
+    let id = machine_id(root);
+    let mut hasher = DefaultHasher::new();
+    (if id.is_empty() { host } else { &id }).hash(&mut hasher);
+    f64::from(u32::try_from(hasher.finish() >> 32).unwrap_or_default()) / 4_294_967_296.0
+}
+
 /// The machine's full host name: the node name of `uname(2)`, completed from `/etc/hosts` when it has no domain.
 ///
 /// No resolver is asked, because a name server that does not answer would hold up the start.
@@ -115,6 +125,22 @@ mod tests {
         assert_eq!(full_name(hosts, "web3").as_deref(), Some("web3.example.org"));
         assert_eq!(full_name(hosts, "web4"), None);
         assert_eq!(full_name(hosts, "localhost"), None);
+    }
+
+    #[test]
+    fn machines_are_spread_evenly_and_each_keeps_its_place() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("etc")).unwrap();
+        let mut tenths = [0; 10];
+        for machine in 0..300 {
+            fs::write(root.path().join("etc/machine-id"), format!("{machine:032x}\n")).unwrap();
+            let place = phase(root.path(), "guest");
+            assert!((0.0..1.0).contains(&place) && place.to_bits() == phase(root.path(), "other").to_bits());
+            tenths[usize::try_from((0..10).find(|tenth| place * 10.0 < f64::from(tenth + 1)).unwrap()).unwrap()] += 1;
+        }
+        assert!(tenths.iter().all(|count| (12..50).contains(count)), "{tenths:?}");
+        fs::remove_file(root.path().join("etc/machine-id")).unwrap();
+        assert_ne!(phase(root.path(), "web1").to_bits(), phase(root.path(), "web2").to_bits());
     }
 
     #[test]

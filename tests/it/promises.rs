@@ -56,7 +56,7 @@ async fn watch(journey: &Journey, daemon: &Daemonic, minutes: u32) -> (Duration,
                 store.flush().unwrap();
                 let areas = store.areas().unwrap();
                 let mine = areas.iter().find(|area| area.path.ends_with(b"/mine")).unwrap();
-                store.oldest_look(mine.id).unwrap().unwrap()
+                store.oldest_check(mine.id).unwrap().unwrap()
             })
             .await;
         (longest, most, all) = (longest.max(now.since(oldest)), most.max(looks), all + looks);

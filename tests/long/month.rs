@@ -40,6 +40,7 @@ async fn play() {
     let mut config = Config::embedded(vec![Area::new(tree.clone())], directory.path().join("state/integrityd.sqlite"));
     config.recipients = vec!["root@example.org".to_owned()];
     config.rates.files = 0.1;
+    config.rates.pressure = 0;
     let clock = Clock::starting_at(Moment {
         wall: Timestamp::from_nanos(1_795_000_000_000_000_000),
         boottime: Boottime::from_nanos(1_000_000_000_000),

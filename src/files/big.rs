@@ -1,0 +1,197 @@
+//! Visits to big files: their metadata are compared at every look, their content is read by the lane beside the walk.
+//!
+//! What was learned or told of the metadata does not wait for the content. Until the lane has read it, the row says
+//! [`HashState::Partial`], and its digests are those of the last whole reading. For big files `checked` is the time of that reading,
+//! not of the last look, so that coverage never counts as checked what was not read; the visit number moves with every look, so that
+//! the walk, the recheck and the end of a speed-up do not wait for the lane.
+
+use std::time::Duration;
+
+use super::{
+    ground::Tract,
+    judge::{Verdict, without_content},
+    observe::is_same,
+    recheck::LEAST_AGE,
+    sight::Glance,
+    target::Target,
+    visit::{Looked, Open, Step, Visitor},
+};
+use crate::{
+    model::{
+        clock::Timestamp,
+        entry::{AlgorithmSet, Attributes, Entry, EntryId, FileKind, HashState, Observation},
+    },
+    store::{database::Store, error::StoreError},
+};
+
+/// Within what time the content of a big file should be read where nothing was promised: what `status` takes for in time.
+const USUAL_AGE: Duration = Duration::from_hours(7 * 24);
+
+/// By when the content of an entry should be read again.
+pub(super) type Deadline = (Timestamp, EntryId);
+
+/// Whether a visit reads the content of big files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// It leaves that to the lane.
+    UpToBig,
+    /// It is the lane's.
+    Everything,
+}
+
+impl Visitor {
+    /// Whether this look leaves the content to the lane.
+    pub(super) fn leaves_content(&self, tract: &Tract, looked: &Looked) -> bool {
+        looked.reads == Reads::UpToBig
+            && looked.seen.kind == FileKind::Regular
+            && looked.seen.size > self.big_file
+            && !tract.settings.algorithms.is_empty()
+    }
+
+    /// Where a visit to an entry leads; `None` when its area is not configured or not there.
+    pub(super) fn target_of(&self, entry: &Entry, way: &[(EntryId, Vec<u8>)]) -> Option<Target> {
+        let area = self.ground.tracts.iter().position(|tract| tract.id == entry.area)?;
+        Target::of_entry(area, self.ground.tracts.get(area)?, entry, way)
+    }
+
+    /// The same of the entry with this id, which may be gone.
+    pub(super) fn target_to(&self, store: &Store, id: EntryId) -> Result<Option<Target>, StoreError> {
+        let (Some(entry), Some(way)) = (store.entry(id)?, store.way_to(id)?) else { return Ok(None) };
+        Ok(self.target_of(&entry, &way))
+    }
+
+    /// Ends the reading of a big file. That took long: unless the path still leads to what was read, it counts as torn.
+    pub(super) fn finish_big(&self, open: Open) -> Result<Step, StoreError> {
+        let Some(tract) = self.ground.tracts.get(open.looked.target.area) else {
+            return self.finish(open);
+        };
+        match self.glance(tract, &open.looked.target) {
+            Glance::There(_, now) if is_same(&open.looked.seen, &now) => self.finish(open),
+            _ => Ok(Step::Torn(Box::new(open.looked))),
+        }
+    }
+}
+
+/// By when the content of an entry of `tract` should be read; `None` when that was done a moment ago.
+pub(super) fn deadline(tract: &Tract, entry: &Entry, now: Timestamp) -> Option<Deadline> {
+    let is_fresh = entry.checked <= now && now.since(entry.checked) < LEAST_AGE;
+    if entry.known.hash_state == HashState::Full && is_fresh {
+        return None;
+    }
+    Some((entry.checked.after(tract.settings.max_age.unwrap_or(USUAL_AGE)), entry.id))
+}
+
+/// What a look at the metadata of a big file shows: its content counts as known only while nothing tells otherwise.
+pub(super) fn unread(seen: &Attributes, known: Option<&Entry>, wanted: AlgorithmSet) -> Observation {
+    let state = match known.map(|entry| &entry.known) {
+        Some(known) if known.hash_state.is_trouble() => known.hash_state,
+        // Digests that are not wanted any more must verify the content before they go.
+        Some(known)
+            if known.hash_state == HashState::Full
+                && known.digests.algorithms() == wanted
+                && !has_moved(&known.attributes, seen) =>
+        {
+            HashState::Full
+        }
+        _ => HashState::Partial(0),
+    };
+    without_content(seen, known, state)
+}
+
+/// Whether the content may be another one.
+fn has_moved(known: &Attributes, seen: &Attributes) -> bool {
+    let key = |it: &Attributes| (it.kind, it.inode, it.size, it.mtime, it.ctime);
+    key(known) != key(seen)
+}
+
+/// The verdict on the metadata alone: the content was not checked. Where a difference was told and its old state is kept, the lane
+/// decides about all of it, because the metadata alone would look like another difference each time.
+pub(super) fn of_metadata(verdict: Verdict, entry: &Entry) -> Verdict {
+    if entry.reported.is_some() {
+        return Verdict { next: entry.clone(), events: Vec::new() };
+    }
+    Verdict { next: Entry { checked: entry.checked, ..verdict.next }, ..verdict }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        files::compare::{alarm, compare, weigh},
+        model::{
+            change::{Attribute, AttributeSet},
+            entry::{Algorithm, AreaId, Digests},
+            event::Severity,
+        },
+    };
+
+    const BLAKE3: AlgorithmSet = AlgorithmSet::NONE.with(Algorithm::Blake3);
+
+    fn entry(state: HashState) -> Entry {
+        let time = Timestamp::from_nanos(1);
+        Entry {
+            id: EntryId(1),
+            parent: None,
+            name: b"/big".to_vec(),
+            area: AreaId(1),
+            visit: 1,
+            checked: time,
+            recorded: AttributeSet::of(Attribute::ALL),
+            reported: None,
+            known: Observation {
+                attributes: Attributes {
+                    kind: FileKind::Regular,
+                    perms: 0o644,
+                    uid: 0,
+                    gid: 0,
+                    nlink: 1,
+                    dev: 1,
+                    inode: 1,
+                    rdev: 0,
+                    size: 1 << 30,
+                    mtime: time,
+                    ctime: time,
+                    btime: None,
+                    target: None,
+                    xattrs: None,
+                    flags: None,
+                },
+                hash_state: state,
+                digests: Digests { blake3: Some([1; 32]), ..Digests::default() },
+            },
+        }
+    }
+
+    #[test]
+    fn a_content_counts_as_known_only_while_nothing_tells_otherwise() {
+        let state = |entry: &Entry, seen: &Attributes| unread(seen, Some(entry), BLAKE3).hash_state;
+        let full = entry(HashState::Full);
+        let same = full.known.attributes.clone();
+        assert_eq!(state(&full, &same), HashState::Full);
+        let moved = Attributes { ctime: Timestamp::from_nanos(2), ..same.clone() };
+        assert_eq!(state(&full, &moved), HashState::Partial(0));
+        for trouble in [HashState::Busy, HashState::Unreadable(13)] {
+            assert_eq!(state(&entry(trouble), &moved), trouble, "a look at the metadata ends no streak");
+        }
+        assert_eq!(state(&entry(HashState::Partial(0)), &same), HashState::Partial(0));
+        let other = BLAKE3.with(Algorithm::Sha256);
+        assert_eq!(unread(&same, Some(&full), other).hash_state, HashState::Partial(0));
+        assert_eq!(unread(&same, None, BLAKE3).hash_state, HashState::Partial(0));
+    }
+
+    #[test]
+    fn content_that_is_read_after_its_metadata_is_a_change_but_no_forgery() {
+        let mut read = entry(HashState::Full).known;
+        read.digests.blake3 = Some([2; 32]);
+        let everything = AttributeSet::of(Attribute::ALL);
+        for (state, severity) in [
+            (HashState::Partial(0), Severity::Normal),
+            (HashState::Unreadable(13), Severity::Normal),
+            (HashState::Full, Severity::High),
+        ] {
+            let change = compare(&entry(state).known, &read, everything).unwrap();
+            assert!(change.changed.has(Attribute::Content), "{state:?}");
+            assert_eq!((weigh(&change, false), alarm(&change).is_empty()), (severity, severity == Severity::Normal));
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Letting others go first: the I/O class `idle` and a low priority, for single threads.
+//!
+//! A low priority cannot be raised again without privilege, the I/O class can (`ioprio_set(2)`). So threads that do nothing but work of
+//! ours take both for good, and those that also commit to the store, which others wait for, are idle only around their reading.
+
+use rustix::process::setpriority_process;
+
+/// `IOPRIO_WHO_PROCESS` with id 0: the calling thread.
+const PROCESS: libc::c_int = 1;
+const SELF: libc::c_int = 0;
+
+/// `IOPRIO_CLASS_IDLE` in the class bits of an I/O priority.
+const IDLE: libc::c_long = 3 << 13;
+
+/// The lowest priority of `nice(1)`.
+const LOWEST: i32 = 19;
+
+/// The I/O class of this thread is `idle` until this is dropped. Costs two or three short system calls.
+#[derive(Debug)]
+#[must_use]
+pub struct IdleInput {
+    /// What is put back.
+    before: Option<libc::c_long>,
+}
+
+impl IdleInput {
+    /// Makes it so. Where the system refuses, nothing changes.
+    pub fn enter() -> Self {
+        let before = priority().filter(|before| *before != IDLE && set_priority(IDLE));
+        Self { before }
+    }
+}
+
+impl Drop for IdleInput {
+    fn drop(&mut self) {
+        if let Some(before) = self.before {
+            set_priority(before);
+        }
+    }
+}
+
+/// Puts this thread behind all others, for good: priority 19, and the I/O class `idle`. What the system refuses stays as it is.
+pub fn be_last() {
+    // Of Linux, not of POSIX: only the calling thread (getpriority(2), C library/kernel differences).
+    if let Err(error) = setpriority_process(None, LOWEST) {
+        tracing::debug!(%error, "the priority stays");
+    }
+    set_priority(IDLE);
+}
+
+/// The I/O priority of this thread.
+fn priority() -> Option<libc::c_long> {
+    // SAFETY: ioprio_get(2) takes two integers and touches no memory of ours.
+    #[expect(unsafe_code, reason = "neither std nor rustix has ioprio_get(2)")]
+    let found = unsafe { libc::syscall(libc::SYS_ioprio_get, PROCESS, SELF) };
+    (found >= 0).then_some(found)
+}
+
+/// Sets the I/O priority of this thread; `false` when that was refused.
+fn set_priority(priority: libc::c_long) -> bool {
+    // SAFETY: ioprio_set(2) takes three integers and touches no memory of ours.
+    #[expect(unsafe_code, reason = "neither std nor rustix has ioprio_set(2)")]
+    let set = unsafe { libc::syscall(libc::SYS_ioprio_set, PROCESS, SELF, priority) };
+    set == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::getpriority_process;
+
+    use super::*;
+
+    #[test]
+    fn reading_is_idle_and_what_follows_is_as_before() {
+        let before = priority().unwrap();
+        let idle = IdleInput::enter();
+        assert_eq!(priority(), Some(IDLE));
+        drop(IdleInput::enter());
+        assert_eq!(priority(), Some(IDLE), "an inner one ends nothing");
+        drop(idle);
+        assert_eq!(priority(), Some(before));
+    }
+
+    #[test]
+    fn who_is_last_stays_so_and_is_alone_in_it() {
+        let (others, before) = (getpriority_process(None).unwrap(), priority());
+        std::thread::spawn(|| {
+            be_last();
+            drop(IdleInput::enter());
+            assert_eq!((getpriority_process(None).unwrap(), priority()), (LOWEST, Some(IDLE)));
+        })
+        .join()
+        .unwrap();
+        assert_eq!((getpriority_process(None).unwrap(), priority()), (others, before));
+    }
+}

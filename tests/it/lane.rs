@@ -1,0 +1,249 @@
+//! Big files in virtual time: read beside the walk, in slices, without stopping it and without a lie about what was read.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use integrityd::{
+    config::settings::{Config, OnChange},
+    model::{
+        change::Attribute,
+        entry::{Entry, HashState},
+        event::{Category, Event, Severity},
+    },
+    store::events::Filter,
+};
+use tokio::time::sleep;
+
+use crate::journeys::{Daemonic, Journey};
+
+const RATE: f64 = 1_000_000.0;
+
+/// Small files, looked at twice a second, beside what is big from 1 MiB on; a megabyte a second.
+fn settled(journey: &Journey, files: usize) -> Config {
+    (0..files).for_each(|number| fs::write(journey.tree().join(format!("f{number}")), "content").unwrap());
+    let mut config = journey.config();
+    config.rates.files = 2.0;
+    config.rates.bytes = RATE;
+    config.rates.speedup = 1.0;
+    config.rates.big_file = 1 << 20;
+    config.report.files.hold_off = Duration::ZERO;
+    config
+}
+
+/// A file of so many megabytes.
+fn big(journey: &Journey, megabytes: usize) -> PathBuf {
+    let path = journey.tree().join("big");
+    fs::write(&path, vec![7; megabytes * 1_000_000]).unwrap();
+    path
+}
+
+async fn entry(daemon: &Daemonic, journey: &Journey, path: &Path) -> Entry {
+    known(daemon, journey, path).await.unwrap()
+}
+
+async fn known(daemon: &Daemonic, journey: &Journey, path: &Path) -> Option<Entry> {
+    let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
+    let (root, path) = (bytes(&journey.tree()), bytes(path));
+    daemon.db.call(move |store| store.entry_at(&root, &path).unwrap()).await
+}
+
+async fn told(daemon: &Daemonic) -> Vec<Event> {
+    let filter = Filter { limit: 10_000, ..Filter::default() };
+    let events = daemon.db.call(move |store| store.history(&filter).unwrap()).await;
+    let own = [Category::BaselineStarted, Category::BaselineEstablished];
+    events.into_iter().map(|stored| stored.event).filter(|event| !own.contains(&event.category)).collect()
+}
+
+async fn until_whole(daemon: &Daemonic, journey: &Journey, path: &Path, most: Duration) {
+    let mut waited = Duration::ZERO;
+    while known(daemon, journey, path).await.is_none_or(|entry| entry.known.hash_state != HashState::Full) {
+        sleep(Duration::from_secs(1)).await;
+        waited += Duration::from_secs(1);
+        assert!(waited < most, "it was not read in {waited:?}");
+    }
+}
+
+fn digest(path: &Path) -> [u8; 32] {
+    *blake3::hash(&fs::read(path).unwrap()).as_bytes()
+}
+
+fn append(path: &Path) {
+    File::options().append(true).open(path).unwrap().write_all(b"one more line\n").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_big_file_stops_neither_the_first_round_nor_the_finding_of_a_change() {
+    let journey = Journey::new();
+    let config = settled(&journey, 40);
+    let path = big(&journey, 200);
+    let daemon = journey.start(config);
+    // 42 entries at two a second.
+    sleep(Duration::from_secs(45)).await;
+    daemon.until_established().await;
+    let row = entry(&daemon, &journey, &path).await;
+    assert_eq!(
+        (row.known.hash_state, row.known.digests.blake3),
+        (HashState::Partial(0), None),
+        "it is learned at once"
+    );
+    fs::write(journey.tree().join("f7"), "other content").unwrap();
+    sleep(Duration::from_secs(45)).await;
+    let mails = journey.mails().join("\n");
+    assert!(mails.contains(": 42, of which 1 big and still being read"), "{mails}");
+    assert!(mails.contains("not hashed: 1 (not read yet 1)"), "{mails}");
+    let events = told(&daemon).await;
+    assert!(events.len() == 1 && events[0].source.ends_with(b"/f7"), "{events:?}");
+    // 200 MB at not quite 1 MB/s.
+    until_whole(&daemon, &journey, &path, Duration::from_secs(150)).await;
+    assert_eq!(entry(&daemon, &journey, &path).await.known.digests.blake3, Some(digest(&path)));
+    assert_eq!(told(&daemon).await.len(), 1, "its first digest is learned, not told");
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn walk_and_lane_together_keep_the_rate_and_each_gets_its_part() {
+    let journey = Journey::new();
+    let mut config = settled(&journey, 0);
+    // Each pass over them takes 20 s of bytes, so that the walk alone would want all there are.
+    (0..200).for_each(|number| fs::write(journey.tree().join(format!("m{number}")), vec![1; 100_000]).unwrap());
+    config.rates.files = 1000.0;
+    let path = big(&journey, 100);
+    let daemon = journey.start(config);
+    let before = daemon.bytes().await;
+    until_whole(&daemon, &journey, &path, Duration::from_secs(230)).await;
+    sleep(Duration::from_secs(100)).await;
+    let read = daemon.bytes().await - before;
+    assert!(daemon.looks().await > 800, "the walk was starved: {} looks", daemon.looks().await);
+    let begun = daemon.bytes().await;
+    sleep(Duration::from_secs(100)).await;
+    let read_later = daemon.bytes().await - begun;
+    assert!((95_000_000..=101_000_000).contains(&read_later), "{read_later} bytes in 100 s, {read} before");
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_big_file_is_told_at_once_and_its_content_when_it_was_read() {
+    let journey = Journey::new();
+    let config = settled(&journey, 10);
+    let path = big(&journey, 100);
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    until_whole(&daemon, &journey, &path, Duration::from_secs(150)).await;
+    let mut content = vec![7; 100_000_000];
+    content[50_000_000] = 8;
+    fs::write(&path, content).unwrap();
+    // It may be in the middle of the next reading, and is looked at again after a minute at the latest.
+    sleep(Duration::from_secs(70)).await;
+    let first = told(&daemon).await;
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert!(first[0].category == Category::Changed && first[0].changed.has(Attribute::Ctime), "{first:?}");
+    assert!(!first[0].changed.has(Attribute::Content), "nobody has read it yet");
+    assert_eq!(entry(&daemon, &journey, &path).await.known.hash_state, HashState::Partial(0));
+    until_whole(&daemon, &journey, &path, Duration::from_secs(200)).await;
+    let events = told(&daemon).await;
+    assert_eq!(events.len(), 2, "{events:?}");
+    let event = events.iter().find(|event| event.changed.has(Attribute::Content)).unwrap();
+    assert_eq!((event.severity, event.note.as_slice()), (Severity::Normal, &b""[..]), "it is no forgery");
+    assert_eq!(event.new.as_ref().unwrap().digests.blake3, Some(digest(&path)));
+    sleep(Duration::from_mins(20)).await;
+    assert_eq!(told(&daemon).await.len(), 2);
+    assert!(journey.mails().iter().any(|mail| mail.contains("content not read yet")), "{:?}", journey.mails());
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_difference_of_a_big_file_is_told_twice_at_most() {
+    let journey = Journey::new();
+    let mut config = settled(&journey, 10);
+    config.areas[0].on_change = OnChange::Keep;
+    let path = big(&journey, 10);
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    until_whole(&daemon, &journey, &path, Duration::from_mins(1)).await;
+    fs::write(&path, vec![9; 11_000_000]).unwrap();
+    sleep(Duration::from_mins(30)).await;
+    let events = told(&daemon).await;
+    assert!((1..=2).contains(&events.len()), "{events:?}");
+    assert!(events.iter().any(|event| event.changed.has(Attribute::Content)), "{events:?}");
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_big_file_that_never_holds_still_is_busy_once_and_read_when_it_does() {
+    let journey = Journey::new();
+    let config = settled(&journey, 10);
+    let path = big(&journey, 20);
+    let daemon = journey.start(config);
+    for _ in 0..600 {
+        append(&path);
+        sleep(Duration::from_secs(1)).await;
+    }
+    let row = entry(&daemon, &journey, &path).await;
+    assert_eq!((row.known.hash_state, row.known.digests.blake3), (HashState::Busy, None), "no torn digest is kept");
+    let busy = |events: &[Event]| events.iter().filter(|event| event.category == Category::Busy).count();
+    assert_eq!(busy(&told(&daemon).await), 1);
+    until_whole(&daemon, &journey, &path, Duration::from_secs(200)).await;
+    assert_eq!(entry(&daemon, &journey, &path).await.known.digests.blake3, Some(digest(&path)));
+    for _ in 0..600 {
+        append(&path);
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(busy(&told(&daemon).await), 2, "each streak is told once");
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sparse_file_of_a_terabyte_does_not_delay_what_changes_beside_it() {
+    let journey = Journey::new();
+    let mut config = settled(&journey, 15);
+    config.rates.bytes = 262_144.0;
+    let path = journey.tree().join("sparse");
+    if let Err(error) = File::create(&path).unwrap().set_len(1 << 40) {
+        println!("skipped: a file cannot be that large here: {error}");
+        return;
+    }
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    assert_eq!(entry(&daemon, &journey, &path).await.known.hash_state, HashState::Partial(0));
+    fs::write(journey.tree().join("f7"), "other content").unwrap();
+    sleep(Duration::from_secs(20)).await;
+    let events = told(&daemon).await;
+    assert!(events.len() == 1 && events[0].source.ends_with(b"/f7"), "{events:?}");
+    // 64 MiB of zeros a second: a gigabyte is hashed in 16 s or so, and nothing of it is read.
+    let before = daemon.bytes().await;
+    File::options().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
+    until_whole(&daemon, &journey, &path, Duration::from_secs(90)).await;
+    assert!(daemon.bytes().await - before < 1 << 20);
+    assert_eq!(entry(&daemon, &journey, &path).await.known.digests.blake3, Some(digest(&path)));
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_read_does_not_count_as_checked() {
+    let journey = Journey::new();
+    let mut config = settled(&journey, 10);
+    config.rates.bytes = 10_000.0;
+    let path = big(&journey, 100);
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    sleep(Duration::from_mins(30)).await;
+    let row = entry(&daemon, &journey, &path).await;
+    let now = journey.clock.now().wall;
+    assert!(now.since(row.checked) > Duration::from_mins(29), "it was met half an hour ago and never read");
+    let last = daemon.db.call(|store| store.last_visit()).await;
+    assert!(last - row.visit < 100, "its metadata are looked at all the time: {} of {last}", row.visit);
+    let oldest = daemon
+        .db
+        .call(|store| {
+            store.flush().unwrap();
+            let area = store.areas().unwrap()[0].id;
+            store.oldest_check(area).unwrap().unwrap()
+        })
+        .await;
+    assert_eq!(oldest, row.checked);
+    daemon.stop().await;
+}
