@@ -6,7 +6,7 @@
 mod approach;
 pub mod compare;
 mod content;
-mod cover;
+pub mod cover;
 mod coverage;
 pub mod digest;
 mod errand;
