@@ -18,6 +18,7 @@ use super::{
 use crate::{
     config::{self, settings::Config, settings::Rates, units::to_float},
     files::{
+        cover::hidden,
         ground::Ground,
         standing::{Standing, absolute, link_on_way, standing},
     },
@@ -57,7 +58,11 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
     };
     let rows = store.as_ref().map(Store::areas).transpose()?.unwrap_or_default();
     let ground = ground(&config, &rows);
-    let now = Clock::System(proc::boot_id(Path::new("/"))).now().wall;
+    let now = Clock::System(proc::boot_id(Path::new("/"))).now();
+    if let Some(store) = &store {
+        hidden(store, &ground, now)?;
+    }
+    let now = now.wall;
     let standing = standing(&ground, &path);
     let stored = match &store {
         None => Stored::NoDatabase(database),

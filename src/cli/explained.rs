@@ -151,6 +151,9 @@ impl Explained<'_> {
                 Some(link) => format!("no: {}", through(link, program)),
                 None => "yes".to_owned(),
             },
+            Standing::Barred { mount, .. } if mount.kind.is_empty() => {
+                format!("no: what belongs at {} is not mounted", escape_name(&mount.point))
+            }
             Standing::Barred { mount, .. } => format!(
                 "no: {} is mounted at {} and not entered",
                 escape_name(mount.kind.as_bytes()),

@@ -41,7 +41,7 @@ pub(super) struct Review {
     pub(super) outcome: Outcome,
     /// One event for each part that is hidden now, told before or not.
     pub(super) hidden: Vec<Event>,
-    /// Where they are, as mounts that are not entered.
+    /// Where they are, as mounts that are not entered; without a type where nothing is mounted.
     covered: Vec<Mount>,
 }
 
@@ -64,7 +64,7 @@ pub(super) fn review(store: &mut Store, ground: &Ground, now: Moment) -> Result<
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
-pub(super) fn hidden(store: &Store, ground: &Ground, now: Moment) -> Result<Vec<Event>, StoreError> {
+pub fn hidden(store: &Store, ground: &Ground, now: Moment) -> Result<Vec<Event>, StoreError> {
     let review = look(store, ground, now)?;
     ground.cover(review.covered);
     Ok(review.hidden)
@@ -168,7 +168,7 @@ impl Glimpse<'_> {
             review.outcome.changes.push(StateChange::Mount(area, row));
         }
         review.hidden.push(event);
-        let kind = mount.map_or_else(|| "nothing".to_owned(), |mount| mount.kind.clone());
+        let kind = mount.map(|mount| mount.kind.clone()).unwrap_or_default();
         review.covered.push(Mount {
             point: path.to_vec(),
             kind,

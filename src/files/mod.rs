@@ -8,7 +8,7 @@ mod big;
 mod comings;
 pub mod compare;
 mod content;
-mod cover;
+pub mod cover;
 mod coverage;
 pub mod digest;
 mod errand;

@@ -260,6 +260,7 @@ impl Sweep {
         let Some(root) = tract.root() else {
             return Ok(Done::default());
         };
+        self.ground.keep_up();
         let (directory, listing) = match self.ground.list(tract, &path, &root, tract.beneath(&path)) {
             Ok((directory, _, listing)) => (directory, listing),
             Err(Trouble::Silent) => return Ok(Done::default()),

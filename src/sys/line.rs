@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_end_is_refused_before_it_is_held() {
-        let mut line = shell("printf '\\377\\377\\377\\377'; exec cat /dev/zero");
+        let mut line = shell("printf '\\000\\200\\000\\001'; exec cat /dev/zero");
         line.ask(b"x");
         assert_eq!(line.hear(PATIENCE).unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert!(line.got.len() <= 4);

@@ -15,13 +15,16 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const ROOT: u64 = 1;
 const EIO: i32 = 5;
 const ENOENT: i32 = 2;
 const ENOSYS: i32 = 38;
+
+/// It ends after this, so that a test which waits for a process that hangs in it goes red instead of waiting for ever.
+const LONGEST: Duration = Duration::from_secs(100);
 
 /// One level of files.
 #[derive(Default)]
@@ -109,7 +112,8 @@ fn serve(mut device: File, shared: &Shared) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut buffer = vec![0; 1 << 20];
     let mut waiting: Vec<Vec<u8>> = Vec::new();
-    while !shared.is_over.load(Ordering::SeqCst) {
+    let begun = Instant::now();
+    while !shared.is_over.load(Ordering::SeqCst) && begun.elapsed() < LONGEST {
         if !shared.is_silent.load(Ordering::SeqCst) {
             for request in std::mem::take(&mut waiting) {
                 answer(&mut device, shared, &request);

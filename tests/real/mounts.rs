@@ -82,6 +82,9 @@ fn what_is_mounted_over_a_part_of_an_area_is_one_finding_and_its_baseline_is_kep
     for action in ["removed", "changed", "added"] {
         assert!(told(&scratch, action).is_empty(), "{action}");
     }
+    let explained = scratch.ask(&["explain", part.join("7").to_str().unwrap()]);
+    let explained = String::from_utf8(explained.stdout).unwrap();
+    assert!(explained.contains(&format!("no: tmpfs is mounted at {} and not entered", part.display())), "{explained}");
     // A command shows it as well, and after a restart it is not told again.
     let checked = scratch.ask(&["check"]);
     assert_eq!(checked.status.code(), Some(8), "{}", String::from_utf8_lossy(&checked.stdout));

@@ -98,6 +98,10 @@ fn a_hung_mount_holds_up_nothing_but_itself() {
         return;
     }
     let ground = ground("areafstypes = fuse.test");
+    let other = ground.scratch.tree().join("other");
+    fs::create_dir(&other).unwrap();
+    let healthy = Fuse::mount(&other);
+    healthy.put("three", Some("three"));
     let daemon = ground.scratch.start();
     ground.scratch.wait_for_baseline();
     ground.fuse.be_silent(true);
@@ -117,6 +121,9 @@ fn a_hung_mount_holds_up_nothing_but_itself() {
     }
     let point = ground.scratch.tree().join("far");
     ground.wait_for("stalled", &point, Duration::from_secs(20));
+    // Another slow mount has a helper of its own.
+    healthy.put("three", Some("changed"));
+    ground.wait_for("changed", &other.join("three"), Duration::from_secs(5));
     pass(Duration::from_secs(3));
     assert_eq!(ground.events("stalled").len(), 1);
     assert!(ground.events("removed").is_empty());
