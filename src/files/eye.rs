@@ -36,6 +36,9 @@ use crate::{
 /// Looks that found nothing are written at the latest after this.
 const GROUP_TIME: Duration = Duration::from_secs(5);
 
+/// As many looks are written together.
+const GROUP: usize = 500;
+
 /// How often a file that changes while it is read is tried, and the first wait between.
 const TRIES: u32 = 3;
 const FIRST_RETRY: Duration = Duration::from_millis(200);
@@ -80,12 +83,15 @@ pub(super) struct Eye {
     /// Paths at which something panicked; left alone from then on.
     quarantine: HashSet<Vec<u8>>,
     flushed: Boottime,
+    /// Looks since then.
+    unflushed: usize,
 }
 
 impl Eye {
     pub(super) fn new(config: &Config, db: Db, clock: Clock, stop: CancellationToken) -> Self {
         Self {
             flushed: clock.now().boottime,
+            unflushed: 0,
             db,
             clock,
             stop,
@@ -223,6 +229,7 @@ impl Eye {
     }
 
     pub(super) fn take_note(&mut self, visited: &Visited) {
+        self.unflushed += 1;
         if let Some(deadline) = visited.left {
             self.lane.offer(deadline);
         }
@@ -258,9 +265,10 @@ impl Eye {
     /// Writes what was collected when its time has come.
     pub(super) async fn settle(&mut self) -> Result<(), Leave> {
         let now = self.clock.now().boottime;
-        if now.since(self.flushed) >= GROUP_TIME || self.db.call(|store| store.is_full()).await {
+        if now.since(self.flushed) >= GROUP_TIME || self.unflushed >= GROUP {
             self.db.call(Store::flush).await?;
             self.flushed = now;
+            self.unflushed = 0;
         }
         Ok(())
     }
@@ -273,6 +281,7 @@ impl Eye {
             self.wait_until(flush_due.min(due)).await?;
             self.db.call(Store::flush).await?;
             self.flushed = self.clock.now().boottime;
+            self.unflushed = 0;
         }
         self.wait_until(due).await
     }

@@ -1,6 +1,6 @@
 //! The first round over an area, and what a new configuration means for areas that are known.
 
-use std::{fs, os::unix::ffi::OsStrExt, time::Duration};
+use std::{fs, os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
 
 use super::ground::{Ground, is_beneath, join};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     },
     model::{
         change::Attribute,
-        clock::Moment,
+        clock::{Clock, Moment},
         entry::{Algorithm, AreaId},
         escape::{escape, escape_name},
         event::{Category, Event, Severity},
@@ -18,6 +18,7 @@ use crate::{
     store::{
         areas::{AreaRow, AreaState},
         database::Store,
+        door::{Db, run_blocking},
         error::StoreError,
         outcome::{Outcome, StateChange},
     },
@@ -147,6 +148,38 @@ pub fn count(ground: &Ground, areas: &[AreaId]) -> Census {
         }
     }
     census
+}
+
+/// Tells that the first round over the new ones among the areas `rows` begins; `rates` are those configured, files and bytes a second,
+/// and the speed-up.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub async fn announce(
+    db: &Db,
+    clock: &Clock,
+    (files, bytes, speedup): (f64, f64, f64),
+    ground: Arc<Ground>,
+    rows: Vec<AreaRow>,
+) -> Result<(), StoreError> {
+    let is_new = |row: &AreaRow| row.state == AreaState::Learning && row.started.is_none();
+    let new: Vec<AreaRow> = rows.into_iter().filter(is_new).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<AreaId> = new.iter().map(|row| row.id).collect();
+    let (counted, clock) = (Arc::clone(&ground), clock.clone());
+    let (census, ids) = run_blocking(move || (count(&counted, &ids), ids)).await;
+    db.call(move |store| {
+        let now = clock.now();
+        let mut outcome = Outcome::tell(begun(&ground, &ids, census, (files * speedup, bytes * speedup), now));
+        for row in new {
+            outcome = outcome.with_change(StateChange::Area(Box::new(AreaRow { started: Some(now.wall), ..row })));
+        }
+        store.commit(&outcome)
+    })
+    .await
+    .map(drop)
 }
 
 /// The event that begins the first round over `areas`.

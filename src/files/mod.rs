@@ -33,6 +33,7 @@ pub mod promise;
 mod reach;
 mod recheck;
 mod restraint;
+mod roll;
 mod root;
 mod scan;
 pub mod scout;
@@ -60,11 +61,10 @@ use crate::{
         entry::AreaId,
     },
     store::{
-        areas::{AreaRow, AreaState},
+        areas::AreaState,
         database::Store,
         door::{Db, run_blocking},
         error::with_causes,
-        outcome::{Outcome, StateChange},
     },
 };
 use eye::{Eye, Leave};
@@ -207,35 +207,8 @@ impl Walker {
         self.eye.adjust_pace();
         self.eye.pace.put_off(self.clock.now().boottime, std::mem::take(&mut self.phase));
         self.survey().await?;
-        self.announce(ground, rows).await
-    }
-
-    /// Tells that the first round over new areas begins.
-    async fn announce(&mut self, ground: Arc<Ground>, rows: Vec<AreaRow>) -> Result<(), Leave> {
-        let is_new = |row: &&AreaRow| row.state == AreaState::Learning && row.started.is_none();
-        let new: Vec<AreaRow> = rows.iter().filter(is_new).cloned().collect();
-        if new.is_empty() {
-            return Ok(());
-        }
-        let factor = self.config.rates.speedup;
-        let rates = (self.config.rates.files * factor, self.config.rates.bytes * factor);
-        let ids: Vec<AreaId> = new.iter().map(|row| row.id).collect();
-        let clock = self.clock.clone();
-        let census_ids = ids.clone();
-        let counted = Arc::clone(&ground);
-        let census = run_blocking(move || learning::count(&counted, &census_ids)).await;
-        self.db
-            .call(move |store| {
-                let now = clock.now();
-                let mut outcome = Outcome::tell(learning::begun(&ground, &ids, census, rates, now));
-                for row in new {
-                    outcome =
-                        outcome.with_change(StateChange::Area(Box::new(AreaRow { started: Some(now.wall), ..row })));
-                }
-                store.commit(&outcome)
-            })
-            .await?;
-        Ok(())
+        let rates = (self.config.rates.files, self.config.rates.bytes, self.config.rates.speedup);
+        Ok(learning::announce(&self.db, &self.clock, rates, ground, rows).await?)
     }
 
     /// Tells of mounts within areas that are not entered or hide something; those that were there from the beginning are told with its begin.
@@ -258,8 +231,8 @@ impl Walker {
         let Some(ground) = self.eye.visitor.as_ref().map(|visitor| Arc::clone(&visitor.ground)) else {
             return Ok(());
         };
-        let looked_at = Arc::clone(&ground);
-        if run_blocking(move || looked_at.lay.has_moved()).await {
+        // Only after a change something is read, and that from memory.
+        if ground.lay.has_moved() {
             self.survey().await?;
         }
         if !ground.lay.has_helpers() {

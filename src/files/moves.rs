@@ -66,7 +66,11 @@ pub(super) fn is_same_object(known: &Observation, seen: &Observation) -> bool {
     let is_content_same = match new.kind {
         FileKind::Regular => match known.digests.agree(&seen.digests) {
             Some(is_same) => is_same && seen.hash_state == HashState::Full,
-            None => known.hash_state == HashState::Off && (old.size, old.mtime) == (new.size, new.mtime),
+            // A big file is read later, and then compared with what was known at its old place.
+            None => {
+                (known.hash_state == HashState::Off || matches!(seen.hash_state, HashState::Partial(_)))
+                    && (old.size, old.mtime) == (new.size, new.mtime)
+            }
         },
         FileKind::Symlink => old.target == new.target,
         _ => old.rdev == new.rdev,

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     model::{
         clock::Moment,
-        entry::{Entry, EntryId, FileKind, Observation},
+        entry::{Entry, EntryId, FileKind, HashState, Observation},
         event::Category,
     },
     store::{
@@ -85,6 +85,10 @@ impl Visitor {
         visit: i64,
     ) -> Result<(EntryId, bool), StoreError> {
         let id = origin.entry.id;
+        let seen = match seen.hash_state {
+            HashState::Partial(_) => Observation { digests: origin.entry.known.digests.clone(), ..seen },
+            _ => seen,
+        };
         let next = Entry { visit, ..judge.newcomer(id, target.parent, &target.name, seen.clone()) };
         let found = moved(judge, origin, &target.path, seen, 1 + store.entries_below(id)?);
         let outcome = Outcome { changes: changes(origin, next), events: vec![found] };

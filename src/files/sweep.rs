@@ -6,8 +6,7 @@
 //! database; what is to be stored goes through a channel to the caller, who alone writes.
 
 use std::{
-    collections::{HashMap, HashSet},
-    hash::{BuildHasher, RandomState},
+    collections::HashSet,
     ops::Range,
     path::PathBuf,
     sync::{
@@ -23,9 +22,10 @@ use super::{
     ground::{Ground, Tract, is_beneath, join},
     harvest::Harvest,
     moves::Moves,
-    scan::{Entered, Known, Scan},
+    roll::{NAMES, Named, sort_out},
+    scan::{Entered, Scan},
     shortage::{is_shortage, shortage},
-    sight::{Base, Listing, Trouble},
+    sight::{Base, Trouble},
     stack::Stack,
 };
 use crate::{
@@ -33,20 +33,13 @@ use crate::{
     model::{
         clock::Clock,
         entry::{AreaId, Entry, EntryId, HashState},
-        escape::escape_name,
     },
     store::{database::Store, door::Db, error::StoreError},
     sys::courtesy::be_last,
 };
 
-/// Names that one worker looks at in one go.
-const NAMES: usize = 512;
-
 /// Looks whose findings are handed over together: each hand-over wakes the one who writes.
 const LOOKS: u64 = 1000;
-
-/// Names read from a directory at once, and entries read from the baseline at once.
-const BLOCK: usize = 4096;
 
 /// What opening a directory fails with that is gone, or exchanged for something else.
 const WITHOUT_WAY: [Errno; 3] = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP];
@@ -279,7 +272,7 @@ impl Sweep {
             harvest = self.scan(tract, store, buffer).content_state(&path, &entry, HashState::Off);
         }
         let place = Arc::new(Place { area, entry, path, directory });
-        let mut pieces = sort_out(store, &place, listing, is_new)?;
+        let mut pieces = sort_out(store, &place.path, (!is_new).then_some(place.entry.id), listing)?;
         let own = pieces.pop().unwrap_or_default();
         let (found, deeper) = self.look(store, &place, own, buffer)?;
         harvest.add(found);
@@ -333,85 +326,6 @@ impl Sweep {
             ids: self.ids.as_ref(),
             store,
             buffer,
-        }
-    }
-}
-
-/// A name with what the baseline has of it.
-type Named = (Vec<u8>, Known);
-
-/// Brings the names of a directory together with its part of the baseline, in pieces for one worker each.
-fn sort_out(store: &Store, place: &Place, mut listing: Listing, is_new: bool) -> Result<Vec<Vec<Named>>, StoreError> {
-    let children = if is_new { Vec::new() } else { store.children(place.entry.id, b"", BLOCK)? };
-    let is_large = children.len() >= BLOCK;
-    let mut known: HashMap<Vec<u8>, Box<Entry>> = HashMap::new();
-    if !is_large {
-        known.extend(children.into_iter().map(|child| (child.name.clone(), Box::new(child))));
-    }
-    // Of a directory that is too large to be held at once only a number for each name is kept.
-    let mut seen = HashSet::new();
-    let keys = RandomState::new();
-    let mut names = Vec::new();
-    loop {
-        let block = match listing.next_block(BLOCK) {
-            Ok(block) => block,
-            Err(trouble) => {
-                if let Trouble::Errno(errno) = trouble {
-                    let (path, errno) = (escape_name(&place.path), Errno::from_raw_os_error(errno));
-                    tracing::warn!(%errno, %path, "a directory could not be listed to its end");
-                }
-                return Ok(in_pieces(names));
-            }
-        };
-        let is_last = block.len() < BLOCK;
-        for name in block {
-            let known = if is_large {
-                seen.insert(keys.hash_one(&name.bytes));
-                Known::Ask
-            } else {
-                known.remove(&name.bytes).map_or(Known::No, Known::Yes)
-            };
-            names.push((name.bytes, known));
-        }
-        if is_last {
-            break;
-        }
-    }
-    names.extend(known.into_iter().map(|(name, entry)| (name, Known::Yes(entry))));
-    if is_large {
-        names.extend(unseen_of_many(store, place.entry.id, |name| seen.contains(&keys.hash_one(name)))?);
-    }
-    Ok(in_pieces(names))
-}
-
-fn in_pieces(mut names: Vec<Named>) -> Vec<Vec<Named>> {
-    let mut pieces = Vec::new();
-    while names.len() > NAMES {
-        pieces.push(names.split_off(names.len() - NAMES));
-    }
-    pieces.push(names);
-    pieces
-}
-
-/// Entries of a large directory that its listing did not show.
-fn unseen_of_many(
-    store: &Store,
-    directory: EntryId,
-    is_seen: impl Fn(&[u8]) -> bool,
-) -> Result<Vec<Named>, StoreError> {
-    let mut unseen = Vec::new();
-    let mut after = Vec::new();
-    loop {
-        let page = store.children(directory, &after, BLOCK)?;
-        let is_last = page.len() < BLOCK;
-        for entry in page {
-            entry.name.clone_into(&mut after);
-            if !is_seen(&entry.name) {
-                unseen.push((entry.name.clone(), Known::Yes(Box::new(entry))));
-            }
-        }
-        if is_last {
-            return Ok(unseen);
         }
     }
 }

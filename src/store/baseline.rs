@@ -21,9 +21,6 @@ use super::{
     rows::{ENTRY_COLUMNS, entry, put_entry},
 };
 
-/// How many collected rows are written at the latest.
-const GROUP: usize = 500;
-
 /// One step towards the root: the directory an entry lies in, and its name there.
 type Link = (Option<EntryId>, Vec<u8>);
 
@@ -210,11 +207,6 @@ impl Store {
     /// How many looks are collected and not written yet.
     pub fn collected(&self) -> usize {
         self.pending.len()
-    }
-
-    /// Whether so many looks are collected that they should be written now.
-    pub fn is_full(&self) -> bool {
-        self.collected() >= GROUP
     }
 
     /// Names in the directory `parent` that come after `after` and whose last look was before visit `since`, in order, at most `limit`.

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::Write,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -152,6 +153,38 @@ async fn a_changed_big_file_is_told_at_once_and_its_content_when_it_was_read() {
     sleep(Duration::from_mins(20)).await;
     assert_eq!(told(&daemon).await.len(), 2);
     assert!(journey.mails().iter().any(|mail| mail.contains("content not read yet")), "{:?}", journey.mails());
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_big_file_that_was_renamed_is_one_move_and_what_changes_with_it_is_found() {
+    let journey = Journey::new();
+    let config = settled(&journey, 10);
+    let path = big(&journey, 20);
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    until_whole(&daemon, &journey, &path, Duration::from_secs(150)).await;
+    let other = journey.tree().join("other");
+    let rename = |from: &Path, to: &Path| fs::rename(from, to).unwrap();
+    rename(&path, &other);
+    sleep(Duration::from_mins(2)).await;
+    let events = told(&daemon).await;
+    assert!(events.len() == 1 && events[0].category == Category::Moved, "{events:?}");
+    until_whole(&daemon, &journey, &other, Duration::from_secs(150)).await;
+    let before = digest(&other);
+    assert_eq!(entry(&daemon, &journey, &other).await.known.digests.blake3, Some(before));
+    sleep(Duration::from_mins(20)).await;
+    assert_eq!(told(&daemon).await.len(), 1, "its content is what it was");
+    // Other content of the same length under the same time.
+    let time = fs::metadata(&other).unwrap().modified().unwrap();
+    rename(&other, &path);
+    let file = File::options().write(true).open(&path).unwrap();
+    file.write_all_at(b"8", 10_000_000).unwrap();
+    file.set_modified(time).unwrap();
+    sleep(Duration::from_mins(20)).await;
+    let events = told(&daemon).await;
+    assert!(events.iter().any(|event| event.changed.has(Attribute::Content)), "{events:?}");
+    assert_eq!(entry(&daemon, &journey, &path).await.known.digests.blake3, Some(digest(&path)));
     daemon.stop().await;
 }
 
