@@ -65,6 +65,9 @@ impl Visitor {
         let Some(tract) = self.ground.tracts.get(open.looked.target.area) else {
             return self.finish(open);
         };
+        if !self.is_reachable(tract, &open.looked.target)? {
+            return Ok(Step::Done(self.over(&open.looked.target.path, &mut self.db.lock(), false)));
+        }
         match self.glance(tract, &open.looked.target) {
             Glance::There(_, now) if is_same(&open.looked.seen, &now) => self.finish(open),
             _ => Ok(Step::Torn(Box::new(open.looked))),

@@ -111,8 +111,7 @@ impl Pass<'_> {
         }
         // The workers read from connections of their own.
         db.lock().flush()?;
-        let roots_seen = u64::try_from(entered.len()).unwrap_or(u64::MAX);
-        let mut summary = Summary { looks: roots_seen, ..Summary::default() };
+        let mut summary = Summary { looks: u64::try_from(entered.len()).unwrap_or(u64::MAX), ..Summary::default() };
         let mut barn = Barn::new(db.clone());
         sweep.run(roots, |harvest| {
             summary.count(&harvest);

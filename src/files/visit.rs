@@ -165,7 +165,7 @@ impl Visitor {
 
     /// Whether the way to a target is still that of the baseline: its area is not suspended, and the directory in hand was not
     /// moved away or replaced since it was opened, for its names would then be taken for those of another.
-    fn is_reachable(&self, tract: &Tract, target: &Target) -> Result<bool, StoreError> {
+    pub(super) fn is_reachable(&self, tract: &Tract, target: &Target) -> Result<bool, StoreError> {
         let store = self.db.lock();
         if !store.area_state(tract.id)?.is_some_and(AreaState::is_active) {
             return Ok(false);

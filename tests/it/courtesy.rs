@@ -9,9 +9,11 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::Config,
+    config::settings::{Config, LogGroup, RuleDirectory, RuleLevel},
     files::Walker,
-    store::{database::Store, door::Db},
+    logs::{Tailer, surroundings::Surroundings},
+    model::event::Category,
+    store::{database::Store, door::Db, events::Filter},
 };
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{task::JoinHandle, time::sleep};
@@ -135,6 +137,46 @@ async fn the_first_stop_is_later_by_the_phase_of_the_machine_and_by_no_more_than
         sleep(Duration::from_secs_f64(after - before)).await;
         assert_eq!(walking.looks().await, 1, "phase {phase}");
         walking.end().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_reading_of_the_logs_comes_at_the_phase_of_the_machine() {
+    for (phase, is_early) in [(0.3, true), (0.0, false)] {
+        let journey = Journey::new();
+        let path = |name: &str| journey.directory.path().join(name);
+        fs::create_dir(path("rules")).unwrap();
+        fs::write(path("log"), "").unwrap();
+        let mut config = journey.config();
+        config.logcheck.check_time = Duration::from_secs(30);
+        config.logs = vec![LogGroup {
+            rules: vec![RuleDirectory { level: RuleLevel::Server, path: path("rules") }],
+            files: vec![path("log")],
+            transient: Vec::new(),
+            journal: false,
+            old_directories: Vec::new(),
+        }];
+        let (db, clock) = (Db::new(Store::open(&config.database, journey.clock.now()).unwrap()), journey.clock.clone());
+        let stop = CancellationToken::new();
+        let surroundings = Surroundings::new(db.clone(), &config, Arc::default(), clock.now());
+        let tailer = Tailer { config: Arc::new(config), surroundings, clock, stop: stop.clone() };
+        let task = tokio::spawn(tailer.run(phase));
+        let lines = || async {
+            let filter = Filter { limit: 100, ..Filter::default() };
+            let events = db.call(move |store| store.history(&filter).unwrap()).await;
+            events.iter().filter(|stored| stored.event.category == Category::SystemEvent).count()
+        };
+        sleep(Duration::from_secs(1)).await;
+        fs::write(path("log"), "Nov 21 14:02:11 web3 x[1]: first\n").unwrap();
+        sleep(Duration::from_secs(14)).await;
+        assert_eq!(lines().await == 1, is_early, "phase {phase}");
+        fs::write(path("log"), "Nov 21 14:02:11 web3 x[1]: first\nNov 21 14:02:12 web3 x[1]: second\n").unwrap();
+        sleep(Duration::from_secs(12)).await;
+        assert_eq!(lines().await, usize::from(is_early), "the other waits are whole ones");
+        sleep(Duration::from_secs(15)).await;
+        assert_eq!(lines().await, 2);
+        stop.cancel();
+        task.await.unwrap();
     }
 }
 
