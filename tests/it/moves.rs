@@ -244,7 +244,9 @@ async fn names_in_hand_of_a_directory_that_was_moved_are_told_by_its_new_path() 
     while !told(&journey, &daemon).await.contains(&moved) {
         sleep(Duration::from_secs(1)).await;
     }
-    fs::read_dir(tree.join("e5")).unwrap().for_each(|file| overwrite(&file.unwrap().path(), "y"));
+    for file in fs::read_dir(tree.join("e5")).unwrap() {
+        overwrite(&file.unwrap().path(), "y");
+    }
     sleep(Duration::from_mins(15)).await;
     let found = told(&journey, &daemon).await;
     assert_eq!(found.iter().filter(|(_, path)| path.starts_with("d5")).count(), 0, "{found:?}");
