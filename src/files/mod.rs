@@ -14,6 +14,7 @@ pub mod digest;
 mod errand;
 mod eye;
 pub mod far;
+mod fresh;
 pub mod ground;
 pub mod harvest;
 pub mod inodes;

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::{
     big::{Deadline, Reads, unread},
+    fresh::is_fresh,
     ground::{Ground, Tract, join},
     inodes::Inodes,
     judge::without_content,
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     config::urgent::UrgentList,
     model::{
-        clock::Clock,
+        clock::{Clock, Timestamp},
         entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
     },
     store::{
@@ -80,6 +81,10 @@ pub struct Looked {
     pub(super) read: u64,
     /// Those of them that were read at once and are not paid for yet.
     pub(super) read_at_once: u64,
+    /// When its look began.
+    began: Timestamp,
+    /// What was read, where that may be half of a write.
+    unsure: Option<Box<Observation>>,
 }
 
 impl Looked {
@@ -157,7 +162,8 @@ impl Visitor {
                     return Ok(Step::Done(stop));
                 }
                 let entry = self.db.lock().entry_named(target.parent, &target.name)?;
-                let looked = Looked { target, entry, seen, reads, read: 0, read_at_once: 0 };
+                let began = self.clock.now().wall;
+                let looked = Looked { target, entry, seen, reads, read: 0, read_at_once: 0, began, unsure: None };
                 self.read(tract, looked, &handle)
             }
         }
@@ -241,6 +247,10 @@ impl Visitor {
             looked.read = looked.read.saturating_add(reading.read());
         }
         match reading.finish().0 {
+            Content::Stable(seen) if is_fresh(&seen.attributes, looked.began) => {
+                looked.unsure = Some(seen);
+                Ok(Step::Torn(Box::new(looked)))
+            }
             Content::Stable(seen) => self.settle(&looked, *seen).map(Step::Done),
             Content::Torn => Ok(Step::Torn(Box::new(looked))),
             Content::Failed(trouble) => self.failed(&looked, trouble).map(Step::Done),
@@ -260,6 +270,10 @@ impl Visitor {
     /// # Errors
     /// [`StoreError`] when the store fails; what was seen will be seen again.
     pub fn give_up(&self, looked: &Looked) -> Result<Visited, StoreError> {
+        // Written again and again, but never seen to change while it was read.
+        if let Some(seen) = &looked.unsure {
+            return self.settle(looked, Observation::clone(seen));
+        }
         let seen = without_content(&looked.seen, looked.entry.as_ref(), HashState::Busy);
         self.settle(looked, seen)
     }
