@@ -4,7 +4,7 @@ use super::{
     ground::Tract,
     harvest::Harvest,
     judge::without_content,
-    sight::{Content, Object, Reading, Trouble},
+    sight::{Content, Object, Reading, Trouble, complete},
 };
 use crate::model::entry::{Attributes, Digests, Entry, FileKind, HashState, Observation};
 
@@ -20,15 +20,22 @@ pub(super) struct Purpose<'a> {
 
 impl Purpose<'_> {
     /// Reads the content where it is wanted. `buffer` is used again.
-    pub(super) fn read(self, object: &Object, seen: &Attributes, buffer: &mut Vec<u8>, harvest: &mut Harvest) -> Read {
+    pub(super) fn read(
+        self,
+        object: &Object,
+        seen: &mut Attributes,
+        buffer: &mut Vec<u8>,
+        harvest: &mut Harvest,
+    ) -> Read {
         let known = self.known;
         let wanted = self.tract.settings.algorithms;
         if seen.kind != FileKind::Regular || wanted.is_empty() {
+            complete(object, seen);
             let attributes = seen.clone();
             let whole = Observation { attributes, hash_state: HashState::Off, digests: Digests::default() };
             return Read::Whole(Box::new(whole));
         }
-        let failed = |trouble| match trouble {
+        let failed = |seen: &Attributes, trouble| match trouble {
             Trouble::Errno(errno) => Read::Whole(Box::new(without_content(seen, known, HashState::Unreadable(errno)))),
             Trouble::Silent => {
                 self.tract.note_silence();
@@ -44,13 +51,13 @@ impl Purpose<'_> {
         };
         let mut reading = match Reading::begin(object, seen, algorithms, std::mem::take(buffer)) {
             Ok(reading) => reading,
-            Err(trouble) => return failed(trouble),
+            Err(trouble) => return failed(seen, trouble),
         };
         loop {
             match reading.advance(u64::MAX) {
                 Ok((_, true)) => break,
                 Ok((_, false)) => {}
-                Err(trouble) => return failed(trouble),
+                Err(trouble) => return failed(seen, trouble),
             }
         }
         harvest.bytes = harvest.bytes.saturating_add(reading.done());
@@ -59,7 +66,7 @@ impl Purpose<'_> {
         match content {
             Content::Stable(whole) => Read::Whole(whole),
             Content::Torn => Read::Torn,
-            Content::Failed(trouble) => failed(trouble),
+            Content::Failed(trouble) => failed(seen, trouble),
         }
     }
 }

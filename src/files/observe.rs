@@ -12,11 +12,12 @@ use super::digest::Hasher;
 use crate::{
     model::{
         clock::Timestamp,
-        entry::{AlgorithmSet, Attributes, HashState, Observation},
+        entry::{AlgorithmSet, Attributes, FileKind, HashState, Observation},
     },
     sys::{
         cached::CachedReader,
         file::{Handle, attributes_of, open_beneath, open_root},
+        xattr::xattrs_of_file,
     },
 };
 
@@ -30,7 +31,7 @@ pub enum Glance {
     Gone,
     /// It cannot be looked at.
     Refused(Errno),
-    /// An object.
+    /// An object; its extended attributes are still missing when it is a regular file.
     There(Handle, Attributes),
 }
 
@@ -47,15 +48,25 @@ pub fn glance_at_root(path: &Path) -> Glance {
 /// What a handle shows.
 pub(super) fn judge(opened: Result<Handle, Errno>) -> Glance {
     let seen = opened.and_then(|handle| {
-        let attributes = handle.attributes()?;
-        let xattrs = handle.xattrs();
-        Ok((handle, Attributes { xattrs, ..attributes }))
+        let mut seen = handle.attributes()?;
+        // Those of a regular file are read when it is opened, which costs less.
+        if seen.kind != FileKind::Regular {
+            seen.xattrs = handle.xattrs();
+        }
+        Ok((handle, seen))
     });
     match seen {
         Ok((handle, attributes)) => Glance::There(handle, attributes),
         // A component on the way was exchanged for something that is no directory.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Glance::Gone,
         Err(errno) => Glance::Refused(errno),
+    }
+}
+
+/// Adds to what a glance has `seen` of an object that is not read what the glance has left out.
+pub fn complete(handle: &Handle, seen: &mut Attributes) {
+    if seen.kind == FileKind::Regular {
+        seen.xattrs = handle.xattrs();
     }
 }
 
@@ -81,12 +92,20 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Opens the regular file behind `handle`, whose metadata were `seen`, to be hashed by `wanted`. `buffer` is used again.
+    /// Opens the regular file behind `handle`, whose metadata were `seen`, to be hashed by `wanted`; its extended attributes are added
+    /// to `seen`. `buffer` is used again.
     ///
     /// # Errors
     /// The `errno(3)` for which it cannot be read.
-    pub fn begin(handle: &Handle, seen: &Attributes, wanted: AlgorithmSet, mut buffer: Vec<u8>) -> Result<Self, i32> {
-        let file = handle.open_file().map_err(|error| errno_of(&error))?;
+    pub fn begin(
+        handle: &Handle,
+        seen: &mut Attributes,
+        wanted: AlgorithmSet,
+        mut buffer: Vec<u8>,
+    ) -> Result<Self, i32> {
+        let opened = handle.open_file();
+        seen.xattrs = opened.as_ref().map_or_else(|_| handle.xattrs(), |file| xattrs_of_file(file.as_fd()));
+        let file = opened.map_err(|error| errno_of(&error))?;
         // One byte more than the file, so that one that grows is seen to.
         let length = usize::try_from(seen.size).unwrap_or(BUFFER).saturating_add(1).min(BUFFER);
         if buffer.len() < length {
@@ -183,8 +202,8 @@ mod tests {
 
     fn begin(path: &Path) -> Reading {
         let handle = open_root(path).unwrap();
-        let seen = handle.attributes().unwrap();
-        Reading::begin(&handle, &seen, AlgorithmSet::NONE.with(Algorithm::Blake3), Vec::new()).unwrap()
+        let mut seen = handle.attributes().unwrap();
+        Reading::begin(&handle, &mut seen, AlgorithmSet::NONE.with(Algorithm::Blake3), Vec::new()).unwrap()
     }
 
     #[test]

@@ -126,9 +126,10 @@ impl<'a> Scan<'a> {
         harvest: &mut Harvest,
     ) -> Result<Entry, StoreError> {
         let path = self.tract.path.clone();
-        let whole = match self.purpose(Some(root)).read(object, seen, self.buffer, harvest) {
+        let mut seen = seen.clone();
+        let whole = match self.purpose(Some(root)).read(object, &mut seen, self.buffer, harvest) {
             Read::Whole(whole) => *whole,
-            Read::Torn => without_content(seen, Some(root), HashState::Busy),
+            Read::Torn => without_content(&seen, Some(root), HashState::Busy),
             Read::Silent => return Ok(root.clone()),
         };
         harvest.looks += 1;
@@ -164,13 +165,13 @@ impl<'a> Scan<'a> {
     ) -> Look {
         let mut torn = None;
         for _attempt in 0..TRIES {
-            let (object, seen) = match self.ground.glance(self.tract, path, &place.directory, name) {
+            let (object, mut seen) = match self.ground.glance(self.tract, path, &place.directory, name) {
                 Glance::Gone => return Look::Gone,
                 Glance::Silent => return Look::Silent,
                 Glance::Refused(errno) => return Look::Refused(errno),
                 Glance::There(object, seen) => (object, seen),
             };
-            match self.purpose(known).read(&object, &seen, self.buffer, harvest) {
+            match self.purpose(known).read(&object, &mut seen, self.buffer, harvest) {
                 Read::Whole(whole) => return Look::There(whole),
                 Read::Silent => return Look::Silent,
                 Read::Torn => torn = Some(seen),

@@ -21,7 +21,7 @@ use rustix::{
 
 use super::{
     errand::{Answer, ELSEWHERE, Question, bare},
-    observe::{Content, Glance, Reading, glance, judge},
+    observe::{Content, Glance, Reading, complete, glance, judge},
 };
 use crate::{
     model::entry::{AlgorithmSet, Attributes},
@@ -73,7 +73,10 @@ impl Scout {
     fn answer(&mut self, question: Question) -> Result<Answer, Errno> {
         Ok(match question {
             Question::Look(path) => match self.look(&path)? {
-                Glance::There(_, seen) => Answer::There(Box::new(bare(&seen))),
+                Glance::There(handle, mut seen) => {
+                    complete(&handle, &mut seen);
+                    Answer::There(Box::new(bare(&seen)))
+                }
                 Glance::Gone => Answer::Gone,
                 Glance::Refused(errno) => Answer::Refused(errno.raw_os_error()),
             },
@@ -112,12 +115,12 @@ impl Scout {
     }
 
     fn read(&mut self, path: &[u8], algorithms: AlgorithmSet, seen: &Attributes) -> Result<Answer, Errno> {
-        let Glance::There(object, now) = self.look(path)? else { return Ok(Answer::Torn) };
-        // Of the device they have a number of their own.
-        if (Attributes { dev: now.dev, ..seen.clone() }) != now {
+        let Glance::There(object, mut now) = self.look(path)? else { return Ok(Answer::Torn) };
+        // Of the device they have a number of their own; extended attributes come with the reading.
+        if (Attributes { dev: now.dev, xattrs: now.xattrs.clone(), ..seen.clone() }) != now {
             return Ok(Answer::Torn);
         }
-        match Reading::begin(&object, &now, algorithms, Vec::new()) {
+        match Reading::begin(&object, &mut now, algorithms, Vec::new()) {
             Ok(reading) => Ok(Answer::Begun(self.hold(Held::Reading(Box::new(reading.in_sips(SIP)))), 0)),
             Err(errno) => Ok(Answer::Refused(errno)),
         }

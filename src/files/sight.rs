@@ -191,6 +191,13 @@ impl Listing {
     }
 }
 
+/// Adds to what a glance has `seen` of an object that is not read what the glance has left out; through a helper it leaves out nothing.
+pub(super) fn complete(object: &Object, seen: &mut Attributes) {
+    if let Object::Near(handle) = object {
+        observe::complete(handle, seen);
+    }
+}
+
 /// What came of reading a file.
 #[derive(Debug)]
 pub enum Content {
@@ -224,11 +231,17 @@ pub struct FarReading {
 }
 
 impl Reading {
-    /// Opens the regular file `object`, whose metadata were `seen`, to be hashed by `wanted`. `buffer` is used again.
+    /// Opens the regular file `object`, whose metadata were `seen`, to be hashed by `wanted`; what the glance has left out is added to
+    /// `seen`. `buffer` is used again.
     ///
     /// # Errors
     /// Why it cannot be read.
-    pub fn begin(object: &Object, seen: &Attributes, wanted: AlgorithmSet, buffer: Vec<u8>) -> Result<Self, Trouble> {
+    pub fn begin(
+        object: &Object,
+        seen: &mut Attributes,
+        wanted: AlgorithmSet,
+        buffer: Vec<u8>,
+    ) -> Result<Self, Trouble> {
         match object {
             Object::Near(handle) => observe::Reading::begin(handle, seen, wanted, buffer)
                 .map(|reading| Self::Near(Box::new(reading)))

@@ -1,8 +1,8 @@
 //! The full-speed pass behind `init` and `check`: the same looks and judgements as the walker's, by as many workers as there are
 //! cores.
 //!
-//! A worker takes a directory, reads its part of the baseline in one query, and looks at its names; its sub-directories go on
-//! the stack as paths beneath the open root of their area. Each worker has a connection of its own to the
+//! A worker takes a directory, reads its part of the baseline in one query, and looks at its names; its sub-directories, as paths
+//! beneath the open root of their area, are its own next work, of which it gives half away when others have none. Each worker has a connection of its own to the
 //! database; what is to be stored goes through a channel to the caller, who alone writes.
 
 use std::{
@@ -39,6 +39,9 @@ use crate::{
 
 /// Names that one worker looks at in one go.
 const NAMES: usize = 512;
+
+/// Looks whose findings are handed over together: each hand-over wakes the one who writes.
+const LOOKS: u64 = 1000;
 
 /// Names read from a directory at once, and entries read from the baseline at once.
 const BLOCK: usize = 4096;
@@ -192,17 +195,28 @@ impl Sweep {
     fn work(&self, stack: &Stack<Work>, out: SyncSender<Harvest>) -> Result<(), StoreError> {
         let mut store = Store::open_read_only(&self.database).inspect_err(|_| stack.cancel())?;
         let mut buffer = Vec::new();
-        while let Some((work, _taken)) = stack.take() {
-            let done = match work {
-                Work::List(directory) => self.list(&mut store, directory, &mut buffer),
-                Work::Look(place, names) => self.look(&mut store, &place, names, &mut buffer),
-            };
-            let (harvest, more) = done.inspect_err(|_| stack.cancel())?;
-            // Before its children can be found, so that a directory is stored before what lies in it.
-            if out.send(harvest).is_err() {
-                break;
+        let mut harvest = Harvest::default();
+        while let Some((first, _taken)) = stack.take() {
+            let mut own = vec![first];
+            while let Some(work) = own.pop() {
+                let done = match work {
+                    Work::List(directory) => self.list(&mut store, directory, &mut buffer),
+                    Work::Look(place, names) => self.look(&mut store, &place, names, &mut buffer),
+                };
+                let (found, more) = done.inspect_err(|_| stack.cancel())?;
+                harvest.add(found);
+                own.extend(more);
+                let is_shared = stack.is_wanted();
+                if is_shared || own.is_empty() || harvest.looks >= LOOKS || harvest.news.len() >= NAMES {
+                    // Before others can find its children, so that a directory is stored before what lies in it.
+                    if out.send(std::mem::take(&mut harvest)).is_err() {
+                        return Ok(());
+                    }
+                }
+                if is_shared && !stack.share(&mut own) {
+                    return Ok(());
+                }
             }
-            stack.push(more);
         }
         Ok(())
     }

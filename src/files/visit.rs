@@ -11,7 +11,7 @@ use super::{
     ground::{Ground, Tract},
     judge::without_content,
     shortage::{is_shortage, shortage},
-    sight::{Content, Glance, Object, Reading, Trouble},
+    sight::{Content, Glance, Object, Reading, Trouble, complete},
     target::{Target, Way},
 };
 use crate::{
@@ -164,9 +164,10 @@ impl Visitor {
     }
 
     /// Reads a regular file: at once when it is small, else begins to.
-    fn read(&self, tract: &Tract, looked: Looked, handle: &Object) -> Result<Step, StoreError> {
+    fn read(&self, tract: &Tract, mut looked: Looked, handle: &Object) -> Result<Step, StoreError> {
         let wanted = tract.settings.algorithms;
         if looked.seen.kind != FileKind::Regular || wanted.is_empty() {
+            complete(handle, &mut looked.seen);
             let seen = Observation {
                 attributes: looked.seen.clone(),
                 hash_state: HashState::Off,
@@ -177,7 +178,7 @@ impl Visitor {
         // What is stored is verified before other digests take its place.
         let stored = looked.entry.as_ref().map(|entry| entry.known.digests.algorithms());
         let algorithms = stored.map_or(wanted, |stored| stored.union(wanted));
-        let reading = match Reading::begin(handle, &looked.seen, algorithms, Vec::new()) {
+        let reading = match Reading::begin(handle, &mut looked.seen, algorithms, Vec::new()) {
             Ok(reading) => reading,
             Err(trouble) => return self.failed(&looked, trouble).map(Step::Done),
         };

@@ -11,15 +11,17 @@ use std::{
     fs::File,
     io,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
+    sync::OnceLock,
 };
 
 use rustix::{
     fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp, openat, openat2, readlinkat, statx},
     io::Errno,
+    path::DecInt,
 };
 
 use super::xattr::xattrs_of;
@@ -124,9 +126,10 @@ impl Handle {
     /// # Errors
     /// The error of `open(2)`; `EWOULDBLOCK` when another process holds a write lease.
     pub fn open_file(&self) -> io::Result<File> {
-        let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
+        let name = DecInt::from_fd(&self.0);
+        let links = own_descriptors()?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let opened = without_access_time(|extra| openat(rustix::fs::CWD, path.as_str(), flags | extra, Mode::empty()))?;
+        let opened = without_access_time(|extra| openat(links, name.as_c_str(), flags | extra, Mode::empty()))?;
         Ok(File::from(opened))
     }
 
@@ -138,6 +141,18 @@ impl Handle {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         without_access_time(|extra| openat(&self.0, ".", flags | extra, Mode::empty()))
     }
+}
+
+/// The directory of the links to our own descriptors, opened once: walking `/proc/self/fd` for every file would cost as much as
+/// opening it.
+fn own_descriptors() -> Result<BorrowedFd<'static>, Errno> {
+    static LINKS: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(links) = LINKS.get() {
+        return Ok(links.as_fd());
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = openat(rustix::fs::CWD, "/proc/self/fd", flags, Mode::empty())?;
+    Ok(LINKS.get_or_init(|| opened).as_fd())
 }
 
 /// `O_NOATIME` is refused to those who neither own the file nor have `CAP_FOWNER` (`open(2)`): then without.
