@@ -167,15 +167,15 @@ categories! {
     /// Part of an area is not entered, and why.
     Skipped = 14, File, "skipped";
     /// A slow file system does not answer; nothing on it is looked at, and the baseline is kept.
-    Stalled = 15, File, "stalled";
+    Stalled = 20, File, "stalled";
     /// A slow file system answers again.
-    Answering = 16, File, "answers again";
+    Answering = 21, File, "answers again";
     /// Something was mounted over a part of the baseline and hides it, or was unmounted from it; the baseline is kept.
-    Covered = 17, File, "covered";
+    Covered = 22, File, "covered";
     /// What had hidden a part of the baseline is gone.
-    Uncovered = 18, File, "uncovered";
+    Uncovered = 23, File, "uncovered";
     /// What was at one path is at another; with `count` > 1 a directory with everything beneath it.
-    Moved = 19, File, "moved";
+    Moved = 15, File, "moved";
     /// The first round over one or more areas has begun.
     BaselineStarted = 32, Own, "baseline started";
     /// The first round is complete; `count` entries are known.
