@@ -33,6 +33,8 @@ pub struct Lay {
     table: RwLock<Arc<Table>>,
     watch: Option<Watch>,
     has_moved: AtomicBool,
+    /// Asked for every name that is met.
+    can_hang: AtomicBool,
     helper: Helper,
     fars: Mutex<HashMap<u64, Arc<Far>>>,
     graves: Graves,
@@ -46,6 +48,7 @@ impl Lay {
             // Begun before the first reading, so that no change falls between. Without /proc each survey reads again.
             watch: Watch::begin().ok(),
             has_moved: AtomicBool::new(false),
+            can_hang: AtomicBool::new(false),
             helper,
             fars: Mutex::default(),
             graves: Arc::default(),
@@ -66,6 +69,7 @@ impl Lay {
         let table = Arc::new(Table::new(all));
         let mut fars = self.fars.lock().unwrap_or_else(PoisonError::into_inner);
         fars.retain(|_, far| table.all().contains(&far.mount));
+        self.can_hang.store(table.can_hang(), Ordering::Relaxed);
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
         true
     }
@@ -83,6 +87,11 @@ impl Lay {
     pub fn has_moved(&self) -> bool {
         self.keep_up();
         self.has_moved.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether anything is mounted that can hang.
+    pub fn can_hang(&self) -> bool {
+        self.can_hang.load(Ordering::Relaxed)
     }
 
     /// The slow mount through which the way to `path` leads last, and what leads on from its root; `None` when none does. The path must

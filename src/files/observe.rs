@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Bytes read at once; more gains nothing, less costs system calls.
-const BUFFER: usize = 128 * 1024;
+const BUFFER: usize = 64 * 1024;
 
 /// The least that is read at once.
 const PAGE: usize = 4096;

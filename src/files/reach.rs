@@ -64,7 +64,7 @@ impl Ground {
 
     /// The slow mount on which `path`, met in `tract`, lies, and where on it; `None` when it can be touched.
     pub fn far(&self, tract: &Tract, path: &[u8]) -> Option<(Arc<Far>, Vec<u8>)> {
-        self.lay.far(&tract.real_of(path))
+        if self.lay.can_hang() { self.lay.far(&tract.real_of(path)) } else { None }
     }
 
     /// Where an area really is when that is a path that can be touched.
