@@ -11,6 +11,7 @@ use super::{
     journal::{put_journal, remove_journal},
     logs::{put_log, put_polled, remove_log},
     outcome::{Outcome, Piece, StateChange},
+    processes::{put_process, remove_process},
     rows::put_entry,
     rules::add_hits,
 };
@@ -80,6 +81,8 @@ fn apply(tx: &Connection, changes: &[StateChange]) -> Result<(), StoreError> {
             StateChange::Journal(journal) => put_journal(tx, journal)?,
             StateChange::RemoveJournal(group) => remove_journal(tx, group)?,
             StateChange::RuleHits(hits) => add_hits(tx, hits)?,
+            StateChange::Process(process) => put_process(tx, process)?,
+            StateChange::RemoveProcess(name) => remove_process(tx, name)?,
         }
     }
     Ok(())

@@ -15,6 +15,7 @@ pub mod logs;
 pub mod outbox;
 pub mod outcome;
 pub mod place;
+pub mod processes;
 pub mod queue;
 mod rows;
 pub mod rules;

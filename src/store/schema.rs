@@ -13,12 +13,13 @@ use super::{
 };
 
 /// The first script makes an empty database and is a transaction of its own; the others run together in one.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../sql/0001_baseline.sql"),
     include_str!("../../sql/0002_logs.sql"),
     include_str!("../../sql/0003_journal.sql"),
     include_str!("../../sql/0004_rules.sql"),
     include_str!("../../sql/0005_attributes.sql"),
+    include_str!("../../sql/0008_processes.sql"),
 ];
 
 /// The schema of this program.

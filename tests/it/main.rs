@@ -28,6 +28,7 @@ mod logcheck;
 mod logs;
 mod names;
 mod passes;
+mod pids;
 mod promises;
 mod queue;
 mod rules_cmd;
