@@ -665,6 +665,7 @@ mod tests {
             "SYSTEM EVENTS",
             "LOGS",
             "FILES",
+            "PROCESSES",
             "INTEGRITYD",
             "COVERAGE  ",
             "SEQ  ",

@@ -19,5 +19,6 @@ mod logrotate;
 mod mailserver;
 mod order;
 mod packages;
+mod pids;
 mod rates;
 mod rules;
