@@ -27,7 +27,10 @@ const UNIT_GRACE: Duration = Duration::from_secs(5);
 /// So many restarts that follow one another closely are told one by one.
 const ALONE: u64 = 3;
 
-/// After so long without a restart a row of them is over.
+/// After so long without a restart those of a row are told that were not told yet.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// After so long without a restart a row of them is over, and the next one is told alone again.
 const CALM: Duration = Duration::from_mins(1);
 
 /// How often a row of restarts is told that does not end.
@@ -346,10 +349,11 @@ impl Machine {
             return;
         }
         let now = self.at.now.wall;
-        if is_calm(&storm, now) || now.since(storm.untold_since) >= STORM_NAG {
+        let is_quiet = now < storm.last || now.since(storm.last) >= QUIET;
+        if is_quiet || now.since(storm.untold_since) >= STORM_NAG {
             self.tell_storm();
         } else {
-            self.look_again(CALM.saturating_sub(now.since(storm.last)).max(GLANCE));
+            self.look_again(QUIET.saturating_sub(now.since(storm.last)).max(GLANCE));
         }
     }
 }
@@ -579,13 +583,25 @@ mod tests {
             let _dead = watched.look(500, &nobody(99 + number));
             let _back = watched.look(500, &runs(&process(100 + number, i64::from(number) * 10, "flaky")));
         }
-        let _calm = watched.look(60_000, &runs(&process(120, 200, "flaky")));
+        let _quiet = watched.look(10_000, &runs(&process(120, 200, "flaky")));
         assert_eq!(watched.told.len(), 7, "{:?}", watched.told);
         let single = watched.told.iter().filter(|told| matches!(told, PidChange::Restarted { .. })).count();
         let Some(PidChange::Storm(storm)) = watched.told.last() else { panic!("{:?}", watched.told) };
         assert_eq!((single, storm.untold, storm.restarts), (3, 17, 20));
         assert_eq!(watched.look(60_000, &runs(&process(120, 200, "flaky"))), []);
         assert_eq!(watched.look(500, &nobody(120)), [PidChange::Died(None)]);
+    }
+
+    #[test]
+    fn a_service_that_is_restarted_every_half_minute_is_not_told_dead_each_time() {
+        let mut watched = Watched::of(&process(100, 1, "flaky"));
+        for number in 1..=20_u32 {
+            let _dead = watched.look(500, &nobody(99 + number));
+            let _back = watched.look(500, &runs(&process(100 + number, i64::from(number) * 10, "flaky")));
+            let _runs = watched.look(29_000, &runs(&process(100 + number, i64::from(number) * 10, "flaky")));
+        }
+        let died = watched.told.iter().filter(|told| matches!(told, PidChange::Died(_))).count();
+        assert_eq!(died, 3, "{:?}", watched.told);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod units;
 pub mod watch;
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -22,6 +23,7 @@ use crate::{
     model::{
         clock::{Boottime, Clock, Timestamp},
         event::{Category, Event, Severity},
+        process::ProcessId,
     },
     store::{
         database::Store,
@@ -104,6 +106,7 @@ impl PidWatch {
         let mut notices = Notices::default();
         let mut round = self.clock.now().boottime;
         let mut told = Vec::new();
+        let mut heard = HashSet::new();
         loop {
             let now = self.clock.now().boottime;
             let is_round = round <= now;
@@ -115,13 +118,15 @@ impl PidWatch {
             if is_round {
                 round = now.after(self.config.pid_check_time);
                 told.clear();
+                heard.clear();
             }
-            if let Err(error) = self.listen(watching, &mut notices, is_round).await {
+            if let Err(error) = self.listen(watching, &mut notices, &heard, is_round).await {
                 return error;
             }
             let due = watching.as_ref().and_then(Roster::next_due).map_or(round, |due| due.min(round));
-            if let Some(watch) = self.wait(&mut notices, due).await {
+            if let Some((watch, id)) = self.wait(&mut notices, due).await {
                 told.push(watch);
+                heard.insert(id);
                 if let Some(roster) = watching {
                     roster.note(watch, None);
                 }
@@ -130,7 +135,7 @@ impl PidWatch {
     }
 
     /// Waits until `due` or until a process has told that it ended.
-    async fn wait(&self, notices: &mut Notices, due: Boottime) -> Option<usize> {
+    async fn wait(&self, notices: &mut Notices, due: Boottime) -> Option<(usize, ProcessId)> {
         let left = due.since(self.clock.now().boottime).min(LONGEST_SLEEP);
         tokio::time::timeout(left, notices.next()).await.ok()
     }
@@ -153,11 +158,12 @@ impl PidWatch {
         &self,
         watching: &mut Option<Roster>,
         notices: &mut Notices,
+        heard: &HashSet<ProcessId>,
         is_round: bool,
     ) -> Result<(), StoreError> {
         let Some(roster) = watching.as_mut().filter(|_| self.root == Path::new("/")) else { return Ok(()) };
         let mut left = 0_usize;
-        for (watch, id) in roster.silent() {
+        for (watch, id) in roster.silent().into_iter().filter(|(_, id)| !heard.contains(id)) {
             match notices.add(watch, id) {
                 Ok(()) => roster.note(watch, Some(id)),
                 Err(Deaf::Gone) => {}

@@ -48,7 +48,7 @@ fn share(limit: Option<u64>) -> usize {
 
 #[expect(
     deprecated,
-    reason = "the new way is unsafe for whoever hands over something that may change its descriptor; an OwnedFd cannot"
+    reason = "sound for what always gives the same descriptor, as an OwnedFd does; the new way cannot know that"
 )]
 fn register(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(descriptor, Interest::READABLE)
@@ -102,14 +102,14 @@ impl Notices {
         }
     }
 
-    /// Waits until a process has ended; gives who watched it. For ever when nobody tells.
-    pub async fn next(&mut self) -> usize {
+    /// Waits until a process has ended; gives who watched which. For ever when nobody tells.
+    pub async fn next(&mut self) -> (usize, ProcessId) {
         while let Some(told) = self.tasks.join_next().await {
             if let Ok((watch, id)) = told
                 && self.waiting.get(&watch).is_some_and(|(waiting, _)| *waiting == id)
             {
                 self.waiting.remove(&watch);
-                return watch;
+                return (watch, id);
             }
         }
         std::future::pending().await
@@ -138,7 +138,7 @@ mod tests {
         let other = ProcessId { started: started.before(std::time::Duration::from_secs(1)), ..id };
         assert_eq!(notices.add(4, other), Err(Deaf::Gone));
         child.kill().unwrap();
-        assert_eq!(notices.next().await, 3);
+        assert_eq!(notices.next().await, (3, id));
         child.wait().unwrap();
         assert_eq!(notices.add(3, id), Err(Deaf::Gone));
         notices.most = 0;

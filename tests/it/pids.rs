@@ -13,11 +13,16 @@ use integrityd::{
     config::settings::{Config, ProcessSource, ProcessWatch},
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
-        event::{Category, Event, Severity},
+        event::{Category, Channel, Event, Severity},
     },
     pids::PidWatch,
-    store::{database::Store, door::Db, events::Filter},
+    report::{
+        mime::plain_text,
+        postmaster::{Postmaster, Readership},
+    },
+    store::{database::Store, door::Db, events::Filter, outbox::ReportId},
 };
+use jiff::tz::TimeZone;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -407,6 +412,70 @@ async fn a_unit_is_watched_by_its_control_group() {
     fs::remove_dir_all(&group).unwrap();
     sleep(40 * SECOND).await;
     assert_eq!(machine.words(), ["restarted", "died"]);
+    stop.cancel();
+}
+
+fn letter(machine: &Machine) -> (String, String) {
+    let postmaster = Postmaster {
+        host: "web3".to_owned(),
+        from: "integrityd@web3".to_owned(),
+        readerships: vec![Readership { recipients: vec!["root@localhost".to_owned()], areas: None }],
+        lines: 1000,
+        zone: TimeZone::UTC,
+        clock: machine.clock.clone(),
+        program: "integrityd".to_owned(),
+    };
+    let mut store = machine.db.lock();
+    assert!(postmaster.batch(&mut store, Channel::Logs).unwrap());
+    let (_, bytes) = store.letter(ReportId(1)).unwrap();
+    let (headers, text) = plain_text(&bytes);
+    (headers.into_iter().find(|(name, _)| name == "Subject").unwrap().1, text)
+}
+
+#[tokio::test(start_paused = true)]
+async fn twenty_restarts_in_twenty_seconds_are_one_entry_of_the_mail() {
+    let machine = Machine::new();
+    machine.start(100, "flaky", 1);
+    put(&machine.path("f.pid"), "100\n");
+    let mut config = machine.config(vec![file(&machine.path("f.pid"))]);
+    config.pid_check_time = SECOND / 4;
+    let stop = machine.watch(&config, None);
+    sleep(SECOND).await;
+    for pid in 101..=120 {
+        machine.end(pid - 1);
+        sleep(SECOND / 2).await;
+        machine.start(pid, "flaky", u64::from(pid));
+        put(&machine.path("f.pid"), &format!("{pid}\n"));
+        sleep(SECOND / 2).await;
+    }
+    sleep(15 * SECOND).await;
+    assert_eq!(machine.words().len(), 7, "{:?}", machine.words());
+    let (subject, text) = letter(&machine);
+    assert!(subject.ends_with("f.pid) restarted 20 times"), "{subject}");
+    let entries: Vec<&str> = text.lines().filter(|line| line.contains("f.pid)  ")).collect();
+    assert_eq!(entries.len(), 1, "{text}");
+    assert!(entries[0].contains("restarted 20 times in ") && entries[0].contains(" s, now 120, "), "{text}");
+    let restarts = machine.db.lock().restarts_since(Timestamp::from_nanos(0)).unwrap();
+    assert_eq!(restarts.values().copied().collect::<Vec<u64>>(), [20]);
+    stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_loses_no_death() {
+    let machine = Machine::new();
+    machine.start(812, "apache2", 100);
+    put(&machine.path("a.pid"), "812\n");
+    let stop = machine.watch(&machine.config(vec![file(&machine.path("a.pid"))]), None);
+    sleep(5 * SECOND).await;
+    let beside = rusqlite::Connection::open(machine.path("state/db.sqlite")).unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON event BEGIN SELECT raise(ABORT, 'full'); END";
+    beside.execute_batch(full).unwrap();
+    machine.end(812);
+    sleep(100 * SECOND).await;
+    assert_eq!(machine.words(), [""; 0]);
+    beside.execute_batch("DROP TRIGGER full").unwrap();
+    sleep(100 * SECOND).await;
+    assert_eq!(machine.words(), ["died"]);
     stop.cancel();
 }
 

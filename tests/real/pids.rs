@@ -296,7 +296,7 @@ fn cost(roster: &mut Roster, db: &Db) -> f64 {
     let round = |_| {
         let begun = time();
         roster.look(&Which::All, db, clock().now()).unwrap();
-        (time() - begun).as_secs_f64() * 1000.0
+        time().saturating_sub(begun).as_secs_f64() * 1000.0
     };
     (0..20).map(round).fold(f64::MAX, f64::min)
 }
