@@ -103,7 +103,11 @@ impl PidWatch {
                 Err(error) => return error,
             }
         }
+        // Those of before a failure of the store have gone with it.
         let mut notices = Notices::default();
+        if let Some(roster) = watching {
+            roster.forget_notices();
+        }
         let mut round = self.clock.now().boottime;
         let mut told = Vec::new();
         let mut heard = HashSet::new();

@@ -181,6 +181,11 @@ impl Roster {
         self.watches.iter().enumerate().filter_map(silent).collect()
     }
 
+    /// Nobody tells by himself any more.
+    pub fn forget_notices(&mut self) {
+        self.watches.iter_mut().for_each(|watch| watch.notice = None);
+    }
+
     /// Notes that this process will tell by itself when it ends, or has told (`None`).
     pub fn note(&mut self, number: usize, notice: Option<ProcessId>) {
         if let Some(watch) = self.watches.get_mut(number) {

@@ -18,6 +18,9 @@ use crate::model::clock::Boottime;
 /// No file of `/proc` is read beyond this many bytes.
 const LIMIT: u64 = 64 << 10;
 
+/// Longer than any line of `/proc/PID/stat`: 52 numbers of at most 20 digits, and a name.
+const STAT: usize = 2048;
+
 /// Longest name of a process that is kept, in bytes; the kernel gives 15, of its own threads up to 63.
 const COMM: usize = 64;
 
@@ -44,8 +47,9 @@ pub struct Stat {
 /// # Errors
 /// When `/proc` cannot be read, or hides the processes of others (`hidepid=`, proc(5)): then nothing can be told.
 pub fn stat(root: &Path, pid: u32) -> io::Result<Option<Stat>> {
-    match read(&root.join(format!("proc/{pid}/stat"))) {
-        Ok(bytes) => parse_stat(&bytes).map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into()),
+    let mut buffer = [0; STAT];
+    match read_line(&root.join(format!("proc/{pid}/stat")), &mut buffer) {
+        Ok(bytes) => parse_stat(bytes).map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into()),
         Err(error) if is_gone(&error) => {
             // There is always a first process; where it cannot be seen, others may be there all the same.
             if root.join("proc/1").try_exists()? { Ok(None) } else { Err(error) }
@@ -56,6 +60,12 @@ pub fn stat(root: &Path, pid: u32) -> io::Result<Option<Stat>> {
 
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
+}
+
+/// One read is enough: the kernel gives such a line whole. Growing a buffer would cost as much again for each process.
+fn read_line<'a>(path: &Path, buffer: &'a mut [u8; STAT]) -> io::Result<&'a [u8]> {
+    let length = fs::File::open(path)?.read(buffer)?;
+    Ok(buffer.get(..length).unwrap_or_default())
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

@@ -15,7 +15,10 @@ use integrityd::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::{Category, Channel, Event, Severity},
     },
-    pids::PidWatch,
+    pids::{
+        PidWatch,
+        roster::{Roster, Which},
+    },
     report::{
         mime::plain_text,
         postmaster::{Postmaster, Readership},
@@ -477,6 +480,38 @@ async fn a_store_that_fails_loses_no_death() {
     sleep(100 * SECOND).await;
     assert_eq!(machine.words(), ["died"]);
     stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_tells_by_himself_is_looked_at_only_when_his_file_was_written() {
+    let machine = Machine::new();
+    machine.start(812, "apache2", 100);
+    put(&machine.path("a.pid"), "812\n");
+    let config = machine.config(vec![file(&machine.path("a.pid")); 300]);
+    // Long after the file was written, so that it is trusted to be as it was read.
+    let now = machine.clock.now().after(Duration::from_hours(1_000_000));
+    let root = machine.directory.path().to_path_buf();
+    let mut roster = Roster::open(&config, &mut machine.db.lock(), root, None, now).unwrap();
+    roster.look(&Which::All, &machine.db, now).unwrap();
+    let silent = roster.silent();
+    assert_eq!(silent.len(), 300);
+    silent.iter().for_each(|(watch, id)| roster.note(*watch, Some(*id)));
+    assert_eq!(roster.silent().len(), 0);
+    machine.end(812);
+    roster.look(&Which::All, &machine.db, now).unwrap();
+    let seen = machine.words().len();
+    assert!((150..=256).contains(&seen), "half of those who tell by themselves are looked at in each round: {seen}");
+    roster.look(&Which::All, &machine.db, now).unwrap();
+    assert_eq!(machine.words().len(), 300);
+    machine.start(9021, "apache2", 200);
+    put(&machine.path("a.pid"), "9021\n");
+    roster.look(&Which::All, &machine.db, now).unwrap();
+    assert_eq!((machine.words().len(), roster.silent().len()), (600, 300));
+    for (watch, id) in roster.silent() {
+        roster.note(watch, Some(id));
+    }
+    roster.forget_notices();
+    assert_eq!(roster.silent().len(), 300);
 }
 
 fn child() -> Child {
