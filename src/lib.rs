@@ -6,7 +6,7 @@
 //! ```text
 //!  5  cli                     commands; the only room that prints
 //!  4  daemon                  generations of tasks, signals, supervision
-//!  3  files  logs  │ report   sources │ sinks
+//!  3  files  logs  pids  │ report   sources │ sinks
 //!  2  store                   outcomes in, pending events and queued reports out
 //!  1  config         sys      checked settings │ the kernel
 //!  0  model                   the words: plain data
@@ -22,6 +22,7 @@ pub mod daemon;
 pub mod files;
 pub mod logs;
 pub mod model;
+pub mod pids;
 pub mod report;
 pub mod store;
 pub mod sys;

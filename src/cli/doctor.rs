@@ -11,6 +11,7 @@ use super::{
     doctor_host::host,
     doctor_logs::logs,
     doctor_mail::mail,
+    doctor_pids::pids,
     doctor_state::state,
     out::Out,
 };
@@ -36,6 +37,7 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
     if let Some(config) = &config {
         report.tell(areas(config))?;
         report.tell(logs(config))?;
+        report.tell(pids(config))?;
     }
     report.tell(host())?;
     match &config {

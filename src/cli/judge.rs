@@ -6,8 +6,9 @@ use super::{
     out::{age, number, size, span},
     standing::{Area, Standing, rate},
     standing_logs::Log,
+    standing_processes::Process,
 };
-use crate::{config::units::format_span, store::areas::AreaState};
+use crate::{config::units::format_span, model::process::Liveness, store::areas::AreaState};
 
 /// A report that waits longer than this is stuck.
 const STUCK_AFTER: Duration = Duration::from_hours(1);
@@ -65,8 +66,9 @@ impl Verdict {
 
 /// Judges how things stand.
 pub(super) fn judge(standing: &Standing) -> Verdict {
-    let critical = stopped(standing).into_iter().chain(lost(standing)).chain(stuck(standing));
+    let critical = stopped(standing).into_iter().chain(lost(standing)).chain(ended(standing)).chain(stuck(standing));
     let warnings = standing.active().filter_map(late).chain(too_much(standing)).chain(unread(standing));
+    let warnings = warnings.chain(unnamed(standing));
     Verdict(
         critical.map(|words| (Level::Critical, words)).chain(warnings.map(|words| (Level::Warning, words))).collect(),
     )
@@ -123,6 +125,32 @@ fn late(area: &Area) -> Option<String> {
     let (max_age, oldest) = (area.max_age?, area.oldest?);
     (area.state == AreaState::Watched && oldest > max_age)
         .then(|| format!("coverage late: {} {} of {}", area.path, age(oldest), format_span(max_age)))
+}
+
+/// Watched processes that do not run as they should.
+fn ended(standing: &Standing) -> Vec<String> {
+    let words = |process: &Process| {
+        let since = span(standing.age(process.since));
+        let place = process.title();
+        match process.liveness {
+            Liveness::Running => None,
+            Liveness::Gone => Some(format!("{place} does not run for {since}")),
+            Liveness::Zombie => Some(format!("{place} is a zombie for {since}")),
+            Liveness::Headless => Some(format!("the main thread of {place} has ended {since} ago")),
+        }
+    };
+    standing.processes.iter().filter_map(words).collect()
+}
+
+/// Watched processes whose PID files are in disorder.
+fn unnamed(standing: &Standing) -> Vec<String> {
+    let running = standing.processes.iter().filter(|process| process.liveness == Liveness::Running);
+    running
+        .filter_map(|process| {
+            let word = process.fault_word()?;
+            Some(format!("the PID file {} is {word} for {}", process.place(), span(standing.age(process.since))))
+        })
+        .collect()
 }
 
 /// Logs that cannot be read, or not as fast as they are written.

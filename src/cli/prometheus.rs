@@ -4,6 +4,7 @@ use super::{
     judge::Verdict,
     standing::{Area, Standing},
     standing_logs::Log,
+    standing_processes::Process,
 };
 use crate::{config::units::to_float, store::areas::AreaState};
 
@@ -78,6 +79,7 @@ pub(super) fn page(standing: &Standing, verdict: &Verdict) -> String {
     page.gauge("allowed_looks_per_second", "The ceiling maxfilerate.", standing.pace.map(|pace| pace.allowed));
     coverage(&mut page, &standing.areas);
     logs(&mut page, &standing.logs);
+    processes(&mut page, &standing.processes);
     queue(&mut page, standing);
     page.0
 }
@@ -134,6 +136,28 @@ fn logs(page: &mut Page, logs: &[Log]) {
         "Whether a log cannot be read.",
         &samples(&|log| Some(flag(log.trouble.is_some()))),
     );
+}
+
+fn processes(page: &mut Page, processes: &[Process]) {
+    let samples = |value: &dyn Fn(&Process) -> Option<f64>| -> Vec<_> {
+        let label = |process: &Process| labels(&[("source", &process.source), ("container", &process.container)]);
+        processes.iter().filter_map(|process| Some((label(process), value(process)?))).collect()
+    };
+    let is_fine = |process: &Process| Some(flag(process.is_fine()));
+    page.family(
+        "process_fine",
+        "gauge",
+        "Whether a watched process runs and its PID file is in order.",
+        &samples(&is_fine),
+    );
+    page.family(
+        "process_restarts_24h",
+        "gauge",
+        "How often a watched process was started anew in the last 24 hours.",
+        &samples(&|process| Some(to_float(process.restarts))),
+    );
+    let started = |process: &Process| Some(to_float((process.started?.as_nanos() / 1_000_000_000).unsigned_abs()));
+    page.family("process_start_timestamp_seconds", "gauge", "When a watched process was started.", &samples(&started));
 }
 
 fn queue(page: &mut Page, standing: &Standing) {

@@ -9,6 +9,7 @@ use super::{
     column::Column,
     judge::{Level, Verdict},
     out::{age, number, size, span},
+    screen_processes::processes,
     standing::{Area, Standing, rate},
     standing_logs::Log,
 };
@@ -56,12 +57,12 @@ impl Look {
         }
     }
 
-    fn paint(self, text: &str, style: Style) -> String {
+    pub(super) fn paint(self, text: &str, style: Style) -> String {
         if self.is_coloured { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 }
 
-fn style(level: Level) -> Style {
+pub(super) fn style(level: Level) -> Style {
     match level {
         Level::Fine => AnsiColor::Green.on_default(),
         Level::Warning => AnsiColor::Yellow.on_default(),
@@ -82,7 +83,7 @@ pub(super) fn screen(standing: &Standing, verdict: &Verdict, look: Look) -> Stri
         }
         lines.extend(found);
     }
-    if standing.areas.is_empty() && standing.logs.is_empty() {
+    if standing.areas.is_empty() && standing.logs.is_empty() && standing.processes.is_empty() {
         lines.push("\nNo area was looked at yet.\n".to_owned());
     } else if standing.areas.is_empty() {
         lines.push(String::new());
@@ -95,6 +96,10 @@ pub(super) fn screen(standing: &Standing, verdict: &Verdict, look: Look) -> Stri
     }
     if !standing.logs.is_empty() {
         lines.extend(logs(standing, look));
+        lines.push(String::new());
+    }
+    if !standing.processes.is_empty() {
+        lines.extend(processes(standing, look));
         lines.push(String::new());
     }
     lines.extend(foot(standing, look.width));
@@ -240,7 +245,7 @@ fn bar(area: &Area, length: usize) -> String {
 }
 
 /// The text within `room` columns: its middle gives way, because the beginning says where it is and the end what it is.
-fn shortened(text: &str, room: usize) -> String {
+pub(super) fn shortened(text: &str, room: usize) -> String {
     if text.width() <= room {
         return text.to_owned();
     }

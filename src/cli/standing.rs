@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use super::{
     out::number,
     standing_logs::{Log, logs},
+    standing_processes::{Process, processes},
 };
 use crate::{
     config::{settings::Config, units::to_float},
@@ -40,6 +41,8 @@ pub(super) struct Standing {
     pub(super) areas: Vec<Area>,
     /// The logs, by their rules and paths.
     pub(super) logs: Vec<Log>,
+    /// The watched processes, by what names them.
+    pub(super) processes: Vec<Process>,
     /// Looks and bytes so far.
     pub(super) counters: Counters,
     /// The outbox.
@@ -168,6 +171,7 @@ impl Standing {
                 .map(|summary| Area::of(store, config, summary, now.wall))
                 .collect::<Result<_, _>>()?,
             logs: logs(store)?,
+            processes: processes(store, now)?,
             counters: store.counters()?,
             queue: store.queue_summary()?,
             head: store.head()?,
@@ -252,6 +256,7 @@ pub(super) mod sample {
                 area("/srv/www/customers/example.org/releases/current/public", 8_120, 30),
             ],
             logs: Vec::new(),
+            processes: Vec::new(),
             counters: Counters { looks: 412_118, bytes: 9_663_676_416 },
             queue: QueueSummary {
                 sent: 12,

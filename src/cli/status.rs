@@ -15,6 +15,7 @@ use super::{
     screen::{Look, screen},
     standing::{Area, Standing},
     standing_logs::Log,
+    standing_processes::Process,
 };
 use crate::{
     config::{self, LoadError, settings::Config, units::parse_span},
@@ -144,6 +145,7 @@ fn json(standing: &Standing, verdict: &Verdict) -> Value {
         "database": { "path": standing.database, "bytes": standing.database_size },
         "areas": standing.areas.iter().map(area_json).collect::<Vec<_>>(),
         "logs": standing.logs.iter().map(|log| log_json(log, standing)).collect::<Vec<_>>(),
+        "processes": standing.processes.iter().map(|process| process_json(process, standing)).collect::<Vec<_>>(),
         "looks": standing.counters.looks,
         "bytes": standing.counters.bytes,
         "looks_per_second": standing.pace.map(|pace| pace.usual),
@@ -173,6 +175,22 @@ fn log_json(log: &Log, standing: &Standing) -> Value {
         "lag": log.lag,
         "trouble": log.trouble.map(|(word, _)| word),
         "trouble_seconds": log.trouble.map(|(_, since)| standing.age(since).as_secs()),
+    })
+}
+
+fn process_json(process: &Process, standing: &Standing) -> Value {
+    let is_unit = !process.source.starts_with('/');
+    json!({
+        "pidfile": (!is_unit).then_some(&process.source),
+        "unit": is_unit.then_some(&process.source),
+        "container": (!process.container.is_empty()).then_some(&process.container),
+        "name": (!process.name.is_empty()).then_some(&process.name),
+        "pid": process.pid,
+        "running_seconds": process.started.map(|at| standing.age(at).as_secs()),
+        "state": process.liveness.word(),
+        "pidfile_state": process.fault_word().unwrap_or("fine"),
+        "state_seconds": standing.age(process.since).as_secs(),
+        "restarts_24h": process.restarts,
     })
 }
 

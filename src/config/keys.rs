@@ -316,11 +316,11 @@ keys! {
     "logtransient" "transient" Logs "" [Unit::Pattern] MANY NOW "A log that may be absent.";
     "olddir" "olddir" Logs "" [Unit::Path] MANY NOW "Where rotated logs go.";
 
-    "pidct" "pidct" Process "" [Unit::Container] ONCE LATER
+    "pidct" "pidct" Process "" [Unit::Container] ONCE NOW
         "The container that the following pidfile lines count in, until the next pidct; 0 = the host.";
-    "pidfile" "pidfile" Process "" [Unit::Path] MANY LATER "A PID file whose process is watched.";
-    "unit" "unit" Process "" [Unit::UnitName] MANY LATER "A systemd unit whose processes are watched.";
-    "pidchecktime" "pidchecktime" Process "30s" [span(SECOND, DAY)] ONCE LATER "How often processes are looked at.";
+    "pidfile" "pidfile" Process "" [Unit::Path] MANY NOW "A PID file whose process is watched.";
+    "unit" "unit" Process "" [Unit::UnitName] MANY NOW "A systemd unit whose processes are watched.";
+    "pidchecktime" "pidchecktime" Process "30s" [span(SECOND, DAY)] ONCE NOW "How often processes are looked at.";
 }
 
 #[cfg(test)]

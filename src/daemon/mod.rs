@@ -21,9 +21,10 @@ use crate::{
     files::{Walker, passes::Pass},
     logs::{Tailer, own_lines::OwnLines, surroundings::Surroundings},
     model::{
-        clock::Clock,
+        clock::{Clock, Timestamp},
         event::{Category, Channel, Event, Severity},
     },
+    pids::PidWatch,
     report::{
         Reporter,
         courier::{Courier, Unstored},
@@ -103,9 +104,9 @@ impl Daemon {
     /// [`DaemonError`] when it cannot begin, or when a task has fallen.
     pub async fn run(&mut self, mut orders: signals::Orders) -> Result<(), DaemonError> {
         self.can_begin_with(&self.config)?;
-        self.greet().await?;
+        let mut away_since = Some(self.greet().await?);
         loop {
-            let mut generation = self.begin()?;
+            let mut generation = self.begin(away_since.take())?;
             tell(Phase::Ready).await;
             let next = self.attend(&mut generation, &mut orders).await;
             generation.end().await;
@@ -156,20 +157,24 @@ impl Daemon {
         }
     }
 
-    /// One round over everything at full speed, one reading of all logs, everything reported whatever the hold-off says, and every delivery tried once. Gives
+    /// One round over everything at full speed, one reading of all logs, one look at all processes, everything reported whatever the hold-off says, and every delivery tried once. Gives
     /// what is left in the queue.
     ///
     /// # Errors
     /// [`DaemonError`] when it cannot begin or the store fails; what was found until then is kept.
     pub async fn run_once(&mut self) -> Result<QueueSummary, DaemonError> {
         self.can_begin_with(&self.config)?;
-        self.greet().await?;
+        let away_since = self.greet().await?;
         if !self.config.areas.is_empty() {
             let (config, db, clock) = (self.config.clone(), self.db.clone(), self.clock.clone());
             run_blocking(move || Pass { config: &config, db: &db, clock: &clock }.go_round(&mut |_harvest| ())).await?;
         }
         if !self.config.logs.is_empty() {
             self.tailer(&Arc::new(self.config.clone()), CancellationToken::new()).run_once().await?;
+        }
+        if !self.config.processes.is_empty() {
+            let config = Arc::new(self.config.clone());
+            self.pid_watch(&config, Some(away_since), CancellationToken::new()).run_once().await?;
         }
         self.send_pending().await?;
         self.retire().await?;
@@ -187,8 +192,8 @@ impl Daemon {
             .await
     }
 
-    /// Stores what should be told at a start.
-    async fn greet(&self) -> Result<(), StoreError> {
+    /// Stores what should be told at a start; gives when a daemon was last there before.
+    async fn greet(&self) -> Result<Timestamp, StoreError> {
         let now = self.clock.now();
         for fault in &self.config.notices {
             tracing::warn!("{fault}");
@@ -206,13 +211,14 @@ impl Daemon {
                 if !outcome.events.is_empty() {
                     store.commit(&outcome)?;
                 }
-                store.mark_alive(now, false)
+                let (last, _) = store.last_alive()?;
+                store.mark_alive(now, false).map(|()| last)
             })
             .await
     }
 
     /// Starts the tasks of the current configuration.
-    fn begin(&mut self) -> Result<Generation, DaemonError> {
+    fn begin(&mut self, away_since: Option<Timestamp>) -> Result<Generation, DaemonError> {
         let config = Arc::new(self.config.clone());
         let postmaster = Arc::new(self.postmaster(&self.config));
         let courier_bell = Arc::new(Notify::new());
@@ -235,6 +241,10 @@ impl Daemon {
         }
         if !config.logs.is_empty() {
             tasks.spawn(named("the log reader", self.tailer(&config, stop.clone()).run(phase)));
+        }
+        if !config.processes.is_empty() {
+            let watch = self.pid_watch(&config, away_since, stop.clone());
+            tasks.spawn(named("the process watcher", watch.run()));
         }
         for channel in Channel::ALL {
             let reporter = Reporter {
@@ -262,6 +272,11 @@ impl Daemon {
     fn tailer(&self, config: &Arc<Config>, stop: CancellationToken) -> Tailer {
         let surroundings = Surroundings::new(self.db.clone(), config, Arc::clone(&self.own_lines), self.clock.now());
         Tailer { config: Arc::clone(config), surroundings, clock: self.clock.clone(), stop }
+    }
+
+    fn pid_watch(&self, config: &Arc<Config>, away_since: Option<Timestamp>, stop: CancellationToken) -> PidWatch {
+        let (config, db, clock) = (Arc::clone(config), self.db.clone(), self.clock.clone());
+        PidWatch { config, db, clock, root: PathBuf::from("/"), away_since, stop }
     }
 
     fn postmaster(&self, config: &Config) -> Postmaster {

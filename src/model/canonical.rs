@@ -10,6 +10,7 @@ use super::{
     clock::{BootId, Boottime, Moment, Timestamp},
     entry::{Algorithm, Attributes, Digests, FileKind, HashState, Observation},
     event::{Category, Event, LogLine, Member, Severity},
+    process::{Process, ProcessId, ProcessNews},
 };
 
 /// The version written now.
@@ -57,6 +58,7 @@ pub fn encode(seq: u64, event: &Event) -> Vec<u8> {
     out.put_some(16, event.line.as_ref().map(|line| &line.rule));
     out.put_some(17, event.line.as_ref().map(|line| line.length.to_be_bytes()));
     out.put_some(18, (!event.previous.is_empty()).then_some(&event.previous));
+    out.put_some(19, event.process.as_deref().map(encode_news));
     out.bytes
 }
 
@@ -93,6 +95,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Event), CanonicalError> {
             Some(rule) => Some(LogLine { rule: rule.to_vec(), length: u64::from_be_bytes(fields.array(17)?) }),
             None => None,
         },
+        process: fields.find(19).map(decode_news).transpose()?.map(Box::new),
     };
     Ok((u64::from_be_bytes(fields.array(1)?), event))
 }
@@ -182,6 +185,55 @@ pub fn decode_observation(bytes: &[u8]) -> Result<Observation, CanonicalError> {
         },
         hash_state: decode_hash_state(fields.array(15)?).ok_or(CanonicalError::Field(15))?,
         digests,
+    })
+}
+
+fn encode_news(news: &ProcessNews) -> Vec<u8> {
+    let mut out = Fields::new();
+    out.put(1, &news.container);
+    out.put_some(2, news.old.as_ref().map(encode_process));
+    out.put_some(3, news.new.as_ref().map(encode_process));
+    out.bytes
+}
+
+fn decode_news(bytes: &[u8]) -> Result<ProcessNews, CanonicalError> {
+    let fields = Reader::parse(bytes)?;
+    Ok(ProcessNews {
+        container: fields.need(1)?.to_vec(),
+        old: fields.find(2).map(decode_process).transpose()?,
+        new: fields.find(3).map(decode_process).transpose()?,
+    })
+}
+
+/// The canonical bytes of one process: fields without magic and version; also what the database keeps of it.
+pub fn encode_process(process: &Process) -> Vec<u8> {
+    let mut out = Fields::new();
+    out.put(1, &process.id.pid.to_be_bytes());
+    out.put(2, &process.id.started.as_nanos().to_be_bytes());
+    out.put(3, &process.id.boot.0);
+    out.put_some(4, process.inner.map(u32::to_be_bytes));
+    out.put(5, &process.since.as_nanos().to_be_bytes());
+    out.put(6, &process.comm);
+    out.put_some(7, process.exe.as_deref());
+    out.bytes
+}
+
+/// Reads a process written by [`encode_process`].
+///
+/// # Errors
+/// [`CanonicalError`] when the bytes are cut or a value is impossible.
+pub fn decode_process(bytes: &[u8]) -> Result<Process, CanonicalError> {
+    let fields = Reader::parse(bytes)?;
+    Ok(Process {
+        id: ProcessId {
+            pid: u32::from_be_bytes(fields.array(1)?),
+            started: Boottime::from_nanos(i64::from_be_bytes(fields.array(2)?)),
+            boot: BootId(fields.array(3)?),
+        },
+        inner: fields.optional_array(4)?.map(u32::from_be_bytes),
+        since: Timestamp::from_nanos(i64::from_be_bytes(fields.array(5)?)),
+        comm: fields.need(6)?.to_vec(),
+        exe: fields.find(7).map(<[u8]>::to_vec),
     })
 }
 

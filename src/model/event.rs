@@ -4,6 +4,7 @@ use super::{
     change::{AttributeSet, ChangeClass},
     clock::{Moment, Timestamp},
     entry::Observation,
+    process::ProcessNews,
 };
 
 /// What an event is about; `history --kind` and the dataset of the machine schema.
@@ -206,6 +207,26 @@ categories! {
     LogNote = 69, Log, "log";
     /// Rules were read: faulty ones, or what was added, removed or changed.
     Rules = 70, Log, "rules";
+    /// A watched process is there no more.
+    ProcessDied = 96, Process, "died";
+    /// A watched process has ended, and its parent has not asked how.
+    ProcessZombie = 97, Process, "zombie";
+    /// The first thread of a watched process has ended, others live on.
+    ProcessHeadless = 98, Process, "main thread ended";
+    /// A watched process is another one now; `count` times within the window when it was so again and again.
+    ProcessRestarted = 99, Process, "restarted";
+    /// The number of a watched process belongs to another program.
+    ProcessReplaced = 100, Process, "replaced";
+    /// A watched process runs another program now, without having been started anew.
+    ProcessExec = 101, Process, "runs another program";
+    /// A PID file is missing.
+    PidFileMissing = 102, Process, "pid file missing";
+    /// A PID file does not hold the number of a process.
+    PidFileInvalid = 103, Process, "pid file invalid";
+    /// A PID file that was missing or invalid is in order again.
+    PidFileBack = 104, Process, "pid file back";
+    /// How processes are watched.
+    ProcessNote = 105, Process, "note";
 }
 
 impl Category {
@@ -270,6 +291,8 @@ pub struct Event {
     pub note: Vec<u8>,
     /// Of a log line, what is known of it beside its bytes.
     pub line: Option<LogLine>,
+    /// Of a process, which one it was and is.
+    pub process: Option<Box<ProcessNews>>,
 }
 
 /// What is known of a log line beside its bytes, which are the note of its event, and the log, which is its source.
@@ -299,6 +322,7 @@ impl Event {
             members_digest: None,
             note: Vec::new(),
             line: None,
+            process: None,
         }
     }
 

@@ -12,4 +12,5 @@ pub mod event;
 pub mod flags;
 pub mod journal;
 pub mod log;
+pub mod process;
 pub mod xattr;

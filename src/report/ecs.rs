@@ -8,7 +8,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::attributes;
+use super::{attributes, ecs_process as process};
 use crate::{
     model::{
         change::Attribute,
@@ -60,7 +60,8 @@ pub fn to_json(stored: &StoredEvent, host: &Host) -> Value {
             root.put_some("log", is_log.then(|| json!({ "file": { "path": escape(&event.source) } })));
             root.put_some("rule", rule_object(event));
         }
-        Kind::Process | Kind::Own => {}
+        Kind::Process => root.put_some("process", event.process.as_deref().and_then(process::current)),
+        Kind::Own => {}
     }
     root.put("integrityd", own_object(stored));
     root.done()
@@ -160,12 +161,16 @@ fn change_type(category: Category) -> &'static str {
     match category {
         Category::Added => "creation",
         Category::Removed => "deletion",
+        Category::ProcessDied | Category::ProcessZombie => "end",
+        Category::ProcessRestarted => "start",
         Category::Changed
         | Category::Retyped
         | Category::Rewritten
         | Category::Touched
         | Category::Moved
-        | Category::AreaReplaced => "change",
+        | Category::AreaReplaced
+        | Category::ProcessReplaced
+        | Category::ProcessExec => "change",
         _ => "info",
     }
 }
@@ -250,6 +255,10 @@ fn own_object(stored: &StoredEvent) -> Value {
     if let Some(seen) = event.new.as_ref().or(event.old.as_ref()) {
         out.put("hash", content_object(seen));
         beyond_ecs(seen, |_| true, &mut out);
+    }
+    if event.category.kind() == Kind::Process {
+        out.put_some("watch", process::watch(event));
+        out.put_some("previous_process", event.process.as_deref().and_then(process::previous));
     }
     let changed: Vec<&str> = event.changed.iter().map(Attribute::name).collect();
     if !changed.is_empty() {

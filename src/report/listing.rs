@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use super::{
     item::{self, Layout},
     lines::{self, Extent},
-    own, stored,
+    own, processes, stored,
     words::{Times, number},
 };
 use crate::{
@@ -55,7 +55,11 @@ impl<'a> Listing<'a> {
                 lines::listed(stored, extent, self.program, MARK, &mut out);
             }
             Kind::Own | Kind::Log => own::lines(stored, &self.times, self.program, MARK, &mut out),
-            Kind::File | Kind::Process => item::lines(stored, None, &self.layout(), &mut out),
+            Kind::Process => {
+                let is_whole = matches!(extent, Extent::Whole);
+                out.extend(processes::listed(stored, &self.times, self.program, MARK, is_whole));
+            }
+            Kind::File => item::lines(stored, None, &self.layout(), &mut out),
         }
         out.join("\n") + "\n"
     }

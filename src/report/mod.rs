@@ -5,6 +5,7 @@ pub(crate) mod attributes;
 pub mod batch;
 pub mod courier;
 pub mod ecs;
+mod ecs_process;
 mod fold;
 pub mod gather;
 mod item;
@@ -15,6 +16,7 @@ pub mod mime;
 mod own;
 pub mod pool;
 pub mod postmaster;
+mod processes;
 pub mod render;
 #[cfg(test)]
 mod sample;

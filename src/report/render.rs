@@ -11,7 +11,7 @@ use super::{
     batch::Batch,
     fold::Folds,
     gather::SECTIONS,
-    item, lines, own, subject,
+    item, lines, own, processes, subject,
     words::{Times, VALUE_LIMIT, WIDTH, counted, flow, note_lines, number, span},
 };
 use crate::model::{
@@ -62,7 +62,7 @@ pub fn render(batch: &Batch<'_>) -> Rendered {
         blocks.extend(system);
         blocks.push(logs);
     }
-    blocks.extend([files, last]);
+    blocks.extend([files, page.processes(), last]);
     blocks.push(page.footer());
     blocks.retain(|block| !block.is_empty());
     let mut text = blocks.into_iter().map(|block| block.join("\n")).collect::<Vec<_>>().join("\n\n");
@@ -78,6 +78,8 @@ struct Page<'a> {
     history: String,
     /// File events to be listed, gravest first.
     files: Vec<&'a StoredEvent>,
+    /// Events about processes, gravest first.
+    processes: Vec<&'a StoredEvent>,
     /// Events about logs and rules in our words, gravest first.
     logs: Vec<&'a StoredEvent>,
     /// Events about ourselves, gravest first.
@@ -107,6 +109,7 @@ impl<'a> Page<'a> {
             times,
             history,
             files,
+            processes: listed(is_process),
             logs: listed(is_log_word),
             own: listed(is_own),
             promises: listed(Category::is_coverage),
@@ -185,6 +188,23 @@ impl<'a> Page<'a> {
         let counts = subject::count_only(self.batch);
         if !counts.is_empty() {
             lines.push(format!("  {}", counts.join(" · ")));
+        }
+        if lines.len() > 1 { lines } else { Vec::new() }
+    }
+
+    /// What happened to each watched process.
+    fn processes(&self) -> Vec<String> {
+        let items = processes::items(&self.processes);
+        let mut lines = vec!["PROCESSES".to_owned()];
+        let mut told = 0;
+        for item in items.iter().take(self.batch.limit.max(1)) {
+            item.lines(self.times, self.batch.program, self.mark_columns(), &mut lines);
+            told += item.len();
+        }
+        let total = self.batch.tally.count(|category, severity| is_process(category) && severity > Severity::Count);
+        let more = total.saturating_sub(u64::try_from(told).unwrap_or(u64::MAX));
+        if more > 0 {
+            lines.push(format!("  …and {} more: {} --kind pid", number(more), self.history));
         }
         if lines.len() > 1 { lines } else { Vec::new() }
     }
@@ -296,13 +316,17 @@ impl<'a> Page<'a> {
     }
 
     fn mark_columns(&self) -> usize {
-        let all = self.files.iter().chain(&self.logs).chain(&self.own);
+        let all = self.files.iter().chain(&self.processes).chain(&self.logs).chain(&self.own);
         all.map(|stored| stored.event.severity.mark().len()).max().unwrap_or(0).max(4)
     }
 }
 
 fn is_own(category: Category) -> bool {
     category.kind() == Kind::Own && !category.is_coverage()
+}
+
+fn is_process(category: Category) -> bool {
+    category.kind() == Kind::Process
 }
 
 fn is_log_word(category: Category) -> bool {
@@ -656,6 +680,7 @@ mod tests {
             "SYSTEM EVENTS",
             "LOGS",
             "FILES",
+            "PROCESSES",
             "INTEGRITYD",
             "COVERAGE  ",
             "SEQ  ",

@@ -15,6 +15,7 @@ use crate::model::{
     clock::{BootId, Boottime, Moment, Timestamp},
     entry::{Attributes, Digests, FileKind, HashState, Observation},
     event::{Category, Event, LogLine, Severity, StoredEvent},
+    process::{Process, ProcessId, ProcessNews},
 };
 
 /// 2026-11-21T13:10:02Z.
@@ -109,6 +110,30 @@ pub(crate) fn line(seq: u64, category: Category, log: &[u8], text: &[u8]) -> Sto
     stored(seq, event)
 }
 
+/// A process that was started 41 days ago.
+pub(crate) fn process(pid: u32, comm: &str) -> Process {
+    Process {
+        id: ProcessId { pid, started: Boottime::from_nanos(i64::from(pid)), boot: now().boot },
+        inner: None,
+        since: ago(41 * 86_400 + 3600),
+        comm: comm.as_bytes().to_vec(),
+        exe: Some(format!("/usr/sbin/{comm}").into_bytes()),
+    }
+}
+
+/// News of the process that `/run/apache2.pid` names.
+pub(crate) fn process_event(
+    category: Category,
+    severity: Severity,
+    old: Option<Process>,
+    new: Option<Process>,
+) -> Event {
+    let mut event = event(category, severity, b"/run/apache2.pid");
+    (event.area, event.not_before) = (Vec::new(), None);
+    event.process = Some(Box::new(ProcessNews { container: Vec::new(), old, new }));
+    event
+}
+
 /// The log lines among `events`, in the order of their numbers, as a batch has them.
 pub(crate) fn gathered(events: &[StoredEvent], limit: usize) -> Vec<Section> {
     let last = events.iter().map(|stored| stored.seq).max().unwrap_or(0);
@@ -187,6 +212,22 @@ fn attributes() -> impl Strategy<Value = Attributes> {
     )
 }
 
+fn processes() -> impl Strategy<Value = Process> {
+    let numbers = (any::<u32>(), prop::option::of(any::<u32>()), any::<i64>(), timestamps());
+    (numbers, hostile(), prop::option::of(hostile())).prop_map(|((pid, inner, started, since), comm, exe)| Process {
+        id: ProcessId { pid, started: Boottime::from_nanos(started), boot: now().boot },
+        inner,
+        since,
+        comm,
+        exe,
+    })
+}
+
+fn process_news() -> impl Strategy<Value = Option<Box<ProcessNews>>> {
+    let both = (hostile(), prop::option::of(processes()), prop::option::of(processes()));
+    prop::option::of(both.prop_map(|(container, old, new)| Box::new(ProcessNews { container, old, new })))
+}
+
 fn observations() -> impl Strategy<Value = Observation> {
     let states = prop_oneof![
         Just(HashState::Off),
@@ -211,13 +252,13 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
     let looks = (prop::option::of(observations()), prop::option::of(observations()), any::<u32>());
     let counts = (prop_oneof![Just(1), any::<u64>()], prop::option::of(any::<[u8; 32]>()));
     let line = prop::option::of((hostile(), any::<u64>()).prop_map(|(rule, length)| LogLine { rule, length }));
-    (class, times, looks, counts, (hostile(), hostile(), hostile(), hostile(), line)).prop_map(
+    (class, times, looks, counts, (hostile(), hostile(), hostile(), hostile(), line, process_news())).prop_map(
         |(
             (category, severity),
             (found, not_before),
             (old, new, changed),
             (count, members_digest),
-            (area, source, previous, note, line),
+            (area, source, previous, note, line, process),
         )| Event {
             category,
             severity,
@@ -233,6 +274,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
             members_digest,
             note,
             line,
+            process,
         },
     )
 }

@@ -6,6 +6,7 @@ use super::{
     batch::{Batch, Tally},
     item::shown_path,
     own::established,
+    processes,
     words::{counted, number},
 };
 use crate::model::{
@@ -45,6 +46,10 @@ pub(crate) fn verdict(batch: &Batch<'_>) -> String {
     if system > 0 {
         let other = if alerts > 0 || violations > 0 { "other " } else { "" };
         parts.push(counted(system, &format!("{other}log line"), &format!("{other}log lines")));
+    }
+    let processes = processes_in_trouble(batch);
+    if processes > 0 {
+        parts.push(counted(processes, "process", "processes"));
     }
     let rules = batch.tally.count(is_about_rules);
     if rules > 0 {
@@ -89,6 +94,19 @@ fn troubled(batch: &Batch<'_>) -> u64 {
     let all = troubles(batch);
     let is_complete = u64::try_from(listed.len()).is_ok_and(|listed| listed == all);
     if is_complete { u64::try_from(logs.len()).unwrap_or(all) } else { all }
+}
+
+fn is_process(category: Category, severity: Severity) -> bool {
+    category.kind() == Kind::Process && severity >= Severity::Normal
+}
+
+/// How many watched processes something has happened to: those that are listed, unless not all events are.
+fn processes_in_trouble(batch: &Batch<'_>) -> u64 {
+    let listed: Vec<&StoredEvent> =
+        batch.events.iter().filter(|stored| is_process(stored.event.category, stored.event.severity)).collect();
+    let all = batch.tally.count(is_process);
+    let is_complete = u64::try_from(listed.len()).is_ok_and(|listed| listed == all);
+    if is_complete { u64::try_from(processes::items(&listed).len()).unwrap_or(all) } else { all }
 }
 
 fn is_about_rules(category: Category, severity: Severity) -> bool {
@@ -142,12 +160,21 @@ fn minor(batch: &Batch<'_>) -> Vec<String> {
     parts.extend(count_only(batch));
     let words = batch.tally.by_category(|category, _| category.kind() == Kind::Log && !category.is_line());
     parts.extend(words.into_iter().map(|(category, count)| counted_words(category, count)));
+    let processes = batch.tally.by_category(|category, _| category.kind() == Kind::Process);
+    parts.extend(processes.into_iter().map(|(category, count)| counted_words(category, count)));
     parts
 }
 
 /// So many events of a class.
 pub(crate) fn counted_words(category: Category, count: u64) -> String {
     match category {
+        Category::ProcessDied => counted(count, "process died", "processes died"),
+        Category::ProcessZombie => counted(count, "zombie", "zombies"),
+        Category::ProcessRestarted => counted(count, "restart", "restarts"),
+        Category::PidFileMissing => counted(count, "pid file missing", "pid files missing"),
+        Category::PidFileInvalid => counted(count, "pid file invalid", "pid files invalid"),
+        Category::PidFileBack => counted(count, "pid file back", "pid files back"),
+        Category::ProcessNote => counted(count, "note about processes", "notes about processes"),
         Category::LogBack => counted(count, "log back", "logs back"),
         Category::LogNote => counted(count, "note about a log", "notes about logs"),
         Category::LogTrouble => counted(count, "log trouble", "log troubles"),
@@ -222,9 +249,10 @@ fn named(batch: &Batch<'_>, room: usize) -> Option<String> {
     if batch.tally.count(is_other) > 0 || troubles(batch) > 0 {
         return None;
     }
-    match (batch.tally.to_review(), batch.tally.lines()) {
-        (1, 0) => named_change(batch, room),
-        (0, 1) => named_line(batch, room),
+    match (batch.tally.to_review(), batch.tally.lines(), processes_in_trouble(batch)) {
+        (1, 0, 0) => named_change(batch, room),
+        (0, 1, 0) => named_line(batch, room),
+        (0, 0, 1) => named_process(batch, room),
         _ => None,
     }
 }
@@ -235,6 +263,18 @@ fn named_line(batch: &Batch<'_>, room: usize) -> Option<String> {
     let start = format!("{}: ", section.category.word());
     let left = room.saturating_sub(start.chars().count());
     Some(format!("{start}{}", shorten(section.items.first()?.words().trim_start(), left)))
+}
+
+/// The one process there is, and what has become of it.
+fn named_process(batch: &Batch<'_>, room: usize) -> Option<String> {
+    let listed: Vec<&StoredEvent> =
+        batch.events.iter().filter(|stored| is_process(stored.event.category, stored.event.severity)).collect();
+    let items = processes::items(&listed);
+    let item = items.first()?;
+    let mark = if item.severity() >= Severity::High { format!("{} ", item.severity().mark()) } else { String::new() };
+    let end = format!(" {}", item.verdict());
+    let left = room.saturating_sub(mark.chars().count() + end.chars().count());
+    Some(format!("{mark}{}{end}", shorten(&item.title(), left)))
 }
 
 fn named_change(batch: &Batch<'_>, room: usize) -> Option<String> {

@@ -14,6 +14,7 @@ use super::{
     logs::{put_log, put_polled, remove_log},
     mounts::{put_mount, remove_mount, replace_mounts},
     outcome::{Outcome, Piece, StateChange},
+    processes::{put_process, remove_process},
     rows::put_entry,
     rules::add_hits,
 };
@@ -87,6 +88,8 @@ fn apply(tx: &Connection, changes: &[StateChange]) -> Result<(), StoreError> {
             StateChange::Journal(journal) => put_journal(tx, journal)?,
             StateChange::RemoveJournal(group) => remove_journal(tx, group)?,
             StateChange::RuleHits(hits) => add_hits(tx, hits)?,
+            StateChange::Process(process) => put_process(tx, process)?,
+            StateChange::RemoveProcess(name) => remove_process(tx, name)?,
         }
     }
     Ok(())

@@ -17,6 +17,7 @@ pub mod mounts;
 pub mod outbox;
 pub mod outcome;
 pub mod place;
+pub mod processes;
 pub mod queue;
 mod rows;
 pub mod rules;

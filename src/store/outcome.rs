@@ -4,6 +4,7 @@ use crate::model::{
     clock::Timestamp,
     entry::{AreaId, Entry, EntryId},
     event::{Event, Member},
+    process::WatchName,
 };
 
 use super::{
@@ -11,6 +12,7 @@ use super::{
     journal::JournalRow,
     logs::{LogName, LogRow},
     mounts::MountRow,
+    processes::WatchRow,
     rules::RuleHit,
 };
 
@@ -47,6 +49,10 @@ pub enum StateChange {
     RemoveJournal(Vec<u8>),
     /// So often rules for log lines were found since they were last counted.
     RuleHits(Vec<RuleHit>),
+    /// A watched process has a new state.
+    Process(Box<WatchRow>),
+    /// A process is no longer watched.
+    RemoveProcess(WatchName),
 }
 
 /// What was found against one row of the baseline, and holds only as long as that row is what it was.

@@ -62,9 +62,13 @@ pub fn started(root: &Path, pid: u32) -> Option<Boottime> {
     let stat = fs::read(root.join(format!("proc/{pid}/stat"))).ok()?;
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
-    let ticks: u64 = rest.split_ascii_whitespace().nth(19)?.parse().ok()?;
+    ticks(rest.split_ascii_whitespace().nth(19)?.parse().ok()?)
+}
+
+/// So many clock ticks (`sysconf(3)`) after the boot.
+pub(super) fn ticks(count: u64) -> Option<Boottime> {
     let second = rustix::param::clock_ticks_per_second();
-    let nanos = u128::from(ticks).saturating_mul(1_000_000_000).checked_div(u128::from(second))?;
+    let nanos = u128::from(count).saturating_mul(1_000_000_000).checked_div(u128::from(second))?;
     Some(Boottime::from_nanos(i64::try_from(nanos).ok()?))
 }
 

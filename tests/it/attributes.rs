@@ -235,7 +235,7 @@ fn make_older(database: &Path) {
     let db = rusqlite::Connection::open(database).unwrap();
     db.execute_batch(
         "UPDATE entry SET recorded = recorded & ~126976, xattrs = NULL; ALTER TABLE entry DROP COLUMN flags; \
-         DROP TABLE mount; PRAGMA user_version = 4;",
+         DROP TABLE mount; DROP TABLE process_watch; PRAGMA user_version = 4;",
     )
     .unwrap();
 }

@@ -32,6 +32,7 @@ mod matrix;
 mod moves;
 mod names;
 mod passes;
+mod pids;
 mod promises;
 mod queue;
 mod rules_cmd;

@@ -22,6 +22,7 @@ mod matrix;
 mod mounts;
 mod order;
 mod packages;
+mod pids;
 mod rates;
 mod rules;
 mod slow;
