@@ -17,4 +17,4 @@ CREATE TABLE process_watch (
     PRIMARY KEY (source, container)
 ) STRICT, WITHOUT ROWID;
 
-PRAGMA user_version = 6;
+PRAGMA user_version = 7;
