@@ -163,16 +163,15 @@ fn change_type(category: Category) -> &'static str {
         Category::Removed => "deletion",
         Category::ProcessDied | Category::ProcessZombie => "end",
         Category::ProcessRestarted => "start",
-        Category::Changed
-        | Category::Retyped
-        | Category::Rewritten
-        | Category::Touched
-        | Category::Moved
-        | Category::AreaReplaced
-        | Category::ProcessReplaced
-        | Category::ProcessExec => "change",
+        Category::AreaReplaced | Category::ProcessReplaced | Category::ProcessExec => "change",
+        Category::Changed | Category::Retyped | Category::Rewritten | Category::Touched | Category::Moved => "change",
         _ => "info",
     }
+}
+
+/// Whether a rule has raised the line.
+const fn is_raised(category: Category) -> bool {
+    matches!(category, Category::Cracking | Category::Violation)
 }
 
 /// The rule that raised a line, and the layer it belongs to; of news about rules their directory.
@@ -183,8 +182,7 @@ fn rule_object(event: &Event) -> Option<Value> {
         Category::SystemEvent => Some("system"),
         _ => None,
     };
-    let is_raised = matches!(event.category, Category::Cracking | Category::Violation);
-    let rule = event.line.as_ref().filter(|line| is_raised && !line.rule.is_empty());
+    let rule = event.line.as_ref().filter(|line| is_raised(event.category) && !line.rule.is_empty());
     let is_about_rules = event.category == Category::Rules && !event.source.is_empty();
     let mut out = Object::new();
     out.put_some("name", rule.map(|line| escape(&line.rule)));
