@@ -15,6 +15,7 @@ mod errand;
 mod eye;
 pub mod far;
 pub mod ground;
+mod growth;
 pub mod harvest;
 pub mod inodes;
 pub mod itinerary;
