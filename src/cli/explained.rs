@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     config::{
+        attributes::Growth,
         effective::{Block, Effective, Given},
         settings::Config,
     },
@@ -93,6 +94,7 @@ impl Explained<'_> {
             label(&mut lines, "settings", settings(tract, block, self.effective));
             label(&mut lines, "compares", wrap(&names(self.compared(tract))));
             label(&mut lines, "", self.ignored(tract));
+            label(&mut lines, "", growth(tract));
             label(&mut lines, "mail to", self.recipients(tract));
             label(&mut lines, "urgent", vec![if self.is_urgent { "yes" } else { "no" }.to_owned()]);
         } else {
@@ -238,6 +240,12 @@ impl Explained<'_> {
             }
         }
     }
+}
+
+/// What is no change though it differs.
+fn growth(tract: &Tract) -> Vec<String> {
+    let may_grow = tract.settings.growth == Growth::Nothing;
+    may_grow.then(|| "files may grow while their old part stays".to_owned()).into_iter().collect()
 }
 
 /// The settings of the area that are no list, each with its source.

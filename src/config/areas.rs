@@ -164,7 +164,7 @@ fn finish(draft: &Draft<'_>, sheet: &Sheet, findings: &mut Findings) -> Option<A
 fn set(area: &mut Area, name: &str, value: &Value) {
     match (name, value) {
         ("areahash", Value::Hash(set)) => area.algorithms = *set,
-        ("areaattributes", Value::Attributes(set)) => area.attributes = *set,
+        ("areaattributes", Value::Attributes(set, growth)) => (area.attributes, area.growth) = (*set, *growth),
         ("areamaxage", Value::Span(span)) => area.max_age = Some(*span),
         ("areaemail", Value::Text(text)) => area.recipients.push(text.clone()),
         ("arearecurse", Value::Flag(is_set)) => area.recurse = *is_set,

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     areas,
+    attributes::{GROWTH, Growth},
     fault::show_path,
     form::Form,
     groups,
@@ -248,9 +249,13 @@ fn stand_in(blocks: &mut Vec<Block>) {
 /// `-inode` says little to who does not know the default: the whole list.
 fn spell_out(given: &mut Given) {
     if let Some(key) = find("areaattributes")
-        && let Ok((Value::Attributes(set), _)) = read(key, &given.value)
+        && let Ok((Value::Attributes(set, growth), _)) = read(key, &given.value)
     {
         given.value = names(set).into_bytes();
+        if growth == Growth::Nothing {
+            given.value.extend_from_slice(b" ");
+            given.value.extend_from_slice(GROWTH.as_bytes());
+        }
     }
 }
 

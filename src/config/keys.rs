@@ -300,7 +300,7 @@ keys! {
         "What is left out, with all that is below it; * does not cross a /, ** does. In the legacy form for all areas, in TOML for its own.";
     "areahash" "hash" Area "" [Unit::Hash] ONCE NOW "How content is digested in this area; without it hash.";
     "areaattributes" "attributes" Area "" [Unit::Attributes] ONCE NOW
-        "What is compared in this area: a list, or what does not count; permissions, directory and all name several at once. In TOML { only = [...] } or { without = [...] }.";
+        "What is compared in this area: a list, or what does not count; permissions, directory, log and all name several at once. With log a file may grow while its old part stays what it was. In TOML { only = [...] } or { without = [...] }.";
     "areamaxage" "maxage" Area "off" [span_or_off(MINUTE, CENTURY)] ONCE NOW
         "Within what time every file of this area is looked at; the rates are raised for it.";
     "areaemail" "email" Area "" [Unit::Address] MANY NOW "Who gets what concerns this area, in addition to email.";

@@ -6,6 +6,7 @@
 
 mod address;
 mod areas;
+pub mod attributes;
 mod check;
 mod convert;
 pub mod effective;

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 pub use super::urgent::UrgentList;
-use super::{exclude::Excludes, fault::Fault};
+use super::{attributes::Growth, exclude::Excludes, fault::Fault};
 use crate::model::{
     change::{Attribute, AttributeSet},
     entry::{Algorithm, AlgorithmSet},
@@ -84,6 +84,8 @@ pub struct Area {
     pub algorithms: AlgorithmSet,
     /// The attributes compared.
     pub attributes: AttributeSet,
+    /// What it means when a regular file is longer than it was.
+    pub growth: Growth,
     /// Within what time every entry is to be looked at; `None` = no promise.
     pub max_age: Option<Duration>,
     /// Recipients in addition to those of everything, who get only what concerns this area.
@@ -108,6 +110,7 @@ impl Area {
             excludes: Excludes::default(),
             algorithms: AlgorithmSet::NONE.with(Algorithm::Blake3),
             attributes: default_attributes(),
+            growth: Growth::Change,
             max_age: None,
             recipients: Vec::new(),
             recurse: true,
@@ -127,33 +130,6 @@ pub fn default_attributes() -> AttributeSet {
         .filter(|attribute| !matches!(attribute, Attribute::Btime | Attribute::Selinux))
         .fold(AttributeSet::NONE, |set, attribute| set.with(*attribute))
 }
-
-/// Attributes that are named together; `content` alone is a group already, for the type always counts.
-pub const ATTRIBUTE_GROUPS: [(&str, &[Attribute]); 3] =
-    [("permissions", PERMISSIONS), ("directory", DIRECTORY), ("all", Attribute::ALL)];
-
-/// Who may do what with an object, and with which rights it runs.
-const PERMISSIONS: &[Attribute] = &[
-    Attribute::Type,
-    Attribute::Perms,
-    Attribute::Uid,
-    Attribute::Gid,
-    Attribute::Acl,
-    Attribute::Caps,
-    Attribute::Flags,
-];
-
-/// What a directory has of its own, apart from what happens to its children.
-const DIRECTORY: &[Attribute] = &[
-    Attribute::Type,
-    Attribute::Perms,
-    Attribute::Uid,
-    Attribute::Gid,
-    Attribute::Inode,
-    Attribute::Acl,
-    Attribute::Xattrs,
-    Attribute::Flags,
-];
 
 /// What happens to the baseline when a change was reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,11 +4,12 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, time::Durati
 
 use super::{
     address::{check_address, is_host},
+    attributes::{ATTRIBUTE_GROUPS, GROWTH, Growth, LOG_GROUP},
     exclude::{compile, has_open_class, is_glob},
     fault::{Problem, show, show_path},
     keys::{Key, Unit, closest},
     mail_url,
-    settings::{ATTRIBUTE_GROUPS, Attach, MailWay, RuleDirectory, RuleLevel, default_attributes},
+    settings::{Attach, MailWay, RuleDirectory, RuleLevel, default_attributes},
     units::{UnitError, parse_rate, parse_size, parse_span, to_float, without_per_second},
 };
 use crate::model::{
@@ -29,7 +30,7 @@ pub(super) enum Value {
     Off,
     Journal,
     Hash(AlgorithmSet),
-    Attributes(AttributeSet),
+    Attributes(AttributeSet, Growth),
     Rules(RuleDirectory),
     Attach(Attach),
     Mail(MailWay),
@@ -193,7 +194,7 @@ fn read_hash(key: &Key, text: &str) -> Result<Value, Problem> {
     Ok(Value::Hash(set))
 }
 
-/// `inode ctime` is exactly these; `-inode -ctime` the default without them; `+btime` the default and this.
+/// `inode ctime` is exactly these; `-inode -ctime` the default without them; `+btime` the default and this; `growth` lets files grow.
 fn read_attributes(key: &Key, text: &str) -> Result<Value, Problem> {
     let words: Vec<&str> = text.split([' ', '\t', ',']).filter(|word| !word.is_empty()).collect();
     let signed = words.iter().filter(|word| word.starts_with(['-', '+'])).count();
@@ -204,10 +205,17 @@ fn read_attributes(key: &Key, text: &str) -> Result<Value, Problem> {
         ));
     }
     let mut set = if signed == 0 { AttributeSet::NONE } else { default_attributes() };
+    let mut growth = Growth::Change;
     for word in words {
         let name = word.trim_start_matches(['-', '+']);
+        if name == GROWTH || name == LOG_GROUP {
+            growth = if word.starts_with('-') { Growth::Change } else { Growth::Nothing };
+        }
+        if name == GROWTH {
+            continue;
+        }
         let Some(meant) = named_attributes(name) else {
-            let groups = ATTRIBUTE_GROUPS.iter().map(|(group, _)| *group);
+            let groups = ATTRIBUTE_GROUPS.iter().map(|(group, _)| *group).chain([GROWTH]);
             let names = || Attribute::ALL.iter().map(|attribute| attribute.name()).chain(groups.clone());
             let hint = match closest(name, names()) {
                 Some(known) => format!("did you mean `{known}`?"),
@@ -220,7 +228,7 @@ fn read_attributes(key: &Key, text: &str) -> Result<Value, Problem> {
     if set.is_empty() {
         return Err(Problem::new(format!("`{}` leaves nothing to compare", key.name), "name one attribute at least"));
     }
-    Ok(Value::Attributes(set))
+    Ok(Value::Attributes(set, growth))
 }
 
 /// What an attribute or a group of attributes is called by.
@@ -338,7 +346,24 @@ mod tests {
     }
 
     #[test]
+    fn files_may_grow_by_the_group_log_and_by_a_word_of_its_own() {
+        let read = |text: &str| match value("areaattributes", text) {
+            Value::Attributes(set, growth) => (set, growth),
+            other => panic!("{other:?}"),
+        };
+        let (log, growth) = read("log");
+        assert_eq!(growth, Growth::Nothing);
+        assert!(log.has(Attribute::Content) && log.has(Attribute::Inode) && !log.has(Attribute::Mtime), "{log:?}");
+        assert_eq!(read("+log"), (default_attributes(), Growth::Nothing));
+        assert_eq!(read("+growth -nlink"), (default_attributes().without(Attribute::Nlink), Growth::Nothing));
+        assert_eq!(read("all"), (AttributeSet::of(Attribute::ALL), Growth::Change));
+        assert_eq!(read("content growth"), (AttributeSet::of(&[Attribute::Content]), Growth::Nothing));
+        assert!(fault("areaattributes", "growth").contains("leaves nothing to compare"));
+    }
+
+    #[test]
     fn values_are_read_by_their_units() {
+        const TOLD: Growth = Growth::Change;
         assert_eq!(value("reporttime", "15m"), Value::Span(Duration::from_mins(15)));
         assert_eq!(value("reporttime", "0"), Value::Span(Duration::ZERO));
         assert_eq!(value("heartbeat", "off"), Value::Off);
@@ -353,16 +378,16 @@ mod tests {
         );
         assert_eq!(
             value("areaattributes", "-inode, -ctime"),
-            Value::Attributes(default_attributes().without(Attribute::Inode).without(Attribute::Ctime))
+            Value::Attributes(default_attributes().without(Attribute::Inode).without(Attribute::Ctime), TOLD)
         );
-        assert_eq!(value("areaattributes", "size"), Value::Attributes(AttributeSet::of(&[Attribute::Size])));
+        assert_eq!(value("areaattributes", "size"), Value::Attributes(AttributeSet::of(&[Attribute::Size]), TOLD));
         let group = |name: &str| named_attributes(name).unwrap();
         assert_eq!(
             value("areaattributes", "permissions size"),
-            Value::Attributes(group("permissions").with(Attribute::Size))
+            Value::Attributes(group("permissions").with(Attribute::Size), TOLD)
         );
-        assert_eq!(value("areaattributes", "all"), Value::Attributes(AttributeSet::of(Attribute::ALL)));
-        let Value::Attributes(left) = value("areaattributes", "-permissions") else { panic!("no set") };
+        assert_eq!(value("areaattributes", "all"), Value::Attributes(AttributeSet::of(Attribute::ALL), TOLD));
+        let Value::Attributes(left, TOLD) = value("areaattributes", "-permissions") else { panic!("no set") };
         assert!(left.has(Attribute::Content) && !left.has(Attribute::Acl) && !left.has(Attribute::Perms));
         for (text, level, path) in [
             ("paranoid:/x", RuleLevel::Paranoid, "/x"),

@@ -2,6 +2,7 @@
 
 use super::{
     ground::Tract,
+    growth::{Evidence, Wanted},
     harvest::Harvest,
     judge::without_content,
     sight::{Content, Object, Reading, Trouble},
@@ -33,10 +34,12 @@ impl Purpose<'_> {
             object.complete(seen);
             let attributes = seen.clone();
             let whole = Observation { attributes, hash_state: HashState::Off, digests: Digests::default() };
-            return Read::Whole(Box::new(whole));
+            return Read::Whole(Box::new(whole.into()));
         }
         let failed = |seen: &Attributes, trouble| match trouble {
-            Trouble::Errno(errno) => Read::Whole(Box::new(without_content(seen, known, HashState::Unreadable(errno)))),
+            Trouble::Errno(errno) => {
+                Read::Whole(Box::new(without_content(seen, known, HashState::Unreadable(errno)).into()))
+            }
             Trouble::Silent => {
                 self.tract.note_silence();
                 Read::Silent
@@ -49,7 +52,8 @@ impl Purpose<'_> {
             (Some(stored), true) => stored.union(wanted),
             (None, _) => wanted,
         };
-        let mut reading = match Reading::begin(object, seen, algorithms, std::mem::take(buffer)) {
+        let wanted = Wanted::from(algorithms).of_growing(self.tract, known, seen);
+        let mut reading = match Reading::begin(object, seen, wanted, std::mem::take(buffer)) {
             Ok(reading) => reading,
             Err(trouble) => return failed(seen, trouble),
         };
@@ -75,7 +79,7 @@ impl Purpose<'_> {
 #[derive(Debug)]
 pub(super) enum Read {
     /// All of it was seen.
-    Whole(Box<Observation>),
+    Whole(Box<Evidence>),
     /// It changed meanwhile.
     Torn,
     /// There is no answer for now.

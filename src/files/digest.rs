@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 use crate::model::entry::{Algorithm, AlgorithmSet, Digests};
 
 /// A hasher for one or more algorithms at once.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Hasher {
     blake3: Option<Box<blake3::Hasher>>,
     sha256: Option<Sha256>,

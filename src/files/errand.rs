@@ -3,6 +3,7 @@
 //! The form is ours on both ends and never stored: a tag, then numbers (big-endian) and bytes led by their length. What comes back is
 //! checked as if somebody else had written it.
 
+use super::growth::{Evidence, OldPart, Wanted};
 use crate::{
     model::{
         canonical::{decode_observation, encode_observation},
@@ -20,7 +21,7 @@ pub(super) enum Question {
     /// What is there?
     Look(Vec<u8>),
     /// Begin to read the regular file there, which was seen like this.
-    Read(Vec<u8>, AlgorithmSet, Box<Attributes>),
+    Read(Vec<u8>, Wanted, Box<Attributes>),
     /// Go on reading: up to about so many bytes.
     Advance(u64, u64),
     /// End reading.
@@ -38,8 +39,10 @@ pub(super) enum Answer {
     Gone,
     /// It was refused, for this `errno(3)`.
     Refused(i32),
-    /// This is there: to a look its metadata, at the end of a reading all of it.
+    /// This is there, by its metadata.
     There(Box<Observation>),
+    /// This is there, read to its end.
+    Whole(Box<Evidence>),
     /// Reading or listing has begun, under this number; of a directory its inode.
     Begun(u64, u64),
     /// So many bytes were read, and whether that was the end.
@@ -55,8 +58,9 @@ impl Question {
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Look(path) => form(1).bytes(path),
-            Self::Read(path, algorithms, seen) => {
-                form(2).bytes(path).number(u64::from(algorithms.bits())).bytes(&encode_observation(&bare(seen)))
+            Self::Read(path, wanted, seen) => {
+                let form = form(2).bytes(path).number(u64::from(wanted.algorithms.bits()));
+                wanted.mark.into_iter().fold(form.bytes(&encode_observation(&bare(seen))), Form::number)
             }
             Self::Advance(id, most) => form(3).number(*id).number(*most),
             Self::Finish(id) => form(4).number(*id),
@@ -71,11 +75,13 @@ impl Question {
         let (tag, mut rest) = Parts::begin(bytes)?;
         let question = match tag {
             1 => Self::Look(rest.bytes()?.to_vec()),
-            2 => Self::Read(
-                rest.bytes()?.to_vec(),
-                AlgorithmSet::from_bits(u8::try_from(rest.number()?).ok()?),
-                Box::new(decode_observation(rest.bytes()?).ok()?.attributes),
-            ),
+            2 => {
+                let path = rest.bytes()?.to_vec();
+                let algorithms = AlgorithmSet::from_bits(u8::try_from(rest.number()?).ok()?);
+                let seen = Box::new(decode_observation(rest.bytes()?).ok()?.attributes);
+                let mark = if rest.0.is_empty() { None } else { Some(rest.number()?) };
+                Self::Read(path, Wanted { algorithms, mark }, seen)
+            }
             3 => Self::Advance(rest.number()?, rest.number()?),
             4 => Self::Finish(rest.number()?),
             5 => Self::List(rest.bytes()?.to_vec()),
@@ -93,6 +99,13 @@ impl Answer {
             Self::Gone => form(1),
             Self::Refused(errno) => form(2).number(u64::from(errno.cast_unsigned())),
             Self::There(seen) => form(3).bytes(&encode_observation(seen)),
+            Self::Whole(whole) => {
+                let form = form(8).bytes(&encode_observation(&whole.seen));
+                whole.old_part.iter().fold(form, |form, old| {
+                    let digests = Observation { digests: old.digests.clone(), ..whole.seen.clone() };
+                    form.number(old.length).bytes(&encode_observation(&digests))
+                })
+            }
             Self::Begun(id, inode) => form(4).number(*id).number(*inode),
             Self::Advanced(count, is_end) => form(5).number(*count).number(u64::from(*is_end)),
             Self::Torn => form(6),
@@ -125,6 +138,16 @@ impl Answer {
                     names.push(Name { bytes, is_directory, inode });
                 }
                 Self::Names(names)
+            }
+            8 => {
+                let seen = decode_observation(rest.bytes()?).ok()?;
+                let old_part = if rest.0.is_empty() {
+                    None
+                } else {
+                    let length = rest.number()?;
+                    Some(OldPart { length, digests: decode_observation(rest.bytes()?).ok()?.digests })
+                };
+                Self::Whole(Box::new(Evidence { seen, old_part }))
             }
             _ => return None,
         };
@@ -195,7 +218,12 @@ mod tests {
         });
         for question in [
             Question::Look(b"a/b".to_vec()),
-            Question::Read(Vec::new(), AlgorithmSet::from_bits(5), Box::new(attributes.clone())),
+            Question::Read(Vec::new(), AlgorithmSet::from_bits(5).into(), Box::new(attributes.clone())),
+            Question::Read(
+                vec![7],
+                Wanted { algorithms: AlgorithmSet::from_bits(1), mark: Some(9) },
+                Box::new(attributes.clone()),
+            ),
             Question::Advance(7, u64::MAX),
             Question::Finish(8),
             Question::List(vec![0xff; 5000]),
@@ -207,6 +235,14 @@ mod tests {
             Answer::Gone,
             Answer::Refused(5),
             Answer::There(Box::new(bare(&attributes))),
+            Answer::Whole(Box::new(bare(&attributes).into())),
+            Answer::Whole(Box::new(Evidence {
+                seen: bare(&attributes),
+                old_part: Some(OldPart {
+                    length: 7,
+                    digests: Digests { blake3: Some([3; 32]), sha512: Some([4; 64]), ..Digests::default() },
+                }),
+            })),
             Answer::Begun(1, 2),
             Answer::Advanced(3, true),
             Answer::Torn,

@@ -3,6 +3,7 @@
 use super::{
     compare::{COLLECTED, IN_XATTRS, alarm, compare, weigh},
     ground::Tract,
+    growth::{self, Evidence, Weighed},
 };
 use crate::{
     config::urgent::UrgentList,
@@ -62,7 +63,8 @@ impl Judge<'_> {
     }
 
     /// Compares what was seen at a path of the baseline.
-    pub(super) fn again(&self, path: &[u8], entry: &Entry, mut seen: Observation) -> Verdict {
+    pub(super) fn again(&self, path: &[u8], entry: &Entry, evidence: impl Into<Evidence>) -> Verdict {
+        let Weighed { mut seen, forgiven, note } = growth::weigh(self.tract, &entry.known, evidence.into());
         // Whether a directory can be listed shows when it is opened, not when it is looked at.
         if seen.attributes.kind == FileKind::Directory && matches!(entry.known.hash_state, HashState::Unreadable(_)) {
             seen.hash_state = entry.known.hash_state;
@@ -71,14 +73,15 @@ impl Judge<'_> {
         if seen.attributes.xattrs.is_none() {
             seen.attributes.xattrs.clone_from(&entry.known.attributes.xattrs);
         }
-        let over = self.tract.compared_at(path).intersection(entry.recorded);
+        let counting = self.tract.compared_at(path).intersection(entry.recorded);
+        let over = forgiven.iter().fold(counting, AttributeSet::without);
         let difference = compare(&entry.known, &seen, over);
         let is_kept = difference.is_some() && !self.tract.accepts_changes();
         let fingerprint = difference.as_ref().filter(|_| is_kept).map(|change| fingerprint(&seen, change.changed));
         let news = difference.filter(|_| fingerprint.is_none() || entry.reported != fingerprint);
         let events: Vec<Event> = news
             .into_iter()
-            .map(|change| self.event(path, change))
+            .map(|change| growth::with_note(self.event(path, change), note))
             .chain(self.state_event(path, entry, &seen))
             .map(|event| Event { not_before: Some(entry.checked), ..event })
             .collect();

@@ -16,6 +16,7 @@ mod eye;
 pub mod far;
 mod fresh;
 pub mod ground;
+mod growth;
 pub mod harvest;
 pub mod inodes;
 pub mod itinerary;

@@ -8,11 +8,11 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::digest::Hasher;
+use super::growth::{Evidence, MarkedHasher, Wanted};
 use crate::{
     model::{
         clock::Timestamp,
-        entry::{AlgorithmSet, Attributes, FileKind, HashState, Observation},
+        entry::{Attributes, FileKind, HashState, Observation},
     },
     sys::{
         cached::CachedReader,
@@ -91,7 +91,7 @@ pub fn complete(handle: &Handle, seen: &mut Attributes) {
 #[derive(Debug)]
 pub enum Content {
     /// It held still; the observation is whole.
-    Stable(Box<Observation>),
+    Stable(Box<Evidence>),
     /// It changed meanwhile.
     Torn,
     /// It could not be read, for this `errno(3)`.
@@ -103,7 +103,7 @@ pub enum Content {
 pub struct Reading {
     file: CachedReader,
     before: Attributes,
-    hasher: Hasher,
+    hasher: MarkedHasher,
     buffer: Vec<u8>,
     /// How much of it is hashed.
     done: u64,
@@ -114,7 +114,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Opens the regular file behind `handle`, whose metadata were `seen`, to be hashed by `wanted`; its extended attributes are added
+    /// Opens the regular file behind `handle`, whose metadata were `seen`, to be hashed as `wanted`; its extended attributes are added
     /// to `seen`. `buffer` is used again.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ impl Reading {
     pub fn begin(
         handle: &Handle,
         seen: &mut Attributes,
-        wanted: AlgorithmSet,
+        wanted: impl Into<Wanted>,
         mut buffer: Vec<u8>,
     ) -> Result<Self, i32> {
         let opened = handle.open_file();
@@ -135,7 +135,7 @@ impl Reading {
         }
         Ok(Self {
             file: CachedReader::new(file),
-            hasher: Hasher::new(wanted),
+            hasher: MarkedHasher::new(wanted.into()),
             buffer,
             before: seen.clone(),
             done: 0,
@@ -246,16 +246,14 @@ impl Reading {
         (content, self.buffer)
     }
 
-    fn judge(before: &Attributes, mut after: Attributes, done: u64, hasher: Hasher) -> Content {
+    fn judge(before: &Attributes, mut after: Attributes, done: u64, hasher: MarkedHasher) -> Content {
         if is_same(before, &after) && done == after.size {
             // Setting an extended attribute moves ctime, so that those of the first look are those of the last.
             after.xattrs.clone_from(&before.xattrs);
             after.target.clone_from(&before.target);
-            Content::Stable(Box::new(Observation {
-                attributes: after,
-                hash_state: HashState::Full,
-                digests: hasher.finish(),
-            }))
+            let (digests, old_part) = hasher.finish();
+            let seen = Observation { attributes: after, hash_state: HashState::Full, digests };
+            Content::Stable(Box::new(Evidence { seen, old_part }))
         } else {
             Content::Torn
         }
@@ -280,7 +278,7 @@ mod tests {
     use std::{fs::File, io::Write, os::unix::fs::FileExt};
 
     use super::*;
-    use crate::model::entry::Algorithm;
+    use crate::model::entry::{Algorithm, AlgorithmSet};
 
     fn begin(path: &Path) -> Reading {
         let handle = open_root(path).unwrap();
@@ -297,8 +295,8 @@ mod tests {
             std::fs::write(&path, &content).unwrap();
             let mut reading = begin(&path);
             while !reading.advance(1).unwrap().1 {}
-            let Content::Stable(seen) = reading.finish().0 else { panic!("torn at {size}") };
-            assert_eq!(seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "size {size}");
+            let Content::Stable(whole) = reading.finish().0 else { panic!("torn at {size}") };
+            assert_eq!(whole.seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "size {size}");
         }
     }
 
@@ -333,8 +331,33 @@ mod tests {
                 return;
             }
             assert!(reading.read() < 1 << 20 && cost < 2 << 20, "{} bytes were read, {cost} paid", reading.read());
-            let Content::Stable(seen) = reading.finish().0 else { panic!("torn at {most}") };
-            assert_eq!(seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "in slices of {most}");
+            let Content::Stable(whole) = reading.finish().0 else { panic!("torn at {most}") };
+            assert_eq!(whole.seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "in slices of {most}");
+        }
+    }
+
+    #[test]
+    fn the_old_part_is_told_apart_at_any_length_also_in_a_hole() {
+        let tree = tempfile::tempdir().unwrap();
+        let path = tree.path().join("sparse");
+        drop(sparse(&path));
+        let content = std::fs::read(&path).unwrap();
+        let end = content.len();
+        let begun = 40 << 20;
+        for mark in
+            [0, 1, 4, PAGE, BUFFER - 1, BUFFER, BUFFER + 1, 20 << 20, begun, begun + 69_999, 70 << 20, end - 1, end]
+        {
+            let handle = open_root(&path).unwrap();
+            let mut seen = handle.attributes().unwrap();
+            let length = u64::try_from(mark).unwrap();
+            let wanted = Wanted { algorithms: AlgorithmSet::NONE.with(Algorithm::Blake3), mark: Some(length) };
+            let mut reading = Reading::begin(&handle, &mut seen, wanted, Vec::new()).unwrap();
+            while !reading.advance(100_000).unwrap().1 {}
+            let Content::Stable(whole) = reading.finish().0 else { panic!("torn at {mark}") };
+            let old = whole.old_part.unwrap();
+            assert_eq!(old.length, length);
+            assert_eq!(old.digests.blake3, Some(*blake3::hash(&content[..mark]).as_bytes()), "mark {mark}");
+            assert_eq!(whole.seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "mark {mark}");
         }
     }
 

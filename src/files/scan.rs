@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::{
     content::{Purpose, Read},
     ground::{Ground, Tract},
+    growth::Evidence,
     harvest::{Harvest, news},
     judge::{Judge, Verdict, collected, untold, without_content},
     missing::GONE,
@@ -92,14 +93,14 @@ impl<'a> Scan<'a> {
         };
         refuse_shortage(&looked, path)?;
         match looked {
-            Look::There(seen) => {
+            Look::There(evidence) => {
                 // A directory on the way to what is asked for is entered, not compared, as long as it is one.
-                let is_on_way = !self.scope.covers(path) && seen.attributes.kind == FileKind::Directory;
+                let is_on_way = !self.scope.covers(path) && evidence.seen.attributes.kind == FileKind::Directory;
                 match known {
                     Some(entry) if is_on_way && entry.known.attributes.kind == FileKind::Directory => {
                         Ok(Some(Entered { entry, is_new: false }))
                     }
-                    known => self.settle(place, name, path, known, *seen, harvest),
+                    known => self.settle(place, name, path, known, *evidence, harvest),
                 }
             }
             Look::Silent => Ok(None),
@@ -135,7 +136,7 @@ impl<'a> Scan<'a> {
         let mut seen = seen.clone();
         let whole = match self.purpose(Some(root)).read(object, &mut seen, self.buffer, harvest) {
             Read::Whole(whole) => *whole,
-            Read::Torn => without_content(&seen, Some(root), HashState::Busy),
+            Read::Torn => without_content(&seen, Some(root), HashState::Busy).into(),
             Read::Silent => return Ok(root.clone()),
         };
         harvest.looks += 1;
@@ -184,7 +185,7 @@ impl<'a> Scan<'a> {
             }
         }
         match torn {
-            Some(seen) => Look::There(Box::new(without_content(&seen, known, HashState::Busy))),
+            Some(seen) => Look::There(Box::new(without_content(&seen, known, HashState::Busy).into())),
             None => Look::Gone,
         }
     }
@@ -195,22 +196,23 @@ impl<'a> Scan<'a> {
         name: &[u8],
         path: &[u8],
         known: Option<Box<Entry>>,
-        seen: Observation,
+        evidence: Evidence,
         harvest: &mut Harvest,
     ) -> Result<Option<Entered>, StoreError> {
         harvest.looks += 1;
+        let seen = &evidence.seen;
         let is_directory = seen.attributes.kind == FileKind::Directory;
         let Some(known) = known else {
-            let entered = self.meet(place, name, path, seen, harvest)?;
+            let entered = self.meet(place, name, path, evidence.seen, harvest)?;
             return Ok(is_directory.then_some(entered));
         };
-        if self.is_as_known(&known, &seen) {
+        if self.is_as_known(&known, seen) {
             if self.ids.is_some() {
                 harvest.same.push((known.id, self.clock.now().wall));
             }
             return Ok(is_directory.then_some(Entered { entry: known, is_new: false }));
         }
-        let verdict = self.again(path, &known, seen);
+        let verdict = self.again(path, &known, evidence);
         let is_new = known.known.attributes.kind != FileKind::Directory;
         let entered = is_directory.then(|| Entered { entry: Box::new(verdict.next.clone()), is_new });
         self.bring(path, &known, verdict, harvest)?;
@@ -227,13 +229,13 @@ impl<'a> Scan<'a> {
     }
 
     /// Judges a known path. A pass that stores nothing shows every difference and everything unreadable, told before or not.
-    fn again(&self, path: &[u8], known: &Entry, seen: Observation) -> Verdict {
-        let is_told =
-            known.reported.is_some() || known.known.hash_state == seen.hash_state && seen.hash_state.is_trouble();
+    fn again(&self, path: &[u8], known: &Entry, evidence: Evidence) -> Verdict {
+        let state = evidence.seen.hash_state;
+        let is_told = known.reported.is_some() || known.known.hash_state == state && state.is_trouble();
         if self.ids.is_none() && is_told {
-            return self.judge().again(path, &untold(known, seen.hash_state), seen);
+            return self.judge().again(path, &untold(known, state), evidence);
         }
-        self.judge().again(path, known, seen)
+        self.judge().again(path, known, evidence)
     }
 
     /// Puts a verdict about a known path into the harvest.
@@ -297,7 +299,7 @@ impl<'a> Scan<'a> {
 fn refuse_shortage(looked: &Look, path: &[u8]) -> Result<(), StoreError> {
     let errno = match looked {
         Look::Refused(errno) => errno.raw_os_error(),
-        Look::There(seen) => match seen.hash_state {
+        Look::There(evidence) => match evidence.seen.hash_state {
             HashState::Unreadable(errno) => errno,
             _ => return Ok(()),
         },
@@ -311,5 +313,5 @@ enum Look {
     Gone,
     Silent,
     Refused(Errno),
-    There(Box<Observation>),
+    There(Box<Evidence>),
 }

@@ -21,10 +21,11 @@ use rustix::{
 
 use super::{
     errand::{Answer, ELSEWHERE, Question, bare},
+    growth::Wanted,
     observe::{Content, Glance, Reading, complete, glance, judge},
 };
 use crate::{
-    model::entry::{AlgorithmSet, Attributes},
+    model::entry::Attributes,
     sys::{
         dir::Listing,
         file::{attributes_of, open_directory_beneath, open_root},
@@ -77,11 +78,11 @@ impl Scout {
                 Glance::Gone => Answer::Gone,
                 Glance::Refused(errno) => Answer::Refused(errno.raw_os_error()),
             },
-            Question::Read(path, algorithms, seen) => self.read(&path, algorithms, &seen)?,
+            Question::Read(path, wanted, seen) => self.read(&path, wanted, &seen)?,
             Question::Advance(id, most) => self.advance(id, most)?,
             Question::Finish(id) => match self.take(id)? {
                 Held::Reading(reading) => match reading.finish().0 {
-                    Content::Stable(whole) => Answer::There(whole),
+                    Content::Stable(whole) => Answer::Whole(whole),
                     Content::Torn => Answer::Torn,
                     Content::Unreadable(errno) => Answer::Refused(errno),
                 },
@@ -115,13 +116,13 @@ impl Scout {
         Ok(seen)
     }
 
-    fn read(&mut self, path: &[u8], algorithms: AlgorithmSet, seen: &Attributes) -> Result<Answer, Errno> {
+    fn read(&mut self, path: &[u8], wanted: Wanted, seen: &Attributes) -> Result<Answer, Errno> {
         let Glance::There(object, mut now) = self.look(path)? else { return Ok(Answer::Torn) };
         // Of the device they have a number of their own.
         if (Attributes { dev: now.dev, ..seen.clone() }) != now {
             return Ok(Answer::Torn);
         }
-        match Reading::begin(&object, &mut now, algorithms, Vec::new()) {
+        match Reading::begin(&object, &mut now, wanted, Vec::new()) {
             Ok(reading) => Ok(Answer::Begun(self.hold(Held::Reading(Box::new(reading.in_sips(SIP)))), 0)),
             Err(errno) => Ok(Answer::Refused(errno)),
         }

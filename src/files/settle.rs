@@ -3,6 +3,7 @@
 use super::{
     big::{deadline, of_metadata, unread},
     ground::Tract,
+    growth::Evidence,
     judge::{Judge, Verdict},
     moves::{Origin, changes, moved},
     target::Target,
@@ -24,7 +25,9 @@ use crate::{
 
 impl Visitor {
     /// Compares what was seen with the baseline and stores the outcome.
-    pub(super) fn settle(&self, looked: &Looked, seen: Observation) -> Result<Visited, StoreError> {
+    pub(super) fn settle(&self, looked: &Looked, evidence: impl Into<Evidence>) -> Result<Visited, StoreError> {
+        let evidence = evidence.into();
+        let seen = &evidence.seen;
         let mut store = self.db.lock();
         store.count_look(looked.read);
         let target = &looked.target;
@@ -32,7 +35,7 @@ impl Visitor {
             return Ok(self.over(&target.path, &mut store, false));
         };
         drop(store);
-        let origin = if looked.entry.is_none() { self.origin(tract, target, &seen)? } else { None };
+        let origin = if looked.entry.is_none() { self.origin(tract, target, seen)? } else { None };
         let mut store = self.db.lock();
         let judge = self.judge(tract, self.clock.now());
         let visit = store.next_visit();
@@ -41,15 +44,15 @@ impl Visitor {
         // Asked again: a command beside the daemon may have stored this very change while the file was read.
         let (id, is_changed) = match store.entry_named(target.parent, &target.name)? {
             None => match origin {
-                Some(origin) => Self::store_moved(&mut store, judge, target, (&origin, seen), visit)?,
-                None => Self::meet(&mut store, judge, target, seen, visit)?,
+                Some(origin) => Self::store_moved(&mut store, judge, target, (&origin, evidence.seen), visit)?,
+                None => Self::meet(&mut store, judge, target, evidence.seen, visit)?,
             },
             Some(entry) => {
                 let verdict = if is_left {
                     let seen = unread(&looked.seen, Some(&entry), tract.settings.algorithms);
                     of_metadata(judge.again(&target.path, &entry, seen), &entry)
                 } else {
-                    let mut verdict = judge.again(&target.path, &entry, seen);
+                    let mut verdict = judge.again(&target.path, &entry, evidence);
                     if entry.known.is_unread() && Self::is_learning(&store, tract)? {
                         // That a content cannot be read is learned like any other, also when the lane comes to it later.
                         verdict.events.retain(|event| !matches!(event.category, Category::Busy | Category::Unreadable));

@@ -15,10 +15,11 @@ use rustix::io::Errno;
 use super::{
     errand::{Answer, ELSEWHERE, Question},
     far::Far,
+    growth::{Evidence, Wanted},
     observe,
 };
 use crate::{
-    model::entry::{AlgorithmSet, Attributes, HashState, Observation},
+    model::entry::{Attributes, HashState, Observation},
     sys::{
         dir,
         file::{Handle, attributes_of, open_directory_beneath},
@@ -202,7 +203,7 @@ impl Listing {
 #[derive(Debug)]
 pub enum Content {
     /// It held still; the observation is whole.
-    Stable(Box<Observation>),
+    Stable(Box<Evidence>),
     /// It changed meanwhile.
     Torn,
     /// It could not be read.
@@ -231,7 +232,7 @@ pub struct FarReading {
 }
 
 impl Reading {
-    /// Opens the regular file `object`, whose metadata were `seen`, to be hashed by `wanted`; what a glance has left out is added to
+    /// Opens the regular file `object`, whose metadata were `seen`, to be hashed as `wanted`; what a glance has left out is added to
     /// `seen`. `buffer` is used again.
     ///
     /// # Errors
@@ -239,9 +240,10 @@ impl Reading {
     pub fn begin(
         object: &Object,
         seen: &mut Attributes,
-        wanted: AlgorithmSet,
+        wanted: impl Into<Wanted>,
         buffer: Vec<u8>,
     ) -> Result<Self, Trouble> {
+        let wanted = wanted.into();
         match object {
             Object::Near(handle) => observe::Reading::begin(handle, seen, wanted, buffer)
                 .map(|reading| Self::Near(Box::new(reading)))
@@ -341,9 +343,10 @@ impl FarReading {
     fn finish(self) -> (Content, Vec<u8>) {
         let Some(id) = self.id else { return (Content::Torn, self.buffer) };
         let content = match self.far.ask(&Question::Finish(id)) {
-            Some(Answer::There(whole)) if whole.hash_state == HashState::Full => {
-                let attributes = self.far.own(whole.attributes);
-                Content::Stable(Box::new(Observation { attributes, ..*whole }))
+            Some(Answer::Whole(whole)) if whole.seen.hash_state == HashState::Full => {
+                let Evidence { seen, old_part } = *whole;
+                let seen = Observation { attributes: self.far.own(seen.attributes), ..seen };
+                Content::Stable(Box::new(Evidence { seen, old_part }))
             }
             Some(Answer::Torn) => Content::Torn,
             Some(Answer::Refused(errno)) if !is_gone(errno) => Content::Failed(Trouble::Errno(errno)),

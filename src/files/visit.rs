@@ -11,6 +11,7 @@ use super::{
     big::{Deadline, Reads, unread},
     fresh::is_fresh,
     ground::{Ground, Tract, join},
+    growth::Wanted,
     inodes::Inodes,
     judge::without_content,
     shortage::{is_shortage, shortage},
@@ -214,7 +215,8 @@ impl Visitor {
         // What is stored is verified before other digests take its place.
         let stored = looked.entry.as_ref().map(|entry| entry.known.digests.algorithms());
         let algorithms = stored.map_or(wanted, |stored| stored.union(wanted));
-        let reading = match Reading::begin(handle, &mut looked.seen, algorithms, Vec::new()) {
+        let wanted = Wanted::from(algorithms).of_growing(tract, looked.entry.as_ref(), &looked.seen);
+        let reading = match Reading::begin(handle, &mut looked.seen, wanted, Vec::new()) {
             Ok(reading) => reading,
             Err(trouble) => return self.failed(&looked, trouble).map(Step::Done),
         };

@@ -93,6 +93,25 @@ fn what_changes_on_an_admitted_slow_file_system_is_found() {
 }
 
 #[test]
+fn a_log_on_a_slow_file_system_may_grow() {
+    if !can_mount() {
+        return;
+    }
+    let ground = ground("areafstypes = fuse.test\nareaattributes = +log -inode");
+    let check = || {
+        let checked = ground.scratch.ask(&["check"]);
+        (checked.status.code(), String::from_utf8(checked.stdout).unwrap())
+    };
+    assert_eq!(ground.scratch.ask(&["init"]).status.code(), Some(0));
+    ground.fuse.put("two", Some(&"two".repeat(100_001)));
+    let (code, text) = check();
+    assert_eq!(code, Some(0), "{text}");
+    ground.fuse.put("two", Some(&"twO".repeat(100_001)));
+    let (code, text) = check();
+    assert!(code == Some(4) && text.contains("its old part changed"), "{text}");
+}
+
+#[test]
 fn a_hung_mount_holds_up_nothing_but_itself() {
     if !can_mount() {
         return;
