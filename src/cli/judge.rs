@@ -93,9 +93,10 @@ fn stopped(standing: &Standing) -> Option<String> {
 fn lost(standing: &Standing) -> impl Iterator<Item = String> {
     standing.areas.iter().filter_map(|area| match area.state {
         AreaState::Missing => Some(format!("{} is missing; its baseline is kept", area.path)),
-        AreaState::Suspended => {
-            Some(format!("{} is suspended: its root lies on another device than the baseline", area.path))
-        }
+        AreaState::Suspended => Some(format!(
+            "{} is suspended: it is not what its baseline belongs to; the mail about it says why",
+            area.path
+        )),
         _ => None,
     })
 }

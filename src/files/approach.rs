@@ -72,9 +72,9 @@ impl Sweep {
         if let Some(event) = retarget(tract, root, &seen, now) {
             harvest.add(Harvest::telling(event));
         } else if let Some(open) = tract.root()
-            && let Some(loss) = Loss::of(db, &self.ground, tract, &open)?
+            && let Some(loss) = Loss::emptied(db, &self.ground, tract, (&open, None))?
         {
-            return missing(&loss.words());
+            return missing(&loss.words(tract));
         }
         Ok((directory, harvest))
     }

@@ -22,7 +22,7 @@ use crate::{
 impl Scan<'_> {
     /// A path that is not in the baseline.
     pub(super) fn meet(
-        &self,
+        &mut self,
         place: &Place,
         name: &[u8],
         path: &[u8],
@@ -55,16 +55,17 @@ impl Scan<'_> {
 
     /// A path that is not in the baseline, though what is there was known at another.
     fn meet_again(
-        &self,
+        &mut self,
         place: &Place,
         name: &[u8],
         path: &[u8],
         seen: Observation,
         (origin, harvest): (&Origin, &mut Harvest),
     ) -> Result<Entered, StoreError> {
+        let tree = self.store.tree(&origin.entry, &origin.path)?;
         let judge = self.judge();
         let entry = judge.newcomer(origin.entry.id, Some(place.entry.id), name, seen.clone());
-        let found = moved(judge, origin, path, seen, 1 + self.store.entries_below(origin.entry.id)?);
+        let found = moved(judge, origin, path, seen, &tree);
         harvest.news.push(news(Some(&origin.entry), vec![found], changes(origin, entry.clone())));
         Ok(Entered { entry: Box::new(entry), is_new: false })
     }
@@ -76,6 +77,7 @@ impl Scan<'_> {
         members.retain(|member| !moved.iter().any(|from| is_beneath(&member.source, from)));
         let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
         let event = self.judge().departure(known, path, count);
+        let event = self.judge().raised(event, members.iter().map(|member| member.source.as_slice()));
         let change = removal(self.tract, known);
         let members = if members.len() > 1 { members } else { Vec::new() };
         Ok(news(Some(known), vec![Found { event, members }], vec![change]).into())

@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use super::{lay::Lay, sight::Base};
@@ -17,11 +18,15 @@ use crate::{
     config::settings::{Area, Config, MailWay, OnChange},
     model::{
         change::{Attribute, AttributeSet},
+        clock::Boottime,
         entry::AreaId,
     },
     store::place::own_files,
     sys::mounts::Mount,
 };
+
+/// How often all entries of an area are counted at most.
+const COUNT_TIME: Duration = Duration::from_mins(1);
 
 /// One area as the walker treads it.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub struct Tract {
     /// Where it really is, as far as that could be told last.
     pub(super) real: Mutex<Vec<u8>>,
     was_silent: AtomicBool,
+    /// When its entries were counted last.
+    counted: Mutex<Option<Boottime>>,
 }
 
 impl Tract {
@@ -48,6 +55,7 @@ impl Tract {
             root: Mutex::new(None),
             real: Mutex::new(path.clone()),
             was_silent: AtomicBool::new(false),
+            counted: Mutex::default(),
             path,
         }
     }
@@ -67,6 +75,16 @@ impl Tract {
         let rest = real.strip_prefix(root.as_slice()).filter(|_| is_beneath(real, &root))?;
         let rest = rest.strip_prefix(b"/").unwrap_or(rest);
         Some(if rest.is_empty() { self.path.clone() } else { join(&self.path, rest) })
+    }
+
+    /// Whether all its entries may be counted again, which is costly; notes that they are.
+    pub(super) fn may_count(&self, now: Boottime) -> bool {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_rested = counted.is_none_or(|counted| now.since(counted) >= COUNT_TIME);
+        if is_rested {
+            *counted = Some(now);
+        }
+        is_rested
     }
 
     /// Notes that a look into it had no answer.

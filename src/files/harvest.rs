@@ -1,10 +1,12 @@
 //! What a full-speed pass brings in, and how it gets into the store: in batches, each change together with its events.
 
+use super::ground::Tract;
 use crate::{
     model::{
-        clock::Timestamp,
+        clock::{Moment, Timestamp},
         entry::{Entry, EntryId},
-        event::Event,
+        escape::escape_name,
+        event::{Category, Event, Member, Severity},
     },
     store::{
         database::Store,
@@ -16,6 +18,9 @@ use crate::{
 
 /// Unchanged and learned rows that are written at the latest together: a commit costs a few milliseconds, a row microseconds.
 const ROWS: usize = 4000;
+
+/// Paths of high severity that are named when they are accepted.
+const NAMED: usize = 5;
 
 /// Events that are written at the latest together.
 const EVENTS: usize = 500;
@@ -128,4 +133,47 @@ impl From<Piece> for Harvest {
     fn from(news: Piece) -> Self {
         Self { news: vec![news], ..Self::default() }
     }
+}
+
+/// The event that stands for everything that was accepted.
+pub(super) fn acceptance(tract: &Tract, news: &[&Piece], who: &str, now: Moment) -> Found {
+    let count = |wanted: &[Category]| {
+        let events = news.iter().flat_map(|news| &news.outcome.events);
+        events.filter(|found| wanted.contains(&found.event.category)).map(|found| found.event.count).sum::<u64>()
+    };
+    let added = count(&[Category::Added]);
+    let removed = count(&[Category::Removed]);
+    let changed =
+        count(&[Category::Changed, Category::Retyped, Category::Rewritten, Category::Touched, Category::Moved]);
+    let members: Vec<Member> = news
+        .iter()
+        .flat_map(|news| &news.outcome.events)
+        .flat_map(|found| {
+            // Of what is new, what it is: else its path would stand nowhere.
+            let seen = found.event.old.clone().or_else(|| found.event.new.clone());
+            let own = seen.map(|old| Member { source: found.event.source.clone(), old });
+            if found.members.is_empty() { own.into_iter().collect() } else { found.members.clone() }
+        })
+        .collect();
+    let high: Vec<&Event> = news
+        .iter()
+        .flat_map(|news| &news.outcome.events)
+        .map(|found| &found.event)
+        .filter(|event| event.severity >= Severity::High)
+        .collect();
+    let mut note = format!(
+        "{who} accepted what lies here as the baseline (init --accept): {added} added, {removed} removed, {changed} changed"
+    );
+    if !high.is_empty() {
+        let named: Vec<String> = high.iter().take(NAMED).map(|event| escape_name(&event.source)).collect();
+        note.push_str(&format!("\n{} of high severity, among them {}", high.len(), named.join(", ")));
+    }
+    let severity = if high.is_empty() { Severity::Normal } else { Severity::High };
+    let event = Event {
+        area: tract.path.clone(),
+        count: added + removed + changed,
+        ..Event::new(Category::Notice, severity, now, tract.path.clone())
+    }
+    .with_note(note);
+    Found { event, members }
 }

@@ -12,10 +12,14 @@ use crate::{
         change::{Attribute, AttributeSet, ChangeClass, FileChange},
         clock::{Moment, Timestamp},
         entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
+        escape::escape_name,
         event::{Category, Event, Severity},
         xattr::part,
     },
 };
+
+/// Paths that always matter and are named with what they lie in.
+const NAMED: usize = 5;
 
 /// What looks at one moment in one area are judged by.
 #[derive(Debug, Clone, Copy)]
@@ -135,6 +139,19 @@ impl Judge<'_> {
         let is_urgent = self.urgent.matches(path) || self.urgent.matches(from);
         let event = self.weighed(path, change, is_urgent);
         Event { previous: from.to_vec(), count, not_before: Some(known.checked), ..event }
+    }
+
+    /// The same event, of high severity and naming them when some of the paths that went with it always matter.
+    pub(super) fn raised<'b>(&self, event: Event, paths: impl IntoIterator<Item = &'b [u8]>) -> Event {
+        let urgent: Vec<&[u8]> = paths.into_iter().filter(|path| self.urgent.matches(path)).collect();
+        if urgent.is_empty() || urgent == [event.source.as_slice()] {
+            return event;
+        }
+        let named: Vec<String> = urgent.iter().take(NAMED).map(|path| escape_name(path)).collect();
+        let separator: &[u8] = if event.note.is_empty() { b"" } else { b"\n" };
+        let note = format!("with {} that always matter, among them {}", urgent.len(), named.join(", "));
+        let note = [&event.note, separator, note.as_bytes()].concat();
+        Event { severity: event.severity.max(Severity::High), note, ..event }
     }
 
     /// The event of a part of the baseline that the configuration leaves out now.

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     model::{
+        clock::Boottime,
         entry::{Entry, EntryId, FileKind},
         escape::escape_name,
     },
@@ -63,15 +64,36 @@ impl Loss {
         Ok(search.count()?.filter(|loss| loss.missing > LEAST && loss.missing > loss.left))
     }
 
+    /// The same, when the area was emptied: when it holds no more than half of what it held. What was only renamed or exchanged is told path
+    /// by path. With a time, everything is counted once in a minute at most, because a user can make it be asked for at every removal.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or written.
+    pub(super) fn emptied(
+        db: &Db,
+        ground: &Ground,
+        tract: &Tract,
+        (root, now): (&Base, Option<Boottime>),
+    ) -> Result<Option<Self>, StoreError> {
+        db.lock().flush()?;
+        let search = Search { db, ground, tract, root };
+        if !search.is_suspicious()? || now.is_some_and(|now| !tract.may_count(now)) {
+            return Ok(None);
+        }
+        let loss = search.count()?.filter(|loss| loss.missing > LEAST && loss.missing > loss.left);
+        Ok(loss.filter(|loss| !search.holds(loss.known().div_ceil(2))))
+    }
+
     /// What is to be said of it.
-    pub(super) fn words(&self) -> String {
+    pub(super) fn words(&self, tract: &Tract) -> String {
         let examples: Vec<String> =
             self.topmost.iter().take(EXAMPLES).map(|(_, path)| format!("  {}", escape_name(path))).collect();
         format!(
-            "{} of {} entries are missing: is something not mounted? `integrityd init --accept` takes what is left as the baseline\n\
+            "{} of {} entries are missing: is something not mounted? `integrityd init --accept {}` takes what is left as the baseline\n\
              missing are, among others:\n{}",
             self.missing,
             self.known(),
+            escape_name(&tract.path),
             examples.join("\n")
         )
     }
@@ -146,6 +168,35 @@ impl Search<'_> {
             }
         }
         Ok(Some(loss))
+    }
+
+    /// Whether the area holds so many names, known or not.
+    fn holds(&self, enough: u64) -> bool {
+        let mut found: u64 = 1;
+        let mut ahead = vec![Vec::new()];
+        while let Some(beneath) = ahead.pop() {
+            let path = if beneath.is_empty() { self.tract.path.clone() } else { join(&self.tract.path, &beneath) };
+            let Ok((_, _, mut listing)) = self.ground.list(self.tract, &path, self.root, &beneath) else { continue };
+            while let Ok(names) = listing.next_block(PAGE) {
+                for name in &names {
+                    let child = join(&path, &name.bytes);
+                    if self.ground.leaves_out(self.tract, &child) || self.ground.is_barred(&child) {
+                        continue;
+                    }
+                    found += 1;
+                    if name.is_directory {
+                        ahead.push(self.tract.beneath(&child).to_vec());
+                    }
+                }
+                if found >= enough {
+                    return true;
+                }
+                if names.len() < PAGE {
+                    break;
+                }
+            }
+        }
+        false
     }
 
     /// Counts one entry; gives it when it is to be entered.

@@ -131,7 +131,9 @@ impl Visitor {
         let members = store.tree(top, path)?;
         let visit = store.next_visit();
         let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
-        let event = self.judge(tract, self.clock.now()).departure(top, path, count);
+        let judge = self.judge(tract, self.clock.now());
+        let event = judge.departure(top, path, count);
+        let event = judge.raised(event, members.iter().map(|member| member.source.as_slice()));
         let members = if members.len() > 1 { members } else { Vec::new() };
         let change = removal(tract, &Entry { visit, ..top.clone() });
         let outcome = Outcome { changes: vec![change], events: vec![Found { event, members }] };
@@ -147,11 +149,12 @@ impl Visitor {
         target: &Target,
         root: &Base,
     ) -> Result<Option<Visited>, StoreError> {
-        let Some(loss) = Loss::of(&self.db, &self.ground, tract, root)? else {
+        let now = self.clock.now().boottime;
+        let Some(loss) = Loss::emptied(&self.db, &self.ground, tract, (root, Some(now)))? else {
             return Ok(None);
         };
         let mut store = self.db.lock();
-        self.suspend(&mut store, tract, target, AreaState::Suspended, &loss.words()).map(Some)
+        self.suspend(&mut store, tract, target, AreaState::Suspended, &loss.words(tract)).map(Some)
     }
 
     /// The row of an area.

@@ -112,11 +112,18 @@ pub(super) fn origin(
     Ok(None)
 }
 
-/// What is told of a move, with the old path beside it, so that it is found by that as well.
-pub(super) fn moved(judge: Judge<'_>, origin: &Origin, path: &[u8], seen: Observation, count: u64) -> Found {
+/// What is told of a move, with the old path beside it, so that it is found by that as well. `tree` is what moves, by its old paths; what
+/// of it always matters, there or here, is named.
+pub(super) fn moved(judge: Judge<'_>, origin: &Origin, path: &[u8], seen: Observation, tree: &[Member]) -> Found {
     let Origin { entry, path: from } = origin;
     let members = vec![Member { source: from.clone(), old: entry.known.clone() }];
-    Found { event: judge.arrival_from((from, entry), path, seen, count), members }
+    let count = u64::try_from(tree.len().max(1)).unwrap_or(u64::MAX);
+    let event = judge.arrival_from((from, entry), path, seen, count);
+    let beneath = || tree.iter().map(|member| member.source.as_slice()).filter(|source| *source != from.as_slice());
+    let new: Vec<Vec<u8>> =
+        beneath().filter_map(|old| Some([path, old.strip_prefix(from.as_slice())?].concat())).collect();
+    let event = judge.raised(event, beneath().chain(new.iter().map(Vec::as_slice)));
+    Found { event, members }
 }
 
 /// What is stored of a move: the row in its new place, and what lies beneath it in another area.

@@ -6,7 +6,7 @@ use super::{
     approach::absence,
     cover::{hidden, homes, review},
     ground::{Ground, Tract},
-    harvest::{Barn, Harvest},
+    harvest::{Barn, Harvest, acceptance},
     inodes::Inodes,
     itinerary::Ahead,
     learning,
@@ -23,7 +23,7 @@ use crate::{
     model::{
         clock::Clock,
         entry::AreaId,
-        event::{Category, Channel, Event, Kind, Member, Severity, StoredEvent},
+        event::{Category, Channel, Event, Kind, StoredEvent},
     },
     store::{
         areas::{AreaRow, AreaState, RootIdentity},
@@ -31,7 +31,7 @@ use crate::{
         door::Db,
         error::StoreError,
         events::Range,
-        outcome::{Found, Outcome, Piece, StateChange},
+        outcome::{Outcome, Piece, StateChange},
     },
 };
 
@@ -366,35 +366,4 @@ pub enum AcceptError {
 /// Those of `news` that were still news when they were to be stored.
 fn still<'a>(news: &'a [Piece], fresh: &[bool]) -> Vec<&'a Piece> {
     news.iter().zip(fresh).filter(|(_, is_fresh)| **is_fresh).map(|(piece, _)| piece).collect()
-}
-
-/// The event that stands for everything that was accepted.
-fn acceptance(tract: &Tract, news: &[&Piece], who: &str, now: crate::model::clock::Moment) -> Found {
-    let count = |wanted: &[Category]| {
-        let events = news.iter().flat_map(|news| &news.outcome.events);
-        events.filter(|found| wanted.contains(&found.event.category)).map(|found| found.event.count).sum::<u64>()
-    };
-    let added = count(&[Category::Added]);
-    let removed = count(&[Category::Removed]);
-    let changed =
-        count(&[Category::Changed, Category::Retyped, Category::Rewritten, Category::Touched, Category::Moved]);
-    let members: Vec<Member> = news
-        .iter()
-        .flat_map(|news| &news.outcome.events)
-        .flat_map(|found| {
-            // Of what is new, what it is: else its path would stand nowhere.
-            let seen = found.event.old.clone().or_else(|| found.event.new.clone());
-            let own = seen.map(|old| Member { source: found.event.source.clone(), old });
-            if found.members.is_empty() { own.into_iter().collect() } else { found.members.clone() }
-        })
-        .collect();
-    let event = Event {
-        area: tract.path.clone(),
-        count: added + removed + changed,
-        ..Event::new(Category::Notice, Severity::Normal, now, tract.path.clone())
-    }
-    .with_note(format!(
-        "{who} accepted what lies here as the baseline (init --accept): {added} added, {removed} removed, {changed} changed"
-    ));
-    Found { event, members }
 }

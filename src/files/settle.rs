@@ -35,6 +35,11 @@ impl Visitor {
             return Ok(self.over(&target.path, &mut store, false));
         };
         drop(store);
+        // News under a path where nothing is would be lies: the directory in hand may have been moved away.
+        let is_news = looked.entry.as_ref().is_none_or(|entry| entry.known != *seen);
+        if is_news && !self.is_in_place(tract, target) {
+            return Ok(self.over(&target.path, &mut self.db.lock(), false));
+        }
         let origin = if looked.entry.is_none() { self.origin(tract, target, seen)? } else { None };
         let mut store = self.db.lock();
         let judge = self.judge(tract, self.clock.now());
@@ -93,7 +98,7 @@ impl Visitor {
             _ => seen,
         };
         let next = Entry { visit, ..judge.newcomer(id, target.parent, &target.name, seen.clone()) };
-        let found = moved(judge, origin, &target.path, seen, 1 + store.entries_below(id)?);
+        let found = moved(judge, origin, &target.path, seen, &store.tree(&origin.entry, &origin.path)?);
         let outcome = Outcome { changes: changes(origin, next), events: vec![found] };
         let piece = Piece { basis: Some(Box::new(origin.entry.clone())), outcome };
         let is_told = store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true);

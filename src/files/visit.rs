@@ -11,7 +11,7 @@ use super::{
     big::{Deadline, Reads, unread},
     fresh::is_fresh,
     ground::{Ground, Tract, join},
-    growth::Wanted,
+    growth::{Evidence, Wanted},
     inodes::Inodes,
     judge::without_content,
     shortage::{is_shortage, shortage},
@@ -85,7 +85,7 @@ pub struct Looked {
     /// When its look began.
     began: Timestamp,
     /// What was read, where that may be half of a write.
-    unsure: Option<Box<Observation>>,
+    unsure: Option<Box<Evidence>>,
 }
 
 impl Looked {
@@ -183,8 +183,19 @@ impl Visitor {
         let entry = store.entry(place.entry)?.filter(|_| path == place.path);
         Ok(entry.is_some_and(|entry| {
             let known = &entry.known.attributes;
-            known.kind == FileKind::Directory && (known.inode == place.inode || !tract.accepts_changes())
+            // What is kept may be the file that a directory has replaced.
+            !tract.accepts_changes() || known.kind == FileKind::Directory && known.inode == place.inode
         }))
+    }
+
+    /// Whether the directory in hand still is what its path leads to.
+    pub(super) fn is_in_place(&self, tract: &Tract, target: &Target) -> bool {
+        let (Way::InDirectory(place), Some(root)) = (&target.way, tract.root()) else { return true };
+        match self.ground.glance(tract, &place.path, &root, tract.beneath(&place.path)) {
+            Glance::There(_, now) => now.inode == place.inode,
+            Glance::Gone => false,
+            Glance::Refused(_) | Glance::Silent => true,
+        }
     }
 
     pub(super) fn glance(&self, tract: &Tract, target: &Target) -> Glance {
@@ -249,7 +260,7 @@ impl Visitor {
             looked.read = looked.read.saturating_add(reading.read());
         }
         match reading.finish().0 {
-            Content::Stable(seen) if is_fresh(&seen.attributes, looked.began) => {
+            Content::Stable(seen) if is_fresh(&seen.seen.attributes, looked.began) => {
                 looked.unsure = Some(seen);
                 Ok(Step::Torn(Box::new(looked)))
             }
@@ -274,7 +285,7 @@ impl Visitor {
     pub fn give_up(&self, looked: &Looked) -> Result<Visited, StoreError> {
         // Written again and again, but never seen to change while it was read.
         if let Some(seen) = &looked.unsure {
-            return self.settle(looked, Observation::clone(seen));
+            return self.settle(looked, Evidence::clone(seen));
         }
         let seen = without_content(&looked.seen, looked.entry.as_ref(), HashState::Busy);
         self.settle(looked, seen)

@@ -8,7 +8,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::{attributes, ecs_process as process};
+use super::{attributes, ecs_process as process, words::change_type};
 use crate::{
     model::{
         change::Attribute,
@@ -154,18 +154,6 @@ fn kind(event: &Event) -> &'static str {
         Category::BaselineStarted | Category::BaselineEstablished | Category::Learning => "state",
         _ if event.severity >= Severity::High => "alert",
         _ => "event",
-    }
-}
-
-fn change_type(category: Category) -> &'static str {
-    match category {
-        Category::Added => "creation",
-        Category::Removed => "deletion",
-        Category::ProcessDied | Category::ProcessZombie => "end",
-        Category::ProcessRestarted => "start",
-        Category::AreaReplaced | Category::ProcessReplaced | Category::ProcessExec => "change",
-        Category::Changed | Category::Retyped | Category::Rewritten | Category::Touched | Category::Moved => "change",
-        _ => "info",
     }
 }
 

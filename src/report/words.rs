@@ -7,6 +7,7 @@ use jiff::{Zoned, civil::Date, tz::TimeZone};
 use crate::model::{
     clock::Timestamp,
     escape::{escape_cut, hex},
+    event::Category,
 };
 
 /// Columns our own layout keeps to; untrusted text is never wrapped.
@@ -159,6 +160,25 @@ impl<'a> Times<'a> {
 /// The instant in `zone`; 64 bits of nanoseconds (1677 to 2262) are always within jiff's range.
 pub(crate) fn zoned(at: Timestamp, zone: &TimeZone) -> Zoned {
     jiff::Timestamp::from_nanosecond(i128::from(at.as_nanos())).unwrap_or_default().to_zoned(zone.clone())
+}
+
+/// What an event is to a machine: `event.type` of the Elastic Common Schema.
+pub(super) const fn change_type(category: Category) -> &'static str {
+    match category {
+        Category::Added => "creation",
+        Category::Removed => "deletion",
+        Category::ProcessDied | Category::ProcessZombie => "end",
+        Category::ProcessRestarted => "start",
+        Category::Changed
+        | Category::Retyped
+        | Category::Rewritten
+        | Category::Touched
+        | Category::Moved
+        | Category::AreaReplaced
+        | Category::ProcessReplaced
+        | Category::ProcessExec => "change",
+        _ => "info",
+    }
 }
 
 #[cfg(test)]

@@ -495,8 +495,8 @@ async fn who_tells_by_himself_is_looked_at_only_when_his_file_was_written() {
     roster.look(&Which::All, &machine.db, now).unwrap();
     let silent = roster.silent();
     assert_eq!(silent.len(), 300);
-    for (watch, id) in &silent {
-        roster.note(*watch, Some(*id));
+    for (watch, id) in silent {
+        roster.note(watch, Some(id));
     }
     assert_eq!(roster.silent().len(), 0);
     machine.end(812);
