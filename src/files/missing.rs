@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{
-        clock::Moment,
+        clock::{Boottime, Moment},
         entry::{Attributes, Entry, FileKind},
         event::{Category, Event, Severity},
     },
@@ -73,7 +73,8 @@ impl Visitor {
                     return self.begin(place);
                 }
                 if let Some(root) = tract.root()
-                    && let Some(suspended) = self.suspend_lost(tract, target, &root)?
+                    && let Some(suspended) =
+                        self.suspend_lost(tract, target, (&root, Some(self.clock.now().boottime)))?
                 {
                     return Ok(Step::Done(suspended));
                 }
@@ -142,15 +143,14 @@ impl Visitor {
         Ok(self.over(path, store, is_told))
     }
 
-    /// Suspends an area of which most is missing beneath its open root; `None` when that is not so.
+    /// Suspends an area that was emptied beneath its open root; `None` when that is not so. With a time, as [`Loss::emptied`] says.
     pub(super) fn suspend_lost(
         &self,
         tract: &Tract,
         target: &Target,
-        root: &Base,
+        (root, now): (&Base, Option<Boottime>),
     ) -> Result<Option<Visited>, StoreError> {
-        let now = self.clock.now().boottime;
-        let Some(loss) = Loss::emptied(&self.db, &self.ground, tract, (root, Some(now)))? else {
+        let Some(loss) = Loss::emptied(&self.db, &self.ground, tract, (root, now))? else {
             return Ok(None);
         };
         let mut store = self.db.lock();
@@ -220,7 +220,7 @@ impl Visitor {
         };
         let is_doubtful = !row.state.is_active() || row.root.is_some_and(|known| known.inode != seen.inode);
         if let Some(root) = root.as_ref().filter(|_| is_doubtful && retargeted.is_none())
-            && let Some(suspended) = self.suspend_lost(tract, target, root)?
+            && let Some(suspended) = self.suspend_lost(tract, target, (root, None))?
         {
             return Ok(Some(suspended));
         }

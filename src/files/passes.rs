@@ -158,7 +158,7 @@ impl Pass<'_> {
             return Ok(None);
         }
         if let Some(root) = tract.root()
-            && visitor.suspend_lost(tract, &Target::root(area, tract), &root)?.is_some()
+            && visitor.suspend_lost(tract, &Target::root(area, tract), (&root, None))?.is_some()
         {
             return Ok(None);
         }

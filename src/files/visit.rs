@@ -191,7 +191,12 @@ impl Visitor {
     /// Whether the directory in hand still is what its path leads to.
     pub(super) fn is_in_place(&self, tract: &Tract, target: &Target) -> bool {
         let (Way::InDirectory(place), Some(root)) = (&target.way, tract.root()) else { return true };
-        match self.ground.glance(tract, &place.path, &root, tract.beneath(&place.path)) {
+        // Whether the root is another is looked after elsewhere.
+        let beneath = tract.beneath(&place.path);
+        if beneath.is_empty() {
+            return true;
+        }
+        match self.ground.glance(tract, &place.path, &root, beneath) {
             Glance::There(_, now) => now.inode == place.inode,
             Glance::Gone => false,
             Glance::Refused(_) | Glance::Silent => true,

@@ -2,6 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
+use integrityd::config::settings::OnChange;
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -252,5 +253,76 @@ async fn names_in_hand_of_a_directory_that_was_moved_are_told_by_its_new_path() 
     assert_eq!(found.iter().filter(|(_, path)| path.starts_with("d5")).count(), 0, "{found:?}");
     let changed = |(word, path): &&(String, String)| word == "changed" && path.starts_with("e5/");
     assert_eq!((found.len(), found.iter().filter(changed).count()), (201, 200));
+    daemon.stop().await;
+}
+
+/// A user who owns most of an area must not be able to blind it by renaming what is his.
+#[tokio::test(start_paused = true)]
+async fn hostile_most_of_an_area_renamed_leaves_the_rest_watched() {
+    let journey = Journey::new();
+    let tree = journey.tree();
+    for (name, files) in [("data", 150), ("rest", 20)] {
+        fs::create_dir(tree.join(name)).unwrap();
+        for number in 0..files {
+            fs::write(tree.join(name).join(format!("f{number}")), format!("{name} {number}")).unwrap();
+        }
+    }
+    let daemon = journey.start(quick(&journey));
+    daemon.until_established().await;
+    sleep(Duration::from_secs(70)).await;
+    fs::create_dir_all(tree.join("far/away")).unwrap();
+    for number in 0..150 {
+        fs::rename(tree.join(format!("data/f{number}")), tree.join(format!("far/away/g{number}"))).unwrap();
+    }
+    overwrite(&tree.join("rest/f7"), "other");
+    sleep(Duration::from_mins(10)).await;
+    let found = told(&journey, &daemon).await;
+    assert!(found.contains(&("changed".to_owned(), "rest/f7".to_owned())), "{found:?}");
+    assert!(!found.iter().any(|(word, _)| word == "area-missing"), "{found:?}");
+    daemon.stop().await;
+}
+
+#[test]
+fn hostile_what_always_matters_is_named_when_the_directory_around_it_comes_or_goes() {
+    let scratch = Scratch::new();
+    scratch.configure("mail = stdout:");
+    let tree = scratch.tree();
+    fs::create_dir_all(tree.join("joe/ssh")).unwrap();
+    fs::write(tree.join("joe/ssh/authorized_keys"), "key").unwrap();
+    assert!(scratch.ask(&["init", "-q"]).status.success());
+    let one = |scratch: &Scratch| {
+        let (_, found) = check(scratch);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(scratch.ask(&["check", "--update", "-q"]).status.code().is_some());
+        let reason = found[0]["event"]["reason"].as_str().unwrap_or_default().to_owned();
+        (found[0]["event"]["kind"].as_str().unwrap().to_owned(), reason)
+    };
+    fs::rename(tree.join("joe/ssh"), tree.join("joe/.ssh")).unwrap();
+    let (kind, reason) = one(&scratch);
+    assert!(kind == "alert" && reason.contains("/joe/.ssh/authorized_keys"), "{kind}: {reason}");
+    fs::rename(tree.join("joe"), tree.join("jim")).unwrap();
+    let (kind, reason) = one(&scratch);
+    assert!(kind == "alert" && reason.contains("/joe/.ssh/authorized_keys"), "{kind}: {reason}");
+    fs::remove_dir_all(tree.join("jim")).unwrap();
+    let (kind, reason) = one(&scratch);
+    assert!(kind == "alert" && reason.contains("/jim/.ssh/authorized_keys"), "{kind}: {reason}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_changes_are_kept_a_directory_in_the_place_of_a_file_is_entered() {
+    let journey = Journey::new();
+    journey.fill(10, b"x");
+    let mut config = quick(&journey);
+    config.areas[0].on_change = OnChange::Keep;
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    sleep(Duration::from_secs(70)).await;
+    let place = journey.file(3);
+    fs::remove_file(&place).unwrap();
+    fs::create_dir(&place).unwrap();
+    fs::write(place.join("within"), "x").unwrap();
+    sleep(Duration::from_mins(5)).await;
+    let found = told(&journey, &daemon).await;
+    assert!(found.iter().any(|(word, path)| word == "added" && path.ends_with("/within")), "{found:?}");
     daemon.stop().await;
 }
