@@ -72,6 +72,7 @@ impl Lane {
 impl Eye {
     /// Reads on in the lane while the walk, which wants to go on at `walk_due`, leaves bytes for it.
     pub(super) async fn serve_lane(&mut self, walk_due: Boottime) -> Result<(), Leave> {
+        self.lane.share.begin_turn();
         loop {
             self.mind_others().await;
             let now = self.clock.now().boottime;
@@ -85,12 +86,14 @@ impl Eye {
             let due = self.pace.next_read(now);
             self.wait(due).await?;
             let Some(current) = self.lane.take() else { return Ok(()) };
+            let begun = self.clock.now().boottime;
             let cost = match current.open {
                 None => self.begin_in_lane(current).await?,
                 Some(_) => self.slice(current, most).await?,
             };
-            self.lane.share.book(cost);
-            self.pace.book_bytes(self.clock.now().boottime, cost);
+            let now = self.clock.now().boottime;
+            self.lane.share.book(&self.pace, cost, now.since(begun));
+            self.pace.book_bytes(now, cost);
         }
     }
 

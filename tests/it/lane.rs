@@ -19,7 +19,10 @@ use integrityd::{
 };
 use tokio::time::sleep;
 
-use crate::journeys::{Daemonic, Journey};
+use crate::{
+    journeys::{Daemonic, Journey},
+    support::{Scratch, wait_for},
+};
 
 const RATE: f64 = 1_000_000.0;
 
@@ -279,4 +282,36 @@ async fn what_was_not_read_does_not_count_as_checked() {
         .await;
     assert_eq!(oldest, row.checked);
     daemon.stop().await;
+}
+
+/// A sparse file of so many bytes; `false` where a file cannot be that large.
+fn sparse(path: &Path, size: u64) -> bool {
+    let made = File::create(path).unwrap().set_len(size);
+    if let Err(error) = &made {
+        println!("skipped: a file cannot be that large here: {error}");
+        fs::remove_file(path).unwrap();
+    }
+    made.is_ok()
+}
+
+#[test]
+fn an_endless_hole_at_a_high_rate_does_not_stop_the_walk() {
+    let scratch = Scratch::new();
+    (0..20).for_each(|number| fs::write(scratch.tree().join(format!("f{number}")), "content").unwrap());
+    scratch.configure("mail = file:/nonexistent\nfilerate = 2000\nbyterate = 100M");
+    let running = scratch.start();
+    scratch.wait_for_baseline();
+    if !sparse(&scratch.tree().join("evil"), 1 << 40) {
+        return;
+    }
+    let is_told = |name: &str| {
+        let events = scratch.history();
+        events.iter().any(|event| event.to_string().contains(&format!("/{name}\"")))
+    };
+    wait_for("the sparse file", Duration::from_secs(20), || is_told("evil"));
+    // The lane is at it now.
+    std::thread::sleep(Duration::from_millis(500));
+    fs::write(scratch.tree().join("new"), "x").unwrap();
+    wait_for("what is new beside it", Duration::from_secs(10), || is_told("new"));
+    running.stop();
 }
