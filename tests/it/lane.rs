@@ -315,3 +315,21 @@ fn an_endless_hole_at_a_high_rate_does_not_stop_the_walk() {
     wait_for("what is new beside it", Duration::from_secs(10), || is_told("new"));
     running.stop();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_short_big_file_does_not_wait_for_the_end_of_a_long_one() {
+    let journey = Journey::new();
+    let config = settled(&journey, 10);
+    let long = big(&journey, 300);
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    let short = journey.tree().join("short");
+    fs::write(&short, vec![5; 3_000_000]).unwrap();
+    until_whole(&daemon, &journey, &short, Duration::from_secs(150)).await;
+    assert_eq!(entry(&daemon, &journey, &long).await.known.hash_state, HashState::Partial(0));
+    until_whole(&daemon, &journey, &long, Duration::from_secs(300)).await;
+    let row = entry(&daemon, &journey, &long).await;
+    assert_eq!(row.known.digests.blake3, Some(digest(&long)), "it was read in pieces, not anew");
+    assert!(daemon.bytes().await < 330_000_000, "it was begun anew");
+    daemon.stop().await;
+}
