@@ -87,7 +87,7 @@ pub(super) fn deadline(tract: &Tract, entry: &Entry, now: Timestamp) -> Option<D
 /// What a look at the metadata of a big file shows: its content counts as known only while nothing tells otherwise.
 pub(super) fn unread(seen: &Attributes, known: Option<&Entry>, wanted: AlgorithmSet) -> Observation {
     let state = match known.map(|entry| &entry.known) {
-        Some(known) if known.hash_state.is_trouble() => known.hash_state,
+        Some(known) if known.hash_state.is_trouble() || known.hash_state == HashState::TooBig => known.hash_state,
         // Digests that are not wanted any more must verify the content before they go.
         Some(known)
             if known.hash_state == HashState::Full

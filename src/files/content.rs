@@ -1,12 +1,17 @@
 //! The content of a file in a full-speed pass: read at once, and verified by what the baseline has of it.
 
 use super::{
+    big::unread,
     ground::Tract,
     harvest::Harvest,
     judge::without_content,
+    observe::unread_for,
     sight::{Content, Object, Reading, Trouble},
 };
 use crate::model::entry::{Attributes, Digests, Entry, FileKind, HashState, Observation};
+
+/// Most zeros of holes that are hashed of one file: a minute of work at most.
+const MOST_HOLES: u64 = 64 << 30;
 
 /// What a reading is for.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +41,7 @@ impl Purpose<'_> {
             return Read::Whole(Box::new(whole));
         }
         let failed = |seen: &Attributes, trouble| match trouble {
-            Trouble::Errno(errno) => Read::Whole(Box::new(without_content(seen, known, HashState::Unreadable(errno)))),
+            Trouble::Errno(errno) => Read::Whole(Box::new(without_content(seen, known, unread_for(errno)))),
             Trouble::Silent => {
                 self.tract.note_silence();
                 Read::Silent
@@ -54,6 +59,10 @@ impl Purpose<'_> {
             Err(trouble) => return failed(seen, trouble),
         };
         loop {
+            if reading.holes() > MOST_HOLES {
+                *buffer = reading.finish().1;
+                return Read::Left(Box::new(unread(seen, known, wanted)));
+            }
             match reading.advance(u64::MAX) {
                 Ok((_, true)) => break,
                 Ok((_, false)) => {}
@@ -76,6 +85,8 @@ impl Purpose<'_> {
 pub(super) enum Read {
     /// All of it was seen.
     Whole(Box<Observation>),
+    /// It would take too long: the daemon reads it beside its walk.
+    Left(Box<Observation>),
     /// It changed meanwhile.
     Torn,
     /// There is no answer for now.

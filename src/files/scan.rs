@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rustix::io::Errno;
 
 use super::{
+    big::of_metadata,
     content::{Purpose, Read},
     ground::{Ground, Tract},
     harvest::{Harvest, news},
@@ -102,6 +103,14 @@ impl<'a> Scan<'a> {
                     known => self.settle(place, name, path, known, *seen, harvest),
                 }
             }
+            Look::Left(seen) => {
+                harvest.looks += 1;
+                match known {
+                    Some(known) => self.left(path, &known, *seen, harvest)?,
+                    None => drop(self.meet(place, name, path, *seen, harvest)?),
+                }
+                Ok(None)
+            }
             Look::Silent => Ok(None),
             Look::Gone => {
                 if let Some(known) = known {
@@ -134,7 +143,7 @@ impl<'a> Scan<'a> {
         let path = self.tract.path.clone();
         let mut seen = seen.clone();
         let whole = match self.purpose(Some(root)).read(object, &mut seen, self.buffer, harvest) {
-            Read::Whole(whole) => *whole,
+            Read::Whole(whole) | Read::Left(whole) => *whole,
             Read::Torn => without_content(&seen, Some(root), HashState::Busy),
             Read::Silent => return Ok(root.clone()),
         };
@@ -179,6 +188,7 @@ impl<'a> Scan<'a> {
             };
             match self.purpose(known).read(&object, &mut seen, self.buffer, harvest) {
                 Read::Whole(whole) => return Look::There(whole),
+                Read::Left(whole) => return Look::Left(whole),
                 Read::Silent => return Look::Silent,
                 Read::Torn => torn = Some(seen),
             }
@@ -215,6 +225,15 @@ impl<'a> Scan<'a> {
         let entered = is_directory.then(|| Entered { entry: Box::new(verdict.next.clone()), is_new });
         self.bring(path, &known, verdict, harvest)?;
         Ok(entered)
+    }
+
+    /// Judges a known file whose content was left unread: it does not count as checked.
+    fn left(&mut self, path: &[u8], known: &Entry, seen: Observation, harvest: &mut Harvest) -> Result<(), StoreError> {
+        let verdict = self.again(path, known, seen);
+        let is_theirs = self.ids.is_some() && !self.tract.accepts_changes();
+        let verdict = if is_theirs { of_metadata(verdict, known) } else { verdict };
+        let next = Entry { checked: known.checked, ..verdict.next };
+        self.bring(path, known, Verdict { next, ..verdict }, harvest)
     }
 
     /// Whether a look shows nothing that the judge would have to think about: what most looks show.
@@ -301,7 +320,7 @@ fn refuse_shortage(looked: &Look, path: &[u8]) -> Result<(), StoreError> {
             HashState::Unreadable(errno) => errno,
             _ => return Ok(()),
         },
-        Look::Gone | Look::Silent => return Ok(()),
+        Look::Gone | Look::Silent | Look::Left(_) => return Ok(()),
     };
     if is_shortage(errno) { Err(shortage(path, errno)) } else { Ok(()) }
 }
@@ -312,4 +331,6 @@ enum Look {
     Silent,
     Refused(Errno),
     There(Box<Observation>),
+    /// Without its content, which is left to the daemon.
+    Left(Box<Observation>),
 }

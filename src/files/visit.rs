@@ -13,6 +13,7 @@ use super::{
     ground::{Ground, Tract, join},
     inodes::Inodes,
     judge::without_content,
+    observe::unread_for,
     shortage::{is_shortage, shortage},
     sight::{Content, Glance, Object, Reading, Trouble},
     target::{Target, Way},
@@ -286,7 +287,7 @@ impl Visitor {
         if is_shortage(errno) {
             return Err(shortage(&looked.target.path, errno));
         }
-        let seen = without_content(&looked.seen, looked.entry.as_ref(), HashState::Unreadable(errno));
+        let seen = without_content(&looked.seen, looked.entry.as_ref(), unread_for(errno));
         self.settle(looked, seen)
     }
 

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 
 use crate::{
     journeys::{Daemonic, Journey},
-    support::{Scratch, wait_for},
+    support::{Scratch, shown, wait_for},
 };
 
 const RATE: f64 = 1_000_000.0;
@@ -331,5 +331,61 @@ async fn a_short_big_file_does_not_wait_for_the_end_of_a_long_one() {
     let row = entry(&daemon, &journey, &long).await;
     assert_eq!(row.known.digests.blake3, Some(digest(&long)), "it was read in pieces, not anew");
     assert!(daemon.bytes().await < 330_000_000, "it was begun anew");
+    daemon.stop().await;
+}
+
+#[test]
+fn init_and_check_end_over_endless_holes_and_call_nothing_different() {
+    let scratch = Scratch::new();
+    fs::write(scratch.tree().join("small"), "content").unwrap();
+    scratch.configure("mail = file:/nonexistent");
+    let (long, endless) = (scratch.tree().join("long"), scratch.tree().join("endless"));
+    if !sparse(&long, 1 << 40) || !sparse(&endless, (1 << 40) + 4096) {
+        return;
+    }
+    let begun = std::time::Instant::now();
+    for arguments in [&["init"][..], &["check"], &["init"], &["check", "--update"]] {
+        let output = scratch.ask(arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", shown(&scratch, &output));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    let explained = |path: &Path| String::from_utf8(scratch.ask(&["explain", path.to_str().unwrap()]).stdout).unwrap();
+    assert!(explained(&long).contains("not read yet"), "{}", explained(&long));
+    assert!(explained(&endless).contains("too large"), "{}", explained(&endless));
+    // Their metadata are compared all the same.
+    File::options().write(true).open(&endless).unwrap().set_len((1 << 40) + 8192).unwrap();
+    let output = scratch.ask(&["check"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("endless") && text.contains("size"), "{}", shown(&scratch, &output));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_with_too_many_holes_is_said_once_and_counted() {
+    let journey = Journey::new();
+    let config = settled(&journey, 10);
+    let other = big(&journey, 3);
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    let path = journey.tree().join("endless");
+    if !sparse(&path, (1 << 40) + 4096) {
+        return;
+    }
+    sleep(Duration::from_mins(20)).await;
+    assert_eq!(entry(&daemon, &journey, &path).await.known.hash_state, HashState::TooBig);
+    let events = told(&daemon).await;
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert!(events.iter().any(|event| event.category == Category::Unreadable), "{events:?}");
+    fs::write(journey.tree().join("f7"), "other content").unwrap();
+    sleep(Duration::from_mins(20)).await;
+    let mails = journey.mails().join("\n");
+    assert!(mails.contains("too big 1"), "{mails}");
+    assert_eq!(told(&daemon).await.len(), 3);
+    assert_eq!(entry(&daemon, &journey, &other).await.known.hash_state, HashState::Full);
+    // Its metadata are compared, and it is read when it has become smaller.
+    File::options().write(true).open(&path).unwrap().set_len(2 << 20).unwrap();
+    until_whole(&daemon, &journey, &path, Duration::from_mins(30)).await;
+    let events = told(&daemon).await;
+    assert!(events.iter().any(|event| event.changed.has(Attribute::Size)), "{events:?}");
+    assert!(events.iter().any(|event| event.category == Category::Readable), "{events:?}");
     daemon.stop().await;
 }
