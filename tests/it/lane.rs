@@ -151,6 +151,7 @@ async fn a_changed_big_file_is_told_at_once_and_its_content_when_it_was_read() {
     let events = told(&daemon).await;
     assert_eq!(events.len(), 2, "{events:?}");
     let event = events.iter().find(|event| event.changed.has(Attribute::Content)).unwrap();
+    assert!(event.changed.has(Attribute::Mtime), "it is compared with what stood at the last whole reading: {event:?}");
     assert_eq!((event.severity, event.note.as_slice()), (Severity::Normal, &b""[..]), "it is no forgery");
     assert_eq!(event.new.as_ref().unwrap().digests.blake3, Some(digest(&path)));
     sleep(Duration::from_mins(20)).await;
@@ -388,4 +389,88 @@ async fn a_file_with_too_many_holes_is_said_once_and_counted() {
     assert!(events.iter().any(|event| event.changed.has(Attribute::Size)), "{events:?}");
     assert!(events.iter().any(|event| event.category == Category::Readable), "{events:?}");
     daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_big_file_that_is_being_written_is_told_once_until_it_was_read() {
+    let journey = Journey::new();
+    let mut config = settled(&journey, 3);
+    config.rates.files = 20.0;
+    let path = big(&journey, 20);
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    until_whole(&daemon, &journey, &path, Duration::from_mins(2)).await;
+    let before = fs::metadata(&path).unwrap().len();
+    for _ in 0..30 {
+        append(&path);
+        sleep(Duration::from_secs(1)).await;
+    }
+    let events = told(&daemon).await;
+    assert!((1..=2).contains(&events.len()), "{events:?}");
+    until_whole(&daemon, &journey, &path, Duration::from_mins(10)).await;
+    let events = told(&daemon).await;
+    let whole = events.iter().find(|event| event.changed.has(Attribute::Content)).unwrap();
+    let size = |seen: &Option<integrityd::model::entry::Observation>| seen.as_ref().unwrap().attributes.size;
+    assert_eq!((size(&whole.old), size(&whole.new)), (before, fs::metadata(&path).unwrap().len()), "{whole:?}");
+    // Where nothing but the times has moved, that is told once.
+    let count = events.len();
+    File::options().write(true).open(&path).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(told(&daemon).await.len(), count + 1);
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_big_file_that_was_kept_as_gone_is_told_when_it_is_back() {
+    let journey = Journey::new();
+    let mut config = settled(&journey, 10);
+    config.areas[0].on_change = OnChange::Keep;
+    let path = big(&journey, 3);
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    until_whole(&daemon, &journey, &path, Duration::from_mins(1)).await;
+    let other = journey.directory.path().join("elsewhere");
+    fs::rename(&path, &other).unwrap();
+    sleep(Duration::from_mins(2)).await;
+    let is_removed = told(&daemon).await.iter().any(|event| event.category == Category::Removed);
+    assert!(is_removed, "{:?}", told(&daemon).await);
+    fs::rename(&other, &path).unwrap();
+    // It is looked at within seconds, and its content was read a moment ago.
+    sleep(Duration::from_secs(30)).await;
+    let events = told(&daemon).await;
+    let back: Vec<_> = events.iter().filter(|event| event.new.is_some()).collect();
+    assert!(back.len() == 1 && back[0].source.ends_with(b"/big"), "{events:?}");
+    sleep(Duration::from_mins(20)).await;
+    assert_eq!(told(&daemon).await.len(), events.len(), "once");
+    daemon.stop().await;
+}
+
+#[test]
+fn few_descriptors_make_no_directory_unreadable() {
+    let scratch = Scratch::new();
+    for number in 0..300 {
+        let directory = scratch.tree().join(format!("d{}/e{number}", number % 30));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("f"), "content").unwrap();
+    }
+    let config = scratch.configure("mail = file:/nonexistent\nfilerate = 2000\nbyterate = 100M");
+    let log = File::create(scratch.path("log")).unwrap();
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 64; exec \"$0\" --config \"$1\" run", crate::support::PROGRAM])
+        .arg(config)
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let begun = std::time::Instant::now();
+    let told = || String::from_utf8(scratch.ask(&["history"]).stdout).unwrap();
+    while !told().contains("baseline established") && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let events = told();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(events.contains("baseline established"), "{}", scratch.log());
+    assert!(!events.contains("unreadable"), "{events}");
+    assert!(!scratch.log().contains("for want of descriptors"), "{}", scratch.log());
 }
