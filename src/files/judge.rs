@@ -178,9 +178,8 @@ impl Judge<'_> {
     fn state_event(&self, path: &[u8], entry: &Entry, seen: &Observation) -> Option<Event> {
         let category = match (entry.known.hash_state, seen.hash_state) {
             (HashState::Unreadable(old), HashState::Unreadable(new)) if old == new => return None,
-            (_, HashState::Unreadable(_)) => Category::Unreadable,
             (HashState::Busy, HashState::Busy) | (HashState::TooBig, HashState::TooBig) => return None,
-            (_, HashState::TooBig) => Category::Unreadable,
+            (_, HashState::Unreadable(_) | HashState::TooBig) => Category::Unreadable,
             (_, HashState::Busy) => Category::Busy,
             (HashState::Unreadable(_), _) | (HashState::TooBig, HashState::Full) => Category::Readable,
             _ => return None,
