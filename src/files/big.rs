@@ -1,7 +1,8 @@
 //! Visits to big files: their metadata are compared at every look, their content is read by the lane beside the walk.
 //!
 //! What was learned or told of the metadata does not wait for the content. Until the lane has read it, the row says
-//! [`HashState::Partial`], and its digests are those of the last whole reading. For big files `checked` is the time of that reading,
+//! [`HashState::Partial`], and its digests, size and times are those of the last whole reading: what is written meanwhile is told once, and
+//! the whole reading is compared with the whole one before it. For big files `checked` is the time of that reading,
 //! not of the last look, so that coverage never counts as checked what was not read; the visit number moves with every look, so that
 //! the walk, the recheck and the end of a speed-up do not wait for the lane.
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use super::{
     ground::Tract,
     judge::{Verdict, without_content},
+    missing::GONE,
     observe::is_same,
     recheck::LEAST_AGE,
     sight::Glance,
@@ -20,6 +22,7 @@ use crate::{
     model::{
         clock::Timestamp,
         entry::{AlgorithmSet, Attributes, Entry, EntryId, FileKind, HashState, Observation},
+        event::Category,
     },
     store::{database::Store, error::StoreError},
 };
@@ -87,7 +90,7 @@ pub(super) fn deadline(tract: &Tract, entry: &Entry, now: Timestamp) -> Option<D
 /// What a look at the metadata of a big file shows: its content counts as known only while nothing tells otherwise.
 pub(super) fn unread(seen: &Attributes, known: Option<&Entry>, wanted: AlgorithmSet) -> Observation {
     let state = match known.map(|entry| &entry.known) {
-        Some(known) if known.hash_state.is_trouble() => known.hash_state,
+        Some(known) if known.hash_state.is_trouble() || known.hash_state == HashState::TooBig => known.hash_state,
         // Digests that are not wanted any more must verify the content before they go.
         Some(known)
             if known.hash_state == HashState::Full
@@ -98,7 +101,18 @@ pub(super) fn unread(seen: &Attributes, known: Option<&Entry>, wanted: Algorithm
         }
         _ => HashState::Partial(0),
     };
-    without_content(seen, known, state)
+    let mut seen = without_content(seen, known, state);
+    if let Some(known) = known.filter(|known| matches!(known.known.hash_state, HashState::Partial(_))) {
+        keep_times(&mut seen.attributes, &known.known.attributes);
+    }
+    seen
+}
+
+/// Size and times go with the content, as long as it is the same file.
+fn keep_times(seen: &mut Attributes, known: &Attributes) {
+    if (seen.kind, seen.inode) == (known.kind, known.inode) {
+        (seen.size, seen.mtime, seen.ctime) = (known.size, known.mtime, known.ctime);
+    }
 }
 
 /// Whether the content may be another one.
@@ -110,10 +124,23 @@ fn has_moved(known: &Attributes, seen: &Attributes) -> bool {
 /// The verdict on the metadata alone: the content was not checked. Where a difference was told and its old state is kept, the lane
 /// decides about all of it, because the metadata alone would look like another difference each time.
 pub(super) fn of_metadata(verdict: Verdict, entry: &Entry) -> Verdict {
-    if entry.reported.is_some() {
+    // What was told as gone is back.
+    if entry.reported.is_some_and(|told| told != GONE) {
         return Verdict { next: entry.clone(), events: Vec::new() };
     }
-    Verdict { next: Entry { checked: entry.checked, ..verdict.next }, ..verdict }
+    let Verdict { mut next, events } = verdict;
+    if matches!(next.known.hash_state, HashState::Partial(_)) {
+        keep_times(&mut next.known.attributes, &entry.known.attributes);
+    }
+    Verdict { next: Entry { checked: entry.checked, ..next }, events }
+}
+
+/// The verdict on a whole reading: that the times have moved and nothing else was told when they were seen to.
+pub(super) fn of_reading(verdict: Verdict, entry: &Entry) -> Verdict {
+    let Verdict { next, mut events } = verdict;
+    let was_told = matches!(entry.known.hash_state, HashState::Partial(_)) && !entry.known.is_unread();
+    events.retain(|event| !was_told || event.category != Category::Touched);
+    Verdict { next, events }
 }
 
 #[cfg(test)]

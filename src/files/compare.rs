@@ -141,7 +141,7 @@ pub fn meaningful(old: FileKind, new: FileKind) -> AttributeSet {
 impl Observation {
     /// Whether its digests stand for a whole content: that of the look, or of the last stable one before it.
     fn hash_state_is_digest(&self) -> bool {
-        !matches!(self.hash_state, HashState::Off | HashState::TooBig)
+        self.hash_state != HashState::Off
     }
 }
 

@@ -1,13 +1,18 @@
 //! The content of a file in a full-speed pass: read at once, and verified by what the baseline has of it.
 
 use super::{
+    big::unread,
     ground::Tract,
     growth::{Evidence, Wanted},
     harvest::Harvest,
     judge::without_content,
+    observe::unread_for,
     sight::{Content, Object, Reading, Trouble},
 };
 use crate::model::entry::{Attributes, Digests, Entry, FileKind, HashState, Observation};
+
+/// Most zeros of holes that are hashed of one file: a minute of work at most.
+const MOST_HOLES: u64 = 64 << 30;
 
 /// What a reading is for.
 #[derive(Debug, Clone, Copy)]
@@ -37,9 +42,7 @@ impl Purpose<'_> {
             return Read::Whole(Box::new(whole.into()));
         }
         let failed = |seen: &Attributes, trouble| match trouble {
-            Trouble::Errno(errno) => {
-                Read::Whole(Box::new(without_content(seen, known, HashState::Unreadable(errno)).into()))
-            }
+            Trouble::Errno(errno) => Read::Whole(Box::new(without_content(seen, known, unread_for(errno)).into())),
             Trouble::Silent => {
                 self.tract.note_silence();
                 Read::Silent
@@ -52,12 +55,16 @@ impl Purpose<'_> {
             (Some(stored), true) => stored.union(wanted),
             (None, _) => wanted,
         };
-        let wanted = Wanted::from(algorithms).of_growing(self.tract, known, seen);
-        let mut reading = match Reading::begin(object, seen, wanted, std::mem::take(buffer)) {
+        let asked = Wanted::from(algorithms).of_growing(self.tract, known, seen);
+        let mut reading = match Reading::begin(object, seen, asked, std::mem::take(buffer)) {
             Ok(reading) => reading,
             Err(trouble) => return failed(seen, trouble),
         };
         loop {
+            if reading.holes() > MOST_HOLES {
+                *buffer = reading.finish().1;
+                return Read::Left(Box::new(unread(seen, known, wanted)));
+            }
             match reading.advance(u64::MAX) {
                 Ok((_, true)) => break,
                 Ok((_, false)) => {}
@@ -80,6 +87,8 @@ impl Purpose<'_> {
 pub(super) enum Read {
     /// All of it was seen.
     Whole(Box<Evidence>),
+    /// It would take too long: the daemon reads it beside its walk.
+    Left(Box<Observation>),
     /// It changed meanwhile.
     Torn,
     /// There is no answer for now.

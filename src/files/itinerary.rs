@@ -9,10 +9,17 @@ use std::sync::Arc;
 use rand::{RngExt, rngs::StdRng};
 
 use super::sight::{Base, Listing, Trouble};
-use crate::{model::entry::EntryId, sys::dir::Name};
+use crate::{
+    model::entry::EntryId,
+    sys::{dir::Name, limits::open_files},
+};
 
 /// Most directories in hand at once.
 const MOST_OPEN: usize = 64;
+
+/// The part of the files that may be open (`RLIMIT_NOFILE`) which directories in hand take; fewer than two would block the way down.
+const PART: u64 = 8;
+const LEAST_OPEN: usize = 2;
 
 /// Most names of one directory in hand at once.
 const BLOCK: usize = 4096;
@@ -134,10 +141,22 @@ pub enum Next {
 }
 
 /// The stops still ahead.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Itinerary {
     ahead: Vec<Ahead>,
     open: Vec<Open>,
+    most_open: usize,
+}
+
+impl Default for Itinerary {
+    fn default() -> Self {
+        Self { ahead: Vec::new(), open: Vec::new(), most_open: most_open(open_files()) }
+    }
+}
+
+/// How many directories are in hand at most where so many files may be open.
+fn most_open(files: Option<u64>) -> usize {
+    files.map_or(MOST_OPEN, |files| usize::try_from(files / PART).unwrap_or(MOST_OPEN).clamp(LEAST_OPEN, MOST_OPEN))
 }
 
 impl Itinerary {
@@ -168,7 +187,7 @@ impl Itinerary {
                 Next::Finished(open)
             };
         }
-        if self.open.len() < MOST_OPEN && !self.ahead.is_empty() {
+        if self.open.len() < self.most_open && !self.ahead.is_empty() {
             let index = chance.random_range(0..self.ahead.len());
             return Next::Open(self.ahead.swap_remove(index));
         }
@@ -181,7 +200,7 @@ impl Itinerary {
     /// Draws one of all names in hand, or one of all directories, each with the same chance.
     fn draw(&mut self, chance: &mut StdRng) -> Option<(Arc<Place>, Vec<u8>)> {
         let directories: usize = self.open.iter().map(|open| open.directories.len()).sum();
-        let wants_directory = directories > 0 && self.open.len() < MOST_OPEN && chance.random();
+        let wants_directory = directories > 0 && self.open.len() < self.most_open && chance.random();
         let weight = |open: &Open| {
             if wants_directory { open.directories.len() } else { open.names() }
         };
@@ -203,5 +222,15 @@ impl Itinerary {
             pick -= here;
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_in_hand_take_a_part_of_the_files_that_may_be_open() {
+        assert_eq!([None, Some(1 << 20), Some(1024), Some(64), Some(0)].map(most_open), [64, 64, 64, 8, 2]);
     }
 }

@@ -198,14 +198,15 @@ impl Judge<'_> {
     fn state_event(&self, path: &[u8], entry: &Entry, seen: &Observation) -> Option<Event> {
         let category = match (entry.known.hash_state, seen.hash_state) {
             (HashState::Unreadable(old), HashState::Unreadable(new)) if old == new => return None,
-            (_, HashState::Unreadable(_)) => Category::Unreadable,
-            (HashState::Busy, HashState::Busy) => return None,
+            (HashState::Busy, HashState::Busy) | (HashState::TooBig, HashState::TooBig) => return None,
+            (_, HashState::Unreadable(_) | HashState::TooBig) => Category::Unreadable,
             (_, HashState::Busy) => Category::Busy,
-            (HashState::Unreadable(_), _) => Category::Readable,
+            (HashState::Unreadable(_), _) | (HashState::TooBig, HashState::Full) => Category::Readable,
             _ => return None,
         };
         let note = match seen.hash_state {
             HashState::Unreadable(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
+            HashState::TooBig => "its holes are larger than what can be hashed, 1 TiB".to_owned(),
             _ => String::new(),
         };
         Some(

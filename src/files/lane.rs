@@ -3,8 +3,14 @@
 //! A look that leaves a content to the lane says by when it should be read; the earliest is next. What is being read is given up as soon
 //! as it is seen to change, and begun anew after a while; after the third time it is `busy`. Nothing of it outlives the process: what was
 //! not read to its end is offered again by the next look.
+//!
+//! A file that takes long is put aside, its reading kept, while others wait: those that were put aside and those that come new take
+//! turns, so that a short one is not kept waiting by a long one. Only so many are put aside; what takes long then is read to its end.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use super::{
     big::Deadline,
@@ -25,18 +31,31 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// What opening a file costs of the bytes, so that what cannot be opened is not asked for without end.
 const OPENING: u64 = 4096;
 
+/// What a turn of one file may cost, in bytes or in time spent on it.
+const TURN: u64 = 64 << 20;
+const TURN_TIME: Duration = Duration::from_secs(10);
+
+/// Most files that are put aside; each may hold a descriptor.
+const MOST_ASIDE: usize = 8;
+
 /// What is read beside the walk.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     waiting: BTreeSet<Deadline>,
-    current: Option<Current>,
+    /// The one that has come last.
+    new: Option<Current>,
+    aside: VecDeque<Current>,
+    is_turn_of_aside: bool,
+    /// What the turn has cost so far.
+    turn: (u64, Duration),
     pub(super) share: Share,
 }
 
-/// The file at hand.
+/// A file at hand.
 #[derive(Debug)]
 struct Current {
     entry: EntryId,
+    is_aside: bool,
     tries: u32,
     /// It rests until then.
     rest: Boottime,
@@ -46,7 +65,7 @@ struct Current {
 impl Lane {
     /// Notes that the content of an entry is to be read.
     pub(super) fn offer(&mut self, (due, entry): Deadline) {
-        if self.current.as_ref().is_some_and(|current| current.entry == entry) {
+        if self.new.iter().chain(&self.aside).any(|current| current.entry == entry) {
             return;
         }
         // What it was due at before does not matter any more.
@@ -58,20 +77,66 @@ impl Lane {
     }
 
     fn has_work(&self, now: Boottime) -> bool {
-        self.current.as_ref().map_or(!self.waiting.is_empty(), |current| current.rest <= now)
+        self.has_new(now) || self.aside.iter().any(|current| current.rest <= now)
     }
 
-    fn take(&mut self) -> Option<Current> {
-        self.current.take().or_else(|| {
+    fn has_new(&self, now: Boottime) -> bool {
+        self.new.as_ref().map_or(!self.waiting.is_empty(), |current| current.rest <= now)
+    }
+
+    fn take(&mut self, now: Boottime) -> Option<Current> {
+        let has_new = self.has_new(now);
+        if self.is_turn_of_aside || !has_new {
+            let ready = self.aside.iter().position(|current| current.rest <= now);
+            if let Some(current) = ready.and_then(|index| self.aside.remove(index)) {
+                return Some(current);
+            }
+        }
+        if !has_new {
+            return None;
+        }
+        self.new.take().or_else(|| {
             let (_, entry) = self.waiting.pop_first()?;
-            Some(Current { entry, tries: 0, rest: Boottime::default(), open: None })
+            Some(Current { entry, is_aside: false, tries: 0, rest: Boottime::default(), open: None })
         })
+    }
+
+    /// Keeps what is not settled. What rests makes room for others.
+    fn keep(&mut self, current: Current, now: Boottime) {
+        if current.is_aside {
+            self.aside.push_front(current);
+        } else if current.rest > now && self.may_put_aside() {
+            self.aside.push_back(Current { is_aside: true, ..current });
+        } else {
+            self.new = Some(current);
+        }
+    }
+
+    fn may_put_aside(&self) -> bool {
+        !self.waiting.is_empty() && self.aside.len() < MOST_ASIDE
+    }
+
+    /// Books what a slice has cost, of a file that was put aside or a new one, and ends the turn when that is enough.
+    fn book(&mut self, was_aside: bool, cost: u64, took: Duration) {
+        self.turn = (self.turn.0.saturating_add(cost), self.turn.1 + took);
+        if self.turn.0 < TURN && self.turn.1 < TURN_TIME {
+            return;
+        }
+        self.turn = (0, Duration::ZERO);
+        self.is_turn_of_aside = !was_aside;
+        if was_aside {
+            let next = 1.min(self.aside.len());
+            self.aside.rotate_left(next);
+        } else if self.may_put_aside() {
+            self.aside.extend(self.new.take().map(|current| Current { is_aside: true, ..current }));
+        }
     }
 }
 
 impl Eye {
     /// Reads on in the lane while the walk, which wants to go on at `walk_due`, leaves bytes for it.
     pub(super) async fn serve_lane(&mut self, walk_due: Boottime) -> Result<(), Leave> {
+        self.lane.share.begin_turn();
         loop {
             self.mind_others().await;
             let now = self.clock.now().boottime;
@@ -84,13 +149,17 @@ impl Eye {
             }
             let due = self.pace.next_read(now);
             self.wait(due).await?;
-            let Some(current) = self.lane.take() else { return Ok(()) };
+            let begun = self.clock.now().boottime;
+            let Some(current) = self.lane.take(begun) else { return Ok(()) };
+            let was_aside = current.is_aside;
             let cost = match current.open {
                 None => self.begin_in_lane(current).await?,
                 Some(_) => self.slice(current, most).await?,
             };
-            self.lane.share.book(cost);
-            self.pace.book_bytes(self.clock.now().boottime, cost);
+            let now = self.clock.now().boottime;
+            self.lane.share.book(&self.pace, cost, now.since(begun));
+            self.lane.book(was_aside, cost, now.since(begun));
+            self.pace.book_bytes(now, cost);
         }
     }
 
@@ -135,14 +204,15 @@ impl Eye {
         Ok(cost)
     }
 
-    /// Keeps the file at hand as long as it is not settled.
+    /// Keeps a file as long as it is not settled.
     async fn go_on(&mut self, current: Current, target: Target, step: Option<Step>) -> Result<(), Leave> {
+        let now = self.clock.now().boottime;
         match step {
-            Some(Step::Read(open)) => self.lane.current = Some(Current { open: Some((target, open)), ..current }),
+            Some(Step::Read(open)) => self.lane.keep(Current { open: Some((target, open)), ..current }, now),
             Some(Step::Done(visited)) => self.take_note(&visited),
             Some(Step::Torn(_)) if current.tries + 1 < TRIES => {
-                let rest = self.clock.now().boottime.after(FIRST_RETRY * 4_u32.pow(current.tries));
-                self.lane.current = Some(Current { tries: current.tries + 1, rest, open: None, ..current });
+                let rest = now.after(FIRST_RETRY * 4_u32.pow(current.tries));
+                self.lane.keep(Current { tries: current.tries + 1, rest, open: None, ..current }, now);
             }
             Some(Step::Torn(looked)) => {
                 if let Some(visited) = self.job(&target, move |visitor| visitor.give_up(&looked)).await? {
@@ -167,7 +237,8 @@ mod tests {
         for (due, entry) in [(30, 1), (10, 2), (20, 3), (10, 2), (5, 1)] {
             lane.offer((at(due), EntryId(entry)));
         }
-        let order: Vec<i64> = std::iter::from_fn(|| lane.take()).map(|current| current.entry.0).collect();
+        let order: Vec<i64> =
+            std::iter::from_fn(|| lane.take(Boottime::default())).map(|current| current.entry.0).collect();
         assert_eq!(order, [1, 2, 3]);
     }
 
@@ -178,7 +249,59 @@ mod tests {
         for entry in (0..most * 2).rev() {
             lane.offer((Timestamp::from_nanos(entry), EntryId(entry)));
         }
-        let order: Vec<i64> = std::iter::from_fn(|| lane.take()).map(|current| current.entry.0).collect();
+        let order: Vec<i64> =
+            std::iter::from_fn(|| lane.take(Boottime::default())).map(|current| current.entry.0).collect();
         assert_eq!(order, (0..most).collect::<Vec<_>>());
+    }
+
+    /// Plays so many whole turns of files of which only those with odd numbers come to an end, within one turn; gives who had each.
+    fn turns(lane: &mut Lane, count: usize) -> Vec<i64> {
+        let now = Boottime::default();
+        let mut had = Vec::new();
+        while had.len() < count {
+            let Some(current) = lane.take(now) else { break };
+            let (entry, was_aside) = (current.entry.0, current.is_aside);
+            had.push(entry);
+            if entry % 2 == 0 {
+                lane.keep(current, now);
+            }
+            lane.book(was_aside, TURN, Duration::ZERO);
+        }
+        had
+    }
+
+    fn lane(entries: impl IntoIterator<Item = i64>) -> Lane {
+        let mut lane = Lane::default();
+        entries.into_iter().for_each(|entry| lane.offer((Timestamp::from_nanos(entry), EntryId(entry))));
+        lane
+    }
+
+    #[test]
+    fn what_takes_long_is_put_aside_while_others_wait() {
+        assert_eq!(turns(&mut lane([2, 3, 5, 7]), 8), [2, 2, 3, 2, 5, 2, 7, 2]);
+        assert_eq!(
+            turns(&mut lane([2, 4, 3, 5]), 9),
+            [2, 2, 3, 2, 4, 2, 5, 4, 2],
+            "those aside have turns of their own"
+        );
+        assert_eq!(turns(&mut lane([2]), 3), [2, 2, 2]);
+    }
+
+    #[test]
+    fn no_more_than_a_few_are_put_aside() {
+        let mut lane = lane((0..100).map(|entry| entry * 2));
+        turns(&mut lane, 1000);
+        assert_eq!((lane.aside.len(), lane.waiting.len()), (MOST_ASIDE, 100 - MOST_ASIDE - 1));
+    }
+
+    #[test]
+    fn what_rests_lets_others_go_first() {
+        let mut lane = lane([2, 3]);
+        let later = Boottime::default().after(FIRST_RETRY);
+        let torn = lane.take(Boottime::default()).unwrap();
+        lane.keep(Current { rest: later, ..torn }, Boottime::default());
+        assert_eq!(lane.take(Boottime::default()).map(|current| current.entry.0), Some(3));
+        assert!(!lane.has_work(Boottime::default()) && lane.has_work(later));
+        assert_eq!(lane.take(later).map(|current| current.entry.0), Some(2));
     }
 }

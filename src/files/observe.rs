@@ -1,6 +1,7 @@
 //! One look at one path: what is there, and what its content is when it holds still.
 
 use std::{
+    fs::File,
     io,
     os::fd::{AsFd, BorrowedFd},
     path::Path,
@@ -34,6 +35,13 @@ const DENSE: u64 = 1 << 20;
 
 /// Zeros of a hole that cost as much as one byte that is read: they take time, but no input.
 const ZEROS_PER_BYTE: u64 = 256;
+
+/// Most zeros of holes that are hashed of one file: some ten minutes of work, and more than any disk image is ahead of what it holds.
+/// `truncate(2)` makes 8 EiB of them at no cost.
+const MOST_HOLES: u64 = 1 << 40;
+
+/// Most stretches of a file that are asked for before it is read; of what is scattered more widely the zeros are counted as they come.
+const SURVEYED: usize = 256;
 
 /// Most zeros that are hashed at once, a few milliseconds of work.
 const MOST_ZEROS: u64 = 16 << 20;
@@ -111,6 +119,10 @@ pub struct Reading {
     read: u64,
     /// What it consists of where it is being read.
     stretch: Stretch,
+    /// Bytes of its holes, as far as they are known.
+    holes: u64,
+    /// How many of them are hashed.
+    zeros: u64,
 }
 
 impl Reading {
@@ -118,7 +130,7 @@ impl Reading {
     /// to `seen`. `buffer` is used again.
     ///
     /// # Errors
-    /// The `errno(3)` for which it cannot be read.
+    /// The `errno(3)` for which it cannot be read; `EFBIG` when there are too many holes.
     pub fn begin(
         handle: &Handle,
         seen: &mut Attributes,
@@ -128,6 +140,10 @@ impl Reading {
         let opened = handle.open_file();
         seen.xattrs = opened.as_ref().map_or_else(|_| handle.xattrs(), |file| xattrs_of_file(file.as_fd()));
         let file = opened.map_err(|error| errno_of(&error))?;
+        let holes = if seen.size > DENSE { holes_of(&file, seen.size) } else { 0 };
+        if holes > MOST_HOLES {
+            return Err(Errno::FBIG.raw_os_error());
+        }
         // One byte more than the file, so that one that grows is seen to.
         let length = usize::try_from(seen.size).unwrap_or(BUFFER).saturating_add(1).min(BUFFER);
         if buffer.len() < length {
@@ -141,6 +157,8 @@ impl Reading {
             done: 0,
             read: 0,
             stretch: if seen.size > DENSE { Stretch::Hole(0) } else { Stretch::Data(u64::MAX) },
+            holes,
+            zeros: 0,
         })
     }
 
@@ -156,6 +174,11 @@ impl Reading {
         self.read
     }
 
+    /// Bytes of its holes, as far as they are known.
+    pub fn holes(&self) -> u64 {
+        self.holes.max(self.zeros)
+    }
+
     /// Size of the file when it was opened.
     pub const fn size(&self) -> u64 {
         self.before.size
@@ -165,7 +188,7 @@ impl Reading {
     /// hashed without being read, and cost a small part of that.
     ///
     /// # Errors
-    /// The `errno(3)` of `read(2)`.
+    /// The `errno(3)` of `read(2)`; `EFBIG` when there are too many holes.
     pub fn advance(&mut self, most: u64) -> Result<(u64, bool), i32> {
         let _idle = IdleInput::enter();
         let (mut cost, mut zeros) = (0, 0);
@@ -178,6 +201,10 @@ impl Reading {
                     let affordable = most.saturating_sub(cost).max(1).saturating_mul(ZEROS_PER_BYTE);
                     let length = self.pass_hole(end, affordable.min(MOST_ZEROS - zeros));
                     zeros += length;
+                    self.zeros += length;
+                    if self.zeros > MOST_HOLES {
+                        return Err(Errno::FBIG.raw_os_error());
+                    }
                     cost += length.div_ceil(ZEROS_PER_BYTE);
                     length
                 }
@@ -260,6 +287,27 @@ impl Reading {
     }
 }
 
+/// Bytes in the holes of a file of `size` bytes, as far as they show in its first stretches.
+fn holes_of(file: &File, size: u64) -> u64 {
+    let (mut at, mut holes) = (0, 0_u64);
+    for _ in 0..SURVEYED {
+        let stretch = stretch_at(file, at, size);
+        if matches!(stretch, Stretch::Hole(_)) {
+            holes = holes.saturating_add(stretch.end().saturating_sub(at));
+        }
+        at = stretch.end();
+        if at >= size {
+            break;
+        }
+    }
+    holes
+}
+
+/// What is known of a content that cannot be had for this `errno(3)`.
+pub(super) fn unread_for(errno: i32) -> HashState {
+    if errno == Errno::FBIG.raw_os_error() { HashState::TooBig } else { HashState::Unreadable(errno) }
+}
+
 /// Whether two looks met the same file in the same state, as far as its metadata tell.
 pub(super) fn is_same(before: &Attributes, after: &Attributes) -> bool {
     let key = |seen: &Attributes| -> (u64, u64, u64, Timestamp, Timestamp, u16) {
@@ -275,7 +323,7 @@ fn errno_of(error: &io::Error) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs::File, io::Write, os::unix::fs::FileExt};
+    use std::{io::Write, os::unix::fs::FileExt};
 
     use super::*;
     use crate::model::entry::{Algorithm, AlgorithmSet};
@@ -359,6 +407,36 @@ mod tests {
             assert_eq!(old.digests.blake3, Some(*blake3::hash(&content[..mark]).as_bytes()), "mark {mark}");
             assert_eq!(whole.seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "mark {mark}");
         }
+    }
+
+    #[test]
+    fn more_holes_than_can_be_hashed_are_not_even_begun() {
+        let tree = tempfile::tempdir().unwrap();
+        let path = tree.path().join("sparse");
+        let file = sparse(&path);
+        if begin(&path).holes() == 0 {
+            println!("skipped: this file system knows no holes");
+            return;
+        }
+        assert!((90 << 20..100 << 20).contains(&begin(&path).holes()));
+        if file.set_len(MOST_HOLES + (200 << 20)).is_ok() {
+            let handle = open_root(&path).unwrap();
+            let mut seen = handle.attributes().unwrap();
+            let blake3 = AlgorithmSet::NONE.with(Algorithm::Blake3);
+            let refused = Reading::begin(&handle, &mut seen, blake3, Vec::new()).unwrap_err();
+            assert_eq!(unread_for(refused), HashState::TooBig);
+            assert!(seen.xattrs.is_some(), "its metadata are whole");
+        }
+        let mut scattered = begin(&path_of(&tree, 100 << 20));
+        scattered.zeros = MOST_HOLES;
+        assert_eq!(scattered.advance(u64::MAX).map_err(unread_for), Err(HashState::TooBig));
+    }
+
+    /// A file that is one hole.
+    fn path_of(tree: &tempfile::TempDir, size: u64) -> std::path::PathBuf {
+        let path = tree.path().join("hole");
+        File::create(&path).unwrap().set_len(size).unwrap();
+        path
     }
 
     #[test]

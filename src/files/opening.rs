@@ -5,6 +5,7 @@ use rustix::io::Errno;
 use super::{
     ground::{Tract, join},
     itinerary::{Ahead, Open, Place},
+    shortage::{is_shortage, shortage},
     sight::{Glance, Trouble},
     visit::Visitor,
 };
@@ -43,6 +44,7 @@ pub(super) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<O
             let place = Place { area: ahead.area, entry: ahead.entry, path, directory, inode, since };
             Ok(Some(Open::new(place, listing)))
         }
+        Err(Trouble::Errno(errno)) if is_shortage(errno) => Err(shortage(&path, errno)),
         // No answer for now.
         Err(Trouble::Silent) => Ok(None),
         Err(Trouble::Errno(errno)) => {
@@ -61,6 +63,7 @@ impl Visitor {
         let Glance::There(object, _) = self.ground.glance_at_root(tract) else { return Ok(()) };
         match object.open_directory() {
             Ok(_) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) if is_shortage(errno.raw_os_error()) => Err(shortage(&tract.path, errno.raw_os_error())),
             Err(errno) => {
                 let state = HashState::Unreadable(errno.raw_os_error());
                 self.set_hash_state(&mut self.db.lock(), area, root, state).map(drop)

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rustix::io::Errno;
 
 use super::{
+    big::of_metadata,
     content::{Purpose, Read},
     ground::{Ground, Tract},
     growth::Evidence,
@@ -103,6 +104,14 @@ impl<'a> Scan<'a> {
                     known => self.settle(place, name, path, known, *evidence, harvest),
                 }
             }
+            Look::Left(seen) => {
+                harvest.looks += 1;
+                match known {
+                    Some(known) => self.left(path, &known, *seen, harvest)?,
+                    None => drop(self.meet(place, name, path, *seen, harvest)?),
+                }
+                Ok(None)
+            }
             Look::Silent => Ok(None),
             Look::Gone => {
                 if let Some(known) = known {
@@ -136,6 +145,7 @@ impl<'a> Scan<'a> {
         let mut seen = seen.clone();
         let whole = match self.purpose(Some(root)).read(object, &mut seen, self.buffer, harvest) {
             Read::Whole(whole) => *whole,
+            Read::Left(whole) => (*whole).into(),
             Read::Torn => without_content(&seen, Some(root), HashState::Busy).into(),
             Read::Silent => return Ok(root.clone()),
         };
@@ -180,6 +190,7 @@ impl<'a> Scan<'a> {
             };
             match self.purpose(known).read(&object, &mut seen, self.buffer, harvest) {
                 Read::Whole(whole) => return Look::There(whole),
+                Read::Left(whole) => return Look::Left(whole),
                 Read::Silent => return Look::Silent,
                 Read::Torn => torn = Some(seen),
             }
@@ -217,6 +228,15 @@ impl<'a> Scan<'a> {
         let entered = is_directory.then(|| Entered { entry: Box::new(verdict.next.clone()), is_new });
         self.bring(path, &known, verdict, harvest)?;
         Ok(entered)
+    }
+
+    /// Judges a known file whose content was left unread: it does not count as checked.
+    fn left(&mut self, path: &[u8], known: &Entry, seen: Observation, harvest: &mut Harvest) -> Result<(), StoreError> {
+        let verdict = self.again(path, known, seen.into());
+        let is_theirs = self.ids.is_some() && !self.tract.accepts_changes();
+        let verdict = if is_theirs { of_metadata(verdict, known) } else { verdict };
+        let next = Entry { checked: known.checked, ..verdict.next };
+        self.bring(path, known, Verdict { next, ..verdict }, harvest)
     }
 
     /// Whether a look shows nothing that the judge would have to think about: what most looks show.
@@ -303,7 +323,7 @@ fn refuse_shortage(looked: &Look, path: &[u8]) -> Result<(), StoreError> {
             HashState::Unreadable(errno) => errno,
             _ => return Ok(()),
         },
-        Look::Gone | Look::Silent => return Ok(()),
+        Look::Gone | Look::Silent | Look::Left(_) => return Ok(()),
     };
     if is_shortage(errno) { Err(shortage(path, errno)) } else { Ok(()) }
 }
@@ -314,4 +334,6 @@ enum Look {
     Silent,
     Refused(Errno),
     There(Box<Evidence>),
+    /// Without its content, which is left to the daemon.
+    Left(Box<Observation>),
 }

@@ -1,7 +1,7 @@
 //! What was seen, against the baseline: learned, unchanged, or an event that is stored together with the new state.
 
 use super::{
-    big::{deadline, of_metadata, unread},
+    big::{deadline, of_metadata, of_reading, unread},
     ground::Tract,
     growth::Evidence,
     judge::{Judge, Verdict},
@@ -57,7 +57,7 @@ impl Visitor {
                     let seen = unread(&looked.seen, Some(&entry), tract.settings.algorithms);
                     of_metadata(judge.again(&target.path, &entry, seen), &entry)
                 } else {
-                    let mut verdict = judge.again(&target.path, &entry, evidence);
+                    let mut verdict = of_reading(judge.again(&target.path, &entry, evidence), &entry);
                     if entry.known.is_unread() && Self::is_learning(&store, tract)? {
                         // That a content cannot be read is learned like any other, also when the lane comes to it later.
                         verdict.events.retain(|event| !matches!(event.category, Category::Busy | Category::Unreadable));

@@ -291,6 +291,14 @@ impl Reading {
         }
     }
 
+    /// Bytes of its holes, as far as they are known; of one behind a helper none are.
+    pub fn holes(&self) -> u64 {
+        match self {
+            Self::Near(reading) => reading.holes(),
+            Self::Far(_) => 0,
+        }
+    }
+
     /// Reads and hashes up to about `most` bytes; gives how many, and whether the end is reached.
     ///
     /// # Errors

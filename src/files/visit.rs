@@ -14,6 +14,7 @@ use super::{
     growth::{Evidence, Wanted},
     inodes::Inodes,
     judge::without_content,
+    observe::unread_for,
     shortage::{is_shortage, shortage},
     sight::{Content, Glance, Object, Reading, Trouble},
     target::{Target, Way},
@@ -304,7 +305,7 @@ impl Visitor {
         if is_shortage(errno) {
             return Err(shortage(&looked.target.path, errno));
         }
-        let seen = without_content(&looked.seen, looked.entry.as_ref(), HashState::Unreadable(errno));
+        let seen = without_content(&looked.seen, looked.entry.as_ref(), unread_for(errno));
         self.settle(looked, seen)
     }
 

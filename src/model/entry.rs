@@ -133,7 +133,7 @@ pub enum HashState {
     Partial(u64),
     /// It changed during every attempt; the digests are those of the last stable read.
     Busy,
-    /// Larger than may be read; no digest.
+    /// With more holes than can be hashed; the digests, if any, are those of the last whole reading.
     TooBig,
     /// It could not be read, for this `errno(3)`; the digests are those of the last stable read.
     Unreadable(i32),

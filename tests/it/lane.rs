@@ -19,7 +19,10 @@ use integrityd::{
 };
 use tokio::time::sleep;
 
-use crate::journeys::{Daemonic, Journey};
+use crate::{
+    journeys::{Daemonic, Journey},
+    support::{Scratch, shown, wait_for},
+};
 
 const RATE: f64 = 1_000_000.0;
 
@@ -148,6 +151,7 @@ async fn a_changed_big_file_is_told_at_once_and_its_content_when_it_was_read() {
     let events = told(&daemon).await;
     assert_eq!(events.len(), 2, "{events:?}");
     let event = events.iter().find(|event| event.changed.has(Attribute::Content)).unwrap();
+    assert!(event.changed.has(Attribute::Mtime), "it is compared with what stood at the last whole reading: {event:?}");
     assert_eq!((event.severity, event.note.as_slice()), (Severity::Normal, &b""[..]), "it is no forgery");
     assert_eq!(event.new.as_ref().unwrap().digests.blake3, Some(digest(&path)));
     sleep(Duration::from_mins(20)).await;
@@ -279,4 +283,199 @@ async fn what_was_not_read_does_not_count_as_checked() {
         .await;
     assert_eq!(oldest, row.checked);
     daemon.stop().await;
+}
+
+/// A sparse file of so many bytes; `false` where a file cannot be that large.
+fn sparse(path: &Path, size: u64) -> bool {
+    let made = File::create(path).unwrap().set_len(size);
+    if let Err(error) = &made {
+        println!("skipped: a file cannot be that large here: {error}");
+        fs::remove_file(path).unwrap();
+    }
+    made.is_ok()
+}
+
+#[test]
+fn an_endless_hole_at_a_high_rate_does_not_stop_the_walk() {
+    let scratch = Scratch::new();
+    (0..20).for_each(|number| fs::write(scratch.tree().join(format!("f{number}")), "content").unwrap());
+    scratch.configure("mail = file:/nonexistent\nfilerate = 2000\nbyterate = 100M");
+    let running = scratch.start();
+    scratch.wait_for_baseline();
+    if !sparse(&scratch.tree().join("evil"), 1 << 40) {
+        return;
+    }
+    let is_told = |name: &str| {
+        let events = scratch.history();
+        events.iter().any(|event| event.to_string().contains(&format!("/{name}\"")))
+    };
+    wait_for("the sparse file", Duration::from_secs(20), || is_told("evil"));
+    // The lane is at it now.
+    std::thread::sleep(Duration::from_millis(500));
+    fs::write(scratch.tree().join("new"), "x").unwrap();
+    wait_for("what is new beside it", Duration::from_secs(10), || is_told("new"));
+    running.stop();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_big_file_does_not_wait_for_the_end_of_a_long_one() {
+    let journey = Journey::new();
+    let config = settled(&journey, 10);
+    let long = big(&journey, 300);
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    let short = journey.tree().join("short");
+    fs::write(&short, vec![5; 3_000_000]).unwrap();
+    until_whole(&daemon, &journey, &short, Duration::from_secs(150)).await;
+    assert_eq!(entry(&daemon, &journey, &long).await.known.hash_state, HashState::Partial(0));
+    until_whole(&daemon, &journey, &long, Duration::from_secs(300)).await;
+    let row = entry(&daemon, &journey, &long).await;
+    assert_eq!(row.known.digests.blake3, Some(digest(&long)), "it was read in pieces, not anew");
+    assert!(daemon.bytes().await < 330_000_000, "it was begun anew");
+    daemon.stop().await;
+}
+
+#[test]
+fn init_and_check_end_over_endless_holes_and_call_nothing_different() {
+    let scratch = Scratch::new();
+    fs::write(scratch.tree().join("small"), "content").unwrap();
+    scratch.configure("mail = file:/nonexistent");
+    let (long, endless) = (scratch.tree().join("long"), scratch.tree().join("endless"));
+    if !sparse(&long, 1 << 40) || !sparse(&endless, (1 << 40) + 4096) {
+        return;
+    }
+    let begun = std::time::Instant::now();
+    for arguments in [&["init"][..], &["check"], &["init"], &["check", "--update"]] {
+        let output = scratch.ask(arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", shown(&scratch, &output));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    let explained = |path: &Path| String::from_utf8(scratch.ask(&["explain", path.to_str().unwrap()]).stdout).unwrap();
+    assert!(explained(&long).contains("not read yet"), "{}", explained(&long));
+    assert!(explained(&endless).contains("too large"), "{}", explained(&endless));
+    // Their metadata are compared all the same.
+    File::options().write(true).open(&endless).unwrap().set_len((1 << 40) + 8192).unwrap();
+    let output = scratch.ask(&["check"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("endless") && text.contains("size"), "{}", shown(&scratch, &output));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_with_too_many_holes_is_said_once_and_counted() {
+    let journey = Journey::new();
+    let config = settled(&journey, 10);
+    let other = big(&journey, 3);
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    let path = journey.tree().join("endless");
+    if !sparse(&path, (1 << 40) + 4096) {
+        return;
+    }
+    sleep(Duration::from_mins(20)).await;
+    assert_eq!(entry(&daemon, &journey, &path).await.known.hash_state, HashState::TooBig);
+    let events = told(&daemon).await;
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert!(events.iter().any(|event| event.category == Category::Unreadable), "{events:?}");
+    fs::write(journey.tree().join("f7"), "other content").unwrap();
+    sleep(Duration::from_mins(20)).await;
+    let mails = journey.mails().join("\n");
+    assert!(mails.contains("too big 1"), "{mails}");
+    assert_eq!(told(&daemon).await.len(), 3);
+    assert_eq!(entry(&daemon, &journey, &other).await.known.hash_state, HashState::Full);
+    // Its metadata are compared, and it is read when it has become smaller.
+    File::options().write(true).open(&path).unwrap().set_len(2 << 20).unwrap();
+    until_whole(&daemon, &journey, &path, Duration::from_mins(30)).await;
+    let events = told(&daemon).await;
+    assert!(events.iter().any(|event| event.changed.has(Attribute::Size)), "{events:?}");
+    assert!(events.iter().any(|event| event.category == Category::Readable), "{events:?}");
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_big_file_that_is_being_written_is_told_once_until_it_was_read() {
+    let journey = Journey::new();
+    let mut config = settled(&journey, 3);
+    config.rates.files = 20.0;
+    let path = big(&journey, 20);
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    until_whole(&daemon, &journey, &path, Duration::from_mins(2)).await;
+    let before = fs::metadata(&path).unwrap().len();
+    for _ in 0..30 {
+        append(&path);
+        sleep(Duration::from_secs(1)).await;
+    }
+    let events = told(&daemon).await;
+    assert!((1..=2).contains(&events.len()), "{events:?}");
+    until_whole(&daemon, &journey, &path, Duration::from_mins(10)).await;
+    let events = told(&daemon).await;
+    let whole = events.iter().find(|event| event.changed.has(Attribute::Content)).unwrap();
+    let size = |seen: &Option<integrityd::model::entry::Observation>| seen.as_ref().unwrap().attributes.size;
+    assert_eq!((size(&whole.old), size(&whole.new)), (before, fs::metadata(&path).unwrap().len()), "{whole:?}");
+    // Where nothing but the times has moved, that is told once.
+    let count = events.len();
+    File::options().write(true).open(&path).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(told(&daemon).await.len(), count + 1);
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_big_file_that_was_kept_as_gone_is_told_when_it_is_back() {
+    let journey = Journey::new();
+    let mut config = settled(&journey, 10);
+    config.areas[0].on_change = OnChange::Keep;
+    let path = big(&journey, 3);
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    until_whole(&daemon, &journey, &path, Duration::from_mins(1)).await;
+    let other = journey.directory.path().join("elsewhere");
+    // Within a minute of its last reading, so that the lane has no reason to come to it.
+    let is_fresh = |checked| journey.clock.now().wall.since(checked) < Duration::from_secs(3);
+    while !is_fresh(entry(&daemon, &journey, &path).await.checked) {
+        sleep(Duration::from_secs(1)).await;
+    }
+    fs::rename(&path, &other).unwrap();
+    sleep(Duration::from_secs(20)).await;
+    let is_removed = told(&daemon).await.iter().any(|event| event.category == Category::Removed);
+    assert!(is_removed, "{:?}", told(&daemon).await);
+    fs::rename(&other, &path).unwrap();
+    // It is looked at within seconds, and its content was read a moment ago.
+    sleep(Duration::from_secs(25)).await;
+    let events = told(&daemon).await;
+    let back: Vec<_> = events.iter().filter(|event| event.new.is_some()).collect();
+    assert!(back.len() == 1 && back[0].source.ends_with(b"/big"), "{events:?}");
+    sleep(Duration::from_mins(20)).await;
+    assert_eq!(told(&daemon).await.len(), events.len(), "once");
+    daemon.stop().await;
+}
+
+#[test]
+fn few_descriptors_make_no_directory_unreadable() {
+    let scratch = Scratch::new();
+    for number in 0..300 {
+        let directory = scratch.tree().join(format!("d{}/e{number}", number % 30));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("f"), "content").unwrap();
+    }
+    let config = scratch.configure("mail = file:/nonexistent\nfilerate = 2000\nbyterate = 100M");
+    let log = File::create(scratch.path("log")).unwrap();
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 64; exec \"$0\" --config \"$1\" run", crate::support::PROGRAM])
+        .arg(config)
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let begun = std::time::Instant::now();
+    let told = || String::from_utf8(scratch.ask(&["history"]).stdout).unwrap();
+    while !told().contains("baseline established") && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let events = told();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(events.contains("baseline established"), "{}", scratch.log());
+    assert!(!events.contains("unreadable"), "{events}");
+    assert!(!scratch.log().contains("for want of descriptors"), "{}", scratch.log());
 }
