@@ -112,12 +112,11 @@ impl Ground {
 
     /// Looks at `path`, which lies in `tract` and is `relative` beneath `base`.
     pub fn glance(&self, tract: &Tract, path: &[u8], base: &Base, relative: &[u8]) -> Glance {
-        let seen = match self.far(tract, path) {
-            Some((far, beneath)) => far.glance(beneath),
-            None => {
-                let _idle = IdleInput::enter();
-                Base::glance(self.open_near(tract, path, base, relative))
-            }
+        let seen = if let Some((far, beneath)) = self.far(tract, path) {
+            far.glance(beneath)
+        } else {
+            let _idle = IdleInput::enter();
+            Base::glance(self.open_near(tract, path, base, relative))
         };
         if matches!(seen, Glance::Silent) {
             tract.note_silence();

@@ -211,3 +211,33 @@ fn a_type_that_is_not_admitted_is_never_touched_and_told_once() {
     assert!(ground.events("stalled").is_empty());
     assert!(daemon.stop().success());
 }
+
+#[test]
+fn doctor_counts_past_a_hung_mount() {
+    if !can_mount() {
+        return;
+    }
+    for settings in ["", "areafstypes = fuse.test"] {
+        let ground = ground(settings);
+        ground.fuse.be_silent(true);
+        let config = ground.scratch.path("integrityd.conf");
+        let mut doctor = std::process::Command::new(crate::support::PROGRAM)
+            .arg("--config")
+            .arg(config)
+            .arg("doctor")
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while doctor.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(30) {
+            pass(Duration::from_millis(50));
+        }
+        // One that hangs is released by the end of the file system.
+        let is_over = doctor.try_wait().unwrap().is_some();
+        drop(ground.fuse);
+        let said = String::from_utf8(doctor.wait_with_output().unwrap().stdout).unwrap();
+        assert!(is_over, "doctor hangs");
+        assert!(said.contains(&format!("{}: 2 entries", ground.scratch.tree().display())), "{said}");
+    }
+}
