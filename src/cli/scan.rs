@@ -190,11 +190,14 @@ fn accept(scene: &Scene, area: &Path, is_quiet: bool, source: &Source, out: &mut
         Err(error) => return Err(usage(format!("{} cannot be accepted: {error}", shown(area)))),
     };
     print(&summary, source, false, out)?;
+    let is_seen = |found: &&StoredEvent| !matches!(found.event.category, Category::Stalled | Category::Covered);
+    let differences = summary.findings.iter().filter(is_seen).count();
     if !is_quiet {
-        let count = number(u64::try_from(summary.findings.len()).unwrap_or(u64::MAX));
+        let count = number(u64::try_from(differences).unwrap_or(u64::MAX));
         talk(&format!("{}: {count} differences accepted; {} {took}", shown(area), entries(summary.looks)));
     }
-    Ok(Exit::Fine)
+    // What does not answer was not accepted.
+    Ok(if differences == summary.findings.len() { Exit::Fine } else { Exit::Findings })
 }
 
 pub(super) fn check(source: &Source, arguments: &CheckArguments, out: &mut Out) -> anyhow::Result<Exit> {

@@ -11,7 +11,6 @@ use rustix::io::Errno;
 use super::{
     ground::{Ground, Tract, is_beneath},
     sight::Trouble,
-    tending::named,
 };
 use crate::{
     model::{
@@ -243,4 +242,9 @@ fn root_identity(ground: &Ground, tract: &Tract) -> Vec<u8> {
 /// What stays the same over a new mount of the same thing.
 fn identity(mount: &Mount) -> Vec<u8> {
     [mount.kind.as_bytes(), &mount.source, &mount.root].join(&0)
+}
+
+/// What is mounted: `nfs4 server:/export`.
+pub(super) fn named(mount: &Mount) -> String {
+    format!("{} {}", escape(mount.kind.as_bytes()), escape_name(&mount.source))
 }

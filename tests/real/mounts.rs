@@ -183,7 +183,16 @@ fn what_is_mounted_over_a_part_of_an_area_is_one_finding_and_its_baseline_is_kep
     // A command shows it as well, and after a restart it is not told again.
     let checked = scratch.ask(&["check"]);
     assert_eq!(checked.status.code(), Some(8), "{}", String::from_utf8_lossy(&checked.stdout));
+    let status = scratch.ask(&["status"]);
+    let text = String::from_utf8(status.stdout).unwrap();
+    assert!(text.contains(&format!("{} is hidden", part.display())) && status.status.code() == Some(1), "{text}");
     assert!(daemon.stop().success());
+    // What was told once is still so: no command calls that no difference.
+    for command in [&["init"][..], &["check", "--update"]] {
+        let asked = scratch.ask(command);
+        let text = String::from_utf8(asked.stdout).unwrap();
+        assert!(!asked.status.success() && text.contains("covered"), "{command:?}: {text}");
+    }
     let daemon = scratch.start();
     wait_for_round(&scratch);
     assert_eq!(told(&scratch, "covered").len(), 1);

@@ -137,6 +137,10 @@ fn a_hung_mount_holds_up_nothing_but_itself() {
     let text = String::from_utf8(checked.stdout).unwrap();
     assert_eq!(checked.status.code(), Some(1 + 8), "{text}");
     assert!(text.contains("stalled") && text.contains(near.to_str().unwrap()), "{text}");
+    let accepted = ground.scratch.ask(&["init", "--accept", ground.scratch.tree().to_str().unwrap()]);
+    assert_eq!(accepted.status.code(), Some(1), "{}", String::from_utf8_lossy(&accepted.stdout));
+    let status = String::from_utf8(ground.scratch.ask(&["status"]).stdout).unwrap();
+    assert!(status.contains(&format!("{} does not answer", point.display())), "{status}");
     // After a restart nothing is told twice; what has changed meanwhile is.
     ground.fuse.be_silent(false);
     ground.fuse.put("one", Some("changed"));
