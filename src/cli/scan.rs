@@ -155,13 +155,14 @@ pub(super) fn init(source: &Source, arguments: &InitArguments, out: &mut Out) ->
             talk(&format!("{}: baseline of {}", escape_name(&area.area.path), entries(area.entries)));
         }
         talk(&format!("{} looked at {took}", entries(summary.looks)));
-        if !summary.findings.is_empty() {
+        if bits(&summary.findings) & (1 | 2 | 4) != 0 {
             talk(
                 "what differs from the baseline that was there is the new baseline, and is reported by mail when the daemon runs",
             );
         }
     }
-    let is_fine = summary.findings.is_empty() && summary.unreadable == 0 && missing().next().is_none();
+    // A mount that is not entered is told, but is no finding.
+    let is_fine = bits(&summary.findings) == 0 && summary.unreadable == 0 && missing().next().is_none();
     Ok(if is_fine { Exit::Fine } else { Exit::Findings })
 }
 

@@ -192,6 +192,8 @@ fn what_is_mounted_over_a_part_of_an_area_is_one_finding_and_its_baseline_is_kep
         let asked = scratch.ask(command);
         let text = String::from_utf8(asked.stdout).unwrap();
         assert!(!asked.status.success() && text.contains("covered"), "{command:?}: {text}");
+        let said = String::from_utf8(asked.stderr).unwrap();
+        assert!(!said.contains("is the new baseline"), "{said}");
     }
     let daemon = scratch.start();
     wait_for_round(&scratch);
