@@ -1,8 +1,6 @@
 //! `doctor` on the areas: whether they are there, what of them cannot be read, and how long a round takes.
 
-use std::{os::unix::ffi::OsStrExt, path::Path, time::Duration};
-
-use walkdir::WalkDir;
+use std::time::Duration;
 
 use super::{
     diagnosis::Finding,
@@ -15,7 +13,8 @@ use crate::{
         units::format_span,
     },
     files::{
-        ground::{Ground, Tract, join},
+        ground::{Ground, Tract},
+        learning::Met,
         promise::Demand,
     },
     model::{
@@ -56,17 +55,17 @@ pub(super) fn areas(config: &Config) -> Vec<Finding> {
     let mut all = Census::default();
     for tract in &ground.tracts {
         let shown = escape_name(&tract.path);
-        let Some(real) = ground.near_root(tract) else {
+        if ground.near_root(tract).is_none() {
             let detail = format!("{shown} lies on a slow file system and is looked at by a helper: not counted here");
             found.push(Finding::fine(WHAT, detail));
             continue;
-        };
+        }
         if let Err(error) = std::fs::symlink_metadata(&tract.settings.path) {
             let remedy = "create it, or take its area line out of the configuration";
             found.push(Finding::fail(WHAT, format!("{shown} cannot be looked at: {error}"), remedy));
             continue;
         }
-        let census = count(&ground, tract, &real);
+        let census = count(&ground, tract);
         found.extend(judge(&shown, &census, config, tract));
         all.entries += census.entries;
         all.bytes = all.bytes.saturating_add(census.bytes);
@@ -85,45 +84,31 @@ pub(super) fn areas(config: &Config) -> Vec<Finding> {
     found
 }
 
-/// Counts what the walk would enter.
-fn count(ground: &Ground, tract: &Tract, real: &Path) -> Census {
-    let seen_as = |path: &Path| match path.strip_prefix(real) {
-        Ok(beneath) if beneath.as_os_str().is_empty() => tract.path.clone(),
-        Ok(beneath) => join(&tract.path, beneath.as_os_str().as_bytes()),
-        Err(_) => path.as_os_str().as_bytes().to_vec(),
-    };
-    let walk = WalkDir::new(real).into_iter().filter_entry(|entry| {
-        let path = seen_as(entry.path());
-        entry.depth() == 0
-            || !(ground.leaves_out(tract, &path) || ground.is_barred(&path) || ground.far(tract, &path).is_some())
-    });
+/// Counts what the walk would enter, as the walk does: what can hang is not even opened.
+fn count(ground: &Ground, tract: &Tract) -> Census {
     let mut census = Census::default();
-    let note = |census: &mut Census, path: Option<&Path>| {
-        census.unreadable += 1;
-        if census.example.is_none() {
-            census.example = path.map(|path| escape_name(&seen_as(path)));
-        }
-    };
-    for entry in walk {
-        if census.entries >= MOST {
-            census.is_cut = true;
-            break;
-        }
-        match entry {
-            Ok(entry) => {
-                census.entries += 1;
-                if entry.file_type().is_file() {
-                    census.bytes = census.bytes.saturating_add(entry.metadata().map_or(0, |seen| seen.len()));
-                    if !privileges::may_read(entry.path()) {
-                        note(&mut census, Some(entry.path()));
-                    }
-                }
+    ground.roam(tract, &mut |path, met| {
+        census.entries += 1;
+        let is_unread = match met {
+            Met::File(size) => {
+                census.bytes = census.bytes.saturating_add(size);
+                !privileges::may_read(&tract.really(path))
             }
-            // What has vanished meanwhile is nobody's fault.
-            Err(error) if error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound) => {}
-            Err(error) => note(&mut census, error.path()),
+            Met::Closed => {
+                // It was counted by its name.
+                census.entries -= 1;
+                true
+            }
+            Met::Other => false,
+        };
+        if is_unread {
+            census.unreadable += 1;
+            census.example.get_or_insert_with(|| escape_name(path));
         }
-    }
+        census.is_cut = census.entries > MOST;
+        !census.is_cut
+    });
+    census.entries = census.entries.min(MOST);
     census
 }
 
@@ -207,7 +192,7 @@ mod tests {
         let area = Area { excludes, ..Area::new(tree.path().to_path_buf()) };
         let config = Config::embedded(vec![area], "/x".into());
         let ground = Ground::new(&config, &[AreaId(1)]);
-        let census = count(&ground, ground.tracts.first().unwrap(), tree.path());
+        let census = count(&ground, ground.tracts.first().unwrap());
         assert_eq!(census, Census { entries: 3, bytes: 10, ..Census::default() });
     }
 }

@@ -68,7 +68,7 @@ impl Verdict {
 pub(super) fn judge(standing: &Standing) -> Verdict {
     let critical = stopped(standing).into_iter().chain(lost(standing)).chain(ended(standing)).chain(stuck(standing));
     let warnings = standing.active().filter_map(late).chain(too_much(standing)).chain(unread(standing));
-    let warnings = warnings.chain(unnamed(standing));
+    let warnings = warnings.chain(unnamed(standing)).chain(standing.unseen.iter().cloned());
     Verdict(
         critical.map(|words| (Level::Critical, words)).chain(warnings.map(|words| (Level::Warning, words))).collect(),
     )

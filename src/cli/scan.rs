@@ -155,13 +155,14 @@ pub(super) fn init(source: &Source, arguments: &InitArguments, out: &mut Out) ->
             talk(&format!("{}: baseline of {}", escape_name(&area.area.path), entries(area.entries)));
         }
         talk(&format!("{} looked at {took}", entries(summary.looks)));
-        if !summary.findings.is_empty() {
+        if bits(&summary.findings) & (1 | 2 | 4) != 0 {
             talk(
                 "what differs from the baseline that was there is the new baseline, and is reported by mail when the daemon runs",
             );
         }
     }
-    let is_fine = summary.findings.is_empty() && summary.unreadable == 0 && missing().next().is_none();
+    // A mount that is not entered is told, but is no finding.
+    let is_fine = bits(&summary.findings) == 0 && summary.unreadable == 0 && missing().next().is_none();
     Ok(if is_fine { Exit::Fine } else { Exit::Findings })
 }
 
@@ -190,11 +191,14 @@ fn accept(scene: &Scene, area: &Path, is_quiet: bool, source: &Source, out: &mut
         Err(error) => return Err(usage(format!("{} cannot be accepted: {error}", shown(area)))),
     };
     print(&summary, source, false, out)?;
+    let is_seen = |found: &&StoredEvent| !matches!(found.event.category, Category::Stalled | Category::Covered);
+    let differences = summary.findings.iter().filter(is_seen).count();
     if !is_quiet {
-        let count = number(u64::try_from(summary.findings.len()).unwrap_or(u64::MAX));
+        let count = number(u64::try_from(differences).unwrap_or(u64::MAX));
         talk(&format!("{}: {count} differences accepted; {} {took}", shown(area), entries(summary.looks)));
     }
-    Ok(Exit::Fine)
+    // What does not answer was not accepted.
+    Ok(if differences == summary.findings.len() { Exit::Fine } else { Exit::Findings })
 }
 
 pub(super) fn check(source: &Source, arguments: &CheckArguments, out: &mut Out) -> anyhow::Result<Exit> {

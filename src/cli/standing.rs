@@ -13,6 +13,7 @@ use crate::{
     model::{
         clock::{Moment, Timestamp},
         escape::escape_name,
+        event::Category,
     },
     store::{
         areas::{AreaState, AreaSummary},
@@ -23,6 +24,7 @@ use crate::{
         place::{is_running, own_files, running_for},
         standing::Ahead,
     },
+    sys::mounts::{self, Mount},
 };
 
 /// An area without a promised age is measured by this: what was not looked at for a week is not watched in any useful sense.
@@ -51,6 +53,8 @@ pub(super) struct Standing {
     pub(super) head: Head,
     /// What the configuration says of the pace; `None` when it could not be used.
     pub(super) pace: Option<Pace>,
+    /// Parts of the areas that cannot be seen now, and why.
+    pub(super) unseen: Vec<String>,
     /// What the reader should know about this very answer.
     pub(super) remarks: Vec<String>,
     /// When it was asked.
@@ -180,6 +184,7 @@ impl Standing {
                 allowed: config.rates.max_files,
                 is_raised: !config.inactive.contains(&"areamaxage"),
             }),
+            unseen: unseen(store)?,
             remarks,
             now: now.wall,
         })
@@ -209,6 +214,24 @@ impl Standing {
     pub(super) fn age(&self, at: Timestamp) -> Duration {
         self.now.since(at)
     }
+}
+
+/// Parts of the areas that something hides, and slow mounts that do not answer.
+fn unseen(store: &Store) -> Result<Vec<String>, StoreError> {
+    let mut words = Vec::new();
+    for area in store.areas()?.into_iter().filter(|area| area.state.is_active()) {
+        let rows = store.mounts(area.id)?.into_iter().filter(|row| row.told.is_some());
+        words.extend(
+            rows.map(|row| format!("{} is hidden: what was known there is not compared", escape_name(&row.path))),
+        );
+    }
+    let mounts = mounts::read(Path::new("/")).unwrap_or_default();
+    for mount in mounts.into_iter().filter(Mount::is_slow) {
+        if store.told_last([Category::Stalled, Category::Answering], &mount.point)? == Some(Category::Stalled) {
+            words.push(format!("{} does not answer: nothing on it is looked at", escape_name(&mount.point)));
+        }
+    }
+    Ok(words)
 }
 
 /// A rate with two figures: `0.04`, `1.9`, `1,250`.
@@ -265,6 +288,7 @@ pub(super) mod sample {
             },
             head: Head { seq: 48_131, hash: [0x9f; 32] },
             pace: Some(Pace { usual: 1.0, allowed: 50.0, is_raised: true }),
+            unseen: Vec::new(),
             remarks: Vec::new(),
             now,
         }

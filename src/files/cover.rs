@@ -4,18 +4,13 @@
 //! for all that is hidden, nothing beneath is looked at, and the baseline is kept. A mount that hides nothing becomes home at once: what it
 //! shows is found by the walk.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ffi::OsStr,
-    os::unix::ffi::OsStrExt,
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustix::io::Errno;
 
 use super::{
     ground::{Ground, Tract, is_beneath},
-    tending::named,
+    sight::Trouble,
 };
 use crate::{
     model::{
@@ -31,7 +26,7 @@ use crate::{
         mounts::MountRow,
         outcome::{Outcome, StateChange},
     },
-    sys::{file::open_root, mounts::Mount},
+    sys::mounts::Mount,
 };
 
 /// What a look at the mounts has shown.
@@ -202,9 +197,11 @@ impl Glimpse<'_> {
 
     /// The object at `path`, unless it could hang.
     fn object(&self, path: &[u8]) -> Option<Result<Attributes, Errno>> {
-        let real = self.tract.real_of(path);
-        let look = || open_root(Path::new(OsStr::from_bytes(&real)))?.attributes();
-        self.ground.far(self.tract, path).is_none().then(look)
+        match self.ground.open_real(&self.tract.real_of(path)) {
+            Ok(handle) => Some(handle.attributes()),
+            Err(Trouble::Errno(errno)) => Some(Err(Errno::from_raw_os_error(errno))),
+            Err(Trouble::Silent) => None,
+        }
     }
 
     /// Whether the same directory is seen in spite of another mount: a device that was numbered anew, or a directory bound upon itself.
@@ -245,4 +242,9 @@ fn root_identity(ground: &Ground, tract: &Tract) -> Vec<u8> {
 /// What stays the same over a new mount of the same thing.
 fn identity(mount: &Mount) -> Vec<u8> {
     [mount.kind.as_bytes(), &mount.source, &mount.root].join(&0)
+}
+
+/// What is mounted: `nfs4 server:/export`.
+pub(super) fn named(mount: &Mount) -> String {
+    format!("{} {}", escape(mount.kind.as_bytes()), escape_name(&mount.source))
 }

@@ -43,6 +43,8 @@ struct Post {
     stall: Option<Stall>,
     stuck: Vec<Child>,
     news: Option<News>,
+    /// Why it was given up last.
+    why: String,
     has_answered: bool,
 }
 
@@ -92,6 +94,12 @@ impl Far {
     /// What has become of it since this was asked last.
     pub fn news(&self) -> Option<News> {
         self.post.lock().unwrap_or_else(PoisonError::into_inner).news.take()
+    }
+
+    /// Why it is known not to answer; `None` when it is not.
+    pub fn stalled(&self) -> Option<String> {
+        let post = self.post.lock().unwrap_or_else(PoisonError::into_inner);
+        post.stall.map(|_| post.why.clone())
     }
 
     /// Whether it is known not to answer.
@@ -165,6 +173,7 @@ impl Far {
             post.stall = Some(self.later(stall));
             return;
         }
+        why.clone_into(&mut post.why);
         post.news = Some(News::Stalled(why.to_owned()));
         let wait = self.terms.retry.0;
         post.stall = Some(Stall { retry: now().saturating_add(wait), wait });

@@ -102,6 +102,11 @@ impl Tract {
         PathBuf::from(OsString::from_vec(self.real_of(&self.path)))
     }
 
+    /// Where `path`, which lies in this area, was when that was found out last.
+    pub fn really(&self, path: &[u8]) -> PathBuf {
+        PathBuf::from(OsString::from_vec(self.real_of(path)))
+    }
+
     /// The open root, if it was seen and is a directory.
     pub fn root(&self) -> Option<Arc<Base>> {
         self.root.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -154,6 +154,12 @@ impl Lay {
         fars.iter().filter_map(|far| Some((far.mount.clone(), far.news()?))).collect()
     }
 
+    /// The mounts that are known not to answer, and why.
+    pub fn stalled(&self) -> Vec<(Mount, String)> {
+        let fars = self.fars.lock().unwrap_or_else(PoisonError::into_inner);
+        fars.values().filter_map(|far| Some((far.mount.clone(), far.stalled()?))).collect()
+    }
+
     /// Whether there is anybody to look after.
     pub fn has_helpers(&self) -> bool {
         !self.fars.lock().unwrap_or_else(PoisonError::into_inner).is_empty()

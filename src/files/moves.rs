@@ -12,7 +12,6 @@
 
 use std::{
     collections::HashMap,
-    os::fd::{AsFd, BorrowedFd},
     sync::{Mutex, PoisonError},
 };
 
@@ -20,7 +19,7 @@ use super::{
     ground::{Ground, Tract, join},
     inodes::Inodes,
     judge::Judge,
-    sight::{Base, Glance},
+    sight::Glance,
     target::{Target, Way},
     visit::Visitor,
 };
@@ -36,7 +35,7 @@ use crate::{
         error::StoreError,
         outcome::{Found, StateChange},
     },
-    sys::{dir::Listing, file::open_directory_beneath},
+    sys::{dir::Listing, file::Handle},
 };
 
 /// Rows read at once for the table of inodes.
@@ -204,11 +203,11 @@ impl Visitor {
             let Some(way) = self.db.lock().way_to(directory.id)? else { continue };
             let relative = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/');
             let path = if relative.is_empty() { tract.path.clone() } else { join(&tract.path, &relative) };
-            let Base::Near(from) = &*root else { continue };
             if directory.area != tract.id || self.ground.is_barred(&path) || self.ground.far(tract, &path).is_some() {
                 continue;
             }
-            let Some(names) = names_of(from.as_fd(), &relative, &directory, (inode, is_near)) else { continue };
+            let Ok(handle) = self.ground.open_near(tract, &path, &root, &relative) else { continue };
+            let Some(names) = names_of(&handle, &directory, (inode, is_near)) else { continue };
             for name in names {
                 let path = join(&path, &name);
                 let is_free = self.db.lock().entry_named(Some(directory.id), &name)?.is_none();
@@ -244,15 +243,9 @@ impl Visitor {
     }
 }
 
-/// The names with `inode` in a directory of the baseline, at `relative` beneath `root`; `None` when it was not listed, because it cannot
+/// The names with `inode` in a directory of the baseline, open as `handle`; `None` when it was not listed, because it cannot
 /// be or has not changed since it was last looked at and `is_near` does not hold.
-fn names_of(
-    root: BorrowedFd<'_>,
-    relative: &[u8],
-    directory: &Entry,
-    (inode, is_near): (u64, bool),
-) -> Option<Vec<Vec<u8>>> {
-    let handle = open_directory_beneath(root, relative).ok()?;
+fn names_of(handle: &Handle, directory: &Entry, (inode, is_near): (u64, bool)) -> Option<Vec<Vec<u8>>> {
     if !is_near {
         let seen = handle.attributes().ok()?;
         if seen.mtime == directory.known.attributes.mtime {

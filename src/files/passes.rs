@@ -15,7 +15,7 @@ use super::{
     opening::open_directory,
     sweep::{Directory, Ids, Scope, Sweep},
     target::Target,
-    tending::{stalls, tell_of_stalls},
+    tending::{add, tell_of_stalls, unseen, unstored},
     visit::{Step, Visitor},
 };
 use crate::{
@@ -127,6 +127,7 @@ impl Pass<'_> {
         let coverage = store.coverage()?;
         summary.unreadable = coverage.unreadable + coverage.busy;
         summary.findings = told_since(&store, before)?;
+        add(&mut summary.findings, unseen(&mut store, &sweep.ground, clock.now())?, &sweep.scope);
         summary.sort();
         Ok(summary)
     }
@@ -195,8 +196,7 @@ impl Pass<'_> {
         if update {
             review(&mut db.lock(), &sweep.ground, self.clock.now())?;
         } else {
-            let hidden = hidden(&db.lock(), &sweep.ground, self.clock.now())?.into_iter();
-            summary.findings.extend(hidden.filter(|event| sweep.scope.concerns(&event.source)).map(unstored));
+            hidden(&db.lock(), &sweep.ground, self.clock.now()).map(drop)?;
         }
         let mut barn = Barn::new(db.clone());
         let mut take = |harvest: Harvest| -> Result<(), StoreError> {
@@ -238,11 +238,7 @@ impl Pass<'_> {
             tell_of_stalls(&mut db.lock(), &sweep.ground, self.clock.now())?;
             summary.findings = told_since(&db.lock(), before)?;
         }
-        if !update {
-            let stalled = stalls(&mut db.lock(), &sweep.ground, self.clock.now())?;
-            let stalled = stalled.into_iter().filter(|event| event.category == Category::Stalled);
-            summary.findings.extend(stalled.map(unstored));
-        }
+        add(&mut summary.findings, unseen(&mut db.lock(), &sweep.ground, self.clock.now())?, &sweep.scope);
         for tract in without.into_iter().filter_map(|area| sweep.ground.tracts.get(area)) {
             match absence(&sweep.ground, tract) {
                 Some(why) => summary.findings.push(unstored(missing_event(tract, 0, &why, self.clock.now()))),
@@ -297,6 +293,11 @@ impl Pass<'_> {
         })?;
         let accepted = still(&news, &fresh).into_iter().flat_map(|piece| &piece.outcome.events);
         summary.findings = accepted.map(|found| unstored(found.event.clone())).collect();
+        add(
+            &mut summary.findings,
+            unseen(&mut db.lock(), &sweep.ground, now)?,
+            &Scope { paths: vec![tract.path.clone()] },
+        );
         summary.sort();
         Ok(summary)
     }
@@ -342,11 +343,6 @@ fn rows_of(store: &Store, config: &Config) -> Result<Vec<Option<AreaRow>>, Store
     let all = store.areas()?;
     let path = |area: &crate::config::settings::Area| area.path.as_os_str().as_encoded_bytes().to_vec();
     Ok(config.areas.iter().map(|area| all.iter().find(|row| row.path == path(area)).cloned()).collect())
-}
-
-/// A finding that is shown, not stored.
-fn unstored(event: Event) -> StoredEvent {
-    StoredEvent { seq: 0, event, prev_hash: [0; 32], hash: [0; 32] }
 }
 
 /// Why an area cannot be accepted as it is.

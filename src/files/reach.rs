@@ -1,16 +1,33 @@
 //! What of the ground can be reached and how: past what is not entered, directly, or through a helper.
+//!
+//! What is mounted while we are on the way is never stepped on before the table of mounts has told what it is. The kernel is asked to
+//! enter no mount. Where it meets one, that is entered alone: a name is looked up on the mount that holds the point, which is known to
+//! be harmless, and the number of what was reached is compared with the table before the first call that could wait for a server.
 
 use std::{
-    path::PathBuf,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError},
 };
+
+use rustix::io::Errno;
 
 use super::{
     far::Far,
     ground::{Ground, Tract, is_beneath},
     sight::{Base, Glance, Listing, Trouble, glance_at},
 };
-use crate::{model::entry::AreaId, sys::mounts::Mount};
+use crate::{
+    model::entry::AreaId,
+    sys::{
+        courtesy::IdleInput,
+        file::{Handle, open_beneath, open_on_mount, open_root},
+        mounts::Mount,
+    },
+};
 
 impl Ground {
     /// Reads what is mounted now; gives the mounts within areas that are not entered and were not there before.
@@ -69,6 +86,7 @@ impl Ground {
 
     /// Where an area really is when that is a path that can be touched.
     pub fn near_root(&self, tract: &Tract) -> Option<PathBuf> {
+        self.keep_up();
         self.find(tract);
         self.far(tract, &tract.path).is_none().then(|| tract.real())
     }
@@ -83,7 +101,7 @@ impl Ground {
     /// Looks at the root of an area.
     pub fn glance_at_root(&self, tract: &Tract) -> Glance {
         match self.near_root(tract) {
-            Some(path) => match glance_at(&path) {
+            Some(path) => match Base::glance(self.open_real(path.as_os_str().as_bytes())) {
                 // A link that leads nowhere is seen itself.
                 Glance::Gone => glance_at(&tract.settings.path),
                 seen => seen,
@@ -94,9 +112,11 @@ impl Ground {
 
     /// Looks at `path`, which lies in `tract` and is `relative` beneath `base`.
     pub fn glance(&self, tract: &Tract, path: &[u8], base: &Base, relative: &[u8]) -> Glance {
-        let seen = match self.far(tract, path) {
-            Some((far, beneath)) => far.glance(beneath),
-            None => base.glance(relative),
+        let seen = if let Some((far, beneath)) = self.far(tract, path) {
+            far.glance(beneath)
+        } else {
+            let _idle = IdleInput::enter();
+            Base::glance(self.open_near(tract, path, base, relative))
         };
         if matches!(seen, Glance::Silent) {
             tract.note_silence();
@@ -117,11 +137,104 @@ impl Ground {
     ) -> Result<(Base, u64, Listing), Trouble> {
         let listed = match self.far(tract, path) {
             Some((far, beneath)) => far.list(beneath),
-            None => base.list(relative),
+            None => Base::list(self.open_near(tract, path, base, relative)),
         };
         if matches!(listed, Err(Trouble::Silent)) {
             tract.note_silence();
         }
         listed
+    }
+}
+
+impl Ground {
+    /// Opens `path`, which lies in `tract` and is `relative` beneath `base`, where it can be touched. Cost: one call, and three more
+    /// for each mount between `base` and it.
+    ///
+    /// # Errors
+    /// Why it cannot be had; silence when a mount is on the way that is not known yet, is not entered, or can hang.
+    pub(super) fn open_near(
+        &self,
+        tract: &Tract,
+        path: &[u8],
+        base: &Base,
+        relative: &[u8],
+    ) -> Result<Handle, Trouble> {
+        let Base::Near(directory) = base else { return Err(Trouble::Silent) };
+        match open_on_mount(directory.as_fd(), relative) {
+            Err(Errno::XDEV) => {
+                self.keep_up();
+                if self.is_barred(path) {
+                    return Err(Trouble::Silent);
+                }
+                self.cross(&tract.real_of(path), directory.as_fd(), relative)
+            }
+            opened => Ok(opened?),
+        }
+    }
+
+    /// Opens what is at the absolute path `real`, which leads through no symbolic link, where it can be touched.
+    ///
+    /// # Errors
+    /// As [`Ground::open_near`].
+    pub(super) fn open_real(&self, real: &[u8]) -> Result<Handle, Trouble> {
+        let top = open_root(Path::new("/"))?;
+        let relative = real.strip_prefix(b"/").unwrap_or(real);
+        match open_on_mount(top.as_fd(), relative) {
+            Err(Errno::XDEV) => {
+                self.keep_up();
+                self.cross(real, top.as_fd(), relative)
+            }
+            opened => Ok(opened?),
+        }
+    }
+
+    /// Opens the path `real`, `relative` beneath `base`, over the mounts that the table has between them.
+    fn cross(&self, real: &[u8], base: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle, Trouble> {
+        let table = self.lay.table();
+        let met = table.met(real);
+        if met.iter().any(|mount| mount.can_hang()) {
+            return Err(Trouble::Silent);
+        }
+        let from = real.len().saturating_sub(relative.len());
+        let mut reached: Option<Handle> = None;
+        let mut at = from;
+        for mount in met.into_iter().filter(|mount| mount.point.len() > from) {
+            let way = real.get(at..mount.point.len()).unwrap_or_default();
+            let here = reached.as_ref().map_or(base, AsFd::as_fd);
+            reached = Some(enter(here, way, mount)?);
+            at = (mount.point.len() + 1).min(real.len());
+        }
+        let Some(reached) = reached else { return on_mount(base, relative) };
+        match real.get(at..).unwrap_or_default() {
+            b"" => Ok(reached),
+            rest => on_mount(reached.as_fd(), rest),
+        }
+    }
+}
+
+fn on_mount(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle, Trouble> {
+    match open_on_mount(directory, relative) {
+        // Something was mounted this very moment.
+        Err(Errno::XDEV) => Err(Trouble::Silent),
+        opened => Ok(opened?),
+    }
+}
+
+/// Opens the root of `mount`, whose point is `way` beneath `directory`.
+fn enter(directory: BorrowedFd<'_>, way: &[u8], mount: &Mount) -> Result<Handle, Trouble> {
+    let (above, name) = match way.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (way.get(..at).unwrap_or_default(), way.get(at + 1..).unwrap_or_default()),
+        None => (&b""[..], way),
+    };
+    let parent = if above.is_empty() { None } else { Some(on_mount(directory, above)?) };
+    // One name in a directory that holds no server up; what lies over it answers only when it is asked for more.
+    let root = match open_beneath(parent.as_ref().map_or(directory, AsFd::as_fd), name) {
+        // A moment ago it was there: nothing is concluded from a look into the middle of a change.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Err(Trouble::Silent),
+        opened => opened?,
+    };
+    match root.mount()? {
+        Some(id) if id != mount.id => Err(Trouble::Silent),
+        _ => Ok(root),
     }
 }

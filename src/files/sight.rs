@@ -22,7 +22,7 @@ use crate::{
     model::entry::{Attributes, HashState, Observation},
     sys::{
         dir,
-        file::{Handle, attributes_of, open_directory_beneath},
+        file::{Handle, attributes_of},
         line::now,
         mounts::Mount,
     },
@@ -80,18 +80,19 @@ impl From<Errno> for Trouble {
 }
 
 impl Base {
-    /// Looks at `relative` beneath it, where it is here.
-    pub(super) fn glance(&self, relative: &[u8]) -> Glance {
-        match self {
-            Self::Near(directory) => near(observe::glance(directory.as_fd(), relative)),
-            Self::Far => Glance::Silent,
-        }
+    /// Looks at what was `opened`.
+    pub(super) fn glance(opened: Result<Handle, Trouble>) -> Glance {
+        let opened = match opened {
+            Ok(handle) => Ok(handle),
+            Err(Trouble::Errno(errno)) => Err(Errno::from_raw_os_error(errno)),
+            Err(Trouble::Silent) => return Glance::Silent,
+        };
+        near(observe::judge(opened))
     }
 
-    /// Lists the directory `relative` beneath it, where it is here.
-    pub(super) fn list(&self, relative: &[u8]) -> Result<(Self, u64, Listing), Trouble> {
-        let Self::Near(directory) = self else { return Err(Trouble::Silent) };
-        let handle = open_directory_beneath(directory.as_fd(), relative)?;
+    /// Lists the directory that was `opened`.
+    pub(super) fn list(opened: Result<Handle, Trouble>) -> Result<(Self, u64, Listing), Trouble> {
+        let handle = opened?;
         let listing = dir::Listing::new(handle.open_directory()?)?;
         let directory = handle.into_descriptor();
         let inode = attributes_of(directory.as_fd()).map_or(0, |seen| seen.inode);

@@ -1,14 +1,15 @@
 //! What becomes of slow file systems: that one does not answer, and that it does again, each told once.
 
 use super::{
+    cover::{hidden, named},
     far::News,
     ground::{Ground, is_beneath},
+    sweep::Scope,
 };
 use crate::{
     model::{
         clock::Moment,
-        escape::{escape, escape_name},
-        event::{Category, Event, Severity},
+        event::{Category, Event, Severity, StoredEvent},
     },
     store::{database::Store, error::StoreError, outcome::Outcome},
     sys::mounts::Mount,
@@ -20,7 +21,12 @@ use crate::{
 /// [`StoreError`] when the store fails.
 pub(super) fn tell_of_stalls(store: &mut Store, ground: &Ground, now: Moment) -> Result<(), StoreError> {
     let mut outcome = Outcome::default();
-    for event in stalls(store, ground, now)? {
+    let news = ground.lay.attend();
+    if !news.is_empty() {
+        store.flush()?;
+    }
+    for (mount, news) in news {
+        let event = event(store, ground, &mount, &news, now)?;
         let last = store.told_last([Category::Stalled, Category::Answering], &event.source)?;
         // Not again after a restart, and nothing answers again of which nobody was told that it did not.
         if last.unwrap_or(Category::Answering) != event.category {
@@ -30,17 +36,32 @@ pub(super) fn tell_of_stalls(store: &mut Store, ground: &Ground, now: Moment) ->
     if outcome.events.is_empty() { Ok(()) } else { store.commit(&outcome).map(|_seq| ()) }
 }
 
-/// What has become of slow mounts, told before or not.
+/// One event for each part of the areas that cannot be seen now, told before or not: it is hidden, or does not answer.
 ///
 /// # Errors
-/// [`StoreError`] when the store fails.
-pub(super) fn stalls(store: &mut Store, ground: &Ground, now: Moment) -> Result<Vec<Event>, StoreError> {
-    let news = ground.lay.attend();
-    if news.is_empty() {
-        return Ok(Vec::new());
-    }
+/// [`StoreError`] when the database cannot be read or written.
+pub(super) fn unseen(store: &mut Store, ground: &Ground, now: Moment) -> Result<Vec<Event>, StoreError> {
     store.flush()?;
-    news.into_iter().map(|(mount, news)| event(store, ground, &mount, &news, now)).collect()
+    let mut unseen = hidden(store, ground, now)?;
+    for (mount, why) in ground.lay.stalled() {
+        unseen.push(event(store, ground, &mount, &News::Stalled(why), now)?);
+    }
+    Ok(unseen)
+}
+
+/// Adds to findings what was not found just now but is so, as far as that was asked for.
+pub(super) fn add(findings: &mut Vec<StoredEvent>, events: Vec<Event>, scope: &Scope) {
+    for event in events.into_iter().filter(|event| scope.concerns(&event.source)) {
+        let key = |event: &Event| (event.category, event.source.clone());
+        if !findings.iter().any(|found| key(&found.event) == key(&event)) {
+            findings.push(unstored(event));
+        }
+    }
+}
+
+/// A finding that is shown, not stored.
+pub(super) fn unstored(event: Event) -> StoredEvent {
+    StoredEvent { seq: 0, event, prev_hash: [0; 32], hash: [0; 32] }
 }
 
 fn event(store: &Store, ground: &Ground, mount: &Mount, news: &News, now: Moment) -> Result<Event, StoreError> {
@@ -55,11 +76,6 @@ fn event(store: &Store, ground: &Ground, mount: &Mount, news: &News, now: Moment
     };
     let event = Event { area, count, ..Event::new(category, severity, now, mount.point.clone()) };
     Ok(event.with_note(note))
-}
-
-/// What is mounted: `nfs4 server:/export`.
-pub(super) fn named(mount: &Mount) -> String {
-    format!("{} {}", escape(mount.kind.as_bytes()), escape_name(&mount.source))
 }
 
 /// The area that a slow mount belongs to, and how many entries of the baseline lie on it.

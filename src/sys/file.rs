@@ -55,6 +55,22 @@ pub fn open_root(path: &Path) -> Result<Handle, Errno> {
 /// The errno of `openat2(2)`: `ENOENT` when it is gone, `ELOOP` or `ENOTDIR` when a component on the way is no directory
 /// any more, `EXDEV` when it would lead out.
 pub fn open_beneath(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle, Errno> {
+    open_by(directory, relative, RESOLVE)
+}
+
+/// Opens as [`open_beneath`] does, but enters no other mount than that of `directory`: what was mounted on the way a moment ago, by
+/// whomever, is not touched.
+///
+/// # Errors
+/// As [`open_beneath`]; `EXDEV` when another mount is met as well.
+pub fn open_on_mount(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle, Errno> {
+    if relative.is_empty() {
+        return open_directory_beneath(directory, relative);
+    }
+    open_by(directory, relative, RESOLVE.union(ResolveFlags::NO_XDEV))
+}
+
+fn open_by(directory: BorrowedFd<'_>, relative: &[u8], resolve: ResolveFlags) -> Result<Handle, Errno> {
     let mut rest = relative;
     let mut reached: Option<OwnedFd> = None;
     while rest.len() > LONGEST_PIECE {
@@ -62,11 +78,11 @@ pub fn open_beneath(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle
         let cut = window.iter().rposition(|byte| *byte == b'/').ok_or(Errno::NAMETOOLONG)?;
         let (piece, tail) = rest.split_at_checked(cut).ok_or(Errno::NAMETOOLONG)?;
         let from = reached.as_ref().map_or(directory, AsFd::as_fd);
-        reached = Some(step(from, piece, OFlags::DIRECTORY)?);
+        reached = Some(step(from, piece, OFlags::DIRECTORY, resolve)?);
         rest = tail.strip_prefix(b"/").unwrap_or(tail);
     }
     let from = reached.as_ref().map_or(directory, AsFd::as_fd);
-    step(from, rest, OFlags::empty()).map(Handle)
+    step(from, rest, OFlags::empty(), resolve).map(Handle)
 }
 
 /// Opens the directory `relative` beneath `directory` (itself when `relative` is empty).
@@ -80,10 +96,10 @@ pub fn open_directory_beneath(directory: BorrowedFd<'_>, relative: &[u8]) -> Res
     open_beneath(directory, relative)
 }
 
-fn step(from: BorrowedFd<'_>, piece: &[u8], extra: OFlags) -> Result<OwnedFd, Errno> {
+fn step(from: BorrowedFd<'_>, piece: &[u8], extra: OFlags, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC | extra;
     loop {
-        match openat2(from, OsStr::from_bytes(piece), flags, Mode::empty(), RESOLVE) {
+        match openat2(from, OsStr::from_bytes(piece), flags, Mode::empty(), resolve) {
             // A rename elsewhere in the tree raced with the look-up (openat2(2), EAGAIN).
             Err(Errno::AGAIN | Errno::INTR) => {}
             other => return other,
@@ -98,10 +114,27 @@ impl From<OwnedFd> for Handle {
     }
 }
 
+impl AsFd for Handle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl Handle {
     /// The descriptor itself.
     pub fn into_descriptor(self) -> OwnedFd {
         self.0
+    }
+
+    /// The number of the mount it lies on, as in `proc_pid_mountinfo(5)`; asks no server. `None` before Linux 5.8.
+    ///
+    /// # Errors
+    /// The errno of `statx(2)`.
+    pub fn mount(&self) -> Result<Option<u64>, Errno> {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+        let seen = statx(&self.0, "", flags, StatxFlags::MNT_ID)?;
+        let is_told = StatxFlags::from_bits_retain(seen.stx_mask).contains(StatxFlags::MNT_ID);
+        Ok(is_told.then_some(seen.stx_mnt_id))
     }
 
     /// The metadata of the object without its extended attributes, and the target of a symbolic link.

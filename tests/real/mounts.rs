@@ -4,9 +4,20 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::mpsc,
     time::Duration,
 };
 
+use integrityd::{
+    config::settings::{Area, Config},
+    files::{
+        ground::Ground,
+        sight::{Base, Glance},
+    },
+    model::entry::AreaId,
+};
+
+use crate::fuse::{Fuse, can_mount};
 use crate::support::{Running, Scratch, is_root, wait_for};
 
 const FAST: &str = "filerate = 2000\nbyterate = 100M\nmail = stdout:\n";
@@ -43,6 +54,90 @@ fn wait_for_event(scratch: &Scratch, action: &str, path: &Path) {
 fn wait_for_round(scratch: &Scratch) {
     let rounds = scratch.rounds();
     wait_for("two rounds", SOON, || scratch.rounds() >= rounds + 2);
+}
+
+/// What a walk that has not yet heard of a mount sees of `path`, at most ten seconds long; nothing when it hangs.
+fn stale_looks(tree: &Path, names: &[&str], mount: impl FnOnce()) -> Vec<Option<Glance>> {
+    let config = Config::embedded(vec![Area::new(tree.to_path_buf())], PathBuf::from("/nowhere/integrityd.sqlite"));
+    let grounds: Vec<Ground> = names
+        .iter()
+        .map(|_| {
+            let ground = Ground::new(&config, &[AreaId(1)]);
+            ground.survey();
+            ground
+        })
+        .collect();
+    let root = || Base::Near(fs::File::open(tree).unwrap().into());
+    let roots: Vec<Base> = names.iter().map(|_| root()).collect();
+    mount();
+    let looks = grounds.into_iter().zip(roots).zip(names).map(|((ground, root), name)| {
+        let (path, name) = (tree.join(name).into_os_string().into_encoded_bytes(), name.as_bytes().to_vec());
+        let (told, heard) = mpsc::channel();
+        std::thread::spawn(move || {
+            let tract = &ground.tracts[0];
+            let seen = ground.glance(tract, &path, &root, &name);
+            let listed = ground.list(tract, &path, &root, &name).map(drop);
+            assert!(!matches!((&seen, listed), (Glance::Silent, Ok(()))), "silence has no names");
+            told.send(seen).unwrap();
+        });
+        heard.recv_timeout(Duration::from_secs(10)).ok()
+    });
+    looks.collect()
+}
+
+#[test]
+fn what_was_mounted_a_moment_ago_is_not_stepped_on() {
+    if !can_mount() {
+        return;
+    }
+    let scratch = scratch();
+    let point = scratch.tree().join("part");
+    let mut fuse = None;
+    let looks = stale_looks(&scratch.tree(), &["part", "part/7", "part/deep/7"], || {
+        let mounted = Fuse::mount(&point);
+        mounted.be_silent(true);
+        fuse = Some(mounted);
+    });
+    let words: Vec<&str> = looks
+        .iter()
+        .map(|look| match look {
+            Some(Glance::Silent) => "no answer",
+            Some(_) => "looked",
+            None => "hangs",
+        })
+        .collect();
+    assert_eq!(words, ["no answer"; 3]);
+}
+
+#[test]
+fn what_cannot_hang_is_entered_over_any_number_of_mounts() {
+    if !is_root() {
+        println!("skipped: only root can mount");
+        return;
+    }
+    let scratch = scratch();
+    let point = scratch.tree().join("part");
+    let mut mounts = Vec::new();
+    let names = ["part", "part/one", "part/a/b", "part/a/b/c", "part/gone", "part/a/b/c/gone"];
+    let looks = stale_looks(&scratch.tree(), &names, || {
+        mounts.push(Mounted::new(&["-t", "tmpfs", "outer"], &point));
+        fs::write(point.join("one"), "x").unwrap();
+        fs::create_dir_all(point.join("a/b")).unwrap();
+        mounts.push(Mounted::new(&["-t", "tmpfs", "inner"], &point.join("a/b")));
+        fs::create_dir(point.join("a/b/c")).unwrap();
+        mounts.push(Mounted::new(&["--bind", scratch.tree().to_str().unwrap()], &point.join("a/b/c")));
+    });
+    for (name, look) in names.iter().zip(looks) {
+        match look {
+            Some(Glance::There(_, seen)) => {
+                let there = fs::symlink_metadata(scratch.tree().join(name)).unwrap();
+                assert_eq!(seen.inode, std::os::unix::fs::MetadataExt::ino(&there), "{name}");
+            }
+            Some(Glance::Gone) => assert!(name.ends_with("gone"), "{name}"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    while mounts.pop().is_some() {}
 }
 
 /// A tree with forty files in `tree/part`.
@@ -88,7 +183,18 @@ fn what_is_mounted_over_a_part_of_an_area_is_one_finding_and_its_baseline_is_kep
     // A command shows it as well, and after a restart it is not told again.
     let checked = scratch.ask(&["check"]);
     assert_eq!(checked.status.code(), Some(8), "{}", String::from_utf8_lossy(&checked.stdout));
+    let status = scratch.ask(&["status"]);
+    let text = String::from_utf8(status.stdout).unwrap();
+    assert!(text.contains(&format!("{} is hidden", part.display())) && status.status.code() == Some(1), "{text}");
     assert!(daemon.stop().success());
+    // What was told once is still so: no command calls that no difference.
+    for command in [&["init"][..], &["check", "--update"]] {
+        let asked = scratch.ask(command);
+        let text = String::from_utf8(asked.stdout).unwrap();
+        assert!(!asked.status.success() && text.contains("covered"), "{command:?}: {text}");
+        let said = String::from_utf8(asked.stderr).unwrap();
+        assert!(!said.contains("is the new baseline"), "{said}");
+    }
     let daemon = scratch.start();
     wait_for_round(&scratch);
     assert_eq!(told(&scratch, "covered").len(), 1);

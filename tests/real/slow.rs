@@ -156,6 +156,10 @@ fn a_hung_mount_holds_up_nothing_but_itself() {
     let text = String::from_utf8(checked.stdout).unwrap();
     assert_eq!(checked.status.code(), Some(1 + 8), "{text}");
     assert!(text.contains("stalled") && text.contains(near.to_str().unwrap()), "{text}");
+    let accepted = ground.scratch.ask(&["init", "--accept", ground.scratch.tree().to_str().unwrap()]);
+    assert_eq!(accepted.status.code(), Some(1), "{}", String::from_utf8_lossy(&accepted.stdout));
+    let status = String::from_utf8(ground.scratch.ask(&["status"]).stdout).unwrap();
+    assert!(status.contains(&format!("{} does not answer", point.display())), "{status}");
     // After a restart nothing is told twice; what has changed meanwhile is.
     ground.fuse.be_silent(false);
     ground.fuse.put("one", Some("changed"));
@@ -229,4 +233,34 @@ fn a_type_that_is_not_admitted_is_never_touched_and_told_once() {
     assert_eq!(ground.events("skipped").len(), 1);
     assert!(ground.events("stalled").is_empty());
     assert!(daemon.stop().success());
+}
+
+#[test]
+fn doctor_counts_past_a_hung_mount() {
+    if !can_mount() {
+        return;
+    }
+    for settings in ["", "areafstypes = fuse.test"] {
+        let ground = ground(settings);
+        ground.fuse.be_silent(true);
+        let config = ground.scratch.path("integrityd.conf");
+        let mut doctor = std::process::Command::new(crate::support::PROGRAM)
+            .arg("--config")
+            .arg(config)
+            .arg("doctor")
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while doctor.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(30) {
+            pass(Duration::from_millis(50));
+        }
+        // One that hangs is released by the end of the file system.
+        let is_over = doctor.try_wait().unwrap().is_some();
+        drop(ground.fuse);
+        let said = String::from_utf8(doctor.wait_with_output().unwrap().stdout).unwrap();
+        assert!(is_over, "doctor hangs");
+        assert!(said.contains(&format!("{}: 2 entries", ground.scratch.tree().display())), "{said}");
+    }
 }
