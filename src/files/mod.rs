@@ -246,9 +246,11 @@ impl Walker {
 
     /// Looks at the root of an area and puts it on the itinerary.
     async fn enter(&mut self, area: usize) -> Result<(), Leave> {
-        let Some((target, id)) = self.tract_root(area) else {
+        let visitor = self.eye.visitor.clone();
+        let Some(tract) = visitor.as_ref().and_then(|visitor| visitor.ground.tracts.get(area)) else {
             return Ok(());
         };
+        let (target, id) = (Target::root(area, tract), tract.id);
         let Some(visited) = self.eye.look(target).await? else {
             return Ok(());
         };
@@ -261,11 +263,6 @@ impl Walker {
             self.itinerary.add(Ahead { area, entry });
         }
         Ok(())
-    }
-
-    fn tract_root(&self, area: usize) -> Option<(Target, AreaId)> {
-        let tract = self.eye.visitor.as_ref()?.ground.tracts.get(area)?;
-        Some((Target::root(area, tract), tract.id))
     }
 
     /// A stop on the walk; a directory is entered later.

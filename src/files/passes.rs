@@ -23,7 +23,7 @@ use crate::{
     model::{
         clock::Clock,
         entry::AreaId,
-        event::{Category, Channel, Event, Kind, StoredEvent},
+        event::{Category, Channel, Kind, StoredEvent},
     },
     store::{
         areas::{AreaRow, AreaState, RootIdentity},
