@@ -198,8 +198,8 @@ fn the_workers_of_a_pass_let_everybody_else_go_first() {
     let scratch = Scratch::new();
     scratch.configure("mail = stdout:");
     assert!(scratch.ask(&["init", "--quiet"]).status.success());
-    // Zeros that take minutes to be hashed.
-    let size = File::create(scratch.tree().join("sparse")).unwrap().set_len(1 << 40);
+    // Zeros that take long to be hashed, and are not too many for a pass.
+    let size = File::create(scratch.tree().join("sparse")).unwrap().set_len(60 << 30);
     if size.is_err() || Command::new("ionice").output().is_err() {
         println!("skipped: a file cannot be that large here, or there is no ionice(1)");
         return;
