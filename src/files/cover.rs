@@ -55,7 +55,7 @@ pub(super) fn review(store: &mut Store, ground: &Ground, now: Moment) -> Result<
     Ok(())
 }
 
-/// Compares as [`review`] does, and stores nothing; gives one event for each part that is hidden.
+/// Compares as `review` does, and stores nothing; gives one event for each part that is hidden.
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
