@@ -1,0 +1,31 @@
+-- What it takes to be trusted: where the chain begins, what we are made of, what recurs, and what was spooled. Runs within the
+-- transaction of the migration, like every script after the first.
+
+-- One row once events were pruned: the newest event that is gone, so that the chain is still whole from the next one on.
+CREATE TABLE checkpoint (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    seq  INTEGER NOT NULL,
+    hash BLOB    NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+
+-- What we are made of, as it was when a daemon last looked: the program, the effective configuration, the unit.
+CREATE TABLE self_watch (
+    name   TEXT    PRIMARY KEY,
+    digest BLOB    NOT NULL CHECK (length(digest) = 32),
+    detail BLOB    NOT NULL,                                     -- what to compare a new one with, in words
+    since  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What comes again and again: how often it came, and when it came last.
+CREATE TABLE recurring (
+    name     TEXT    PRIMARY KEY,
+    number   INTEGER NOT NULL,
+    wall     INTEGER NOT NULL,
+    boottime INTEGER NOT NULL,
+    boot     BLOB    NOT NULL CHECK (length(boot) = 16)
+) STRICT, WITHOUT ROWID;
+
+-- Whether an undelivered report was also put into the local mailbox.
+ALTER TABLE delivery ADD COLUMN spooled INTEGER NOT NULL DEFAULT 0 CHECK (spooled IN (0, 1));
+
+PRAGMA user_version = 8;
