@@ -2,8 +2,16 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "a test that meets the unexpected shall fail, and says what it has measured"
 )]
 
+#[path = "../real/packages.rs"]
+mod packages;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod flood;
 mod month;
+mod torture;

@@ -26,3 +26,4 @@ mod pids;
 mod rates;
 mod rules;
 mod slow;
+mod torture;

@@ -5,6 +5,7 @@
 pub(crate) mod grep;
 pub(crate) mod sink;
 pub(crate) mod syslog;
+pub(crate) mod torment;
 
 use std::{
     fs,
