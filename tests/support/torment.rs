@@ -187,12 +187,20 @@ pub(crate) fn demand(scratch: &Scratch, sink: &Sink, wanted: &BTreeSet<String>) 
         wanted.iter().filter(|token| !told.contains_key(*token)).cloned().collect()
     };
     while begun.elapsed() < Duration::from_mins(2) && !missing(&told(sink)).is_empty() {
-        scratch.ask(&["queue", "retry"]);
+        let retried = scratch.ask(&["queue", "retry", "--all"]);
+        assert!(retried.status.success(), "{}", String::from_utf8_lossy(&retried.stderr));
         std::thread::sleep(Duration::from_secs(1));
     }
     let told = told(sink);
     let lost = missing(&told);
-    assert!(lost.is_empty(), "{} of {} lost: {lost:?}\n{}", lost.len(), wanted.len(), scratch.log());
+    assert!(
+        lost.is_empty(),
+        "{} of {} lost: {lost:?}\n{}\n{}",
+        lost.len(),
+        wanted.len(),
+        deliveries(scratch, sink),
+        scratch.log()
+    );
     let twice: Vec<_> = told.iter().filter(|(token, ids)| wanted.contains(*token) && ids.len() > 1).collect();
     assert!(twice.is_empty(), "under two names: {twice:?}");
     let verified = scratch.ask(&["verify"]);
@@ -204,6 +212,33 @@ pub(crate) fn demand(scratch: &Scratch, sink: &Sink, wanted: &BTreeSet<String>) 
         wanted.len(),
         sink.mails().len()
     );
+}
+
+/// How the deliveries stand whose reports never came.
+fn deliveries(scratch: &Scratch, sink: &Sink) -> String {
+    let came: BTreeSet<String> = sink.mails().iter().map(super::sink::Mail::message_id).collect();
+    let db = rusqlite::Connection::open(scratch.database()).unwrap();
+    let mut statement = db
+        .prepare(
+            "SELECT report.id, message_id, state, attempts, refusals, last_reply FROM report LEFT JOIN delivery ON report = id",
+        )
+        .unwrap();
+    let rows = statement
+        .query_map([], |row| {
+            let id: String = row.get(1)?;
+            let line = format!(
+                "report {} state {:?} attempts {:?} refusals {:?}: {:?}",
+                row.get::<_, i64>(0)?,
+                row.get::<_, Option<i64>>(2)?,
+                row.get::<_, Option<i64>>(3)?,
+                row.get::<_, Option<i64>>(4)?,
+                row.get::<_, Option<String>>(5)?
+            );
+            Ok((id, line))
+        })
+        .unwrap();
+    let missing = rows.map(Result::unwrap).filter(|(id, _)| !came.contains(id.trim_matches(['<', '>'])));
+    missing.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
 }
 
 /// Kills the daemon `times` times, at any moment of its work, under load, while the server changes its mind every two seconds.
