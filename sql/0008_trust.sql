@@ -28,4 +28,7 @@ CREATE TABLE recurring (
 -- Whether an undelivered report was also put into the local mailbox.
 ALTER TABLE delivery ADD COLUMN spooled INTEGER NOT NULL DEFAULT 0 CHECK (spooled IN (0, 1));
 
+-- Wall time from which on a delivery that fails is trouble: one outage is told once.
+ALTER TABLE delivery ADD COLUMN troubled INTEGER;
+
 PRAGMA user_version = 8;

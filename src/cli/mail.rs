@@ -24,7 +24,7 @@ use crate::{
     report::{
         postmaster::{Readership, check_addresses, default_sender, full_address, readerships},
         test_mail::TestMail,
-        transport::{Printer, SendError, Transport},
+        transport::{Printer, Transport},
     },
     sys::proc,
 };
@@ -124,8 +124,8 @@ impl Test {
         let sent = self.transport.send_telling_way(&self.from, recipient, &message_id, bytes, deadline).await;
         let (word, reply, exit) = match sent.answer {
             Ok(reply) => ("accepted", reply, Exit::Fine),
-            Err(SendError { reply, is_refusal: true }) => ("refused", reply, Exit::Refused),
-            Err(SendError { reply, is_refusal: false }) => ("not accepted", reply, Exit::TryAgain),
+            Err(error) if error.is_refusal() => ("refused", error.reply, Exit::Refused),
+            Err(error) => ("not accepted", error.reply, Exit::TryAgain),
         };
         out.line(&format!("{to}  {word}  by {}\n        {reply}", sent.way))?;
         out.flush()?;

@@ -15,6 +15,7 @@ use super::{
     out::{Out, number, size, span, talk},
 };
 use crate::{
+    config,
     model::{
         clock::{Clock, Moment},
         escape::{escape, escape_name},
@@ -82,7 +83,7 @@ pub(super) struct DropArguments {
 
 pub(super) fn run(source: &Source, command: &Command, out: &mut Out) -> anyhow::Result<Exit> {
     match command {
-        Command::List { json } => list(&source.open()?, *json, out),
+        Command::List { json } => list(source, *json, out),
         Command::Show(arguments) => show(&source.open()?, arguments, out),
         Command::Retry(arguments) => retry(&mut source.open_beside()?, arguments, out),
         Command::Drop(arguments) => drop_reports(source, arguments, out),
@@ -93,8 +94,8 @@ fn now() -> Moment {
     Clock::System(proc::boot_id(Path::new("/"))).now()
 }
 
-fn list(store: &Store, is_json: bool, out: &mut Out) -> anyhow::Result<Exit> {
-    let now = now();
+fn list(source: &Source, is_json: bool, out: &mut Out) -> anyhow::Result<Exit> {
+    let (store, now) = (source.open()?, now());
     let waiting = store.undelivered(now)?;
     if is_json {
         for delivery in &waiting {
@@ -109,7 +110,7 @@ fn list(store: &Store, is_json: bool, out: &mut Out) -> anyhow::Result<Exit> {
             )),
         }
     } else {
-        out.text(&table(&waiting, now))?;
+        out.text(&table(&waiting, now, &mailbox(source)))?;
     }
     Ok(if waiting.is_empty() { Exit::Fine } else { Exit::Findings })
 }
@@ -127,11 +128,21 @@ fn as_json(delivery: &Undelivered) -> serde_json::Value {
         "created": JiffTimestamp::from_nanosecond(i128::from(delivery.created.as_nanos()))
             .map(|at| at.to_string()).ok(),
         "bytes": delivery.size,
+        "in_mailbox": delivery.is_spooled,
     })
 }
 
+/// The local mailbox, as it is called now.
+fn mailbox(source: &Source) -> String {
+    let path = config::load(&source.config).ok().and_then(|config| config.mail.fallback_mbox);
+    path.map_or_else(
+        || "the local mailbox (fallbackmbox)".to_owned(),
+        |path| escape_name(path.as_os_str().as_encoded_bytes()),
+    )
+}
+
 /// A line for each delivery, and below it what is told of it.
-fn table(waiting: &[Undelivered], now: Moment) -> String {
+fn table(waiting: &[Undelivered], now: Moment, mailbox: &str) -> String {
     let to = |delivery: &Undelivered| escape_name(delivery.recipient.as_bytes());
     let width = waiting.iter().map(|delivery| to(delivery).chars().count()).max().unwrap_or(0).clamp(2, 40);
     let mut lines = vec![format!(
@@ -156,6 +167,9 @@ fn table(waiting: &[Undelivered], now: Moment) -> String {
         lines.push(format!("        {}", harmless(&delivery.subject)));
         if !delivery.last_reply.is_empty() {
             lines.push(format!("        last answer: {}", harmless(&delivery.last_reply)));
+        }
+        if delivery.is_spooled {
+            lines.push(format!("        also in {mailbox}"));
         }
     }
     lines.join("\n") + "\n"
@@ -268,16 +282,18 @@ mod tests {
             attempts: 3,
             wait: Duration::from_mins(10),
             last_reply: "550 \u{9b}2J".to_owned(),
+            is_spooled: true,
         };
         let now = Moment { wall: Timestamp::from_nanos(7_200_000_000_000), ..Moment::default() };
-        insta::assert_snapshot!(table(std::slice::from_ref(&delivery), now), @r"
+        insta::assert_snapshot!(table(std::slice::from_ref(&delivery), now, "/var/mail/integrityd"), @r"
         REPORT  TO     STATE   TRIES     NEXT      AGE      SIZE
              7  r\n@x  queued      3   10 min      2 h    19 KiB
                 s\u{202e}\n  8  forged@example.org
                 last answer: 550 \u{009b}2J
+                also in /var/mail/integrityd
         ");
         insta::assert_snapshot!(as_json(&delivery), @r#"
-        {"report":7,"message_id":"<a\\x1b>","subject":"s\\u{202e}\\n  8  forged@example.org","to":"r\\n@x","state":"queued","attempts":3,"next_seconds":600,"last_answer":"550 \\u{009b}2J","created":"1970-01-01T00:00:00Z","bytes":20000}
+        {"report":7,"message_id":"<a\\x1b>","subject":"s\\u{202e}\\n  8  forged@example.org","to":"r\\n@x","state":"queued","attempts":3,"next_seconds":600,"last_answer":"550 \\u{009b}2J","created":"1970-01-01T00:00:00Z","bytes":20000,"in_mailbox":true}
         "#);
     }
 }

@@ -277,12 +277,12 @@ keys! {
     "mail" "url" Mail "auto" [Unit::MailUrl] ONCE NOW
         "How reports are sent. auto: SMTP on localhost, or a sendmail program when nothing listens there.";
     "mailfrom" "mailfrom" Mail "" [Unit::Address] ONCE NOW "The sender; without it integrityd@ and the host name.";
-    "mailpasswordfile" "mailpasswordfile" Mail "" [Unit::Path] ONCE LATER
+    "mailpasswordfile" "mailpasswordfile" Mail "" [Unit::Path] ONCE NOW
         "A file of root's (0600) that holds the password of the user in mail.";
     "sendtimeout" "sendtimeout" Mail "15m" [span(SECOND, DAY)] ONCE NOW "The most that one delivery may take.";
     "retrybase" "retrybase" Mail "30s" [span(Duration::from_millis(10), DAY)] ONCE NOW "The first wait after a failed delivery; it doubles up to an hour.";
-    "maxpart" "maxpart" Mail "1M" [size(16 * KI, GI)] ONCE LATER "Larger reports are sent in parts.";
-    "fallbackmbox" "fallbackmbox" Mail "" [Unit::Path] ONCE LATER "A local mailbox for reports that cannot be delivered.";
+    "maxpart" "maxpart" Mail "1M" [size(16 * KI, GI)] ONCE NOW "Larger reports are sent in parts.";
+    "fallbackmbox" "fallbackmbox" Mail "" [Unit::Path] ONCE NOW "A local mailbox for reports that cannot be delivered.";
 
     "semantics" "semantics" Logcheck "logcheck" [Unit::Choice(&["logcheck", "flat"])] ONCE NOW
         "How rule directories are read: like logcheck, or simpler like the daemon of 2012.";

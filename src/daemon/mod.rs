@@ -303,6 +303,7 @@ impl Daemon {
             },
             from: postmaster.from.clone(),
             settings: self.config.mail.clone(),
+            program: postmaster.program.clone(),
             bell,
             chance: StdRng::from_rng(&mut self.chance),
             unstored: Arc::clone(&self.unstored),

@@ -193,6 +193,8 @@ categories! {
     CoverageAtRisk = 38, Own, "coverage at risk";
     /// An entry has waited longer than was promised.
     CoverageLate = 39, Own, "coverage late";
+    /// Reports do not reach a recipient: the first refusal, or failures for an hour; once an outage.
+    DeliveryTrouble = 51, Own, "delivery trouble";
     /// A log line that a rule of `cracking.d` knows as the sign of an attack.
     Cracking = 64, Log, "security alert";
     /// A log line that a rule of `violations.d` knows.

@@ -5,20 +5,41 @@ use crate::model::escape::escape_cut;
 /// Bytes of a foreign answer that are kept.
 const MOST_OF_REPLY: usize = 500;
 
+/// What a failed attempt means for the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The same bytes are tried again soon.
+    NotNow,
+    /// It was refused for good: by a 5xx, or by a sendmail program that knows no such recipient.
+    Refused,
+    /// It is larger than the server takes: than so many bytes, where it said how many.
+    TooLarge(Option<u64>),
+}
+
 /// Why a report was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reply}")]
 pub struct SendError {
     /// The server's reply or the error, neutralised.
     pub reply: String,
-    /// Whether it was refused for good: by a 5xx, or by a sendmail program that knows no such recipient.
-    pub is_refusal: bool,
+    /// What that means for the next attempt.
+    pub verdict: Verdict,
 }
 
 impl SendError {
     /// Not now: the same bytes are tried again soon. `reply` is neutralised.
     pub fn transient(reply: String) -> Self {
-        Self { reply, is_refusal: false }
+        Self { reply, verdict: Verdict::NotNow }
+    }
+
+    /// A refusal for good. `reply` is neutralised.
+    pub fn refused(reply: String) -> Self {
+        Self { reply, verdict: Verdict::Refused }
+    }
+
+    /// Whether somebody said no, and not only "later".
+    pub fn is_refusal(&self) -> bool {
+        self.verdict != Verdict::NotNow
     }
 }
 

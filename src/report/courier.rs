@@ -1,19 +1,25 @@
 //! The task that delivers: takes queued reports to their recipients, one transaction each, until somebody has accepted them.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, io, path::PathBuf, sync::Arc, time::Duration};
 
 use rand::{RngExt, rngs::StdRng};
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
-use super::transport::{SendError, Transport};
+use super::{
+    answer::{SendError, Verdict},
+    mbox,
+    split::split,
+    transport::Transport,
+};
 use crate::{
     config::settings::MailSettings,
     model::clock::{Clock, Deadline, Moment},
     store::{
         door::Db,
         error::StoreError,
-        outbox::{Delivery, Failure, ReportId},
+        outbox::{Delivery, ReportId},
+        trouble::Failure,
     },
 };
 
@@ -25,6 +31,9 @@ const PARK_AFTER: Duration = Duration::from_hours(120);
 
 /// And after no fewer refusals than these, so that a clock that jumps parks nothing.
 const LEAST_REFUSALS: u32 = 10;
+
+/// Failures for so long are trouble; a refusal is at once.
+const TROUBLE_AFTER: Duration = Duration::from_hours(1);
 
 /// How long a send that is under way may go on after the daemon was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -47,6 +56,8 @@ pub struct Courier {
     pub settings: MailSettings,
     /// Rung when reports were stored.
     pub bell: Arc<Notify>,
+    /// How the commands are called that a mail names.
+    pub program: String,
     /// Spreads the attempts.
     pub chance: StdRng,
     /// What was accepted but could not be stored as such; outlives a reload.
@@ -111,9 +122,14 @@ impl Courier {
                 continue;
             }
             has_tried = true;
-            if let Some(reply) = self.attempt(&delivery, stop).await {
-                unstored.insert(key, (delivery, reply));
-                self.store_again(&mut unstored).await;
+            match self.attempt(&delivery, stop).await {
+                Attempt::Accepted(reply) => {
+                    unstored.insert(key, (delivery, reply));
+                    self.store_again(&mut unstored).await;
+                }
+                Attempt::Failed => {}
+                // What stands behind it in this list may be gone, too.
+                Attempt::Divided => break,
             }
         }
         (has_tried, next)
@@ -134,61 +150,144 @@ impl Courier {
         }
     }
 
-    /// Tries one delivery; gives the reply when it was accepted.
-    async fn attempt(&mut self, delivery: &Delivery, stop: &CancellationToken) -> Option<String> {
+    /// Tries one delivery.
+    async fn attempt(&mut self, delivery: &Delivery, stop: &CancellationToken) -> Attempt {
         let report = delivery.report;
         let letter = self.db.call(move |store| store.letter(report)).await;
         let (message_id, bytes) = match letter {
             Ok(letter) => letter,
             Err(error) => {
                 let reply = format!("the stored report cannot be read: {error}");
-                self.note_failure(delivery, SendError { reply, is_refusal: false }).await;
-                return None;
+                self.note_failure(delivery, SendError::transient(reply)).await;
+                return Attempt::Failed;
             }
         };
-        let deadline = self.settings.send_timeout;
-        let sending = self.transport.send(&self.from, &delivery.recipient, &message_id, bytes, deadline);
-        let answer = tokio::select! {
-            answer = sending => answer,
-            () = patience_after(stop) => return None,
+        let error = match self.hand_over(delivery, &message_id, bytes, stop).await {
+            None => return Attempt::Failed,
+            Some(Ok(reply)) => return Attempt::Accepted(reply),
+            Some(Err(error)) => error,
         };
-        match answer {
-            Ok(reply) => Some(reply),
+        let Verdict::TooLarge(limit) = error.verdict else {
+            self.note_failure(delivery, error).await;
+            return Attempt::Failed;
+        };
+        self.divide(delivery, limit, error.reply).await
+    }
+
+    /// Sends it, unless it is too large for us; `None` when the daemon is to stop meanwhile.
+    async fn hand_over(
+        &self,
+        delivery: &Delivery,
+        message_id: &str,
+        bytes: Vec<u8>,
+        stop: &CancellationToken,
+    ) -> Option<Result<String, SendError>> {
+        let (length, most) = (u64::try_from(bytes.len()).unwrap_or(u64::MAX), self.settings.max_part);
+        if length > most {
+            let reply = format!("it has {length} bytes, more than maxpart ({most})");
+            return Some(Err(SendError { reply, verdict: Verdict::TooLarge(Some(most)) }));
+        }
+        let deadline = self.settings.send_timeout;
+        let sending = self.transport.send(&self.from, &delivery.recipient, message_id, bytes, deadline);
+        tokio::select! {
+            answer = sending => Some(answer),
+            () = patience_after(stop) => None,
+        }
+    }
+
+    /// Sends what is too large in parts, or takes it for refused where nothing smaller is left.
+    async fn divide(&mut self, delivery: &Delivery, limit: Option<u64>, reply: String) -> Attempt {
+        let (now, program, subject) = (self.clock.now(), self.program.clone(), delivery.clone());
+        match self.db.call(move |store| split(store, &subject, limit, &program, now)).await {
+            Ok(Some(parts)) => {
+                tracing::warn!(recipient = %delivery.recipient, %reply, parts, "a report was too large and is sent in parts");
+                return Attempt::Divided;
+            }
+            Ok(None) => self.note_failure(delivery, SendError::refused(reply)).await,
             Err(error) => {
-                self.note_failure(delivery, error).await;
-                None
+                tracing::error!(%error, "a report that is too large cannot be divided");
+                self.note_failure(delivery, SendError::transient(reply)).await;
             }
         }
+        Attempt::Failed
     }
 
     async fn note_failure(&mut self, delivery: &Delivery, error: SendError) {
         let now = self.clock.now();
-        let wait = wait_after(
-            self.settings.retry_base,
-            delivery.attempts,
-            delivery.refusals,
-            error.is_refusal,
-            self.chance.random_range(-0.2..0.2),
-        );
+        let is_refusal = error.is_refusal();
+        let spread = self.chance.random_range(-0.2..0.2);
+        let wait = wait_after(self.settings.retry_base, delivery.attempts, delivery.refusals, is_refusal, spread);
         // Each message stands as it is: the rules that ship for our own lines are compared with what stands in the code.
-        if error.is_refusal {
+        if is_refusal {
             tracing::warn!(recipient = %delivery.recipient, reply = %error.reply, ?wait, "a report was refused");
         } else {
             tracing::warn!(recipient = %delivery.recipient, reply = %error.reply, ?wait, "a report was not accepted");
         }
+        let is_trouble =
+            is_refusal || delivery.failing_since.is_some_and(|since| now.wall.since(since) >= TROUBLE_AFTER);
         let failure = Failure {
             reply: error.reply,
-            is_refusal: error.is_refusal,
-            retry: (!is_hopeless(delivery, error.is_refusal, now)).then(|| Deadline::after(now, wait)),
+            is_refusal,
+            is_trouble,
+            retry: (!is_hopeless(delivery, is_refusal, now)).then(|| Deadline::after(now, wait)),
         };
-        let delivery = delivery.clone();
-        let stored: Result<(), StoreError> =
-            self.db.call(move |store| store.mark_failed(&delivery, &failure, now)).await;
-        if let Err(error) = stored {
-            tracing::error!(%error, "a failed attempt cannot be stored");
-            tokio::time::sleep(Duration::from_secs(1)).await;
+        let failed = delivery.clone();
+        let stored: Result<bool, StoreError> = self.db.call(move |store| store.mark_failed(&failed, &failure, now)).await;
+        match stored {
+            Ok(true) => {
+                tracing::error!(recipient = %delivery.recipient, "delivery trouble: reports are kept, and nobody has accepted them");
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, "a failed attempt cannot be stored");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                return;
+            }
+        }
+        if is_trouble && let Some(path) = self.settings.fallback_mbox.clone() {
+            self.spool(delivery.clone(), path, now).await;
         }
     }
+
+    /// Puts a report into the local mailbox, once a delivery.
+    async fn spool(&self, delivery: Delivery, path: PathBuf, now: Moment) {
+        let from = self.from.clone();
+        let spooled: Result<(), SpoolError> = self
+            .db
+            .call(move |store| {
+                if store.is_spooled(delivery.report, &delivery.recipient)? {
+                    return Ok(());
+                }
+                let (_, bytes) = store.letter(delivery.report)?;
+                mbox::append(&path, &from, now.wall, &bytes)?;
+                store.mark_spooled(&delivery).map_err(SpoolError::from)
+            })
+            .await;
+        if let Err(error) = spooled {
+            tracing::error!(%error, "the local mailbox (fallbackmbox) cannot be written; the next attempt tries it again");
+        }
+    }
+}
+
+/// Why a report is not in the local mailbox.
+#[derive(Debug, thiserror::Error)]
+enum SpoolError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The mailbox cannot be written, or must not be.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What became of an attempt.
+enum Attempt {
+    /// Somebody has taken responsibility and said so.
+    Accepted(String),
+    /// It is noted, or the daemon is to stop.
+    Failed,
+    /// The report was replaced by its parts.
+    Divided,
 }
 
 fn is_hopeless(delivery: &Delivery, is_refusal: bool, now: Moment) -> bool {

@@ -179,6 +179,36 @@ fn encode_words(value: &str) -> String {
     encoded.join("\r\n ")
 }
 
+/// A header as a line of a mail, with its end; folded where it is long.
+pub(crate) fn header_line(name: &str, value: &str) -> String {
+    let value = harmless(value);
+    let is_short = name.len() + value.len() + 2 <= PLAIN_WORD || !value.contains(' ');
+    let written = if is_short && is_plain(&value) { value } else if is_id(&value) { value } else { encode_words(&value) };
+    format!("{name}: {written}\r\n")
+}
+
+/// A Message-ID is never encoded, however long its host name is.
+fn is_id(value: &str) -> bool {
+    value.starts_with('<') && value.ends_with('>') && value.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// The headers of a mail as they are, each with the lines it was folded into, without the last line end.
+pub(crate) fn raw_headers(mail: &[u8]) -> Vec<String> {
+    let mut headers: Vec<String> = Vec::new();
+    for line in String::from_utf8_lossy(split_head(mail).0).split("\r\n") {
+        match headers.last_mut() {
+            Some(header) if line.starts_with([' ', '\t']) => header.push_str(&format!("\r\n{line}")),
+            _ => headers.push(line.to_owned()),
+        }
+    }
+    headers
+}
+
+/// Text in quoted-printable (RFC 2045, 6.7); CRLF ends its lines.
+pub(crate) fn quoted(text: &str) -> String {
+    quoted_printable::encode_to_str(text)
+}
+
 /// Checks that a mail can carry `address`.
 ///
 /// # Errors

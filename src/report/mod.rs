@@ -12,20 +12,26 @@ mod item;
 mod lines;
 pub mod listing;
 pub mod local;
+pub mod mbox;
 pub mod mime;
 mod own;
+mod part;
 pub mod pool;
 pub mod postmaster;
 mod processes;
 pub mod render;
 #[cfg(test)]
 mod sample;
+mod secret;
 pub mod sendmail;
 pub mod smtp;
+mod split;
 mod stored;
 mod subject;
 pub mod test_mail;
 pub mod transport;
+mod trouble;
+mod wire;
 mod words;
 
 use std::{sync::Arc, time::Duration};

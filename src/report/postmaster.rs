@@ -15,13 +15,14 @@ use super::{
     mime::{Letter, MessageId, MimeError, check_address, compose},
     render::render,
     subject::in_counts,
+    trouble::delivery_trouble,
+    words::Times,
 };
 use crate::{
     config::settings::Config,
     model::{
         clock::{Clock, Moment},
         coverage::Coverage,
-        escape::escape_cut,
         event::{Category, Channel, Kind, StoredEvent},
     },
     store::{
@@ -130,7 +131,7 @@ impl Postmaster {
             return Ok(false);
         };
         let now = self.clock.now();
-        let notices = delivery_trouble(store)?;
+        let notices = delivery_trouble(store, &Times::new(now.wall, &self.zone), &self.program)?;
         let names = Names::read(std::path::Path::new("/"));
         let mut reports: Vec<NewReport> = Vec::new();
         let mut counts = Vec::new();
@@ -258,16 +259,3 @@ fn coverage(store: &Store) -> Result<Option<Coverage>, StoreError> {
     if store.areas()?.iter().any(is_watched) { store.coverage().map(Some) } else { Ok(None) }
 }
 
-/// What the next report says about earlier ones that nobody has accepted.
-fn delivery_trouble(store: &Store) -> Result<Vec<String>, StoreError> {
-    let queue = store.queue_summary()?;
-    let Some(reply) = queue.last_failure else {
-        return Ok(Vec::new());
-    };
-    Ok(vec![format!(
-        "DELIVERY TROUBLE: {} queued and {} parked deliveries of earlier reports; the oldest was answered: {}",
-        queue.queued,
-        queue.parked,
-        escape_cut(reply.as_bytes(), 200)
-    )])
-}

@@ -126,7 +126,7 @@ impl Sendmail {
         }
         match REFUSALS.iter().find(|(refusal, _)| *refusal == code) {
             Some((_, word)) => {
-                Err(SendError { reply: format!("{name} ended with {code} ({word}){said}"), is_refusal: true })
+                Err(SendError::refused(format!("{name} ended with {code} ({word}){said}")))
             }
             None if code == 75 => Err(SendError::transient(format!("{name} ended with 75 (EX_TEMPFAIL){said}"))),
             None => Err(SendError::transient(format!("{name} ended with {code}{said}"))),
@@ -268,8 +268,8 @@ mod tests {
             let fake = Self::new(script);
             let (word, reply) = match fake.send("to@example.org", PATIENCE).await {
                 Ok(reply) => ("accepted", reply),
-                Err(SendError { reply, is_refusal: true }) => ("refused", reply),
-                Err(SendError { reply, .. }) => ("not now", reply),
+                Err(error) if error.is_refusal() => ("refused", error.reply),
+                Err(error) => ("not now", error.reply),
             };
             format!("{word}: {}", reply.replace(&fake.program.display().to_string(), "sendmail"))
         }
@@ -350,7 +350,7 @@ mod tests {
         let begun = Instant::now();
         let error = fake.send("to@example.org", Duration::from_millis(300)).await.unwrap_err();
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-        assert!(!error.is_refusal && error.reply.contains("did not end within 300ms"), "{error}");
+        assert!(!error.is_refusal() && error.reply.contains("did not end within 300ms"), "{error}");
         assert!(!Path::new(&format!("/proc/{}", fake.left("pid").trim())).exists(), "it was not reaped");
         until_gone(&fake.left("child")).await;
     }
@@ -384,7 +384,7 @@ mod tests {
         let send = async |program: &Path, from: &str| {
             let sendmail = Sendmail::new(program.to_path_buf());
             let error = sendmail.send(from, "to@example.org", MAIL, PATIENCE).await.unwrap_err();
-            assert!(!error.is_refusal);
+            assert!(!error.is_refusal());
             error.reply.replace(&fake.program.display().to_string(), "/usr/sbin/sendmail")
         };
         let mut all = vec![send(Path::new("/no/such/program"), "from@example.org").await];

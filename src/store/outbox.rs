@@ -52,17 +52,8 @@ pub struct Delivery {
     pub refusals: u32,
     /// Wall time of the first of the refusals that came without another answer between.
     pub refused_since: Option<Timestamp>,
-}
-
-/// What became of a failed attempt.
-#[derive(Debug, Clone)]
-pub struct Failure {
-    /// The server's reply or the error, neutralised.
-    pub reply: String,
-    /// Whether it was a refusal for good.
-    pub is_refusal: bool,
-    /// When to try again; `None` parks the delivery.
-    pub retry: Option<Deadline>,
+    /// Wall time of the first failed attempt.
+    pub failing_since: Option<Timestamp>,
 }
 
 /// The outbox in numbers.
@@ -91,10 +82,6 @@ fn deadline(row: &Row<'_>, first: usize) -> rusqlite::Result<Deadline> {
         due: moment(row, first)?,
         nominal: Duration::from_nanos(row.get::<_, i64>(first + 3)?.cast_unsigned()),
     })
-}
-
-fn nanos(span: Duration) -> i64 {
-    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }
 
 impl Store {
@@ -170,7 +157,8 @@ impl Store {
         let queued = self
             .db
             .prepare_cached(
-                "SELECT report, recipient, attempts, refusals, refused_since, due_wall, due_boottime, due_boot, nominal
+                "SELECT report, recipient, attempts, refusals, refused_since, due_wall, due_boottime, due_boot, nominal,
+                     failing_since
                  FROM delivery WHERE state = 1 ORDER BY report, recipient LIMIT 1000",
             )
             .and_then(|mut statement| {
@@ -182,6 +170,7 @@ impl Store {
                             attempts: row.get(2)?,
                             refusals: row.get(3)?,
                             refused_since: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_nanos),
+                            failing_since: row.get::<_, Option<i64>>(9)?.map(Timestamp::from_nanos),
                         };
                         Ok((delivery, deadline(row, 5)?.remaining(now)))
                     })?
@@ -219,42 +208,6 @@ impl Store {
                 statement.execute(params![delivery.report.0, delivery.recipient, reply, now.wall.as_nanos()])
             })
             .trying("note that a report was sent")
-            .map(|_rows| ())
-    }
-
-    /// Notes a failed attempt and when to try again.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database cannot be written; the delivery stays queued.
-    pub fn mark_failed(&mut self, delivery: &Delivery, failure: &Failure, now: Moment) -> Result<(), StoreError> {
-        let (state, retry) = match failure.retry {
-            Some(retry) => (1, retry),
-            None => (3, Deadline::after(now, Duration::ZERO)),
-        };
-        self.db
-            .prepare_cached(
-                "UPDATE delivery SET state = ?3, attempts = attempts + 1, refusals = refusals + ?4, last_reply = ?5,
-                     due_wall = ?6, due_boottime = ?7, due_boot = ?8, nominal = ?9,
-                     failing_since = coalesce(failing_since, ?10),
-                     refused_since = CASE WHEN ?4 THEN coalesce(refused_since, ?10) END,
-                     settled = CASE WHEN ?3 = 3 THEN ?10 END
-                 WHERE report = ?1 AND recipient = ?2 AND state = 1",
-            )
-            .and_then(|mut statement| {
-                statement.execute(params![
-                    delivery.report.0,
-                    delivery.recipient,
-                    state,
-                    failure.is_refusal,
-                    failure.reply,
-                    retry.due.wall.as_nanos(),
-                    retry.due.boottime.as_nanos(),
-                    retry.due.boot.0,
-                    nanos(retry.nominal),
-                    now.wall.as_nanos()
-                ])
-            })
-            .trying("note a failed attempt")
             .map(|_rows| ())
     }
 

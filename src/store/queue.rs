@@ -69,6 +69,8 @@ pub struct Undelivered {
     pub wait: Duration,
     /// What the last attempt was answered; empty before the first.
     pub last_reply: String,
+    /// Whether it was also put into the local mailbox.
+    pub is_spooled: bool,
 }
 
 /// A report whose remaining deliveries were given up.
@@ -97,6 +99,7 @@ fn undelivered(row: &Row<'_>, now: Moment) -> rusqlite::Result<Undelivered> {
         attempts: row.get(7)?,
         wait: if standing == Standing::Queued { wait } else { Duration::ZERO },
         last_reply: row.get(8)?,
+        is_spooled: row.get(13)?,
     })
 }
 
@@ -109,7 +112,7 @@ impl Store {
         self.db
             .prepare_cached(
                 "SELECT report.id, message_id, subject, length(bytes), created, recipient, state, attempts, last_reply,
-                     due_wall, due_boottime, due_boot, nominal
+                     due_wall, due_boottime, due_boot, nominal, spooled
                  FROM delivery JOIN report ON report.id = delivery.report
                  WHERE state IN (1, 3) ORDER BY report.id, recipient LIMIT ?1",
             )
@@ -252,7 +255,8 @@ mod tests {
         },
         store::{
             events::{Filter, Range},
-            outbox::{Failure, NewReport},
+            outbox::NewReport,
+            trouble::Failure,
         },
     };
 
@@ -281,7 +285,7 @@ mod tests {
         };
         store.batch(Channel::Files, 0, at(0), &[report(1, &["a@x", "b@x"]), report(2, &["a@x"])]).unwrap();
         let (due, _) = store.due_deliveries(at(0)).unwrap();
-        let failure = |retry| Failure { reply: "550 no".to_owned(), is_refusal: true, retry };
+        let failure = |retry| Failure { reply: "550 no".to_owned(), is_refusal: true, is_trouble: true, retry };
         store.mark_failed(&due[0], &failure(Some(Deadline::after(at(0), HOUR))), at(0)).unwrap();
         store.mark_sent(&due[1], "250 ok", at(0)).unwrap();
         store.mark_failed(&due[2], &failure(None), at(0)).unwrap();

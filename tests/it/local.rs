@@ -96,7 +96,7 @@ async fn no_answer_of_a_server_is_a_reason_to_switch() {
     ] {
         sink.behave(mode.clone());
         let (_, answer) = send(&local).await;
-        assert_eq!(answer.unwrap_err().is_refusal, is_refusal, "{mode:?}");
+        assert_eq!(answer.unwrap_err().is_refusal(), is_refusal, "{mode:?}");
         assert_eq!(kept(&program), "", "{mode:?}");
     }
 }
@@ -105,7 +105,7 @@ async fn no_answer_of_a_server_is_a_reason_to_switch() {
 async fn where_neither_is_there_the_words_name_both_and_the_remedy() {
     let (_, answer) = send(&local(&[9, 10], &[PathBuf::from("/no/sendmail"), PathBuf::from("/no/other")])).await;
     let error = answer.unwrap_err();
-    assert!(!error.is_refusal);
+    assert!(!error.is_refusal());
     insta::assert_snapshot!(error.reply, @r"
     nobody listens on 127.0.0.1:9 or 127.0.0.1:10, and there is no sendmail program (/no/sendmail, /no/other): start or install a mail server, or set mail = smtp://HOST
     ");
