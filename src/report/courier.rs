@@ -232,7 +232,8 @@ impl Courier {
             retry: (!is_hopeless(delivery, is_refusal, now)).then(|| Deadline::after(now, wait)),
         };
         let failed = delivery.clone();
-        let stored: Result<bool, StoreError> = self.db.call(move |store| store.mark_failed(&failed, &failure, now)).await;
+        let stored: Result<bool, StoreError> =
+            self.db.call(move |store| store.mark_failed(&failed, &failure, now)).await;
         match stored {
             Ok(true) => {
                 tracing::error!(recipient = %delivery.recipient, "delivery trouble: reports are kept, and nobody has accepted them");

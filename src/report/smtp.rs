@@ -264,9 +264,7 @@ async fn transact(
     }
     match tokio::time::timeout(DOT_TIME, wire.reply()).await {
         Ok(reply) => done(Stage::Mail, "", reply).map(|reply| reply.words()),
-        Err(_elapsed) => {
-            Err(SendError::transient(format!("no answer to the mail within {} s", DOT_TIME.as_secs())))
-        }
+        Err(_elapsed) => Err(SendError::transient(format!("no answer to the mail within {} s", DOT_TIME.as_secs()))),
     }
 }
 

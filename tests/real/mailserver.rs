@@ -19,11 +19,15 @@ const NOBODY: u32 = 65_534;
 struct Server {
     child: Child,
     directory: tempfile::TempDir,
+    /// Its control socket has one place, so there is one server at a time, also of tests in other processes.
+    _alone: fs::File,
 }
 
 impl Server {
     /// Starts it on `port`, delivering everything to one Maildir.
     fn start(port: u16) -> Self {
+        let alone = fs::File::create(std::env::temp_dir().join("integrityd-test-mail-server")).unwrap();
+        alone.lock().unwrap();
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let maildir = directory.path().join("Maildir");
@@ -48,7 +52,7 @@ impl Server {
         wait_for("the mail server", Duration::from_secs(10), || {
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
-        Self { child, directory }
+        Self { child, directory, _alone: alone }
     }
 
     fn paths(&self) -> Vec<PathBuf> {
