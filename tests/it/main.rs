@@ -35,6 +35,7 @@ mod names;
 mod passes;
 mod pids;
 mod promises;
+mod properties;
 mod queue;
 mod rules_cmd;
 mod signals;

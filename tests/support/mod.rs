@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 pub(crate) mod grep;
+pub(crate) mod properties;
 pub(crate) mod sink;
 pub(crate) mod syslog;
 pub(crate) mod torment;
