@@ -26,6 +26,7 @@ mod stored;
 mod subject;
 pub mod test_mail;
 pub mod transport;
+pub mod witness;
 mod words;
 
 use std::{sync::Arc, time::Duration};

@@ -28,3 +28,4 @@ mod stalest;
 pub mod standing;
 pub mod stretch;
 pub mod whereabouts;
+pub mod witness;
