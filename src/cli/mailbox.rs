@@ -25,7 +25,8 @@ pub(super) fn each(path: &Path, see: &mut dyn FnMut(&[u8]) -> anyhow::Result<()>
     if !found.is_dir() {
         return each_in_file(path, see);
     }
-    let folders: Vec<PathBuf> = ["cur", "new"].map(|name| path.join(name)).into_iter().filter(|it| it.is_dir()).collect();
+    let folders: Vec<PathBuf> =
+        ["cur", "new"].map(|name| path.join(name)).into_iter().filter(|it| it.is_dir()).collect();
     if folders.is_empty() {
         return each_in_directory(path, see);
     }
@@ -132,7 +133,10 @@ mod tests {
 
     #[test]
     fn a_single_mail_is_not_divided() {
-        assert_eq!(mails(b"A: 1\n\nFrom here\n\nFrom there\n>From x\n"), ["A: 1\n\nFrom here\n\nFrom there\n>From x\n"]);
+        assert_eq!(
+            mails(b"A: 1\n\nFrom here\n\nFrom there\n>From x\n"),
+            ["A: 1\n\nFrom here\n\nFrom there\n>From x\n"]
+        );
         assert_eq!(mails(b""), [""; 0]);
     }
 

@@ -52,12 +52,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::{
-    config,
-    files::scout,
-    model::escape::escape_name,
-    store::database::Store,
-};
+use crate::{config, files::scout, model::escape::escape_name, store::database::Store};
 pub use exit::Exit;
 use out::Out;
 

@@ -45,7 +45,9 @@ pub(super) fn run(store: &Store, arguments: &Arguments, out: &mut Out) -> anyhow
     match store.verify() {
         Ok(head) => {
             let kept = match store.checkpoint()? {
-                Some(checkpoint) => format!("{} events, {} older ones pruned", head.seq - checkpoint.seq, checkpoint.seq),
+                Some(checkpoint) => {
+                    format!("{} events, {} older ones pruned", head.seq - checkpoint.seq, checkpoint.seq)
+                }
                 None => format!("{} events", head.seq),
             };
             let words = format!("the chain is whole: {kept}, head {}", hex(&head.hash));

@@ -29,8 +29,8 @@ const LEAST_REFUSALS: u32 = 10;
 /// How long a send that is under way may go on after the daemon was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How often the queue is looked at even when nobody rings.
-const LONGEST_REST: Duration = Duration::from_mins(1);
+/// How often the queue is looked at even when nobody rings: timers stand still while the machine is suspended.
+const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// The task that delivers.
 #[derive(Debug)]

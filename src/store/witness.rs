@@ -50,9 +50,7 @@ impl Store {
             .prepare_cached(
                 "SELECT hash FROM event WHERE seq = ?1 UNION ALL SELECT hash FROM checkpoint WHERE seq = ?1 LIMIT 1",
             )
-            .and_then(|mut statement| {
-                statement.query_row([seq.cast_signed()], |row| needed_array(row, 0)).optional()
-            })
+            .and_then(|mut statement| statement.query_row([seq.cast_signed()], |row| needed_array(row, 0)).optional())
             .trying("read the hash of an event")
     }
 
@@ -71,12 +69,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn sent_to(
-        &self,
-        recipients: &[String],
-        after: ReportId,
-        limit: u32,
-    ) -> Result<Vec<SentReport>, StoreError> {
+    pub fn sent_to(&self, recipients: &[String], after: ReportId, limit: u32) -> Result<Vec<SentReport>, StoreError> {
         let recipients = serde_json::Value::from(recipients).to_string();
         self.db
             .prepare_cached(
@@ -109,9 +102,7 @@ impl Store {
             .prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM event WHERE category = ?1 AND instr(canonical, CAST(?2 AS BLOB)) > 0)",
             )
-            .and_then(|mut statement| {
-                statement.query_row(params![ADOPTED, instance.to_string()], |row| row.get(0))
-            })
+            .and_then(|mut statement| statement.query_row(params![ADOPTED, instance.to_string()], |row| row.get(0)))
             .trying("look for an adopted database")
     }
 }
