@@ -21,6 +21,7 @@ mod logcheck;
 mod logcheck_mail;
 mod logcheck_options;
 mod mail;
+mod mailbox;
 mod nagios;
 mod out;
 mod progress;
@@ -42,6 +43,7 @@ mod standing_logs;
 mod standing_processes;
 mod status;
 mod trial;
+mod verify;
 
 use std::{
     ffi::OsString,
@@ -50,12 +52,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::{
-    config,
-    files::scout,
-    model::escape::{escape_name, hex},
-    store::database::Store,
-};
+use crate::{config, files::scout, model::escape::escape_name, store::database::Store};
 pub use exit::Exit;
 use out::Out;
 
@@ -105,8 +102,9 @@ enum Command {
     /// See whether mails arrive.
     #[command(subcommand)]
     Mail(mail::Command),
-    /// Walk the chain of events and name the first that was changed, removed or exchanged. Exit code: 0 whole, 1 broken.
-    Verify,
+    /// Walk the chain of events and name the first that was changed, removed or exchanged; compare it with what was mailed.
+    /// Exit code: 0 whole, 1 findings.
+    Verify(verify::Arguments),
     /// Tell everything about a path: which area and settings apply, what is stored, when it is due. Exit code: 1 in no area.
     Explain(explain::Arguments),
     /// Work on the rules for log lines: try them, look for what is wrong with them, find those nobody needs, make new ones.
@@ -199,7 +197,7 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Show(arguments) => history::show(&source, &arguments, out),
         Command::Queue(command) => queue::run(&source, &command, out),
         Command::Mail(command) => mail::run(&source, &command, out),
-        Command::Verify => verify(&source.open()?, out),
+        Command::Verify(arguments) => verify::run(&source.open()?, &arguments, out),
         Command::Explain(arguments) => explain::run(&source, &arguments, out),
         Command::Rules(command) => rules::run(&source, &command, out),
         Command::Logcheck(arguments) => logcheck::run(&source, &arguments, out),
@@ -208,19 +206,5 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
             scout::serve(&point, id, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())?;
             Ok(Exit::Fine)
         }
-    }
-}
-
-fn verify(store: &Store, out: &mut Out) -> anyhow::Result<Exit> {
-    match store.verify() {
-        Ok(head) => {
-            out.line(&format!("the chain is whole: {} events, head {}", head.seq, hex(&head.hash)))?;
-            Ok(Exit::Fine)
-        }
-        Err(error @ crate::store::error::StoreError::Chain { .. }) => {
-            out.line(&error.to_string())?;
-            Ok(Exit::Findings)
-        }
-        Err(error) => Err(error.into()),
     }
 }

@@ -270,9 +270,9 @@ keys! {
     "subject" "subject" Report "own" [Unit::Choice(&["own", "logcheck"])] ONCE LATER
         "Whose subjects the mails carry; logcheck's for existing filters.";
     "html" "html" Report "no" [Unit::Flag] ONCE LATER "Whether an HTML part is added.";
-    "retention" "retention" Report "400d" [span(DAY, CENTURY)] ONCE LATER "How long reported events are kept.";
-    "maxdatabase" "maxdatabase" Report "off" [Unit::Size { min: MI, max: 16 * 1024 * GI, has_off: true }] ONCE LATER
-        "The largest size of the database; above it the oldest reported events go.";
+    "retention" "retention" Report "400d" [span(DAY, CENTURY)] ONCE NOW "How long events are kept after everybody has got them.";
+    "maxdatabase" "maxdatabase" Report "off" [Unit::Size { min: MI, max: 16 * 1024 * GI, has_off: true }] ONCE NOW
+        "The largest size of the database: before it is reached the oldest events that everybody has got go, but for those of the last day.";
 
     "mail" "url" Mail "auto" [Unit::MailUrl] ONCE NOW
         "How reports are sent. auto: SMTP on localhost, or a sendmail program when nothing listens there.";

@@ -3,7 +3,11 @@
 //! One falls, all fall: a task that ends unasked stores a notice, the others are stopped and the process ends with a failure, so
 //! that the service manager starts it again. A living process with a dead walker must not exist.
 
+mod clocks;
 mod generation;
+mod keeper;
+mod life;
+mod ourselves;
 pub mod signals;
 
 use std::{
@@ -45,6 +49,8 @@ use crate::{
     },
 };
 use generation::{Generation, named};
+use keeper::Keeper;
+use life::Way;
 use signals::Order;
 
 /// How often it is looked whether a command beside us has written.
@@ -104,14 +110,18 @@ impl Daemon {
     /// [`DaemonError`] when it cannot begin, or when a task has fallen.
     pub async fn run(&mut self, mut orders: signals::Orders) -> Result<(), DaemonError> {
         self.can_begin_with(&self.config)?;
-        let mut away_since = Some(self.greet().await?);
+        let mut keeper = self.keeper();
+        let mut away_since = Some(keeper.greet(&self.config, Way::Staying).await?);
         loop {
             let mut generation = self.begin(away_since.take())?;
             tell(Phase::Ready).await;
-            let next = self.attend(&mut generation, &mut orders).await;
+            let next = self.attend(&mut generation, &mut keeper, &mut orders).await;
             generation.end().await;
             match next? {
-                Some(next) => self.config = next,
+                Some(next) => {
+                    self.config = next;
+                    keeper.look_at_settings().await?;
+                }
                 None => break,
             }
         }
@@ -123,6 +133,7 @@ impl Daemon {
     async fn attend(
         &mut self,
         generation: &mut Generation,
+        keeper: &mut Keeper,
         orders: &mut signals::Orders,
     ) -> Result<Option<Config>, DaemonError> {
         let mut ears = tokio::time::interval(LISTEN_TIME);
@@ -152,7 +163,10 @@ impl Daemon {
                         generation.send_now(&self.db, self.clock.now()).await;
                     }
                 },
-                _ = ears.tick() => generation.listen(&self.db).await,
+                _ = ears.tick() => {
+                    generation.listen(&self.db).await;
+                    keeper.keep(&self.config).await;
+                }
             }
         }
     }
@@ -164,7 +178,8 @@ impl Daemon {
     /// [`DaemonError`] when it cannot begin or the store fails; what was found until then is kept.
     pub async fn run_once(&mut self) -> Result<QueueSummary, DaemonError> {
         self.can_begin_with(&self.config)?;
-        let away_since = self.greet().await?;
+        let mut keeper = self.keeper();
+        let away_since = keeper.greet(&self.config, Way::Once).await?;
         if !self.config.areas.is_empty() {
             let (config, db, clock) = (self.config.clone(), self.db.clone(), self.clock.clone());
             run_blocking(move || Pass { config: &config, db: &db, clock: &clock }.go_round(&mut |_harvest| ())).await?;
@@ -177,6 +192,7 @@ impl Daemon {
             self.pid_watch(&config, Some(away_since), CancellationToken::new()).run_once().await?;
         }
         self.send_pending().await?;
+        keeper.prune_at_once(&self.config).await?;
         self.retire().await?;
         Ok(self.db.call(|store| store.queue_summary()).await?)
     }
@@ -192,29 +208,8 @@ impl Daemon {
             .await
     }
 
-    /// Stores what should be told at a start; gives when a daemon was last there before.
-    async fn greet(&self) -> Result<Timestamp, StoreError> {
-        let now = self.clock.now();
-        for fault in &self.config.notices {
-            tracing::warn!("{fault}");
-        }
-        if !self.config.inactive.is_empty() {
-            tracing::warn!("set but not acted upon yet: {}", self.config.inactive.join(", "));
-        }
-        self.db
-            .call(move |store| {
-                let mut outcome = Outcome::default();
-                for notice in store.take_notices() {
-                    outcome = outcome
-                        .with_event(Event::new(Category::Notice, Severity::Normal, now, Vec::new()).with_note(notice));
-                }
-                if !outcome.events.is_empty() {
-                    store.commit(&outcome)?;
-                }
-                let (last, _) = store.last_alive()?;
-                store.mark_alive(now, false).map(|()| last)
-            })
-            .await
+    fn keeper(&self) -> Keeper {
+        Keeper::new(self.db.clone(), self.clock.clone(), self.source.clone())
     }
 
     /// Starts the tasks of the current configuration.

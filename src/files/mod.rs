@@ -68,6 +68,7 @@ use crate::{
         door::{Db, run_blocking},
         error::with_causes,
     },
+    sys::timer,
 };
 use eye::{Eye, Leave};
 use ground::Ground;
@@ -151,7 +152,7 @@ impl Walker {
                     tracing::error!(error = %with_causes(&error), wait = ?patience, "the walk cannot go on; it begins anew");
                     self.itinerary = Itinerary::default();
                     self.eye.visitor = None;
-                    if stop.run_until_cancelled(tokio::time::sleep(patience)).await.is_none() {
+                    if stop.run_until_cancelled(timer::rest(&self.clock, patience)).await.is_none() {
                         break;
                     }
                     let had_rest = self.clock.now().since(began) > STORE_RETRY.1 * 2;

@@ -66,6 +66,7 @@ use crate::{
         door::run_blocking,
         error::{StoreError, with_causes},
     },
+    sys::timer,
 };
 use group::{Group, Source};
 use inherit::{forget_others, inherit};
@@ -113,7 +114,7 @@ impl Tailer {
                     patience / 2
                 }
             };
-            if self.stop.run_until_cancelled(tokio::time::sleep(rest)).await.is_none() {
+            if self.stop.run_until_cancelled(timer::rest(&self.clock, rest)).await.is_none() {
                 break;
             }
         }

@@ -6,6 +6,10 @@
 
 use std::{
     fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -92,6 +96,12 @@ impl Moment {
         Self { wall: self.wall.after(span), boottime: self.boottime.after(span), boot: self.boot }
     }
 
+    /// By how many nanoseconds the wall clock was set ahead since `earlier`, negative when it was set back; `None` across boots.
+    pub fn set_ahead_since(self, earlier: Self) -> Option<i64> {
+        let wall = self.wall.0.saturating_sub(earlier.wall.0);
+        (self.boot == earlier.boot).then(|| wall.saturating_sub(self.boottime.0.saturating_sub(earlier.boottime.0)))
+    }
+
     /// The time since `earlier`: by the boot clock within one boot, by the wall clock across boots; never negative.
     pub fn since(self, earlier: Self) -> Duration {
         if self.boot == earlier.boot { self.boottime.since(earlier.boottime) } else { self.wall.since(earlier.wall) }
@@ -135,19 +145,45 @@ pub enum Clock {
 pub struct VirtualClock {
     origin: Moment,
     started: tokio::time::Instant,
+    /// By how many nanoseconds the wall clock was set ahead, and for how many the machine was suspended; shared by all clones.
+    set_ahead: Arc<AtomicI64>,
+    suspended: Arc<AtomicI64>,
+}
+
+impl VirtualClock {
+    /// Sets the wall clock ahead, or back by a negative number of nanoseconds.
+    pub fn set_ahead(&self, nanos: i64) {
+        self.set_ahead.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// Lets time pass that no timer sees, as in a suspend.
+    pub fn suspend(&self, span: Duration) {
+        self.suspended.fetch_add(saturating_nanos(span), Ordering::Relaxed);
+    }
+
+    fn now(&self) -> Moment {
+        let slept = Duration::from_nanos(self.suspended.load(Ordering::Relaxed).unsigned_abs());
+        let now = self.origin.after(self.started.elapsed().saturating_add(slept));
+        Moment { wall: Timestamp(now.wall.0.saturating_add(self.set_ahead.load(Ordering::Relaxed))), ..now }
+    }
 }
 
 impl Clock {
     /// A virtual clock that shows `origin` now.
     pub fn starting_at(origin: Moment) -> Self {
-        Self::Virtual(VirtualClock { origin, started: tokio::time::Instant::now() })
+        Self::Virtual(VirtualClock {
+            origin,
+            started: tokio::time::Instant::now(),
+            set_ahead: Arc::default(),
+            suspended: Arc::default(),
+        })
     }
 
     /// The current moment.
     pub fn now(&self) -> Moment {
         match self {
             Self::System(boot) => Moment { wall: wall_now(), boottime: boottime_now(), boot: *boot },
-            Self::Virtual(clock) => clock.origin.after(clock.started.elapsed()),
+            Self::Virtual(clock) => clock.now(),
         }
     }
 }

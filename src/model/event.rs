@@ -195,6 +195,16 @@ categories! {
     CoverageLate = 39, Own, "coverage late";
     /// Reports do not reach a recipient: the first refusal, or failures for an hour; once an outage.
     DeliveryTrouble = 51, Own, "delivery trouble";
+    /// No daemon was there for a while, and how the last one had ended.
+    NotRunning = 40, Own, "not running";
+    /// The wall clock was set by more than a minute.
+    ClockJumped = 41, Own, "clock jumped";
+    /// The program, or the unit or script that starts it, is another one.
+    ProgramChanged = 42, Own, "program changed";
+    /// Other settings hold than before.
+    ConfigurationChanged = 43, Own, "configuration changed";
+    /// Old events that everybody has got were taken out of the store.
+    Pruned = 44, Own, "pruned";
     /// A log line that a rule of `cracking.d` knows as the sign of an attack.
     Cracking = 64, Log, "security alert";
     /// A log line that a rule of `violations.d` knows.
@@ -240,6 +250,11 @@ impl Category {
     /// Whether its events say how a promised age is kept.
     pub const fn is_coverage(self) -> bool {
         matches!(self, Self::CoverageAtRisk | Self::CoverageLate)
+    }
+
+    /// Whether its events that are only counted wait for another to be mailed with.
+    pub const fn waits_for_company(self) -> bool {
+        matches!(self, Self::NotRunning | Self::Pruned)
     }
 
     /// Whether its events are lines of a log, so that their notes are what others wrote.

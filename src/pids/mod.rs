@@ -31,6 +31,7 @@ use crate::{
         error::{StoreError, with_causes},
         outcome::Outcome,
     },
+    sys::timer,
 };
 use liveness::CONFIRM;
 use notices::{Deaf, Notices};
@@ -71,7 +72,7 @@ impl PidWatch {
             let watch = self.watch(&mut watching, &mut patience);
             let Some(error) = self.stop.run_until_cancelled(watch).await else { return };
             tracing::error!(error = %with_causes(&error), wait = ?patience, "the processes cannot be watched on");
-            if self.stop.run_until_cancelled(tokio::time::sleep(patience)).await.is_none() {
+            if self.stop.run_until_cancelled(timer::rest(&self.clock, patience)).await.is_none() {
                 return;
             }
             patience = (patience * 2).min(STORE_RETRY.1);

@@ -35,7 +35,7 @@ pub struct Batch<'a> {
     pub grown: &'a [Grown],
     /// How well the baseline is kept; `None` where no area is watched.
     pub coverage: Option<Coverage>,
-    /// The hash of the newest event of the chain.
+    /// The hash of the last event of the batch.
     pub head: [u8; 32],
     /// Who is who.
     pub names: &'a Names,

@@ -38,8 +38,8 @@ const TROUBLE_AFTER: Duration = Duration::from_hours(1);
 /// How long a send that is under way may go on after the daemon was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How often the queue is looked at even when nobody rings.
-const LONGEST_REST: Duration = Duration::from_mins(1);
+/// How often the queue is looked at even when nobody rings: timers stand still while the machine is suspended.
+const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// The task that delivers.
 #[derive(Debug)]

@@ -32,6 +32,7 @@ pub mod test_mail;
 pub mod transport;
 mod trouble;
 mod wire;
+pub mod witness;
 mod words;
 
 use std::{sync::Arc, time::Duration};

@@ -1,5 +1,7 @@
 //! What integrityd has to say in its own words: about itself, its logs and its rules.
 
+use std::collections::BTreeMap;
+
 use super::words::{INDENT, Times, VALUE_LIMIT, counted, note_lines, number};
 use crate::model::{
     escape::escape_name_cut,
@@ -12,6 +14,8 @@ pub(crate) fn lines(stored: &StoredEvent, times: &Times<'_>, program: &str, mark
     let mut what = vec![event.category.word().to_owned()];
     if event.category == Category::BaselineEstablished {
         what.push(counted(event.count, "entry", "entries"));
+    } else if event.category == Category::Pruned {
+        what.push(counted(event.count, "event", "events"));
     } else if event.count > 1 {
         what.push(format!("{} times", number(event.count)));
     }
@@ -20,10 +24,24 @@ pub(crate) fn lines(stored: &StoredEvent, times: &Times<'_>, program: &str, mark
     if !place.is_empty() {
         what.push(escape_name_cut(place, VALUE_LIMIT));
     }
+    if let (Category::NotRunning, Some(from)) = (event.category, event.not_before) {
+        what.push(format!("from {} to {}", times.short(from), times.short(event.found.wall)));
+    }
     let (sign, width) = (event.severity.mark(), mark);
     out.push(format!("  {sign:<width$}  {}", what.join(" · ")));
     let notes = note_lines(&event.note, &format!("{program} show {}", stored.seq));
     out.extend(notes.into_iter().map(|line| format!("{INDENT}{line}")));
+}
+
+/// What a subject says of what has become of this program, its settings and its clock.
+pub(crate) fn of_ourselves(sums: &BTreeMap<Category, u64>) -> Vec<String> {
+    let words = [
+        (Category::ProgramChanged, "program changed"),
+        (Category::ConfigurationChanged, "configuration changed"),
+        (Category::ClockJumped, "clock jumped"),
+        (Category::NotRunning, "was not running"),
+    ];
+    words.into_iter().filter(|(category, _)| sums.contains_key(category)).map(|(_, words)| words.to_owned()).collect()
 }
 
 /// The entries of all baselines that were established, and the number of their areas; `None` when none was.

@@ -190,6 +190,10 @@ impl Postmaster {
         for item in lines.iter().flat_map(|section| &section.items) {
             tally.cover(item.seq, item.last);
         }
+        if readership.areas.is_none() {
+            // Those who get everything can tell from the numbers that nothing is missing between two mails.
+            tally.cover(waiting.first_seq, waiting.first.wall);
+        }
         tally.cover(waiting.last_seq, waiting.first.wall);
         let rendered = render(&Batch {
             host: &self.host,
@@ -201,7 +205,8 @@ impl Postmaster {
             limit: self.lines,
             grown: &grown,
             coverage: coverage(store)?,
-            head: store.head()?.hash,
+            // That of the last event told of: the chain may have gone on, and this is what the mail is a witness of.
+            head: store.hash_at(waiting.last_seq)?.unwrap_or(store.head()?.hash),
             names,
             notices,
             program: &self.program,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     batch::{Batch, Tally},
     item::shown_path,
-    own::established,
+    own::{self, established},
     processes,
     words::{counted, number},
 };
@@ -179,6 +179,8 @@ pub(crate) fn counted_words(category: Category, count: u64) -> String {
         Category::LogNote => counted(count, "note about a log", "notes about logs"),
         Category::LogTrouble => counted(count, "log trouble", "log troubles"),
         Category::Rules => counted(count, "notice about rules", "notices about rules"),
+        Category::NotRunning => counted(count, "time not running", "times not running"),
+        Category::Pruned => counted(count, "pruning of old events", "prunings of old events"),
         _ => format!("{} {}", number(count), category.word()),
     }
 }
@@ -214,6 +216,7 @@ fn own_parts(batch: &Batch<'_>, is_grave: bool) -> Vec<String> {
     }
     parts.extend(coverage(batch.events, Category::CoverageLate, count(Category::CoverageLate)));
     parts.extend(coverage(batch.events, Category::CoverageAtRisk, count(Category::CoverageAtRisk)));
+    parts.extend(own::of_ourselves(&sums));
     let notices = count(Category::Notice).saturating_add(count(Category::Learning));
     if notices > 0 {
         parts.push(counted(notices, "notice", "notices"));

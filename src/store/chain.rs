@@ -1,6 +1,9 @@
 //! The chain itself: proof that no event was changed, removed or exchanged since it was stored.
+//!
+//! Where old events were pruned it begins at the checkpoint, the hash of the newest of them. Anybody could cut off the begin of a chain
+//! and write a checkpoint, so an event that stands in what is left has announced up to which number and hash it is pruned.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::{
     database::Store,
@@ -9,8 +12,27 @@ use super::{
 };
 use crate::model::{
     canonical::{chain_hash, decode, members_digest},
-    event::Event,
+    escape::hex,
+    event::{Category, Event},
 };
+
+/// How the note of an event about pruning ends: the newest event that goes.
+pub(super) fn announce(head: &Head) -> String {
+    format!("up to event {} with hash {}", head.seq, hex(&head.hash))
+}
+
+/// The newest event that goes, by such a note.
+fn announcement(note: &[u8]) -> Option<Head> {
+    let text = std::str::from_utf8(note).ok()?;
+    let (_, end) = text.rsplit_once("up to event ")?;
+    let (seq, digits) = end.split_once(" with hash ")?;
+    let mut hash = [0; 32];
+    for (place, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(digits.get(place * 2..place * 2 + 2)?, 16).ok()?;
+    }
+    let head = Head { seq: seq.parse().ok()?, hash };
+    (announce(&head).as_str() == text.get(text.len().checked_sub(announce(&head).len())?..)?).then_some(head)
+}
 
 impl Store {
     /// Walks the whole chain and gives its head. Cost: reads and hashes every event.
@@ -21,28 +43,54 @@ impl Store {
         // One snapshot, whatever a running daemon adds meanwhile.
         let tx = self.db.unchecked_transaction().trying("begin to read the chain")?;
         let end = self.head()?;
+        let begin = self.checkpoint()?;
+        let announced = self.announced()?;
+        let mut at = begin.unwrap_or(Head { seq: 0, hash: [0; 32] });
+        if begin.is_some_and(|begin| announced.is_none_or(|announced| begin.seq > announced.seq)) {
+            return Err(StoreError::Chain { seq: at.seq, why: "the events up to it are missing" });
+        }
         let mut statement =
             tx.prepare(&format!("SELECT {COLUMNS} FROM event ORDER BY seq")).trying("prepare to read the chain")?;
         let mut rows = statement.query_map([], RawEvent::read).trying("read the chain")?;
-        let mut at = Head { seq: 0, hash: [0; 32] };
+        let differs = |at: &Head| announced.is_some_and(|announced| announced.seq == at.seq && announced != *at);
+        let broken = |seq, why| Err(StoreError::Chain { seq, why });
         while let Some(raw) = rows.next().transpose().trying("read the chain")? {
-            let seq = at.seq + 1;
-            if raw.seq != seq {
-                return Err(StoreError::Chain { seq, why: "an event is missing" });
+            if differs(&at) {
+                return broken(at.seq, "it is not what was pruned");
             }
-            at = Head { seq, hash: raw.hash };
-            self.verify_event(&raw, &at)?;
+            let before = at;
+            at = Head { seq: before.seq + 1, hash: raw.hash };
+            if raw.seq != at.seq {
+                return broken(at.seq, "an event is missing");
+            }
+            self.verify_event(&raw, &at, &before)?;
+        }
+        if differs(&at) {
+            return broken(at.seq, "it is not what was pruned");
         }
         if at != end {
-            return Err(StoreError::Chain { seq: at.seq + 1, why: "the last events are missing" });
+            return broken(at.seq + 1, "the last events are missing");
         }
         Ok(end)
     }
 
+    /// Up to which event the newest event about pruning has announced that the chain is pruned.
+    pub(super) fn announced(&self) -> Result<Option<Head>, StoreError> {
+        let note = self
+            .db
+            .prepare_cached("SELECT canonical FROM event WHERE category = ?1 ORDER BY seq DESC LIMIT 1")
+            .and_then(|mut statement| {
+                statement.query_row([Category::Pruned.code()], |row| row.get::<_, Vec<u8>>(0)).optional()
+            })
+            .trying("look what was pruned")?;
+        // One that cannot be read is told of when its turn comes.
+        Ok(note.and_then(|bytes| decode(&bytes).ok()).and_then(|(_, event)| announcement(&event.note)))
+    }
+
     /// Checks one event: its hash, its place, the columns by which it is found, and the objects it stands for.
-    fn verify_event(&self, raw: &RawEvent, at: &Head) -> Result<(), StoreError> {
+    fn verify_event(&self, raw: &RawEvent, at: &Head, before: &Head) -> Result<(), StoreError> {
         let broken = |why| Err(StoreError::Chain { seq: at.seq, why });
-        if chain_hash(&raw.prev_hash, &raw.canonical) != raw.hash || raw.prev_hash != self.hash_before(at.seq)? {
+        if chain_hash(&raw.prev_hash, &raw.canonical) != raw.hash || raw.prev_hash != before.hash {
             return broken("it was changed");
         }
         let (seq, event) = decode(&raw.canonical).map_err(|source| StoreError::Event { seq: raw.seq, source })?;
@@ -58,18 +106,6 @@ impl Store {
             return broken("the objects it stands for were changed");
         }
         Ok(())
-    }
-
-    fn hash_before(&self, seq: u64) -> Result<[u8; 32], StoreError> {
-        if seq <= 1 {
-            return Ok([0; 32]);
-        }
-        self.db
-            .prepare_cached("SELECT hash FROM event WHERE seq = ?1")
-            .and_then(|mut statement| {
-                statement.query_row([(seq - 1).cast_signed()], |row| super::rows::needed_array(row, 0))
-            })
-            .trying("read the chain")
     }
 
     fn has_columns_of(&self, seq: u64, event: &Event) -> Result<bool, StoreError> {

@@ -5,6 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::model::entry::Entry;
 
 use super::{
+    alive::put_sign,
     areas::{put_accepted, put_area},
     baseline::{hand_over, remove_children, remove_tree, stored_by_id, stored_by_name},
     database::{Store, data_version},
@@ -13,6 +14,7 @@ use super::{
     journal::{put_journal, remove_journal},
     logs::{put_log, put_polled, remove_log},
     mounts::{put_mount, remove_mount, replace_mounts},
+    ourselves::put_own_part,
     outcome::{Outcome, Piece, StateChange},
     processes::{put_process, remove_process},
     rows::put_entry,
@@ -47,6 +49,9 @@ impl Store {
             self.pending.give_way(&tx)?;
         }
         self.pending.write(&tx, visit)?;
+        if let Some(sign) = self.alive.unwritten() {
+            put_sign(&tx, sign, false)?;
+        }
         let mut told = Vec::new();
         let mut fresh = Vec::with_capacity(pieces.len());
         for piece in pieces {
@@ -62,6 +67,7 @@ impl Store {
         append(&tx, &told)?;
         tx.commit().trying("commit an outcome")?;
         self.pending.clear();
+        self.alive.written();
         self.others_at_commit = version;
         for found in &told {
             self.bells.of(found.event.category.kind().channel()).notify_one();
@@ -90,6 +96,7 @@ fn apply(tx: &Connection, changes: &[StateChange]) -> Result<(), StoreError> {
             StateChange::RuleHits(hits) => add_hits(tx, hits)?,
             StateChange::Process(process) => put_process(tx, process)?,
             StateChange::RemoveProcess(name) => remove_process(tx, name)?,
+            StateChange::Ourselves(part) => put_own_part(tx, part)?,
         }
     }
     Ok(())

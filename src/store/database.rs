@@ -12,14 +12,12 @@ use std::{
 use rusqlite::{Connection, OpenFlags, config::DbConfig, params};
 
 use crate::{
-    model::{
-        clock::{Moment, Timestamp},
-        entry::EntryId,
-    },
+    model::{clock::Moment, entry::EntryId},
     sys::privileges,
 };
 
 use super::{
+    alive::Alive,
     baseline::Pending,
     bells::Bells,
     error::{StoreError, Trying},
@@ -38,6 +36,7 @@ pub struct Store {
     pub(super) db: Connection,
     pub(super) path: PathBuf,
     pub(super) pending: Pending,
+    pub(super) alive: Alive,
     pub(super) queues: Vec<StaleQueue>,
     pub(super) visit: i64,
     ids: Range<i64>,
@@ -162,6 +161,7 @@ impl Store {
             others_at_commit: version,
             path: path.to_path_buf(),
             pending: Pending::default(),
+            alive: Alive::default(),
             queues: Vec::new(),
             visit,
             ids: 0..0,
@@ -234,32 +234,6 @@ impl Store {
             return Ok(());
         }
         self.commit(&Outcome::default()).map(|_seq| ())
-    }
-
-    /// Notes a sign of life; `is_clean` at the end of an orderly stop.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database cannot be written.
-    pub fn mark_alive(&mut self, now: Moment, is_clean: bool) -> Result<(), StoreError> {
-        self.db
-            .execute(
-                "UPDATE instance SET alive_wall = ?1, alive_boottime = ?2, alive_boot = ?3, clean = ?4",
-                params![now.wall.as_nanos(), now.boottime.as_nanos(), now.boot.0, is_clean],
-            )
-            .trying("note a sign of life")
-            .map(|_rows| ())
-    }
-
-    /// The last sign of life of a daemon, and whether it was an orderly stop.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database cannot be read.
-    pub fn last_alive(&self) -> Result<(Timestamp, bool), StoreError> {
-        self.db
-            .query_row("SELECT alive_wall, clean FROM instance", [], |row| {
-                Ok((Timestamp::from_nanos(row.get(0)?), row.get(1)?))
-            })
-            .trying("read the last sign of life")
     }
 
     /// Looks and bytes since the database was made, those not yet written included.

@@ -182,6 +182,9 @@ impl Range {
 pub(super) const IN_RANGE: &str = "channel = ?1 AND seq BETWEEN ?2 AND ?3 \
      AND (?4 IS NULL OR hex(area) IN (SELECT value FROM json_each(?4)))";
 
+/// Events that are mailed with others only: [`Category::waits_for_company`], and only counted.
+pub(super) const QUIET: &str = "(category IN (40, 44) AND severity = 5)";
+
 impl Store {
     /// Where the chain stands.
     ///
@@ -191,7 +194,7 @@ impl Store {
         head(&self.db)
     }
 
-    /// What waits in `channel`, or `None`.
+    /// What waits in `channel`, or `None` when nothing does that is worth a mail.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
@@ -210,9 +213,10 @@ impl Store {
                 .map(RawEvent::decode)
                 .transpose()
         };
-        let Some(first) = one("ORDER BY seq")? else {
+        let Some(first) = one(&format!("AND NOT {QUIET} ORDER BY seq"))? else {
             return Ok(None);
         };
+        let quiet = one("ORDER BY seq")?;
         let Some(last) = one("ORDER BY seq DESC")? else {
             return Ok(None);
         };
@@ -220,7 +224,7 @@ impl Store {
         Ok(Some(Waiting {
             first: first.event.found,
             first_urgent: urgent.map(|urgent| urgent.event.found),
-            first_seq: first.seq,
+            first_seq: quiet.map_or(first.seq, |quiet| quiet.seq),
             last_seq: last.seq,
         }))
     }
@@ -357,5 +361,19 @@ impl Store {
                 Ok(Member { source, old })
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quiet_classes_are_those_of_the_model() {
+        let quiet = |category: &&Category| category.waits_for_company();
+        let codes: Vec<String> =
+            Category::ALL.iter().filter(quiet).map(|category| category.code().to_string()).collect();
+        let number = Severity::Count.number();
+        assert_eq!(QUIET, format!("(category IN ({}) AND severity = {number})", codes.join(", ")));
     }
 }

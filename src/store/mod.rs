@@ -1,5 +1,6 @@
 //! The only room with SQL: outcomes go in whole, pending events and queued reports come out.
 
+pub mod alive;
 pub mod areas;
 pub mod baseline;
 pub mod bells;
@@ -14,11 +15,13 @@ pub mod history;
 pub mod journal;
 pub mod logs;
 pub mod mounts;
+pub mod ourselves;
 pub mod outbox;
 pub mod outcome;
 pub mod parts;
 pub mod place;
 pub mod processes;
+pub mod prune;
 pub mod queue;
 mod rows;
 pub mod rules;
@@ -30,3 +33,4 @@ pub mod standing;
 pub mod stretch;
 pub mod trouble;
 pub mod whereabouts;
+pub mod witness;

@@ -12,7 +12,7 @@ use crate::model::{
 use super::{
     database::Store,
     error::{StoreError, Trying},
-    events::{IN_RANGE, Range},
+    events::{IN_RANGE, QUIET, Range},
     rows::moment,
 };
 
@@ -248,7 +248,7 @@ impl Store {
             let batched = self.batched_up_to(channel)?.cast_signed();
             let count: i64 = self
                 .db
-                .prepare_cached("SELECT count(*) FROM event WHERE channel = ?1 AND seq > ?2")
+                .prepare_cached(&format!("SELECT count(*) FROM event WHERE channel = ?1 AND seq > ?2 AND NOT {QUIET}"))
                 .and_then(|mut statement| statement.query_row(params![channel.name(), batched], |row| row.get(0)))
                 .trying("count what is not reported yet")?;
             summary.unreported = summary.unreported.saturating_add(count.cast_unsigned());

@@ -12,6 +12,7 @@ use super::{
     journal::JournalRow,
     logs::{LogName, LogRow},
     mounts::MountRow,
+    ourselves::OwnPart,
     processes::WatchRow,
     rules::RuleHit,
 };
@@ -53,6 +54,8 @@ pub enum StateChange {
     Process(Box<WatchRow>),
     /// A process is no longer watched.
     RemoveProcess(WatchName),
+    /// A part of ourselves is as it is now.
+    Ourselves(Box<OwnPart>),
 }
 
 /// What was found against one row of the baseline, and holds only as long as that row is what it was.

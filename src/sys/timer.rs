@@ -9,6 +9,11 @@ use crate::model::clock::{Boottime, Clock};
 
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
+/// Waits for `span` by the boot clock.
+pub async fn rest(clock: &Clock, span: Duration) {
+    wait_until(clock, clock.now().boottime.after(span)).await;
+}
+
 /// Waits until the boot clock shows `due`.
 pub async fn wait_until(clock: &Clock, due: Boottime) {
     loop {

@@ -43,17 +43,17 @@ pub(crate) struct Daemonic {
 
 impl Journey {
     pub(crate) fn new() -> Self {
+        Self::starting_at(Moment {
+            wall: Timestamp::from_nanos(1_795_000_000_000_000_000),
+            boottime: Boottime::from_nanos(1_000_000_000_000),
+            boot: BootId([9; 16]),
+        })
+    }
+
+    pub(crate) fn starting_at(origin: Moment) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("tree")).unwrap();
-        Self {
-            directory,
-            clock: Clock::starting_at(Moment {
-                wall: Timestamp::from_nanos(1_795_000_000_000_000_000),
-                boottime: Boottime::from_nanos(1_000_000_000_000),
-                boot: BootId([9; 16]),
-            }),
-            accepted: Arc::default(),
-        }
+        Self { directory, clock: Clock::starting_at(origin), accepted: Arc::default() }
     }
 
     pub(crate) fn tree(&self) -> PathBuf {

@@ -1,0 +1,234 @@
+//! What the daemon does beside its tasks, a little each second: it shows that it lives, watches the clocks and itself, and takes out what
+//! is old.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    config::{self, settings::Config},
+    model::{
+        clock::{Boottime, Clock, Moment, Timestamp},
+        event::{Category, Event, Severity},
+    },
+    store::{
+        database::Store,
+        door::{Db, run_blocking},
+        error::{StoreError, with_causes},
+        ourselves::OwnPart,
+        outcome::Outcome,
+        prune::{Keeping, Step},
+    },
+};
+
+use super::{
+    clocks::ClockWatch,
+    life::{Way, since_last},
+    ourselves::{Ourselves, compare, settings, unit},
+};
+
+/// How often the program on the disk and its unit are looked at.
+const SELF_TIME: Duration = Duration::from_mins(5);
+
+/// How often it is looked what is old, and how long after a start the first time.
+const PRUNE_TIME: Duration = Duration::from_hours(1);
+
+/// How long nothing is taken out after the wall clock was set: it may have been set wrong, and everything look old.
+const DOUBT: Duration = Duration::from_hours(24);
+
+/// How long nothing is tried after the store has failed.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// Most steps of pruning in a run that does everything once.
+const MOST_STEPS: u32 = 2000;
+
+/// Keeps house.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    db: Db,
+    clock: Clock,
+    /// The configuration; `None` for embedded settings, which are tried out and have no program of their own to watch.
+    source: Option<PathBuf>,
+    clocks: ClockWatch,
+    ourselves: Ourselves,
+    /// What is found and not stored yet.
+    untold: Vec<Event>,
+    self_due: Boottime,
+    prune_due: Boottime,
+    rests_until: Option<Boottime>,
+    /// Whether it was said that the database is too large whatever is taken out.
+    has_complained: bool,
+}
+
+impl Keeper {
+    pub(super) fn new(db: Db, clock: Clock, source: Option<PathBuf>) -> Self {
+        let now = clock.now();
+        Self {
+            db,
+            clock,
+            source,
+            clocks: ClockWatch::new(now),
+            ourselves: Ourselves::default(),
+            untold: Vec::new(),
+            self_due: now.boottime.after(SELF_TIME),
+            prune_due: now.boottime.after(PRUNE_TIME),
+            rests_until: None,
+            has_complained: false,
+        }
+    }
+
+    /// Stores what should be told at a start; gives when a daemon was last there before.
+    pub(super) async fn greet(&mut self, config: &Config, way: Way) -> Result<Timestamp, StoreError> {
+        let now = self.clock.now();
+        for fault in &config.notices {
+            tracing::warn!("{fault}");
+        }
+        if !config.inactive.is_empty() {
+            tracing::warn!("set but not acted upon yet: {}", config.inactive.join(", "));
+        }
+        let last = self.db.call(move |store| begin(store, now, way)).await?;
+        self.look_at_ourselves().await?;
+        self.look_at_settings().await?;
+        Ok(last)
+    }
+
+    /// Does what is due; to be called each second. A failing store makes it rest, nothing found is forgotten.
+    pub(super) async fn keep(&mut self, config: &Config) {
+        let now = self.clock.now();
+        let news = self.clocks.look(now);
+        if let Some(slept) = news.suspended {
+            tracing::info!(slept = ?slept, "the machine was suspended");
+        }
+        if news.jump.is_some() {
+            self.prune_due = self.prune_due.max(now.boottime.after(DOUBT));
+        }
+        self.untold.extend(news.jump);
+        if self.rests_until.is_some_and(|until| now.boottime < until) {
+            return;
+        }
+        self.rests_until = None;
+        if let Err(error) = self.do_what_is_due(config, now).await {
+            tracing::error!(error = %with_causes(&error), "the store cannot be looked after; it is tried again");
+            self.rests_until = Some(now.boottime.after(RETRY));
+        }
+    }
+
+    async fn do_what_is_due(&mut self, config: &Config, now: Moment) -> Result<(), StoreError> {
+        if !self.untold.is_empty() {
+            let outcome = self.untold.iter().cloned().fold(Outcome::default(), Outcome::with_event);
+            self.db.call(move |store| store.commit(&outcome)).await?;
+            self.untold.clear();
+        }
+        self.db.call(move |store| store.breathe(now)).await?;
+        if now.boottime >= self.self_due {
+            self.self_due = now.boottime.after(SELF_TIME);
+            self.look_again().await?;
+        }
+        if now.boottime >= self.prune_due && self.prune(config, now).await? != Step::More {
+            self.prune_due = now.boottime.after(PRUNE_TIME);
+        }
+        Ok(())
+    }
+
+    /// Compares the program that runs, and what starts it, with those of before.
+    pub(super) async fn look_at_ourselves(&mut self) -> Result<(), StoreError> {
+        if self.source.is_none() {
+            return Ok(());
+        }
+        let (mut ourselves, now) = (std::mem::take(&mut self.ourselves), self.clock.now());
+        let (ourselves, running) = run_blocking(move || {
+            let running = ourselves.running(Path::new("/"), now);
+            (ourselves, running)
+        })
+        .await;
+        self.ourselves = ourselves;
+        match running {
+            Ok(part) => self.compare(part).await?,
+            Err(error) => tracing::warn!(%error, "the running program cannot be read"),
+        }
+        self.look_at_unit().await
+    }
+
+    /// Compares the program on the disk, and what starts it, with those of before.
+    async fn look_again(&mut self) -> Result<(), StoreError> {
+        if self.source.is_none() {
+            return Ok(());
+        }
+        let (mut ourselves, now) = (std::mem::take(&mut self.ourselves), self.clock.now());
+        let (ourselves, written) = run_blocking(move || {
+            let written = ourselves.written(now);
+            (ourselves, written)
+        })
+        .await;
+        self.ourselves = ourselves;
+        match written {
+            Ok(Some(part)) => self.compare(part).await?,
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the program on the disk cannot be read"),
+        }
+        self.look_at_unit().await
+    }
+
+    async fn look_at_unit(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.compare(run_blocking(move || unit(Path::new("/"), now)).await).await
+    }
+
+    /// Compares the settings that hold with those of before.
+    pub(super) async fn look_at_settings(&self) -> Result<(), StoreError> {
+        let Some(source) = self.source.clone() else { return Ok(()) };
+        let now = self.clock.now();
+        let found = run_blocking(move || config::load_with_sources(&source).map(|(_, it)| settings(&it, now))).await;
+        match found {
+            Ok(part) => self.compare(part).await,
+            // It was read a moment ago; what is wrong with it now is told at the next reload.
+            Err(_) => Ok(()),
+        }
+    }
+
+    async fn compare(&self, part: OwnPart) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.db.call(move |store| compare(store, part, now)).await
+    }
+
+    /// Takes out all that is old, in steps.
+    pub(super) async fn prune_at_once(&mut self, config: &Config) -> Result<(), StoreError> {
+        for _ in 0..MOST_STEPS {
+            if self.prune(config, self.clock.now()).await? != Step::More {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn prune(&mut self, config: &Config, now: Moment) -> Result<Step, StoreError> {
+        let keeping = Keeping { retention: config.report.retention, most: config.report.max_database };
+        let step = self.db.call(move |store: &mut Store| store.prune(&keeping, now)).await?;
+        if let (Step::TooLarge(used), false) = (step, self.has_complained) {
+            self.has_complained = true;
+            let note = format!(
+                "the database uses {} MiB, more than maxdatabase allows, and no old events are left to take out: the baseline itself \
+                 needs the room",
+                used >> 20
+            );
+            let event = Event::new(Category::Notice, Severity::Normal, now, Vec::new()).with_note(note);
+            self.db.call(move |store| store.commit(&Outcome::tell(event))).await?;
+        }
+        Ok(step)
+    }
+}
+
+/// Tells of the time before this start and of what opening the store has found, then notes the start.
+fn begin(store: &mut Store, now: Moment, way: Way) -> Result<Timestamp, StoreError> {
+    let notice = |words| Event::new(Category::Notice, Severity::Normal, now, Vec::new()).with_note(words);
+    let notices: Vec<Event> = store.take_notices().into_iter().map(notice).collect();
+    let events = since_last(store.last_life()?.as_ref(), now, way).into_iter().chain(notices);
+    let outcome = events.fold(Outcome::default(), Outcome::with_event);
+    if !outcome.events.is_empty() {
+        store.commit(&outcome)?;
+    }
+    let (last, _) = store.last_alive()?;
+    // Not before what it hides from the next start is stored.
+    store.mark_start(now).map(|()| last)
+}

@@ -1,0 +1,250 @@
+//! What we are made of is watched too: the program, the settings that hold, and what starts us.
+//!
+//! Who wants to blind a watcher exchanges it. The areas may or may not hold its files, so it looks at itself at each start and every few
+//! minutes; and what it tells is mailed at once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    config::effective::{Effective, Source},
+    files::digest::Hasher,
+    model::{
+        clock::Moment,
+        entry::{Algorithm, AlgorithmSet},
+        escape::{escape_name, hex},
+        event::{Category, Event, Severity},
+        xattr::digest,
+    },
+    store::{
+        database::Store,
+        error::StoreError,
+        ourselves::OwnPart,
+        outcome::{Outcome, StateChange},
+    },
+};
+
+const PROGRAM: &str = "program";
+const CONFIGURATION: &str = "configuration";
+const UNIT: &str = "unit";
+
+/// Where what starts us may lie, below the root; of a directory the files in it.
+const UNITS: [&str; 8] = [
+    "etc/systemd/system/integrityd.service",
+    "etc/systemd/system/integrityd.service.d",
+    "run/systemd/system/integrityd.service.d",
+    "lib/systemd/system/integrityd.service",
+    "usr/lib/systemd/system/integrityd.service",
+    "usr/local/lib/systemd/system/integrityd.service",
+    "etc/init.d/integrityd",
+    "etc/default/integrityd",
+];
+
+/// Most bytes of a unit that are read, and most files of one directory.
+const MOST_BYTES: u64 = 1 << 20;
+const MOST_FILES: usize = 100;
+
+/// Most differences of settings that are told one by one, and most characters of each.
+const MOST_TOLD: usize = 30;
+const MOST_SHOWN: usize = 200;
+
+/// What of a file shows that it was not written since.
+type Stamp = (u64, u64, u64, i64, i64);
+
+/// What is remembered between two looks, so that an unchanged program is not read again.
+#[derive(Debug, Default)]
+pub(super) struct Ourselves {
+    /// The file of the program and how it was when it was last read.
+    stamp: Option<(PathBuf, Stamp)>,
+}
+
+impl Ourselves {
+    /// The program that runs, as a part to compare. Reads all of it.
+    pub(super) fn running(&mut self, root: &Path, now: Moment) -> io::Result<OwnPart> {
+        let link = root.join("proc/self/exe");
+        let path = on_disk(&link)?;
+        self.stamp = stamp(&path).map(|stamp| (path.clone(), stamp));
+        program(File::open(&link)?, &path, now)
+    }
+
+    /// The program as it lies on the disk, if it was written since it was last read.
+    pub(super) fn written(&mut self, now: Moment) -> io::Result<Option<OwnPart>> {
+        let Some((path, known)) = self.stamp.clone() else { return Ok(None) };
+        let Some(found) = stamp(&path) else { return Ok(None) };
+        if found == known {
+            return Ok(None);
+        }
+        let part = program(File::open(&path)?, &path, now)?;
+        self.stamp = Some((path, found));
+        Ok(Some(part))
+    }
+}
+
+/// Where the program lies, or lay before another was put in its place.
+fn on_disk(link: &Path) -> io::Result<PathBuf> {
+    let target = fs::read_link(link)?;
+    let bytes = target.as_os_str().as_bytes();
+    let bytes = bytes.strip_suffix(b" (deleted)").unwrap_or(bytes);
+    Ok(PathBuf::from(std::ffi::OsStr::from_bytes(bytes)))
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    Some((found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
+}
+
+fn program(mut file: File, path: &Path, now: Moment) -> io::Result<OwnPart> {
+    let mut hasher = Hasher::new(AlgorithmSet::NONE.with(Algorithm::Blake3));
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => hasher.update(buffer.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let digest = hasher.finish().blake3.unwrap_or_default();
+    let detail = escape_name(path.as_os_str().as_bytes()).into_bytes();
+    Ok(OwnPart { name: PROGRAM, digest, detail, since: now.wall })
+}
+
+/// What starts us, file by file with its digest.
+pub(super) fn unit(root: &Path, now: Moment) -> OwnPart {
+    let mut files = Vec::new();
+    for place in UNITS {
+        let path = root.join(place);
+        if path.is_dir() {
+            let found = fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path());
+            files.extend(found.take(MOST_FILES));
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    // On most systems /lib is /usr/lib.
+    let mut known = BTreeSet::new();
+    let mut detail = String::new();
+    for path in files {
+        let Some(found) = stamp(&path).filter(|(dev, inode, ..)| known.insert((*dev, *inode))) else { continue };
+        let mut content = Vec::new();
+        if found.2 <= MOST_BYTES
+            && File::open(&path).is_ok_and(|file| file.take(MOST_BYTES).read_to_end(&mut content).is_ok())
+        {
+            let name = escape_name(path.as_os_str().as_bytes());
+            detail.push_str(&format!("{name} = {}\n", hex(&digest(&content))));
+        }
+    }
+    OwnPart { name: UNIT, digest: digest(detail.as_bytes()), detail: detail.into_bytes(), since: now.wall }
+}
+
+/// The settings that hold, a line each; a setting that nobody has given is marked as one.
+pub(super) fn settings(effective: &Effective, now: Moment) -> OwnPart {
+    let mut lines = Vec::new();
+    let mut numbers: BTreeMap<_, u32> = BTreeMap::new();
+    for block in &effective.blocks {
+        let number = numbers.entry(block.table).or_default();
+        *number += 1;
+        let place = match block.values("area").first() {
+            Some(area) => format!("area {}", escape_name(&area.value)),
+            None if block.table.is_repeatable() => format!("{} {number}", block.table.name()),
+            None => String::new(),
+        };
+        for row in &block.rows {
+            let name = if place.is_empty() { row.key.name.to_owned() } else { format!("{place}: {}", row.key.name) };
+            let values: Vec<String> = row.values.iter().map(|given| escape_name(&given.value)).collect();
+            let is_given = row.values.iter().any(|given| matches!(given.source, Source::Line { .. }));
+            let mark = if is_given { "" } else { DEFAULT };
+            lines.push(format!("{name} = {}{mark}", values.join(", ")));
+        }
+    }
+    lines.sort();
+    let detail = lines.join("\n").into_bytes();
+    OwnPart { name: CONFIGURATION, digest: digest(&detail), detail, since: now.wall }
+}
+
+/// Behind the value of a setting that nobody has given.
+const DEFAULT: &str = " (default)";
+
+/// Compares a part with what it was and stores it with the event that tells of the change; the first look tells nothing.
+pub(super) fn compare(store: &mut Store, part: OwnPart, now: Moment) -> Result<(), StoreError> {
+    let old = store.own_part(part.name)?;
+    if old.as_ref().is_some_and(|old| old.digest == part.digest) {
+        return Ok(());
+    }
+    let event = old
+        .and_then(|old| told(&old, &part))
+        .map(|(category, note)| Event::new(category, Severity::High, now, Vec::new()).with_note(note));
+    let mut outcome = Outcome::default().with_change(StateChange::Ourselves(Box::new(part)));
+    if let Some(event) = event {
+        outcome = outcome.with_event(event);
+    }
+    store.commit(&outcome).map(|_seq| ())
+}
+
+/// What is told of a part that is another one; `None` when only what nobody has set has come or gone.
+fn told(old: &OwnPart, new: &OwnPart) -> Option<(Category, String)> {
+    let digests = format!("blake3 {} → {}", hex(&old.digest), hex(&new.digest));
+    if new.name == PROGRAM {
+        let path = String::from_utf8_lossy(&new.detail);
+        return Some((
+            Category::ProgramChanged,
+            format!("{path}\n{digests}\nan upgrade, or another program in its place"),
+        ));
+    }
+    let differences = differences(&old.detail, &new.detail);
+    if differences.is_empty() {
+        return None;
+    }
+    let left = differences.len().saturating_sub(MOST_TOLD);
+    let mut lines: Vec<String> = differences.into_iter().take(MOST_TOLD).collect();
+    if left > 0 {
+        lines.push(format!("and {left} more"));
+    }
+    let category = if new.name == UNIT { Category::ProgramChanged } else { Category::ConfigurationChanged };
+    Some((category, format!("{}\n{digests}", lines.join("\n"))))
+}
+
+/// Which lines `name = value` are other ones.
+fn differences(old: &[u8], new: &[u8]) -> Vec<String> {
+    let lines = |detail: &[u8]| -> BTreeMap<String, String> {
+        let text = String::from_utf8_lossy(detail).into_owned();
+        let pairs = text.lines().filter_map(|line| line.split_once(" = "));
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    };
+    let (old, new) = (lines(old), lines(new));
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let shown = |value: Option<&String>| value.map(|value| cut(value));
+    let is_default = |value: &str| value.ends_with(DEFAULT) || value.trim().is_empty();
+    let mut found = Vec::new();
+    for name in names {
+        let (was, is) = (old.get(name), new.get(name));
+        // What a new version knows and an old one did not, or the other way round, nobody has set.
+        let is_news = match (was, is) {
+            (Some(was), Some(is)) => was != is,
+            (Some(one), None) | (None, Some(one)) => !is_default(one),
+            (None, None) => false,
+        };
+        if is_news {
+            let nothing = || "nothing".to_owned();
+            found.push(format!(
+                "{}: {} → {}",
+                cut(name),
+                shown(was).unwrap_or_else(nothing),
+                shown(is).unwrap_or_else(nothing)
+            ));
+        }
+    }
+    found
+}
+
+/// A text that was neutralised when it was made, cut where it is long.
+fn cut(text: &str) -> String {
+    let end = text.char_indices().nth(MOST_SHOWN).map(|(at, _)| at);
+    end.and_then(|end| text.get(..end)).map_or_else(|| text.to_owned(), |start| format!("{start}…"))
+}

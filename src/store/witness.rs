@@ -1,0 +1,108 @@
+//! The stored side of what was mailed: the mails are the witnesses outside this machine, and this is what they are held against.
+
+use rusqlite::{OptionalExtension, params};
+use uuid::Uuid;
+
+use super::{
+    database::Store,
+    error::{StoreError, Trying},
+    events::Head,
+    outbox::ReportId,
+    rows::needed_array,
+};
+
+/// The code of the event that tells of an adopted database.
+const ADOPTED: u16 = 47;
+
+/// A report that a mail system has accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentReport {
+    /// Its number.
+    pub id: ReportId,
+    /// Its Message-ID, without the angle brackets.
+    pub message_id: String,
+    /// The first event it tells of.
+    pub first_seq: u64,
+    /// The last event it tells of.
+    pub last_seq: u64,
+}
+
+impl Store {
+    /// The newest event that was pruned, from which on the chain is kept; `None` when it is kept from its first event.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn checkpoint(&self) -> Result<Option<Head>, StoreError> {
+        self.db
+            .query_row("SELECT seq, hash FROM checkpoint", [], |row| {
+                Ok(Head { seq: row.get::<_, i64>(0)?.cast_unsigned(), hash: needed_array(row, 1)? })
+            })
+            .optional()
+            .trying("read where the chain begins")
+    }
+
+    /// The hash of the event `seq`; `None` when it is not there. Of pruned ones only that of the newest is known.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn hash_at(&self, seq: u64) -> Result<Option<[u8; 32]>, StoreError> {
+        self.db
+            .prepare_cached(
+                "SELECT hash FROM event WHERE seq = ?1 UNION ALL SELECT hash FROM checkpoint WHERE seq = ?1 LIMIT 1",
+            )
+            .and_then(|mut statement| statement.query_row([seq.cast_signed()], |row| needed_array(row, 0)).optional())
+            .trying("read the hash of an event")
+    }
+
+    /// Whether a report with this Message-ID, given without the angle brackets, is stored.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn has_report(&self, message_id: &str) -> Result<bool, StoreError> {
+        self.db
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM report WHERE message_id = ?1)")
+            .and_then(|mut statement| statement.query_row([format!("<{message_id}>")], |row| row.get(0)))
+            .trying("look for a report")
+    }
+
+    /// The next reports behind `after` that were accepted for one of these recipients, at most `limit`, by their numbers.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn sent_to(&self, recipients: &[String], after: ReportId, limit: u32) -> Result<Vec<SentReport>, StoreError> {
+        let recipients = serde_json::Value::from(recipients).to_string();
+        self.db
+            .prepare_cached(
+                "SELECT id, first_seq, last_seq, trim(message_id, '<>') FROM report WHERE id > ?1 AND EXISTS (
+                     SELECT 1 FROM delivery WHERE report = id AND state = 2
+                         AND lower(recipient) IN (SELECT lower(value) FROM json_each(?2)))
+                 ORDER BY id LIMIT ?3",
+            )
+            .and_then(|mut statement| {
+                statement
+                    .query_map(params![after.0, recipients, limit], |row| {
+                        Ok(SentReport {
+                            id: ReportId(row.get(0)?),
+                            first_seq: row.get::<_, i64>(1)?.cast_unsigned(),
+                            last_seq: row.get::<_, i64>(2)?.cast_unsigned(),
+                            message_id: row.get(3)?,
+                        })
+                    })?
+                    .collect::<rusqlite::Result<Vec<_>>>()
+            })
+            .trying("list what was sent")
+    }
+
+    /// Whether an event of this store tells that the database `instance` was adopted or given up for this one.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn has_adopted(&self, instance: Uuid) -> Result<bool, StoreError> {
+        self.db
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM event WHERE category = ?1 AND instr(canonical, CAST(?2 AS BLOB)) > 0)",
+            )
+            .and_then(|mut statement| statement.query_row(params![ADOPTED, instance.to_string()], |row| row.get(0)))
+            .trying("look for an adopted database")
+    }
+}
