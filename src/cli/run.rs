@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::{self, settings::Config},
-    daemon::{Daemon, check_sources, signals::Orders},
+    daemon::{Daemon, signals::Orders, sources::check_sources},
     logs::own_lines::OwnLines,
     model::{
         clock::Clock,
@@ -26,7 +26,7 @@ use crate::{
     },
     report::transport::Printer,
     store::{database::Store, door::Db},
-    sys::{limits::raise_open_files, proc},
+    sys::{guard::log_panics, limits::raise_open_files, proc},
 };
 
 #[derive(Debug, Args)]
@@ -123,7 +123,9 @@ pub(super) fn begin_to_log(level: &str) -> Arc<OwnLines> {
         .with_ansi(false)
         .try_init();
     // A second call in one process, as in tests, keeps the first.
-    drop(begun);
+    if begun.is_ok() {
+        log_panics();
+    }
     own_lines
 }
 

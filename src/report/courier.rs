@@ -9,11 +9,19 @@ use tokio_util::sync::CancellationToken;
 use super::transport::{SendError, Transport};
 use crate::{
     config::settings::MailSettings,
-    model::clock::{Clock, Deadline, Moment},
+    model::{
+        clock::{Clock, Deadline, Moment},
+        pulse::Pulse,
+    },
     store::{
+        database::Store,
         door::Db,
-        error::StoreError,
+        error::{StoreError, with_causes},
         outbox::{Delivery, Failure, ReportId},
+    },
+    sys::{
+        faults,
+        guard::{Caught, guard_task},
     },
 };
 
@@ -51,6 +59,10 @@ pub struct Courier {
     pub chance: StdRng,
     /// What was accepted but could not be stored as such; outlives a reload.
     pub unstored: Arc<Mutex<Unstored>>,
+    /// After how long a standing fault is told again.
+    pub error_nag: Duration,
+    /// Beats with each attempt.
+    pub pulse: Pulse,
 }
 
 /// Deliveries that a server has accepted, but that are not yet stored as such: never sent again in this life.
@@ -74,6 +86,7 @@ impl Courier {
     /// Delivers until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
+            self.pulse.beat();
             let next = match self.deliver_due(&stop).await {
                 // What failed has a new date: look again.
                 (true, _) if !stop.is_cancelled() => continue,
@@ -136,6 +149,7 @@ impl Courier {
 
     /// Tries one delivery; gives the reply when it was accepted.
     async fn attempt(&mut self, delivery: &Delivery, stop: &CancellationToken) -> Option<String> {
+        self.pulse.beat();
         let report = delivery.report;
         let letter = self.db.call(move |store| store.letter(report)).await;
         let (message_id, bytes) = match letter {
@@ -147,9 +161,15 @@ impl Courier {
             }
         };
         let deadline = self.settings.send_timeout;
-        let sending = self.transport.send(&self.from, &delivery.recipient, &message_id, bytes, deadline);
+        let sending = guard_task(async {
+            faults::strike("send", delivery.recipient.as_bytes());
+            self.transport.send(&self.from, &delivery.recipient, &message_id, bytes, deadline).await
+        });
         let answer = tokio::select! {
-            answer = sending => answer,
+            answer = sending => match answer {
+                Ok(answer) => answer,
+                Err(caught) => Err(self.stumble(report, &caught).await),
+            },
             () = patience_after(stop) => return None,
         };
         match answer {
@@ -159,6 +179,19 @@ impl Courier {
                 None
             }
         }
+    }
+
+    /// Tells that our own code has stumbled over a delivery, which waits like one that nobody accepted.
+    async fn stumble(&self, report: ReportId, caught: &Caught) -> SendError {
+        let (now, error_nag) = (self.clock.now(), self.error_nag);
+        let item = format!("report {}", report.0);
+        let told = move |store: &mut Store| {
+            store.tell_fault(item.as_bytes(), "its delivery is tried again later", now, error_nag)
+        };
+        if let Err(error) = self.db.call(told).await {
+            tracing::error!(error = %with_causes(&error), "a fault in integrityd cannot be stored");
+        }
+        SendError::transient(format!("a fault in integrityd: {caught}"))
     }
 
     async fn note_failure(&mut self, delivery: &Delivery, error: SendError) {

@@ -9,6 +9,7 @@ mod ecs_process;
 mod fold;
 pub mod gather;
 mod item;
+pub mod life;
 mod lines;
 pub mod listing;
 pub mod local;
@@ -17,6 +18,7 @@ mod own;
 pub mod pool;
 pub mod postmaster;
 mod processes;
+pub mod recurrence;
 pub mod render;
 #[cfg(test)]
 mod sample;
@@ -34,7 +36,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    model::{clock::Clock, event::Channel},
+    model::{clock::Clock, event::Channel, pulse::Pulse},
     store::{
         database::Store,
         door::Db,
@@ -65,6 +67,8 @@ pub struct Reporter {
     pub bell: Arc<Notify>,
     /// Rings the courier.
     pub courier: Arc<Notify>,
+    /// Beats with each step.
+    pub pulse: Pulse,
     /// When to end.
     pub stop: CancellationToken,
 }
@@ -73,6 +77,7 @@ impl Reporter {
     /// Makes reports until told to stop. Each decision starts from the store, so a restart changes nothing.
     pub async fn run(self) {
         loop {
+            self.pulse.beat();
             let rest = match self.step().await {
                 Ok(rest) => rest,
                 Err(error) => {

@@ -7,13 +7,14 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
+use uuid::Uuid;
 
 use super::{
     batch::{Batch, Tally},
     fold::grown,
     gather::gather,
     mime::{Letter, MessageId, MimeError, check_address, compose},
-    render::render,
+    render::{Rendered, render},
     subject::in_counts,
 };
 use crate::{
@@ -205,7 +206,22 @@ impl Postmaster {
             notices,
             program: &self.program,
         });
-        let message_id = MessageId { instance: store.uuid(), report: id.0.cast_unsigned(), part: 1 };
+        let told = Range { first: tally.first_seq, last: tally.last_seq, ..range.clone() };
+        let report = NewReport { range, ..self.letter(store.uuid(), id, readership, rendered, told, now)? };
+        Ok(Some((report, in_counts(&tally))))
+    }
+
+    /// A rendered report as a mail that tells of the events of `range`.
+    pub(crate) fn letter(
+        &self,
+        instance: Uuid,
+        id: ReportId,
+        readership: &Readership,
+        rendered: Rendered,
+        range: Range,
+        now: Moment,
+    ) -> Result<NewReport, MimeError> {
+        let message_id = MessageId { instance, report: id.0.cast_unsigned(), part: 1 };
         let bytes = compose(&Letter {
             from: &self.from,
             to: &readership.recipients,
@@ -213,12 +229,12 @@ impl Postmaster {
             text: &rendered.text,
             host: &self.host,
             severity: rendered.severity,
-            range: (tally.first_seq, tally.last_seq),
+            range: (range.first, range.last),
             date: now.wall,
             zone: &self.zone,
             id: message_id,
         })?;
-        let report = NewReport {
+        Ok(NewReport {
             id,
             message_id: message_id.text(&self.host),
             severity: rendered.severity,
@@ -226,8 +242,7 @@ impl Postmaster {
             bytes,
             recipients: readership.recipients.clone(),
             range,
-        };
-        Ok(Some((report, in_counts(&tally))))
+        })
     }
 
     /// The events of `range` that are listed, log lines aside: of each section as many as it may have.

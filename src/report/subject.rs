@@ -15,7 +15,7 @@ use crate::model::{
 };
 
 /// Most characters of a subject.
-const LONGEST: usize = 150;
+pub(crate) const LONGEST: usize = 150;
 
 /// Most bytes of the host name that are shown.
 pub(crate) const HOST_LIMIT: usize = 100;
@@ -292,7 +292,7 @@ fn named_change(batch: &Batch<'_>, room: usize) -> Option<String> {
 }
 
 /// `text` in at most `most` characters; what is left out of the middle is a `…`.
-fn shorten(text: &str, most: usize) -> String {
+pub(crate) fn shorten(text: &str, most: usize) -> String {
     let length = text.chars().count();
     if length <= most {
         return text.to_owned();

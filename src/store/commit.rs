@@ -15,6 +15,7 @@ use super::{
     mounts::{put_mount, remove_mount, replace_mounts},
     outcome::{Outcome, Piece, StateChange},
     processes::{put_process, remove_process},
+    recurring::add_lines,
     rows::put_entry,
     rules::add_hits,
 };
@@ -64,7 +65,7 @@ impl Store {
         self.pending.clear();
         self.others_at_commit = version;
         for found in &told {
-            self.bells.of(found.event.category.kind().channel()).notify_one();
+            self.bells.of(found.event.category.channel()).notify_one();
         }
         Ok(fresh)
     }
@@ -88,6 +89,7 @@ fn apply(tx: &Connection, changes: &[StateChange]) -> Result<(), StoreError> {
             StateChange::Journal(journal) => put_journal(tx, journal)?,
             StateChange::RemoveJournal(group) => remove_journal(tx, group)?,
             StateChange::RuleHits(hits) => add_hits(tx, hits)?,
+            StateChange::LinesRead(lines) => add_lines(tx, *lines)?,
             StateChange::Process(process) => put_process(tx, process)?,
             StateChange::RemoveProcess(name) => remove_process(tx, name)?,
         }

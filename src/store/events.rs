@@ -77,7 +77,7 @@ pub struct Head {
     pub hash: [u8; 32],
 }
 
-fn head(db: &Connection) -> Result<Head, StoreError> {
+pub(super) fn head(db: &Connection) -> Result<Head, StoreError> {
     db.prepare_cached("SELECT seq, head FROM instance")
         .and_then(|mut statement| {
             statement.query_row([], |row| {
@@ -108,7 +108,7 @@ pub(super) fn append(tx: &Connection, events: &[Found]) -> Result<u64, StoreErro
             statement.execute(params![
                 seq.cast_signed(),
                 canonical::VERSION,
-                kind.channel().name(),
+                event.category.channel().name(),
                 kind.word(),
                 event.category.code(),
                 event.severity.number(),

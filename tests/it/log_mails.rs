@@ -12,6 +12,7 @@ use integrityd::{
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::{Category, Channel, Event, LogLine, Severity},
+        pulse::Pulse,
     },
     report::{
         Reporter,
@@ -147,6 +148,7 @@ async fn a_thousand_violations_are_at_most_eleven_mails_and_the_first_carries_al
         postmaster: Arc::new(postmaster(1000, clock.clone())),
         bell,
         courier: Arc::new(Notify::new()),
+        pulse: Pulse::default(),
         stop: stop.clone(),
     };
     let running = tokio::spawn(reporter.run());

@@ -14,6 +14,7 @@ use integrityd::{
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::{Category, Channel, Event, Severity},
+        pulse::Pulse,
     },
     pids::{
         PidWatch,
@@ -104,6 +105,7 @@ impl Machine {
             clock: self.clock.clone(),
             root: self.directory.path().to_path_buf(),
             away_since,
+            pulse: Pulse::default(),
             stop: stop.clone(),
         };
         tokio::spawn(watch.run());
@@ -528,7 +530,9 @@ async fn watched_child(machine: &Machine, child: &Child) -> CancellationToken {
     let stop = CancellationToken::new();
     let clock = Clock::System(integrityd::sys::proc::boot_id(Path::new("/")));
     let (config, db, root) = (Arc::new(config), machine.db.clone(), PathBuf::from("/"));
-    tokio::spawn(PidWatch { config, db, clock, root, away_since: None, stop: stop.clone() }.run());
+    tokio::spawn(
+        PidWatch { config, db, clock, root, away_since: None, pulse: Pulse::default(), stop: stop.clone() }.run(),
+    );
     let begun = tokio::time::Instant::now();
     while machine.db.lock().watched().unwrap().is_empty() {
         assert!(begun.elapsed() < 10 * SECOND);
