@@ -24,7 +24,7 @@ use crate::{
         clock::Clock,
         escape::{escape, escape_name},
     },
-    report::transport::Printer,
+    report::{syslog, transport::Printer},
     store::{database::Store, door::Db},
     sys::{guard::log_panics, limits::raise_open_files, proc},
 };
@@ -51,6 +51,7 @@ pub(super) fn run(path: &Path, arguments: &Arguments, program: String) -> anyhow
     if arguments.once {
         return once(daemon);
     }
+    daemon.db.lock().set_teller(syslog::tell);
     runtime()?.block_on(async {
         let orders = Orders::from_signals().context("signals cannot be handled")?;
         daemon.run(orders).await?;

@@ -265,8 +265,8 @@ keys! {
         "How often it is reported which rounds were finished, and what they found.";
     "unusedrules" "unusedrules" Report "off" [span_or_off(SECOND, days(4000))] ONCE NOW
         "Rules that matched nothing for this long are reported, as often.";
-    "attach" "attach" Report "never" [Unit::Attach] ONCE LATER "When events are attached for machines: from more than so many items on.";
-    "subject" "subject" Report "own" [Unit::Choice(&["own", "logcheck"])] ONCE LATER
+    "attach" "attach" Report "never" [Unit::Attach] ONCE NOW "When events are attached for machines: from more than so many items on.";
+    "subject" "subject" Report "own" [Unit::Choice(&["own", "logcheck"])] ONCE NOW
         "Whose subjects the mails carry; logcheck's for existing filters.";
     "html" "html" Report "no" [Unit::Flag] ONCE LATER "Whether an HTML part is added.";
     "retention" "retention" Report "400d" [span(DAY, CENTURY)] ONCE LATER "How long reported events are kept.";

@@ -32,7 +32,7 @@ use crate::{
         Reporter,
         courier::{Courier, Unstored},
         pool::Pool,
-        postmaster::{BatchError, Postmaster, check_addresses, default_sender, full_address, readerships},
+        postmaster::{BatchError, MailForm, Postmaster, check_addresses, default_sender, full_address, readerships},
         recurrence::Recurrence,
         transport::{Printer, Transport, TransportError},
     },
@@ -299,6 +299,7 @@ impl Daemon {
             zone: jiff::tz::TimeZone::system(),
             clock: self.clock.clone(),
             program: self.program.clone(),
+            form: MailForm::new(&config.report, proc::machine_id(Path::new("/"))),
             host,
         }
     }

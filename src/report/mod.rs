@@ -1,6 +1,7 @@
 //! What is told, to whom and when: stored events become text, text becomes mail, mail is delivered.
 
 pub mod answer;
+pub mod attachment;
 pub(crate) mod attributes;
 pub mod batch;
 pub mod courier;
@@ -26,6 +27,7 @@ pub mod sendmail;
 pub mod smtp;
 mod stored;
 mod subject;
+pub mod syslog;
 pub mod test_mail;
 pub mod transport;
 mod words;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     batch::Tally,
     life::{Figures, LogStanding},
-    postmaster::{BatchError, Postmaster, Readership},
+    postmaster::{self as mail, BatchError, Postmaster, Readership},
 };
 use crate::{
     config::settings::ReportSettings,
@@ -29,10 +29,10 @@ use crate::{
         door::Db,
         error::{StoreError, with_causes},
         events::Range,
-        outbox::ReportId,
         recurring::{Last, Marks, Turn},
         rules::RuleCount,
     },
+    sys::users::Names,
 };
 
 /// The longest rest: tokio's timers stand still while the machine is suspended.
@@ -260,7 +260,8 @@ fn tell(
         };
         let readership = Readership { recipients, areas: None };
         let range = Range { channel: Channel::Life, first: head.seq, last: head.seq, areas: None };
-        Ok::<_, BatchError>(vec![postmaster.letter(instance, ReportId(id.0), &readership, rendered, range, now)?])
+        let occasion = mail::Occasion { readership: &readership, id, now, names: &Names::default(), notices: &[] };
+        Ok::<_, BatchError>(vec![postmaster.letter(instance, &range, rendered, &occasion, None)?])
     })
 }
 

@@ -60,11 +60,15 @@ impl Store {
         let rest = conclude(&fresh);
         apply(&tx, &rest.changes)?;
         told.extend(rest.events);
-        append(&tx, &told)?;
+        let last = append(&tx, &told)?;
         tx.commit().trying("commit an outcome")?;
         self.pending.clear();
         self.others_at_commit = version;
-        for found in &told {
+        let first = last.saturating_sub(u64::try_from(told.len()).unwrap_or(last)).saturating_add(1);
+        for (seq, found) in (first..).zip(&told) {
+            if let Some(tell) = self.teller {
+                tell(seq, &found.event);
+            }
             self.bells.of(found.event.category.channel()).notify_one();
         }
         Ok(fresh)

@@ -29,6 +29,13 @@ pub struct Waiting {
     pub last_seq: u64,
 }
 
+impl Waiting {
+    /// All of it, or what concerns these areas.
+    pub fn range(&self, channel: Channel, areas: Option<Vec<Vec<u8>>>) -> Range {
+        Range { channel, first: self.first_seq, last: self.last_seq, areas }
+    }
+}
+
 /// How many events of one category and severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {

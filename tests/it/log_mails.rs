@@ -18,7 +18,7 @@ use integrityd::{
         Reporter,
         mime::plain_text,
         pool::Pool,
-        postmaster::{Postmaster, Readership},
+        postmaster::{MailForm, Postmaster, Readership},
     },
     store::{
         database::Store,
@@ -68,6 +68,7 @@ fn postmaster(lines: usize, clock: Clock) -> Postmaster {
         zone: TimeZone::UTC,
         clock,
         program: "integrityd".to_owned(),
+        form: MailForm::default(),
     }
 }
 

@@ -22,7 +22,7 @@ use integrityd::{
     },
     report::{
         mime::plain_text,
-        postmaster::{Postmaster, Readership},
+        postmaster::{MailForm, Postmaster, Readership},
     },
     store::{database::Store, door::Db, events::Filter, outbox::ReportId},
 };
@@ -429,6 +429,7 @@ fn letter(machine: &Machine) -> (String, String) {
         zone: TimeZone::UTC,
         clock: machine.clock.clone(),
         program: "integrityd".to_owned(),
+        form: MailForm::default(),
     };
     let mut store = machine.db.lock();
     assert!(postmaster.batch(&mut store, Channel::Logs).unwrap());
