@@ -25,6 +25,26 @@ CREATE TABLE recurring (
     boot     BLOB    NOT NULL CHECK (length(boot) = 16)
 ) STRICT, WITHOUT ROWID;
 
+-- What was counted when it came last, so that the next one tells what was done between.
+CREATE TABLE recurring_mark (
+    recurring TEXT    NOT NULL,
+    name      TEXT    NOT NULL,
+    value     INTEGER NOT NULL,
+    PRIMARY KEY (recurring, name)
+) STRICT, WITHOUT ROWID;
+
+-- Lines of logs that were read since the database was made.
+CREATE TABLE lines_read (
+    only  INTEGER PRIMARY KEY CHECK (only = 1),
+    lines INTEGER NOT NULL
+) STRICT;
+
+-- Tasks that stand still, and since when; emptied at each start.
+CREATE TABLE standstill (
+    task  TEXT    PRIMARY KEY,
+    since INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Whether an undelivered report was also put into the local mailbox.
 ALTER TABLE delivery ADD COLUMN spooled INTEGER NOT NULL DEFAULT 0 CHECK (spooled IN (0, 1));
 

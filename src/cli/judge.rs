@@ -8,7 +8,11 @@ use super::{
     standing_logs::Log,
     standing_processes::Process,
 };
-use crate::{config::units::format_span, model::process::Liveness, store::areas::AreaState};
+use crate::{
+    config::units::format_span,
+    model::{escape::escape, process::Liveness},
+    store::areas::AreaState,
+};
 
 /// A report that waits longer than this is stuck.
 const STUCK_AFTER: Duration = Duration::from_hours(1);
@@ -66,7 +70,12 @@ impl Verdict {
 
 /// Judges how things stand.
 pub(super) fn judge(standing: &Standing) -> Verdict {
-    let critical = stopped(standing).into_iter().chain(lost(standing)).chain(ended(standing)).chain(stuck(standing));
+    let critical = stopped(standing)
+        .into_iter()
+        .chain(still(standing))
+        .chain(lost(standing))
+        .chain(ended(standing))
+        .chain(stuck(standing));
     let warnings = standing.active().filter_map(late).chain(too_much(standing)).chain(unread(standing));
     let warnings = warnings.chain(unnamed(standing)).chain(standing.unseen.iter().cloned());
     Verdict(
@@ -87,6 +96,14 @@ fn stopped(standing: &Standing) -> Option<String> {
                 "the daemon is not running: it was started {ago} ago and did not end in good order; its log says why"
             )
         }
+    })
+}
+
+/// Tasks of a running daemon that do not go on.
+fn still(standing: &Standing) -> impl Iterator<Item = String> {
+    let is_running = standing.daemon.is_running != Some(false);
+    standing.standstills.iter().filter(move |_| is_running).map(|(task, since)| {
+        format!("{} stands still for {}: restart the daemon", escape(task.as_bytes()), span(standing.age(*since)))
     })
 }
 

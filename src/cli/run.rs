@@ -18,15 +18,15 @@ use super::{
 };
 use crate::{
     config::{self, settings::Config},
-    daemon::{Daemon, check_sources, signals::Orders},
+    daemon::{Daemon, signals::Orders, sources::check_sources},
     logs::own_lines::OwnLines,
     model::{
         clock::Clock,
         escape::{escape, escape_name},
     },
-    report::transport::Printer,
+    report::{syslog, transport::Printer},
     store::{database::Store, door::Db},
-    sys::{limits::raise_open_files, proc},
+    sys::{guard::log_panics, limits::raise_open_files, proc},
 };
 
 #[derive(Debug, Args)]
@@ -51,6 +51,7 @@ pub(super) fn run(path: &Path, arguments: &Arguments, program: String) -> anyhow
     if arguments.once {
         return once(daemon);
     }
+    daemon.db.lock().set_teller(syslog::tell);
     runtime()?.block_on(async {
         let orders = Orders::from_signals().context("signals cannot be handled")?;
         daemon.run(orders).await?;
@@ -123,7 +124,9 @@ pub(super) fn begin_to_log(level: &str) -> Arc<OwnLines> {
         .with_ansi(false)
         .try_init();
     // A second call in one process, as in tests, keeps the first.
-    drop(begun);
+    if begun.is_ok() {
+        log_panics();
+    }
     own_lines
 }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::{self, settings::Config},
-    daemon::check_sources,
+    daemon::sources::check_sources,
     files::{
         ground::{Ground, is_beneath},
         learning,

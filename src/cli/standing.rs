@@ -53,6 +53,8 @@ pub(super) struct Standing {
     pub(super) head: Head,
     /// What the configuration says of the pace; `None` when it could not be used.
     pub(super) pace: Option<Pace>,
+    /// Tasks of the daemon that stand still, and since when.
+    pub(super) standstills: Vec<(String, Timestamp)>,
     /// Parts of the areas that cannot be seen now, and why.
     pub(super) unseen: Vec<String>,
     /// What the reader should know about this very answer.
@@ -184,6 +186,7 @@ impl Standing {
                 allowed: config.rates.max_files,
                 is_raised: !config.inactive.contains(&"areamaxage"),
             }),
+            standstills: store.standstills()?,
             unseen: unseen(store)?,
             remarks,
             now: now.wall,
@@ -288,6 +291,7 @@ pub(super) mod sample {
             },
             head: Head { seq: 48_131, hash: [0x9f; 32] },
             pace: Some(Pace { usual: 1.0, allowed: 50.0, is_raised: true }),
+            standstills: Vec::new(),
             unseen: Vec::new(),
             remarks: Vec::new(),
             now,

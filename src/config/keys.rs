@@ -179,7 +179,6 @@ const MI: u64 = 1 << 20;
 const GI: u64 = 1 << 30;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
-const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = days(1);
 const CENTURY: Duration = days(36_500);
 
@@ -260,14 +259,14 @@ keys! {
     "reportlines" "reportlines" Report "1000" [Unit::Count { min: 1, max: 1_000_000 }] ONCE NOW
         "How many items a section of a report lists; the others are counted.";
     "errornag" "errornag" Report "2h" [span(MINUTE, days(30))] ONCE NOW "After how long a standing error is repeated.";
-    "heartbeat" "heartbeat" Report "off" [span_or_off(HOUR, days(400))] ONCE LATER
-        "How often a mail of life is sent when there is nothing to report.";
-    "cyclereport" "cyclereport" Report "off" [span_or_off(HOUR, days(400))] ONCE LATER
-        "How often finished rounds are reported.";
-    "unusedrules" "unusedrules" Report "off" [span_or_off(HOUR, days(4000))] ONCE LATER
-        "Rules that matched nothing for this long are reported.";
-    "attach" "attach" Report "never" [Unit::Attach] ONCE LATER "When events are attached for machines: from more than so many items on.";
-    "subject" "subject" Report "own" [Unit::Choice(&["own", "logcheck"])] ONCE LATER
+    "heartbeat" "heartbeat" Report "off" [span_or_off(SECOND, days(400))] ONCE NOW
+        "How often a mail of life is sent, whatever else there is to report. They are numbered one after the other, so that somebody elsewhere notices a missing one.";
+    "cyclereport" "cyclereport" Report "off" [span_or_off(SECOND, days(400))] ONCE NOW
+        "How often it is reported which rounds were finished, and what they found.";
+    "unusedrules" "unusedrules" Report "off" [span_or_off(SECOND, days(4000))] ONCE NOW
+        "Rules that matched nothing for this long are reported, as often.";
+    "attach" "attach" Report "never" [Unit::Attach] ONCE NOW "When events are attached for machines: from more than so many items on.";
+    "subject" "subject" Report "own" [Unit::Choice(&["own", "logcheck"])] ONCE NOW
         "Whose subjects the mails carry; logcheck's for existing filters.";
     "html" "html" Report "no" [Unit::Flag] ONCE LATER "Whether an HTML part is added.";
     "retention" "retention" Report "400d" [span(DAY, CENTURY)] ONCE NOW "How long events are kept after everybody has got them.";
@@ -352,7 +351,7 @@ mod tests {
     #[test]
     fn ranges_are_said_in_words() {
         assert_eq!(find("reporttime").unwrap().unit.range(), "0s to 30d");
-        assert_eq!(find("heartbeat").unwrap().unit.range(), "1h to 400d, or off");
+        assert_eq!(find("heartbeat").unwrap().unit.range(), "1s to 400d, or off");
         assert_eq!(find("byterate").unwrap().unit.range(), "1k to 10G bytes per second");
         assert_eq!(find("filerate").unwrap().unit.range(), "0.01 to 100000");
         assert_eq!(find_in(Table::Area, "hash").unwrap().name, "areahash");

@@ -272,6 +272,17 @@ pub struct Pooling {
     pub hold_off: Duration,
 }
 
+impl Attach {
+    /// Whether so many events are attached.
+    pub const fn is_wanted(self, events: u64) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Always => true,
+            Self::Above(most) => events > most,
+        }
+    }
+}
+
 /// When events are attached to a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attach {

@@ -5,11 +5,42 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::watch::{Roll, Watch};
 use crate::{
-    model::{clock::Moment, event::Channel},
+    model::{
+        clock::{Clock, Moment},
+        event::Channel,
+        pulse::Pulse,
+    },
     report::postmaster::Postmaster,
-    store::{database::Store, door::Db, error::with_causes},
+    store::{
+        database::Store,
+        door::{Db, run_blocking},
+        error::with_causes,
+    },
+    sys::{
+        faults,
+        guard::{Caught, guard_task},
+        notify,
+    },
 };
+
+/// The names of the tasks, as an administrator reads them.
+pub(super) const WALKER: &str = "the file walker";
+pub(super) const READER: &str = "the log reader";
+pub(super) const PROCESSES: &str = "the process watcher";
+pub(super) const REPORTERS: [(Channel, &str); 2] =
+    [(Channel::Files, "the reporter of files"), (Channel::Logs, "the reporter of logs")];
+pub(super) const COURIER: &str = "the courier";
+pub(super) const HEART: &str = "the heart";
+const LISTENER: &str = "the listener";
+const WATCH: &str = "the watch";
+
+/// How often is listened until the state is described again: it takes a look at all deliveries.
+const DESCRIBE_EVERY: u32 = 30;
+
+/// The longest that tasks sleep which only wait for something to do.
+pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// How long the tasks may take to reach their safe points.
 const STOP_TIME: Duration = Duration::from_secs(8);
@@ -17,16 +48,80 @@ const STOP_TIME: Duration = Duration::from_secs(8);
 /// The tasks of one configuration.
 #[derive(Debug)]
 pub(super) struct Generation {
-    pub(super) tasks: JoinSet<&'static str>,
+    pub(super) tasks: JoinSet<Ended>,
     pub(super) stop: CancellationToken,
     pub(super) postmaster: Arc<Postmaster>,
     /// Rings the courier.
     pub(super) courier: Arc<Notify>,
+    /// Who is watched, until the watch begins.
+    pub(super) roll: Roll,
+    /// Beats whenever commands beside us are listened to.
+    listener: Pulse,
+    /// What the service manager was told last, and how often was listened since it was looked at.
+    described: (String, u32),
+}
+
+/// A task that has ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    name: &'static str,
+    panic: Option<Caught>,
+}
+
+impl Ended {
+    /// Which, and what it said last.
+    pub(super) fn words(&self) -> String {
+        match &self.panic {
+            Some(caught) => format!("{} ({caught})", self.name),
+            None => self.name.to_owned(),
+        }
+    }
 }
 
 impl Generation {
+    /// One without tasks, that listens every so often.
+    pub(super) fn new(postmaster: Arc<Postmaster>, listen_time: Duration) -> Self {
+        let mut roll = Roll::default();
+        let listener = roll.watch(LISTENER, listen_time);
+        let (tasks, stop, courier) = (JoinSet::new(), CancellationToken::new(), Arc::new(Notify::new()));
+        Self { tasks, stop, postmaster, courier, roll, listener, described: (String::new(), DESCRIBE_EVERY) }
+    }
+
+    /// Starts a task.
+    pub(super) fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async move { Ended { name, panic: guard_task(faulty(name, task)).await.err() } });
+    }
+
+    /// Starts the watch over those that were started.
+    pub(super) fn begin_to_watch(&mut self, db: &Db, clock: &Clock) {
+        let roll = std::mem::take(&mut self.roll);
+        let watch = Watch { roll, db: db.clone(), clock: clock.clone(), stop: self.stop.clone() };
+        self.spawn(WATCH, watch.run());
+    }
+
+    /// Tells the service manager how things stand, when that has changed.
+    async fn describe(&mut self, db: &Db) {
+        self.described.1 += 1;
+        if self.described.1 <= DESCRIBE_EVERY || !notify::has_listener() {
+            return;
+        }
+        self.described.1 = 0;
+        let Ok(queue) = db.call(|store| store.queue_summary()).await else { return };
+        let words = match queue.queued.saturating_add(queue.parked) {
+            0 => "watching; every report was accepted".to_owned(),
+            1 => "watching; 1 delivery waits".to_owned(),
+            waiting => format!("watching; {waiting} deliveries wait"),
+        };
+        if words != self.described.0 {
+            self.described.0.clone_from(&words);
+            run_blocking(move || notify::describe(&words)).await;
+        }
+    }
+
     /// Wakes everybody when a command beside us has written: a retried delivery, an accepted area.
-    pub(super) async fn listen(&self, db: &Db) {
+    pub(super) async fn listen(&mut self, db: &Db) {
+        self.listener.beat();
+        self.describe(db).await;
         match db.call(Store::have_others_written).await {
             Ok(false) => {}
             Ok(true) => {
@@ -65,8 +160,18 @@ impl Generation {
     }
 }
 
-/// A task that gives its name when it ends.
-pub(super) async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
-    task.await;
-    name
+/// The task, but for the faults that a test wants.
+async fn faulty(name: &'static str, task: impl Future<Output = ()>) {
+    let word = name.replace(' ', "-");
+    let is_wanted = |kind| faults::is_wanted(kind, word.as_bytes());
+    if !["end", "panic", "stall"].into_iter().any(is_wanted) {
+        return task.await;
+    }
+    // Long enough for the others to have begun.
+    if tokio::time::timeout(Duration::from_millis(1500), task).await.is_err() {
+        faults::strike("panic", word.as_bytes());
+        if is_wanted("stall") {
+            std::future::pending::<()>().await;
+        }
+    }
 }

@@ -9,6 +9,8 @@ mod keeper;
 mod life;
 mod ourselves;
 pub mod signals;
+pub mod sources;
+mod watch;
 
 use std::{
     path::{Path, PathBuf},
@@ -17,23 +19,25 @@ use std::{
 };
 
 use rand::{SeedableRng, rngs::StdRng};
-use tokio::{sync::Notify, task::JoinSet, time::MissedTickBehavior};
+use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{self, settings::Config},
-    files::{Walker, passes::Pass},
+    config::settings::Config,
+    files::{Walker, pace::longest_rest, passes::Pass},
     logs::{Tailer, own_lines::OwnLines, surroundings::Surroundings},
     model::{
         clock::{Clock, Timestamp},
         event::{Category, Channel, Event, Severity},
+        pulse::Pulse,
     },
     pids::PidWatch,
     report::{
         Reporter,
         courier::{Courier, Unstored},
         pool::Pool,
-        postmaster::{BatchError, Postmaster, check_addresses, default_sender, full_address, readerships},
+        postmaster::{BatchError, MailForm, Postmaster, check_addresses, default_sender, full_address, readerships},
+        recurrence::Recurrence,
         transport::{Printer, Transport, TransportError},
     },
     store::{
@@ -44,14 +48,14 @@ use crate::{
     },
     sys::{
         notify::{self, Phase},
-        privileges::{self, Distrust},
         proc,
     },
 };
-use generation::{Generation, named};
+use generation::{COURIER, Ended, Generation, HEART, LONGEST_SLEEP, PROCESSES, READER, REPORTERS, WALKER};
 use keeper::Keeper;
 use life::Way;
 use signals::Order;
+use sources::load_trusted;
 
 /// How often it is looked whether a command beside us has written.
 const LISTEN_TIME: Duration = Duration::from_secs(1);
@@ -110,10 +114,11 @@ impl Daemon {
     /// [`DaemonError`] when it cannot begin, or when a task has fallen.
     pub async fn run(&mut self, mut orders: signals::Orders) -> Result<(), DaemonError> {
         self.can_begin_with(&self.config)?;
+        let began = self.clock.now().wall;
         let mut keeper = self.keeper();
         let mut away_since = Some(keeper.greet(&self.config, Way::Staying).await?);
         loop {
-            let mut generation = self.begin(away_since.take())?;
+            let mut generation = self.begin(away_since.take(), began)?;
             tell(Phase::Ready).await;
             let next = self.attend(&mut generation, &mut keeper, &mut orders).await;
             generation.end().await;
@@ -213,65 +218,70 @@ impl Daemon {
     }
 
     /// Starts the tasks of the current configuration.
-    fn begin(&mut self, away_since: Option<Timestamp>) -> Result<Generation, DaemonError> {
+    fn begin(&mut self, away_since: Option<Timestamp>, began: Timestamp) -> Result<Generation, DaemonError> {
         let config = Arc::new(self.config.clone());
         let postmaster = Arc::new(self.postmaster(&self.config));
-        let courier_bell = Arc::new(Notify::new());
-        let courier = self.courier(&postmaster, Arc::clone(&courier_bell))?;
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        let bells = self.db.lock().bells();
+        let mut generation = Generation::new(postmaster, LISTEN_TIME);
+        let mut courier = self.courier(&generation.postmaster, Arc::clone(&generation.courier))?;
+        let stop = generation.stop.clone();
         // Embedded settings are tried out; no other machine moves in step with that.
         let phase = self.source.as_ref().map_or(0.0, |_| proc::phase(Path::new("/"), &self.host));
-        let walker = Walker::new(
-            Arc::clone(&config),
-            self.db.clone(),
-            self.clock.clone(),
-            StdRng::from_rng(&mut self.chance),
-            stop.clone(),
-        )
-        .in_phase(phase);
+        let chance = StdRng::from_rng(&mut self.chance);
         if !config.areas.is_empty() {
-            tasks.spawn(named("the file walker", walker.run()));
+            let pulse = generation.roll.watch(WALKER, longest_rest(&config.rates));
+            let walker = Walker::new(Arc::clone(&config), self.db.clone(), self.clock.clone(), chance, stop.clone());
+            generation.spawn(WALKER, walker.in_phase(phase).beating(pulse).run());
         }
         if !config.logs.is_empty() {
-            tasks.spawn(named("the log reader", self.tailer(&config, stop.clone()).run(phase)));
+            let pulse = generation.roll.watch(READER, config.logcheck.check_time);
+            let tailer = Tailer { pulse, ..self.tailer(&config, stop.clone()) };
+            generation.spawn(READER, tailer.run(phase));
         }
         if !config.processes.is_empty() {
-            let watch = self.pid_watch(&config, away_since, stop.clone());
-            tasks.spawn(named("the process watcher", watch.run()));
+            let pulse = generation.roll.watch(PROCESSES, LONGEST_SLEEP);
+            let watch = PidWatch { pulse, ..self.pid_watch(&config, away_since, stop.clone()) };
+            generation.spawn(PROCESSES, watch.run());
         }
-        for channel in Channel::ALL {
+        let bells = self.db.lock().bells();
+        for (channel, name) in REPORTERS {
             let reporter = Reporter {
                 channel,
-                pool: Pool {
-                    ordinary: match channel {
-                        Channel::Files => config.report.files,
-                        Channel::Logs => config.report.logs,
-                    },
-                    urgent_hold_off: config.report.urgent_hold_off,
-                },
+                pool: Pool::of(channel, &config.report),
                 db: self.db.clone(),
                 clock: self.clock.clone(),
-                postmaster: Arc::clone(&postmaster),
+                postmaster: Arc::clone(&generation.postmaster),
                 bell: Arc::clone(bells.of(channel)),
-                courier: Arc::clone(&courier_bell),
+                courier: Arc::clone(&generation.courier),
+                pulse: generation.roll.watch(name, LONGEST_SLEEP),
                 stop: stop.clone(),
             };
-            tasks.spawn(named("a reporter", reporter.run()));
+            generation.spawn(name, reporter.run());
         }
-        tasks.spawn(named("the courier", courier.run(stop.clone())));
-        Ok(Generation { tasks, stop, postmaster, courier: courier_bell })
+        courier.pulse = generation.roll.watch(COURIER, config.mail.send_timeout.saturating_add(LONGEST_SLEEP * 2));
+        generation.spawn(COURIER, courier.run(stop.clone()));
+        let recurrence = Recurrence {
+            settings: config.report.clone(),
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            began,
+            postmaster: Arc::clone(&generation.postmaster),
+            courier: Arc::clone(&generation.courier),
+            pulse: generation.roll.watch(HEART, LONGEST_SLEEP),
+            stop: stop.clone(),
+        };
+        generation.spawn(HEART, recurrence.run());
+        generation.begin_to_watch(&self.db, &self.clock);
+        Ok(generation)
     }
 
     fn tailer(&self, config: &Arc<Config>, stop: CancellationToken) -> Tailer {
         let surroundings = Surroundings::new(self.db.clone(), config, Arc::clone(&self.own_lines), self.clock.now());
-        Tailer { config: Arc::clone(config), surroundings, clock: self.clock.clone(), stop }
+        Tailer { config: Arc::clone(config), surroundings, clock: self.clock.clone(), pulse: Pulse::default(), stop }
     }
 
     fn pid_watch(&self, config: &Arc<Config>, away_since: Option<Timestamp>, stop: CancellationToken) -> PidWatch {
         let (config, db, clock) = (Arc::clone(config), self.db.clone(), self.clock.clone());
-        PidWatch { config, db, clock, root: PathBuf::from("/"), away_since, stop }
+        PidWatch { config, db, clock, root: PathBuf::from("/"), away_since, pulse: Pulse::default(), stop }
     }
 
     fn postmaster(&self, config: &Config) -> Postmaster {
@@ -284,6 +294,7 @@ impl Daemon {
             zone: jiff::tz::TimeZone::system(),
             clock: self.clock.clone(),
             program: self.program.clone(),
+            form: MailForm::new(&config.report, proc::machine_id(Path::new("/"))),
             host,
         }
     }
@@ -302,6 +313,8 @@ impl Daemon {
             bell,
             chance: StdRng::from_rng(&mut self.chance),
             unstored: Arc::clone(&self.unstored),
+            error_nag: self.config.report.error_nag,
+            pulse: Pulse::default(),
         })
     }
 
@@ -353,10 +366,10 @@ impl Daemon {
     }
 
     /// Stores that a task has fallen.
-    async fn mourn(&self, fallen: Option<Result<&'static str, tokio::task::JoinError>>) -> DaemonError {
+    async fn mourn(&self, fallen: Option<Result<Ended, tokio::task::JoinError>>) -> DaemonError {
         let task = match fallen {
-            Some(Ok(name)) => name.to_owned(),
-            Some(Err(error)) => format!("a task ({error})"),
+            Some(Ok(ended)) => ended.words(),
+            Some(Err(_)) => "a task".to_owned(),
             None => "every task".to_owned(),
         };
         let event = Event::new(Category::InternalError, Severity::High, self.clock.now(), Vec::new())
@@ -366,21 +379,6 @@ impl Daemon {
         }
         DaemonError::Fallen { task }
     }
-}
-
-/// Checks that nobody else may have written any file of a configuration.
-///
-/// # Errors
-/// [`Distrust`] names the first place that others control.
-pub fn check_sources(config: &Config) -> Result<(), Distrust> {
-    config.sources.iter().try_for_each(|source| privileges::check(source))
-}
-
-/// Loads a configuration whose files are trusted.
-fn load_trusted(path: &Path) -> Result<Config, Box<dyn std::error::Error + Send + Sync>> {
-    let loaded = config::load(path)?;
-    check_sources(&loaded)?;
-    Ok(loaded)
 }
 
 /// Tells the service manager how far we are.

@@ -1,12 +1,6 @@
 //! Looking at one path after another: each at its pace, larger files in pieces, a panic at one path costing that path only.
 
-use std::{
-    collections::HashSet,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -22,15 +16,16 @@ use crate::{
     config::settings::{Config, Rates},
     model::{
         clock::{Boottime, Clock},
-        event::{Category, Event, Severity},
+        entry::EntryId,
+        pulse::Pulse,
+        quarantine::Quarantine,
     },
     store::{
         database::Store,
         door::{Db, run_blocking},
         error::StoreError,
-        outcome::Outcome,
     },
-    sys::{pressure::io_pressure, timer::wait_until},
+    sys::{guard::guard, pressure::io_pressure, timer::wait_until},
 };
 
 /// Looks that found nothing are written at the latest after this.
@@ -64,6 +59,8 @@ pub(super) enum Leave {
 pub(super) struct Eye {
     pub(super) db: Db,
     pub(super) clock: Clock,
+    /// Beats with each step.
+    pub(super) pulse: Pulse,
     stop: CancellationToken,
     /// What a visit needs; `None` until the areas are settled.
     pub(super) visitor: Option<Arc<Visitor>>,
@@ -80,8 +77,10 @@ pub(super) struct Eye {
     /// When it was counted what the areas hold.
     pub(super) stocked: Option<Boottime>,
     pub(super) error_nag: Duration,
-    /// Paths at which something panicked; left alone from then on.
-    quarantine: HashSet<Vec<u8>>,
+    /// Paths at which something panicked; left alone for a while.
+    quarantine: Quarantine<Vec<u8>>,
+    /// Directories over whose listing something panicked.
+    pub(super) unlisted: Quarantine<EntryId>,
     flushed: Boottime,
     /// Looks since then.
     unflushed: usize,
@@ -94,6 +93,7 @@ impl Eye {
             unflushed: 0,
             db,
             clock,
+            pulse: Pulse::default(),
             stop,
             visitor: None,
             speed: SpeedUp::default(),
@@ -106,13 +106,14 @@ impl Eye {
             root: PathBuf::from("/"),
             stocked: None,
             error_nag: config.report.error_nag,
-            quarantine: HashSet::new(),
+            quarantine: Quarantine::default(),
+            unlisted: Quarantine::default(),
         }
     }
 
     /// One look, at the pace that is due. `None` when the path is in quarantine.
     pub(super) async fn look(&mut self, target: Target) -> Result<Option<Visited>, Leave> {
-        if self.quarantine.contains(&target.path) {
+        if self.quarantine.holds(target.path.as_slice(), self.clock.now().boottime) {
             return Ok(None);
         }
         self.mind_others().await;
@@ -138,6 +139,7 @@ impl Eye {
                     patience *= 4;
                 }
                 Some(Step::Done(visited)) => {
+                    self.quarantine.release(target.path.as_slice());
                     self.take_note(&visited);
                     return Ok(Some(visited));
                 }
@@ -197,30 +199,29 @@ impl Eye {
         if self.pace.bytes_per_second() > HIGH_RATE { BIG_CHUNK } else { CHUNK }
     }
 
-    /// Runs one piece of a visit. A panic in it costs this one path: it is told once and left alone from then on.
+    /// Runs one piece of a visit. A panic in it costs this one path: it is told once and left alone for a while.
     pub(super) async fn job<T: Send + 'static>(
         &mut self,
         target: &Target,
         work: impl FnOnce(&Visitor) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Option<T>, Leave> {
+        self.pulse.beat();
         let Some(visitor) = self.visitor.clone() else {
             return Ok(None);
         };
-        match run_blocking(move || catch_unwind(AssertUnwindSafe(|| work(&visitor)))).await {
+        match run_blocking(move || guard(|| work(&visitor))).await {
             Ok(result) => Ok(Some(result?)),
-            Err(_panic) => {
-                self.quarantine.insert(target.path.clone());
-                let now = self.clock.now();
-                let event = Event::new(Category::InternalError, Severity::High, now, target.path.clone())
-                    .with_note("a fault in integrityd: this path is left alone until the next start; please report it");
-                let (parent, name) = (target.parent, target.name.clone());
+            Err(_caught) => {
+                let (now, error_nag) = (self.clock.now(), self.error_nag);
+                self.quarantine.set_aside(target.path.clone(), now.boottime);
+                let (parent, name, path) = (target.parent, target.name.clone(), target.path.clone());
                 self.db
                     .call(move |store| {
                         if let Some(entry) = store.entry_named(parent, &name)? {
                             let number = store.next_visit();
                             store.touch(entry.id, number, now.wall);
                         }
-                        store.commit(&Outcome::tell(event))
+                        store.tell_fault(&path, "this path is left alone for a while", now, error_nag)
                     })
                     .await?;
                 Ok(None)

@@ -24,6 +24,7 @@ mod judge;
 mod lane;
 pub mod lay;
 pub mod learning;
+mod listing;
 mod loss;
 mod missing;
 pub mod moves;
@@ -53,7 +54,6 @@ pub mod visit;
 use std::{collections::HashSet, hash::RandomState, path::PathBuf, sync::Arc, time::Duration};
 
 use rand::rngs::StdRng;
-use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -61,6 +61,7 @@ use crate::{
     model::{
         clock::{Boottime, Clock},
         entry::AreaId,
+        pulse::Pulse,
     },
     store::{
         areas::AreaState,
@@ -74,8 +75,6 @@ use eye::{Eye, Leave};
 use ground::Ground;
 use inodes::Inodes;
 use itinerary::{Ahead, Itinerary, Next, Open};
-use opening::open_directory;
-use sight::Trouble;
 use target::Target;
 use tending::tell_of_stalls;
 use visit::Visitor;
@@ -124,6 +123,13 @@ impl Walker {
         }
     }
 
+    /// The same walker with this pulse.
+    #[must_use]
+    pub fn beating(mut self, pulse: Pulse) -> Self {
+        self.eye.pulse = pulse;
+        self
+    }
+
     /// The same walker on a system that shows itself below `root`.
     #[must_use]
     pub fn beneath(mut self, root: PathBuf) -> Self {
@@ -145,6 +151,7 @@ impl Walker {
         let mut patience = STORE_RETRY.0;
         loop {
             let began = self.clock.now();
+            self.eye.pulse.beat();
             match self.go_round().await {
                 Ok(()) => {}
                 Err(Leave::Stopped) => break,
@@ -300,28 +307,14 @@ impl Walker {
 
     /// Opens a directory for listing.
     async fn open(&mut self, ahead: Ahead) -> Result<(), Leave> {
-        let Some(visitor) = self.eye.visitor.clone() else {
-            return Ok(());
-        };
-        if let Some(open) = run_blocking(move || open_directory(&visitor, ahead)).await? {
-            self.itinerary.take_up(open);
-        }
+        let opened = self.eye.open(ahead).await?;
+        opened.into_iter().for_each(|open| self.itinerary.take_up(open));
         Ok(())
     }
 
-    async fn refill(&mut self, mut open: Open, most: usize) -> Result<(), Leave> {
-        let (open, read) = run_blocking(move || {
-            let read = open.read_block(most);
-            (open, read)
-        })
-        .await;
-        if let Err(Trouble::Errno(errno)) = read
-            && errno != Errno::NOENT.raw_os_error()
-        {
-            let errno = Errno::from_raw_os_error(errno);
-            tracing::warn!(%errno, "a directory could not be listed to its end");
-        }
-        self.itinerary.take_up(open);
+    async fn refill(&mut self, open: Open, most: usize) -> Result<(), Leave> {
+        let refilled = self.eye.refill(open, most).await?;
+        refilled.into_iter().for_each(|open| self.itinerary.take_up(open));
         Ok(())
     }
 
@@ -358,6 +351,7 @@ impl Walker {
 
     /// What is due between two stops: writing collected looks, looking for missing roots.
     async fn keep_house(&mut self) -> Result<(), Leave> {
+        self.eye.pulse.beat();
         if self.stop.is_cancelled() {
             return Err(Leave::Stopped);
         }

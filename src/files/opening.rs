@@ -12,6 +12,7 @@ use super::{
 use crate::{
     model::entry::{Entry, HashState},
     store::error::StoreError,
+    sys::faults,
 };
 
 /// Opens a directory of the baseline from the root of its area; `None` when it cannot be listed, which its entry then says.
@@ -36,6 +37,7 @@ pub(super) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<O
     };
     let relative = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/');
     let path = if relative.is_empty() { tract.path.clone() } else { join(&tract.path, &relative) };
+    faults::strike("list", &path);
     match visitor.ground.list(tract, &path, &root, &relative) {
         Ok((directory, inode, listing)) => {
             if matches!(entry.known.hash_state, HashState::Unreadable(_)) {

@@ -2,11 +2,18 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use crate::model::clock::Boottime;
+use super::restraint::LEAST;
+use crate::{
+    config::{settings::Rates, units::to_float},
+    model::clock::Boottime,
+};
 
 /// How much of a missed schedule may be caught up at once. A timer that wakes late must not lower the long-run rate; a
 /// pause must not be followed by a burst.
 pub const CREDIT: Duration = Duration::from_millis(50);
+
+/// Most bytes read between two looks at the clock.
+const LARGEST_PIECE: u64 = 1 << 20;
 
 /// Most paths remembered as having set off a speed-up.
 const MOST_TRIPPED: usize = 10_000;
@@ -31,6 +38,13 @@ impl Schedule {
     fn due(&self, now: Boottime) -> Boottime {
         self.due.unwrap_or(now)
     }
+}
+
+/// The longest that a walker may rest between two steps: at the least part of its rates, after the largest piece it reads at once.
+pub fn longest_rest(rates: &Rates) -> Duration {
+    let piece = to_float(rates.small_file.max(LARGEST_PIECE));
+    let looks = 1.0 / (rates.files * LEAST);
+    Duration::try_from_secs_f64(looks.max(piece / (rates.bytes * LEAST))).unwrap_or(Duration::MAX)
 }
 
 /// The two rates of the walker.

@@ -9,7 +9,7 @@ use crate::model::clock::Boottime;
 const READ_TIME: Duration = Duration::from_secs(5);
 
 /// The least part of the rates that is left, so that a machine that is never at rest is still watched; also what comes back at a time.
-const LEAST: f64 = 1.0 / 16.0;
+pub(super) const LEAST: f64 = 1.0 / 16.0;
 
 /// How much of the rates is used.
 #[derive(Debug, Clone)]

@@ -32,6 +32,7 @@ use crate::{
         error::StoreError,
         outcome::{Found, Outcome, StateChange},
     },
+    sys::faults,
 };
 
 /// What a visit has shown.
@@ -135,6 +136,7 @@ impl Visitor {
     }
 
     fn look_at(&self, target: Target, reads: Reads) -> Result<Step, StoreError> {
+        faults::strike("look", &target.path);
         let Some(tract) = self.ground.tracts.get(target.area) else {
             return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
         };

@@ -6,7 +6,6 @@
 use std::{
     collections::BTreeMap,
     os::unix::ffi::OsStrExt as _,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +15,7 @@ use super::{
     glob::Start,
     journal::Journal,
     journal_words::JournalHappening,
-    judge::Judge,
+    judge::{Judge, lines_in, tell_faults_once},
     lines::Record,
     sources,
     surroundings::Surroundings,
@@ -30,6 +29,7 @@ use crate::{
         clock::{Moment, Timestamp},
         event::{Category, Event, Severity},
         log::LogState,
+        quarantine::Quarantine,
     },
     store::{
         database::Store,
@@ -38,6 +38,7 @@ use crate::{
         logs::{LogName, LogRow},
         outcome::{Outcome, StateChange},
     },
+    sys::{faults, guard::guard},
 };
 
 /// For how long a log may be missing before that is told: a rotation makes a gap.
@@ -68,8 +69,6 @@ struct Log {
     tail: Tail,
     /// When it was last told that it cannot be read as fast as it is written.
     lag_told: Option<Timestamp>,
-    /// Whether it is left alone after a fault of ours.
-    is_set_aside: bool,
 }
 
 /// A group of logs.
@@ -81,7 +80,8 @@ pub struct Group {
     upkeep: Upkeep,
     logs: BTreeMap<PathBuf, Log>,
     journal: Option<Journal>,
-    is_journal_set_aside: bool,
+    /// Logs over which our own code has stumbled, by their paths.
+    set_aside: Quarantine<Vec<u8>>,
     /// Which lines wait for their twin in the journal or in a file; `None` when not both are read. Each group has its own: what
     /// other rules have hidden from one group is no reason to hide it from another.
     duplicates: Option<Duplicates>,
@@ -112,7 +112,7 @@ impl Group {
             upkeep: Upkeep::new(&settings.rules, config.logcheck),
             logs: BTreeMap::new(),
             journal: settings.journal.then(|| Journal::new(surroundings.journal.clone())),
-            is_journal_set_aside: false,
+            set_aside: Quarantine::default(),
             duplicates: has_both.then(|| Duplicates::new(surroundings.journal.zone.clone())),
             polled: None,
             begun: now.wall,
@@ -187,7 +187,7 @@ impl Group {
                 lets_go: !is_named && self.logs.len() >= MOST_OPEN,
                 path: path.clone(),
             };
-            self.logs.insert(path, Log { tail: Tail::new(settings), lag_told: None, is_set_aside: false });
+            self.logs.insert(path, Log { tail: Tail::new(settings), lag_told: None });
         }
         Ok(())
     }
@@ -265,32 +265,40 @@ impl Group {
     /// # Errors
     /// [`StoreError`] when the store fails; then the same lines are read again.
     pub fn poll(&mut self, source: &Source, now: Moment) -> Result<bool, StoreError> {
-        let result = catch_unwind(AssertUnwindSafe(|| match source {
-            Source::File(path) => self.poll_log(path, now),
-            Source::Journal => self.poll_journal(now),
-        }));
-        result.unwrap_or_else(|_panic| {
-            let name = match source {
-                Source::File(path) => {
-                    if let Some(log) = self.logs.get_mut(path) {
-                        log.is_set_aside = true;
-                    }
-                    path.as_os_str().as_bytes()
-                }
-                Source::Journal => {
-                    self.is_journal_set_aside = true;
-                    JOURNAL
-                }
-            };
-            let note = "a fault in integrityd: this log is left alone until the next start; please report it";
-            let event = Event::new(Category::InternalError, Severity::High, now, name.to_vec()).with_note(note);
-            self.surroundings.db.lock().commit(&Outcome::tell(event)).map(|_seq| false)
-        })
+        let name = match source {
+            Source::File(path) => path.as_os_str().as_bytes(),
+            Source::Journal => JOURNAL,
+        };
+        if self.set_aside.holds(name, now.boottime) {
+            return Ok(false);
+        }
+        let polled = guard(|| {
+            faults::strike("log", name);
+            match source {
+                Source::File(path) => self.poll_log(path, now),
+                Source::Journal => self.poll_journal(now),
+            }
+        });
+        let Ok(has_more) = polled else {
+            self.set_aside.set_aside(name.to_vec(), now.boottime);
+            // What was kept in memory between two polls may be half done; what is stored is not.
+            match source {
+                Source::File(path) => drop(self.logs.remove(path)),
+                Source::Journal => self.journal = Some(Journal::new(self.surroundings.journal.clone())),
+            }
+            let error_nag = self.surroundings.error_nag;
+            let mut store = self.surroundings.db.lock();
+            return store.tell_fault(name, "this log is left alone for a while", now, error_nag).map(|()| false);
+        };
+        if has_more.is_ok() {
+            self.set_aside.release(name);
+        }
+        has_more
     }
 
     fn poll_log(&mut self, path: &Path, now: Moment) -> Result<bool, StoreError> {
         let name = self.log_name(path);
-        let Some(log) = self.logs.get_mut(path).filter(|log| !log.is_set_aside) else { return Ok(false) };
+        let Some(log) = self.logs.get_mut(path) else { return Ok(false) };
         let state = self.surroundings.db.lock().log_state(&name)?;
         let start = if state.is_none() { log.tail.start(self.polled) } else { Start::End };
         let poll = log.tail.poll(state.as_ref(), start, now.wall);
@@ -313,7 +321,7 @@ impl Group {
             StateChange::Log(Box::new(LogRow { name: name.clone(), state: poll.state }))
         };
         let is_same = |store: &Store| Ok(store.log_state(&name)? == state);
-        let is_stored = self.store(change, events, judged, is_same)?;
+        let is_stored = self.store([change, lines_in(&poll.records)], events, judged, is_same)?;
         if is_over && is_stored {
             self.logs.remove(path);
         }
@@ -321,7 +329,7 @@ impl Group {
     }
 
     fn poll_journal(&mut self, now: Moment) -> Result<bool, StoreError> {
-        let Some(journal) = self.journal.as_mut().filter(|_| !self.is_journal_set_aside) else { return Ok(false) };
+        let Some(journal) = self.journal.as_mut() else { return Ok(false) };
         let state = self.surroundings.db.lock().journal_state(&self.name)?;
         let poll = journal.poll(state.as_ref(), now.wall);
         let has_more = poll.has_more;
@@ -340,7 +348,7 @@ impl Group {
         let group = self.name.clone();
         let change = StateChange::Journal(Box::new(JournalRow { group: group.clone(), state: poll.state }));
         let is_same = |store: &Store| Ok(store.journal_state(&group)? == state);
-        Ok(self.store(change, events, judged, is_same)? && has_more)
+        Ok(self.store([change, lines_in(&poll.records)], events, judged, is_same)? && has_more)
     }
 
     /// Which records were not told by the other side already. What that changes is kept when the events are stored.
@@ -357,20 +365,24 @@ impl Group {
             pid: self.surroundings.pid,
             reader: [&self.name, &b"\n"[..], log].concat(),
         };
-        judge.events(log, records, stays, now)
+        let mut events = judge.events(log, records, stays, now);
+        let since = now.wall.before(self.surroundings.error_nag);
+        let is_told = || self.surroundings.db.lock().was_told_since(Category::InternalError, log, since);
+        tell_faults_once(&mut events, || is_told().unwrap_or(false));
+        events
     }
 
     /// Stores what a poll has found, unless somebody else has moved the position since: the reader of an earlier generation that was
     /// held up until now. Gives whether it was stored.
     fn store(
         &mut self,
-        change: StateChange,
+        changes: [StateChange; 2],
         events: Vec<Event>,
         judged: Option<Judged>,
         is_same: impl FnOnce(&Store) -> Result<bool, StoreError>,
     ) -> Result<bool, StoreError> {
         let polled = StateChange::LogsPolled(self.name.clone(), self.begun);
-        let outcome = Outcome::default().with_change(change).with_change(polled);
+        let outcome = changes.into_iter().fold(Outcome::default(), Outcome::with_change).with_change(polled);
         let outcome = events.into_iter().fold(outcome, Outcome::with_event);
         let mut store = self.surroundings.db.lock();
         if !is_same(&store)? {
@@ -432,7 +444,7 @@ mod tests {
         assert_eq!(events.len(), 1);
         let change = StateChange::Log(Box::new(LogRow { name: name.clone(), state: poll.state }));
         let is_same = |store: &Store| Ok(store.log_state(&name)? == state);
-        assert!(!late.store(change, events, None, is_same).unwrap());
+        assert!(!late.store([change, StateChange::LinesRead(0)], events, None, is_same).unwrap());
         assert_eq!(told(), before);
     }
 }

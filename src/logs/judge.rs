@@ -1,7 +1,5 @@
 //! New lines become events: what is ours is dropped, what rules know is judged, and what was cut is told.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::{
     classify::Classifier,
     layers::{Marks, Verdict},
@@ -9,9 +7,13 @@ use super::{
     own_lines::OwnLines,
     telling,
 };
-use crate::model::{
-    clock::Moment,
-    event::{Category, Event, Severity},
+use crate::{
+    model::{
+        clock::Moment,
+        event::{Category, Event},
+    },
+    store::{fault::fault, outcome::StateChange},
+    sys::{faults, guard::guard},
 };
 
 /// What lines are judged by.
@@ -57,10 +59,12 @@ impl Judge<'_> {
             .collect();
         let mut marks = Vec::with_capacity(lines.len());
         for line in &lines {
-            let marked = catch_unwind(AssertUnwindSafe(|| self.classifier.marks(line.bytes)));
-            marks.push(marked.unwrap_or_else(|_panic| {
-                let note = "a fault in integrityd while rules were tried on a line, which is told as if none knew it; please report it";
-                events.push(Event::new(Category::InternalError, Severity::High, now, log.to_vec()).with_note(note));
+            let marked = guard(|| {
+                faults::strike("line", line.bytes);
+                self.classifier.marks(line.bytes)
+            });
+            marks.push(marked.unwrap_or_else(|_caught| {
+                events.push(fault(log, "rules were tried on a line, which is told as if none knew it", now));
                 Marks::default()
             }));
         }
@@ -77,6 +81,21 @@ impl Judge<'_> {
             events.push(telling::line(category, now, log, line.bytes, line.length, rule));
         }
         events
+    }
+}
+
+/// The count of the lines among new records.
+pub(super) fn lines_in(records: &[Record]) -> StateChange {
+    let lines = records.iter().filter(|record| matches!(record, Record::Line { .. })).count();
+    StateChange::LinesRead(u64::try_from(lines).unwrap_or(u64::MAX))
+}
+
+/// Leaves one of the faults at the lines of a log; none when one `is_told` already.
+pub(super) fn tell_faults_once(events: &mut Vec<Event>, is_told: impl FnOnce() -> bool) {
+    let is_fault = |event: &Event| event.category == Category::InternalError;
+    if events.iter().any(is_fault) {
+        let mut is_told = is_told();
+        events.retain(|event| !is_fault(event) || !std::mem::replace(&mut is_told, true));
     }
 }
 

@@ -60,7 +60,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::settings::{Config, LogGroup},
-    model::clock::{Boottime, Clock, Moment},
+    model::{
+        clock::{Boottime, Clock, Moment},
+        pulse::Pulse,
+    },
     store::{
         database::Store,
         door::run_blocking,
@@ -84,6 +87,8 @@ pub struct Tailer {
     pub surroundings: Surroundings,
     /// The time.
     pub clock: Clock,
+    /// Beats with each chunk.
+    pub pulse: Pulse,
     /// When to end.
     pub stop: CancellationToken,
 }
@@ -102,6 +107,7 @@ impl Tailer {
         let mut part = if phase > 0.0 { phase } else { 1.0 };
         let mut groups = None;
         loop {
+            self.pulse.beat();
             let rest = match self.step(&mut groups, Some(self.config.logcheck.check_time)).await {
                 Ok(has_more) => {
                     patience = STORE_RETRY.0;
@@ -217,6 +223,7 @@ impl Tailer {
                 if self.stop.is_cancelled() {
                     return Ok(false);
                 }
+                self.pulse.beat();
                 let (clock, log) = (self.clock.clone(), source.clone());
                 if groups.job(number, move |group| group.poll(&log, clock.now())).await? {
                     left.push((number, source));

@@ -27,10 +27,12 @@ pub enum Channel {
     Files,
     /// Log lines and processes.
     Logs,
+    /// Signs of life: each is an event and a mail of its own at once, so nothing of it ever waits.
+    Life,
 }
 
 impl Channel {
-    /// All channels.
+    /// The channels whose events wait to be reported together.
     pub const ALL: [Self; 2] = [Self::Files, Self::Logs];
 
     /// Its name in the database and in messages.
@@ -38,6 +40,7 @@ impl Channel {
         match self {
             Self::Files => "files",
             Self::Logs => "logs",
+            Self::Life => "life",
         }
     }
 }
@@ -50,14 +53,6 @@ impl Kind {
             Self::Log => "log",
             Self::Process => "pid",
             Self::Own => "self",
-        }
-    }
-
-    /// The channel its events are mailed in.
-    pub const fn channel(self) -> Channel {
-        match self {
-            Self::File | Self::Own => Channel::Files,
-            Self::Log | Self::Process => Channel::Logs,
         }
     }
 }
@@ -205,6 +200,12 @@ categories! {
     ConfigurationChanged = 43, Own, "configuration changed";
     /// Old events that everybody has got were taken out of the store.
     Pruned = 44, Own, "pruned";
+    /// A mail of life; `count` is its number.
+    Heartbeat = 48, Own, "heartbeat";
+    /// A report of finished rounds; `count` is its number.
+    RoundFinished = 49, Own, "round finished";
+    /// A report of rules that matched nothing for long; `count` is its number.
+    UnusedRules = 50, Own, "unused rules";
     /// A log line that a rule of `cracking.d` knows as the sign of an attack.
     Cracking = 64, Log, "security alert";
     /// A log line that a rule of `violations.d` knows.
@@ -255,6 +256,15 @@ impl Category {
     /// Whether its events that are only counted wait for another to be mailed with.
     pub const fn waits_for_company(self) -> bool {
         matches!(self, Self::NotRunning | Self::Pruned)
+    }
+
+    /// The channel its events are mailed in.
+    pub const fn channel(self) -> Channel {
+        match (self, self.kind()) {
+            (Self::Heartbeat | Self::RoundFinished | Self::UnusedRules, _) => Channel::Life,
+            (_, Kind::File | Kind::Own) => Channel::Files,
+            (_, Kind::Log | Kind::Process) => Channel::Logs,
+        }
     }
 
     /// Whether its events are lines of a log, so that their notes are what others wrote.

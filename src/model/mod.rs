@@ -13,4 +13,6 @@ pub mod flags;
 pub mod journal;
 pub mod log;
 pub mod process;
+pub mod pulse;
+pub mod quarantine;
 pub mod xattr;

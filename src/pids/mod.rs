@@ -24,6 +24,7 @@ use crate::{
         clock::{Boottime, Clock, Timestamp},
         event::{Category, Event, Severity},
         process::ProcessId,
+        pulse::Pulse,
     },
     store::{
         database::Store,
@@ -59,6 +60,8 @@ pub struct PidWatch {
     pub root: PathBuf,
     /// When the daemon was last there, at its start; `None` after a reload.
     pub away_since: Option<Timestamp>,
+    /// Beats with each look.
+    pub pulse: Pulse,
     /// When to end.
     pub stop: CancellationToken,
 }
@@ -69,6 +72,7 @@ impl PidWatch {
         let mut patience = STORE_RETRY.0;
         let mut watching = None;
         while !self.stop.is_cancelled() {
+            self.pulse.beat();
             let watch = self.watch(&mut watching, &mut patience);
             let Some(error) = self.stop.run_until_cancelled(watch).await else { return };
             tracing::error!(error = %with_causes(&error), wait = ?patience, "the processes cannot be watched on");
@@ -113,6 +117,7 @@ impl PidWatch {
         let mut told = Vec::new();
         let mut heard = HashSet::new();
         loop {
+            self.pulse.beat();
             let now = self.clock.now().boottime;
             let is_round = round <= now;
             let which = if is_round { Which::All } else { Which::These(std::mem::take(&mut told)) };

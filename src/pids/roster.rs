@@ -1,10 +1,6 @@
 //! All watched processes of a generation: looked at together, and told in one transaction with what is known of them afterwards.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use super::{
     liveness::{Circumstances, Sight, Step, step},
@@ -16,8 +12,8 @@ use crate::{
     config::settings::Config,
     model::{
         clock::{Boottime, Moment, Timestamp},
-        event::{Category, Event, Severity},
         process::{Liveness, ProcessId, WatchState},
+        quarantine::Quarantine,
     },
     store::{
         database::Store,
@@ -26,6 +22,7 @@ use crate::{
         outcome::{Outcome, StateChange},
         processes::WatchRow,
     },
+    sys::{faults, guard::guard},
 };
 
 /// So many processes that tell of their end by themselves are looked at in one round all the same: that a first thread has ended and
@@ -42,8 +39,10 @@ pub struct Roster {
     away_since: Option<Timestamp>,
     /// Rounds so far.
     rounds: usize,
-    /// Those that cannot be looked at because of a fault of ours, and whether that was told.
-    set_aside: Vec<(usize, bool)>,
+    /// Those over which our own code has stumbled, and those of them of whom it is still to be told.
+    set_aside: Quarantine<usize>,
+    untold: Vec<usize>,
+    error_nag: Duration,
 }
 
 /// Who is looked at.
@@ -83,7 +82,8 @@ impl Roster {
         }
         // At once or after two looks: a PID file may be rewritten, and a boot takes its time.
         let grace = config.pid_check_time * 2;
-        Ok(Self { watches, root, grace, away_since, rounds: 0, set_aside: Vec::new() })
+        let (set_aside, untold, error_nag) = (Quarantine::default(), Vec::new(), config.report.error_nag);
+        Ok(Self { watches, root, grace, away_since, rounds: 0, set_aside, untold, error_nag })
     }
 
     /// Without any grace: for a single round.
@@ -116,16 +116,14 @@ impl Roster {
                 outcome = outcome.with_event(telling.event(change));
             }
         }
-        for (number, _) in self.set_aside.iter().filter(|(_, was_told)| !was_told) {
-            let Some(watch) = self.watches.get(*number) else { continue };
-            let note = "a fault in integrityd: this process is left alone until the next start; please report it";
-            let event = Event::new(Category::InternalError, Severity::High, now, watch.name.source.clone());
-            outcome = outcome.with_event(event.with_note(note));
+        for watch in self.untold.iter().filter_map(|number| self.watches.get(*number)) {
+            let becomes = "this process is left alone for a while";
+            db.lock().tell_fault(&watch.name.source, becomes, now, self.error_nag)?;
         }
+        self.untold.clear();
         if outcome != Outcome::default() {
             db.lock().commit(&outcome)?;
         }
-        self.set_aside.iter_mut().for_each(|(_, was_told)| *was_told = true);
         for (number, step) in steps {
             if let Some(watch) = self.watches.get_mut(number) {
                 watch.take(step, now);
@@ -148,19 +146,28 @@ impl Roster {
                 Which::These(these) => is_due || these.contains(&number),
             };
             let is_thorough = (number.wrapping_add(self.rounds)).is_multiple_of(turns);
-            let is_left_alone = self.set_aside.iter().any(|(aside, _)| *aside == number);
+            let is_left_alone = self.set_aside.holds(&number, now.boottime);
             if !is_wanted || is_left_alone || *which == Which::All && !is_thorough && !is_due && watch.is_quiet() {
                 continue;
             }
             let is_first = self.away_since.is_some() && watch.looked.is_none() && watch.state.process.is_some();
             let at = Circumstances { now, grace: self.grace, is_first };
-            let looked = catch_unwind(AssertUnwindSafe(|| {
+            let looked = guard(|| {
+                faults::strike("pid", &watch.name.source);
                 let sight: Sight = watch.look(&eyes, now, is_thorough);
                 step(&watch.state, watch.doubt, &sight, at)
-            }));
+            });
             match looked {
-                Ok(step) => steps.push((number, step)),
-                Err(_panic) => self.set_aside.push((number, false)),
+                Ok(step) => {
+                    self.set_aside.release(&number);
+                    steps.push((number, step));
+                }
+                Err(_caught) => {
+                    self.set_aside.set_aside(number, now.boottime);
+                    self.untold.push(number);
+                    // Else it would be due at once, again and again.
+                    watch.due = None;
+                }
             }
         }
         steps

@@ -14,12 +14,20 @@ use super::{
 };
 use crate::{
     config::settings::MailSettings,
-    model::clock::{Clock, Deadline, Moment},
+    model::{
+        clock::{Clock, Deadline, Moment},
+        pulse::Pulse,
+    },
     store::{
+        database::Store,
         door::Db,
-        error::StoreError,
+        error::{StoreError, with_causes},
         outbox::{Delivery, ReportId},
         trouble::Failure,
+    },
+    sys::{
+        faults,
+        guard::{Caught, guard_task},
     },
 };
 
@@ -62,6 +70,10 @@ pub struct Courier {
     pub chance: StdRng,
     /// What was accepted but could not be stored as such; outlives a reload.
     pub unstored: Arc<Mutex<Unstored>>,
+    /// After how long a standing fault is told again.
+    pub error_nag: Duration,
+    /// Beats with each attempt.
+    pub pulse: Pulse,
 }
 
 /// Deliveries that a server has accepted, but that are not yet stored as such: never sent again in this life.
@@ -85,6 +97,7 @@ impl Courier {
     /// Delivers until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
+            self.pulse.beat();
             let next = match self.deliver_due(&stop).await {
                 // What failed has a new date: look again.
                 (true, _) if !stop.is_cancelled() => continue,
@@ -152,6 +165,7 @@ impl Courier {
 
     /// Tries one delivery.
     async fn attempt(&mut self, delivery: &Delivery, stop: &CancellationToken) -> Attempt {
+        self.pulse.beat();
         let report = delivery.report;
         let letter = self.db.call(move |store| store.letter(report)).await;
         let (message_id, bytes) = match letter {
@@ -188,9 +202,15 @@ impl Courier {
             return Some(Err(SendError { reply, verdict: Verdict::TooLarge(Some(most)) }));
         }
         let deadline = self.settings.send_timeout;
-        let sending = self.transport.send(&self.from, &delivery.recipient, message_id, bytes, deadline);
+        let sending = guard_task(async {
+            faults::strike("send", delivery.recipient.as_bytes());
+            self.transport.send(&self.from, &delivery.recipient, message_id, bytes, deadline).await
+        });
         tokio::select! {
-            answer = sending => Some(answer),
+            answer = sending => match answer {
+                Ok(answer) => Some(answer),
+                Err(caught) => Some(Err(self.stumble(delivery.report, &caught).await)),
+            },
             () = patience_after(stop) => None,
         }
     }
@@ -210,6 +230,19 @@ impl Courier {
             }
         }
         Attempt::Failed
+    }
+
+    /// Tells that our own code has stumbled over a delivery, which waits like one that nobody accepted.
+    async fn stumble(&self, report: ReportId, caught: &Caught) -> SendError {
+        let (now, error_nag) = (self.clock.now(), self.error_nag);
+        let item = format!("report {}", report.0);
+        let told = move |store: &mut Store| {
+            store.tell_fault(item.as_bytes(), "its delivery is tried again later", now, error_nag)
+        };
+        if let Err(error) = self.db.call(told).await {
+            tracing::error!(error = %with_causes(&error), "a fault in integrityd cannot be stored");
+        }
+        SendError::transient(format!("a fault in integrityd: {caught}"))
     }
 
     async fn note_failure(&mut self, delivery: &Delivery, error: SendError) {

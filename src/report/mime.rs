@@ -10,14 +10,14 @@ use jiff::{fmt::rfc2822, tz::TimeZone};
 use lettre::{
     Message,
     message::{
-        Mailbox,
-        header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
+        Mailbox, MultiPart, SinglePart,
+        header::{ContentDisposition, ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
     },
 };
 use quoted_printable::ParseMode;
 use uuid::Uuid;
 
-use super::words::zoned;
+use super::{attachment::Attachment, words::zoned};
 use crate::model::{
     clock::Timestamp,
     escape::{escape, escape_cut, is_hidden},
@@ -26,6 +26,9 @@ use crate::model::{
 
 /// Most characters of a subject; ours have 150 at most.
 const SUBJECT_LIMIT: usize = 1000;
+
+/// The name of what is attached.
+const ATTACHED: &str = "events.ndjson.gz";
 
 /// Longest word of a header that is written as it is.
 const PLAIN_WORD: usize = 70;
@@ -109,18 +112,29 @@ impl MessageId {
 /// # Errors
 /// [`MimeError`] when an address is none, or there is no recipient.
 pub fn compose(letter: &Letter<'_>) -> Result<Vec<u8>, MimeError> {
+    compose_with(letter, None)
+}
+
+/// As [`compose`], with events for machines behind the text.
+///
+/// # Errors
+/// [`MimeError`] when an address is none, or there is no recipient.
+pub fn compose_with(letter: &Letter<'_>, attachment: Option<&Attachment>) -> Result<Vec<u8>, MimeError> {
     if letter.to.is_empty() {
         return Err(MimeError::NoRecipient);
     }
-    let mut builder = Message::builder()
-        .from(mailbox(letter.from)?)
-        .message_id(Some(letter.id.text(letter.host)))
-        .header(ContentType::TEXT_PLAIN)
-        .header(ContentTransferEncoding::QuotedPrintable);
+    let mut builder = Message::builder().from(mailbox(letter.from)?).message_id(Some(letter.id.text(letter.host)));
+    if attachment.is_none() {
+        builder = builder.header(ContentType::TEXT_PLAIN).header(ContentTransferEncoding::QuotedPrintable);
+    }
     for address in letter.to {
         builder = builder.to(mailbox(address)?);
     }
-    let mut message = builder.body(letter.text.to_owned()).map_err(MimeError::Compose)?;
+    let message = match attachment {
+        Some(attachment) => builder.multipart(parts(letter, attachment)),
+        None => builder.body(letter.text.to_owned()),
+    };
+    let mut message = message.map_err(MimeError::Compose)?;
     let date = rfc2822::to_string(&zoned(letter.date, letter.zone)).map_err(MimeError::Date)?;
     let host = escape_cut(letter.host.as_bytes(), HOST_LIMIT);
     let headers = [
@@ -137,6 +151,23 @@ pub fn compose(letter: &Letter<'_>) -> Result<Vec<u8>, MimeError> {
         message.headers_mut().insert_raw(header(name, value)?);
     }
     Ok(message.formatted())
+}
+
+/// The text and what is attached to it. The boundary stands in neither: quoted-printable has no `=_`, base64 no `_`.
+fn parts(letter: &Letter<'_>, attachment: &Attachment) -> MultiPart {
+    let text = SinglePart::builder()
+        .header(ContentType::TEXT_PLAIN)
+        .header(ContentTransferEncoding::QuotedPrintable)
+        .body(letter.text.to_owned());
+    let kind = ContentType::parse("application/gzip").unwrap_or(ContentType::TEXT_PLAIN);
+    let events = SinglePart::builder()
+        .header(kind)
+        .header(ContentDisposition::attachment(ATTACHED))
+        .header(ContentTransferEncoding::Base64)
+        .body(attachment.bytes.clone());
+    let MessageId { instance, report, part } = letter.id;
+    let boundary = format!("=_{}.{report}.{part}", instance.simple());
+    MultiPart::mixed().boundary(boundary).singlepart(text).singlepart(events)
 }
 
 /// The word of a severity in `X-Integrityd-Severity`, for filters.
@@ -256,8 +287,11 @@ pub fn plain_text(mail: &[u8]) -> (Vec<(String, String)>, String) {
     for (_, value) in &mut headers {
         *value = harmless(&decode_words(value));
     }
-    let encoding = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Content-Transfer-Encoding"));
-    let body = match encoding.map(|(_, value)| value.to_ascii_lowercase()).as_deref() {
+    if let Some(part) = value_of(&headers, "Content-Type").and_then(|kind| first_part(kind, body)) {
+        return (headers, plain_text(part).1);
+    }
+    let encoding = value_of(&headers, "Content-Transfer-Encoding");
+    let body = match encoding.map(str::to_ascii_lowercase).as_deref() {
         Some("quoted-printable") => quoted_printable::decode(body, ParseMode::Robust).unwrap_or_else(|_| body.to_vec()),
         Some("base64") => decode_base64(body).unwrap_or_else(|| body.to_vec()),
         _ => body.to_vec(),
@@ -267,6 +301,23 @@ pub fn plain_text(mail: &[u8]) -> (Vec<(String, String)>, String) {
         .map(|line| harmless(line.strip_suffix('\r').unwrap_or(line)))
         .collect();
     (headers, lines.join("\n"))
+}
+
+fn value_of<'a>(headers: &'a [(String, String)], wanted: &str) -> Option<&'a str> {
+    headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
+}
+
+/// The first part of a body in parts (RFC 2046, 5.1.1); `None` when it is none of ours.
+fn first_part<'a>(kind: &str, body: &'a [u8]) -> Option<&'a [u8]> {
+    let boundary = kind.strip_prefix("multipart/mixed;")?.split_once("boundary=\"")?.1.split('"').next()?;
+    let find = |bytes: &[u8], wanted: &str| {
+        let wanted = wanted.as_bytes();
+        bytes.windows(wanted.len()).position(|found| found == wanted).map(|at| (at, at + wanted.len()))
+    };
+    let begin = find(body, &format!("--{boundary}\r\n"))?.1;
+    let rest = body.get(begin..)?;
+    let end = find(rest, &format!("\r\n--{boundary}"))?.0;
+    rest.get(..end)
 }
 
 fn split_head(mail: &[u8]) -> (&[u8], &[u8]) {

@@ -1,6 +1,7 @@
 //! What is told, to whom and when: stored events become text, text becomes mail, mail is delivered.
 
 pub mod answer;
+pub mod attachment;
 pub(crate) mod attributes;
 pub mod batch;
 pub mod courier;
@@ -9,6 +10,7 @@ mod ecs_process;
 mod fold;
 pub mod gather;
 mod item;
+pub mod life;
 mod lines;
 pub mod listing;
 pub mod local;
@@ -19,6 +21,7 @@ mod part;
 pub mod pool;
 pub mod postmaster;
 mod processes;
+pub mod recurrence;
 pub mod render;
 #[cfg(test)]
 mod sample;
@@ -28,6 +31,7 @@ pub mod smtp;
 mod split;
 mod stored;
 mod subject;
+pub mod syslog;
 pub mod test_mail;
 pub mod transport;
 mod trouble;
@@ -41,7 +45,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    model::{clock::Clock, event::Channel},
+    model::{clock::Clock, event::Channel, pulse::Pulse},
     store::{
         database::Store,
         door::Db,
@@ -72,6 +76,8 @@ pub struct Reporter {
     pub bell: Arc<Notify>,
     /// Rings the courier.
     pub courier: Arc<Notify>,
+    /// Beats with each step.
+    pub pulse: Pulse,
     /// When to end.
     pub stop: CancellationToken,
 }
@@ -80,6 +86,7 @@ impl Reporter {
     /// Makes reports until told to stop. Each decision starts from the store, so a restart changes nothing.
     pub async fn run(self) {
         loop {
+            self.pulse.beat();
             let rest = match self.step().await {
                 Ok(rest) => rest,
                 Err(error) => {

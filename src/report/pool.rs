@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use crate::{
-    config::settings::Pooling,
-    model::clock::{Deadline, Moment},
+    config::settings::{Pooling, ReportSettings},
+    model::{
+        clock::{Deadline, Moment},
+        event::Channel,
+    },
 };
 
 /// The longest an urgent event waits for others.
@@ -43,6 +46,12 @@ pub enum Decision {
 }
 
 impl Pool {
+    /// The times of `channel`.
+    pub fn of(channel: Channel, settings: &ReportSettings) -> Self {
+        let ordinary = if channel == Channel::Logs { settings.logs } else { settings.files };
+        Self { ordinary, urgent_hold_off: settings.urgent_hold_off }
+    }
+
     /// Decides at `now`. Every deadline is bounded by its nominal length, so a clock that jumps backwards never
     /// lengthens it, and one that jumps forwards fires once.
     pub fn decide(&self, pending: &Pending, now: Moment) -> Decision {

@@ -4,22 +4,26 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     os::unix::ffi::OsStrExt,
+    time::Duration,
 };
 
 use jiff::tz::TimeZone;
+use uuid::Uuid;
 
 use super::{
+    attachment::{Attachment, attachment},
     batch::{Batch, Tally},
+    ecs::Host,
     fold::grown,
     gather::gather,
-    mime::{Letter, MessageId, MimeError, check_address, compose},
-    render::render,
-    subject::in_counts,
+    mime::{Letter, MessageId, MimeError, check_address, compose_with},
+    render::{Rendered, render, render_counts},
+    subject::{in_counts, logcheck_subject},
     trouble::delivery_trouble,
-    words::Times,
+    words::{Times, number},
 };
 use crate::{
-    config::settings::Config,
+    config::settings::{Attach, Config, ReportSettings, SubjectStyle},
     model::{
         clock::{Clock, Moment},
         coverage::Coverage,
@@ -32,7 +36,7 @@ use crate::{
         events::{Range, Waiting},
         outbox::{NewReport, ReportId},
     },
-    sys::users::Names,
+    sys::{faults, guard::guard, users::Names},
 };
 
 /// Reports queued for every recipient beyond which new events stay unbatched. One recipient whose server refuses does not keep
@@ -119,6 +123,36 @@ pub struct Postmaster {
     pub clock: Clock,
     /// How the commands are called that a mail names.
     pub program: String,
+    /// The form of the mails.
+    pub form: MailForm,
+}
+
+/// The form of the mails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailForm {
+    /// When events are attached for machines.
+    pub attach: Attach,
+    /// Whose subjects.
+    pub subject: SubjectStyle,
+    /// The id of this machine; empty when unknown.
+    pub machine: String,
+    /// After how long a standing fault is told again.
+    pub error_nag: Duration,
+}
+
+impl Default for MailForm {
+    /// As it is without any setting.
+    fn default() -> Self {
+        let error_nag = Duration::from_hours(2);
+        Self { attach: Attach::Never, subject: SubjectStyle::Own, machine: String::new(), error_nag }
+    }
+}
+
+impl MailForm {
+    /// The form that `settings` ask for, on the machine with this id.
+    pub fn new(settings: &ReportSettings, machine: String) -> Self {
+        Self { attach: settings.attach, subject: settings.subject, machine, error_nag: settings.error_nag }
+    }
 }
 
 impl Postmaster {
@@ -134,18 +168,30 @@ impl Postmaster {
         let notices = delivery_trouble(store, &Times::new(now.wall, &self.zone), &self.program)?;
         let names = Names::read(std::path::Path::new("/"));
         let mut reports: Vec<NewReport> = Vec::new();
-        let mut counts = Vec::new();
+        let (mut counts, mut has_fault) = (Vec::new(), false);
         let first_id = store.next_report()?;
         for readership in &self.readerships {
             let id = ReportId(first_id.0 + i64::try_from(reports.len()).unwrap_or(0));
-            if let Some((report, words)) =
-                self.report(store, channel, &waiting, readership, id, now, &names, &notices)?
-            {
-                reports.push(report);
-                counts.push(words);
+            let range = waiting.range(channel, readership.areas.clone());
+            let tally = tally(store, &range, &waiting)?;
+            if tally.severity().is_none() {
+                continue;
             }
+            // A fault of ours in a report must not keep its events from being told.
+            let occasion = Occasion { readership, id, now, names: &names, notices: &notices };
+            let report = guard(|| self.report(store, &range, &tally, &occasion)).unwrap_or_else(|_caught| {
+                has_fault = true;
+                let rendered = render_counts(&self.host, &tally, &self.program);
+                Ok(self.letter(store.uuid(), &range, rendered, &occasion, None)?)
+            })?;
+            reports.push(report);
+            counts.push(in_counts(&tally));
         }
         store.batch(channel, waiting.last_seq, now, &reports)?;
+        if has_fault {
+            let item = format!("the report of {}", channel.name());
+            store.tell_fault(item.as_bytes(), "it was sent in counts only", now, self.form.error_nag)?;
+        }
         for (report, words) in reports.iter().zip(counts) {
             // Nothing that others wrote: a log is read again, and a line of it that we repeat would be told again.
             tracing::info!("report {}: {words}", report.id.0);
@@ -153,51 +199,34 @@ impl Postmaster {
         Ok(true)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one private step of batch, split off for its length")]
+    /// Renders and composes one report.
     fn report(
         &self,
         store: &Store,
-        channel: Channel,
-        waiting: &Waiting,
-        readership: &Readership,
-        id: ReportId,
-        now: Moment,
-        names: &Names,
-        notices: &[String],
-    ) -> Result<Option<(NewReport, String)>, BatchError> {
-        let range =
-            Range { channel, first: waiting.first_seq, last: waiting.last_seq, areas: readership.areas.clone() };
-        let counts = store.count_in(&range)?;
-        if counts.is_empty() {
-            return Ok(None);
-        }
-        let lines = gather(store, &range, self.lines)?;
-        let mut events = self.events(store, &range, self.lines)?;
-        let grown = grown(store, &range, &events)?;
+        range: &Range,
+        tally: &Tally,
+        occasion: &Occasion<'_>,
+    ) -> Result<NewReport, BatchError> {
+        faults::strike("render", range.channel.name().as_bytes());
+        let lines = gather(store, range, self.lines)?;
+        let mut events = self.events(store, range, self.lines)?;
+        let grown = grown(store, range, &events)?;
         if !grown.is_empty() {
             // What is folded into one line leaves room for others.
             let folded = grown.iter().fold(0, |sum: u64, grown| sum.saturating_add(grown.added));
             let more = usize::try_from(folded).unwrap_or(MOST_FOLDED).min(MOST_FOLDED);
-            events = self.events(store, &range, self.lines.saturating_add(more))?;
+            events = self.events(store, range, self.lines.saturating_add(more))?;
         }
-        let mut tally = Tally::default();
-        for count in counts {
-            tally.add_counted(count.category, count.severity, count.events);
-        }
+        let mut tally = tally.clone();
         for stored in &events {
             tally.cover(stored.seq, stored.event.found.wall);
         }
         for item in lines.iter().flat_map(|section| &section.items) {
             tally.cover(item.seq, item.last);
         }
-        if readership.areas.is_none() {
-            // Those who get everything can tell from the numbers that nothing is missing between two mails.
-            tally.cover(waiting.first_seq, waiting.first.wall);
-        }
-        tally.cover(waiting.last_seq, waiting.first.wall);
-        let rendered = render(&Batch {
+        let mut rendered = render(&Batch {
             host: &self.host,
-            now,
+            now: occasion.now,
             zone: &self.zone,
             events: &events,
             lines: &lines,
@@ -206,34 +235,64 @@ impl Postmaster {
             grown: &grown,
             coverage: coverage(store)?,
             // That of the last event told of: the chain may have gone on, and this is what the mail is a witness of.
-            head: store.hash_at(waiting.last_seq)?.unwrap_or(store.head()?.hash),
-            names,
-            notices,
+            head: store.hash_at(range.last)?.unwrap_or(store.head()?.hash),
+            names: occasion.names,
+            notices: occasion.notices,
             program: &self.program,
         });
-        let message_id = MessageId { instance: store.uuid(), report: id.0.cast_unsigned(), part: 1 };
-        let bytes = compose(&Letter {
+        if self.form.subject == SubjectStyle::Logcheck
+            && let Some(subject) = logcheck_subject(&self.host, &tally, occasion.now.wall, &self.zone)
+        {
+            rendered.subject = subject;
+        }
+        let total = tally.count(|_, _| true);
+        let attachment = if self.form.attach.is_wanted(total) { self.attachment(store, range)? } else { None };
+        if let Some(cut) = attachment.as_ref().filter(|attachment| attachment.events < total) {
+            let (first, all, program) = (number(cut.events), number(total), &self.program);
+            rendered.text.push_str(&format!("ATTACHED  the first {first} of {all} events: {program} history --json\n"));
+        }
+        let told = Range { first: tally.first_seq, last: tally.last_seq, ..range.clone() };
+        let report = self.letter(store.uuid(), &told, rendered, occasion, attachment.as_ref())?;
+        Ok(NewReport { range: range.clone(), ..report })
+    }
+
+    fn attachment(&self, store: &Store, range: &Range) -> Result<Option<Attachment>, StoreError> {
+        attachment(store, range, &Host { name: self.host.clone(), id: self.form.machine.clone() })
+    }
+
+    /// A rendered report as a mail that tells of the events of `range`.
+    pub(crate) fn letter(
+        &self,
+        instance: Uuid,
+        range: &Range,
+        rendered: Rendered,
+        occasion: &Occasion<'_>,
+        attachment: Option<&Attachment>,
+    ) -> Result<NewReport, MimeError> {
+        let Occasion { readership, id, now, .. } = *occasion;
+        let message_id = MessageId { instance, report: id.0.cast_unsigned(), part: 1 };
+        let letter = Letter {
             from: &self.from,
             to: &readership.recipients,
             subject: &rendered.subject,
             text: &rendered.text,
             host: &self.host,
             severity: rendered.severity,
-            range: (tally.first_seq, tally.last_seq),
+            range: (range.first, range.last),
             date: now.wall,
             zone: &self.zone,
             id: message_id,
-        })?;
-        let report = NewReport {
+        };
+        let bytes = compose_with(&letter, attachment)?;
+        Ok(NewReport {
             id,
             message_id: message_id.text(&self.host),
             severity: rendered.severity,
             subject: rendered.subject,
             bytes,
             recipients: readership.recipients.clone(),
-            range,
-        };
-        Ok(Some((report, in_counts(&tally))))
+            range: range.clone(),
+        })
     }
 
     /// The events of `range` that are listed, log lines aside: of each section as many as it may have.
@@ -256,6 +315,35 @@ impl Postmaster {
         });
         Ok(events)
     }
+}
+
+/// What one report is made for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Occasion<'a> {
+    /// Who gets it.
+    pub(crate) readership: &'a Readership,
+    /// Its number.
+    pub(crate) id: ReportId,
+    /// When it is made.
+    pub(crate) now: Moment,
+    /// Who is who.
+    pub(crate) names: &'a Names,
+    /// What is said before all else.
+    pub(crate) notices: &'a [String],
+}
+
+/// How many events of which class and weight `range` has.
+fn tally(store: &Store, range: &Range, waiting: &Waiting) -> Result<Tally, StoreError> {
+    let mut tally = Tally::default();
+    for count in store.count_in(range)? {
+        tally.add_counted(count.category, count.severity, count.events);
+    }
+    if range.areas.is_none() {
+        // Those who get everything can tell from the numbers that nothing is missing between two mails.
+        tally.cover(waiting.first_seq, waiting.first.wall);
+    }
+    tally.cover(waiting.last_seq, waiting.first.wall);
+    Ok(tally)
 }
 
 /// How well the baseline is kept; `None` where no area is watched.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    batch::Batch,
+    batch::{Batch, Tally},
     fold::Folds,
     gather::SECTIONS,
     item, lines, own, processes, subject,
@@ -68,6 +68,23 @@ pub fn render(batch: &Batch<'_>) -> Rendered {
     let mut text = blocks.into_iter().map(|block| block.join("\n")).collect::<Vec<_>>().join("\n\n");
     text.push('\n');
     Rendered { subject: subject::subject(batch), severity: batch.tally.severity().unwrap_or(Severity::Low), text }
+}
+
+/// A report in counts alone: what is sent when our own code has stumbled over the whole one.
+pub(crate) fn render_counts(host: &str, tally: &Tally, program: &str) -> Rendered {
+    let host = escape_cut(host.as_bytes(), subject::HOST_LIMIT);
+    let events = tally.count(|_, _| true);
+    let verdict = format!("{}, in counts only", counted(events, "event", "events"));
+    let classes = tally.by_category(|_, _| true).into_iter();
+    let classes: String =
+        classes.map(|(category, count)| format!("  {}\n", subject::counted_words(category, count))).collect();
+    let text = format!(
+        "{host}   {verdict}\n\nATTENTION\n  a fault in integrityd: this report could not be written in full; please report it\n\n\
+         EVENTS\n{classes}\nMORE  {program} history   {program} show {}\n",
+        tally.last_seq
+    );
+    let severity = tally.severity().unwrap_or(Severity::Low);
+    Rendered { subject: format!("[integrityd] {host}: {verdict}"), severity, text }
 }
 
 /// A report in the making.

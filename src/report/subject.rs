@@ -2,20 +2,23 @@
 
 use std::collections::BTreeSet;
 
+use jiff::tz::TimeZone;
+
 use super::{
     batch::{Batch, Tally},
     item::shown_path,
     own::{self, established},
     processes,
-    words::{counted, number},
+    words::{Times, counted, number},
 };
 use crate::model::{
+    clock::Timestamp,
     escape::{escape_cut, escape_name_cut},
     event::{Category, Kind, Severity, StoredEvent},
 };
 
 /// Most characters of a subject.
-const LONGEST: usize = 150;
+pub(crate) const LONGEST: usize = 150;
 
 /// Most bytes of the host name that are shown.
 pub(crate) const HOST_LIMIT: usize = 100;
@@ -111,6 +114,19 @@ fn processes_in_trouble(batch: &Batch<'_>) -> u64 {
 
 fn is_about_rules(category: Category, severity: Severity) -> bool {
     category == Category::Rules && severity >= Severity::Normal
+}
+
+/// The subject by which logcheck's mails were known, `web3 2026-11-21 14:02 Security Events`; `None` of a report without lines of logs.
+pub(crate) fn logcheck_subject(host: &str, tally: &Tally, now: Timestamp, zone: &TimeZone) -> Option<String> {
+    let has = |wanted: Category| tally.count(|category, _| category == wanted) > 0;
+    let titles = [
+        (Category::Cracking, "Security Alerts"),
+        (Category::Violation, "Security Events"),
+        (Category::SystemEvent, "System Events"),
+    ];
+    let (_, title) = titles.into_iter().find(|(category, _)| has(*category))?;
+    let host = escape_cut(host.as_bytes(), HOST_LIMIT);
+    Some(format!("{host} {} {title}", Times::new(now, zone).since(now)))
 }
 
 /// What a report counts, for our own line in the log: no word of anybody else, and the titles by which logcheck's mails were
@@ -295,7 +311,7 @@ fn named_change(batch: &Batch<'_>, room: usize) -> Option<String> {
 }
 
 /// `text` in at most `most` characters; what is left out of the middle is a `…`.
-fn shorten(text: &str, most: usize) -> String {
+pub(crate) fn shorten(text: &str, most: usize) -> String {
     let length = text.chars().count();
     if length <= most {
         return text.to_owned();

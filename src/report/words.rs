@@ -40,6 +40,15 @@ pub(crate) fn length(value: usize) -> String {
     number(u64::try_from(value).unwrap_or(u64::MAX))
 }
 
+/// Bytes with two figures: `900 B`, `1.4 KiB`, `3.1 GiB`.
+pub(crate) fn bytes(value: u64) -> String {
+    let scale = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match scale.into_iter().find(|(unit, _)| value >= *unit) {
+        Some((unit, name)) => tenths(value, unit, name),
+        None => format!("{value} B"),
+    }
+}
+
 /// `1 change`, `2 changes`.
 pub(crate) fn counted(value: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(value), if value == 1 { one } else { many })
@@ -118,6 +127,11 @@ impl<'a> Times<'a> {
     /// `Sat 21 Nov 2026 14:10:02 +0100`, of the report itself.
     pub(crate) fn headline(&self) -> String {
         self.now.strftime("%a %-d %b %Y %H:%M:%S %z").to_string()
+    }
+
+    /// `Sat 21 Nov 2026 14:10:02 +0100`, of any instant.
+    pub(crate) fn full(&self, at: Timestamp) -> String {
+        zoned(at, self.zone).strftime("%a %-d %b %Y %H:%M:%S %z").to_string()
     }
 
     /// `14:03:11` today, else `2026-11-20 14:03:11`; with the offset where it is not that of the headline.

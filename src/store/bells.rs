@@ -11,6 +11,7 @@ use crate::model::event::Channel;
 pub struct Bells {
     files: Arc<Notify>,
     logs: Arc<Notify>,
+    life: Arc<Notify>,
 }
 
 impl Bells {
@@ -19,6 +20,7 @@ impl Bells {
         match channel {
             Channel::Files => &self.files,
             Channel::Logs => &self.logs,
+            Channel::Life => &self.life,
         }
     }
 }

@@ -119,7 +119,7 @@ impl Store {
                 statement.query_row(
                     params![
                         seq.cast_signed(),
-                        kind.channel().name(),
+                        event.category.channel().name(),
                         kind.word(),
                         event.category.code(),
                         event.severity.number(),

@@ -17,6 +17,7 @@ use super::{
     ourselves::put_own_part,
     outcome::{Outcome, Piece, StateChange},
     processes::{put_process, remove_process},
+    recurring::add_lines,
     rows::put_entry,
     rules::add_hits,
 };
@@ -64,13 +65,17 @@ impl Store {
         let rest = conclude(&fresh);
         apply(&tx, &rest.changes)?;
         told.extend(rest.events);
-        append(&tx, &told)?;
+        let last = append(&tx, &told)?;
         tx.commit().trying("commit an outcome")?;
         self.pending.clear();
         self.alive.written();
         self.others_at_commit = version;
-        for found in &told {
-            self.bells.of(found.event.category.kind().channel()).notify_one();
+        let first = last.saturating_sub(u64::try_from(told.len()).unwrap_or(last)).saturating_add(1);
+        for (seq, found) in (first..).zip(&told) {
+            if let Some(tell) = self.teller {
+                tell(seq, &found.event);
+            }
+            self.bells.of(found.event.category.channel()).notify_one();
         }
         Ok(fresh)
     }
@@ -94,6 +99,7 @@ fn apply(tx: &Connection, changes: &[StateChange]) -> Result<(), StoreError> {
             StateChange::Journal(journal) => put_journal(tx, journal)?,
             StateChange::RemoveJournal(group) => remove_journal(tx, group)?,
             StateChange::RuleHits(hits) => add_hits(tx, hits)?,
+            StateChange::LinesRead(lines) => add_lines(tx, *lines)?,
             StateChange::Process(process) => put_process(tx, process)?,
             StateChange::RemoveProcess(name) => remove_process(tx, name)?,
             StateChange::Ourselves(part) => put_own_part(tx, part)?,

@@ -12,7 +12,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, config::DbConfig, params};
 
 use crate::{
-    model::{clock::Moment, entry::EntryId},
+    model::{clock::Moment, entry::EntryId, event::Event},
     sys::privileges,
 };
 
@@ -30,6 +30,9 @@ use super::{
 /// How many entry ids are reserved at once; a command that writes beside the daemon gets a block of its own.
 const ID_BLOCK: i64 = 1000;
 
+/// Is told of an event that was stored, with its number.
+pub type Teller = fn(u64, &Event);
+
 /// The store, synchronous; [`super::door::Db`] is the way in for tasks.
 #[derive(Debug)]
 pub struct Store {
@@ -44,6 +47,8 @@ pub struct Store {
     pub(super) bells: Bells,
     /// What opening it found that should be told.
     notices: Vec<String>,
+    /// Who is told of each event that was stored, with its number.
+    pub(super) teller: Option<Teller>,
     /// `PRAGMA data_version` when it was last asked whether others have written, and at the last commit.
     others_seen: i64,
     pub(super) others_at_commit: i64,
@@ -168,6 +173,7 @@ impl Store {
             uuid,
             bells: Bells::default(),
             notices: Vec::new(),
+            teller: None,
             _lock: lock,
         })
     }
@@ -218,6 +224,11 @@ impl Store {
             })
             .trying("reserve entry numbers")?;
         Ok(end - count..end)
+    }
+
+    /// Has `teller` told of each event that is stored from now on.
+    pub fn set_teller(&mut self, teller: Teller) {
+        self.teller = Some(teller);
     }
 
     /// The bells that are rung when events were committed.

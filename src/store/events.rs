@@ -29,6 +29,13 @@ pub struct Waiting {
     pub last_seq: u64,
 }
 
+impl Waiting {
+    /// All of it, or what concerns these areas.
+    pub fn range(&self, channel: Channel, areas: Option<Vec<Vec<u8>>>) -> Range {
+        Range { channel, first: self.first_seq, last: self.last_seq, areas }
+    }
+}
+
 /// How many events of one category and severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
@@ -77,7 +84,7 @@ pub struct Head {
     pub hash: [u8; 32],
 }
 
-fn head(db: &Connection) -> Result<Head, StoreError> {
+pub(super) fn head(db: &Connection) -> Result<Head, StoreError> {
     db.prepare_cached("SELECT seq, head FROM instance")
         .and_then(|mut statement| {
             statement.query_row([], |row| {
@@ -108,7 +115,7 @@ pub(super) fn append(tx: &Connection, events: &[Found]) -> Result<u64, StoreErro
             statement.execute(params![
                 seq.cast_signed(),
                 canonical::VERSION,
-                kind.channel().name(),
+                event.category.channel().name(),
                 kind.word(),
                 event.category.code(),
                 event.severity.number(),

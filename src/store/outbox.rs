@@ -279,7 +279,8 @@ impl Store {
     }
 }
 
-fn insert_report(
+/// Stores a report with its deliveries, due at once.
+pub(super) fn insert_report(
     tx: &rusqlite::Connection,
     channel: Channel,
     now: Moment,

@@ -50,6 +50,8 @@ pub enum StateChange {
     RemoveJournal(Vec<u8>),
     /// So often rules for log lines were found since they were last counted.
     RuleHits(Vec<RuleHit>),
+    /// So many lines of logs were read.
+    LinesRead(u64),
     /// A watched process has a new state.
     Process(Box<WatchRow>),
     /// A process is no longer watched.

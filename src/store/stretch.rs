@@ -53,14 +53,14 @@ impl Store {
             .collect()
     }
 
-    /// Shows the events of one class in a range to `see`, one at a time, until it breaks. Memory: one event.
+    /// Shows the events of one class, or of all (`None`), in a range to `see`, one at a time, until it breaks. Memory: one event.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read or an event not be decoded.
     pub fn each_in(
         &self,
         range: &Range,
-        category: Category,
+        category: impl Into<Option<Category>>,
         order: Order,
         mut see: impl FnMut(&StoredEvent) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
@@ -69,7 +69,9 @@ impl Store {
             Order::NewestFirst => "DESC",
         };
         // No LIMIT: how many rows are wanted depends on what is in them, so `see` says when it is enough.
-        let text = format!("SELECT {COLUMNS} FROM event WHERE {IN_RANGE} AND category = ?5 ORDER BY seq {direction}");
+        let text = format!(
+            "SELECT {COLUMNS} FROM event WHERE {IN_RANGE} AND (?5 IS NULL OR category = ?5) ORDER BY seq {direction}"
+        );
         let mut statement = self.db.prepare_cached(&text).trying("prepare to read events")?;
         let mut rows = statement
             .query(params![
@@ -77,7 +79,7 @@ impl Store {
                 range.first.cast_signed(),
                 range.last.cast_signed(),
                 range.areas_json(),
-                category.code()
+                category.into().map(Category::code)
             ])
             .trying("read events")?;
         while let Some(row) = rows.next().trying("read events")? {

@@ -1,5 +1,7 @@
 //! Telling the service manager how far we are (`sd_notify(3)`); without `NOTIFY_SOCKET` nothing happens.
 
+use std::time::Duration;
+
 use sd_notify::NotifyState;
 
 /// What the service manager is told.
@@ -26,4 +28,28 @@ pub fn tell(phase: Phase) {
     if let Err(error) = told {
         tracing::warn!(%error, ?phase, "the service manager could not be told");
     }
+}
+
+/// How often the watchdog of the service manager has to be fed at least (`WatchdogSec=`); `None` when it has none for this process.
+pub fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())
+}
+
+/// Feeds the watchdog.
+pub fn feed() {
+    if let Err(error) = sd_notify::notify(&[NotifyState::Watchdog]) {
+        tracing::warn!(%error, "the watchdog could not be fed");
+    }
+}
+
+/// Tells the service manager in one line how things stand (`STATUS=`).
+pub fn describe(words: &str) {
+    if let Err(error) = sd_notify::notify(&[NotifyState::Status(words)]) {
+        tracing::warn!(%error, "the state could not be told to the service manager");
+    }
+}
+
+/// Whether there is a service manager to be told.
+pub fn has_listener() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
 }

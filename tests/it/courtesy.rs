@@ -12,7 +12,7 @@ use integrityd::{
     config::settings::{Config, LogGroup, RuleDirectory, RuleLevel},
     files::Walker,
     logs::{Tailer, surroundings::Surroundings},
-    model::event::Category,
+    model::{event::Category, pulse::Pulse},
     store::{database::Store, door::Db, events::Filter},
 };
 use rand::{SeedableRng, rngs::StdRng};
@@ -159,7 +159,8 @@ async fn the_second_reading_of_the_logs_comes_at_the_phase_of_the_machine() {
         let (db, clock) = (Db::new(Store::open(&config.database, journey.clock.now()).unwrap()), journey.clock.clone());
         let stop = CancellationToken::new();
         let surroundings = Surroundings::new(db.clone(), &config, Arc::default(), clock.now());
-        let tailer = Tailer { config: Arc::new(config), surroundings, clock, stop: stop.clone() };
+        let tailer =
+            Tailer { config: Arc::new(config), surroundings, clock, pulse: Pulse::default(), stop: stop.clone() };
         let task = tokio::spawn(tailer.run(phase));
         let lines = || async {
             let filter = Filter { limit: 100, ..Filter::default() };

@@ -32,7 +32,7 @@ const HOUR: Duration = Duration::from_hours(1);
 pub(crate) struct Journey {
     pub(crate) directory: tempfile::TempDir,
     pub(crate) clock: Clock,
-    accepted: Accepted,
+    pub(crate) accepted: Accepted,
 }
 
 pub(crate) struct Daemonic {

@@ -12,12 +12,13 @@ use integrityd::{
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::{Category, Channel, Event, LogLine, Severity},
+        pulse::Pulse,
     },
     report::{
         Reporter,
         mime::plain_text,
         pool::Pool,
-        postmaster::{Postmaster, Readership},
+        postmaster::{MailForm, Postmaster, Readership},
     },
     store::{
         database::Store,
@@ -67,6 +68,7 @@ fn postmaster(lines: usize, clock: Clock) -> Postmaster {
         zone: TimeZone::UTC,
         clock,
         program: "integrityd".to_owned(),
+        form: MailForm::default(),
     }
 }
 
@@ -147,6 +149,7 @@ async fn a_thousand_violations_are_at_most_eleven_mails_and_the_first_carries_al
         postmaster: Arc::new(postmaster(1000, clock.clone())),
         bell,
         courier: Arc::new(Notify::new()),
+        pulse: Pulse::default(),
         stop: stop.clone(),
     };
     let running = tokio::spawn(reporter.run());

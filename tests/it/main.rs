@@ -25,6 +25,7 @@ mod hostile;
 mod house;
 mod journeys;
 mod lane;
+mod life;
 mod local;
 mod log_mails;
 mod logcheck;

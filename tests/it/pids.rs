@@ -14,6 +14,7 @@ use integrityd::{
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::{Category, Channel, Event, Severity},
+        pulse::Pulse,
     },
     pids::{
         PidWatch,
@@ -21,7 +22,7 @@ use integrityd::{
     },
     report::{
         mime::plain_text,
-        postmaster::{Postmaster, Readership},
+        postmaster::{MailForm, Postmaster, Readership},
     },
     store::{database::Store, door::Db, events::Filter, outbox::ReportId},
 };
@@ -104,6 +105,7 @@ impl Machine {
             clock: self.clock.clone(),
             root: self.directory.path().to_path_buf(),
             away_since,
+            pulse: Pulse::default(),
             stop: stop.clone(),
         };
         tokio::spawn(watch.run());
@@ -427,6 +429,7 @@ fn letter(machine: &Machine) -> (String, String) {
         zone: TimeZone::UTC,
         clock: machine.clock.clone(),
         program: "integrityd".to_owned(),
+        form: MailForm::default(),
     };
     let mut store = machine.db.lock();
     assert!(postmaster.batch(&mut store, Channel::Logs).unwrap());
@@ -528,7 +531,9 @@ async fn watched_child(machine: &Machine, child: &Child) -> CancellationToken {
     let stop = CancellationToken::new();
     let clock = Clock::System(integrityd::sys::proc::boot_id(Path::new("/")));
     let (config, db, root) = (Arc::new(config), machine.db.clone(), PathBuf::from("/"));
-    tokio::spawn(PidWatch { config, db, clock, root, away_since: None, stop: stop.clone() }.run());
+    tokio::spawn(
+        PidWatch { config, db, clock, root, away_since: None, pulse: Pulse::default(), stop: stop.clone() }.run(),
+    );
     let begun = tokio::time::Instant::now();
     while machine.db.lock().watched().unwrap().is_empty() {
         assert!(begun.elapsed() < 10 * SECOND);

@@ -26,6 +26,7 @@ use integrityd::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::Kind,
         journal::{JournalState, Place},
+        pulse::Pulse,
     },
     store::{database::Store, door::Db, events::Filter},
 };
@@ -454,8 +455,13 @@ fn the_log_reader_tells_each_message_once_and_goes_on_where_it_was() {
         let mut surroundings = Surroundings::new(db.clone(), &config, Arc::default(), clock.now());
         surroundings.journal.arguments = vec![format!("--directory={}", directory.display()).into()];
         surroundings.journal.places = Vec::new();
-        let tailer =
-            Tailer { config: Arc::clone(&config), surroundings, clock: clock.clone(), stop: CancellationToken::new() };
+        let tailer = Tailer {
+            config: Arc::clone(&config),
+            surroundings,
+            clock: clock.clone(),
+            pulse: Pulse::default(),
+            stop: CancellationToken::new(),
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(tailer.run_once()).unwrap();
     };

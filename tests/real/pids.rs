@@ -13,6 +13,7 @@ use integrityd::{
     model::{
         clock::Clock,
         event::{Category, Event},
+        pulse::Pulse,
     },
     pids::{
         PidWatch,
@@ -60,7 +61,15 @@ impl Watching {
         let stop = CancellationToken::new();
         let config = Arc::new(config(scratch, processes));
         let root = PathBuf::from("/");
-        let watch = PidWatch { config, db: db.clone(), clock: clock(), root, away_since: None, stop: stop.clone() };
+        let watch = PidWatch {
+            config,
+            db: db.clone(),
+            clock: clock(),
+            root,
+            away_since: None,
+            pulse: Pulse::default(),
+            stop: stop.clone(),
+        };
         tokio::spawn(watch.run());
         Self { db, stop }
     }

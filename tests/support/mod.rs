@@ -65,11 +65,17 @@ impl Scratch {
     }
 
     pub(crate) fn start(&self) -> Running {
+        self.start_with(&[])
+    }
+
+    /// As [`Scratch::start`], with these variables in its environment.
+    pub(crate) fn start_with(&self, environment: &[(&str, &str)]) -> Running {
         let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         let child = Command::new(PROGRAM)
             .arg("--config")
             .arg(self.path("integrityd.conf"))
             .arg("run")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

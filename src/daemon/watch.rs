@@ -1,0 +1,176 @@
+//! The watch over the tasks: the service manager's watchdog is fed only while every one of them goes on (`sd_watchdog_enabled(3)`).
+//!
+//! A living process with a dead walker is the one state that must not exist. A task that ends takes the others with it; this one notices the
+//! task that does not end and does not go on either. Time counts only as long as this task itself runs, so that a machine that was
+//! suspended or a process that was stopped finds nobody late.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    model::{
+        clock::{Clock, Timestamp},
+        pulse::Pulse,
+    },
+    store::{
+        database::Store,
+        door::{Db, run_blocking},
+        error::with_causes,
+    },
+    sys::{faults, notify},
+};
+
+/// How often is looked when nobody has to be told.
+const LOOK_TIME: Duration = Duration::from_secs(10);
+
+/// What one step of a task may take beyond its longest rest: a disk that answers after all, a long transaction of another task.
+const STEP: Duration = Duration::from_mins(5);
+
+/// A task that is watched.
+#[derive(Debug)]
+struct Watched {
+    name: &'static str,
+    pulse: Pulse,
+    /// How long it may be without a beat.
+    limit: Duration,
+    /// Its beats at the last look, and for how long it has had them.
+    beats: u64,
+    without: Duration,
+    /// Since when it stands still.
+    still: Option<Timestamp>,
+}
+
+/// What has changed with a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct News {
+    name: &'static str,
+    /// Since when it stands still; `None` when it goes on.
+    since: Option<Timestamp>,
+}
+
+/// All tasks of a generation.
+#[derive(Debug, Default)]
+pub(super) struct Roll(Vec<Watched>);
+
+impl Roll {
+    /// Watches one more task, whose longest rest between two beats is `rest`; gives its pulse.
+    pub(super) fn watch(&mut self, name: &'static str, rest: Duration) -> Pulse {
+        let pulse = Pulse::default();
+        let step = faults::patience().map_or(STEP, Duration::from_secs);
+        let (limit, without) = (rest.saturating_add(step), Duration::ZERO);
+        self.0.push(Watched { name, pulse: pulse.clone(), limit, beats: 0, without, still: None });
+        pulse
+    }
+
+    /// Looks at all tasks `elapsed` after the last look.
+    fn look(&mut self, elapsed: Duration, now: Timestamp) -> Vec<News> {
+        let mut news = Vec::new();
+        for task in &mut self.0 {
+            let beats = task.pulse.count();
+            if beats == task.beats {
+                task.without = task.without.saturating_add(elapsed);
+            } else {
+                (task.beats, task.without) = (beats, Duration::ZERO);
+            }
+            match task.still {
+                None if task.without > task.limit => {
+                    task.still = Some(now.before(task.without));
+                    news.push(News { name: task.name, since: task.still });
+                }
+                Some(_) if task.without.is_zero() => {
+                    task.still = None;
+                    news.push(News { name: task.name, since: None });
+                }
+                _ => {}
+            }
+        }
+        news
+    }
+
+    fn goes_on(&self) -> bool {
+        self.0.iter().all(|task| task.still.is_none())
+    }
+}
+
+/// The task that watches the others.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) roll: Roll,
+    pub(super) db: Db,
+    pub(super) clock: Clock,
+    pub(super) stop: CancellationToken,
+}
+
+impl Watch {
+    /// Watches until told to stop.
+    pub(super) async fn run(mut self) {
+        if let Err(error) = self.db.call(Store::forget_standstills).await {
+            tracing::error!(error = %with_causes(&error), "it cannot be stored what stands still");
+        }
+        let fed = notify::watchdog();
+        // Half of the time, as sd_watchdog_enabled(3) recommends.
+        let interval = fed.map_or(LOOK_TIME, |limit| (limit / 2).min(LOOK_TIME));
+        let mut looked = Instant::now();
+        loop {
+            let now = Instant::now();
+            let elapsed = now.duration_since(looked).min(interval * 2);
+            looked = now;
+            for news in self.roll.look(elapsed, self.clock.now().wall) {
+                self.tell(news);
+            }
+            if fed.is_some() && self.roll.goes_on() {
+                run_blocking(notify::feed).await;
+            }
+            if self.stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Says what has changed. The store is not waited for: it may be what stands still.
+    fn tell(&self, News { name, since }: News) {
+        match since {
+            Some(_) => tracing::error!(task = %name, "a task stands still; the watchdog is not fed"),
+            None => tracing::warn!(task = %name, "a task goes on again"),
+        }
+        let db = self.db.clone();
+        drop(tokio::spawn(async move {
+            if let Err(error) = db.call(move |store| store.note_standstill(name, since)).await {
+                tracing::error!(error = %with_causes(&error), "it cannot be stored what stands still");
+            }
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// So many looks, one a second.
+    fn looks(roll: &mut Roll, count: i64, from: i64) -> Vec<News> {
+        let at = |second: i64| Timestamp::from_nanos(second * 1_000_000_000);
+        (from..from + count).flat_map(|second| roll.look(SECOND, at(second))).collect()
+    }
+
+    #[test]
+    fn i4_one_task_that_stands_still_is_enough_and_a_beat_frees_it() {
+        let mut roll = Roll::default();
+        let (walker, reader) = (roll.watch("the walker", SECOND), roll.watch("the reader", Duration::from_hours(1)));
+        walker.beat();
+        reader.beat();
+        assert_eq!(looks(&mut roll, 302, 0), []);
+        assert!(roll.goes_on());
+        let news = looks(&mut roll, 1, 302);
+        assert_eq!(news, [News { name: "the walker", since: Some(Timestamp::from_nanos(0)) }]);
+        reader.beat();
+        assert_eq!(looks(&mut roll, 100, 303), []);
+        assert!(!roll.goes_on(), "one is enough");
+        walker.beat();
+        assert_eq!(looks(&mut roll, 1, 403), [News { name: "the walker", since: None }]);
+        assert!(roll.goes_on());
+    }
+}
