@@ -258,4 +258,3 @@ fn coverage(store: &Store) -> Result<Option<Coverage>, StoreError> {
     let is_watched = |row: &AreaRow| row.state != AreaState::Unconfigured;
     if store.areas()?.iter().any(is_watched) { store.coverage().map(Some) } else { Ok(None) }
 }
-

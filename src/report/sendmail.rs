@@ -125,9 +125,7 @@ impl Sendmail {
             };
         }
         match REFUSALS.iter().find(|(refusal, _)| *refusal == code) {
-            Some((_, word)) => {
-                Err(SendError::refused(format!("{name} ended with {code} ({word}){said}")))
-            }
+            Some((_, word)) => Err(SendError::refused(format!("{name} ended with {code} ({word}){said}"))),
             None if code == 75 => Err(SendError::transient(format!("{name} ended with 75 (EX_TEMPFAIL){said}"))),
             None => Err(SendError::transient(format!("{name} ended with {code}{said}"))),
         }

@@ -88,8 +88,10 @@ struct Abilities {
     has_starttls: bool,
     has_utf8: bool,
     logins: Vec<String>,
-    /// `None` when it announces none; the limit is `None` when there is no fixed one (RFC 1870, 3).
-    size: Option<Option<u64>>,
+    /// Whether it wants to know how large a mail is (RFC 1870).
+    has_size: bool,
+    /// The largest mail it takes; `None` when it says nothing, or 0.
+    size: Option<u64>,
 }
 
 impl Smtp {
@@ -215,7 +217,8 @@ impl Abilities {
                 Some("AUTH") => abilities.logins = words.map(str::to_owned).collect(),
                 Some("SIZE") => {
                     let limit = words.next().and_then(|number| number.parse().ok());
-                    abilities.size = Some(limit.filter(|limit| *limit > 0));
+                    abilities.has_size = true;
+                    abilities.size = limit.filter(|limit| *limit > 0);
                 }
                 _ => {}
             }
@@ -232,14 +235,14 @@ async fn transact(
     mail: &[u8],
 ) -> Result<String, SendError> {
     let length = u64::try_from(mail.len()).unwrap_or(u64::MAX);
-    if let Some(Some(limit)) = abilities.size
+    if let Some(limit) = abilities.size
         && length > limit
     {
         let reply = format!("the server takes at most {limit} bytes, and this has {length}");
         return Err(SendError { reply, verdict: Verdict::TooLarge(Some(limit)) });
     }
     let mut sender = format!("MAIL FROM:<{from}>");
-    if abilities.size.is_some() {
+    if abilities.has_size {
         sender += &format!(" SIZE={length}");
     }
     if !(from.is_ascii() && to.is_ascii()) {
@@ -264,9 +267,7 @@ async fn transact(
     }
     match tokio::time::timeout(DOT_TIME, wire.reply()).await {
         Ok(reply) => done(Stage::Mail, "", reply).map(|reply| reply.words()),
-        Err(_elapsed) => {
-            Err(SendError::transient(format!("no answer to the mail within {} s", DOT_TIME.as_secs())))
-        }
+        Err(_elapsed) => Err(SendError::transient(format!("no answer to the mail within {} s", DOT_TIME.as_secs()))),
     }
 }
 
@@ -426,11 +427,14 @@ mod tests {
 
     #[test]
     fn a_size_of_zero_or_none_is_no_limit() {
-        let size = |line: &str| Abilities::of(&reply(250, &format!("mx\n{line}"))).size;
-        assert_eq!(size("SIZE 20000"), Some(Some(20_000)));
-        assert_eq!(size("size 0"), Some(None));
-        assert_eq!(size("SIZE"), Some(None));
-        assert_eq!(size("8BITMIME"), None);
+        let size = |line: &str| {
+            let abilities = Abilities::of(&reply(250, &format!("mx\n{line}")));
+            (abilities.has_size, abilities.size)
+        };
+        assert_eq!(size("SIZE 20000"), (true, Some(20_000)));
+        assert_eq!(size("size 0"), (true, None));
+        assert_eq!(size("SIZE"), (true, None));
+        assert_eq!(size("8BITMIME"), (false, None));
         assert_eq!(Abilities::of(&reply(250, "SIZE 5")).size, None, "the first line is a greeting");
     }
 

@@ -75,4 +75,3 @@ fn part_id(store: &Store, id: ReportId, part: u32, origin: &Piece) -> String {
     let host = origin.message_id.trim_end_matches('>').rsplit_once('@').map_or("", |(_, host)| host);
     MessageId { instance: store.uuid(), report: id.0.cast_unsigned(), part }.text(host)
 }
-

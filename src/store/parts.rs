@@ -68,9 +68,7 @@ impl Store {
                 "{PIECE} WHERE id BETWEEN ?1 AND ?2
                      AND EXISTS (SELECT 1 FROM delivery WHERE report = id AND recipient = ?3 AND state = 1) ORDER BY id"
             ))
-            .and_then(|mut statement| {
-                statement.query_map(params![first, last, delivery.recipient], piece)?.collect()
-            })
+            .and_then(|mut statement| statement.query_map(params![first, last, delivery.recipient], piece)?.collect())
             .trying("read the parts of a report")
     }
 
@@ -140,7 +138,10 @@ fn insert_part(
     )
     .trying("store a part")?;
     // An event is not settled before every part is.
-    tx.execute("INSERT INTO report_event (report, seq) SELECT ?2, seq FROM report_event WHERE report = ?1", [origin.0, id])
-        .trying("store which events a part tells of")
-        .map(|_rows| ())
+    tx.execute(
+        "INSERT INTO report_event (report, seq) SELECT ?2, seq FROM report_event WHERE report = ?1",
+        [origin.0, id],
+    )
+    .trying("store which events a part tells of")
+    .map(|_rows| ())
 }

@@ -167,6 +167,9 @@ impl Store {
 
 fn told(delivery: &Delivery, failure: &Failure, now: Moment) -> Event {
     let how = if failure.is_refusal { "are refused" } else { "have not been accepted for an hour" };
-    let note = format!("reports to {} {how}; they are kept and tried again\nlast answer: {}", delivery.recipient, failure.reply);
+    let note = format!(
+        "reports to {} {how}; they are kept and tried again\nlast answer: {}",
+        delivery.recipient, failure.reply
+    );
     Event::new(Category::DeliveryTrouble, Severity::High, now, Vec::new()).with_note(note)
 }
