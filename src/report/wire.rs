@@ -26,7 +26,7 @@ const PIECE: usize = 4096;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WireError {
     /// The kernel or TLS gave up.
-    #[error(transparent)]
+    #[error("{}", shown(.0.to_string().as_bytes()))]
     Io(#[from] io::Error),
     /// The server closed the connection.
     #[error("the server closed the connection")]
@@ -40,7 +40,7 @@ pub(super) enum WireError {
     /// Said before it was asked: somebody in between may have put it there (CVE-2011-0411).
     #[error("the server talks ahead of STARTTLS; nothing of that can be believed")]
     Ahead,
-    /// TLS failed.
+    /// TLS failed; the words are neutralised.
     #[error("{0}")]
     Tls(String),
 }

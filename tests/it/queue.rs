@@ -13,8 +13,8 @@ use crate::support::{
     wait_for,
 };
 
-/// The first attempt at once, the next after hours.
-const SLOW: &str = "filerate = 2000\nreporttime = 1\nreportholdoff = 1\nretrybase = 1h\n";
+/// The first attempt at once, the next after hours, and so long no second report.
+const SLOW: &str = "filerate = 2000\nreporttime = 1\nreportholdoff = 1h\nretrybase = 1h\n";
 
 /// How a command ends and what it prints, with what changes from run to run taken out.
 fn shown(scratch: &Scratch, sink: &Sink, output: &Output) -> String {
