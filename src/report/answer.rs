@@ -10,6 +10,8 @@ const MOST_OF_REPLY: usize = 500;
 pub enum Verdict {
     /// The same bytes are tried again soon.
     NotNow,
+    /// The same, but an administrator must look: the way cannot be gone as it was configured, for want of TLS, trust or a login.
+    Barred,
     /// It was refused for good: by a 5xx, or by a sendmail program that knows no such recipient.
     Refused,
     /// It is larger than the server takes: than so many bytes, where it said how many.
@@ -37,9 +39,14 @@ impl SendError {
         Self { reply, verdict: Verdict::Refused }
     }
 
-    /// Whether somebody said no, and not only "later".
+    /// The way cannot be gone as it was configured. `reply` is neutralised.
+    pub fn barred(reply: String) -> Self {
+        Self { reply, verdict: Verdict::Barred }
+    }
+
+    /// Whether somebody said no to the mail, and not only "later".
     pub fn is_refusal(&self) -> bool {
-        self.verdict != Verdict::NotNow
+        matches!(self.verdict, Verdict::Refused | Verdict::TooLarge(_))
     }
 }
 

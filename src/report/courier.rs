@@ -1,6 +1,12 @@
 //! The task that delivers: takes queued reports to their recipients, one transaction each, until somebody has accepted them.
 
-use std::{collections::HashMap, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use rand::{RngExt, rngs::StdRng};
 use tokio::sync::{Mutex, Notify};
@@ -117,35 +123,49 @@ impl Courier {
         let accepted = Arc::clone(&self.unstored);
         let mut unstored = accepted.lock().await;
         self.store_again(&mut unstored).await;
-        let now = self.clock.now();
-        let (due, next) = match self.db.call(move |store| store.due_deliveries(now)).await {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::error!(%error, "the queue cannot be read");
-                (Vec::new(), None)
+        let mut tried = HashSet::new();
+        loop {
+            let now = self.clock.now();
+            let (due, next) = match self.db.call(move |store| store.due_deliveries(now)).await {
+                Ok(found) => found,
+                Err(error) => {
+                    tracing::error!(%error, "the queue cannot be read");
+                    (Vec::new(), None)
+                }
+            };
+            // Where a report was divided, the list holds what is gone and lacks what has come.
+            if !self.try_each(due, &mut tried, &mut unstored, stop).await {
+                return (!tried.is_empty(), next);
             }
-        };
-        let mut has_tried = false;
+        }
+    }
+
+    /// Tries each of these that was not tried yet; ends with `true` at the first that was divided.
+    async fn try_each(
+        &mut self,
+        due: Vec<Delivery>,
+        tried: &mut HashSet<(ReportId, String)>,
+        unstored: &mut Unstored,
+        stop: &CancellationToken,
+    ) -> bool {
         for delivery in due {
+            let key = (delivery.report, delivery.recipient.clone());
             if stop.is_cancelled() {
                 break;
             }
-            let key = (delivery.report, delivery.recipient.clone());
-            if unstored.contains_key(&key) {
+            if unstored.contains_key(&key) || !tried.insert(key.clone()) {
                 continue;
             }
-            has_tried = true;
             match self.attempt(&delivery, stop).await {
                 Attempt::Accepted(reply) => {
                     unstored.insert(key, (delivery, reply));
-                    self.store_again(&mut unstored).await;
+                    self.store_again(unstored).await;
                 }
                 Attempt::Failed => {}
-                // What stands behind it in this list may be gone, too.
-                Attempt::Divided => break,
+                Attempt::Divided => return true,
             }
         }
-        (has_tried, next)
+        false
     }
 
     /// Stores what was accepted; what cannot be stored now is tried again, without sending.
@@ -256,8 +276,10 @@ impl Courier {
         } else {
             tracing::warn!(recipient = %delivery.recipient, reply = %error.reply, ?wait, "a report was not accepted");
         }
-        let is_trouble =
-            is_refusal || delivery.failing_since.is_some_and(|since| now.wall.since(since) >= TROUBLE_AFTER);
+        let is_barred = error.verdict == Verdict::Barred;
+        let is_trouble = is_refusal
+            || is_barred
+            || delivery.failing_since.is_some_and(|since| now.wall.since(since) >= TROUBLE_AFTER);
         let failure = Failure {
             reply: error.reply,
             is_refusal,

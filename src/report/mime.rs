@@ -214,13 +214,8 @@ fn encode_words(value: &str) -> String {
 pub(crate) fn header_line(name: &str, value: &str) -> String {
     let value = harmless(value);
     let is_short = name.len() + value.len() + 2 <= PLAIN_WORD || !value.contains(' ');
-    let written = if is_short && is_plain(&value) {
-        value
-    } else if is_id(&value) {
-        value
-    } else {
-        encode_words(&value)
-    };
+    let is_as_it_is = (is_short && is_plain(&value)) || is_id(&value);
+    let written = if is_as_it_is { value } else { encode_words(&value) };
     format!("{name}: {written}\r\n")
 }
 

@@ -35,7 +35,7 @@ pub mod syslog;
 pub mod test_mail;
 pub mod transport;
 mod trouble;
-mod wire;
+pub mod wire;
 pub mod witness;
 mod words;
 

@@ -74,8 +74,10 @@ pub enum Dialogue {
 /// What was asked when an answer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Who the server is, whether it speaks TLS, and who we are.
+    /// Who the server is, and who we are.
     Preface,
+    /// Protection and login.
+    Trust,
     /// RCPT.
     Recipient,
     /// MAIL, DATA and the final dot: here a mail can be too large.
@@ -88,8 +90,10 @@ struct Abilities {
     has_starttls: bool,
     has_utf8: bool,
     logins: Vec<String>,
-    /// `None` when it announces none; the limit is `None` when there is no fixed one (RFC 1870, 3).
-    size: Option<Option<u64>>,
+    /// Whether it wants to know how large a mail is (RFC 1870).
+    has_size: bool,
+    /// The largest mail it takes; `None` when it says nothing, or 0.
+    size: Option<u64>,
 }
 
 impl Smtp {
@@ -158,13 +162,13 @@ impl Smtp {
         let mut abilities = self.hello(wire).await?;
         match self.mode {
             TlsMode::Required | TlsMode::Opportunistic if abilities.has_starttls => {
-                done(Stage::Preface, "STARTTLS was refused: ", wire.command("STARTTLS").await)?;
+                done(Stage::Trust, "STARTTLS was refused: ", wire.command("STARTTLS").await)?;
                 self.protect(wire).await?;
                 // What was said before is worth nothing (RFC 3207, 4.2).
                 abilities = self.hello(wire).await?;
             }
             TlsMode::Required => {
-                return Err(SendError::transient(
+                return Err(SendError::barred(
                     "the server offers no STARTTLS, and nothing is sent in clear (tls=required)".to_owned(),
                 ));
             }
@@ -172,7 +176,7 @@ impl Smtp {
         }
         if let Some((user, password)) = &self.login {
             if self.mode == TlsMode::Opportunistic && !wire.is_protected() {
-                return Err(SendError::transient(
+                return Err(SendError::barred(
                     "the server offers no STARTTLS, and no password is sent in clear".to_owned(),
                 ));
             }
@@ -215,7 +219,8 @@ impl Abilities {
                 Some("AUTH") => abilities.logins = words.map(str::to_owned).collect(),
                 Some("SIZE") => {
                     let limit = words.next().and_then(|number| number.parse().ok());
-                    abilities.size = Some(limit.filter(|limit| *limit > 0));
+                    abilities.has_size = true;
+                    abilities.size = limit.filter(|limit| *limit > 0);
                 }
                 _ => {}
             }
@@ -232,14 +237,14 @@ async fn transact(
     mail: &[u8],
 ) -> Result<String, SendError> {
     let length = u64::try_from(mail.len()).unwrap_or(u64::MAX);
-    if let Some(Some(limit)) = abilities.size
+    if let Some(limit) = abilities.size
         && length > limit
     {
         let reply = format!("the server takes at most {limit} bytes, and this has {length}");
         return Err(SendError { reply, verdict: Verdict::TooLarge(Some(limit)) });
     }
     let mut sender = format!("MAIL FROM:<{from}>");
-    if abilities.size.is_some() {
+    if abilities.has_size {
         sender += &format!(" SIZE={length}");
     }
     if !(from.is_ascii() && to.is_ascii()) {
@@ -274,21 +279,21 @@ async fn log_in(wire: &mut Wire, abilities: &Abilities, user: &str, password: &S
     let refused = "the login was refused (user in mail, password in mailpasswordfile): ";
     if knows("PLAIN") {
         let token = STANDARD.encode(format!("\0{user}\0{}", password.reveal()));
-        done(Stage::Preface, refused, wire.command(&format!("AUTH PLAIN {token}")).await)?;
+        done(Stage::Trust, refused, wire.command(&format!("AUTH PLAIN {token}")).await)?;
         return Ok(());
     }
     if !knows("LOGIN") {
         let reply = "the server offers no login that we know (AUTH PLAIN or LOGIN)".to_owned();
-        return Err(SendError::transient(reply));
+        return Err(SendError::barred(reply));
     }
     let mut reply = wire.command("AUTH LOGIN").await.map_err(|error| trouble(&error))?;
     for word in [user, password.reveal()] {
         if reply.code != 334 {
-            return Err(judge(Stage::Preface, refused, &reply));
+            return Err(judge(Stage::Trust, refused, &reply));
         }
         reply = wire.command(&STANDARD.encode(word)).await.map_err(|error| trouble(&error))?;
     }
-    done(Stage::Preface, refused, Ok(reply)).map(|_reply| ())
+    done(Stage::Trust, refused, Ok(reply)).map(|_reply| ())
 }
 
 /// The reply when it is a yes.
@@ -308,6 +313,7 @@ fn judge(stage: Stage, prefix: &str, reply: &Reply) -> SendError {
     let verdict = match stage {
         Stage::Mail if is_no && is_too_large => Verdict::TooLarge(None),
         Stage::Mail | Stage::Recipient if is_no => Verdict::Refused,
+        Stage::Trust if is_no => Verdict::Barred,
         _ => Verdict::NotNow,
     };
     SendError { reply: format!("{prefix}{}", reply.words()), verdict }
@@ -315,7 +321,10 @@ fn judge(stage: Stage, prefix: &str, reply: &Reply) -> SendError {
 
 /// No reply at all: whatever the stage was, the same bytes are sent again.
 fn trouble(error: &WireError) -> SendError {
-    SendError::transient(shown(error.to_string().as_bytes()))
+    match error {
+        WireError::Tls(_) => SendError::barred(error.to_string()),
+        _ => SendError::transient(error.to_string()),
+    }
 }
 
 /// The mail as it goes through the dialogue: every line ends with CRLF, a dot at its start is doubled (RFC 5321, 4.5.2), and the
@@ -405,7 +414,8 @@ mod tests {
     fn what_a_no_means_depends_on_its_stage_and_its_code() {
         for (stage, code, text, wanted) in [
             (Stage::Preface, 554, "go away", Verdict::NotNow),
-            (Stage::Preface, 535, "5.7.8 wrong", Verdict::NotNow),
+            (Stage::Trust, 535, "5.7.8 wrong", Verdict::Barred),
+            (Stage::Trust, 454, "4.7.0 TLS not now", Verdict::NotNow),
             (Stage::Recipient, 550, "5.1.1 nobody", Verdict::Refused),
             (Stage::Recipient, 552, "5.2.2 full", Verdict::Refused),
             (Stage::Recipient, 552, "full", Verdict::Refused),
@@ -424,11 +434,14 @@ mod tests {
 
     #[test]
     fn a_size_of_zero_or_none_is_no_limit() {
-        let size = |line: &str| Abilities::of(&reply(250, &format!("mx\n{line}"))).size;
-        assert_eq!(size("SIZE 20000"), Some(Some(20_000)));
-        assert_eq!(size("size 0"), Some(None));
-        assert_eq!(size("SIZE"), Some(None));
-        assert_eq!(size("8BITMIME"), None);
+        let size = |line: &str| {
+            let abilities = Abilities::of(&reply(250, &format!("mx\n{line}")));
+            (abilities.has_size, abilities.size)
+        };
+        assert_eq!(size("SIZE 20000"), (true, Some(20_000)));
+        assert_eq!(size("size 0"), (true, None));
+        assert_eq!(size("SIZE"), (true, None));
+        assert_eq!(size("8BITMIME"), (false, None));
         assert_eq!(Abilities::of(&reply(250, "SIZE 5")).size, None, "the first line is a greeting");
     }
 

@@ -24,9 +24,9 @@ const PIECE: usize = 4096;
 
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum WireError {
+pub enum WireError {
     /// The kernel or TLS gave up.
-    #[error(transparent)]
+    #[error("{}", shown(.0.to_string().as_bytes()))]
     Io(#[from] io::Error),
     /// The server closed the connection.
     #[error("the server closed the connection")]
@@ -40,28 +40,28 @@ pub(super) enum WireError {
     /// Said before it was asked: somebody in between may have put it there (CVE-2011-0411).
     #[error("the server talks ahead of STARTTLS; nothing of that can be believed")]
     Ahead,
-    /// TLS failed.
+    /// TLS failed; the words are neutralised.
     #[error("{0}")]
     Tls(String),
 }
 
 /// A reply: its code and its text, the lines of which are joined by blanks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reply {
+pub struct Reply {
     /// 200 to 599.
-    pub(super) code: u16,
+    pub code: u16,
     /// As it came, without the codes.
-    pub(super) lines: Vec<Vec<u8>>,
+    pub lines: Vec<Vec<u8>>,
 }
 
 impl Reply {
     /// Whether it is a yes to the end of a command.
-    pub(super) fn is_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         (200..300).contains(&self.code)
     }
 
     /// Code and text, neutralised.
-    pub(super) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         let text = self.lines.join(&b' ');
         shown(&[self.code.to_string().as_bytes(), b" ", &text].concat())
     }
@@ -73,31 +73,43 @@ trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 enum Stream {
-    Clear(TcpStream),
+    Clear(Box<dyn Duplex>),
     Tls(Box<dyn Duplex>),
     /// While it changes from one to the other, and for good when that failed.
     Gone,
 }
 
 /// A connection.
-pub(super) struct Wire {
+#[expect(missing_debug_implementations, reason = "what was read may hold anything, and is nobody's business")]
+pub struct Wire {
     stream: Stream,
     unread: Vec<u8>,
 }
 
 impl Wire {
     /// A connection without TLS.
-    pub(super) async fn connect(host: &str, port: u16) -> io::Result<Self> {
-        Ok(Self { stream: Stream::Clear(TcpStream::connect((host, port)).await?), unread: Vec::new() })
+    ///
+    /// # Errors
+    /// Those of `socket(2)` and `connect(2)`, or that the name is not known; then no server has said anything.
+    pub async fn connect(host: &str, port: u16) -> io::Result<Self> {
+        TcpStream::connect((host, port)).await.map(Self::over)
+    }
+
+    /// A connection over whatever is there already.
+    pub fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self { stream: Stream::Clear(Box::new(stream)), unread: Vec::new() }
     }
 
     /// Whether what is said is protected.
-    pub(super) fn is_protected(&self) -> bool {
+    pub fn is_protected(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
     }
 
     /// Goes on under TLS with the server that `host` names.
-    pub(super) async fn protect(&mut self, host: &str, tls: &Arc<ClientConfig>) -> Result<(), WireError> {
+    ///
+    /// # Errors
+    /// [`WireError::Ahead`] when something was said before, [`WireError::Tls`] when its certificate is not that server's or not trusted.
+    pub async fn protect(&mut self, host: &str, tls: &Arc<ClientConfig>) -> Result<(), WireError> {
         if !self.unread.is_empty() {
             return Err(WireError::Ahead);
         }
@@ -116,14 +128,16 @@ impl Wire {
 
     fn duplex(&mut self) -> Result<&mut dyn Duplex, WireError> {
         match &mut self.stream {
-            Stream::Clear(stream) => Ok(stream),
-            Stream::Tls(stream) => Ok(stream.as_mut()),
+            Stream::Clear(stream) | Stream::Tls(stream) => Ok(stream.as_mut()),
             Stream::Gone => Err(WireError::Closed),
         }
     }
 
     /// Sends bytes as they are.
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+    ///
+    /// # Errors
+    /// [`WireError::Io`] when they could not be written.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), WireError> {
         let stream = self.duplex()?;
         stream.write_all(bytes).await?;
         stream.flush().await?;
@@ -131,13 +145,19 @@ impl Wire {
     }
 
     /// Sends a command and gives the reply.
-    pub(super) async fn command(&mut self, line: &str) -> Result<Reply, WireError> {
+    ///
+    /// # Errors
+    /// [`WireError`] when there is no reply by RFC 5321, or more than 64 KiB of it.
+    pub async fn command(&mut self, line: &str) -> Result<Reply, WireError> {
         self.write(format!("{line}\r\n").as_bytes()).await?;
         self.reply().await
     }
 
     /// The next reply, whatever its code.
-    pub(super) async fn reply(&mut self) -> Result<Reply, WireError> {
+    ///
+    /// # Errors
+    /// [`WireError`] when there is no reply by RFC 5321, or more than 64 KiB of it.
+    pub async fn reply(&mut self) -> Result<Reply, WireError> {
         let mut lines = Vec::new();
         let mut first = None;
         let mut room = MOST_OF_REPLY;

@@ -285,7 +285,7 @@ mod tests {
         };
         store.batch(Channel::Files, 0, at(0), &[report(1, &["a@x", "b@x"]), report(2, &["a@x"])]).unwrap();
         let (due, _) = store.due_deliveries(at(0)).unwrap();
-        let failure = |retry| Failure { reply: "550 no".to_owned(), is_refusal: true, is_trouble: true, retry };
+        let failure = |retry| Failure { reply: "550 no".to_owned(), is_refusal: true, is_trouble: false, retry };
         store.mark_failed(&due[0], &failure(Some(Deadline::after(at(0), HOUR))), at(0)).unwrap();
         store.mark_sent(&due[1], "250 ok", at(0)).unwrap();
         store.mark_failed(&due[2], &failure(None), at(0)).unwrap();

@@ -29,7 +29,7 @@ pub struct Failure {
     pub reply: String,
     /// Whether it was a refusal for good.
     pub is_refusal: bool,
-    /// Whether an administrator must hear of it: a refusal, or failures for too long.
+    /// Whether an administrator must hear of it: a refusal, a way that cannot be gone, or failures for too long.
     pub is_trouble: bool,
     /// When to try again; `None` parks the delivery.
     pub retry: Option<Deadline>,
@@ -166,7 +166,7 @@ impl Store {
 }
 
 fn told(delivery: &Delivery, failure: &Failure, now: Moment) -> Event {
-    let how = if failure.is_refusal { "are refused" } else { "have not been accepted for an hour" };
+    let how = if failure.is_refusal { "are refused" } else { "cannot be handed over" };
     let note = format!(
         "reports to {} {how}; they are kept and tried again\nlast answer: {}",
         delivery.recipient, failure.reply

@@ -10,9 +10,10 @@ use integrityd::{
     store::{
         database::Store,
         events::Filter,
-        outbox::{Failure, ReportId},
+        outbox::ReportId,
         outcome::Outcome,
         prune::{Keeping, Step},
+        trouble::Failure,
     },
 };
 
@@ -97,7 +98,7 @@ fn what_nobody_has_got_yet_stays_whatever_its_age() {
     store.commit(&Outcome::tell(Event::new(Category::Added, Severity::Normal, at(DAY), b"/a".to_vec()))).unwrap();
     batch(&mut store, DAY, "root@example.org");
     let (due, _) = store.due_deliveries(at(DAY)).unwrap();
-    let failure = Failure { reply: "550 no".to_owned(), is_refusal: true, retry: None };
+    let failure = Failure { reply: "550 no".to_owned(), is_refusal: true, is_trouble: true, retry: None };
     store.mark_failed(&due[0], &failure, at(DAY)).unwrap();
     report(&mut store, 1500, 2 * DAY, "root@example.org");
     prune(&mut store, &keep_all, 1000 * DAY);

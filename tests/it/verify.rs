@@ -12,7 +12,7 @@ use integrityd::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::{Category, Channel, Event, Member, Severity},
     },
-    report::postmaster::{Postmaster, Readership},
+    report::postmaster::{MailForm, Postmaster, Readership},
     store::{
         database::Store,
         outbox::ReportId,
@@ -66,6 +66,7 @@ pub(crate) fn batch(store: &mut Store, seconds: u64, to: &str) {
         zone: TimeZone::UTC,
         clock: Clock::starting_at(at(seconds)),
         program: "integrityd".to_owned(),
+        form: MailForm::default(),
     };
     assert!(postmaster.batch(store, Channel::Files).unwrap());
 }
