@@ -28,6 +28,9 @@ use super::{
     ourselves::{Ourselves, compare, settings, unit},
 };
 
+/// How often the store is told that the daemon lives.
+const SIGN_TIME: Duration = Duration::from_secs(10);
+
 /// How often the program on the disk and its unit are looked at.
 const SELF_TIME: Duration = Duration::from_mins(5);
 
@@ -54,6 +57,7 @@ pub(super) struct Keeper {
     ourselves: Ourselves,
     /// What is found and not stored yet.
     untold: Vec<Event>,
+    sign_due: Boottime,
     self_due: Boottime,
     prune_due: Boottime,
     rests_until: Option<Boottime>,
@@ -71,6 +75,7 @@ impl Keeper {
             clocks: ClockWatch::new(now),
             ourselves: Ourselves::default(),
             untold: Vec::new(),
+            sign_due: now.boottime,
             self_due: now.boottime.after(SELF_TIME),
             prune_due: now.boottime.after(PRUNE_TIME),
             rests_until: None,
@@ -120,7 +125,10 @@ impl Keeper {
             self.db.call(move |store| store.commit(&outcome)).await?;
             self.untold.clear();
         }
-        self.db.call(move |store| store.breathe(now)).await?;
+        if now.boottime >= self.sign_due {
+            self.sign_due = now.boottime.after(SIGN_TIME);
+            self.db.call(move |store| store.breathe(now)).await?;
+        }
         if now.boottime >= self.self_due {
             self.self_due = now.boottime.after(SELF_TIME);
             self.look_again().await?;

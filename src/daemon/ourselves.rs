@@ -219,7 +219,10 @@ fn differences(old: &[u8], new: &[u8]) -> Vec<String> {
     };
     let (old, new) = (lines(old), lines(new));
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let shown = |value: Option<&String>| value.map(|value| cut(value));
+    let shown = |value: Option<&String>| match value.map(|value| value.trim()) {
+        None | Some("" | "(default)") => "nothing".to_owned(),
+        Some(value) => cut(value),
+    };
     let is_default = |value: &str| value.ends_with(DEFAULT) || value.trim().is_empty();
     let mut found = Vec::new();
     for name in names {
@@ -231,13 +234,7 @@ fn differences(old: &[u8], new: &[u8]) -> Vec<String> {
             (None, None) => false,
         };
         if is_news {
-            let nothing = || "nothing".to_owned();
-            found.push(format!(
-                "{}: {} → {}",
-                cut(name),
-                shown(was).unwrap_or_else(nothing),
-                shown(is).unwrap_or_else(nothing)
-            ));
+            found.push(format!("{}: {} → {}", cut(name), shown(was), shown(is)));
         }
     }
     found

@@ -14,8 +14,9 @@ use super::{
 };
 use crate::model::clock::{Moment, Timestamp};
 
-/// After this long without a commit a sign is written by itself: "from" is then right within a minute.
-const OVERDUE: Duration = Duration::from_secs(50);
+/// After this long without a commit a sign is written by itself: "from" is then right within a minute, as long as signs come every
+/// ten seconds.
+const OVERDUE: Duration = Duration::from_secs(45);
 
 /// The name by which starts are counted.
 const START: &str = "start";

@@ -80,7 +80,7 @@ fn what_everybody_has_got_goes_after_the_retention_and_the_rest_is_still_a_chain
     let (code, text) = said(&["verify", "--mails", mails.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.starts_with("the chain is whole: 1202 events, 1200 older ones pruned, head "), "{text}");
-    assert!(text.contains("note: 29 mails tell of events that were pruned since"), "{text}");
+    assert!(text.contains("note: 30 mails tell of events that were pruned since"), "{text}");
     let (code, text) = said(&["history", "--limit", "5000", "--json"]);
     assert_eq!((code, text.lines().count()), (Some(0), 1202));
     assert!(said(&["history"]).1.contains("pruned · 1,200 events"));
@@ -123,6 +123,7 @@ fn a_crash_between_two_steps_leaves_a_whole_chain_and_the_next_run_goes_on() {
     for _ in 0..3 {
         report(&mut store, 1000, 0, "root@example.org");
     }
+    store.commit(&Outcome::tell(Event::new(Category::Added, Severity::Normal, at(100 * DAY), b"/a".to_vec()))).unwrap();
     // Announced, and one step done.
     assert_eq!(store.prune(&KEEPING, at(100 * DAY)).unwrap(), Step::More);
     assert_eq!(first(&store), 1);
@@ -131,12 +132,12 @@ fn a_crash_between_two_steps_leaves_a_whole_chain_and_the_next_run_goes_on() {
     assert_eq!(first(&store), 501);
     drop(store);
     let mut store = open(&scratch);
-    assert_eq!(store.verify().unwrap().seq, 3001);
+    assert_eq!(store.verify().unwrap().seq, 3002);
     assert_eq!(prune(&mut store, &KEEPING, 100 * DAY), Step::Nothing);
     assert_eq!(
         (first(&store), store.head().unwrap().seq),
-        (3000, 3001),
-        "it was announced twice, or the newest has gone"
+        (3001, 3002),
+        "it was announced twice, or what is new has gone"
     );
     store.verify().unwrap();
 }
@@ -172,11 +173,10 @@ async fn the_daemon_prunes_by_itself_but_not_after_its_clock_was_set() {
     journey.fill(5, b"x");
     let mut config = journey.config();
     config.report.retention = Duration::from_hours(24);
-    config.rates.files = 0.01;
+    config.rates.files = 0.1;
     let daemon = journey.start(config);
     daemon.until_established().await;
     tokio::time::sleep(Duration::from_hours(2)).await;
-    assert_eq!(journey.mails().len(), 1);
     let Clock::Virtual(hands) = &journey.clock else { return };
     // Set wrong by a year, everything looks old; an administrator has a day to see it.
     hands.set_ahead(365 * 86_400_000_000_000);

@@ -313,7 +313,9 @@ fn i5_another_program_in_our_place_is_told_at_once_and_once() {
         sink.mails().iter().any(|mail| mail.subject().contains("program changed"))
     });
     assert!(daemon.stop().success());
-    assert!(start().stop().success());
+    let daemon = start();
+    wait_for("another start", Duration::from_secs(5), || notes(&scratch, "not-running").len() == 2);
+    assert!(daemon.stop().success());
     let told = notes(&scratch, "program-changed");
     assert_eq!((told.len(), told[0].0), (1, 70), "{told:?}");
     assert!(told[0].1.contains(&program.display().to_string()) && told[0].1.contains(" → "), "{told:?}");

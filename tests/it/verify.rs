@@ -314,12 +314,16 @@ fn ten_thousand_mails_are_compared_and_hostile_ones_show_no_control_byte() {
         &b"\x1b[2J\xff\0"[..],
         b"Message-ID: <\x1b]0;x\x07.1.1@h>\nX-Integrityd-Seq: \x1b-\x1b\n\nSEQ  \x1b head \x1b\n",
     ] {
-        mbox.extend_from_slice(b"\nFrom x\n");
+        mbox.extend_from_slice(b"\n\nFrom x\n");
         mbox.extend_from_slice(hostile);
     }
     fs::write(scratch.path("mbox"), mbox).unwrap();
     let output = scratch.ask(&["verify", "--mails", scratch.path("mbox").to_str().unwrap()]);
     let text = shown(&scratch, &output);
-    assert!(text.contains("10,000 mails compared, 2 of others passed over: 10,000 findings"), "{}", &text[..2000]);
+    assert!(
+        text.contains("10,000 mails compared, 2 of others passed over: 10,000 findings"),
+        "{}",
+        &text[text.len() - 600..]
+    );
     assert!(!text.chars().any(|c| c.is_control() && c != '\n'));
 }
