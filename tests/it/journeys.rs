@@ -192,6 +192,28 @@ async fn the_hold_off_survives_a_restart_and_nothing_is_told_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a17_a_change_that_is_taken_back_before_the_mail_is_told_with_both_its_events() {
+    let journey = Journey::new();
+    journey.fill(30, b"content");
+    let mut config = journey.config();
+    config.rates.files = 10.0;
+    config.report.files = Pooling { report_time: HOUR, hold_off: Duration::ZERO };
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    sleep(2 * HOUR).await;
+    let before = journey.mails().len();
+    fs::write(journey.file(4), "other").unwrap();
+    sleep(Duration::from_mins(5)).await;
+    fs::write(journey.file(4), "content").unwrap();
+    sleep(2 * HOUR).await;
+    let mails = journey.mails().split_off(before);
+    assert_eq!(mails.len(), 1, "{mails:?}");
+    let (there, back) = (mails[0].find("size 7 → 5").unwrap(), mails[0].find("size 5 → 7").unwrap());
+    assert!(there < back, "{}", mails[0]);
+    daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn looks_keep_their_rate_speed_up_after_a_change_and_fall_back() {
     let journey = Journey::new();
     journey.fill(300, b"x");

@@ -12,6 +12,7 @@ mod packages;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bounds;
 mod flood;
 mod month;
 mod torture;

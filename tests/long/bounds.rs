@@ -1,0 +1,191 @@
+//! Bounds under load: memory, processor, and a blow at each single write.
+
+use std::{
+    fs::{self, File},
+    io::{BufWriter, Write as _},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use crate::{
+    packages::need,
+    support::{PROGRAM, Running, Scratch, is_root, sink::Sink, torment, wait_for},
+};
+
+/// A memory group of our own; gone with its last process.
+struct Group(PathBuf);
+
+impl Group {
+    /// A group whose processes have `most` bytes together; `None`, said aloud, where there is no memory controller to be had.
+    fn new(most: u64) -> Option<Self> {
+        let name = format!("integrityd-test-{}", std::process::id());
+        let old = Path::new("/sys/fs/cgroup/memory");
+        let (place, limit) = if old.is_dir() {
+            (old.join(name), "memory.limit_in_bytes")
+        } else {
+            // It may be on already.
+            drop(fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+memory"));
+            (Path::new("/sys/fs/cgroup").join(name), "memory.max")
+        };
+        let made = fs::create_dir(&place).and_then(|()| fs::write(place.join(limit), most.to_string()));
+        if let Err(error) = made {
+            println!("skipped: no memory group can be made ({error})");
+            drop(fs::remove_dir(&place));
+            return None;
+        }
+        Some(Self(place))
+    }
+
+    /// How often the kernel killed a process of it for want of memory.
+    fn kills(&self) -> u64 {
+        ["memory.events", "memory.oom_control"]
+            .iter()
+            .filter_map(|name| fs::read_to_string(self.0.join(name)).ok())
+            .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+            .filter_map(|line| line.strip_prefix("oom_kill ")?.trim().parse::<u64>().ok())
+            .sum()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _gone = (0..50).any(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            fs::remove_dir(&self.0).is_ok()
+        });
+    }
+}
+
+#[test]
+fn h2_twenty_thousand_files_and_fifty_megabytes_of_log_need_no_96_mib() {
+    if !is_root() {
+        println!("skipped: only root can make a memory group");
+        return;
+    }
+    let Some(group) = Group::new(96 << 20) else { return };
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    for number in 0..20_000 {
+        let directory = scratch.tree().join(format!("d{}", number % 50));
+        if number < 50 {
+            fs::create_dir(&directory).unwrap();
+        }
+        fs::write(directory.join(format!("f{number}")), format!("content {number}")).unwrap();
+    }
+    let (rules, log) = (scratch.path("rules"), scratch.path("app.log"));
+    fs::create_dir_all(rules.join("ignore.d.server")).unwrap();
+    fs::write(rules.join("ignore.d.server/app"), " app: tick [0-9]+ [a-z]+$\n").unwrap();
+    File::create(&log).unwrap();
+    scratch.configure(&format!(
+        "logrules = {}\nlog = {}\nfilerate = 5000\nbyterate = 1G\nlogchecktime = 1\nreporttime = 1\nreportholdoff = 1\n{}",
+        rules.display(),
+        log.display(),
+        sink.setting()
+    ));
+    let said = File::create(scratch.path("log")).unwrap();
+    let child = Command::new("sh")
+        .args(["-c", "echo $$ > \"$1/cgroup.procs\" && exec \"$0\" --config \"$2\" run", PROGRAM])
+        .arg(&group.0)
+        .arg(scratch.path("integrityd.conf"))
+        .stdin(Stdio::null())
+        .stdout(said.try_clone().unwrap())
+        .stderr(said)
+        .spawn()
+        .unwrap();
+    let mut daemon = Running { child };
+    wait_for("the log is begun", Duration::from_secs(30), || {
+        String::from_utf8_lossy(&scratch.ask(&["history", "--kind", "log"]).stdout).contains("beginning on")
+    });
+    let mut file = BufWriter::new(File::options().append(true).open(&log).unwrap());
+    let word = "x".repeat(60);
+    for number in 0..500_000 {
+        writeln!(file, "Nov 21 14:02:11 web3 app: tick {number} {word}").unwrap();
+    }
+    writeln!(file, "Nov 21 14:02:11 web3 app: something else").unwrap();
+    file.flush().unwrap();
+    let text = || -> String { sink.mails().iter().map(crate::support::sink::Mail::text).collect() };
+    wait_for("the last line", Duration::from_mins(2), || text().contains("something else"));
+    wait_for("the baseline", Duration::from_mins(2), || text().contains("baseline established"));
+    assert!(daemon.child.try_wait().unwrap().is_none(), "{}", scratch.log());
+    println!("{} kills for want of memory", group.kills());
+    assert_eq!(group.kills(), 0);
+    assert!(daemon.stop().success());
+}
+
+/// Processor time of our ended children, in seconds.
+fn children_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    // Fields 16 and 17 of proc_pid_stat(5), in clock ticks of 1/100 s.
+    let ticks: f64 = [13, 14].iter().map(|at| fields[*at].parse::<f64>().unwrap()).sum();
+    ticks / 100.0
+}
+
+#[test]
+fn h3_hostile_rules_decide_a_thousand_long_lines_within_twenty_seconds_of_processor() {
+    let scratch = Scratch::new();
+    let (rules, log) = (scratch.path("rules"), scratch.path("app.log"));
+    fs::create_dir_all(rules.join("ignore.d.server")).unwrap();
+    fs::write(rules.join("ignore.d.server/app"), "(a+)+$\n(.*a){12}b\n").unwrap();
+    File::create(&log).unwrap();
+    scratch.configure(&format!(
+        "logrules = {}\nlog = {}\nmail = file:{}",
+        rules.display(),
+        log.display(),
+        scratch.path("mail").display()
+    ));
+    assert!(scratch.ask(&["run", "--once"]).status.success());
+    let mut file = BufWriter::new(File::options().append(true).open(&log).unwrap());
+    let line = "a".repeat(64 * 1024 - 40);
+    for number in 0..1000 {
+        writeln!(file, "Nov 21 14:02:11 h app {number:04}: {line}!").unwrap();
+    }
+    file.flush().unwrap();
+    let before = children_seconds();
+    assert!(scratch.ask(&["run", "--once"]).status.success());
+    let took = children_seconds() - before;
+    println!("{took:.1} s of processor for 1,000 lines of 64 KiB (an unoptimised build)");
+    let told = scratch.history().iter().filter(|event| event["event"]["original"].is_string()).count();
+    assert_eq!(told, 1000, "none of them is ignored");
+    assert!(took < 20.0, "{took} s");
+}
+
+#[test]
+fn a3_a_blow_at_any_single_write_of_the_state_loses_nothing() {
+    if !need("strace", "strace") {
+        return;
+    }
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    torment::Load::prepare(&scratch, &sink.setting());
+    let daemon = scratch.start();
+    torment::Load::wait_until_known(&scratch);
+    daemon.kill();
+    let load = torment::Load::begin(&scratch);
+    for number in 1..=30 {
+        let call = if number % 2 == 0 { "fdatasync" } else { "pwrite64" };
+        let said = File::options().create(true).append(true).open(scratch.path("log")).unwrap();
+        let mut child = Command::new("strace")
+            .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e"])
+            .arg(format!("inject={call}:signal=SIGKILL:when={number}"))
+            .arg(PROGRAM)
+            .arg("--config")
+            .arg(scratch.path("integrityd.conf"))
+            .arg("run")
+            .stdin(Stdio::null())
+            .stdout(said.try_clone().unwrap())
+            .stderr(said)
+            .spawn()
+            .unwrap();
+        let begun = std::time::Instant::now();
+        // It meets its end by itself, at its n-th write; where it does not within ten seconds the load has too little to write.
+        while child.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_some_and(|status| !status.success()), "{call} {number} was never reached: {ended:?}");
+    }
+    let wanted = load.end();
+    let daemon = scratch.start();
+    torment::demand(&scratch, &sink, &wanted);
+    assert!(daemon.stop().success());
+}
