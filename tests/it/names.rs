@@ -166,7 +166,7 @@ fn hostile_names_are_found_told_apart_and_harmless() {
         assert_harmless(arguments[1], &String::from_utf8(scratch.ask(arguments).stdout).unwrap());
     }
     let log = scratch.log();
-    assert!(log.contains(r#"ADDED (ADDITION) seq="#) && log.contains(r"bidi\u{202e}cod.exe"), "{log}");
+    assert!(log.contains("ADDED (ADDITION) seq=") && log.contains(r"bidi\u{202e}cod.exe"), "{log}");
     let mut rules = crate::logs::own_rules();
     for line in log.lines().filter(|line| line.contains(" seq=")) {
         let line = format!("Nov 21 14:02:11 web3 integrityd[812]: {line}");
