@@ -131,9 +131,10 @@ impl Watch {
 
     /// Says what has changed. The store is not waited for: it may be what stands still.
     fn tell(&self, News { name, since }: News) {
-        match since {
-            Some(_) => tracing::error!(task = %name, "a task stands still; the watchdog is not fed"),
-            None => tracing::warn!(task = %name, "a task goes on again"),
+        if since.is_some() {
+            tracing::error!(task = %name, "a task stands still; the watchdog is not fed");
+        } else {
+            tracing::warn!(task = %name, "a task goes on again");
         }
         let db = self.db.clone();
         drop(tokio::spawn(async move {

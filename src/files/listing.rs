@@ -40,7 +40,7 @@ impl Eye {
                 tracing::warn!(%errno, "a directory could not be listed to its end");
             }
             Err(_) => {}
-            Ok(_) => self.unlisted.release(&entry),
+            Ok(()) => self.unlisted.release(&entry),
         }
         Ok(Some(open))
     }

@@ -307,14 +307,16 @@ impl Walker {
 
     /// Opens a directory for listing.
     async fn open(&mut self, ahead: Ahead) -> Result<(), Leave> {
-        let opened = self.eye.open(ahead).await?;
-        opened.into_iter().for_each(|open| self.itinerary.take_up(open));
+        if let Some(open) = self.eye.open(ahead).await? {
+            self.itinerary.take_up(open);
+        }
         Ok(())
     }
 
     async fn refill(&mut self, open: Open, most: usize) -> Result<(), Leave> {
-        let refilled = self.eye.refill(open, most).await?;
-        refilled.into_iter().for_each(|open| self.itinerary.take_up(open));
+        if let Some(open) = self.eye.refill(open, most).await? {
+            self.itinerary.take_up(open);
+        }
         Ok(())
     }
 

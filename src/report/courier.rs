@@ -229,7 +229,7 @@ impl Courier {
         tokio::select! {
             answer = sending => match answer {
                 Ok(answer) => Some(answer),
-                Err(caught) => Some(Err(self.stumble(delivery.report, &caught).await)),
+                Err(caught) => Some(Err(self.stumble(&delivery.recipient, &caught).await)),
             },
             () = patience_after(stop) => None,
         }
@@ -253,12 +253,12 @@ impl Courier {
     }
 
     /// Tells that our own code has stumbled over a delivery, which waits like one that nobody accepted.
-    async fn stumble(&self, report: ReportId, caught: &Caught) -> SendError {
+    /// The recipient is the item: each report about it would be another one to stumble over.
+    async fn stumble(&self, recipient: &str, caught: &Caught) -> SendError {
         let (now, error_nag) = (self.clock.now(), self.error_nag);
-        let item = format!("report {}", report.0);
-        let told = move |store: &mut Store| {
-            store.tell_fault(item.as_bytes(), "its delivery is tried again later", now, error_nag)
-        };
+        let item = format!("the deliveries to {recipient}");
+        let told =
+            move |store: &mut Store| store.tell_fault(item.as_bytes(), "they are tried again later", now, error_nag);
         if let Err(error) = self.db.call(told).await {
             tracing::error!(error = %with_causes(&error), "a fault in integrityd cannot be stored");
         }

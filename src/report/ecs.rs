@@ -151,7 +151,12 @@ const fn is_stored(stored: &StoredEvent) -> bool {
 
 fn kind(event: &Event) -> &'static str {
     match event.category {
-        Category::BaselineStarted | Category::BaselineEstablished | Category::Learning => "state",
+        Category::BaselineStarted
+        | Category::BaselineEstablished
+        | Category::Learning
+        | Category::Heartbeat
+        | Category::RoundFinished
+        | Category::UnusedRules => "state",
         _ if event.severity >= Severity::High => "alert",
         _ => "event",
     }
@@ -578,6 +583,18 @@ mod tests {
         bad = good;
         bad.as_object_mut().unwrap().remove("event");
         assert!(!validator.is_valid(&bad));
+    }
+
+    #[test]
+    fn every_category_keeps_the_contract() {
+        let validator = validator();
+        for category in Category::ALL {
+            let event = event(*category, Severity::High, b"/x \x1b\xff");
+            let line = to_line(&stored(7, event.with_note("words \x1b")), &host());
+            let value: Value = serde_json::from_str(&line).unwrap();
+            let faults: Vec<String> = validator.iter_errors(&value).map(|fault| fault.to_string()).collect();
+            assert!(faults.is_empty(), "{category:?}: {faults:?} {line}");
+        }
     }
 
     proptest! {

@@ -158,7 +158,7 @@ impl Figures<'_> {
             format!("  {}, {} read", counted(self.grown("looks"), "check", "checks"), bytes(self.grown("bytes"))),
             format!("  {} read, {} of them ignored", counted(read, "log line", "log lines"), number(read - told)),
             format!("  {} watched, {} running", counted(self.processes.0, "process", "processes"), self.processes.1),
-            self.events("  events: ", self.tally),
+            Self::events("  events: ", self.tally),
             format!(
                 "  queue: {} waiting, {} parked, {} in no report yet",
                 number(queue.queued),
@@ -168,7 +168,7 @@ impl Figures<'_> {
         ]
     }
 
-    fn events(&self, first: &str, tally: &Tally) -> String {
+    fn events(first: &str, tally: &Tally) -> String {
         let sums = tally.by_category(|_, _| true).into_iter();
         let mut classes: Vec<String> = sums.map(|(category, count)| counted_words(category, count)).collect();
         if classes.is_empty() {
@@ -224,7 +224,7 @@ impl Figures<'_> {
                 counted(summary.entries, "entry", "entries"),
                 counted(rounds, "round", "rounds"),
             ));
-            lines.push(self.events("        found: ", found));
+            lines.push(Self::events("        found: ", found));
         }
         self.page(&verdict, vec![lines], head)
     }

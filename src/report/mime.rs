@@ -358,7 +358,7 @@ fn decode_words(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use jiff::tz::offset;
-    use mail_parser::MessageParser;
+    use mail_parser::{MessageParser, MimeHeaders as _};
     use proptest::prelude::*;
 
     use super::*;
@@ -430,6 +430,39 @@ mod tests {
     #[test]
     fn the_same_letter_is_the_same_bytes() {
         assert_eq!(written("a", "b", "c\n"), written("a", "b", "c\n"));
+    }
+
+    #[test]
+    fn what_is_attached_stands_behind_the_same_text() {
+        let zone = TimeZone::fixed(offset(1));
+        let to = ["a@example.org".to_owned()];
+        let letter = Letter {
+            from: "integrityd@web3",
+            to: &to,
+            subject: "s",
+            text: "FILES\n  size 1 → 2 \u{3d}_\n.\n--=_00\n",
+            host: "web3",
+            severity: Severity::Low,
+            range: (1, 2),
+            date: Timestamp::from_nanos(NOW),
+            zone: &zone,
+            id: MessageId { instance: Uuid::from_bytes([0xab; 16]), report: 12, part: 1 },
+        };
+        let attachment = Attachment { bytes: (0..=255).cycle().take(5000).collect(), events: 3 };
+        let mail = compose_with(&letter, Some(&attachment)).unwrap();
+        assert_eq!(mail, compose_with(&letter, Some(&attachment)).unwrap());
+        let parsed = MessageParser::default().parse(&mail).unwrap();
+        assert_eq!(parsed.body_text(0).unwrap().replace("\r\n", "\n").trim_end(), letter.text.trim_end());
+        let attached = parsed.attachments().next().unwrap();
+        assert_eq!((attached.contents(), attached.attachment_name()), (&*attachment.bytes, Some("events.ndjson.gz")));
+        assert_eq!(parsed.attachment_count(), 1);
+        let (headers, text) = plain_text(&mail);
+        assert_eq!(text.trim_end(), letter.text.trim_end());
+        assert_eq!(value_of(&headers, "Subject"), Some("s"));
+        assert_eq!(headers.iter().filter(|(name, _)| name == "Message-ID").count(), 1);
+        for line in mail.split(|byte| *byte == b'\n') {
+            assert!(line.len() <= 998 && line.is_ascii());
+        }
     }
 
     #[test]

@@ -15,9 +15,15 @@ const MOST: usize = 500;
 pub fn tell(seq: u64, event: &Event) {
     let Some(line) = line(seq, event) else { return };
     match event.severity {
-        Severity::Critical | Severity::High => tracing::error!("{line}"),
-        Severity::Normal => tracing::warn!("{line}"),
-        Severity::Low | Severity::Count => tracing::info!("{line}"),
+        Severity::Critical | Severity::High => {
+            tracing::error!("{line}");
+        }
+        Severity::Normal => {
+            tracing::warn!("{line}");
+        }
+        Severity::Low | Severity::Count => {
+            tracing::info!("{line}");
+        }
     }
 }
 
@@ -90,7 +96,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_one_harmless_line_that_our_own_rule_knows(event in any_event(), seq in 1_u64..1 << 53) {
+        fn it_is_one_harmless_line(event in any_event(), seq in 1_u64..1 << 53) {
             if let Some(line) = line(seq, &event) {
                 prop_assert!(!line.chars().any(crate::model::escape::is_hidden), "{line}");
                 prop_assert!(line.len() < 4000, "{}", line.len());

@@ -31,6 +31,7 @@ pub const fn is_wanted(_kind: &str, _item: &[u8]) -> bool {
 
 /// Panics when this fault is wanted for this item.
 #[cfg(feature = "faults")]
+#[expect(clippy::panic, reason = "that is what it is for")]
 pub fn strike(kind: &str, item: &[u8]) {
     if is_wanted(kind, item) {
         std::panic::panic_any(format!("a fault was wanted: {kind} {}", String::from_utf8_lossy(item)));

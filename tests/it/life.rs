@@ -162,3 +162,37 @@ fn beats(mails: &[Mail]) -> Vec<(u64, String)> {
     let is_beat = |mail: &&Mail| mail.text().contains("\nHEARTBEAT  ");
     mails.iter().filter(is_beat).map(|mail| (number(&mail.text()), mail.message_id())).collect()
 }
+
+#[test]
+fn logcheck_s_subjects_name_the_gravest_layer_and_other_mails_keep_ours() {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    let (log, rules) = (scratch.path("log"), scratch.path("rules"));
+    fs::write(&log, "").unwrap();
+    fs::create_dir_all(rules.join("violations.d")).unwrap();
+    fs::write(rules.join("violations.d/v"), "bad\n").unwrap();
+    scratch.configure(&format!(
+        "filerate = 1000\nlogchecktime = 1\nreporttime = 0\nreportholdoff = 0\nurgentholdoff = 0\nsubject = logcheck\n\
+         logrules = {}\nlog = {}\n{}",
+        rules.display(),
+        log.display(),
+        sink.setting()
+    ));
+    let daemon = scratch.start();
+    scratch.wait_for_baseline();
+    let subjects = || sink.mails().iter().map(Mail::subject).collect::<Vec<_>>();
+    for (line, title) in [("good", "System Events"), ("bad", "Security Events")] {
+        let before = fs::read_to_string(&log).unwrap();
+        fs::write(&log, format!("{before}Nov 21 14:02:11 web3 app: {line}\n")).unwrap();
+        let form = |subject: &String| {
+            let words: Vec<&str> = subject.splitn(4, ' ').collect();
+            words.len() == 4
+                && words[0] == "web3.example"
+                && words[1].len() == 10
+                && words[2].len() == 5
+                && words[3] == title
+        };
+        wait_for(title, Duration::from_secs(10), || subjects().iter().any(form));
+    }
+    assert!(subjects().iter().any(|subject| subject.starts_with("[integrityd] ")));
+    assert!(daemon.stop().success());
+}

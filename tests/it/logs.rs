@@ -334,8 +334,8 @@ async fn what_is_no_log_blocks_nobody_and_is_told_once() {
     daemon.stop().await;
 }
 
-#[test]
-fn every_message_of_ours_is_known_by_the_rules_that_ship() {
+/// The rules that ship for our own lines, and no others.
+pub(crate) fn own_rules() -> integrityd::logs::classify::Classifier {
     use integrityd::logs::{
         classify::Classifier,
         layers::Semantics,
@@ -347,7 +347,12 @@ fn every_message_of_ours_is_known_by_the_rules_that_ship() {
     let mut set = RuleSet::read(&[], reading);
     set.add_text(Path::new("own"), Layer::Ignore, OWN.as_bytes());
     assert_eq!(set.faults, []);
-    let mut rules = Classifier::new(set, Semantics { has_layers: true, has_cracking_ignore: false }, true);
+    Classifier::new(set, Semantics { has_layers: true, has_cracking_ignore: false }, true)
+}
+
+#[test]
+fn every_message_of_ours_is_known_by_the_rules_that_ship() {
+    let mut rules = own_rules();
     let mut messages = 0;
     for entry in walkdir::WalkDir::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let entry = entry.unwrap();

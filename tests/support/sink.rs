@@ -64,6 +64,11 @@ impl Mail {
         self.parsed().message_id().unwrap().to_owned()
     }
 
+    /// What is attached, decoded.
+    pub(crate) fn attached(&self) -> Option<Vec<u8>> {
+        self.parsed().attachments().next().map(|part| part.contents().to_vec())
+    }
+
     pub(crate) fn text(&self) -> String {
         self.parsed().body_text(0).unwrap().replace("\r\n", "\n")
     }
