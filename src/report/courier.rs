@@ -244,8 +244,9 @@ impl Courier {
             tracing::warn!(recipient = %delivery.recipient, reply = %error.reply, ?wait, "a report was not accepted");
         }
         let is_barred = error.verdict == Verdict::Barred;
-        let is_trouble =
-            is_refusal || is_barred || delivery.failing_since.is_some_and(|since| now.wall.since(since) >= TROUBLE_AFTER);
+        let is_trouble = is_refusal
+            || is_barred
+            || delivery.failing_since.is_some_and(|since| now.wall.since(since) >= TROUBLE_AFTER);
         let failure = Failure {
             reply: error.reply,
             is_refusal,
