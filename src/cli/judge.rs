@@ -131,6 +131,9 @@ fn stuck(standing: &Standing) -> Vec<String> {
     if queue.refused > 0 {
         words.push(format!("{} refused by the mail server; kept and tried again", deliveries(queue.refused)));
     }
+    if queue.barred > 0 {
+        words.push(format!("{} cannot be handed over; kept and tried again", deliveries(queue.barred)));
+    }
     let waiting = queue.oldest.map(|oldest| standing.age(oldest));
     if let Some(waiting) = waiting.filter(|waiting| queue.queued > 0 && *waiting > STUCK_AFTER) {
         words.push(format!("a report waits to be accepted since {}", span(waiting)));
@@ -295,6 +298,7 @@ mod tests {
                 Level::Critical,
                 "1 delivery refused by the mail server",
             ),
+            (|it| (it.queue.queued, it.queue.barred) = (2, 2), Level::Critical, "2 deliveries cannot be handed over"),
             (
                 |it| (it.queue.queued, it.queue.oldest) = (1, Some(it.now.before(Duration::from_secs(3601)))),
                 Level::Critical,

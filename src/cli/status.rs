@@ -153,6 +153,7 @@ fn json(standing: &Standing, verdict: &Verdict) -> Value {
         "queue": {
             "waiting": queue.queued,
             "refused": queue.refused,
+            "barred": queue.barred,
             "parked": queue.parked,
             "sent": queue.sent,
             "oldest_seconds": queue.oldest.map(age),

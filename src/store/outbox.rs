@@ -63,6 +63,8 @@ pub struct QueueSummary {
     pub queued: u64,
     /// Those of them that a server has refused, and not only put off.
     pub refused: u64,
+    /// Those that nobody refused, but that are in trouble: an administrator must look.
+    pub barred: u64,
     /// Deliveries that were given up and are kept.
     pub parked: u64,
     /// Deliveries accepted by a server.
@@ -220,7 +222,8 @@ impl Store {
             .db
             .query_row(
                 "SELECT coalesce(sum(state = 1), 0), coalesce(sum(state = 3), 0), coalesce(sum(state = 2), 0), max(settled)
-                     FILTER (WHERE state = 2), coalesce(sum(state = 1 AND refused_since IS NOT NULL), 0) FROM delivery",
+                     FILTER (WHERE state = 2), coalesce(sum(state = 1 AND refused_since IS NOT NULL), 0),
+                     coalesce(sum(state = 1 AND refused_since IS NULL AND troubled IS NOT NULL), 0) FROM delivery",
                 [],
                 |row| {
                     Ok(QueueSummary {
@@ -229,6 +232,7 @@ impl Store {
                         sent: row.get::<_, i64>(2)?.cast_unsigned(),
                         last_sent: row.get::<_, Option<i64>>(3)?.map(Timestamp::from_nanos),
                         refused: row.get::<_, i64>(4)?.cast_unsigned(),
+                        barred: row.get::<_, i64>(5)?.cast_unsigned(),
                         ..QueueSummary::default()
                     })
                 },

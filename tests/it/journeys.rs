@@ -79,6 +79,11 @@ impl Journey {
     }
 
     pub(crate) fn start(&self, config: Config) -> Daemonic {
+        self.start_by(config, Transport::Stub(Arc::clone(&self.accepted)))
+    }
+
+    /// As `start`, but reports go this way.
+    pub(crate) fn start_by(&self, config: Config, transport: Transport) -> Daemonic {
         let db = Db::new(Store::open(&config.database, self.clock.now()).unwrap());
         let mut daemon = Daemon {
             config,
@@ -91,7 +96,7 @@ impl Journey {
             program: "integrityd".to_owned(),
             own_lines: Arc::default(),
             unstored: Arc::default(),
-            transport: Some(Transport::Stub(Arc::clone(&self.accepted))),
+            transport: Some(transport),
         };
         let (orders, receiver) = mpsc::channel(1);
         let task = tokio::spawn(async move { daemon.run(Orders::Channel(receiver)).await.unwrap() });

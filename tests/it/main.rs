@@ -11,6 +11,7 @@
 mod support;
 
 mod attributes;
+mod backlog;
 mod cli;
 mod config;
 mod courtesy;

@@ -90,7 +90,7 @@ fn a_retry_reaches_a_server_that_accepts_now_and_the_bytes_are_those_shown() {
     exit 0
     --- stdout
     --- stderr
-    nothing waits: every report was accepted or dropped
+    no report waits; events that are in no report yet: 1 (the daemon, or run --once, makes one of them)
     ");
 }
 

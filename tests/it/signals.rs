@@ -49,7 +49,7 @@ fn usr1_sends_what_waits_and_tries_the_queue_again() {
 }
 
 #[test]
-fn term_ends_it_within_ten_seconds_also_while_a_server_keeps_it_waiting() {
+fn a19_term_ends_it_within_ten_seconds_also_while_a_server_keeps_it_waiting() {
     let (scratch, sink) = (Scratch::new(), Sink::start());
     scratch.configure(&format!("{FAST}reporttime = 0\nreportholdoff = 0\n{}", sink.setting()));
     fs::write(scratch.tree().join("f"), "x").unwrap();

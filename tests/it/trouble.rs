@@ -108,7 +108,7 @@ fn a8_what_everybody_refuses_is_kept_over_a_restart_until_it_is_accepted() {
     wait_for("an empty queue", PATIENCE, || scratch.ask(&["queue", "list"]).status.code() == Some(0));
     assert!(daemon.stop().success());
     let mailbox = fs::read_to_string(scratch.path("mbox")).unwrap();
-    assert_eq!(mailbox.matches("/one ").count(), 1, "it is put there once, and stays: {mailbox}");
+    assert_eq!(mailbox.matches("/one  added").count(), 1, "it is put there once, and stays: {mailbox}");
     let ids: Vec<&str> = mailbox.lines().filter(|line| line.starts_with("Message-ID: ")).collect();
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
 }
