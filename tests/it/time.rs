@@ -195,6 +195,32 @@ async fn a_clean_short_restart_makes_no_mail_and_a_long_absence_does() {
     daemon.stop().await;
 }
 
+#[test]
+fn f3_a_process_that_was_stopped_takes_nobody_for_dead_and_no_clock_for_set() {
+    let scratch = Scratch::new();
+    let mut sleeper = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    fs::write(scratch.path("sleeper.pid"), format!("{}\n", sleeper.id())).unwrap();
+    fs::write(scratch.tree().join("f"), "x").unwrap();
+    scratch.configure(&format!(
+        "{FAST}mail = stdout:\npidfile = {}\npidchecktime = 1\n",
+        scratch.path("sleeper.pid").display()
+    ));
+    let daemon = scratch.start();
+    scratch.wait_for_baseline();
+    let before = scratch.history().len();
+    daemon.signal("STOP");
+    std::thread::sleep(Duration::from_secs(3));
+    daemon.signal("CONT");
+    put(&scratch.tree().join("g"), "x");
+    wait_for("the change", Duration::from_secs(5), || scratch.history().len() > before);
+    let news: Vec<_> = scratch.history().split_off(before);
+    assert_eq!(news.len(), 1, "{news:?}");
+    assert_eq!(news[0]["event"]["action"][0], "added");
+    assert!(daemon.stop().success());
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+}
+
 fn notes(scratch: &Scratch, action: &str) -> Vec<(u64, String)> {
     let events = scratch.history().into_iter().filter(|event| event["event"]["action"][0] == action);
     events
