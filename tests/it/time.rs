@@ -75,12 +75,12 @@ async fn f1_a_wall_clock_that_is_set_is_one_event_and_moves_no_hold_off() {
 /// Looks in the ten seconds after `pass` at one look a second.
 async fn looks_after(pass: impl AsyncFnOnce(&Journey)) -> (u64, Vec<StoredEvent>) {
     let journey = Journey::new();
-    journey.fill(400, b"x");
+    journey.fill(100, b"x");
     let mut config = journey.config();
     config.rates.files = 1.0;
     let daemon = journey.start(config);
     daemon.until_established().await;
-    sleep(Duration::from_mins(30)).await;
+    sleep(Duration::from_mins(5)).await;
     let before = daemon.looks().await;
     pass(&journey).await;
     sleep(Duration::from_secs(10)).await;
