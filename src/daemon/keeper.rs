@@ -240,3 +240,68 @@ fn begin(store: &mut Store, now: Moment, way: Way) -> Result<Timestamp, StoreErr
     // Not before what it hides from the next start is stored.
     store.mark_start(now).map(|()| last)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::model::{
+        clock::{BootId, VirtualClock},
+        event::Channel,
+    };
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// A keeper over 1,500 reported events, whose retention is a day.
+    fn keeper(directory: &Path) -> (Keeper, Config, VirtualClock) {
+        let clock = Clock::starting_at(Moment {
+            wall: Timestamp::from_nanos(1_795_000_000_000_000_000),
+            boottime: Boottime::from_nanos(1_000_000_000_000),
+            boot: BootId([9; 16]),
+        });
+        let Clock::Virtual(hands) = clock.clone() else { unreachable!() };
+        let path = directory.join("db");
+        let mut store = Store::open(&path, clock.now()).unwrap();
+        let event = || Event::new(Category::Changed, Severity::Normal, clock.now(), b"/etc/f".to_vec());
+        let outcome = (0..1500).fold(Outcome::default(), |outcome, _| outcome.with_event(event()));
+        store.commit(&outcome).unwrap();
+        store.batch(Channel::Files, 1500, clock.now(), &[]).unwrap();
+        let mut config = Config::embedded(Vec::new(), path);
+        config.report.retention = 24 * HOUR;
+        (Keeper::new(Db::new(store), clock, None), config, hands)
+    }
+
+    /// Keeps house for so many hours, some seconds of each; gives whether anything was taken out.
+    async fn keep(keeper: &mut Keeper, config: &Config, hours: u32) -> bool {
+        for _ in 0..hours {
+            advance(HOUR).await;
+            for _ in 0..10 {
+                keeper.keep(config).await;
+                advance(Duration::from_secs(1)).await;
+            }
+        }
+        keeper.db.lock().checkpoint().unwrap().is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_old_is_taken_out_by_and_by() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut keeper, config, _hands) = keeper(directory.path());
+        assert!(!keep(&mut keeper, &config, 23).await);
+        assert!(keep(&mut keeper, &config, 3).await);
+        keeper.db.lock().verify().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_taken_out_for_a_day_after_the_clock_was_set() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut keeper, config, hands) = keeper(directory.path());
+        assert!(!keep(&mut keeper, &config, 2).await);
+        // Wrong by a year: everything looks old, and an administrator has a day to see it.
+        hands.set_ahead(365 * 86_400_000_000_000);
+        assert!(!keep(&mut keeper, &config, 23).await);
+        assert!(keep(&mut keeper, &config, 3).await);
+        keeper.db.lock().verify().unwrap();
+    }
+}

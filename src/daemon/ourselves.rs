@@ -69,7 +69,7 @@ impl Ourselves {
         let link = root.join("proc/self/exe");
         let path = on_disk(&link)?;
         self.stamp = stamp(&path).map(|stamp| (path.clone(), stamp));
-        program(File::open(&link)?, &path, now)
+        program(File::open(&link)?, &path, concat!("version ", env!("CARGO_PKG_VERSION")), now)
     }
 
     /// The program as it lies on the disk, if it was written since it was last read.
@@ -79,7 +79,7 @@ impl Ourselves {
         if found == known {
             return Ok(None);
         }
-        let part = program(File::open(&path)?, &path, now)?;
+        let part = program(File::open(&path)?, &path, "on the disk, not started yet", now)?;
         self.stamp = Some((path, found));
         Ok(Some(part))
     }
@@ -98,7 +98,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some((found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
 }
 
-fn program(mut file: File, path: &Path, now: Moment) -> io::Result<OwnPart> {
+fn program(mut file: File, path: &Path, which: &str, now: Moment) -> io::Result<OwnPart> {
     let mut hasher = Hasher::new(AlgorithmSet::NONE.with(Algorithm::Blake3));
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -110,7 +110,7 @@ fn program(mut file: File, path: &Path, now: Moment) -> io::Result<OwnPart> {
         }
     }
     let digest = hasher.finish().blake3.unwrap_or_default();
-    let detail = escape_name(path.as_os_str().as_bytes()).into_bytes();
+    let detail = format!("{}, {which}", escape_name(path.as_os_str().as_bytes())).into_bytes();
     Ok(OwnPart { name: PROGRAM, digest, detail, since: now.wall })
 }
 
@@ -191,11 +191,9 @@ pub(super) fn compare(store: &mut Store, part: OwnPart, now: Moment) -> Result<(
 fn told(old: &OwnPart, new: &OwnPart) -> Option<(Category, String)> {
     let digests = format!("blake3 {} → {}", hex(&old.digest), hex(&new.digest));
     if new.name == PROGRAM {
-        let path = String::from_utf8_lossy(&new.detail);
-        return Some((
-            Category::ProgramChanged,
-            format!("{path}\n{digests}\nan upgrade, or another program in its place"),
-        ));
+        let (was, is) = (String::from_utf8_lossy(&old.detail), String::from_utf8_lossy(&new.detail));
+        let note = format!("{is}\nbefore: {was}\n{digests}\nan upgrade, or another program in its place");
+        return Some((Category::ProgramChanged, note));
     }
     let differences = differences(&old.detail, &new.detail);
     if differences.is_empty() {
@@ -244,4 +242,78 @@ fn differences(old: &[u8], new: &[u8]) -> Vec<String> {
 fn cut(text: &str) -> String {
     let end = text.char_indices().nth(MOST_SHOWN).map(|(at, _)| at);
     end.and_then(|end| text.get(..end)).map_or_else(|| text.to_owned(), |start| format!("{start}…"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::clock::{BootId, Boottime, Clock, Timestamp},
+        store::events::Filter,
+    };
+
+    fn now() -> Moment {
+        Moment { wall: Timestamp::from_nanos(5), boottime: Boottime::from_nanos(5), boot: BootId([1; 16]) }
+    }
+
+    fn put(root: &Path, name: &str, content: &str) {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn told_of(store: &Store) -> Vec<(Category, Severity, String)> {
+        let events = store.history(&Filter { limit: 100, ..Filter::default() }).unwrap().into_iter();
+        let told = |event: Event| (event.category, event.severity, String::from_utf8(event.note).unwrap());
+        events.map(|stored| told(stored.event)).collect()
+    }
+
+    #[test]
+    fn i5_what_starts_us_is_told_when_it_changes_by_file_and_digest() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let mut store = Store::open(&root.join("state/db"), now()).unwrap();
+        let look = |store: &mut Store| compare(store, unit(root, now()), now()).unwrap();
+        put(root, UNITS[0], "[Service]\nExecStart=/usr/sbin/integrityd run\n");
+        look(&mut store);
+        look(&mut store);
+        assert_eq!(told_of(&store), [], "the first look has nothing to compare with");
+        put(root, "etc/systemd/system/integrityd.service.d/90-quiet.conf", "[Service]\nExecStart=/bin/true\n");
+        look(&mut store);
+        look(&mut store);
+        let told = told_of(&store);
+        assert_eq!((told.len(), told[0].0, told[0].1), (1, Category::ProgramChanged, Severity::High));
+        let name = root.join("etc/systemd/system/integrityd.service.d/90-quiet.conf");
+        assert!(told[0].2.starts_with(&format!("{}: nothing → ", name.display())), "{}", told[0].2);
+        fs::remove_file(name).unwrap();
+        look(&mut store);
+        assert!(told_of(&store)[1].2.contains(" → nothing"));
+    }
+
+    #[test]
+    fn settings_that_nobody_has_set_come_and_go_in_silence() {
+        let old = b"a = 1 (default)\nb = 2\nc =  (default)\nd = 7 (default)\ngone = x (default)";
+        let new = b"a = 1\nb = 3\nc = /etc\nd = 8 (default)\nnew = off (default)";
+        let found = differences(old, new);
+        assert_eq!(found, ["a: 1 (default) → 1", "b: 2 → 3", "c: nothing → /etc", "d: 7 (default) → 8 (default)"]);
+        assert_eq!(differences(b"gone = x (default)", b"new = off (default)"), [""; 0]);
+    }
+
+    #[test]
+    fn a_program_is_read_again_only_when_it_was_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("integrityd");
+        fs::write(&path, "one").unwrap();
+        let mut ourselves = Ourselves { stamp: stamp(&path).map(|stamp| (path.clone(), stamp)) };
+        let now = Clock::System(BootId::default()).now();
+        assert_eq!(ourselves.written(now).unwrap(), None);
+        fs::write(directory.path().join("next"), "two").unwrap();
+        fs::rename(directory.path().join("next"), &path).unwrap();
+        let part = ourselves.written(now).unwrap().unwrap();
+        assert_eq!((part.name, part.digest), (PROGRAM, digest(b"two")));
+        assert_eq!(ourselves.written(now).unwrap(), None);
+        // Half of an upgrade is no program.
+        fs::remove_file(&path).unwrap();
+        assert_eq!(ourselves.written(now).unwrap(), None);
+    }
 }

@@ -3,10 +3,7 @@
 use std::{fs, time::Duration};
 
 use integrityd::{
-    model::{
-        clock::Clock,
-        event::{Category, Event, Severity},
-    },
+    model::event::{Category, Event, Severity},
     store::{
         database::Store,
         events::Filter,
@@ -18,7 +15,6 @@ use integrityd::{
 };
 
 use crate::{
-    journeys::Journey,
     support::Scratch,
     verify::{at, batch, open, report},
 };
@@ -165,25 +161,4 @@ fn a_database_that_grows_beyond_its_size_loses_its_oldest_events_first() {
     let files = left.iter().filter(|stored| stored.event.category == Category::Changed).count();
     assert_eq!(files, 24 * 200);
     store.verify().unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_daemon_prunes_by_itself_but_not_after_its_clock_was_set() {
-    let journey = Journey::new();
-    journey.fill(5, b"x");
-    let mut config = journey.config();
-    config.report.retention = Duration::from_hours(24);
-    config.rates.files = 0.1;
-    let daemon = journey.start(config);
-    daemon.until_established().await;
-    tokio::time::sleep(Duration::from_hours(2)).await;
-    let Clock::Virtual(hands) = &journey.clock else { return };
-    // Set wrong by a year, everything looks old; an administrator has a day to see it.
-    hands.set_ahead(365 * 86_400_000_000_000);
-    tokio::time::sleep(Duration::from_hours(23)).await;
-    assert!(daemon.db.call(|store| store.checkpoint().unwrap()).await.is_none());
-    tokio::time::sleep(Duration::from_hours(3)).await;
-    assert!(daemon.db.call(|store| store.checkpoint().unwrap()).await.is_some());
-    daemon.db.call(|store| store.verify().unwrap()).await;
-    daemon.stop().await;
 }

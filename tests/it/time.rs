@@ -75,12 +75,12 @@ async fn f1_a_wall_clock_that_is_set_is_one_event_and_moves_no_hold_off() {
 /// Looks in the ten seconds after `pass` at one look a second.
 async fn looks_after(pass: impl AsyncFnOnce(&Journey)) -> (u64, Vec<StoredEvent>) {
     let journey = Journey::new();
-    journey.fill(400, b"x");
+    journey.fill(100, b"x");
     let mut config = journey.config();
     config.rates.files = 1.0;
     let daemon = journey.start(config);
     daemon.until_established().await;
-    sleep(Duration::from_mins(30)).await;
+    sleep(Duration::from_mins(5)).await;
     let before = daemon.looks().await;
     pass(&journey).await;
     sleep(Duration::from_secs(10)).await;
@@ -193,6 +193,32 @@ async fn a_clean_short_restart_makes_no_mail_and_a_long_absence_does() {
     assert!(mail.contains("not running for 7200 s, clean: it was told to stop"), "{mail}");
     assert!(mail.contains("1 time not running"), "the short one goes with it: {mail}");
     daemon.stop().await;
+}
+
+#[test]
+fn f3_a_process_that_was_stopped_takes_nobody_for_dead_and_no_clock_for_set() {
+    let scratch = Scratch::new();
+    let mut sleeper = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    fs::write(scratch.path("sleeper.pid"), format!("{}\n", sleeper.id())).unwrap();
+    fs::write(scratch.tree().join("f"), "x").unwrap();
+    scratch.configure(&format!(
+        "{FAST}mail = stdout:\npidfile = {}\npidchecktime = 1\n",
+        scratch.path("sleeper.pid").display()
+    ));
+    let daemon = scratch.start();
+    scratch.wait_for_baseline();
+    let before = scratch.history().len();
+    daemon.signal("STOP");
+    std::thread::sleep(Duration::from_secs(3));
+    daemon.signal("CONT");
+    put(&scratch.tree().join("g"), "x");
+    wait_for("the change", Duration::from_secs(5), || scratch.history().len() > before);
+    let news: Vec<_> = scratch.history().split_off(before);
+    assert_eq!(news.len(), 1, "{news:?}");
+    assert_eq!(news[0]["event"]["action"][0], "added");
+    assert!(daemon.stop().success());
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
 }
 
 fn notes(scratch: &Scratch, action: &str) -> Vec<(u64, String)> {
