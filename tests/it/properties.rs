@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
-use crate::support::properties::ALL;
+#[path = "../support/properties.rs"]
+mod any_bytes;
+
+use any_bytes::ALL;
 
 /// Words in which the parsers find something to do.
 const SEEDS: [&[u8]; 24] = [

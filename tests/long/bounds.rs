@@ -10,7 +10,8 @@ use std::{
 
 use crate::{
     packages::need,
-    support::{PROGRAM, Running, Scratch, is_root, sink::Sink, torment, wait_for},
+    support::{PROGRAM, Running, Scratch, is_root, sink::Sink, wait_for},
+    torment,
 };
 
 /// A memory group of our own; gone with its last process.

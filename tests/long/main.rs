@@ -11,6 +11,8 @@
 mod packages;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/torment.rs"]
+mod torment;
 
 mod bounds;
 mod flood;

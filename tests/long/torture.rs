@@ -1,9 +1,6 @@
 //! Blows at any moment, many of them.
 
-use crate::{
-    packages::need,
-    support::{is_root, torment},
-};
+use crate::{packages::need, support::is_root, torment};
 
 #[test]
 fn a1_fifty_kills_under_load_lose_nothing_and_send_nothing_under_two_names() {

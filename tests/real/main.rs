@@ -9,6 +9,8 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/torment.rs"]
+mod torment;
 
 mod attributes;
 mod fuse;

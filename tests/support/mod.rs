@@ -3,10 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 pub(crate) mod grep;
-pub(crate) mod properties;
 pub(crate) mod sink;
 pub(crate) mod syslog;
-pub(crate) mod torment;
 
 use std::{
     fs,

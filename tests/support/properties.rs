@@ -33,8 +33,11 @@ use integrityd::{
     sys::{pidfile, users::Names},
 };
 
-/// The properties by name, each for any bytes.
-pub(crate) const ALL: [(&str, fn(&[u8])); 10] = [
+/// A property of any bytes, and its name.
+pub(crate) type Property = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub(crate) const ALL: [Property; 10] = [
     ("legacy", legacy),
     ("toml", toml),
     ("ere", ere),
@@ -230,7 +233,7 @@ fn smtp(bytes: &[u8]) {
             };
             assert!(!words.chars().any(is_hidden) && words.len() < 10_000, "{words:?}");
         }
-        panic!("more replies than lines");
+        unreachable!("more replies than lines");
     });
 }
 

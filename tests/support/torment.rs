@@ -15,7 +15,7 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-use super::{
+use crate::support::{
     Scratch, overwrite, put,
     sink::{Mode, Sink},
     wait_for,
@@ -205,8 +205,8 @@ pub(crate) fn demand(scratch: &Scratch, sink: &Sink, wanted: &BTreeSet<String>) 
     assert!(twice.is_empty(), "under two names: {twice:?}");
     let verified = scratch.ask(&["verify"]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
-    let again =
-        sink.mails().len() - sink.mails().iter().map(super::sink::Mail::message_id).collect::<BTreeSet<_>>().len();
+    let again = sink.mails().len()
+        - sink.mails().iter().map(crate::support::sink::Mail::message_id).collect::<BTreeSet<_>>().len();
     println!(
         "{} tokens in {} mails, {again} of them accepted again under the same Message-ID",
         wanted.len(),
@@ -216,7 +216,7 @@ pub(crate) fn demand(scratch: &Scratch, sink: &Sink, wanted: &BTreeSet<String>) 
 
 /// How the deliveries stand whose reports never came.
 fn deliveries(scratch: &Scratch, sink: &Sink) -> String {
-    let came: BTreeSet<String> = sink.mails().iter().map(super::sink::Mail::message_id).collect();
+    let came: BTreeSet<String> = sink.mails().iter().map(crate::support::sink::Mail::message_id).collect();
     let db = rusqlite::Connection::open(scratch.database()).unwrap();
     let mut statement = db
         .prepare(
