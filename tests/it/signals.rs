@@ -142,10 +142,14 @@ fn the_service_manager_is_told_when_it_is_ready_reloads_and_stops() {
     scratch.configure("mail = stdout:");
     let socket = UnixDatagram::bind(scratch.path("notify")).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let told = || {
+    // How things stand is told in between.
+    let told = || loop {
         let mut buffer = [0; 500];
         let length = socket.recv(&mut buffer).unwrap();
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
+        let words = String::from_utf8(buffer[..length].to_vec()).unwrap();
+        if !words.starts_with("STATUS=") {
+            return words;
+        }
     };
     let child = Command::new(PROGRAM)
         .arg("--config")
