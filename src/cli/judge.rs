@@ -253,7 +253,7 @@ mod tests {
             "the log /var/log/syslog is missing for 60 min; the log /var/log/syslog is read 70 MiB behind its end"
         );
         assert_eq!(with(|it| it.logs = vec![log(1 << 20, None)]), (Level::Fine, String::new()));
-        let cases: [Case; 12] = [
+        let cases: [Case; 13] = [
             (
                 |it| it.areas[0].oldest = Some(Duration::from_hours(25)),
                 Level::Warning,
