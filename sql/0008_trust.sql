@@ -28,4 +28,7 @@ CREATE TABLE recurring (
 -- Whether an undelivered report was also put into the local mailbox.
 ALTER TABLE delivery ADD COLUMN spooled INTEGER NOT NULL DEFAULT 0 CHECK (spooled IN (0, 1));
 
+-- The greatest number a report ever had: none is used twice, also when the last ones are gone or an older copy was put back.
+ALTER TABLE instance ADD COLUMN last_report INTEGER NOT NULL DEFAULT 0;
+
 PRAGMA user_version = 8;

@@ -6,13 +6,25 @@ use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    config::settings::Config,
     model::{clock::Moment, event::Channel},
     report::postmaster::Postmaster,
-    store::{database::Store, door::Db, error::with_causes},
+    store::{ailment::Ailment, database::Store, door::Db, error::with_causes},
 };
 
 /// How long the tasks may take to reach their safe points.
 const STOP_TIME: Duration = Duration::from_secs(8);
+
+/// What comes after a generation.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// Another one, with these settings.
+    Next(Box<Config>),
+    /// Another one, over a database that was opened anew.
+    Renew(Ailment),
+    /// The end.
+    Stop,
+}
 
 /// The tasks of one configuration.
 #[derive(Debug)]
@@ -26,7 +38,7 @@ pub(super) struct Generation {
 
 impl Generation {
     /// Wakes everybody when a command beside us has written: a retried delivery, an accepted area.
-    pub(super) async fn listen(&self, db: &Db) {
+    pub(super) async fn listen(&self, db: &Db, now: Moment) {
         match db.call(Store::have_others_written).await {
             Ok(false) => {}
             Ok(true) => {
@@ -36,7 +48,10 @@ impl Generation {
                 }
                 self.courier.notify_one();
             }
-            Err(error) => tracing::error!(error = %with_causes(&error), "others cannot be listened to"),
+            Err(error) => {
+                db.troubles.note(&error, now);
+                tracing::error!(error = %with_causes(&error), "others cannot be listened to");
+            }
         }
     }
 

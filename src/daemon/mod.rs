@@ -3,7 +3,11 @@
 //! One falls, all fall: a task that ends unasked stores a notice, the others are stopped and the process ends with a failure, so
 //! that the service manager starts it again. A living process with a dead walker must not exist.
 
+mod error;
 mod generation;
+mod reading;
+mod renewal;
+mod sentry;
 pub mod signals;
 
 use std::{
@@ -17,7 +21,7 @@ use tokio::{sync::Notify, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{self, settings::Config},
+    config::settings::Config,
     files::{Walker, passes::Pass},
     logs::{Tailer, own_lines::OwnLines, surroundings::Surroundings},
     model::{
@@ -30,9 +34,10 @@ use crate::{
         courier::{Courier, Unstored},
         pool::Pool,
         postmaster::{BatchError, Postmaster, check_addresses, default_sender, full_address, readerships},
-        transport::{Printer, Transport, TransportError},
+        transport::{Printer, Transport},
     },
     store::{
+        ailment::Ailment,
         door::{Db, run_blocking},
         error::{StoreError, with_causes},
         outbox::QueueSummary,
@@ -40,35 +45,18 @@ use crate::{
     },
     sys::{
         notify::{self, Phase},
-        privileges::{self, Distrust},
         proc,
     },
 };
-use generation::{Generation, named};
+pub use error::DaemonError;
+use generation::{Generation, Turn, named};
+pub use reading::check_sources;
+use reading::load_trusted;
+use sentry::{Alarm, Sentry};
 use signals::Order;
 
 /// How often it is looked whether a command beside us has written.
 const LISTEN_TIME: Duration = Duration::from_secs(1);
-
-/// Why the daemon ends with a failure.
-#[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
-    /// The mail transport cannot be prepared.
-    #[error("mail cannot be sent this way")]
-    Transport(#[from] TransportError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A report could not be made.
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-    /// A task ended though nobody had told it to.
-    #[error("{task} ended unasked; everything is stopped so that the service manager starts it anew")]
-    Fallen {
-        /// Which.
-        task: String,
-    },
-}
 
 /// Everything a daemon is given.
 #[derive(Debug)]
@@ -104,27 +92,42 @@ impl Daemon {
     /// [`DaemonError`] when it cannot begin, or when a task has fallen.
     pub async fn run(&mut self, mut orders: signals::Orders) -> Result<(), DaemonError> {
         self.can_begin_with(&self.config)?;
-        let mut away_since = Some(self.greet().await?);
+        let mut away_since = match self.greet().await {
+            // The first generation sees to it, as it would later.
+            Err(error) if error.ailment().is_some() => {
+                tracing::error!(error = %with_causes(&error), "the start cannot be stored");
+                self.db.troubles.note(&error, self.clock.now());
+                None
+            }
+            greeted => Some(greeted?),
+        };
         loop {
             let mut generation = self.begin(away_since.take())?;
             tell(Phase::Ready).await;
             let next = self.attend(&mut generation, &mut orders).await;
             generation.end().await;
             match next? {
-                Some(next) => self.config = next,
-                None => break,
+                Turn::Next(next) => self.config = *next,
+                Turn::Renew(why) => {
+                    if !renewal::renew(&self.db, &self.clock, why, &mut orders).await? {
+                        break;
+                    }
+                }
+                Turn::Stop => break,
             }
         }
-        self.retire().await?;
-        Ok(())
+        match self.retire().await {
+            // What could not be written is found again; a stop is a stop.
+            Err(error) if error.ailment().is_some() => {
+                tracing::error!(error = %with_causes(&error), "the orderly end cannot be stored");
+                Ok(())
+            }
+            done => Ok(done?),
+        }
     }
 
-    /// Supervises a generation until it is to end; gives the settings of the next one, `None` at the end of everything.
-    async fn attend(
-        &mut self,
-        generation: &mut Generation,
-        orders: &mut signals::Orders,
-    ) -> Result<Option<Config>, DaemonError> {
+    /// Supervises a generation until it is to end; gives what comes next.
+    async fn attend(&mut self, generation: &mut Generation, orders: &mut signals::Orders) -> Result<Turn, DaemonError> {
         let mut ears = tokio::time::interval(LISTEN_TIME);
         ears.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -137,13 +140,13 @@ impl Daemon {
                     Order::Stop => {
                         tracing::info!("told to stop");
                         tell(Phase::Stopping).await;
-                        return Ok(None);
+                        return Ok(Turn::Stop);
                     }
                     Order::Reload => {
                         tell(Phase::Reloading).await;
                         if let Some(next) = self.reload().await? {
                             tracing::info!("the configuration was read again");
-                            return Ok(Some(next));
+                            return Ok(Turn::Next(Box::new(next)));
                         }
                         tell(Phase::Ready).await;
                     }
@@ -152,7 +155,12 @@ impl Daemon {
                         generation.send_now(&self.db, self.clock.now()).await;
                     }
                 },
-                _ = ears.tick() => generation.listen(&self.db).await,
+                _ = ears.tick() => {
+                    if let Some(why) = self.db.troubles.renewal() {
+                        return Ok(Turn::Renew(why));
+                    }
+                    generation.listen(&self.db, self.clock.now()).await;
+                }
             }
         }
     }
@@ -265,6 +273,10 @@ impl Daemon {
             };
             tasks.spawn(named("a reporter", reporter.run()));
         }
+        let database = self.db.lock().path().to_path_buf();
+        let alarm = Alarm::new(courier.transport.clone(), Arc::clone(&postmaster), database, config.mail.send_timeout);
+        let sentry = Sentry::new(self.db.clone(), self.clock.clone(), alarm, stop.clone());
+        tasks.spawn(named("the sentry", sentry.run()));
         tasks.spawn(named("the courier", courier.run(stop.clone())));
         Ok(Generation { tasks, stop, postmaster, courier: courier_bell })
     }
@@ -344,7 +356,11 @@ impl Daemon {
         tracing::error!("the new configuration is not used:\n{error}");
         let event = Event::new(Category::Notice, Severity::High, self.clock.now(), Vec::new())
             .with_note(format!("the new configuration is not used, the old settings stay:\n{error}"));
-        self.db.call(move |store| store.commit(&Outcome::tell(event))).await?;
+        match self.db.call(move |store| store.commit(&Outcome::tell(event))).await {
+            // The settings stay all the same; our log has said why.
+            Err(error) if error.ailment().is_some() => self.db.troubles.note(&error, self.clock.now()),
+            stored => drop(stored?),
+        }
         Ok(None)
     }
 
@@ -370,21 +386,6 @@ impl Daemon {
         }
         DaemonError::Fallen { task }
     }
-}
-
-/// Checks that nobody else may have written any file of a configuration.
-///
-/// # Errors
-/// [`Distrust`] names the first place that others control.
-pub fn check_sources(config: &Config) -> Result<(), Distrust> {
-    config.sources.iter().try_for_each(|source| privileges::check(source))
-}
-
-/// Loads a configuration whose files are trusted.
-fn load_trusted(path: &Path) -> Result<Config, Box<dyn std::error::Error + Send + Sync>> {
-    let loaded = config::load(path)?;
-    check_sources(&loaded)?;
-    Ok(loaded)
 }
 
 /// Tells the service manager how far we are.

@@ -193,6 +193,10 @@ categories! {
     CoverageAtRisk = 38, Own, "coverage at risk";
     /// An entry has waited longer than was promised.
     CoverageLate = 39, Own, "coverage late";
+    /// The database could not be written, or was removed or replaced while it was in use.
+    DatabaseTrouble = 46, Own, "database trouble";
+    /// Another copy of the database was said to be wanted.
+    DatabaseAdopted = 47, Own, "database adopted";
     /// A log line that a rule of `cracking.d` knows as the sign of an attack.
     Cracking = 64, Log, "security alert";
     /// A log line that a rule of `violations.d` knows.

@@ -21,6 +21,9 @@ use super::{
     rows::{ENTRY_COLUMNS, entry, put_entry},
 };
 
+/// So many looks are kept while the database cannot be written.
+const MOST_PENDING: usize = 2000;
+
 /// One step towards the root: the directory an entry lies in, and its name there.
 type Link = (Option<EntryId>, Vec<u8>);
 
@@ -51,6 +54,11 @@ impl Pending {
 
     fn len(&self) -> usize {
         self.touched.len() + self.learned.len()
+    }
+
+    /// Forgets the looks, but not how many there were.
+    fn shed(&mut self) {
+        *self = Self { counters: self.counters, ..Self::default() };
     }
 
     /// Drops learned states of rows that another process may have written meanwhile: the next look learns them again.
@@ -202,6 +210,15 @@ impl Store {
         let counters = &mut self.pending.counters;
         counters.looks = counters.looks.saturating_add(looks);
         counters.bytes = counters.bytes.saturating_add(bytes);
+    }
+
+    /// Forgets looks that could not be written when there are many of them: they are made again. To be called when nobody holds an
+    /// entry that was learned by one of them.
+    pub fn shed_looks(&mut self) {
+        if self.pending.len() > MOST_PENDING {
+            self.pending.shed();
+            self.queues.clear();
+        }
     }
 
     /// How many looks are collected and not written yet.

@@ -1,0 +1,23 @@
+//! Reading a configuration that nobody else may have written.
+
+use std::path::Path;
+
+use crate::{
+    config::{self, settings::Config},
+    sys::privileges::{self, Distrust},
+};
+
+/// Checks that nobody else may have written any file of a configuration.
+///
+/// # Errors
+/// [`Distrust`] names the first place that others control.
+pub fn check_sources(config: &Config) -> Result<(), Distrust> {
+    config.sources.iter().try_for_each(|source| privileges::check(source))
+}
+
+/// Loads a configuration whose files are trusted.
+pub(super) fn load_trusted(path: &Path) -> Result<Config, Box<dyn std::error::Error + Send + Sync>> {
+    let loaded = config::load(path)?;
+    check_sources(&loaded)?;
+    Ok(loaded)
+}
