@@ -37,7 +37,6 @@ use crate::{
         transport::{Printer, Transport},
     },
     store::{
-        ailment::Ailment,
         door::{Db, run_blocking},
         error::{StoreError, with_causes},
         outbox::QueueSummary,

@@ -370,3 +370,28 @@ pub(super) fn remove_children(tx: &Connection, root: EntryId) -> Result<(), Stor
         .trying("remove entries")
         .map(|_rows| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::scratch::{now, scratch};
+
+    #[test]
+    fn looks_that_cannot_be_written_are_kept_up_to_a_bound_and_counted_all_the_same() {
+        let (_scratch, path) = scratch();
+        let mut store = Store::open(&path, now()).unwrap();
+        let touch = |store: &mut Store, many: usize| {
+            for id in 0..i64::try_from(many).unwrap() {
+                store.touch(EntryId(id), 1, now().wall);
+                store.count_look(1);
+            }
+        };
+        touch(&mut store, MOST_PENDING);
+        store.shed_looks();
+        assert_eq!(store.collected(), MOST_PENDING);
+        touch(&mut store, MOST_PENDING + 1);
+        store.shed_looks();
+        assert_eq!(store.collected(), 0);
+        assert_eq!(store.counters().unwrap().looks, u64::try_from(2 * MOST_PENDING + 1).unwrap());
+    }
+}

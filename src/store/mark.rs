@@ -315,7 +315,9 @@ mod tests {
         let copy = directory.path().join("copy");
         fs::copy(&path, &copy).unwrap();
         let mut store = Store::open(&path, now()).unwrap();
-        (0..4).for_each(|_| drop(store.commit(&notice("later")).unwrap()));
+        for _ in 0..4 {
+            store.commit(&notice("later")).unwrap();
+        }
         number_up_to(&store.db, ReportId(7)).unwrap();
         store.mark_alive(now(), true).unwrap();
         drop(store);
@@ -329,7 +331,9 @@ mod tests {
         drop(store);
         fs::copy(&copy, &path).unwrap();
         let mut beside = Store::open_beside(&path).unwrap();
-        (0..9).for_each(|_| drop(beside.commit(&notice("elsewhere")).unwrap()));
+        for _ in 0..9 {
+            beside.commit(&notice("elsewhere")).unwrap();
+        }
         drop(beside);
         let store = Store::open(&path, now()).unwrap();
         assert!(first_line(&lost(&store)).contains("its chain is not what it was at seq 2"), "{:?}", lost(&store));

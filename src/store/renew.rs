@@ -196,3 +196,109 @@ fn reopen(path: &Path, now: Moment) -> Result<Store, StoreError> {
     store.vouch(mark.as_ref(), true, now)?;
     Ok(store)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::clock::Timestamp,
+        store::{
+            events::Filter,
+            mark::mark_path,
+            scratch::{now, scratch},
+        },
+    };
+
+    fn notice(words: &str) -> Outcome {
+        Outcome::tell(Event::new(Category::Notice, Severity::Normal, now(), Vec::new()).with_note(words))
+    }
+
+    fn told(store: &Store) -> Vec<(Category, String)> {
+        let events = store.history(&Filter { limit: 100, ..Filter::default() }).unwrap();
+        events
+            .into_iter()
+            .map(|stored| (stored.event.category, String::from_utf8(stored.event.note).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn after_an_unknown_commit_all_that_is_kept_in_memory_is_what_the_file_says() {
+        let (_scratch, path) = scratch();
+        let mut store = Store::open(&path, now()).unwrap();
+        store.commit(&notice("stored")).unwrap();
+        let first = store.new_entry_id().unwrap();
+        for _ in 0..7 {
+            store.next_visit();
+        }
+        store.count_look(9);
+        store.renew(Ailment::Unknown, now()).unwrap();
+        assert_eq!((store.last_visit(), store.collected()), (0, 0), "what was not stored is not known");
+        assert_eq!(store.counters().unwrap().looks, 0);
+        assert!(store.new_entry_id().unwrap().0 >= first.0 + 1000, "no number is handed out twice");
+        let told = told(&store);
+        assert_eq!(told[0].1, "stored");
+        assert_eq!(told[1].0, Category::DatabaseTrouble);
+        store.verify().unwrap();
+        assert!(matches!(Store::open(&path, now()), Err(StoreError::Running { .. })), "it is still locked");
+    }
+
+    #[test]
+    fn an_unknown_commit_over_a_damaged_file_is_found_damaged() {
+        let (_scratch, path) = scratch();
+        let mut store = Store::open(&path, now()).unwrap();
+        store.commit(&notice("x")).unwrap();
+        store.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_row| Ok(())).unwrap();
+        let whole = fs::read(&path).unwrap();
+        // The second half of the pages is gone, as if they had never reached the disk.
+        let half = whole.len() / 8192 * 4096;
+        fs::write(&path, [&whole[..half], &vec![0xa5; whole.len() - half]].concat()).unwrap();
+        store.renew(Ailment::Unknown, now()).unwrap();
+        assert_eq!(told(&store)[0].0, Category::TrustLost, "{:?}", told(&store));
+        assert!(matches!(store.renew(Ailment::Corrupt, now()), Err(StoreError::DamagedAgain { .. })));
+    }
+
+    #[test]
+    fn what_was_removed_while_it_was_open_is_written_again_with_everything_in_it() {
+        let (_scratch, path) = scratch();
+        let mut store = Store::open(&path, now()).unwrap();
+        store.commit(&notice("before")).unwrap();
+        assert!(!store.has_moved());
+        let uuid = store.uuid();
+        fs::remove_file(&path).unwrap();
+        assert!(store.has_moved());
+        store.commit(&notice("into the void")).unwrap();
+        fs::write(&path, "planted").unwrap();
+        assert!(store.has_moved());
+        fs::remove_file(lock_path(&path)).unwrap();
+        store.renew(Ailment::Moved, now()).unwrap();
+        assert!(!store.has_moved());
+        assert_eq!(store.uuid(), uuid);
+        let notes = told(&store);
+        assert_eq!((notes[0].1.as_str(), notes[1].1.as_str()), ("before", "into the void"));
+        assert_eq!(notes[2].0, Category::DatabaseTrouble);
+        assert!(matches!(Store::open(&path, now()), Err(StoreError::Running { .. })), "the lock is held again");
+        drop(store);
+        let aside = beside(&path, ".replaced-19700101T000000Z");
+        assert_eq!(fs::read(aside).unwrap(), b"planted", "what lay there is kept");
+        let store = Store::open(&path, now()).unwrap();
+        store.verify().unwrap();
+        assert_eq!(told(&store).len(), 3);
+        assert!(mark_path(&path).exists());
+    }
+
+    #[test]
+    fn nothing_that_was_set_aside_is_ever_overwritten() {
+        let (_scratch, path) = scratch();
+        for content in ["first", "second", "third"] {
+            fs::write(&path, content).unwrap();
+            set_aside(&path, "corrupt", now()).unwrap().unwrap();
+        }
+        let name = |end: &str| beside(&path, &format!(".corrupt-19700101T000000Z{end}"));
+        assert_eq!(fs::read(name("")).unwrap(), b"first");
+        assert_eq!(fs::read(name(".1")).unwrap(), b"second");
+        assert_eq!(fs::read(name(".2")).unwrap(), b"third");
+        let later = |seconds: i64| Moment { wall: Timestamp::from_nanos(seconds * 1_000_000_000), ..now() };
+        assert!(recent(&path, later(3599)).is_some());
+        assert!(recent(&path, later(3600)).is_none());
+    }
+}

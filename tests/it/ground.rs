@@ -10,12 +10,21 @@ use std::{
     time::Duration,
 };
 
+use integrityd::{
+    model::event::Category,
+    store::{database::Store, events::Filter},
+};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use crate::support::{
-    PROGRAM, Running, Scratch, put,
-    sink::{Mail, Mode, Sink},
-    wait_for,
+use tokio::time::sleep;
+
+use crate::{
+    journeys::{Daemonic, Journey},
+    support::{
+        PROGRAM, Running, Scratch, put,
+        sink::{Mail, Mode, Sink},
+        wait_for,
+    },
 };
 
 const FAST: &str =
@@ -221,6 +230,38 @@ fn e7_a_database_that_was_removed_is_never_silently_learned_anew() {
     assert!(daemon.stop().success());
     let lost = scratch.history().iter().filter(|event| event["event"]["action"][0] == "trust-lost").count();
     assert_eq!(lost, 1, "told once");
+}
+
+/// The events of one class, as their words.
+async fn told(daemon: &Daemonic, category: Category) -> Vec<String> {
+    let filter = Filter { limit: 1000, ..Filter::default() };
+    let events = daemon.db.call(move |store| store.history(&filter).unwrap()).await;
+    let events = events.into_iter().filter(|stored| stored.event.category == category);
+    events.map(|stored| String::from_utf8(stored.event.note).unwrap()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_is_removed_while_it_is_in_use_is_back_within_half_a_minute() {
+    let journey = Journey::new();
+    journey.fill(30, b"content");
+    let config = journey.config();
+    let database = config.database.clone();
+    let daemon = journey.start(config);
+    daemon.until_established().await;
+    fs::remove_file(&database).unwrap();
+    sleep(Duration::from_secs(40)).await;
+    let found = told(&daemon, Category::DatabaseTrouble).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("removed or replaced while it was in use"), "{found:?}");
+    fs::write(journey.file(3), "other").unwrap();
+    sleep(Duration::from_mins(20)).await;
+    let mails = journey.mails().join("\n");
+    assert!(mails.contains("removed or replaced") && mails.contains("f0003"), "{mails}");
+    daemon.stop().await;
+    // It is this file that has gone on.
+    let store = Store::open_read_only(&database).unwrap();
+    store.verify().unwrap();
+    assert_eq!(store.estrangement().unwrap(), None);
 }
 
 #[test]
