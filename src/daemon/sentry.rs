@@ -166,6 +166,9 @@ impl Sentry {
         let event = over(&trouble, now);
         self.db
             .call(move |store| {
+                if let Err(error) = store.empty_journal() {
+                    tracing::debug!(error = %with_causes(&error), "the journal stays as it is");
+                }
                 store.mark_alive(now, false)?;
                 if is_soon { Ok(()) } else { store.commit(&Outcome::tell(event)).map(|_seq| ()) }
             })

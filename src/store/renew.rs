@@ -121,6 +121,14 @@ impl Store {
         self.bells.of(crate::model::event::Channel::Files).notify_one();
     }
 
+    /// Moves what the journal holds into the file and empties it, as far as that goes: on a small disk it may be what fills it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is no room for that either.
+    pub fn empty_journal(&self) -> Result<(), StoreError> {
+        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_row| Ok(())).trying("empty its journal")
+    }
+
     /// Whether another file, or none, has the name of the one that is open. Its journal counts as part of it.
     pub fn has_moved(&self) -> bool {
         let is_gone = |path: &Path| fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);

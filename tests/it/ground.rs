@@ -7,12 +7,23 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
 use integrityd::{
-    model::event::Category,
-    store::{database::Store, events::Filter},
+    config::settings::{Config, LogGroup, RuleDirectory, RuleLevel},
+    logs::{
+        group::Group,
+        round::{Happening, Poll},
+        sources,
+        surroundings::Surroundings,
+    },
+    model::{
+        clock::{BootId, Clock},
+        event::Category,
+    },
+    store::{database::Store, door::Db, events::Filter},
 };
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
@@ -25,6 +36,7 @@ use crate::{
         sink::{Mail, Mode, Sink},
         wait_for,
     },
+    tail::Bench,
 };
 
 const FAST: &str =
@@ -375,4 +387,50 @@ fn e9_a_second_daemon_is_refused_and_the_lock_is_private() {
     assert_eq!((mode("state"), mode("state/integrityd.sqlite.lock")), (0o700, 0o600));
     assert_eq!(mode("state/integrityd.sqlite.mark"), 0o600);
     assert!(daemon.stop().success());
+}
+
+#[test]
+fn what_a_log_poll_tells_once_is_told_again_when_it_could_not_be_stored() {
+    let mut bench = Bench::new();
+    bench.append("line\n");
+    bench.poll_once();
+    for number in 0..1100 {
+        fs::write(bench.file(&format!("log.{number}")), "").unwrap();
+    }
+    let tells = |poll: &Poll| poll.happenings.contains(&Happening::TooManySiblings);
+    assert!(tells(&bench.poll_in_vain()));
+    bench.tail.take_back();
+    assert!(tells(&bench.poll_in_vain()), "nobody has heard of it");
+    assert!(!tells(&bench.poll_in_vain()), "and once it is stored it is told");
+}
+
+#[test]
+fn rules_that_have_changed_are_told_when_the_database_can_be_written_again() {
+    let (directory, now) = (tempfile::tempdir().unwrap(), Clock::System(BootId([1; 16])).now());
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let rules = directory.path().join("rules");
+    fs::create_dir_all(rules.join("ignore.d.server")).unwrap();
+    fs::write(rules.join("ignore.d.server/one"), "^one$\n").unwrap();
+    let settings = LogGroup {
+        rules: vec![RuleDirectory { level: RuleLevel::Server, path: rules.clone() }],
+        files: Vec::new(),
+        transient: Vec::new(),
+        journal: false,
+        old_directories: Vec::new(),
+    };
+    let config = Config::embedded(Vec::new(), directory.path().join("db"));
+    let db = Db::new(Store::open(&config.database, now).unwrap());
+    let surroundings = Surroundings::new(db.clone(), &config, Arc::default(), now);
+    let mut group = Group::new(&settings, &config, &surroundings, now).unwrap();
+    let told = || db.lock().last_event(Category::Rules, &sources::name(&settings)).unwrap();
+    assert!(told().is_none());
+    fs::write(rules.join("ignore.d.server/two"), "^two$\n").unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON event BEGIN SELECT raise(ABORT, 'full'); END";
+    let beside = rusqlite::Connection::open(&config.database).unwrap();
+    beside.execute_batch(full).unwrap();
+    assert!(group.refresh(now).is_err());
+    beside.execute_batch("DROP TRIGGER full").unwrap();
+    assert!(group.refresh(now).unwrap());
+    assert!(String::from_utf8(told().unwrap().event.note).unwrap().contains("two"));
+    assert!(!group.refresh(now).unwrap());
 }
