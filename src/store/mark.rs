@@ -109,6 +109,11 @@ impl Mark {
         File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
     }
 
+    /// The number of the last report.
+    pub(super) const fn report(&self) -> ReportId {
+        self.report
+    }
+
     /// How far the chain had come.
     pub(super) const fn seq(&self) -> u64 {
         self.head.seq

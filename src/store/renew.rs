@@ -17,6 +17,7 @@ use super::{
     error::{StoreError, Trying, with_causes},
     events::append,
     mark::{Mark, restarted, trust_lost},
+    outbox::number_up_to,
     outcome::{Found, Outcome},
     place::{beside, io_error, lock_path, make_private_file, take_lock},
     ruins::{last_seq, put_back, recent, salvage, set_aside, sync_directory},
@@ -68,6 +69,10 @@ fn begin_anew(path: &Path, mark: Option<Mark>, words: &str, now: Moment) -> Resu
     let lost = Found { event: trust_lost(&note, now), members: Vec::new() };
     let tx = store.db.transaction_with_behavior(TransactionBehavior::Immediate).trying("begin a transaction")?;
     put_back(&tx, &saved, now)?;
+    if let Some(mark) = mark {
+        // Who remembers that a report was sent knows it by its number.
+        number_up_to(&tx, mark.report())?;
+    }
     append(&tx, &[lost])?;
     tx.commit().trying("begin the database anew")?;
     store.leave_mark()?;

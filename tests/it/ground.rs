@@ -99,9 +99,15 @@ fn e1_a_database_that_cannot_be_written_ends_nothing_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     fs::write(&log, "").unwrap();
-    let more = format!("log = {}\nlogchecktime = 1\n", log.display());
+    fs::create_dir_all(directory.path().join("rules/ignore.d.server")).unwrap();
+    let more =
+        format!("log = {}\nlogrules = {}\nlogchecktime = 1\n", log.display(), directory.path().join("rules").display());
     let (scratch, sink, mut daemon) = started(&more);
     wait_for_subject(&sink, "baseline");
+    wait_for("the log", Duration::from_secs(20), || {
+        let status: serde_json::Value = serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap();
+        status["logs"].as_array().is_some_and(|logs| !logs.is_empty())
+    });
     limit_files(&daemon, Some(4096));
     put(&scratch.tree().join("while-full"), "x");
     let mut log = fs::File::options().append(true).open(&log).unwrap();

@@ -117,6 +117,18 @@ fn with_log(sink: &Sink) -> (Scratch, PathBuf) {
     (scratch, log)
 }
 
+/// A daemon that has its baseline, has told it and has begun to read its log: what is written from now on is new.
+fn settled(scratch: &Scratch, sink: &Sink) -> Running {
+    let daemon = scratch.start();
+    scratch.wait_for_baseline();
+    sink.wait_for(1, SOON);
+    wait_for("the log", SOON, || {
+        let status: serde_json::Value = serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap();
+        status["logs"].as_array().is_some_and(|logs| !logs.is_empty())
+    });
+    daemon
+}
+
 fn append(log: &Path, line: &str) {
     use std::io::Write as _;
     writeln!(fs::File::options().append(true).open(log).unwrap(), "Nov 21 14:02:11 web3 app[1]: {line}").unwrap();
@@ -143,10 +155,8 @@ fn e1_a_full_file_system_is_told_from_memory_and_everything_is_caught_up() {
     let (scratch, log) = with_log(&sink);
     let state = scratch.path("state");
     fs::create_dir(&state).unwrap();
-    let _state = Mounted::new(&["-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs"], &state);
-    let mut daemon = scratch.start();
-    scratch.wait_for_baseline();
-    sink.wait_for(1, SOON);
+    let _state = Mounted::new(&["-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs"], &state);
+    let mut daemon = settled(&scratch, &sink);
     let filler = state.join("filler");
     // Until nothing more goes in.
     let _full = Command::new("dd").args(["if=/dev/zero", "bs=1k"]).arg(format!("of={}", filler.display())).output();
@@ -195,9 +205,7 @@ fn end_tracing(mut tracer: Child) {
 fn e2_a_file_system_that_becomes_read_only_ends_nothing_and_loses_nothing() {
     let sink = Sink::start();
     let (scratch, log) = with_log(&sink);
-    let mut daemon = scratch.start();
-    scratch.wait_for_baseline();
-    sink.wait_for(1, SOON);
+    let mut daemon = settled(&scratch, &sink);
     // A file system that is in use is made read-only by its own faults only; what the program then sees is this.
     let Some(tracer) = failing(&daemon, "inject=pwrite64:error=EROFS") else { return };
     put(&scratch.tree().join("read-only"), "x");
@@ -214,29 +222,23 @@ fn e2_a_file_system_that_becomes_read_only_ends_nothing_and_loses_nothing() {
 fn a_commit_that_the_disk_does_not_confirm_is_answered_by_a_new_generation() {
     let sink = Sink::start();
     let (scratch, log) = with_log(&sink);
-    let daemon = scratch.start();
-    scratch.wait_for_baseline();
-    sink.wait_for(1, SOON);
+    let daemon = settled(&scratch, &sink);
     let Some(tracer) = failing(&daemon, "inject=fsync,fdatasync:error=EIO:when=1") else { return };
     put(&scratch.tree().join("unknown"), "x");
     append(&log, "token of an unknown commit");
     wait_for("the renewal", SOON, || scratch.log().contains("the database is opened anew"));
     end_tracing(tracer);
-    is_all_told(
-        &scratch,
-        &sink,
-        daemon,
-        &["/unknown ", "token of an unknown commit", "the disk did not confirm what was written"],
-    );
+    // Each thread of the daemon that writes has had a failure of its own.
+    let words = "the disk did not confirm what was written";
+    wait_for(words, SOON, || text(&sink).contains(words));
+    is_all_told(&scratch, &sink, daemon, &["/unknown ", "token of an unknown commit"]);
 }
 
 #[test]
 fn e5_another_process_that_holds_the_write_lock_costs_nothing_but_time() {
     let sink = Sink::start();
     let (scratch, log) = with_log(&sink);
-    let mut daemon = scratch.start();
-    scratch.wait_for_baseline();
-    sink.wait_for(1, SOON);
+    let mut daemon = settled(&scratch, &sink);
     let other = rusqlite::Connection::open(scratch.database()).unwrap();
     other.busy_timeout(Duration::from_secs(5)).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
