@@ -50,5 +50,7 @@ ALTER TABLE delivery ADD COLUMN spooled INTEGER NOT NULL DEFAULT 0 CHECK (spoole
 
 -- Wall time from which on a delivery that fails is trouble: one outage is told once.
 ALTER TABLE delivery ADD COLUMN troubled INTEGER;
+-- The greatest number a report ever had: none is used twice, also when the last ones are gone or an older copy was put back.
+ALTER TABLE instance ADD COLUMN last_report INTEGER NOT NULL DEFAULT 0;
 
 PRAGMA user_version = 8;

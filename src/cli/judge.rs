@@ -12,6 +12,7 @@ use crate::{
     config::units::format_span,
     model::{escape::escape, process::Liveness},
     store::areas::AreaState,
+    sys::space::Space,
 };
 
 /// A report that waits longer than this is stuck.
@@ -19,6 +20,9 @@ const STUCK_AFTER: Duration = Duration::from_hours(1);
 
 /// So many bytes of a log may wait to be read.
 const MOST_LAG: u64 = 64 << 20;
+
+/// With less room than this not even a small report can be stored, in bytes.
+const LEAST_SPACE: u64 = 64 << 10;
 
 /// How bad it is, as monitoring plugins count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +77,7 @@ pub(super) fn judge(standing: &Standing) -> Verdict {
     let critical = stopped(standing)
         .into_iter()
         .chain(still(standing))
+        .chain(unwritable(standing))
         .chain(lost(standing))
         .chain(ended(standing))
         .chain(stuck(standing));
@@ -105,6 +110,18 @@ fn still(standing: &Standing) -> impl Iterator<Item = String> {
     standing.standstills.iter().filter(move |_| is_running).map(|(task, since)| {
         format!("{} stands still for {}: restart the daemon", escape(task.as_bytes()), span(standing.age(*since)))
     })
+}
+
+/// Why nothing can be stored, as far as that is seen from outside.
+fn unwritable(standing: &Standing) -> Option<String> {
+    let place = format!("the file system of {}", standing.database);
+    match standing.space? {
+        Space { is_read_only: true, .. } => Some(format!("{place} is read-only: nothing can be stored or reported")),
+        Space { free, .. } if free < LEAST_SPACE => {
+            Some(format!("{place} is full: nothing can be stored or reported; what is found is found again"))
+        }
+        Space { .. } => None,
+    }
 }
 
 fn lost(standing: &Standing) -> impl Iterator<Item = String> {
@@ -227,6 +244,18 @@ mod tests {
 
     /// A change, what it leads to, and words that must be said.
     type Case = (fn(&mut Standing), Level, &'static str);
+
+    #[test]
+    fn a_database_that_cannot_be_written_is_critical() {
+        let mut standing = standing();
+        standing.space = Some(Space { free: 1000, is_read_only: false });
+        let full = judge(&standing);
+        assert!(full.of(Level::Critical)[0].contains("is full"), "{full:?}");
+        standing.space = Some(Space { free: 1 << 30, is_read_only: true });
+        assert!(judge(&standing).of(Level::Critical)[0].contains("is read-only"));
+        standing.space = None;
+        assert_eq!(judge(&standing).level(), Level::Fine);
+    }
 
     #[test]
     fn what_is_fine_says_nothing() {

@@ -2,6 +2,7 @@
 
 mod column;
 mod configuration;
+mod database;
 mod diagnosis;
 mod doctor;
 mod doctor_areas;
@@ -99,6 +100,9 @@ enum Command {
     /// Handle the reports that nobody has accepted yet.
     #[command(subcommand)]
     Queue(queue::Command),
+    /// Look after the database itself.
+    #[command(subcommand)]
+    Database(database::Command),
     /// See whether mails arrive.
     #[command(subcommand)]
     Mail(mail::Command),
@@ -196,6 +200,7 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::History(arguments) => history::run(&source, &arguments, out),
         Command::Show(arguments) => history::show(&source, &arguments, out),
         Command::Queue(command) => queue::run(&source, &command, out),
+        Command::Database(command) => database::run(&source, &command, out),
         Command::Mail(command) => mail::run(&source, &command, out),
         Command::Verify(arguments) => verify::run(&source.open()?, &arguments, out),
         Command::Explain(arguments) => explain::run(&source, &arguments, out),

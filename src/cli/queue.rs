@@ -254,8 +254,13 @@ fn is_wanted(store: &Store, reports: &[ReportId]) -> anyhow::Result<bool> {
             of_report.iter().map(|delivery| escape_name(delivery.recipient.as_bytes())).collect();
         talk(&format!("report {} to {}\n        {}", report.0, recipients.join(", "), harmless(&first.subject)));
     }
+    asks("Never send this any more?")
+}
+
+/// Puts a question on the terminal; the end of the input is a no.
+pub(super) fn asks(question: &str) -> anyhow::Result<bool> {
     let mut err = io::stderr().lock();
-    err.write_all(b"Never send this any more? [y/N] ")?;
+    err.write_all(format!("{question} [y/N] ").as_bytes())?;
     err.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;

@@ -10,6 +10,7 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use rand::{SeedableRng, rngs::StdRng};
+use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 use super::{
@@ -18,7 +19,11 @@ use super::{
 };
 use crate::{
     config::{self, settings::Config},
-    daemon::{Daemon, signals::Orders, sources::check_sources},
+    daemon::{
+        Daemon,
+        signals::{Orders, outlive_large_files},
+        sources::check_sources,
+    },
     logs::own_lines::OwnLines,
     model::{
         clock::Clock,
@@ -41,6 +46,12 @@ pub(super) fn run(path: &Path, arguments: &Arguments, program: String) -> anyhow
     raise_open_files();
     let config = config::load(path)?;
     check_sources(&config)?;
+    let runtime = runtime()?;
+    let entered = runtime.enter();
+    // Before the database is opened, which may be larger than a file may be; and a stop while it is opened is an orderly one too.
+    outlive_large_files();
+    let orders = (!arguments.once).then(Orders::from_signals).transpose().context("signals cannot be handled")?;
+    drop(entered);
     let root = Path::new("/");
     let clock = Clock::System(proc::boot_id(root));
     let shown = |path: &Path| escape_name(path.as_os_str().as_encoded_bytes());
@@ -48,19 +59,16 @@ pub(super) fn run(path: &Path, arguments: &Arguments, program: String) -> anyhow
     let database = shown(&config.database);
     let mut daemon = prepare(config, Some(path), clock, program, own_lines)?;
     tracing::info!(config = %shown(path), database = %database, areas = %areas.join(" "), "watching");
-    if arguments.once {
-        return once(daemon);
-    }
+    let Some(orders) = orders else {
+        return once(daemon, &runtime);
+    };
     daemon.db.lock().set_teller(syslog::tell);
-    runtime()?.block_on(async {
-        let orders = Orders::from_signals().context("signals cannot be handled")?;
-        daemon.run(orders).await?;
-        Ok(Exit::Fine)
-    })
+    runtime.block_on(daemon.run(orders))?;
+    Ok(Exit::Fine)
 }
 
-fn once(mut daemon: Daemon) -> anyhow::Result<Exit> {
-    let left = runtime()?.block_on(daemon.run_once())?;
+fn once(mut daemon: Daemon, runtime: &Runtime) -> anyhow::Result<Exit> {
+    let left = runtime.block_on(daemon.run_once())?;
     if left.queued == 0 {
         return Ok(Exit::Fine);
     }
@@ -102,8 +110,8 @@ pub(super) fn prepare(
 }
 
 /// One thread for all tasks and a few for short blocking jobs.
-pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
+pub(super) fn runtime() -> anyhow::Result<Runtime> {
+    Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
         .thread_keep_alive(Duration::from_mins(1))
@@ -137,10 +145,14 @@ impl io::Write for Tee {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Remembered first: it may be read back before the call has returned.
         self.0.wrote(bytes);
-        io::stderr().write_all(bytes).map(|()| bytes.len())
+        // A log that is full or closed ends nothing: the subscriber would tell of a failure on this very standard error, and a
+        // panic would be all that comes of it.
+        drop(io::stderr().write_all(bytes));
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        drop(io::stderr().flush());
+        Ok(())
     }
 }

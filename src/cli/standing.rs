@@ -24,7 +24,10 @@ use crate::{
         place::{is_running, own_files, running_for},
         standing::Ahead,
     },
-    sys::mounts::{self, Mount},
+    sys::{
+        mounts::{self, Mount},
+        space::{Space, space},
+    },
 };
 
 /// An area without a promised age is measured by this: what was not looked at for a week is not watched in any useful sense.
@@ -37,6 +40,8 @@ pub(super) struct Standing {
     pub(super) database: String,
     /// Bytes of its files.
     pub(super) database_size: u64,
+    /// The room on its file system; `None` when that cannot be told.
+    pub(super) space: Option<Space>,
     /// Whether a daemon runs on it.
     pub(super) daemon: Daemon,
     /// The areas, in the order in which they came.
@@ -164,6 +169,7 @@ impl Standing {
         Ok(Self {
             database: escape_name(path.as_os_str().as_encoded_bytes()),
             database_size: files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|found| found.len()).sum(),
+            space: path.parent().and_then(space),
             daemon: Daemon {
                 is_running: is_running(path),
                 running_for: running_for(path, now.boottime),
@@ -269,6 +275,7 @@ pub(super) mod sample {
         Standing {
             database: "/var/lib/integrityd/integrityd.sqlite".to_owned(),
             database_size: 24_117_248,
+            space: Some(Space { free: 1 << 30, is_read_only: false }),
             daemon: Daemon {
                 is_running: Some(true),
                 running_for: hours(75),

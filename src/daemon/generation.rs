@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::watch::{Roll, Watch};
 use crate::{
+    config::settings::Config,
     model::{
         clock::{Clock, Moment},
         event::Channel,
@@ -14,6 +15,7 @@ use crate::{
     },
     report::postmaster::Postmaster,
     store::{
+        ailment::Ailment,
         database::Store,
         door::{Db, run_blocking},
         error::with_causes,
@@ -33,6 +35,7 @@ pub(super) const REPORTERS: [(Channel, &str); 2] =
     [(Channel::Files, "the reporter of files"), (Channel::Logs, "the reporter of logs")];
 pub(super) const COURIER: &str = "the courier";
 pub(super) const HEART: &str = "the heart";
+pub(super) const SENTRY: &str = "the sentry";
 const LISTENER: &str = "the listener";
 const WATCH: &str = "the watch";
 
@@ -44,6 +47,17 @@ pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// How long the tasks may take to reach their safe points.
 const STOP_TIME: Duration = Duration::from_secs(8);
+
+/// What comes after a generation.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// Another one, with these settings.
+    Next(Box<Config>),
+    /// Another one, over a database that was opened anew.
+    Renew(Ailment),
+    /// The end.
+    Stop,
+}
 
 /// The tasks of one configuration.
 #[derive(Debug)]
@@ -119,7 +133,7 @@ impl Generation {
     }
 
     /// Wakes everybody when a command beside us has written: a retried delivery, an accepted area.
-    pub(super) async fn listen(&mut self, db: &Db) {
+    pub(super) async fn listen(&mut self, db: &Db, now: Moment) {
         self.listener.beat();
         self.describe(db).await;
         match db.call(Store::have_others_written).await {
@@ -131,7 +145,10 @@ impl Generation {
                 }
                 self.courier.notify_one();
             }
-            Err(error) => tracing::error!(error = %with_causes(&error), "others cannot be listened to"),
+            Err(error) => {
+                db.troubles.note(&error, now);
+                tracing::error!(error = %with_causes(&error), "others cannot be listened to");
+            }
         }
     }
 

@@ -98,6 +98,30 @@ impl Keeper {
         Ok(last)
     }
 
+    /// As [`Keeper::greet`] at the start of a daemon that stays. Where the database is ill, the first generation sees to it, as it would
+    /// later; then `None`.
+    pub(super) async fn greet_if_possible(&mut self, config: &Config) -> Result<Option<Timestamp>, StoreError> {
+        match self.greet(config, Way::Staying).await {
+            Err(error) if error.ailment().is_some() => {
+                tracing::error!(error = %with_causes(&error), "the start cannot be stored");
+                self.db.troubles.note(&error, self.clock.now());
+                Ok(None)
+            }
+            greeted => greeted.map(Some),
+        }
+    }
+
+    /// As [`Keeper::look_at_settings`], but a database that is ill does not end the daemon: the next start compares them.
+    pub(super) async fn look_at_settings_if_possible(&self) -> Result<(), StoreError> {
+        match self.look_at_settings().await {
+            Err(error) if error.ailment().is_some() => {
+                self.db.troubles.note(&error, self.clock.now());
+                Ok(())
+            }
+            looked => looked,
+        }
+    }
+
     /// Does what is due; to be called each second. A failing store makes it rest, nothing found is forgotten.
     pub(super) async fn keep(&mut self, config: &Config) {
         let now = self.clock.now();
@@ -114,6 +138,7 @@ impl Keeper {
         }
         self.rests_until = None;
         if let Err(error) = self.do_what_is_due(config, now).await {
+            self.db.troubles.note(&error, now);
             tracing::error!(error = %with_causes(&error), "the store cannot be looked after; it is tried again");
             self.rests_until = Some(now.boottime.after(RETRY));
         }

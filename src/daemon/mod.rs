@@ -4,10 +4,13 @@
 //! that the service manager starts it again. A living process with a dead walker must not exist.
 
 mod clocks;
+mod error;
 mod generation;
 mod keeper;
 mod life;
 mod ourselves;
+mod renewal;
+mod sentry;
 pub mod signals;
 pub mod sources;
 mod watch;
@@ -38,7 +41,7 @@ use crate::{
         pool::Pool,
         postmaster::{BatchError, MailForm, Postmaster, check_addresses, default_sender, full_address, readerships},
         recurrence::Recurrence,
-        transport::{Printer, Transport, TransportError},
+        transport::{Printer, Transport},
     },
     store::{
         door::{Db, run_blocking},
@@ -51,34 +54,18 @@ use crate::{
         proc,
     },
 };
-use generation::{COURIER, Ended, Generation, HEART, LONGEST_SLEEP, PROCESSES, READER, REPORTERS, WALKER};
+pub use error::DaemonError;
+use generation::{
+    COURIER, Ended, Generation, HEART, LONGEST_SLEEP, PROCESSES, READER, REPORTERS, SENTRY, Turn, WALKER,
+};
 use keeper::Keeper;
 use life::Way;
+use sentry::{Alarm, Sentry};
 use signals::Order;
 use sources::load_trusted;
 
 /// How often it is looked whether a command beside us has written.
 const LISTEN_TIME: Duration = Duration::from_secs(1);
-
-/// Why the daemon ends with a failure.
-#[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
-    /// The mail transport cannot be prepared.
-    #[error("mail cannot be sent this way")]
-    Transport(#[from] TransportError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A report could not be made.
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-    /// A task ended though nobody had told it to.
-    #[error("{task} ended unasked; everything is stopped so that the service manager starts it anew")]
-    Fallen {
-        /// Which.
-        task: String,
-    },
-}
 
 /// Everything a daemon is given.
 #[derive(Debug)]
@@ -116,31 +103,42 @@ impl Daemon {
         self.can_begin_with(&self.config)?;
         let began = self.clock.now().wall;
         let mut keeper = self.keeper();
-        let mut away_since = Some(keeper.greet(&self.config, Way::Staying).await?);
+        let mut away_since = keeper.greet_if_possible(&self.config).await?;
         loop {
             let mut generation = self.begin(away_since.take(), began)?;
             tell(Phase::Ready).await;
             let next = self.attend(&mut generation, &mut keeper, &mut orders).await;
             generation.end().await;
             match next? {
-                Some(next) => {
-                    self.config = next;
-                    keeper.look_at_settings().await?;
+                Turn::Next(next) => {
+                    self.config = *next;
+                    keeper.look_at_settings_if_possible().await?;
                 }
-                None => break,
+                Turn::Renew(why) => {
+                    if !renewal::renew(&self.db, &self.clock, why, &mut orders).await? {
+                        break;
+                    }
+                }
+                Turn::Stop => break,
             }
         }
-        self.retire().await?;
-        Ok(())
+        match self.retire().await {
+            // What could not be written is found again; a stop is a stop.
+            Err(error) if error.ailment().is_some() => {
+                tracing::error!(error = %with_causes(&error), "the orderly end cannot be stored");
+                Ok(())
+            }
+            done => Ok(done?),
+        }
     }
 
-    /// Supervises a generation until it is to end; gives the settings of the next one, `None` at the end of everything.
+    /// Supervises a generation until it is to end; gives what comes next.
     async fn attend(
         &mut self,
         generation: &mut Generation,
         keeper: &mut Keeper,
         orders: &mut signals::Orders,
-    ) -> Result<Option<Config>, DaemonError> {
+    ) -> Result<Turn, DaemonError> {
         let mut ears = tokio::time::interval(LISTEN_TIME);
         ears.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -153,13 +151,13 @@ impl Daemon {
                     Order::Stop => {
                         tracing::info!("told to stop");
                         tell(Phase::Stopping).await;
-                        return Ok(None);
+                        return Ok(Turn::Stop);
                     }
                     Order::Reload => {
                         tell(Phase::Reloading).await;
                         if let Some(next) = self.reload().await? {
                             tracing::info!("the configuration was read again");
-                            return Ok(Some(next));
+                            return Ok(Turn::Next(Box::new(next)));
                         }
                         tell(Phase::Ready).await;
                     }
@@ -169,7 +167,10 @@ impl Daemon {
                     }
                 },
                 _ = ears.tick() => {
-                    generation.listen(&self.db).await;
+                    if let Some(why) = self.db.troubles.renewal() {
+                        return Ok(Turn::Renew(why));
+                    }
+                    generation.listen(&self.db, self.clock.now()).await;
                     keeper.keep(&self.config).await;
                 }
             }
@@ -257,7 +258,13 @@ impl Daemon {
             };
             generation.spawn(name, reporter.run());
         }
-        courier.pulse = generation.roll.watch(COURIER, config.mail.send_timeout.saturating_add(LONGEST_SLEEP * 2));
+        let database = self.db.lock().path().to_path_buf();
+        let (transport, deadline) = (courier.transport.clone(), config.mail.send_timeout);
+        let alarm = Alarm::new(transport, Arc::clone(&generation.postmaster), database, deadline);
+        let pulse = generation.roll.watch(SENTRY, deadline.saturating_add(LONGEST_SLEEP));
+        let sentry = Sentry::new(self.db.clone(), self.clock.clone(), alarm, stop.clone());
+        generation.spawn(SENTRY, sentry.beating(pulse).run());
+        courier.pulse = generation.roll.watch(COURIER, deadline.saturating_add(LONGEST_SLEEP * 2));
         generation.spawn(COURIER, courier.run(stop.clone()));
         let recurrence = Recurrence {
             settings: config.report.clone(),
@@ -353,7 +360,11 @@ impl Daemon {
         tracing::error!("the new configuration is not used:\n{error}");
         let event = Event::new(Category::Notice, Severity::High, self.clock.now(), Vec::new())
             .with_note(format!("the new configuration is not used, the old settings stay:\n{error}"));
-        self.db.call(move |store| store.commit(&Outcome::tell(event))).await?;
+        match self.db.call(move |store| store.commit(&Outcome::tell(event))).await {
+            // The settings stay all the same; our log has said why.
+            Err(error) if error.ailment().is_some() => self.db.troubles.note(&error, self.clock.now()),
+            stored => drop(stored?),
+        }
         Ok(None)
     }
 

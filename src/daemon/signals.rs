@@ -36,6 +36,17 @@ pub struct Signals {
     user: Signal,
 }
 
+/// Has a write beyond the limit of file sizes (`ulimit -f`, `setrlimit(2)`) fail with `EFBIG`, like that on a full disk, instead of ending
+/// the process. To be called within a runtime.
+pub fn outlive_large_files() {
+    let number = rustix::process::Signal::XFSZ.as_raw();
+    match signal(SignalKind::from_raw(number)) {
+        // The handler stays for the life of the process.
+        Ok(handler) => drop(handler),
+        Err(error) => tracing::debug!(%error, "a limit of file sizes may end this process"),
+    }
+}
+
 impl Orders {
     /// Takes over TERM, INT, HUP and USR1.
     ///

@@ -157,6 +157,8 @@ impl Walker {
                 Err(Leave::Stopped) => break,
                 Err(Leave::Store(error)) => {
                     tracing::error!(error = %with_causes(&error), wait = ?patience, "the walk cannot go on; it begins anew");
+                    self.db.troubles.note(&error, self.clock.now());
+                    self.db.call(Store::shed_looks).await;
                     self.itinerary = Itinerary::default();
                     self.eye.visitor = None;
                     if stop.run_until_cancelled(timer::rest(&self.clock, patience)).await.is_none() {

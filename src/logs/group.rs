@@ -78,6 +78,8 @@ pub struct Group {
     settings: LogGroup,
     surroundings: Surroundings,
     upkeep: Upkeep,
+    /// What has changed of the rules and could not be told yet.
+    untold: Vec<News>,
     logs: BTreeMap<PathBuf, Log>,
     journal: Option<Journal>,
     /// Logs over which our own code has stumbled, by their paths.
@@ -110,6 +112,7 @@ impl Group {
             settings: settings.clone(),
             surroundings: surroundings.clone(),
             upkeep: Upkeep::new(&settings.rules, config.logcheck),
+            untold: Vec::new(),
             logs: BTreeMap::new(),
             journal: settings.journal.then(|| Journal::new(surroundings.journal.clone())),
             set_aside: Quarantine::default(),
@@ -230,10 +233,14 @@ impl Group {
     /// [`StoreError`] when the store fails.
     pub fn refresh(&mut self, now: Moment) -> Result<bool, StoreError> {
         self.count_hits(now)?;
-        match self.upkeep.refresh() {
-            Some(news) => self.tell_news(&news, now).map(|()| true),
-            None => Ok(false),
+        self.untold.extend(self.upkeep.refresh());
+        let is_new = !self.untold.is_empty();
+        // The rules are in use already: what could not be stored is told the next time.
+        while let Some(news) = self.untold.first() {
+            self.tell_news(news, now)?;
+            self.untold.remove(0);
         }
+        Ok(is_new)
     }
 
     /// Stores how often rules were found since the last time.
@@ -302,6 +309,7 @@ impl Group {
         let state = self.surroundings.db.lock().log_state(&name)?;
         let start = if state.is_none() { log.tail.start(self.polled) } else { Start::End };
         let poll = log.tail.poll(state.as_ref(), start, now.wall);
+        let lag_told = log.lag_told;
         let mut events = Vec::new();
         if poll.lag > MOST_LAG && log.lag_told.is_none_or(|told| now.wall.since(told) >= self.surroundings.error_nag) {
             log.lag_told = Some(now.wall);
@@ -321,11 +329,16 @@ impl Group {
             StateChange::Log(Box::new(LogRow { name: name.clone(), state: poll.state }))
         };
         let is_same = |store: &Store| Ok(store.log_state(&name)? == state);
-        let is_stored = self.store([change, lines_in(&poll.records)], events, judged, is_same)?;
+        let stored = self.store([change, lines_in(&poll.records)], events, judged, is_same);
+        let is_stored = matches!(stored, Ok(true));
+        if let Some(log) = self.logs.get_mut(path).filter(|_| !is_stored) {
+            log.tail.take_back();
+            log.lag_told = lag_told;
+        }
         if is_over && is_stored {
             self.logs.remove(path);
         }
-        Ok(is_stored && has_more)
+        Ok(stored? && has_more)
     }
 
     fn poll_journal(&mut self, now: Moment) -> Result<bool, StoreError> {

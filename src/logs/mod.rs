@@ -116,6 +116,7 @@ impl Tailer {
                 }
                 Err(error) => {
                     tracing::error!(error = %with_causes(&error), wait = ?patience, "the logs cannot be read on; they wait");
+                    self.surroundings.db.troubles.note(&error, self.clock.now());
                     patience = (patience * 2).min(STORE_RETRY.1);
                     patience / 2
                 }

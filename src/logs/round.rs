@@ -108,6 +108,10 @@ struct Ending {
     since: Timestamp,
 }
 
+/// What was told, as it is remembered between two polls: the directory was unlisted or the siblings too many, troubles that have passed
+/// and when each was told, where the name leads.
+pub(super) type Told = (Vec<Happening>, Vec<(Refusal, Timestamp)>, Option<Retarget>);
+
 /// What is kept between two polls.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
@@ -126,6 +130,16 @@ pub(super) struct Cache {
 }
 
 impl Cache {
+    /// What was told so far.
+    pub(super) fn told(&self) -> Told {
+        (self.told.clone(), self.troubles.clone(), self.retarget.clone())
+    }
+
+    /// Only that was told.
+    pub(super) fn take_back(&mut self, told: Told) {
+        (self.told, self.troubles, self.retarget) = told;
+    }
+
     pub(super) fn take_stream(&mut self, id: FileId) -> Option<Stream> {
         let index = self.streams.iter().position(|(known, _)| known.is(&id))?;
         Some(self.streams.swap_remove(index).1)

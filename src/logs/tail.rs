@@ -12,7 +12,7 @@ use super::{
     lines::LONGEST,
     live::{Live, Sight, look},
     logtail::Offset,
-    round::{Cache, Happening, Poll, Round},
+    round::{Cache, Happening, Poll, Round, Told},
     siblings::{Listed, Packing, is_plainly_rotated, is_planted, is_refused, list},
     stream::{Sketch, Stream, agrees, anchor_at},
     trouble::{note_target, note_trouble},
@@ -61,12 +61,14 @@ pub struct Tail {
     /// The file of the stored position and the one read last, which differ while the newest state could not be stored.
     kept: Vec<(FileId, File)>,
     cache: Cache,
+    /// What had been told before the last poll.
+    told: Told,
 }
 
 impl Tail {
     /// A log that will be read.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, kept: Vec::new(), cache: Cache::default() }
+        Self { settings, kept: Vec::new(), cache: Cache::default(), told: Told::default() }
     }
 
     /// Where a log that was never read begins, by its birth and the last stored poll of its group.
@@ -78,6 +80,7 @@ impl Tail {
     /// Reads at most one transaction's worth of new lines: 1 MiB, 5,000 records. `state` is what was last stored; the tail itself
     /// moves nothing. Short and blocking, but never waits on what it finds.
     pub fn poll(&mut self, state: Option<&LogState>, start: Start, now: Timestamp) -> Poll {
+        self.told = self.cache.told();
         let Sight { live, places, target } = look(&self.settings.path);
         self.kept.retain(
             |(id, _)| matches!(state, Some(LogState { position: Position::At(anchor), .. }) if anchor.file.is(id)),
@@ -136,6 +139,11 @@ impl Tail {
                 || poll.state.siblings.iter().any(|sibling| sibling.anchor.file.is(id))
         });
         poll
+    }
+
+    /// What the last poll gave could not be stored: nobody was told what it tells, and it will be told again.
+    pub fn take_back(&mut self) {
+        self.cache.take_back(std::mem::take(&mut self.told));
     }
 
     /// The state of a log that logcheck has read up to `offset`; `None` when that file is no longer there.

@@ -15,7 +15,7 @@ use crate::model::{
 };
 
 /// A link that was told to lead elsewhere.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Retarget {
     told: Timestamp,
     old: Option<Vec<u8>>,

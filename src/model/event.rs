@@ -206,6 +206,10 @@ categories! {
     RoundFinished = 49, Own, "round finished";
     /// A report of rules that matched nothing for long; `count` is its number.
     UnusedRules = 50, Own, "unused rules";
+    /// The database could not be written, or was removed or replaced while it was in use.
+    DatabaseTrouble = 46, Own, "database trouble";
+    /// Another copy of the database was said to be wanted.
+    DatabaseAdopted = 47, Own, "database adopted";
     /// A log line that a rule of `cracking.d` knows as the sign of an attack.
     Cracking = 64, Log, "security alert";
     /// A log line that a rule of `violations.d` knows.

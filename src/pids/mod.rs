@@ -76,6 +76,7 @@ impl PidWatch {
             let watch = self.watch(&mut watching, &mut patience);
             let Some(error) = self.stop.run_until_cancelled(watch).await else { return };
             tracing::error!(error = %with_causes(&error), wait = ?patience, "the processes cannot be watched on");
+            self.db.troubles.note(&error, self.clock.now());
             if self.stop.run_until_cancelled(timer::rest(&self.clock, patience)).await.is_none() {
                 return;
             }

@@ -55,6 +55,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How often the queue is looked at even when nobody rings: timers stand still while the machine is suspended.
 const LONGEST_REST: Duration = Duration::from_secs(30);
 
+/// How long to wait when what became of a delivery cannot be stored; less than the tasks may take to end.
+const STORE_RETRY: Duration = Duration::from_secs(5);
+
 /// The task that delivers.
 #[derive(Debug)]
 pub struct Courier {
@@ -109,7 +112,7 @@ impl Courier {
                 (true, _) if !stop.is_cancelled() => continue,
                 (_, next) => next,
             };
-            let rest = if self.unstored.lock().await.is_empty() { LONGEST_REST } else { Duration::from_secs(1) };
+            let rest = if self.unstored.lock().await.is_empty() { LONGEST_REST } else { STORE_RETRY };
             let rest = next.unwrap_or(rest).min(rest);
             let ring = tokio::time::timeout(rest, self.bell.notified());
             if stop.run_until_cancelled(ring).await.is_none() {
@@ -129,6 +132,7 @@ impl Courier {
             let (due, next) = match self.db.call(move |store| store.due_deliveries(now)).await {
                 Ok(found) => found,
                 Err(error) => {
+                    self.db.troubles.note(&error, now);
                     tracing::error!(%error, "the queue cannot be read");
                     (Vec::new(), None)
                 }
@@ -177,6 +181,7 @@ impl Courier {
                     unstored.remove(&key);
                 }
                 Err(error) => {
+                    self.db.troubles.note(&error, now);
                     tracing::error!(%error, "a report was sent, but this cannot be stored; only that is tried again");
                 }
             }
@@ -295,8 +300,10 @@ impl Courier {
             }
             Ok(false) => {}
             Err(error) => {
+                self.db.troubles.note(&error, now);
                 tracing::error!(%error, "a failed attempt cannot be stored");
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                // It is still due, and a server is not asked without end because of that.
+                tokio::time::sleep(STORE_RETRY).await;
                 return;
             }
         }

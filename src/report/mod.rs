@@ -7,6 +7,7 @@ pub mod batch;
 pub mod courier;
 pub mod ecs;
 mod ecs_process;
+pub mod emergency;
 mod fold;
 pub mod gather;
 mod item;
@@ -53,11 +54,12 @@ use crate::{
     },
 };
 use pool::{Decision, Pending, Pool};
-use postmaster::{MOST_QUEUED, Postmaster};
+use postmaster::{BatchError, MOST_QUEUED, Postmaster};
 
 /// How long the reporter waits before it looks again: while it has nothing to do, and after a failure.
 const LONGEST_REST: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(5);
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
 
 /// The task that makes the events of one channel into reports.
 #[derive(Debug)]
@@ -85,24 +87,34 @@ pub struct Reporter {
 impl Reporter {
     /// Makes reports until told to stop. Each decision starts from the store, so a restart changes nothing.
     pub async fn run(self) {
+        let mut patience = RETRY;
         loop {
             self.pulse.beat();
-            let rest = match self.step().await {
-                Ok(rest) => rest,
+            let has_ended = match self.step().await {
+                Ok(rest) => {
+                    patience = RETRY;
+                    let ring = tokio::time::timeout(rest, self.bell.notified());
+                    self.stop.run_until_cancelled(ring).await.is_none()
+                }
                 Err(error) => {
-                    tracing::error!(error = %with_causes(&error), "no report could be made; its events wait");
-                    RETRY
+                    tracing::error!(error = %with_causes(&error), wait = ?patience, "no report could be made; its events wait");
+                    if let BatchError::Store(error) = &error {
+                        self.db.troubles.note(error, self.clock.now());
+                    }
+                    // No bell: more events do not make it better.
+                    let rest = tokio::time::sleep(patience);
+                    patience = (patience * 2).min(LONGEST_RETRY);
+                    self.stop.run_until_cancelled(rest).await.is_none()
                 }
             };
-            let ring = tokio::time::timeout(rest, self.bell.notified());
-            if self.stop.run_until_cancelled(ring).await.is_none() {
+            if has_ended {
                 return;
             }
         }
     }
 
     /// Makes a report if one is due; gives how long to rest.
-    async fn step(&self) -> Result<Duration, postmaster::BatchError> {
+    async fn step(&self) -> Result<Duration, BatchError> {
         let channel = self.channel;
         let recipients: Vec<String> =
             self.postmaster.readerships.iter().flat_map(|readership| readership.recipients.clone()).collect();

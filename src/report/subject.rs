@@ -210,6 +210,10 @@ fn own_parts(batch: &Batch<'_>, is_grave: bool) -> Vec<String> {
         if count(Category::TrustLost) > 0 {
             parts.push(trust_lost(batch.events));
         }
+        let trouble = |category, severity| category == Category::DatabaseTrouble && severity >= Severity::High;
+        if batch.tally.count(trouble) > 0 {
+            parts.push("database trouble".to_owned());
+        }
         if count(Category::InternalError) > 0 {
             parts.push(counted(count(Category::InternalError), "internal error", "internal errors"));
         }
@@ -233,7 +237,13 @@ fn own_parts(batch: &Batch<'_>, is_grave: bool) -> Vec<String> {
     parts.extend(coverage(batch.events, Category::CoverageLate, count(Category::CoverageLate)));
     parts.extend(coverage(batch.events, Category::CoverageAtRisk, count(Category::CoverageAtRisk)));
     parts.extend(own::of_ourselves(&sums));
-    let notices = count(Category::Notice).saturating_add(count(Category::Learning));
+    let is_notice = |category, severity| match category {
+        Category::Notice | Category::Learning | Category::DatabaseAdopted => severity > Severity::Count,
+        // A grave one has been said before all else.
+        Category::DatabaseTrouble => severity > Severity::Count && severity < Severity::High,
+        _ => false,
+    };
+    let notices = batch.tally.count(is_notice);
     if notices > 0 {
         parts.push(counted(notices, "notice", "notices"));
     }

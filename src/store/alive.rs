@@ -76,7 +76,8 @@ impl Store {
     /// [`StoreError`] when the database cannot be written.
     pub fn mark_alive(&mut self, now: Moment, is_clean: bool) -> Result<(), StoreError> {
         self.alive = Alive { latest: Some(now), written: Some(now) };
-        put_sign(&self.db, now, is_clean)
+        put_sign(&self.db, now, is_clean)?;
+        self.leave_mark()
     }
 
     /// Notes that a daemon has begun.

@@ -21,6 +21,9 @@ use super::{
     rows::{ENTRY_COLUMNS, entry, put_entry},
 };
 
+/// So many looks are kept while the database cannot be written.
+const MOST_PENDING: usize = 2000;
+
 /// One step towards the root: the directory an entry lies in, and its name there.
 type Link = (Option<EntryId>, Vec<u8>);
 
@@ -51,6 +54,11 @@ impl Pending {
 
     fn len(&self) -> usize {
         self.touched.len() + self.learned.len()
+    }
+
+    /// Forgets the looks, but not how many there were.
+    fn shed(&mut self) {
+        *self = Self { counters: self.counters, ..Self::default() };
     }
 
     /// Drops learned states of rows that another process may have written meanwhile: the next look learns them again.
@@ -204,6 +212,15 @@ impl Store {
         counters.bytes = counters.bytes.saturating_add(bytes);
     }
 
+    /// Forgets looks that could not be written when there are many of them: they are made again. To be called when nobody holds an
+    /// entry that was learned by one of them.
+    pub fn shed_looks(&mut self) {
+        if self.pending.len() > MOST_PENDING {
+            self.pending.shed();
+            self.queues.clear();
+        }
+    }
+
     /// How many looks are collected and not written yet.
     pub fn collected(&self) -> usize {
         self.pending.len()
@@ -352,4 +369,29 @@ pub(super) fn remove_children(tx: &Connection, root: EntryId) -> Result<(), Stor
         .and_then(|mut statement| statement.execute([root.0]))
         .trying("remove entries")
         .map(|_rows| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::scratch::{now, scratch};
+
+    #[test]
+    fn looks_that_cannot_be_written_are_kept_up_to_a_bound_and_counted_all_the_same() {
+        let (_scratch, path) = scratch();
+        let mut store = Store::open(&path, now()).unwrap();
+        let touch = |store: &mut Store, many: usize| {
+            for id in 0..i64::try_from(many).unwrap() {
+                store.touch(EntryId(id), 1, now().wall);
+                store.count_look(1);
+            }
+        };
+        touch(&mut store, MOST_PENDING);
+        store.shed_looks();
+        assert_eq!(store.collected(), MOST_PENDING);
+        touch(&mut store, MOST_PENDING + 1);
+        store.shed_looks();
+        assert_eq!(store.collected(), 0);
+        assert_eq!(store.counters().unwrap().looks, u64::try_from(2 * MOST_PENDING + 1).unwrap());
+    }
 }

@@ -6,6 +6,7 @@
 use std::{
     fs::{self, File},
     ops::Range,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -21,8 +22,10 @@ use super::{
     baseline::Pending,
     bells::Bells,
     error::{StoreError, Trying},
+    header,
     outcome::Outcome,
     place::{has_2012_tables, io_error, make_private_file, set_2012_aside, take_lock},
+    renew::open_vouched,
     schema,
     stalest::StaleQueue,
 };
@@ -52,7 +55,11 @@ pub struct Store {
     /// `PRAGMA data_version` when it was last asked whether others have written, and at the last commit.
     others_seen: i64,
     pub(super) others_at_commit: i64,
-    _lock: Option<File>,
+    pub(super) lock: Option<File>,
+    /// Device and inode of the file that is open.
+    pub(super) identity: (u64, u64),
+    /// Up to where the chain is marked.
+    pub(super) marked: Option<u64>,
 }
 
 /// Looks and bytes since the database was made.
@@ -87,6 +94,17 @@ impl Store {
             notices.push(format!("the database lies where its group can replace it: {distrust}"));
         }
         let lock = take_lock(path)?;
+        let found = header::version(path).map_err(io_error("read the schema version of", path))?;
+        schema::refuse_newer(path, found)?;
+        let mut store = open_vouched(path, now)?;
+        store.lock = Some(lock);
+        store.notices.extend(notices);
+        Ok(store)
+    }
+
+    /// Opens the file as it is, or makes it. The lock is the business of the caller.
+    pub(super) fn open_file(path: &Path, now: Moment) -> Result<Self, StoreError> {
+        let mut notices = Vec::new();
         make_private_file(path)?;
         if has_2012_tables(&connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?)? {
             notices.push(set_2012_aside(path)?);
@@ -96,7 +114,7 @@ impl Store {
         notices.extend(schema::migrate(&mut db, path)?);
         set_pragmas(&db)?;
         ensure_instance(&db, now)?;
-        let mut store = Self::over(db, path, Some(lock))?;
+        let mut store = Self::over(db, path)?;
         store.notices = notices;
         Ok(store)
     }
@@ -120,7 +138,7 @@ impl Store {
         }
         schema::refuse_newer(path, found)?;
         schema::refuse_older(path, found)?;
-        Self::over(db, path, None)
+        Self::over(db, path)
     }
 
     /// Opens an existing database to write beside a daemon that may be running: by short transactions, each of which reads what it
@@ -136,7 +154,7 @@ impl Store {
         let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         schema::refuse_older(path, schema::version(&db)?)?;
         set_pragmas(&db)?;
-        Self::over(db, path, None)
+        Self::over(db, path)
     }
 
     /// Whether another process has written since this was last asked.
@@ -148,7 +166,7 @@ impl Store {
         Ok(std::mem::replace(&mut self.others_seen, version) != version)
     }
 
-    fn over(db: Connection, path: &Path, lock: Option<File>) -> Result<Self, StoreError> {
+    fn over(db: Connection, path: &Path) -> Result<Self, StoreError> {
         db.set_prepared_statement_cache_capacity(64);
         let (visit, uuid) = db
             .query_row(
@@ -160,6 +178,7 @@ impl Store {
             )
             .trying("read who this database is")?;
         let version = data_version(&db)?;
+        let found = fs::metadata(path).map_err(io_error("look at the database", path))?;
         Ok(Self {
             db,
             others_seen: version,
@@ -174,7 +193,9 @@ impl Store {
             bells: Bells::default(),
             notices: Vec::new(),
             teller: None,
-            _lock: lock,
+            lock: None,
+            identity: (found.dev(), found.ino()),
+            marked: None,
         })
     }
 
@@ -271,7 +292,7 @@ impl Store {
     }
 }
 
-fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
+pub(super) fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let real = fs::canonicalize(path).map_err(io_error("open the database", path))?;
     let db = Connection::open_with_flags(real, flags).trying("open the database file")?;
@@ -280,6 +301,11 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     // time of a full-speed pass, and plans that depend on values.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).trying("keep its plans stable")?;
     Ok(db)
+}
+
+/// Has the journal stay as it is when the database is closed.
+pub(super) fn keep_journal(db: &Connection) -> Result<(), StoreError> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).trying("keep its journal").map(|_is_set| ())
 }
 
 fn set_pragmas(db: &Connection) -> Result<(), StoreError> {
@@ -296,6 +322,11 @@ pub(super) fn data_version(db: &Connection) -> Result<i64, StoreError> {
 }
 
 fn ensure_instance(db: &Connection, now: Moment) -> Result<(), StoreError> {
+    // Nothing is written where nothing is missing, so that nobody is waited for.
+    let is_there = db.query_row("SELECT EXISTS (SELECT 1 FROM instance)", [], |row| row.get(0));
+    if is_there.trying("look who this database is")? {
+        return Ok(());
+    }
     let uuid = uuid::Uuid::new_v4();
     db.execute(
         "INSERT INTO instance (only, uuid, created, head, seq, visit, next_entry, looks, bytes, alive_wall, alive_boottime,

@@ -5,23 +5,27 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::database::Store;
+use super::{database::Store, health::Troubles};
 
 /// A shared store.
 #[derive(Debug, Clone)]
-pub struct Db(Arc<Mutex<Store>>);
+pub struct Db {
+    store: Arc<Mutex<Store>>,
+    /// What whoever uses it has met when it failed.
+    pub troubles: Troubles,
+}
 
 impl Db {
     /// Shares `store`.
     pub fn new(store: Store) -> Self {
-        Self(Arc::new(Mutex::new(store)))
+        Self { store: Arc::new(Mutex::new(store)), troubles: Troubles::default() }
     }
 
     /// The store itself, for code that already runs in a blocking job.
     ///
     /// A panic elsewhere leaves the store usable: an unfinished transaction was rolled back when it was dropped.
     pub fn lock(&self) -> MutexGuard<'_, Store> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `request` on the store in a blocking job.

@@ -60,6 +60,22 @@ pub enum StoreError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// A check of the database has found damage.
+    #[error("the database {} is damaged: {found}", path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+    },
+    /// It is damaged, and so was the one before it.
+    #[error("the database {} is damaged for the second time within an hour (the first lies as {}): the disk or the memory of this machine seems to fail; see to that, then start integrityd again", path.display(), aside.display())]
+    DamagedAgain {
+        /// The database.
+        path: PathBuf,
+        /// The one before it.
+        aside: PathBuf,
+    },
     /// Nothing of a report waits to be delivered.
     #[error("nothing of report {report} waits to be delivered: `queue list` shows what does")]
     NotWaiting {

@@ -1,5 +1,6 @@
 //! The only room with SQL: outcomes go in whole, pending events and queued reports come out.
 
+pub mod ailment;
 pub mod alive;
 pub mod areas;
 pub mod baseline;
@@ -12,9 +13,12 @@ pub mod error;
 pub mod events;
 pub mod fault;
 pub mod grown;
+mod header;
+pub mod health;
 pub mod history;
 pub mod journal;
 pub mod logs;
+mod mark;
 pub mod mounts;
 pub mod ourselves;
 pub mod outbox;
@@ -25,7 +29,9 @@ pub mod processes;
 pub mod prune;
 pub mod queue;
 pub mod recurring;
+mod renew;
 mod rows;
+mod ruins;
 pub mod rules;
 mod schema;
 #[cfg(test)]

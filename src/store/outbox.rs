@@ -11,7 +11,7 @@ use crate::model::{
 
 use super::{
     database::Store,
-    error::{StoreError, Trying},
+    error::{StoreError, Trying, with_causes},
     events::{IN_RANGE, QUIET, Range},
     rows::moment,
 };
@@ -120,7 +120,12 @@ impl Store {
     /// [`StoreError`] when the database cannot be read.
     pub fn next_report(&self) -> Result<ReportId, StoreError> {
         self.db
-            .query_row("SELECT coalesce(max(id), 0) + 1 FROM report", [], |row| row.get(0))
+            .query_row(
+                // By both, for parts and what an older program has stored are in one of them only.
+                "SELECT max(last_report, (SELECT coalesce(max(id), 0) FROM report)) + 1 FROM instance",
+                [],
+                |row| row.get(0),
+            )
             .trying("number a report")
             .map(ReportId)
     }
@@ -140,6 +145,7 @@ impl Store {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate).trying("begin a transaction")?;
         for report in reports {
             insert_report(&tx, channel, now, report)?;
+            number_up_to(&tx, report.id)?;
         }
         tx.execute(
             "INSERT INTO channel (name, seq, batched_wall, batched_boottime, batched_boot) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -148,7 +154,12 @@ impl Store {
             params![channel.name(), last_seq.cast_signed(), now.wall.as_nanos(), now.boottime.as_nanos(), now.boot.0],
         )
         .trying("start the hold-off")?;
-        tx.commit().trying("store a report")
+        tx.commit().trying("store a report")?;
+        if let Err(error) = self.leave_mark() {
+            // The report is stored all the same; a mark that lags says nothing wrong.
+            tracing::warn!(error = %with_causes(&error), "how far the chain has come could not be marked");
+        }
+        Ok(())
     }
 
     /// The queued deliveries that are due at `now`, oldest report first, and how long until the next one is.
@@ -281,6 +292,14 @@ impl Store {
         }
         Ok(shortest)
     }
+}
+
+/// No report gets this number or a smaller one any more.
+pub(super) fn number_up_to(tx: &rusqlite::Connection, last: ReportId) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE instance SET last_report = max(last_report, ?1)")
+        .and_then(|mut statement| statement.execute([last.0]))
+        .trying("keep the number of a report")
+        .map(|_rows| ())
 }
 
 /// Stores a report with its deliveries, due at once.

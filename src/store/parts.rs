@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use super::{
     database::Store,
     error::{StoreError, Trying},
-    outbox::{Delivery, ReportId},
+    outbox::{Delivery, ReportId, number_up_to},
 };
 use crate::model::clock::Moment;
 
@@ -137,6 +137,7 @@ fn insert_part(
         params![origin.0, id, part.message_id, part.subject, number, count, part.bytes],
     )
     .trying("store a part")?;
+    number_up_to(tx, ReportId(id))?;
     // An event is not settled before every part is.
     tx.execute(
         "INSERT INTO report_event (report, seq) SELECT ?2, seq FROM report_event WHERE report = ?1",

@@ -25,13 +25,9 @@ pub(super) fn io_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io
 
 /// The files that belong to the database at `path`: itself, its journal files, the lock, and copies of older schemas.
 pub fn own_files(path: &Path) -> Vec<PathBuf> {
-    ["", "-wal", "-shm", "-journal", ".lock"]
+    ["", "-wal", "-shm", "-journal", ".lock", ".mark", ".mark.new", ".fresh"]
         .iter()
-        .map(|suffix| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            PathBuf::from(name)
-        })
+        .map(|suffix| beside(path, suffix))
         .chain(super::schema::copies(path))
         .collect()
 }
@@ -53,10 +49,15 @@ pub fn running_for(path: &Path, now: Boottime) -> Option<Duration> {
     Some(now.since(started))
 }
 
-fn lock_path(path: &Path) -> PathBuf {
+/// The file whose name is that of the database with this ending.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
+    name.push(ending);
     PathBuf::from(name)
+}
+
+pub(super) fn lock_path(path: &Path) -> PathBuf {
+    beside(path, ".lock")
 }
 
 /// Opens a file of ours as it is, or makes it for us alone.

@@ -65,6 +65,9 @@ pub(super) fn copies(path: &Path) -> impl Iterator<Item = PathBuf> + '_ {
 pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<Option<String>, StoreError> {
     let mut found = version(db)?;
     refuse_newer(path, found)?;
+    if found == known() {
+        return Ok(None);
+    }
     let mut notice = None;
     if found == 0 {
         let [first, ..] = MIGRATIONS;

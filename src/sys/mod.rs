@@ -19,6 +19,7 @@ pub mod privileges;
 pub mod proc;
 pub mod process;
 pub mod resolve;
+pub mod space;
 pub mod timer;
 pub mod users;
 pub mod xattr;

@@ -20,6 +20,7 @@ mod doctor;
 mod ere;
 mod explain;
 mod golden;
+mod ground;
 mod growth;
 mod history;
 mod hostile;

@@ -1,8 +1,18 @@
 //! What only root can make: owners, device nodes, files that root's own daemon must survive.
 
-use std::{fs, process::Command, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::Duration,
+};
 
-use crate::support::{Scratch, sink::Sink, wait_for};
+use crate::support::{
+    Running, Scratch, put,
+    sink::{Mail, Sink},
+    wait_for,
+};
 
 const FAST: &str = "filerate = 2000\nbyterate = 100M\nreporttime = 1\nreportholdoff = 1\n";
 
@@ -33,7 +43,7 @@ fn owners_set_id_bits_and_device_nodes_are_told_precisely() {
     // Aside and renamed, so that the path is never empty.
     run("mknod", &[scratch.path("node").as_ref(), "c".as_ref(), "1".as_ref(), "5".as_ref()]);
     fs::rename(scratch.path("node"), tree.join("node")).unwrap();
-    let text = || -> String { sink.mails().iter().map(crate::support::sink::Mail::text).collect() };
+    let text = || -> String { sink.mails().iter().map(Mail::text).collect() };
     let wanted = ["owner root → www-data", "group root → www-data", "set-user-ID", "rdev 1:3 → 1:5"];
     wait_for("all four", Duration::from_secs(20), || wanted.iter().all(|words| text().contains(words)));
     let text = text();
@@ -64,4 +74,235 @@ fn a_second_daemon_and_a_foreign_configuration_are_refused() {
     let words = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(77), "{words}");
     assert!(words.contains("chmod go-w"), "{words}");
+}
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// A mount that is undone however the test ends.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(arguments: &[&str], point: &Path) -> Self {
+        let done = Command::new("mount").args(arguments).arg(point).status().unwrap();
+        assert!(done.success(), "mount {arguments:?}");
+        Self(point.to_path_buf())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _done = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn text(sink: &Sink) -> String {
+    sink.mails().iter().map(Mail::text).collect()
+}
+
+fn emergencies(sink: &Sink) -> usize {
+    sink.mails().iter().filter(|mail| mail.subject().contains("EMERGENCY")).count()
+}
+
+/// A scratch with a log, and the configuration that reads it.
+fn with_log(sink: &Sink) -> (Scratch, PathBuf) {
+    let scratch = Scratch::new();
+    let log = scratch.path("app.log");
+    fs::write(&log, "").unwrap();
+    scratch.configure(&format!(
+        "{FAST}urgentholdoff = 1\nretrybase = 200ms\nlogchecktime = 1\nlog = {}\n{}",
+        log.display(),
+        sink.setting()
+    ));
+    fs::write(scratch.tree().join("file"), "x").unwrap();
+    (scratch, log)
+}
+
+/// A daemon that has its baseline, has told it and has begun to read its log: what is written from now on is new.
+fn settled(scratch: &Scratch, sink: &Sink) -> Running {
+    let daemon = scratch.start();
+    scratch.wait_for_baseline();
+    sink.wait_for(1, SOON);
+    wait_for("the log", SOON, || {
+        let status: serde_json::Value = serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap();
+        status["logs"].as_array().is_some_and(|logs| !logs.is_empty())
+    });
+    daemon
+}
+
+fn append(log: &Path, line: &str) {
+    use std::io::Write as _;
+    writeln!(fs::File::options().append(true).open(log).unwrap(), "Nov 21 14:02:11 web3 app[1]: {line}").unwrap();
+}
+
+/// All of what was found and written while the ground shook is told once, and the chain is whole.
+fn is_all_told(scratch: &Scratch, sink: &Sink, daemon: Running, tokens: &[&str]) {
+    for token in tokens {
+        wait_for(token, Duration::from_mins(1), || text(sink).contains(token));
+    }
+    for token in tokens {
+        assert_eq!(text(sink).matches(token).count(), 1, "{token}");
+    }
+    assert!(daemon.stop().success());
+    assert!(scratch.ask(&["verify"]).status.success());
+    let database = rusqlite::Connection::open(scratch.database()).unwrap();
+    let found: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(found, "ok");
+}
+
+#[test]
+fn e1_a_full_file_system_is_told_from_memory_and_everything_is_caught_up() {
+    let sink = Sink::start();
+    let (scratch, log) = with_log(&sink);
+    let state = scratch.path("state");
+    fs::create_dir(&state).unwrap();
+    let _state = Mounted::new(&["-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs"], &state);
+    let mut daemon = settled(&scratch, &sink);
+    let filler = state.join("filler");
+    // Until nothing more goes in.
+    let _full = Command::new("dd").args(["if=/dev/zero", "bs=1k"]).arg(format!("of={}", filler.display())).output();
+    for number in 0..40 {
+        put(&scratch.tree().join(format!("full{number:02}")), "x");
+    }
+    for number in 0..100 {
+        append(&log, &format!("token{number:03} {}", "x".repeat(200)));
+    }
+    wait_for("the emergency mail", SOON, || emergencies(&sink) == 1);
+    let status = scratch.ask(&["status"]);
+    assert_eq!(status.status.code(), Some(2), "{}", String::from_utf8_lossy(&status.stdout));
+    assert!(String::from_utf8_lossy(&status.stdout).contains("is full"), "{}", String::from_utf8_lossy(&status.stdout));
+    sleep(Duration::from_secs(6));
+    assert!(daemon.child.try_wait().unwrap().is_none(), "{}", scratch.log());
+    fs::remove_file(filler).unwrap();
+    is_all_told(&scratch, &sink, daemon, &["/full00 ", "/full39 ", "could not be written for"]);
+    assert_eq!(emergencies(&sink), 1);
+    let lines = scratch.history().iter().filter(|event| event["event"]["action"][0] == "system-event").count();
+    assert_eq!(lines, 100);
+}
+
+/// Has some calls of a process fail, until it is dropped; `None` where nobody may trace.
+fn failing(daemon: &Running, injection: &str) -> Option<Child> {
+    let mut tracer = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", injection, "-p"])
+        .arg(daemon.pid().to_string())
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    sleep(Duration::from_millis(500));
+    if tracer.try_wait().unwrap().is_some() {
+        println!("skipped: strace may not trace here");
+        return None;
+    }
+    Some(tracer)
+}
+
+fn end_tracing(mut tracer: Child) {
+    let _done = Command::new("kill").arg("-INT").arg(tracer.id().to_string()).status();
+    tracer.wait().unwrap();
+}
+
+#[test]
+fn e2_a_file_system_that_becomes_read_only_ends_nothing_and_loses_nothing() {
+    let sink = Sink::start();
+    let (scratch, log) = with_log(&sink);
+    let mut daemon = settled(&scratch, &sink);
+    // A file system that is in use is made read-only by its own faults only; what the program then sees is this.
+    let Some(tracer) = failing(&daemon, "inject=pwrite64:error=EROFS") else { return };
+    put(&scratch.tree().join("read-only"), "x");
+    append(&log, "token while read-only");
+    wait_for("the emergency mail", SOON, || emergencies(&sink) == 1);
+    sleep(Duration::from_secs(4));
+    assert!(daemon.child.try_wait().unwrap().is_none(), "{}", scratch.log());
+    end_tracing(tracer);
+    is_all_told(&scratch, &sink, daemon, &["/read-only ", "token while read-only"]);
+    assert_eq!(emergencies(&sink), 1);
+}
+
+#[test]
+fn a_commit_that_the_disk_does_not_confirm_is_answered_by_a_new_generation() {
+    let sink = Sink::start();
+    let (scratch, log) = with_log(&sink);
+    let daemon = settled(&scratch, &sink);
+    let Some(tracer) = failing(&daemon, "inject=fsync,fdatasync:error=EIO:when=1") else { return };
+    put(&scratch.tree().join("unknown"), "x");
+    append(&log, "token of an unknown commit");
+    wait_for("the renewal", SOON, || scratch.log().contains("the database is opened anew"));
+    end_tracing(tracer);
+    // Each thread of the daemon that writes has had a failure of its own.
+    let words = "the disk did not confirm what was written";
+    wait_for(words, SOON, || text(&sink).contains(words));
+    is_all_told(&scratch, &sink, daemon, &["/unknown ", "token of an unknown commit"]);
+}
+
+#[test]
+fn e5_another_process_that_holds_the_write_lock_costs_nothing_but_time() {
+    let sink = Sink::start();
+    let (scratch, log) = with_log(&sink);
+    let mut daemon = settled(&scratch, &sink);
+    let other = rusqlite::Connection::open(scratch.database()).unwrap();
+    other.busy_timeout(Duration::from_secs(5)).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    put(&scratch.tree().join("busy"), "x");
+    append(&log, "token while busy");
+    sleep(Duration::from_secs(10));
+    assert!(daemon.child.try_wait().unwrap().is_none(), "{}", scratch.log());
+    other.execute_batch("COMMIT").unwrap();
+    drop(other);
+    is_all_told(&scratch, &sink, daemon, &["/busy ", "token while busy"]);
+    assert_eq!(emergencies(&sink), 0);
+}
+
+#[test]
+fn e10_a_reader_that_stays_keeps_the_journal_bounded() {
+    let sink = Sink::start();
+    let (scratch, _log) = with_log(&sink);
+    let daemon = scratch.start();
+    scratch.wait_for_baseline();
+    let reader = rusqlite::Connection::open(scratch.database()).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let _events: i64 = reader.query_row("SELECT count(*) FROM event", [], |row| row.get(0)).unwrap();
+    let journal = scratch.path("state/integrityd.sqlite-wal");
+    for round in 0..20 {
+        for number in 0..20 {
+            put(&scratch.tree().join(format!("r{round}n{number}")), "x");
+        }
+        sleep(Duration::from_secs(1));
+        let length = fs::metadata(&journal).unwrap().len();
+        assert!(length <= 64 << 20, "{length} bytes after {round} s");
+    }
+    reader.execute_batch("COMMIT").unwrap();
+    drop(reader);
+    is_all_told(&scratch, &sink, daemon, &["/r19n19 "]);
+    assert!(fs::metadata(&journal).map_or(0, |found| found.len()) <= 8 << 20);
+}
+
+#[test]
+fn e9_nobody_can_keep_the_daemon_from_its_lock() {
+    let scratch = Scratch::new();
+    scratch.configure("mail = stdout:");
+    fs::set_permissions(scratch.path(""), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let daemon = scratch.start();
+    scratch.wait_for_baseline();
+    let lock = scratch.path("state/integrityd.sqlite.lock");
+    let tried = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "flock", "-n"])
+        .args([lock.as_os_str(), "true".as_ref()])
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&tried.stderr).into_owned();
+    assert!(!tried.status.success() && words.contains("Permission denied"), "{words}");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn e11_a_state_directory_of_somebody_else_is_refused_with_what_to_do() {
+    let scratch = Scratch::new();
+    scratch.configure("mail = stdout:");
+    fs::create_dir(scratch.path("state")).unwrap();
+    fs::set_permissions(scratch.path("state"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    std::os::unix::fs::chown(scratch.path("state"), Some(12345), None).unwrap();
+    let refused = scratch.ask(&["run"]);
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(77), "{words}");
+    assert!(words.contains("belongs to uid 12345") && words.contains("chown"), "{words}");
 }

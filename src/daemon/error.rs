@@ -1,0 +1,26 @@
+//! Why the daemon ends with a failure.
+
+use crate::{
+    report::{postmaster::BatchError, transport::TransportError},
+    store::error::StoreError,
+};
+
+/// Why the daemon ends with a failure.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The mail transport cannot be prepared.
+    #[error("mail cannot be sent this way")]
+    Transport(#[from] TransportError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A report could not be made.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// A task ended though nobody had told it to.
+    #[error("{task} ended unasked; everything is stopped so that the service manager starts it anew")]
+    Fallen {
+        /// Which.
+        task: String,
+    },
+}

@@ -1,0 +1,230 @@
+//! The task that looks after the database: whether it can be written, whether it is still the file that has its name.
+//!
+//! The other tasks note here what they meet. Nothing that fails is stored, so nothing moves: it is found again. This task tries by itself
+//! until it can be written again, tells it by a mail that no store is needed for, and stores when it is over.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use jiff::tz::TimeZone;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    model::{
+        clock::{Boottime, Clock, Moment},
+        event::{Category, Event, Severity},
+        pulse::Pulse,
+    },
+    report::{emergency::Emergency, postmaster::Postmaster, transport::Transport},
+    store::{
+        ailment::Ailment,
+        database::Store,
+        door::Db,
+        error::{StoreError, with_causes},
+        health::Trouble,
+        outcome::Outcome,
+    },
+};
+
+/// The first and the longest wait between two attempts to write.
+const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
+
+/// How often it is looked whether the file is in its place, and the longest rest.
+const PLACE_TIME: Duration = Duration::from_secs(30);
+
+/// That it is over is told at most this often: a disk at its brink is full again with the next event.
+const QUIET: Duration = Duration::from_mins(10);
+
+/// The task.
+#[derive(Debug)]
+pub(super) struct Sentry {
+    db: Db,
+    clock: Clock,
+    alarm: Alarm,
+    stop: CancellationToken,
+    patience: Duration,
+    /// When it is tried again to write.
+    due: Option<Boottime>,
+    looked: Option<Boottime>,
+    pulse: Pulse,
+}
+
+/// What tells of an emergency without any store.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    pub(super) transport: Transport,
+    pub(super) postmaster: Arc<Postmaster>,
+    pub(super) database: PathBuf,
+    pub(super) deadline: Duration,
+    /// What was told to some and not yet to these.
+    left: Option<(String, Vec<u8>, Vec<String>)>,
+}
+
+impl Alarm {
+    pub(super) fn new(
+        transport: Transport,
+        postmaster: Arc<Postmaster>,
+        database: PathBuf,
+        deadline: Duration,
+    ) -> Self {
+        Self { transport, postmaster, database, deadline, left: None }
+    }
+
+    /// Makes the mail; it is sent with [`Alarm::send`].
+    pub(super) fn raise(&mut self, trouble: &Trouble, now: Moment) {
+        let general = self.postmaster.readerships.iter().find(|readership| readership.areas.is_none());
+        let Some(readership) = general.or(self.postmaster.readerships.first()) else { return };
+        let emergency = Emergency {
+            host: &self.postmaster.host,
+            from: &self.postmaster.from,
+            to: &readership.recipients,
+            database: &self.database,
+            trouble,
+            date: now.wall,
+            zone: &TimeZone::system(),
+        };
+        match emergency.compose() {
+            Ok((id, bytes)) => self.left = Some((id, bytes, readership.recipients.clone())),
+            Err(error) => {
+                tracing::error!(%error, "an emergency mail cannot be made");
+            }
+        }
+    }
+
+    /// Sends what is left of a mail, once to each who has not got it; what is not accepted stays left.
+    pub(super) async fn send(&mut self) {
+        let Some((id, bytes, recipients)) = self.left.take() else { return };
+        let mut left = Vec::new();
+        for recipient in recipients {
+            let from = &self.postmaster.from;
+            match self.transport.send(from, &recipient, &id, bytes.clone(), self.deadline).await {
+                Ok(_reply) => {
+                    tracing::warn!(recipient = %recipient, "an emergency mail was sent");
+                }
+                Err(error) => {
+                    tracing::error!(recipient = %recipient, reply = %error.reply, "an emergency mail was not accepted");
+                    left.push(recipient);
+                }
+            }
+        }
+        self.left = (!left.is_empty()).then_some((id, bytes, left));
+    }
+}
+
+impl Sentry {
+    pub(super) fn new(db: Db, clock: Clock, alarm: Alarm, stop: CancellationToken) -> Self {
+        Self { db, clock, alarm, stop, patience: RETRY.0, due: None, looked: None, pulse: Pulse::default() }
+    }
+
+    /// The same, with a pulse that beats at each step.
+    pub(super) fn beating(mut self, pulse: Pulse) -> Self {
+        self.pulse = pulse;
+        self
+    }
+
+    /// Looks after the database until told to stop.
+    pub(super) async fn run(mut self) {
+        let stop = self.stop.clone();
+        loop {
+            self.pulse.beat();
+            let round = async {
+                let rest = self.step().await;
+                drop(tokio::time::timeout(rest, self.db.troubles.noted()).await);
+            };
+            if stop.run_until_cancelled(round).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Does what is due; gives how long to rest.
+    async fn step(&mut self) -> Duration {
+        if self.db.troubles.renewal().is_some() {
+            return PLACE_TIME;
+        }
+        let now = self.clock.now();
+        if self.looked.is_none_or(|looked| now.boottime.since(looked) >= PLACE_TIME) {
+            self.looked = Some(now.boottime);
+            self.look_at_place().await;
+        }
+        let Some(trouble) = self.db.troubles.standing() else {
+            (self.due, self.patience) = (None, RETRY.0);
+            return PLACE_TIME;
+        };
+        if self.due.is_none_or(|due| due <= now.boottime) {
+            let has_failed = match self.try_to_write(trouble).await {
+                Ok(()) => false,
+                Err(error) => {
+                    tracing::error!(error = %with_causes(&error), wait = ?self.patience, "the database cannot be written; nothing is lost");
+                    self.db.troubles.note(&error, now);
+                    true
+                }
+            };
+            self.tell(has_failed).await;
+            self.due = Some(self.clock.now().boottime.after(self.patience));
+            self.patience = (self.patience * 2).min(RETRY.1);
+        }
+        let due = self.due.map_or(RETRY.0, |due| due.since(self.clock.now().boottime));
+        // Noting its own failure has rung the bell; that is no reason not to rest.
+        due.clamp(Duration::from_millis(100), PLACE_TIME)
+    }
+
+    /// Notes a sign of life; when that goes through, the trouble is over, and that is told.
+    async fn try_to_write(&self, trouble: Trouble) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let is_soon = self.db.troubles.ended_since(now.boottime).is_some_and(|ended| ended < QUIET);
+        let event = over(&trouble, now);
+        self.db
+            .call(move |store| {
+                if let Err(error) = store.empty_journal() {
+                    tracing::debug!(error = %with_causes(&error), "the journal stays as it is");
+                }
+                store.mark_alive(now, false)?;
+                if is_soon { Ok(()) } else { store.commit(&Outcome::tell(event)).map(|_seq| ()) }
+            })
+            .await?;
+        if !is_soon {
+            self.db.troubles.end(now.boottime);
+            tracing::warn!("the database can be written again");
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, has_failed: bool) {
+        let now = self.clock.now();
+        if let Some(trouble) = self.db.troubles.standing()
+            && self.db.troubles.is_alarm_due(has_failed, now)
+        {
+            self.db.troubles.alarmed(now.boottime);
+            self.alarm.raise(&trouble, now);
+        }
+        self.alarm.send().await;
+    }
+
+    async fn look_at_place(&self) {
+        let looked = self.db.call(|store: &mut Store| store.keep_lock().map(|()| store.has_moved())).await;
+        match looked {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::error!("the database was removed or replaced while it is in use; it is written again");
+                self.db.troubles.ask_for_renewal(Ailment::Moved);
+            }
+            Err(error) => {
+                tracing::error!(error = %with_causes(&error), "the lock of the database is gone");
+            }
+        }
+    }
+}
+
+/// The event that tells of a trouble that is over.
+fn over(trouble: &Trouble, now: Moment) -> Event {
+    let words = format!(
+        "the database could not be written for {} s\nattempts that failed: {}; the last: {}\n\
+         what was found meanwhile is found again, and the logs are read on from where they were",
+        now.since(trouble.since).as_secs(),
+        trouble.failures,
+        trouble.words
+    );
+    let mut event = Event::new(Category::DatabaseTrouble, Severity::Normal, now, Vec::new()).with_note(words);
+    event.not_before = Some(trouble.since.wall);
+    event
+}
