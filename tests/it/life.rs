@@ -77,6 +77,8 @@ async fn i3_heartbeats_come_in_their_time_numbered_one_after_the_other() {
         .collect();
     assert_eq!(beats, numbers);
     assert_eq!(waiting, [None, None]);
+    let is_in_report = |text: &String| !text.contains("\nHEARTBEAT  ") && text.contains("heartbeat");
+    assert_eq!(journey.mails().into_iter().filter(is_in_report).collect::<Vec<_>>(), [""; 0]);
     daemon.db.call(|store| store.verify().unwrap()).await;
     daemon.stop().await;
 }
