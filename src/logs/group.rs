@@ -17,7 +17,7 @@ use super::{
     journal_words::JournalHappening,
     judge::{Judge, lines_in, tell_faults_once},
     lines::Record,
-    sources,
+    sources::{self, Source},
     surroundings::Surroundings,
     tail::{Settings, Tail},
     telling::{self, JOURNAL},
@@ -53,15 +53,6 @@ const MOST_OPEN: usize = 256;
 
 /// So many bytes may wait to be read before that is told.
 const MOST_LAG: u64 = 64 << 20;
-
-/// Something that gives lines.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// The log with this path.
-    File(PathBuf),
-    /// The journal.
-    Journal,
-}
 
 /// A log being read.
 #[derive(Debug)]
@@ -272,10 +263,7 @@ impl Group {
     /// # Errors
     /// [`StoreError`] when the store fails; then the same lines are read again.
     pub fn poll(&mut self, source: &Source, now: Moment) -> Result<bool, StoreError> {
-        let name = match source {
-            Source::File(path) => path.as_os_str().as_bytes(),
-            Source::Journal => JOURNAL,
-        };
+        let name = source.name();
         if self.set_aside.holds(name, now.boottime) {
             return Ok(false);
         }

@@ -71,8 +71,9 @@ use crate::{
     },
     sys::timer,
 };
-use group::{Group, Source};
+use group::Group;
 use inherit::{forget_others, inherit};
+use sources::Source;
 use surroundings::Surroundings;
 
 /// The first and the longest wait after the store has failed.

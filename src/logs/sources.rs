@@ -9,7 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::siblings::{is_plainly_rotated, is_sibling};
+use super::{
+    siblings::{is_plainly_rotated, is_sibling},
+    telling::JOURNAL,
+};
 use crate::config::{
     exclude::{compile, is_glob},
     include::on_disk,
@@ -18,6 +21,25 @@ use crate::config::{
 
 /// Most logs that one glob may find.
 const MOST: usize = 10_000;
+
+/// Something that gives lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The log with this path.
+    File(PathBuf),
+    /// The journal.
+    Journal,
+}
+
+impl Source {
+    /// Its path, or the word for the journal.
+    pub fn name(&self) -> &[u8] {
+        match self {
+            Self::File(path) => path.as_os_str().as_bytes(),
+            Self::Journal => JOURNAL,
+        }
+    }
+}
 
 /// The name under which the positions of a group are kept: its rule directories with their levels.
 pub fn name(group: &LogGroup) -> Vec<u8> {
