@@ -431,6 +431,6 @@ async fn h6_a_way_of_mails_that_panics_ends_nothing_and_what_waits_is_sent_by_th
     let next = journey.start(config);
     sleep(2 * HOUR).await;
     let mails = journey.mails().join("\n");
-    assert!(mails.contains("its delivery is tried again later") && mails.contains("baseline established"), "{mails}");
+    assert!(mails.contains("they are tried again later") && mails.contains("baseline established"), "{mails}");
     next.stop().await;
 }
