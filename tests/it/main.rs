@@ -47,6 +47,7 @@ mod situations;
 mod smtp;
 mod states;
 mod status;
+mod table;
 mod tail;
 mod tail_guards;
 mod tail_rows;
