@@ -25,12 +25,21 @@ pub(super) fn each(path: &Path, see: &mut dyn FnMut(&[u8]) -> anyhow::Result<()>
     if !found.is_dir() {
         return each_in_file(path, see);
     }
-    let folders: Vec<PathBuf> =
-        ["cur", "new"].map(|name| path.join(name)).into_iter().filter(|it| it.is_dir()).collect();
+    let folders = folders(path);
     if folders.is_empty() {
         return each_in_directory(path, see);
     }
     folders.iter().try_for_each(|folder| each_in_directory(folder, see))
+}
+
+/// The directories of a Maildir that hold mails, those of its folders (Maildir++: `.name`) among them; none when it is no Maildir.
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let is_folder = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let mut places: Vec<PathBuf> = entries.filter(|entry| is_folder(&entry.file_name())).map(|it| it.path()).collect();
+    places.push(path.to_path_buf());
+    places.sort();
+    places.iter().flat_map(|place| ["cur", "new"].map(|name| place.join(name))).filter(|it| it.is_dir()).collect()
 }
 
 fn shown(path: &Path) -> String {

@@ -151,6 +151,11 @@ fn compare(store: &Store, path: &Path, teller: &mut Teller<'_>) -> anyhow::Resul
         teller.say(&words, &json!({ "note": "pruned", "mails": heard.pruned }))?;
     }
     tell_of_gaps(store, &heard, teller)?;
+    if heard.seen.is_empty() && heard.others.is_empty() && store.queue_summary()?.sent > 0 {
+        // An audit of the wrong place must not stay green for ever.
+        let words = "NOTHING COMPARED: reports were sent, and none of them is here: is this their mailbox, and did they keep their Message-ID?";
+        teller.find(words, &json!({ "finding": "nothing-compared" }))?;
+    }
     let ours = heard.seen.len();
     let words = format!(
         "{} compared, {} of others passed over: {}",

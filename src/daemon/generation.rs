@@ -5,12 +5,15 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::watch::{Roll, Watch};
+use super::{
+    error::DaemonError,
+    watch::{Roll, Watch},
+};
 use crate::{
     config::settings::Config,
     model::{
         clock::{Clock, Moment},
-        event::Channel,
+        event::{Category, Channel, Event, Severity},
         pulse::Pulse,
     },
     report::postmaster::Postmaster,
@@ -19,6 +22,7 @@ use crate::{
         database::Store,
         door::{Db, run_blocking},
         error::with_causes,
+        outcome::Outcome,
     },
     sys::{
         faults,
@@ -175,6 +179,25 @@ impl Generation {
             self.tasks.shutdown().await;
         }
     }
+}
+
+/// Stores that a task has fallen.
+pub(super) async fn mourn(
+    db: &Db,
+    clock: &Clock,
+    fallen: Option<Result<Ended, tokio::task::JoinError>>,
+) -> DaemonError {
+    let task = match fallen {
+        Some(Ok(ended)) => ended.words(),
+        Some(Err(_)) => "a task".to_owned(),
+        None => "every task".to_owned(),
+    };
+    let event = Event::new(Category::InternalError, Severity::High, clock.now(), Vec::new())
+        .with_note(format!("{task} ended unasked; integrityd was stopped to be started anew"));
+    if let Err(error) = db.call(move |store| store.commit(&Outcome::tell(event))).await {
+        tracing::error!(%error, "the fall of a task cannot be stored");
+    }
+    DaemonError::Fallen { task }
 }
 
 /// The task, but for the faults that a test wants.

@@ -41,7 +41,7 @@ use crate::{
         pool::Pool,
         postmaster::{BatchError, MailForm, Postmaster, check_addresses, default_sender, full_address, readerships},
         recurrence::Recurrence,
-        transport::{Printer, Transport},
+        transport::{Printer, Transport, TransportError},
     },
     store::{
         door::{Db, run_blocking},
@@ -56,7 +56,7 @@ use crate::{
 };
 pub use error::DaemonError;
 use generation::{
-    COURIER, Ended, Generation, HEART, LONGEST_SLEEP, PROCESSES, READER, REPORTERS, SENTRY, Turn, WALKER,
+    COURIER, Generation, HEART, LONGEST_SLEEP, PROCESSES, READER, REPORTERS, SENTRY, Turn, WALKER, mourn,
 };
 use keeper::Keeper;
 use life::Way;
@@ -115,7 +115,8 @@ impl Daemon {
                     keeper.look_at_settings_if_possible().await?;
                 }
                 Turn::Renew(why) => {
-                    if !renewal::renew(&self.db, &self.clock, why, &mut orders).await? {
+                    let alarm = self.alarm(&generation)?;
+                    if !renewal::renew(&self.db, &self.clock, why, &mut orders, alarm).await? {
                         break;
                     }
                 }
@@ -145,7 +146,7 @@ impl Daemon {
             tokio::select! {
                 fallen = generation.tasks.join_next() => {
                     generation.end().await;
-                    return Err(self.mourn(fallen).await);
+                    return Err(mourn(&self.db, &self.clock, fallen).await);
                 }
                 order = orders.next() => match order {
                     Order::Stop => {
@@ -258,9 +259,7 @@ impl Daemon {
             };
             generation.spawn(name, reporter.run());
         }
-        let database = self.db.lock().path().to_path_buf();
-        let (transport, deadline) = (courier.transport.clone(), config.mail.send_timeout);
-        let alarm = Alarm::new(transport, Arc::clone(&generation.postmaster), database, deadline);
+        let (alarm, deadline) = (self.alarm(&generation)?, config.mail.send_timeout);
         let pulse = generation.roll.watch(SENTRY, deadline.saturating_add(LONGEST_SLEEP));
         let sentry = Sentry::new(self.db.clone(), self.clock.clone(), alarm, stop.clone());
         generation.spawn(SENTRY, sentry.beating(pulse).run());
@@ -279,6 +278,18 @@ impl Daemon {
         generation.spawn(HEART, recurrence.run());
         generation.begin_to_watch(&self.db, &self.clock);
         Ok(generation)
+    }
+
+    /// What tells of an emergency.
+    fn alarm(&self, generation: &Generation) -> Result<Alarm, TransportError> {
+        let (postmaster, deadline) = (Arc::clone(&generation.postmaster), self.config.mail.send_timeout);
+        let transport = self.way(&postmaster.host)?;
+        Ok(Alarm::new(transport, postmaster, self.config.database.clone(), deadline))
+    }
+
+    /// The way of the mails.
+    fn way(&self, host: &str) -> Result<Transport, TransportError> {
+        self.transport.clone().map_or_else(|| Transport::new(&self.config.mail, host, &self.printer), Ok)
     }
 
     fn tailer(&self, config: &Arc<Config>, stop: CancellationToken) -> Tailer {
@@ -310,10 +321,7 @@ impl Daemon {
         Ok(Courier {
             db: self.db.clone(),
             clock: self.clock.clone(),
-            transport: match &self.transport {
-                Some(given) => given.clone(),
-                None => Transport::new(&self.config.mail, &postmaster.host, &self.printer)?,
-            },
+            transport: self.way(&postmaster.host)?,
             from: postmaster.from.clone(),
             settings: self.config.mail.clone(),
             program: postmaster.program.clone(),
@@ -374,21 +382,6 @@ impl Daemon {
         check_addresses(&postmaster.from, &postmaster.readerships).map_err(BatchError::Compose)?;
         Transport::new(&config.mail, &postmaster.host, &self.printer)?;
         Ok(())
-    }
-
-    /// Stores that a task has fallen.
-    async fn mourn(&self, fallen: Option<Result<Ended, tokio::task::JoinError>>) -> DaemonError {
-        let task = match fallen {
-            Some(Ok(ended)) => ended.words(),
-            Some(Err(_)) => "a task".to_owned(),
-            None => "every task".to_owned(),
-        };
-        let event = Event::new(Category::InternalError, Severity::High, self.clock.now(), Vec::new())
-            .with_note(format!("{task} ended unasked; integrityd was stopped to be started anew"));
-        if let Err(error) = self.db.call(move |store| store.commit(&Outcome::tell(event))).await {
-            tracing::error!(%error, "the fall of a task cannot be stored");
-        }
-        DaemonError::Fallen { task }
     }
 }
 

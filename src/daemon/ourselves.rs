@@ -34,9 +34,11 @@ const CONFIGURATION: &str = "configuration";
 const UNIT: &str = "unit";
 
 /// Where what starts us may lie, below the root; of a directory the files in it.
-const UNITS: [&str; 8] = [
+const UNITS: [&str; 10] = [
     "etc/systemd/system/integrityd.service",
     "etc/systemd/system/integrityd.service.d",
+    "etc/systemd/system/service.d",
+    "etc/systemd/system.control/integrityd.service.d",
     "run/systemd/system/integrityd.service.d",
     "lib/systemd/system/integrityd.service",
     "usr/lib/systemd/system/integrityd.service",
@@ -131,6 +133,12 @@ pub(super) fn unit(root: &Path, now: Moment) -> OwnPart {
     let mut known = BTreeSet::new();
     let mut detail = String::new();
     for path in files {
+        if let Some(link) = fs::read_link(&path).ok().filter(|_| stamp(&path).is_none()) {
+            // A unit that is masked leads to /dev/null.
+            let (name, target) = (escape_name(path.as_os_str().as_bytes()), link.as_os_str().as_bytes().to_vec());
+            detail.push_str(&format!("{name} = link to {}\n", escape_name(&target)));
+            continue;
+        }
         let Some(found) = stamp(&path).filter(|(dev, inode, ..)| known.insert((*dev, *inode))) else { continue };
         let mut content = Vec::new();
         if found.2 <= MOST_BYTES
@@ -227,7 +235,8 @@ fn differences(old: &[u8], new: &[u8]) -> Vec<String> {
         let (was, is) = (old.get(name), new.get(name));
         // What a new version knows and an old one did not, or the other way round, nobody has set.
         let is_news = match (was, is) {
-            (Some(was), Some(is)) => was != is,
+            // What a default is may follow from another setting, which is told.
+            (Some(was), Some(is)) => was != is && !(is_default(was) && is_default(is)),
             (Some(one), None) | (None, Some(one)) => !is_default(one),
             (None, None) => false,
         };
@@ -288,6 +297,11 @@ mod tests {
         fs::remove_file(name).unwrap();
         look(&mut store);
         assert!(told_of(&store)[1].2.contains(" → nothing"));
+        // Masked: the unit is there, and starts nothing.
+        fs::remove_file(root.join(UNITS[0])).unwrap();
+        std::os::unix::fs::symlink("/dev/null", root.join(UNITS[0])).unwrap();
+        look(&mut store);
+        assert!(told_of(&store)[2].2.contains("→ link to /dev/null"), "{:?}", told_of(&store));
     }
 
     #[test]
@@ -295,7 +309,7 @@ mod tests {
         let old = b"a = 1 (default)\nb = 2\nc =  (default)\nd = 7 (default)\ngone = x (default)";
         let new = b"a = 1\nb = 3\nc = /etc\nd = 8 (default)\nnew = off (default)";
         let found = differences(old, new);
-        assert_eq!(found, ["a: 1 (default) → 1", "b: 2 → 3", "c: nothing → /etc", "d: 7 (default) → 8 (default)"]);
+        assert_eq!(found, ["a: 1 (default) → 1", "b: 2 → 3", "c: nothing → /etc"]);
         assert_eq!(differences(b"gone = x (default)", b"new = off (default)"), [""; 0]);
     }
 

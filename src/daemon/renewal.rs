@@ -2,26 +2,41 @@
 
 use std::time::Duration;
 
-use super::signals::{Order, Orders};
+use super::{
+    sentry::Alarm,
+    signals::{Order, Orders},
+};
 use crate::{
-    model::clock::Clock,
+    model::{clock::Clock, pulse::Pulse},
     store::{
         ailment::Ailment,
-        door::Db,
+        door::{Db, run_blocking},
         error::{StoreError, with_causes},
+        health::Trouble,
     },
+    sys::notify,
 };
 
 /// The first and the longest wait between two attempts.
 const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
 
-/// Opens the database anew; tries until that succeeds. `false` when told to stop meanwhile.
+/// How often the service manager hears that we are at it.
+const FEED_TIME: Duration = Duration::from_secs(5);
+
+/// Opens the database anew; tries until that succeeds. `false` when told to stop meanwhile. What keeps it from succeeding is told by
+/// `alarm`, once.
 ///
 /// # Errors
 /// [`StoreError`] for what no waiting helps against: damage for the second time, another daemon, distrust.
-pub(super) async fn renew(db: &Db, clock: &Clock, why: Ailment, orders: &mut Orders) -> Result<bool, StoreError> {
+pub(super) async fn renew(
+    db: &Db,
+    clock: &Clock,
+    why: Ailment,
+    orders: &mut Orders,
+    alarm: Alarm,
+) -> Result<bool, StoreError> {
     tracing::error!(why = ?why, "the database is opened anew");
-    let mut patience = RETRY.0;
+    let (mut patience, mut alarm, since) = (RETRY.0, Some(alarm), clock.now());
     loop {
         let now = clock.now();
         match db.call(move |store| store.renew(why, now)).await {
@@ -32,13 +47,21 @@ pub(super) async fn renew(db: &Db, clock: &Clock, why: Ailment, orders: &mut Ord
             Err(error) if error.ailment().is_none() => return Err(error),
             Err(error) => {
                 tracing::error!(error = %with_causes(&error), wait = ?patience, "the database cannot be opened anew");
+                if let Some(mut alarm) = alarm.take() {
+                    let words = with_causes(&error);
+                    alarm.raise(&Trouble { since, ailment: Ailment::Unwritable, words, failures: 1 }, now);
+                    // A server that is slow holds up nothing here.
+                    tokio::spawn(async move { alarm.send(&Pulse::default()).await });
+                }
             }
         }
         let rest = tokio::time::sleep(patience);
         tokio::pin!(rest);
         loop {
+            run_blocking(notify::feed).await;
             tokio::select! {
                 () = &mut rest => break,
+                () = tokio::time::sleep(FEED_TIME) => {}
                 order = orders.next() => if order == Order::Stop {
                     return Ok(false);
                 },

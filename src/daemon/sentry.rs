@@ -90,11 +90,12 @@ impl Alarm {
         }
     }
 
-    /// Sends what is left of a mail, once to each who has not got it; what is not accepted stays left.
-    pub(super) async fn send(&mut self) {
+    /// Sends what is left of a mail, once to each who has not got it; what is not accepted stays left. Beats before each.
+    pub(super) async fn send(&mut self, pulse: &Pulse) {
         let Some((id, bytes, recipients)) = self.left.take() else { return };
         let mut left = Vec::new();
         for recipient in recipients {
+            pulse.beat();
             let from = &self.postmaster.from;
             match self.transport.send(from, &recipient, &id, bytes.clone(), self.deadline).await {
                 Ok(_reply) => {
@@ -145,6 +146,10 @@ impl Sentry {
         if self.looked.is_none_or(|looked| now.boottime.since(looked) >= PLACE_TIME) {
             self.looked = Some(now.boottime);
             self.look_at_place().await;
+        }
+        if let Some(trouble) = self.db.troubles.unreadable_due(now.boottime) {
+            self.alarm.raise(&trouble, now);
+            self.alarm.send(&self.pulse).await;
         }
         let Some(trouble) = self.db.troubles.standing() else {
             (self.due, self.patience) = (None, RETRY.0);
@@ -197,7 +202,7 @@ impl Sentry {
             self.db.troubles.alarmed(now.boottime);
             self.alarm.raise(&trouble, now);
         }
-        self.alarm.send().await;
+        self.alarm.send(&self.pulse).await;
     }
 
     async fn look_at_place(&self) {

@@ -16,7 +16,7 @@ use crate::{
         escape::{escape_cut, escape_name},
         event::Severity,
     },
-    store::health::Trouble,
+    store::{ailment::Ailment, health::Trouble},
     sys::space::{Space, space},
 };
 
@@ -51,8 +51,11 @@ impl Emergency<'_> {
         let bytes = compose(&Letter {
             from: self.from,
             to: self.to,
-            subject: &format!("[integrityd] {host}: EMERGENCY: the database cannot be written, nothing is reported"),
-            text: &self.text(&host, space(directory)),
+            subject: &format!("[integrityd] {host}: EMERGENCY: {}", self.verdict()),
+            text: &match self.trouble.ailment {
+                Ailment::Unreadable => self.text_of_unreadable(&host),
+                _ => self.text(&host, space(directory)),
+            },
             host: self.host,
             severity: Severity::Critical,
             range: (0, 0),
@@ -61,6 +64,31 @@ impl Emergency<'_> {
             id,
         })?;
         Ok((id.text(self.host), bytes))
+    }
+
+    fn verdict(&self) -> &'static str {
+        match self.trouble.ailment {
+            Ailment::Unreadable => "the database holds what cannot be read, and a part of integrityd stands still",
+            _ => "the database cannot be written, nothing is reported",
+        }
+    }
+
+    fn text_of_unreadable(&self, host: &str) -> String {
+        let times = Times::new(self.date, self.zone);
+        format!(
+            "{host}   {}   a row of the database cannot be read\n\n\
+             DATABASE  {}\nSINCE     {}, met {}\nLAST      {}\n\n\
+             integrityd has never written this: the file was edited by hand, or is damaged in a way that SQLite does not\n\
+             notice. What has to read that row stands still: the walk, a channel of reports, or the delivery. This mail\n\
+             comes from memory and is repeated once an hour.\n\n\
+             What to do: integrityd verify; then put a copy back that is whole, or move the file away and start integrityd\n\
+             anew: it says that the baseline is lost and learns it again.\n",
+            times.headline(),
+            escape_name(self.database.as_os_str().as_encoded_bytes()),
+            times.since(self.trouble.since.wall),
+            counted(self.trouble.failures, "time", "times"),
+            escape_cut(self.trouble.words.as_bytes(), 500),
+        )
     }
 
     fn text(&self, host: &str, room: Option<Space>) -> String {
@@ -92,10 +120,7 @@ impl Emergency<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        report::{mime::plain_text, sample::now},
-        store::ailment::Ailment,
-    };
+    use crate::report::{mime::plain_text, sample::now};
 
     #[test]
     fn an_emergency_mail_says_what_fails_and_that_nothing_is_lost() {

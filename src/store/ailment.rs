@@ -19,6 +19,8 @@ pub enum Ailment {
     Corrupt,
     /// The file that is open is not the one that has its name.
     Moved,
+    /// A row holds what this program never writes: somebody has edited it, or damage that SQLite does not see.
+    Unreadable,
 }
 
 impl Ailment {
@@ -33,6 +35,15 @@ impl StoreError {
     pub fn ailment(&self) -> Option<Ailment> {
         match self {
             Self::Sqlite { source: rusqlite::Error::SqliteFailure(error, _), .. } => of_code(*error),
+            Self::Sqlite {
+                source:
+                    rusqlite::Error::FromSqlConversionFailure(..)
+                    | rusqlite::Error::IntegralValueOutOfRange(..)
+                    | rusqlite::Error::InvalidColumnType(..),
+                ..
+            }
+            | Self::Row { .. }
+            | Self::Event { .. } => Some(Ailment::Unreadable),
             Self::Damaged { .. } => Some(Ailment::Corrupt),
             Self::Io { source, .. } => match source.kind() {
                 ErrorKind::StorageFull

@@ -42,6 +42,9 @@ struct State {
     trouble: Option<Trouble>,
     renewal: Option<Ailment>,
     alarmed: Option<Boottime>,
+    /// A row that cannot be read, and when it was met last; waiting does not help, and what else is stored still works.
+    unreadable: Option<(Trouble, Boottime)>,
+    told_unreadable: Option<Boottime>,
     ended: Option<Boottime>,
 }
 
@@ -63,6 +66,12 @@ impl Troubles {
         let mut state = self.state();
         if ailment.needs_renewal() {
             state.renewal = Some(ailment);
+        } else if ailment == Ailment::Unreadable {
+            let fresh = Trouble { since: now, ailment, words: String::new(), failures: 0 };
+            let (trouble, met) = state.unreadable.get_or_insert((fresh, now.boottime));
+            trouble.failures = trouble.failures.saturating_add(1);
+            trouble.words = with_causes(error);
+            *met = now.boottime;
         } else {
             let trouble =
                 state.trouble.get_or_insert_with(|| Trouble { since: now, ailment, words: String::new(), failures: 0 });
@@ -119,6 +128,21 @@ impl Troubles {
         is_grave && state.alarmed.is_none_or(|alarmed| now.boottime.since(alarmed) >= ALARM_TIME)
     }
 
+    /// A row that cannot be read, when that is to be told: at once and then once an hour, as long as somebody meets it.
+    pub fn unreadable_due(&self, now: Boottime) -> Option<Trouble> {
+        let mut state = self.state();
+        let (trouble, met) = state.unreadable.clone()?;
+        if now.since(met) >= ALARM_TIME {
+            state.unreadable = None;
+            return None;
+        }
+        let is_due = state.told_unreadable.is_none_or(|told| now.since(told) >= ALARM_TIME);
+        if is_due {
+            state.told_unreadable = Some(now);
+        }
+        is_due.then_some(trouble)
+    }
+
     /// It was told.
     pub fn alarmed(&self, now: Boottime) {
         self.state().alarmed = Some(now);
@@ -163,6 +187,13 @@ mod tests {
         troubles.end(at(4000).boottime);
         assert!(troubles.standing().is_none() && !troubles.is_alarm_due(true, at(9000)));
         assert_eq!(troubles.renewal(), None);
+        let row = StoreError::Row { what: "entry" };
+        troubles.note(&row, at(4500));
+        assert!(troubles.standing().is_none(), "the database can be written");
+        assert_eq!(troubles.unreadable_due(at(4500).boottime).unwrap().ailment, Ailment::Unreadable);
+        troubles.note(&row, at(6000));
+        assert_eq!(troubles.unreadable_due(at(6000).boottime), None, "once an hour");
+        assert!(troubles.unreadable_due(at(8100).boottime).is_some());
         troubles.note(&failure(ffi::SQLITE_CORRUPT), at(5000));
         assert_eq!((troubles.renewal(), troubles.standing()), (Some(Ailment::Corrupt), None));
     }

@@ -8,6 +8,8 @@ use std::{
     path::Path,
 };
 
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+
 use crate::model::clock::{BootId, Boottime};
 
 /// The id of this boot (`random(4)`), or zeros where `/proc` does not tell.
@@ -33,10 +35,11 @@ const READINGS: usize = 8;
 
 /// The PIDs of all exclusive locks on `path`; 0 for a process of another PID namespace.
 fn holders(root: &Path, path: &Path) -> Option<Vec<u32>> {
-    let inode = fs::metadata(path).ok()?.ino().to_string();
+    let seen = fs::metadata(path).ok()?;
+    let devices = devices(root, path, seen.dev());
     let mut found = Vec::new();
     for _ in 0..READINGS {
-        found = listed_holders(root, &inode)?;
+        found = listed_holders(root, seen.ino(), &devices)?;
         if !found.is_empty() {
             break;
         }
@@ -44,15 +47,32 @@ fn holders(root: &Path, path: &Path) -> Option<Vec<u32>> {
     Some(found)
 }
 
+/// The numbers under which the list may have the file system of `path`, `major:minor` in hexadecimal: that of `stat(2)`, and that of its
+/// mount, which is another one on btrfs and overlayfs. Another file system may have the same inode number.
+fn devices(root: &Path, path: &Path, dev: u64) -> Vec<String> {
+    let written = |major: u32, minor: u32| format!("{major:02x}:{minor:02x}");
+    let mut found = vec![written(rustix::fs::major(dev), rustix::fs::minor(dev))];
+    let Ok(seen) = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID) else { return found };
+    let table = fs::read_to_string(root.join("proc/self/mountinfo")).unwrap_or_default();
+    found.extend(table.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let is_its_mount = fields.next()?.parse() == Ok(seen.stx_mnt_id);
+        let (major, minor) = fields.nth(1)?.split_once(':')?;
+        is_its_mount.then_some(written(major.parse().ok()?, minor.parse().ok()?))
+    }));
+    found
+}
+
 /// The holders in one reading of the list.
-fn listed_holders(root: &Path, inode: &str) -> Option<Vec<u32>> {
+fn listed_holders(root: &Path, inode: u64, devices: &[String]) -> Option<Vec<u32>> {
     let locks = fs::read_to_string(root.join("proc/locks")).ok()?;
     let holder = |line: &str| {
         let mut fields = line.split_ascii_whitespace().skip(1);
         let is_exclusive = fields.next() == Some("FLOCK") && fields.next().is_some() && fields.next() == Some("WRITE");
         let pid = fields.next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
-        let place = fields.next().and_then(|place| place.rsplit(':').next());
-        (is_exclusive && place == Some(inode)).then_some(pid)
+        let (device, number) = fields.next().and_then(|place| place.rsplit_once(':'))?;
+        let is_it = number.parse() == Ok(inode) && devices.iter().any(|known| known == device);
+        (is_exclusive && is_it).then_some(pid)
     };
     Some(locks.lines().filter_map(holder).collect())
 }
@@ -157,6 +177,24 @@ mod tests {
         assert_eq!(is_locked(Path::new("/"), &path), Some(true));
         assert_eq!(lock_holder(Path::new("/"), &path), Some(std::process::id()));
         assert_eq!(is_locked(Path::new("/"), &tree.path().join("none")), None);
+    }
+
+    #[test]
+    fn a_lock_on_another_file_system_with_the_same_inode_number_is_none_of_ours() {
+        let tree = tempfile::tempdir().unwrap();
+        let path = tree.path().join("lock");
+        fs::write(&path, "").unwrap();
+        let seen = fs::metadata(&path).unwrap();
+        let place = |device: &str| {
+            fs::create_dir_all(tree.path().join("proc")).unwrap();
+            let line = format!("1: FLOCK  ADVISORY  WRITE 4711 {device}:{} 0 EOF\n", seen.ino());
+            fs::write(tree.path().join("proc/locks"), line).unwrap();
+        };
+        let own = format!("{:02x}:{:02x}", rustix::fs::major(seen.dev()), rustix::fs::minor(seen.dev()));
+        place(&own);
+        assert_eq!(lock_holder(tree.path(), &path), Some(4711));
+        place("fff:ffff");
+        assert_eq!(is_locked(tree.path(), &path), Some(false));
     }
 
     #[test]

@@ -440,3 +440,25 @@ fn rules_that_have_changed_are_told_when_the_database_can_be_written_again() {
     assert!(String::from_utf8(told().unwrap().event.note).unwrap().contains("two"));
     assert!(!group.refresh(now).unwrap());
 }
+
+#[test]
+fn e4_a_row_that_cannot_be_read_is_told_from_memory_once() {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    scratch.configure(&format!("filerate = 2000\nreporttime = 1\nreportholdoff = 1\n{}", sink.setting()));
+    (0..20).for_each(|number| fs::write(scratch.tree().join(format!("f{number}")), "x").unwrap());
+    let daemon = scratch.start();
+    scratch.wait_for_baseline();
+    assert!(daemon.stop().success());
+    let db = rusqlite::Connection::open(scratch.database()).unwrap();
+    db.execute_batch("UPDATE entry SET kind = 99 WHERE parent <> 0").unwrap();
+    drop(db);
+    let daemon = scratch.start();
+    let alarms = || {
+        let mails = sink.mails();
+        mails.iter().filter(|mail| mail.subject().contains("EMERGENCY: the database holds")).count()
+    };
+    wait_for("the emergency mail", Duration::from_secs(20), || alarms() > 0);
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(alarms(), 1, "{}", scratch.log());
+    assert!(daemon.stop().success());
+}
