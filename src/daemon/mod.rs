@@ -4,10 +4,12 @@
 //! that the service manager starts it again. A living process with a dead walker must not exist.
 
 mod clocks;
+mod desk;
 mod error;
 mod generation;
 mod keeper;
 mod life;
+pub mod opening;
 mod ourselves;
 mod renewal;
 mod sentry;
@@ -39,7 +41,7 @@ use crate::{
         Reporter,
         courier::{Courier, Unstored},
         pool::Pool,
-        postmaster::{BatchError, MailForm, Postmaster, check_addresses, default_sender, full_address, readerships},
+        postmaster::{BatchError, Postmaster, check_addresses},
         recurrence::Recurrence,
         transport::{Printer, Transport},
     },
@@ -177,8 +179,8 @@ impl Daemon {
         }
     }
 
-    /// One round over everything at full speed, one reading of all logs, one look at all processes, everything reported whatever the hold-off says, and every delivery tried once. Gives
-    /// what is left in the queue.
+    /// One round over everything at full speed, one reading of all logs, one look at all processes, the signs of life
+    /// that are due, everything reported whatever the hold-off says, and every delivery tried once. Gives what is left in the queue.
     ///
     /// # Errors
     /// [`DaemonError`] when it cannot begin or the store fails; what was found until then is kept.
@@ -267,18 +269,27 @@ impl Daemon {
         courier.pulse = generation.roll.watch(COURIER, deadline.saturating_add(LONGEST_SLEEP * 2));
         generation.spawn(COURIER, courier.run(stop.clone()));
         let recurrence = Recurrence {
-            settings: config.report.clone(),
-            db: self.db.clone(),
-            clock: self.clock.clone(),
-            began,
-            postmaster: Arc::clone(&generation.postmaster),
             courier: Arc::clone(&generation.courier),
             pulse: generation.roll.watch(HEART, LONGEST_SLEEP),
             stop: stop.clone(),
+            ..self.recurrence(&generation.postmaster, began)
         };
         generation.spawn(HEART, recurrence.run());
         generation.begin_to_watch(&self.db, &self.clock);
         Ok(generation)
+    }
+
+    fn recurrence(&self, postmaster: &Arc<Postmaster>, began: Timestamp) -> Recurrence {
+        Recurrence {
+            settings: self.config.report.clone(),
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            began,
+            postmaster: Arc::clone(postmaster),
+            courier: Arc::default(),
+            pulse: Pulse::default(),
+            stop: CancellationToken::new(),
+        }
     }
 
     fn tailer(&self, config: &Arc<Config>, stop: CancellationToken) -> Tailer {
@@ -292,18 +303,7 @@ impl Daemon {
     }
 
     fn postmaster(&self, config: &Config) -> Postmaster {
-        let host = config.hostname.clone().unwrap_or_else(|| self.host.clone());
-        let from = config.mail.from.as_deref().map_or_else(|| default_sender(&host), full_address);
-        Postmaster {
-            from,
-            readerships: readerships(config),
-            lines: config.report.lines,
-            zone: jiff::tz::TimeZone::system(),
-            clock: self.clock.clone(),
-            program: self.program.clone(),
-            form: MailForm::new(&config.report, proc::machine_id(Path::new("/"))),
-            host,
-        }
+        desk::postmaster(config, &self.host, &self.clock, &self.program)
     }
 
     fn courier(&mut self, postmaster: &Postmaster, bell: Arc<Notify>) -> Result<Courier, DaemonError> {

@@ -59,18 +59,25 @@ impl Troubles {
 
     /// Notes a failure; one that is not about the health of the database is passed over.
     pub fn note(&self, error: &StoreError, now: Moment) {
+        match error.ailment() {
+            Some(ailment) if ailment.needs_renewal() => {
+                self.ask_for_renewal(ailment);
+                self.bell.notify_one();
+            }
+            _ => self.note_whatever_it_is(error, now),
+        }
+    }
+
+    /// As [`Troubles::note`], while nothing is open that could be opened anew.
+    pub fn note_whatever_it_is(&self, error: &StoreError, now: Moment) {
         let Some(ailment) = error.ailment() else { return };
         let mut state = self.state();
-        if ailment.needs_renewal() {
-            state.renewal = Some(ailment);
-        } else {
-            let trouble =
-                state.trouble.get_or_insert_with(|| Trouble { since: now, ailment, words: String::new(), failures: 0 });
-            trouble.failures = trouble.failures.saturating_add(1);
-            trouble.words = with_causes(error);
-            if trouble.ailment == Ailment::Busy {
-                trouble.ailment = ailment;
-            }
+        let trouble =
+            state.trouble.get_or_insert_with(|| Trouble { since: now, ailment, words: String::new(), failures: 0 });
+        trouble.failures = trouble.failures.saturating_add(1);
+        trouble.words = with_causes(error);
+        if trouble.ailment == Ailment::Busy {
+            trouble.ailment = ailment;
         }
         drop(state);
         self.bell.notify_one();

@@ -75,7 +75,7 @@ fn begin_anew(path: &Path, mark: Option<Mark>, words: &str, now: Moment) -> Resu
     }
     append(&tx, &[lost])?;
     tx.commit().trying("begin the database anew")?;
-    store.leave_mark()?;
+    store.leave_mark_if_possible();
     Ok(store)
 }
 
