@@ -109,6 +109,11 @@ impl Mark {
         File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
     }
 
+    /// The line of an event by which mails of this database, which is not the one that is open, are known.
+    pub(super) fn before(&self) -> String {
+        format!("\nthe database before was {}", self.uuid)
+    }
+
     /// The number of the last report.
     pub(super) const fn report(&self) -> ReportId {
         self.report
@@ -225,7 +230,10 @@ impl Store {
                 ))
             };
             self.go_on_from(mark)?;
-            if let Some(words) = lost {
+            if let Some(mut words) = lost {
+                if mark.uuid != self.uuid() {
+                    words.push_str(&mark.before());
+                }
                 self.tell_lost(&words, now)?;
             }
         }
@@ -252,8 +260,7 @@ impl Store {
         if let Some(mark) = Mark::read(self.path())? {
             self.go_on_from(&mark)?;
             if mark.uuid != self.uuid() {
-                // By this, mails of the one before are known.
-                note.push_str(&format!("\nthe database before was {}", mark.uuid));
+                note.push_str(&mark.before());
             }
         }
         let event = Event::new(Category::DatabaseAdopted, Severity::Normal, now, Vec::new()).with_note(note);
