@@ -186,6 +186,7 @@ impl Daemon {
     /// [`DaemonError`] when it cannot begin or the store fails; what was found until then is kept.
     pub async fn run_once(&mut self) -> Result<QueueSummary, DaemonError> {
         self.can_begin_with(&self.config)?;
+        let began = self.clock.now().wall;
         let mut keeper = self.keeper();
         let away_since = keeper.greet(&self.config, Way::Once).await?;
         if !self.config.areas.is_empty() {
@@ -199,6 +200,7 @@ impl Daemon {
             let config = Arc::new(self.config.clone());
             self.pid_watch(&config, Some(away_since), CancellationToken::new()).run_once().await?;
         }
+        self.recurrence(&Arc::new(self.postmaster(&self.config)), began).give_due().await?;
         self.send_pending().await?;
         keeper.prune_at_once(&self.config).await?;
         self.retire().await?;
