@@ -21,6 +21,7 @@ use crate::{
     config::{self, settings::Config},
     daemon::{
         Daemon,
+        opening::Opening,
         signals::{Orders, outlive_large_files},
         sources::check_sources,
     },
@@ -57,12 +58,21 @@ pub(super) fn run(path: &Path, arguments: &Arguments, program: String) -> anyhow
     let shown = |path: &Path| escape_name(path.as_os_str().as_encoded_bytes());
     let areas: Vec<String> = config.areas.iter().map(|area| shown(&area.path)).collect();
     let database = shown(&config.database);
-    let mut daemon = prepare(config, Some(path), clock, program, own_lines)?;
-    tracing::info!(config = %shown(path), database = %database, areas = %areas.join(" "), "watching");
-    let Some(orders) = orders else {
+    let watching = || {
+        tracing::info!(config = %shown(path), database = %database, areas = %areas.join(" "), "watching");
+    };
+    let Some(mut orders) = orders else {
+        let daemon = prepare(config, Some(path), clock, program, own_lines)?;
+        watching();
         return once(daemon, &runtime);
     };
-    daemon.db.lock().set_teller(syslog::tell);
+    let (host, printer) = (proc::host_name(root), printer());
+    let opening = Opening { config: &config, clock: &clock, host: &host, program: &program, printer: &printer };
+    let Some(db) = runtime.block_on(opening.open(&mut orders))? else { return Ok(Exit::Fine) };
+    watching();
+    db.lock().set_teller(syslog::tell);
+    let mut daemon = over(db, config, Some(path), clock, program);
+    daemon.own_lines = own_lines;
     runtime.block_on(daemon.run(orders))?;
     Ok(Exit::Fine)
 }
@@ -93,20 +103,31 @@ pub(super) fn prepare(
     program: String,
     own_lines: Arc<OwnLines>,
 ) -> anyhow::Result<Daemon> {
-    let store = Store::open(&config.database, clock.now())?;
-    Ok(Daemon {
+    let db = Db::new(Store::open(&config.database, clock.now())?);
+    let mut daemon = over(db, config, source, clock, program);
+    daemon.own_lines = own_lines;
+    Ok(daemon)
+}
+
+fn printer() -> Printer {
+    Printer(Arc::new(Mutex::new(io::stdout())))
+}
+
+/// A daemon over this database, that knows nothing yet of what this process writes.
+fn over(db: Db, config: Config, source: Option<&Path>, clock: Clock, program: String) -> Daemon {
+    Daemon {
         config,
         source: source.map(Path::to_path_buf),
-        db: Db::new(store),
+        db,
         clock,
         host: proc::host_name(Path::new("/")),
         chance: StdRng::from_rng(&mut rand::rng()),
-        printer: Printer(Arc::new(Mutex::new(io::stdout()))),
+        printer: printer(),
         transport: None,
         program,
-        own_lines,
+        own_lines: Arc::default(),
         unstored: Arc::default(),
-    })
+    }
 }
 
 /// One thread for all tasks and a few for short blocking jobs.

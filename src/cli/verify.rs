@@ -19,7 +19,7 @@ use super::{
 use crate::{
     model::escape::hex,
     report::witness::{Statement, statement},
-    store::{database::Store, error::StoreError, outbox::ReportId},
+    store::{database::Store, error::StoreError, outbox::ReportId, witness::Fate},
 };
 
 /// Most recipients and foreign databases that are told apart in a mailbox.
@@ -240,8 +240,12 @@ fn tell(mail: &Statement, verdict: &Verdict, heard: &mut Heard, teller: &mut Tel
 fn tell_of_another(store: &Store, instance: Uuid, mails: u64, teller: &mut Teller<'_>) -> anyhow::Result<()> {
     let many = counted(mails, "mail");
     let object = |key: &str| json!({ key: "another-database", "instance": instance.to_string(), "mails": mails });
-    if store.has_adopted(instance)? {
-        return teller.say(&format!("note: {many} of database {instance}, which was adopted"), &object("note"));
+    if let Some(fate) = store.fate(instance)? {
+        let words = match fate {
+            Fate::Adopted => "which was adopted".to_owned(),
+            Fate::Lost(seq) => format!("which was lost: told in event {seq}"),
+        };
+        return teller.say(&format!("note: {many} of database {instance}, {words}"), &object("note"));
     }
     let words = format!(
         "TRUST LOST: {many} of database {instance}, this one is {}: it was begun anew or exchanged, or the mailbox has mails of \

@@ -57,6 +57,8 @@ pub(super) struct Keeper {
     ourselves: Ourselves,
     /// What is found and not stored yet.
     untold: Vec<Event>,
+    /// Whether it is still to be stored that this daemon has begun.
+    is_new: bool,
     sign_due: Boottime,
     self_due: Boottime,
     prune_due: Boottime,
@@ -75,6 +77,7 @@ impl Keeper {
             clocks: ClockWatch::new(now),
             ourselves: Ourselves::default(),
             untold: Vec::new(),
+            is_new: false,
             sign_due: now.boottime,
             self_due: now.boottime.after(SELF_TIME),
             prune_due: now.boottime.after(PRUNE_TIME),
@@ -85,6 +88,30 @@ impl Keeper {
 
     /// Stores what should be told at a start; gives when a daemon was last there before.
     pub(super) async fn greet(&mut self, config: &Config, way: Way) -> Result<Timestamp, StoreError> {
+        let last = self.recall(config, way).await?;
+        self.tell().await?;
+        Ok(last)
+    }
+
+    /// As [`Keeper::greet`] at the start of a daemon that stays. Where the database is ill, the first generation sees to it, as it would
+    /// later, and what is to be told waits for [`Keeper::keep`]; `None` when not even that could be read.
+    pub(super) async fn greet_if_possible(&mut self, config: &Config) -> Result<Option<Timestamp>, StoreError> {
+        let (last, told) = match self.recall(config, Way::Staying).await {
+            Ok(last) => (Some(last), self.tell().await),
+            Err(error) => (None, Err(error)),
+        };
+        match told {
+            Err(error) if error.ailment().is_some() => {
+                tracing::error!(error = %with_causes(&error), "the start cannot be stored");
+                self.db.troubles.note(&error, self.clock.now());
+                Ok(last)
+            }
+            told => told.map(|()| last),
+        }
+    }
+
+    /// Finds out what is to be told of the time before this start and of opening the store; gives when a daemon was last there before.
+    async fn recall(&mut self, config: &Config, way: Way) -> Result<Timestamp, StoreError> {
         let now = self.clock.now();
         for fault in &config.notices {
             tracing::warn!("{fault}");
@@ -92,23 +119,28 @@ impl Keeper {
         if !config.inactive.is_empty() {
             tracing::warn!("set but not acted upon yet: {}", config.inactive.join(", "));
         }
-        let last = self.db.call(move |store| begin(store, now, way)).await?;
-        self.look_at_ourselves().await?;
-        self.look_at_settings().await?;
+        self.is_new = true;
+        let (events, last) = self.db.call(move |store| past(store, now, way)).await?;
+        self.untold.extend(events);
         Ok(last)
     }
 
-    /// As [`Keeper::greet`] at the start of a daemon that stays. Where the database is ill, the first generation sees to it, as it would
-    /// later; then `None`.
-    pub(super) async fn greet_if_possible(&mut self, config: &Config) -> Result<Option<Timestamp>, StoreError> {
-        match self.greet(config, Way::Staying).await {
-            Err(error) if error.ailment().is_some() => {
-                tracing::error!(error = %with_causes(&error), "the start cannot be stored");
-                self.db.troubles.note(&error, self.clock.now());
-                Ok(None)
-            }
-            greeted => greeted.map(Some),
+    /// Stores what is found and not stored yet; once, that this daemon has begun, and with which program and settings.
+    async fn tell(&mut self) -> Result<(), StoreError> {
+        if !self.untold.is_empty() {
+            let outcome = self.untold.iter().cloned().fold(Outcome::default(), Outcome::with_event);
+            self.db.call(move |store| store.commit(&outcome)).await?;
+            self.untold.clear();
         }
+        if self.is_new {
+            let now = self.clock.now();
+            // Not before what it hides from the next start is stored.
+            self.db.call(move |store| store.mark_start(now)).await?;
+            self.look_at_ourselves().await?;
+            self.look_at_settings().await?;
+            self.is_new = false;
+        }
+        Ok(())
     }
 
     /// As [`Keeper::look_at_settings`], but a database that is ill does not end the daemon: the next start compares them.
@@ -145,11 +177,7 @@ impl Keeper {
     }
 
     async fn do_what_is_due(&mut self, config: &Config, now: Moment) -> Result<(), StoreError> {
-        if !self.untold.is_empty() {
-            let outcome = self.untold.iter().cloned().fold(Outcome::default(), Outcome::with_event);
-            self.db.call(move |store| store.commit(&outcome)).await?;
-            self.untold.clear();
-        }
+        self.tell().await?;
         if now.boottime >= self.sign_due {
             self.sign_due = now.boottime.after(SIGN_TIME);
             self.db.call(move |store| store.breathe(now)).await?;
@@ -252,18 +280,13 @@ impl Keeper {
     }
 }
 
-/// Tells of the time before this start and of what opening the store has found, then notes the start.
-fn begin(store: &mut Store, now: Moment, way: Way) -> Result<Timestamp, StoreError> {
+/// What is to be told of the time before this start and of what opening the store has found, and when a daemon was last there.
+fn past(store: &mut Store, now: Moment, way: Way) -> Result<(Vec<Event>, Timestamp), StoreError> {
+    let life = store.last_life()?;
+    let (last, _) = store.last_alive()?;
     let notice = |words| Event::new(Category::Notice, Severity::Normal, now, Vec::new()).with_note(words);
     let notices: Vec<Event> = store.take_notices().into_iter().map(notice).collect();
-    let events = since_last(store.last_life()?.as_ref(), now, way).into_iter().chain(notices);
-    let outcome = events.fold(Outcome::default(), Outcome::with_event);
-    if !outcome.events.is_empty() {
-        store.commit(&outcome)?;
-    }
-    let (last, _) = store.last_alive()?;
-    // Not before what it hides from the next start is stored.
-    store.mark_start(now).map(|()| last)
+    Ok((since_last(life.as_ref(), now, way).into_iter().chain(notices).collect(), last))
 }
 
 #[cfg(test)]
@@ -275,6 +298,7 @@ mod tests {
         clock::{BootId, VirtualClock},
         event::Channel,
     };
+    use crate::store::events::Filter;
 
     const HOUR: Duration = Duration::from_hours(1);
 
@@ -316,6 +340,32 @@ mod tests {
         assert!(!keep(&mut keeper, &config, 23).await);
         assert!(keep(&mut keeper, &config, 3).await);
         keeper.db.lock().verify().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn e1_a_start_that_cannot_be_stored_is_told_as_soon_as_it_can() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut keeper, config, _hands) = keeper(directory.path());
+        keeper.db.call(|store| store.mark_start(Moment::default())).await.unwrap();
+        let told = |keeper: &Keeper| {
+            let events = keeper.db.lock().history(&Filter { limit: 5000, ..Filter::default() }).unwrap();
+            events.iter().filter(|stored| stored.event.category == Category::NotRunning).count()
+        };
+        keeper.db.lock().refuse_writes(true);
+        assert!(keeper.greet_if_possible(&config).await.unwrap().is_some(), "it can be read");
+        keeper.keep(&config).await;
+        keeper.db.lock().refuse_writes(false);
+        assert_eq!((told(&keeper), keeper.db.troubles.standing().is_some()), (0, true));
+        // The sentry was faster.
+        let now = keeper.clock.now();
+        keeper.db.call(move |store| store.mark_alive(now, false)).await.unwrap();
+        for _ in 0..90 {
+            advance(Duration::from_secs(1)).await;
+            keeper.keep(&config).await;
+        }
+        assert_eq!(told(&keeper), 1);
+        let life = keeper.db.lock().last_life().unwrap().unwrap();
+        assert!(keeper.clock.now().since(life.seen) < Duration::from_mins(1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,10 +4,12 @@
 //! that the service manager starts it again. A living process with a dead walker must not exist.
 
 mod clocks;
+mod desk;
 mod error;
 mod generation;
 mod keeper;
 mod life;
+pub mod opening;
 mod ourselves;
 mod renewal;
 mod sentry;
@@ -39,7 +41,7 @@ use crate::{
         Reporter,
         courier::{Courier, Unstored},
         pool::Pool,
-        postmaster::{BatchError, MailForm, Postmaster, check_addresses, default_sender, full_address, readerships},
+        postmaster::{BatchError, Postmaster, check_addresses},
         recurrence::Recurrence,
         transport::{Printer, Transport, TransportError},
     },
@@ -178,13 +180,14 @@ impl Daemon {
         }
     }
 
-    /// One round over everything at full speed, one reading of all logs, one look at all processes, everything reported whatever the hold-off says, and every delivery tried once. Gives
-    /// what is left in the queue.
+    /// One round over everything at full speed, one reading of all logs, one look at all processes, the signs of life
+    /// that are due, everything reported whatever the hold-off says, and every delivery tried once. Gives what is left in the queue.
     ///
     /// # Errors
     /// [`DaemonError`] when it cannot begin or the store fails; what was found until then is kept.
     pub async fn run_once(&mut self) -> Result<QueueSummary, DaemonError> {
         self.can_begin_with(&self.config)?;
+        let began = self.clock.now().wall;
         let mut keeper = self.keeper();
         let away_since = keeper.greet(&self.config, Way::Once).await?;
         if !self.config.areas.is_empty() {
@@ -198,6 +201,7 @@ impl Daemon {
             let config = Arc::new(self.config.clone());
             self.pid_watch(&config, Some(away_since), CancellationToken::new()).run_once().await?;
         }
+        self.recurrence(&Arc::new(self.postmaster(&self.config)), began).give_due().await?;
         self.send_pending().await?;
         keeper.prune_at_once(&self.config).await?;
         self.retire().await?;
@@ -266,14 +270,10 @@ impl Daemon {
         courier.pulse = generation.roll.watch(COURIER, deadline.saturating_add(LONGEST_SLEEP * 2));
         generation.spawn(COURIER, courier.run(stop.clone()));
         let recurrence = Recurrence {
-            settings: config.report.clone(),
-            db: self.db.clone(),
-            clock: self.clock.clone(),
-            began,
-            postmaster: Arc::clone(&generation.postmaster),
             courier: Arc::clone(&generation.courier),
             pulse: generation.roll.watch(HEART, LONGEST_SLEEP),
             stop: stop.clone(),
+            ..self.recurrence(&generation.postmaster, began)
         };
         generation.spawn(HEART, recurrence.run());
         generation.begin_to_watch(&self.db, &self.clock);
@@ -292,6 +292,19 @@ impl Daemon {
         self.transport.clone().map_or_else(|| Transport::new(&self.config.mail, host, &self.printer), Ok)
     }
 
+    fn recurrence(&self, postmaster: &Arc<Postmaster>, began: Timestamp) -> Recurrence {
+        Recurrence {
+            settings: self.config.report.clone(),
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            began,
+            postmaster: Arc::clone(postmaster),
+            courier: Arc::default(),
+            pulse: Pulse::default(),
+            stop: CancellationToken::new(),
+        }
+    }
+
     fn tailer(&self, config: &Arc<Config>, stop: CancellationToken) -> Tailer {
         let surroundings = Surroundings::new(self.db.clone(), config, Arc::clone(&self.own_lines), self.clock.now());
         Tailer { config: Arc::clone(config), surroundings, clock: self.clock.clone(), pulse: Pulse::default(), stop }
@@ -303,18 +316,7 @@ impl Daemon {
     }
 
     fn postmaster(&self, config: &Config) -> Postmaster {
-        let host = config.hostname.clone().unwrap_or_else(|| self.host.clone());
-        let from = config.mail.from.as_deref().map_or_else(|| default_sender(&host), full_address);
-        Postmaster {
-            from,
-            readerships: readerships(config),
-            lines: config.report.lines,
-            zone: jiff::tz::TimeZone::system(),
-            clock: self.clock.clone(),
-            program: self.program.clone(),
-            form: MailForm::new(&config.report, proc::machine_id(Path::new("/"))),
-            host,
-        }
+        desk::postmaster(config, &self.host, &self.clock, &self.program)
     }
 
     fn courier(&mut self, postmaster: &Postmaster, bell: Arc<Notify>) -> Result<Courier, DaemonError> {

@@ -7,7 +7,7 @@ use super::{
     signals::{Order, Orders},
 };
 use crate::{
-    model::{clock::Clock, pulse::Pulse},
+    model::clock::Clock,
     store::{
         ailment::Ailment,
         door::{Db, run_blocking},
@@ -51,7 +51,7 @@ pub(super) async fn renew(
                     let words = with_causes(&error);
                     alarm.raise(&Trouble { since, ailment: Ailment::Unwritable, words, failures: 1 }, now);
                     // A server that is slow holds up nothing here.
-                    tokio::spawn(async move { alarm.send(&Pulse::default()).await });
+                    tokio::spawn(async move { alarm.send().await });
                 }
             }
         }

@@ -20,7 +20,7 @@ use crate::{
         database::Store,
         door::Db,
         error::{StoreError, with_causes},
-        health::Trouble,
+        health::{Trouble, Troubles},
         outcome::Outcome,
     },
 };
@@ -57,6 +57,7 @@ pub(super) struct Alarm {
     pub(super) deadline: Duration,
     /// What was told to some and not yet to these.
     left: Option<(String, Vec<u8>, Vec<String>)>,
+    pulse: Pulse,
 }
 
 impl Alarm {
@@ -66,11 +67,11 @@ impl Alarm {
         database: PathBuf,
         deadline: Duration,
     ) -> Self {
-        Self { transport, postmaster, database, deadline, left: None }
+        Self { transport, postmaster, database, deadline, left: None, pulse: Pulse::default() }
     }
 
-    /// Makes the mail; it is sent with [`Alarm::send`].
-    pub(super) fn raise(&mut self, trouble: &Trouble, now: Moment) {
+    /// Makes the mail; it is sent with `send`.
+    fn raise(&mut self, trouble: &Trouble, now: Moment) {
         let general = self.postmaster.readerships.iter().find(|readership| readership.areas.is_none());
         let Some(readership) = general.or(self.postmaster.readerships.first()) else { return };
         let emergency = Emergency {
@@ -90,12 +91,23 @@ impl Alarm {
         }
     }
 
+    /// Tells what stands when that is due, and those who have not got it yet.
+    pub(super) async fn tell(&mut self, troubles: &Troubles, has_failed: bool, now: Moment) {
+        if let Some(trouble) = troubles.standing()
+            && troubles.is_alarm_due(has_failed, now)
+        {
+            troubles.alarmed(now.boottime);
+            self.raise(&trouble, now);
+        }
+        self.send().await;
+    }
+
     /// Sends what is left of a mail, once to each who has not got it; what is not accepted stays left. Beats before each.
-    pub(super) async fn send(&mut self, pulse: &Pulse) {
+    pub(super) async fn send(&mut self) {
         let Some((id, bytes, recipients)) = self.left.take() else { return };
         let mut left = Vec::new();
         for recipient in recipients {
-            pulse.beat();
+            self.pulse.beat();
             let from = &self.postmaster.from;
             match self.transport.send(from, &recipient, &id, bytes.clone(), self.deadline).await {
                 Ok(_reply) => {
@@ -118,6 +130,7 @@ impl Sentry {
 
     /// The same, with a pulse that beats at each step.
     pub(super) fn beating(mut self, pulse: Pulse) -> Self {
+        self.alarm.pulse = pulse.clone();
         self.pulse = pulse;
         self
     }
@@ -149,7 +162,7 @@ impl Sentry {
         }
         if let Some(trouble) = self.db.troubles.unreadable_due(now.boottime) {
             self.alarm.raise(&trouble, now);
-            self.alarm.send(&self.pulse).await;
+            self.alarm.send().await;
         }
         let Some(trouble) = self.db.troubles.standing() else {
             (self.due, self.patience) = (None, RETRY.0);
@@ -164,7 +177,7 @@ impl Sentry {
                     true
                 }
             };
-            self.tell(has_failed).await;
+            self.alarm.tell(&self.db.troubles, has_failed, self.clock.now()).await;
             self.due = Some(self.clock.now().boottime.after(self.patience));
             self.patience = (self.patience * 2).min(RETRY.1);
         }
@@ -192,17 +205,6 @@ impl Sentry {
             tracing::warn!("the database can be written again");
         }
         Ok(())
-    }
-
-    async fn tell(&mut self, has_failed: bool) {
-        let now = self.clock.now();
-        if let Some(trouble) = self.db.troubles.standing()
-            && self.db.troubles.is_alarm_due(has_failed, now)
-        {
-            self.db.troubles.alarmed(now.boottime);
-            self.alarm.raise(&trouble, now);
-        }
-        self.alarm.send(&self.pulse).await;
     }
 
     async fn look_at_place(&self) {

@@ -149,6 +149,19 @@ impl Recurrence {
         }
     }
 
+    /// Gives the signs of life that are due, once.
+    ///
+    /// # Errors
+    /// [`BatchError`] when one cannot be made or stored; it is due again the next time.
+    pub async fn give_due(&self) -> Result<(), BatchError> {
+        for sign in Sign::ALL {
+            if let Some(period) = sign.period(&self.settings) {
+                self.step(sign, period).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Gives a sign when it is due; gives how long to rest.
     async fn step(&self, sign: Sign, period: Duration) -> Result<Duration, BatchError> {
         let (postmaster, now, began) = (Arc::clone(&self.postmaster), self.clock.now(), self.began);

@@ -62,11 +62,20 @@ impl Troubles {
 
     /// Notes a failure; one that is not about the health of the database is passed over.
     pub fn note(&self, error: &StoreError, now: Moment) {
+        match error.ailment() {
+            Some(ailment) if ailment.needs_renewal() => {
+                self.ask_for_renewal(ailment);
+                self.bell.notify_one();
+            }
+            _ => self.note_whatever_it_is(error, now),
+        }
+    }
+
+    /// As [`Troubles::note`], while nothing is open that could be opened anew.
+    pub fn note_whatever_it_is(&self, error: &StoreError, now: Moment) {
         let Some(ailment) = error.ailment() else { return };
         let mut state = self.state();
-        if ailment.needs_renewal() {
-            state.renewal = Some(ailment);
-        } else if ailment == Ailment::Unreadable {
+        if ailment == Ailment::Unreadable {
             let fresh = Trouble { since: now, ailment, words: String::new(), failures: 0 };
             let (trouble, met) = state.unreadable.get_or_insert((fresh, now.boottime));
             trouble.failures = trouble.failures.saturating_add(1);

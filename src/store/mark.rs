@@ -15,7 +15,7 @@ use rusqlite::OptionalExtension as _;
 
 use super::{
     database::Store,
-    error::{StoreError, Trying},
+    error::{StoreError, Trying, with_causes},
     events::Head,
     outbox::{ReportId, number_up_to},
     place::{beside, io_error},
@@ -109,6 +109,11 @@ impl Mark {
         File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
     }
 
+    /// The line of an event by which mails of this database, which is not the one that is open, are known.
+    pub(super) fn before(&self) -> String {
+        format!("\nthe database before was {}", self.uuid)
+    }
+
     /// The number of the last report.
     pub(super) const fn report(&self) -> ReportId {
         self.report
@@ -200,6 +205,13 @@ impl Store {
         Ok(())
     }
 
+    /// As [`Store::leave_mark`], but a failure is only logged: what is stored stays stored, and a mark that lags says nothing wrong.
+    pub(super) fn leave_mark_if_possible(&mut self) {
+        if let Err(error) = self.leave_mark() {
+            tracing::warn!(error = %with_causes(&error), "how far the chain has come could not be marked");
+        }
+    }
+
     /// Compares the database with its mark and tells what is not as it should be; then marks it.
     pub(super) fn vouch(&mut self, mark: Option<&Mark>, was_there: bool, now: Moment) -> Result<(), StoreError> {
         if let Some(mark) = mark {
@@ -218,11 +230,15 @@ impl Store {
                 ))
             };
             self.go_on_from(mark)?;
-            if let Some(words) = lost {
+            if let Some(mut words) = lost {
+                if mark.uuid != self.uuid() {
+                    words.push_str(&mark.before());
+                }
                 self.tell_lost(&words, now)?;
             }
         }
-        self.leave_mark()
+        self.leave_mark_if_possible();
+        Ok(())
     }
 
     /// Has the reports go on from the number that the mark knows, since those up to it were mailed under their numbers.
@@ -244,8 +260,7 @@ impl Store {
         if let Some(mark) = Mark::read(self.path())? {
             self.go_on_from(&mark)?;
             if mark.uuid != self.uuid() {
-                // By this, mails of the one before are known.
-                note.push_str(&format!("\nthe database before was {}", mark.uuid));
+                note.push_str(&mark.before());
             }
         }
         let event = Event::new(Category::DatabaseAdopted, Severity::Normal, now, Vec::new()).with_note(note);
@@ -295,6 +310,23 @@ mod tests {
             assert_eq!(Mark::parse(text), None);
         }
         assert_eq!([1, 999, 1000, 48_112, 1_234_567].map(grouped), ["1", "999", "1,000", "48,112", "1,234,567"]);
+    }
+
+    #[test]
+    fn e1_a_mark_that_cannot_be_left_keeps_nobody_from_the_database() {
+        let (_scratch, path) = scratch();
+        drop(Store::open(&path, now()).unwrap());
+        let mark = Mark::read(&path).unwrap();
+        fs::create_dir(beside(&path, ".mark.new")).unwrap();
+        let mut store = Store::open(&path, now()).unwrap();
+        store.commit(&notice("x")).unwrap();
+        assert!(store.leave_mark().is_err());
+        assert_eq!(Mark::read(&path).unwrap(), mark, "the one before stays");
+        drop(store);
+        fs::remove_dir(beside(&path, ".mark.new")).unwrap();
+        let store = Store::open(&path, now()).unwrap();
+        assert!(lost(&store).is_empty(), "a mark that lags is no alarm");
+        assert_eq!(Mark::read(&path).unwrap().unwrap().seq(), 1);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::model::{
 
 use super::{
     database::Store,
-    error::{StoreError, Trying, with_causes},
+    error::{StoreError, Trying},
     events::{IN_RANGE, QUIET, Range},
     rows::moment,
 };
@@ -155,10 +155,7 @@ impl Store {
         )
         .trying("start the hold-off")?;
         tx.commit().trying("store a report")?;
-        if let Err(error) = self.leave_mark() {
-            // The report is stored all the same; a mark that lags says nothing wrong.
-            tracing::warn!(error = %with_causes(&error), "how far the chain has come could not be marked");
-        }
+        self.leave_mark_if_possible();
         Ok(())
     }
 

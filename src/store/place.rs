@@ -67,7 +67,12 @@ fn open_private(path: &Path) -> io::Result<File> {
 
 pub(super) fn take_lock(path: &Path) -> Result<File, StoreError> {
     let path = lock_path(path);
-    let file = open_private(&path).map_err(io_error("open the lock", &path))?;
+    let opened = match open_private(&path) {
+        // flock(2) asks for no right to write.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&path).or(Err(error)),
+        opened => opened,
+    };
+    let file = opened.map_err(io_error("open the lock", &path))?;
     privileges::check_but_for_groups(&path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),

@@ -61,10 +61,11 @@ fn begin_anew(path: &Path, mark: Option<Mark>, words: &str, now: Moment) -> Resu
     let mut store = Store::open_file(path, now)?;
     let note = format!(
         "{}\nBASELINE LOST, relearning: the database was damaged ({words}) and lies as {}\n\
-         undelivered reports saved from it: {}; what it had found and not yet reported is in it only",
+         undelivered reports saved from it: {}; what it had found and not yet reported is in it only{}",
         restarted(was),
         shown(&aside),
-        saved.len()
+        saved.len(),
+        mark.map(|mark| mark.before()).unwrap_or_default()
     );
     let lost = Found { event: trust_lost(&note, now), members: Vec::new() };
     let tx = store.db.transaction_with_behavior(TransactionBehavior::Immediate).trying("begin a transaction")?;
@@ -75,7 +76,7 @@ fn begin_anew(path: &Path, mark: Option<Mark>, words: &str, now: Moment) -> Resu
     }
     append(&tx, &[lost])?;
     tx.commit().trying("begin the database anew")?;
-    store.leave_mark()?;
+    store.leave_mark_if_possible();
     Ok(store)
 }
 
@@ -219,6 +220,7 @@ mod tests {
             events::Filter,
             mark::mark_path,
             scratch::{now, scratch},
+            witness::Fate,
         },
     };
 
@@ -265,8 +267,10 @@ mod tests {
         // The second half of the pages is gone, as if they had never reached the disk.
         let half = whole.len() / 8192 * 4096;
         fs::write(&path, [&whole[..half], &vec![0xa5; whole.len() - half]].concat()).unwrap();
+        let uuid = store.uuid();
         store.renew(Ailment::Unknown, now()).unwrap();
         assert_eq!(told(&store)[0].0, Category::TrustLost, "{:?}", told(&store));
+        assert_eq!(store.fate(uuid).unwrap(), Some(Fate::Lost(1)), "its mails are known");
         assert!(matches!(store.renew(Ailment::Corrupt, now()), Err(StoreError::DamagedAgain { .. })));
     }
 

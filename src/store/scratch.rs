@@ -2,6 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
+use super::database::Store;
 use crate::model::clock::{BootId, Boottime, Moment, Timestamp};
 
 pub(super) fn now() -> Moment {
@@ -14,4 +15,11 @@ pub(super) fn scratch() -> (tempfile::TempDir, PathBuf) {
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let path = directory.path().join("db");
     (directory, path)
+}
+
+impl Store {
+    /// Has each write fail, as on a file system that is read-only; reads go on.
+    pub(crate) fn refuse_writes(&self, is_refused: bool) {
+        self.db.pragma_update(None, "query_only", is_refused).unwrap();
+    }
 }

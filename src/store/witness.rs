@@ -1,6 +1,6 @@
 //! The stored side of what was mailed: the mails are the witnesses outside this machine, and this is what they are held against.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::{
@@ -11,8 +11,18 @@ use super::{
     rows::needed_array,
 };
 
-/// The code of the event that tells of an adopted database.
+/// The codes of the events that name a database that was there before: adopted for this one, or lost.
 const ADOPTED: u16 = 47;
+const LOST: u16 = 37;
+
+/// What became of the database that was there before this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// An administrator has said that this one is wanted.
+    Adopted,
+    /// It was lost, and the event of this number has told it.
+    Lost(u64),
+}
 
 /// A report that a mail system has accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,16 +103,25 @@ impl Store {
             .trying("list what was sent")
     }
 
-    /// Whether an event of this store tells that the database `instance` was adopted or given up for this one.
+    /// What an event of this store tells of the database `instance` that was there before; `None` when none names it.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn has_adopted(&self, instance: Uuid) -> Result<bool, StoreError> {
+    pub fn fate(&self, instance: Uuid) -> Result<Option<Fate>, StoreError> {
+        // As a line of its own: a name that somebody gave a file is not one.
+        let line = format!("\nthe database before was {instance}");
         self.db
             .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM event WHERE category = ?1 AND instr(canonical, CAST(?2 AS BLOB)) > 0)",
+                "SELECT seq, category = ?1 FROM event WHERE category IN (?1, ?2) AND instr(canonical, CAST(?3 AS BLOB)) > 0
+                 ORDER BY seq LIMIT 1",
             )
-            .and_then(|mut statement| statement.query_row(params![ADOPTED, instance.to_string()], |row| row.get(0)))
-            .trying("look for an adopted database")
+            .and_then(|mut statement| {
+                let fate = |row: &Row<'_>| {
+                    let seq = row.get::<_, i64>(0)?.cast_unsigned();
+                    Ok(if row.get(1)? { Fate::Adopted } else { Fate::Lost(seq) })
+                };
+                statement.query_row(params![ADOPTED, LOST, line], fate).optional()
+            })
+            .trying("look for what became of a database")
     }
 }

@@ -30,6 +30,15 @@ pub fn tell(phase: Phase) {
     }
 }
 
+/// Asks the service manager for so much more time to start.
+pub fn linger(time: Duration) {
+    let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+    let words = "waiting for the database: it cannot be read or written";
+    if let Err(error) = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(micros), NotifyState::Status(words)]) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
+}
+
 /// How often the watchdog of the service manager has to be fed at least (`WatchdogSec=`); `None` when it has none for this process.
 pub fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())

@@ -143,6 +143,19 @@ fn i3_no_number_is_repeated_or_left_out_whatever_kills_the_daemon() {
 }
 
 #[test]
+fn i3_what_runs_once_gives_the_signs_that_are_due() {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    fs::write(scratch.tree().join("f"), "x").unwrap();
+    scratch.configure(&format!("heartbeat = 1s\n{}", sink.setting()));
+    for beats_due in 0..3_u64 {
+        assert!(scratch.ask(&["run", "--once"]).status.success());
+        let numbers: Vec<u64> = beats(&sink.mails()).iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, (1..=beats_due).collect::<Vec<_>>());
+        std::thread::sleep(Duration::from_millis(1100));
+    }
+}
+
+#[test]
 fn i3_a_backlog_holds_one_heartbeat_and_the_next_comes_when_it_was_accepted() {
     let (scratch, sink) = (Scratch::new(), Sink::start());
     sink.behave(Mode::Busy);

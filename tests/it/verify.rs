@@ -298,6 +298,23 @@ fn reports_taken_out_of_the_store_or_the_box_and_mails_of_another_store_are_told
 }
 
 #[test]
+fn mails_of_a_database_whose_loss_was_told_are_a_note() {
+    let scratch = Scratch::new();
+    let directory = mailed(&scratch);
+    let old = Store::open_read_only(&scratch.database()).unwrap().uuid();
+    fs::remove_file(scratch.database()).unwrap();
+    drop(open(&scratch));
+    let (code, lines) = verify(&scratch, &directory);
+    assert_eq!(code, Some(0), "{lines:?}");
+    assert_eq!(lines[1], format!("note: 3 mails of database {old}, which was lost: told in event 1"));
+    // Who takes the event out takes the chain apart.
+    tamper(&scratch, "DELETE FROM event WHERE seq = 1");
+    let (code, lines) = verify(&scratch, &directory);
+    assert_eq!(code, Some(1));
+    assert!(lines.iter().any(|line| line.starts_with("TRUST LOST: 3 mails")), "{lines:?}");
+}
+
+#[test]
 fn ten_thousand_mails_are_compared_and_hostile_ones_show_no_control_byte() {
     let scratch = Scratch::new();
     mailed(&scratch);

@@ -179,6 +179,57 @@ fn e1_a_full_file_system_is_told_from_memory_and_everything_is_caught_up() {
     assert_eq!(lines, 100);
 }
 
+#[test]
+fn e1_a_start_on_a_full_file_system_is_told_from_memory_and_waits_for_room() {
+    let sink = Sink::start();
+    let (scratch, log) = with_log(&sink);
+    let state = scratch.path("state");
+    fs::create_dir(&state).unwrap();
+    let _state = Mounted::new(&["-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs"], &state);
+    assert!(settled(&scratch, &sink).stop().success());
+    let filler = state.join("filler");
+    let _full = Command::new("dd").args(["if=/dev/zero", "bs=1k"]).arg(format!("of={}", filler.display())).output();
+    put(&scratch.tree().join("before-the-start"), "x");
+    append(&log, "token before the start");
+    let mut daemon = scratch.start();
+    wait_for("the emergency mail", SOON, || emergencies(&sink) == 1);
+    sleep(Duration::from_secs(6));
+    assert!(daemon.child.try_wait().unwrap().is_none(), "{}", scratch.log());
+    fs::remove_file(filler).unwrap();
+    let tokens = ["/before-the-start ", "token before the start", "could not be written for"];
+    is_all_told(&scratch, &sink, daemon, &tokens);
+    assert_eq!(emergencies(&sink), 1);
+}
+
+#[test]
+fn e2_a_start_on_a_read_only_file_system_waits_and_ends_when_told() {
+    let sink = Sink::start();
+    let (scratch, log) = with_log(&sink);
+    let state = scratch.path("state");
+    fs::create_dir(&state).unwrap();
+    let _state = Mounted::new(&["-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs"], &state);
+    assert!(settled(&scratch, &sink).stop().success());
+    let remount = |how: &str| run("mount", &["-o".as_ref(), format!("remount,{how}").as_ref(), state.as_os_str()]);
+    remount("ro");
+    let lock = fs::File::open(state.join("integrityd.sqlite.lock")).unwrap();
+    lock.try_lock().unwrap();
+    assert_eq!(scratch.ask(&["run"]).status.code(), Some(75), "another daemon is found by its lock");
+    drop(lock);
+    assert_eq!(scratch.ask(&["run", "--once"]).status.code(), Some(74), "what runs once waits for nothing");
+    assert_eq!(emergencies(&sink), 0);
+    let daemon = scratch.start();
+    wait_for("the emergency mail", SOON, || emergencies(&sink) == 1);
+    assert!(daemon.stop().success(), "{}", scratch.log());
+    put(&scratch.tree().join("before-the-start"), "x");
+    append(&log, "token before the start");
+    let daemon = scratch.start();
+    wait_for("the emergency mail", SOON, || emergencies(&sink) == 2);
+    remount("rw");
+    let tokens = ["/before-the-start ", "token before the start", "could not be written for"];
+    is_all_told(&scratch, &sink, daemon, &tokens);
+    assert_eq!(emergencies(&sink), 2);
+}
+
 /// Has some calls of a process fail, until it is dropped; `None` where nobody may trace.
 fn failing(daemon: &Running, injection: &str) -> Option<Child> {
     let mut tracer = Command::new("strace")
