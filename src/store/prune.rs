@@ -58,11 +58,14 @@ pub enum Step {
 
 impl Store {
     /// Prunes a little: announces what goes, or takes out some of what was announced. To be called until it gives something else than
-    /// [`Step::More`]. Unreported and undelivered events stay whatever their age. Cost: at most 500 events and 50 reports.
+    /// [`Step::More`]. Nothing goes while the wall clock is in doubt. Unreported and undelivered events stay whatever their age. Cost: at most 500 events and 50 reports.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing has changed.
     pub fn prune(&mut self, keeping: &Keeping, now: Moment) -> Result<Step, StoreError> {
+        if self.is_clock_in_doubt(now)? {
+            return Ok(Step::Nothing);
+        }
         let begin = self.checkpoint()?.map_or(0, |checkpoint| checkpoint.seq);
         if let Some(announced) = self.announced()?.filter(|announced| announced.seq > begin) {
             self.take_out(begin.saturating_add(STEP).min(announced.seq))?;
