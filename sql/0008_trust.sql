@@ -45,6 +45,9 @@ CREATE TABLE standstill (
     since INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Which reports are young: to find out must not mean to read all mails.
+CREATE INDEX report_created ON report (created, first_seq);
+
 -- Whether an undelivered report was also put into the local mailbox.
 ALTER TABLE delivery ADD COLUMN spooled INTEGER NOT NULL DEFAULT 0 CHECK (spooled IN (0, 1));
 

@@ -202,7 +202,7 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Queue(command) => queue::run(&source, &command, out),
         Command::Database(command) => database::run(&source, &command, out),
         Command::Mail(command) => mail::run(&source, &command, out),
-        Command::Verify(arguments) => verify::run(&source.open()?, &arguments, out),
+        Command::Verify(arguments) => verify::run(&source, &arguments, out),
         Command::Explain(arguments) => explain::run(&source, &arguments, out),
         Command::Rules(command) => rules::run(&source, &command, out),
         Command::Logcheck(arguments) => logcheck::run(&source, &arguments, out),

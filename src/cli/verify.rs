@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
@@ -13,13 +14,18 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    Exit, mailbox,
+    Exit, Source, mailbox,
     out::{Out, number},
 };
 use crate::{
-    model::escape::hex,
+    config,
+    model::{
+        clock::{Clock, Timestamp},
+        escape::hex,
+    },
     report::witness::{Statement, statement},
-    store::{database::Store, error::StoreError, outbox::ReportId, witness::Fate},
+    store::{database::Store, error::StoreError, outbox::ReportId, prune::Keeping, witness::Fate},
+    sys::proc,
 };
 
 /// Most recipients and foreign databases that are told apart in a mailbox.
@@ -40,7 +46,8 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(store: &Store, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
+    let store = &source.open()?;
     let mut teller = Teller { is_json: arguments.json, findings: 0, out };
     match store.verify() {
         Ok(head) => {
@@ -59,9 +66,28 @@ pub(super) fn run(store: &Store, arguments: &Arguments, out: &mut Out) -> anyhow
         Err(error) => return Err(error.into()),
     }
     if let Some(path) = &arguments.mails {
-        compare(store, path, &mut teller)?;
+        let now = Clock::System(proc::boot_id(Path::new("/"))).now().wall;
+        // Beside a database that was copied from elsewhere there may be none.
+        let kept = config::load(&source.config)
+            .ok()
+            .map(|config| Keeping { retention: config.report.retention, most: config.report.max_database }.least());
+        compare(store, path, kept.map(|kept| Promise { kept, now }), &mut teller)?;
     }
     Ok(if teller.findings == 0 { Exit::Fine } else { Exit::Findings })
+}
+
+/// How long the events of a mail are kept at least, to be judged at `now`.
+#[derive(Debug, Clone, Copy)]
+struct Promise {
+    kept: Duration,
+    now: Timestamp,
+}
+
+impl Promise {
+    /// Whether the events of a mail of `date` must still be there. A date to come is of a clock that was wrong, and says nothing.
+    fn covers(&self, date: Timestamp) -> bool {
+        date <= self.now && self.now.since(date) < self.kept
+    }
 }
 
 /// Prints findings and notes, and counts the findings.
@@ -88,6 +114,8 @@ enum Verdict {
     Agrees,
     /// Its events are so old that they are no longer kept.
     Pruned,
+    /// They were taken out though the mail is younger than events are kept.
+    PrunedEarly,
     /// The last event it tells of is another one now.
     Rewritten([u8; 32]),
     /// The store ends before its last event.
@@ -96,27 +124,29 @@ enum Verdict {
     Missing(&'static str),
 }
 
-fn judge(store: &Store, mail: &Statement) -> Result<Verdict, StoreError> {
+fn judge(store: &Store, mail: &Statement, promise: Option<Promise>) -> Result<Verdict, StoreError> {
+    let is_young = promise.zip(mail.date).is_some_and(|(promise, date)| promise.covers(date));
+    let pruned = if is_young { Verdict::PrunedEarly } else { Verdict::Pruned };
     let last = mail.range.1;
     let newest = store.head()?.seq;
     if last > newest {
         return Ok(Verdict::RolledBack(newest));
     }
-    let pruned = store.checkpoint()?.map_or(0, |checkpoint| checkpoint.seq);
-    let is_pruned = last > 0 && last <= pruned;
+    let begin = store.checkpoint()?.map_or(0, |checkpoint| checkpoint.seq);
+    let is_pruned = last > 0 && last <= begin;
     if last > 0
         && let Some(head) = mail.head
     {
         match store.hash_at(last)? {
             Some(stored) if stored != head => return Ok(Verdict::Rewritten(stored)),
             Some(_) => {}
-            None if is_pruned => return Ok(Verdict::Pruned),
+            None if is_pruned => return Ok(pruned),
             None => return Ok(Verdict::Missing("its last event")),
         }
     }
     match (store.has_report(&mail.message_id)?, is_pruned) {
         (true, _) => Ok(Verdict::Agrees),
-        (false, true) => Ok(Verdict::Pruned),
+        (false, true) => Ok(pruned),
         (false, false) => Ok(Verdict::Missing("the report")),
     }
 }
@@ -124,6 +154,7 @@ fn judge(store: &Store, mail: &Statement) -> Result<Verdict, StoreError> {
 /// All that the mails have said.
 #[derive(Default)]
 struct Heard {
+    promise: Option<Promise>,
     foreign: u64,
     /// Message-ID and head of those already judged.
     seen: HashSet<(String, Option<[u8; 32]>)>,
@@ -134,8 +165,8 @@ struct Heard {
     others: BTreeMap<Uuid, u64>,
 }
 
-fn compare(store: &Store, path: &Path, teller: &mut Teller<'_>) -> anyhow::Result<()> {
-    let mut heard = Heard::default();
+fn compare(store: &Store, path: &Path, promise: Option<Promise>, teller: &mut Teller<'_>) -> anyhow::Result<()> {
+    let mut heard = Heard { promise, ..Heard::default() };
     mailbox::each(path, &mut |mail| {
         match statement(mail) {
             Some(statement) => hear(store, statement, &mut heard, teller)?,
@@ -147,7 +178,9 @@ fn compare(store: &Store, path: &Path, teller: &mut Teller<'_>) -> anyhow::Resul
         tell_of_another(store, *instance, *mails, teller)?;
     }
     if heard.pruned > 0 {
-        let words = format!("note: {} tell of events that were pruned since", counted(heard.pruned, "mail"));
+        let unjudged =
+            if heard.promise.is_some() { "" } else { "; without a configuration nobody knows whether too early" };
+        let words = format!("note: {} tell of events that were pruned since{unjudged}", counted(heard.pruned, "mail"));
         teller.say(&words, &json!({ "note": "pruned", "mails": heard.pruned }))?;
     }
     tell_of_gaps(store, &heard, teller)?;
@@ -188,7 +221,7 @@ fn hear(store: &Store, mail: Statement, heard: &mut Heard, teller: &mut Teller<'
             heard.recipients.insert(recipient.clone());
         }
     }
-    tell(&mail, &judge(store, &mail)?, heard, teller)?;
+    tell(&mail, &judge(store, &mail, heard.promise)?, heard, teller)?;
     heard.ids.insert(mail.message_id);
     Ok(())
 }
@@ -205,6 +238,13 @@ fn tell(mail: &Statement, verdict: &Verdict, heard: &mut Heard, teller: &mut Tel
         Verdict::Pruned => {
             heard.pruned += 1;
             Ok(())
+        }
+        Verdict::PrunedEarly => {
+            let words = format!(
+                "{start}PRUNED EARLY: its events are gone though it is younger than events are kept (retention, maxdatabase): \
+                 the clock or the settings were others, or they were taken out"
+            );
+            teller.find(&words, &object("pruned-early"))
         }
         Verdict::Rewritten(stored) => {
             let mailed = mail.head.map(|head| hex(&head)).unwrap_or_default();

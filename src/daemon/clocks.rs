@@ -19,9 +19,10 @@ const DRIFT: Duration = Duration::from_mins(1);
 /// A difference between both clocks that no delay of a timer explains.
 const SUSPEND: Duration = Duration::from_secs(10);
 
-/// The event about a wall clock that was set between two moments of one boot; `None` when it was not.
+/// The event about a wall clock that was set between two moments of one boot, or that is behind an earlier boot; `None` when it was not.
 pub(super) fn jumped(before: Moment, now: Moment) -> Option<Event> {
-    let ahead = SignedDuration::from_nanos(now.set_ahead_since(before)?);
+    let Some(ahead) = now.set_ahead_since(before) else { return behind(before, now) };
+    let ahead = SignedDuration::from_nanos(ahead);
     if ahead.unsigned_abs() <= DRIFT {
         return None;
     }
@@ -32,6 +33,23 @@ pub(super) fn jumped(before: Moment, now: Moment) -> Option<Event> {
         "the wall clock was set {way} by {:#}: it would have been {}, it is {}; waits and order go by another clock",
         SignedDuration::from_secs(i64::try_from(ahead.unsigned_abs().as_secs()).unwrap_or(i64::MAX)),
         utc(Timestamp::from_nanos(expected)),
+        utc(now.wall)
+    );
+    let mut event = Event::new(Category::ClockJumped, Severity::Normal, now, Vec::new()).with_note(note);
+    event.not_before = Some(before.wall);
+    Some(event)
+}
+
+/// The event about a wall clock that shows an earlier time than in the boot before; that it is ahead would be no sign.
+fn behind(before: Moment, now: Moment) -> Option<Event> {
+    let back = before.wall.since(now.wall);
+    if back <= DRIFT {
+        return None;
+    }
+    let note = format!(
+        "the machine was started anew and the wall clock went back by {:#}: it was {}, it is {}; waits and order go by another clock",
+        SignedDuration::from_secs(i64::try_from(back.as_secs()).unwrap_or(i64::MAX)),
+        utc(before.wall),
         utc(now.wall)
     );
     let mut event = Event::new(Category::ClockJumped, Severity::Normal, now, Vec::new()).with_note(note);

@@ -24,7 +24,7 @@ use crate::{
 
 use super::{
     clocks::ClockWatch,
-    life::{Way, since_last},
+    life::{Way, is_doubtful, since_last},
     ourselves::{Ourselves, compare, settings, unit},
 };
 
@@ -36,9 +36,6 @@ const SELF_TIME: Duration = Duration::from_mins(5);
 
 /// How often it is looked what is old, and how long after a start the first time.
 const PRUNE_TIME: Duration = Duration::from_hours(1);
-
-/// How long nothing is taken out after the wall clock was set: it may have been set wrong, and everything look old.
-const DOUBT: Duration = Duration::from_hours(24);
 
 /// How long nothing is tried after the store has failed.
 const RETRY: Duration = Duration::from_secs(30);
@@ -161,9 +158,6 @@ impl Keeper {
         if let Some(slept) = news.suspended {
             tracing::info!(slept = ?slept, "the machine was suspended");
         }
-        if news.jump.is_some() {
-            self.prune_due = self.prune_due.max(now.boottime.after(DOUBT));
-        }
         self.untold.extend(news.jump);
         if self.rests_until.is_some_and(|until| now.boottime < until) {
             return;
@@ -255,6 +249,9 @@ impl Keeper {
 
     /// Takes out all that is old, in steps.
     pub(super) async fn prune_at_once(&mut self, config: &Config) -> Result<(), StoreError> {
+        if let Some(jump) = self.clocks.look(self.clock.now()).jump {
+            self.db.call(move |store| store.commit(&Outcome::tell(jump))).await?;
+        }
         for _ in 0..MOST_STEPS {
             if self.prune(config, self.clock.now()).await? != Step::More {
                 break;
@@ -286,6 +283,9 @@ fn past(store: &mut Store, now: Moment, way: Way) -> Result<(Vec<Event>, Timesta
     let (last, _) = store.last_alive()?;
     let notice = |words| Event::new(Category::Notice, Severity::Normal, now, Vec::new()).with_note(words);
     let notices: Vec<Event> = store.take_notices().into_iter().map(notice).collect();
+    if is_doubtful(life.as_ref(), now) {
+        store.doubt_clock(now)?;
+    }
     Ok((since_last(life.as_ref(), now, way).into_iter().chain(notices).collect(), last))
 }
 
@@ -378,5 +378,42 @@ mod tests {
         assert!(!keep(&mut keeper, &config, 23).await);
         assert!(keep(&mut keeper, &config, 3).await);
         keeper.db.lock().verify().unwrap();
+    }
+
+    /// A run from cron at so many hours after [`keeper`] by the wall clock; gives whether anything was taken out.
+    async fn once(directory: &Path, config: &Config, (wall, boottime, boot): (u32, u32, u8)) -> bool {
+        let at = Moment {
+            wall: Timestamp::from_nanos(1_795_000_000_000_000_000).after(wall * HOUR),
+            boottime: Boottime::from_nanos(1_000_000_000_000).after(boottime * HOUR),
+            boot: BootId([boot; 16]),
+        };
+        let store = Store::open(&directory.join("db"), at).unwrap();
+        let mut keeper = Keeper::new(Db::new(store), Clock::starting_at(at), None);
+        keeper.greet(config, Way::Once).await.unwrap();
+        keeper.prune_at_once(config).await.unwrap();
+        keeper.db.lock().mark_alive(keeper.clock.now(), true).unwrap();
+        keeper.db.lock().checkpoint().unwrap().is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_from_cron_takes_out_nothing_for_a_day_after_the_clock_was_set_or_went_far_ahead() {
+        let year = 365 * 24;
+        for (first, later) in [
+            // Set while nobody was there, which one boot proves; a reboot within the day ends no doubt.
+            ((year, 1, 9), vec![((year + 23, 24, 9), false), ((year + 23, 0, 8), false), ((year + 26, 27, 9), true)]),
+            // Far ahead after a reboot: the machine may have been off, or its clock may be wrong.
+            ((year, 0, 8), vec![((year + 23, 23, 8), false), ((year + 25, 0, 7), true)]),
+            // Behind, as after an empty battery, and then right.
+            ((0, 0, 8), vec![((47, 47, 8), true)]),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let (keeper, config, _hands) = keeper(directory.path());
+            keeper.db.lock().mark_start(keeper.clock.now()).unwrap();
+            drop(keeper);
+            assert!(!once(directory.path(), &config, first).await, "{first:?}");
+            for (at, is_taken) in later {
+                assert_eq!(once(directory.path(), &config, at).await, is_taken, "{first:?}, then {at:?}");
+            }
+        }
     }
 }

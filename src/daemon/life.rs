@@ -15,6 +15,14 @@ use super::clocks::jumped;
 /// An orderly restart that took no longer is no news: an upgrade, other settings.
 const SHORT: Duration = Duration::from_mins(10);
 
+/// A longer time between two boots may as well be a clock that is wrong.
+const DOUBTFUL: Duration = Duration::from_hours(30 * 24);
+
+/// Whether the wall clock may be wrong though nothing proves it.
+pub(super) fn is_doubtful(last: Option<&LastLife>, now: Moment) -> bool {
+    last.is_some_and(|last| last.seen.boot != now.boot && now.wall.since(last.seen.wall) > DOUBTFUL)
+}
+
 /// How the daemon is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
@@ -105,5 +113,20 @@ mod tests {
     fn a_clock_set_while_nobody_was_there_is_told_within_one_boot() {
         assert_eq!(told(true, at(9_000_005, 5_005, 1), Way::Staying).len(), 2);
         assert_eq!(told(true, at(9_000_005, 20, 2), Way::Staying).len(), 1);
+    }
+
+    #[test]
+    fn a_clock_behind_the_last_boot_is_told_and_one_far_ahead_is_in_doubt() {
+        let back = told(true, at(910_000, 20, 2), Way::Staying);
+        insta::assert_snapshot!(back[1].1, @"the machine was started anew and the wall clock went back by 25h: it was 1970-01-12 13:46:40 +00:00, it is 1970-01-11 12:46:40 +00:00; waits and order go by another clock");
+        assert_eq!(
+            told(true, at(999_941, 20, 2), Way::Staying).len(),
+            1,
+            "a clock that is a bit slow is nobody's business"
+        );
+        let last = LastLife { seen: at(1_000_000, 5_000, 1), is_clean: true };
+        let is_doubtful = |now| is_doubtful(Some(&last), now);
+        assert!(is_doubtful(at(1_000_000 + 31 * 86_400, 20, 2)) && !is_doubtful(at(1_000_000 + 29 * 86_400, 20, 2)));
+        assert!(!is_doubtful(at(1_000_000 + 31 * 86_400, 5_000 + 31 * 86_400, 1)), "within a boot there is proof");
     }
 }

@@ -71,7 +71,7 @@ impl Alarm {
     }
 
     /// Makes the mail; it is sent with `send`.
-    fn raise(&mut self, trouble: &Trouble, now: Moment) {
+    pub(super) fn raise(&mut self, trouble: &Trouble, now: Moment) {
         let general = self.postmaster.readerships.iter().find(|readership| readership.areas.is_none());
         let Some(readership) = general.or(self.postmaster.readerships.first()) else { return };
         let emergency = Emergency {

@@ -96,6 +96,18 @@ impl Moment {
         Self { wall: self.wall.after(span), boottime: self.boottime.after(span), boot: self.boot }
     }
 
+    /// The moment `span` earlier, on both clocks.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        Self { wall: self.wall.before(span), boottime: self.boottime.before(span), boot: self.boot }
+    }
+
+    /// This moment as it counts in the boot of `start`, which came after it: so long before as the wall clocks say, and never later.
+    #[must_use]
+    pub fn in_boot_of(self, start: Self) -> Self {
+        if self.boot == start.boot { self } else { start.before(start.wall.since(self.wall)) }
+    }
+
     /// By how many nanoseconds the wall clock was set ahead since `earlier`, negative when it was set back; `None` across boots.
     pub fn set_ahead_since(self, earlier: Self) -> Option<i64> {
         let wall = self.wall.0.saturating_sub(earlier.wall.0);

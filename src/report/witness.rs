@@ -6,6 +6,8 @@
 use mail_parser::MessageParser;
 use uuid::Uuid;
 
+use crate::model::clock::Timestamp;
+
 /// The statement of one mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
@@ -23,6 +25,8 @@ pub struct Statement {
     pub head: Option<[u8; 32]>,
     /// Who it went to.
     pub recipients: Vec<String>,
+    /// When it was made; `None` without a date.
+    pub date: Option<Timestamp>,
 }
 
 /// The statement of `mail`; `None` when it is not a report of ours. Cost: O(n).
@@ -34,8 +38,10 @@ pub fn statement(mail: &[u8]) -> Option<Statement> {
     let text = message.body_text(0).unwrap_or_default();
     let addresses = message.to().into_iter().flat_map(|to| to.iter());
     let recipients = addresses.filter_map(|address| address.address()).map(str::to_owned).collect();
+    let seconds = message.date().map(mail_parser::DateTime::to_timestamp);
+    let date = seconds.map(|seconds| Timestamp::from_nanos(seconds.saturating_mul(1_000_000_000)));
     // A test mail is of no database.
-    (report > 0).then(|| Statement { message_id, instance, report, part, range, head: head(&text), recipients })
+    (report > 0).then(|| Statement { message_id, instance, report, part, range, head: head(&text), recipients, date })
 }
 
 /// `{instance}.{report}.{part}@{host}`.
@@ -75,7 +81,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{clock::Timestamp, escape::hex, event::Severity},
+        model::{escape::hex, event::Severity},
         report::mime::{Letter, MessageId, compose},
     };
 
@@ -88,7 +94,7 @@ mod tests {
             host: "web3.example",
             severity: Severity::Low,
             range: (1_200, 3_400),
-            date: Timestamp::default(),
+            date: Timestamp::from_nanos(1_795_000_000_000_000_000),
             zone: &TimeZone::UTC,
             id: MessageId { instance: Uuid::from_bytes([7; 16]), report, part: 1 },
         })
@@ -107,6 +113,7 @@ mod tests {
             range: (1_200, 3_400),
             head: Some([0xa7; 32]),
             recipients: vec!["root@example.org".to_owned(), "two@example.org".to_owned()],
+            date: Some(Timestamp::from_nanos(1_795_000_000_000_000_000)),
         };
         assert_eq!(found, wanted);
     }

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::{
     database::Store,
     error::{StoreError, Trying},
+    reboot::count_anew,
     rows::moment,
 };
 use crate::model::clock::{Moment, Timestamp};
@@ -80,19 +81,21 @@ impl Store {
         self.leave_mark()
     }
 
-    /// Notes that a daemon has begun.
+    /// Notes that a daemon has begun; what waits since another boot is counted in this one from here on.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be written.
     pub fn mark_start(&mut self, now: Moment) -> Result<(), StoreError> {
-        self.db
-            .execute(
-                "INSERT INTO recurring (name, number, wall, boottime, boot) VALUES (?1, 1, ?2, ?3, ?4)
-                 ON CONFLICT (name) DO UPDATE SET number = number + 1, wall = excluded.wall,
-                     boottime = excluded.boottime, boot = excluded.boot",
-                params![START, now.wall.as_nanos(), now.boottime.as_nanos(), now.boot.0],
-            )
-            .trying("note a start")?;
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate).trying("begin a transaction")?;
+        tx.execute(
+            "INSERT INTO recurring (name, number, wall, boottime, boot) VALUES (?1, 1, ?2, ?3, ?4)
+             ON CONFLICT (name) DO UPDATE SET number = number + 1, wall = excluded.wall,
+                 boottime = excluded.boottime, boot = excluded.boot",
+            params![START, now.wall.as_nanos(), now.boottime.as_nanos(), now.boot.0],
+        )
+        .trying("note a start")?;
+        count_anew(&tx, now)?;
+        tx.commit().trying("note a start")?;
         self.mark_alive(now, false)
     }
 

@@ -2,13 +2,14 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::model::entry::Entry;
+use crate::model::{entry::Entry, event::Category};
 
 use super::{
     alive::put_sign,
     areas::{put_accepted, put_area},
     baseline::{hand_over, remove_children, remove_tree, stored_by_id, stored_by_name},
     database::{Store, data_version},
+    doubt::put_doubt,
     error::{StoreError, Trying},
     events::append,
     journal::{put_journal, remove_journal},
@@ -66,6 +67,9 @@ impl Store {
         apply(&tx, &rest.changes)?;
         told.extend(rest.events);
         let last = append(&tx, &told)?;
+        if let Some(jump) = told.iter().rfind(|found| found.event.category == Category::ClockJumped) {
+            put_doubt(&tx, jump.event.found)?;
+        }
         tx.commit().trying("commit an outcome")?;
         self.pending.clear();
         self.alive.written();

@@ -229,8 +229,8 @@ impl Store {
         };
         let urgent = one("AND severity >= 70 ORDER BY seq")?;
         Ok(Some(Waiting {
-            first: first.event.found,
-            first_urgent: urgent.map(|urgent| urgent.event.found),
+            first: self.in_this_boot(first.event.found)?,
+            first_urgent: urgent.map(|urgent| self.in_this_boot(urgent.event.found)).transpose()?,
             first_seq: quiet.map_or(first.seq, |quiet| quiet.seq),
             last_seq: last.seq,
         }))

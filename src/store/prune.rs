@@ -56,13 +56,23 @@ pub enum Step {
     TooLarge(u64),
 }
 
+impl Keeping {
+    /// How long after a mail its events are there at least.
+    pub fn least(&self) -> Duration {
+        if self.most.is_some() { LEAST_KEPT.min(self.retention) } else { self.retention }
+    }
+}
+
 impl Store {
     /// Prunes a little: announces what goes, or takes out some of what was announced. To be called until it gives something else than
-    /// [`Step::More`]. Unreported and undelivered events stay whatever their age. Cost: at most 500 events and 50 reports.
+    /// [`Step::More`]. Nothing goes while the wall clock is in doubt. Unreported and undelivered events stay whatever their age. Cost: at most 500 events and 50 reports.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing has changed.
     pub fn prune(&mut self, keeping: &Keeping, now: Moment) -> Result<Step, StoreError> {
+        if self.is_clock_in_doubt(now)? {
+            return Ok(Step::Nothing);
+        }
         let begin = self.checkpoint()?.map_or(0, |checkpoint| checkpoint.seq);
         if let Some(announced) = self.announced()?.filter(|announced| announced.seq > begin) {
             self.take_out(begin.saturating_add(STEP).min(announced.seq))?;
@@ -73,9 +83,10 @@ impl Store {
         }
         let used = self.used_bytes()?;
         let is_too_large = keeping.most.is_some_and(|most| used > most / 10 * 9);
-        let age = if is_too_large { LEAST_KEPT.min(keeping.retention) } else { keeping.retention };
+        let age = if is_too_large { keeping.least() } else { keeping.retention };
         let cutoff = now.wall.before(age);
-        let Some((last, oldest)) = self.prunable(begin, cutoff, if is_too_large { STEP * 2 } else { MOST })? else {
+        let most = if is_too_large { STEP * 2 } else { MOST };
+        let Some((last, oldest)) = self.prunable(begin, (cutoff, now.wall), most)? else {
             return Ok(if is_too_large && keeping.most.is_some_and(|most| used > most) {
                 Step::TooLarge(used)
             } else {
@@ -101,9 +112,15 @@ impl Store {
         Ok(used.saturating_mul(pages("page_size")?))
     }
 
-    /// The last of the events behind `begin` that may all go, at most `most`, and when the oldest was found.
-    fn prunable(&self, begin: u64, cutoff: Timestamp, most: u64) -> Result<Option<(Head, Timestamp)>, StoreError> {
-        let end = self.first_kept()?;
+    /// The last of the events behind `begin` that may all go, at most `most`, and when the oldest was found. One that was found after
+    /// `now`, by a clock that was wrong, goes with those behind it.
+    fn prunable(
+        &self,
+        begin: u64,
+        (cutoff, now): (Timestamp, Timestamp),
+        most: u64,
+    ) -> Result<Option<(Head, Timestamp)>, StoreError> {
+        let end = self.first_kept()?.min(self.first_mailed_since(cutoff, now)?);
         let mut statement = self
             .db
             .prepare_cached("SELECT seq, hash, wall FROM event WHERE seq > ?1 AND seq < ?2 ORDER BY seq LIMIT ?3")
@@ -119,6 +136,9 @@ impl Store {
                 Ok((head, Timestamp::from_nanos(row.get(2)?)))
             };
             let (head, at) = read().trying("look what is old")?;
+            if at > now {
+                continue;
+            }
             if at >= cutoff {
                 break;
             }
@@ -152,6 +172,18 @@ impl Store {
             first = first.min(unreported.map_or(first, i64::cast_unsigned));
         }
         Ok(first)
+    }
+
+    /// The first event in a report that is younger than `cutoff`: what was found long before its mail stays as long as the mail is young.
+    fn first_mailed_since(&self, cutoff: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
+        self.db
+            .query_row(
+                "SELECT min(first_seq) FROM report WHERE created >= ?1 AND created <= ?2",
+                [cutoff.as_nanos(), now.as_nanos()],
+                |row| row.get::<_, Option<i64>>(0),
+            )
+            .trying("look what was mailed not long ago")
+            .map(|first| first.map_or(u64::MAX, i64::cast_unsigned))
     }
 
     fn announce_pruning(&mut self, begin: u64, last: &Head, now: Moment) -> Result<(), StoreError> {

@@ -37,6 +37,88 @@ fn first(store: &Store) -> u64 {
     store.history(&Filter { limit: u32::MAX, ..Filter::default() }).unwrap()[0].seq
 }
 
+/// A mail with another date.
+fn dated(mail: &[u8], date: &str) -> String {
+    let mail = str::from_utf8(mail).unwrap();
+    let lines = mail
+        .split("\r\n")
+        .map(|line| if line.starts_with("Date: ") { format!("Date: {date}") } else { line.to_owned() });
+    lines.collect::<Vec<_>>().join("\r\n")
+}
+
+#[test]
+fn verify_finds_what_was_pruned_though_its_mail_is_younger_than_the_retention() {
+    let scratch = Scratch::new();
+    let mut store = open(&scratch);
+    scratch.configure("mail = stdout:\nretention = 30d\n");
+    report(&mut store, 1500, 0, "root@example.org");
+    report(&mut store, 1, 31 * DAY, "root@example.org");
+    let mails = scratch.path("mails");
+    fs::create_dir(&mails).unwrap();
+    let (_, mail) = store.letter(ReportId(1)).unwrap();
+    let letter = |age: i64| {
+        let date = jiff::Zoned::now().checked_sub(jiff::Span::new().hours(age)).unwrap();
+        fs::write(mails.join("1.eml"), dated(&mail, &jiff::fmt::rfc2822::to_string(&date).unwrap())).unwrap();
+    };
+    prune(&mut store, &KEEPING, 32 * DAY);
+    assert_eq!(store.checkpoint().unwrap().unwrap().seq, 1500);
+    let said = || {
+        let output = scratch.ask(&["verify", "--mails", mails.to_str().unwrap()]);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    for (age, code) in [(0, 1), (30 * 24 - 1, 1), (30 * 24 + 1, 0), (-48, 0)] {
+        letter(age);
+        let (found, text) = said();
+        assert_eq!((found, text.contains("PRUNED EARLY")), (Some(code), code == 1), "{age} hours: {text}");
+    }
+    // `maxdatabase` never takes the last day.
+    scratch.configure("mail = stdout:\nretention = 30d\nmaxdatabase = 1G\n");
+    for (age, code) in [(23, 1), (25, 0)] {
+        letter(age);
+        let (found, text) = said();
+        assert_eq!(found, Some(code), "{age} hours: {text}");
+    }
+    scratch.configure("no configuration");
+    letter(0);
+    let output = scratch.ask(&[
+        "--database",
+        scratch.database().to_str().unwrap(),
+        "verify",
+        "--mails",
+        mails.to_str().unwrap(),
+    ]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("without a configuration nobody knows"), "{text}");
+}
+
+#[test]
+fn what_was_mailed_late_stays_as_long_as_its_mail_is_young() {
+    let scratch = Scratch::new();
+    let mut store = open(&scratch);
+    let event = || Event::new(Category::Added, Severity::Normal, at(0), b"/a".to_vec());
+    store.commit(&(0..1500).fold(Outcome::default(), |outcome, _| outcome.with_event(event()))).unwrap();
+    report(&mut store, 1, 20 * DAY, "root@example.org");
+    report(&mut store, 1, 60 * DAY, "root@example.org");
+    prune(&mut store, &KEEPING, 49 * DAY);
+    assert_eq!(first(&store), 1);
+    prune(&mut store, &KEEPING, 52 * DAY);
+    assert_eq!(first(&store), 1502);
+}
+
+#[test]
+fn events_of_a_clock_that_was_ahead_hold_up_no_pruning_and_take_nothing_along() {
+    let scratch = Scratch::new();
+    let mut store = open(&scratch);
+    report(&mut store, 1, 4000 * DAY, "root@example.org");
+    report(&mut store, 1200, DAY, "root@example.org");
+    report(&mut store, 1, 4000 * DAY, "root@example.org");
+    report(&mut store, 1, 50 * DAY, "root@example.org");
+    report(&mut store, 1, 51 * DAY, "root@example.org");
+    prune(&mut store, &KEEPING, 60 * DAY);
+    assert_eq!(first(&store), 1202, "the last of a wrong time stays, for what is behind it is young");
+    store.verify().unwrap();
+}
+
 #[test]
 fn what_everybody_has_got_goes_after_the_retention_and_the_rest_is_still_a_chain() {
     let scratch = Scratch::new();
@@ -47,7 +129,11 @@ fn what_everybody_has_got_goes_after_the_retention_and_the_rest_is_still_a_chain
     let mails = scratch.path("mails");
     fs::create_dir(&mails).unwrap();
     for id in 1..=60 {
-        fs::write(mails.join(format!("{id}.eml")), store.letter(ReportId(id)).unwrap().1).unwrap();
+        fs::write(
+            mails.join(format!("{id}.eml")),
+            dated(&store.letter(ReportId(id)).unwrap().1, "Thu, 1 Jan 2015 00:00:00 +0000"),
+        )
+        .unwrap();
     }
     let head = store.head().unwrap();
     assert_eq!(prune(&mut store, &KEEPING, 20 * DAY), Step::Nothing, "nothing is old yet");

@@ -72,6 +72,37 @@ async fn f1_a_wall_clock_that_is_set_is_one_event_and_moves_no_hold_off() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn f1_after_a_reboot_with_the_clock_ten_years_behind_a_report_waits_no_longer_than_its_hold_off() {
+    let mut journey = Journey::new();
+    journey.fill(60, b"content");
+    let mut config = journey.config();
+    config.report.files = Pooling { report_time: Duration::from_mins(5), hold_off: Duration::from_mins(15) };
+    config.report.heartbeat = Some(Duration::from_mins(20));
+    let daemon = journey.start(config.clone());
+    daemon.until_established().await;
+    until_mails(&journey, 1).await;
+    fs::write(journey.file(3), "other").unwrap();
+    sleep(Duration::from_mins(4)).await;
+    daemon.stop().await;
+    assert_eq!(journey.mails().len(), 1);
+    let now = journey.clock.now();
+    journey.clock = Clock::starting_at(Moment {
+        wall: now.wall.before(87_600 * HOUR),
+        boottime: Boottime::from_nanos(12 * SECOND),
+        boot: BootId([8; 16]),
+    });
+    let daemon = journey.start(config);
+    let waited = until_mails(&journey, 2).await;
+    assert!(waited <= Duration::from_mins(16), "{waited:?}");
+    let mail = journey.mails().pop().unwrap();
+    assert!(mail.contains("f0003") && mail.contains("the wall clock went back by 87600h"), "{mail}");
+    let waited = waited + until_mails(&journey, 3).await;
+    assert!(journey.mails()[2].contains("HEARTBEAT"), "{}", journey.mails()[2]);
+    assert!(waited <= Duration::from_mins(21), "{waited:?}");
+    daemon.stop().await;
+}
+
 /// Looks in the ten seconds after `pass` at one look a second.
 async fn looks_after(pass: impl AsyncFnOnce(&Journey)) -> (u64, Vec<StoredEvent>) {
     let journey = Journey::new();
