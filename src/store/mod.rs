@@ -9,6 +9,7 @@ mod chain;
 mod commit;
 pub mod database;
 pub mod door;
+mod due;
 pub mod error;
 pub mod events;
 pub mod fault;
