@@ -11,6 +11,12 @@ use super::mime::{header_line, plain_text, quoted, raw_headers};
 /// Below so many bytes nothing is divided any more.
 pub(super) const SMALLEST: u64 = 16 * 1024;
 
+/// After so many divisions of one report only counts are sent: each costs an attempt, and every part is stored.
+const MOST_GENERATIONS: u32 = 6;
+
+/// In which division of its report a part was made.
+const GENERATION: &str = "X-Integrityd-Generation";
+
 /// Headers that a part has in common with its report.
 const KEPT: [&str; 8] = [
     "From",
@@ -42,18 +48,27 @@ pub(super) enum Plan {
 
 /// Decides what becomes of a mail of `length` bytes that is too large: for `limit` bytes, where that is known.
 ///
-/// `parts` is how many parts its report has already, and `is_replacement` whether it replaces another mail.
-pub(super) fn plan(length: u64, parts: u32, is_replacement: bool, limit: Option<u64>) -> Plan {
-    if is_replacement && parts == 1 {
+/// `parts` is how many parts its report has already, and `generation` how often that was divided.
+pub(super) fn plan(length: u64, parts: u32, generation: u32, limit: Option<u64>) -> Plan {
+    if generation > 0 && parts == 1 {
         return Plan::Give;
     }
     match limit.filter(|limit| *limit < length) {
-        Some(limit) if limit >= SMALLEST => Plan::Divide(limit / 10 * 7),
+        Some(limit) if limit >= SMALLEST && generation < MOST_GENERATIONS => Plan::Divide(limit / 10 * 7),
         Some(_) => Plan::Count,
         // Only a mailbox that is full calls so little too much.
         None if length < SMALLEST && parts == 1 => Plan::Give,
         None if length < SMALLEST => Plan::Count,
+        None if generation >= MOST_GENERATIONS => Plan::Count,
         None => Plan::Divide(length / 2),
+    }
+}
+
+/// Whether a mail of `largest` bytes may go where one of `length` bytes could not: what is hardly smaller would come back for ever.
+pub(super) fn is_progress(largest: u64, length: u64, limit: Option<u64>) -> bool {
+    match limit.filter(|limit| *limit < length) {
+        Some(limit) => largest <= limit,
+        None => largest <= length / 10 * 9,
     }
 }
 
@@ -78,7 +93,18 @@ pub(super) fn lines_of<'a>(mails: impl Iterator<Item = &'a [u8]>) -> Vec<String>
 
 /// The Message-ID of the report that a mail replaces.
 pub(super) fn replaced_by(mail: &[u8]) -> Option<String> {
-    plain_text(mail).0.into_iter().find(|(name, _)| name == "References").map(|(_, id)| id)
+    header(mail, "References")
+}
+
+/// How often its report was divided until this mail was made: 0 for the report itself.
+pub(super) fn generation(mail: &[u8]) -> u32 {
+    let made = header(mail, GENERATION).and_then(|value| value.parse().ok());
+    // What an older program has divided does not say.
+    made.unwrap_or_else(|| u32::from(replaced_by(mail).is_some()))
+}
+
+fn header(mail: &[u8], wanted: &str) -> Option<String> {
+    plain_text(mail).0.into_iter().find(|(name, _)| name == wanted).map(|(_, value)| value)
 }
 
 /// Divides lines into bodies that, with the headers of `mail`, make mails of at most `target` bytes, unless one line alone is longer.
@@ -125,6 +151,8 @@ pub(super) struct Part<'a> {
     pub(super) message_id: &'a str,
     /// The subject of the report.
     pub(super) subject: &'a str,
+    /// How often the report was divided until now, this time included.
+    pub(super) generation: u32,
 }
 
 impl Part<'_> {
@@ -171,6 +199,7 @@ impl Part<'_> {
         for (name, value) in [
             ("Message-ID", self.message_id),
             ("References", self.replaces),
+            (GENERATION, &self.generation.to_string()),
             ("Subject", &self.subject()),
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Transfer-Encoding", "quoted-printable"),
@@ -247,6 +276,7 @@ mod tests {
                     replaces: &ID.text("web3"),
                     message_id: &id,
                     subject: "[integrityd] web3: änderungen",
+                    generation: 1,
                 };
                 part.compose(&mails[0], body)
             })
@@ -286,8 +316,13 @@ mod tests {
     #[test]
     fn where_nothing_smaller_helps_only_counts_are_sent() {
         let (mail, lines) = report(100);
-        let part =
-            Part { place: (1, 1), replaces: "<12@web3>", message_id: "<13@web3>", subject: "[integrityd] web3: x" };
+        let part = Part {
+            place: (1, 1),
+            replaces: "<12@web3>",
+            message_id: "<13@web3>",
+            subject: "[integrityd] web3: x",
+            generation: 1,
+        };
         let counts = part.compose_counts(&mail, &lines, "integrityd show report 12");
         insta::assert_snapshot!(plain_text(&counts).1, @r"
         too large for this mail system, so these are only counts; they replace <12@web3>
@@ -302,12 +337,21 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_divided_by_what_is_known() {
-        assert_eq!(plan(200_000, 1, false, Some(20_000)), Plan::Divide(14_000));
-        assert_eq!(plan(200_000, 1, false, None), Plan::Divide(100_000));
-        assert_eq!(plan(100_000, 2, true, None), Plan::Divide(50_000));
-        assert_eq!(plan(9_000, 1, false, Some(5_000)), Plan::Count);
-        assert_eq!(plan(12_000, 16, true, None), Plan::Count);
-        assert_eq!(plan(9_000, 1, false, None), Plan::Give, "a mailbox that is full");
-        assert_eq!(plan(1_500, 1, true, Some(500)), Plan::Give, "the counts themselves");
+        assert_eq!(plan(200_000, 1, 0, Some(20_000)), Plan::Divide(14_000));
+        assert_eq!(plan(200_000, 1, 0, None), Plan::Divide(100_000));
+        assert_eq!(plan(100_000, 2, 1, None), Plan::Divide(50_000));
+        assert_eq!(plan(9_000, 1, 0, Some(5_000)), Plan::Count);
+        assert_eq!(plan(12_000, 16, 1, None), Plan::Count);
+        assert_eq!(plan(9_000, 1, 0, None), Plan::Give, "a mailbox that is full");
+        assert_eq!(plan(1_500, 1, 1, Some(500)), Plan::Give, "the counts themselves");
+        assert_eq!(plan(100_000, 2, 6, None), Plan::Count, "one generation too many");
+        assert_eq!(plan(100_000, 2, 6, Some(50_000)), Plan::Count);
+    }
+
+    #[test]
+    fn what_is_hardly_smaller_is_no_progress() {
+        assert!(is_progress(90_000, 100_000, None) && !is_progress(90_001, 100_000, None));
+        assert!(is_progress(20_000, 20_100, Some(20_000)) && !is_progress(20_001, 40_000, Some(20_000)));
+        assert!(!is_progress(99_000, 100_000, Some(200_000)), "what was announced is not what holds");
     }
 }

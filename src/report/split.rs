@@ -2,7 +2,7 @@
 
 use super::{
     mime::MessageId,
-    part::{Part, Plan, divide, lines_of, plan, replaced_by},
+    part::{Part, Plan, divide, generation, is_progress, lines_of, plan, replaced_by},
 };
 use crate::{
     model::clock::Moment,
@@ -31,43 +31,73 @@ pub(super) fn split(
         // Somebody has given it up meanwhile.
         return Ok(Some(0));
     };
-    let replaced = replaced_by(&this.bytes);
-    let length = u64::try_from(this.bytes.len()).unwrap_or(u64::MAX);
-    let plan = plan(length, this.parts, replaced.is_some(), limit);
-    let origin = match &replaced {
+    let length = size(&this.bytes);
+    let made = generation(&this.bytes);
+    let origin = match &replaced_by(&this.bytes) {
         Some(id) => store.report_of(id)?.unwrap_or_else(|| this.clone()),
         None => this.clone(),
     };
     let lines = lines_of(pieces.iter().map(|piece| piece.bytes.as_slice()));
-    let bodies = match plan {
+    let division = Division { this, origin: &origin, lines: &lines, generation: made.saturating_add(1) };
+    let parts = match plan(length, this.parts, made, limit) {
         Plan::Give => return Ok(None),
-        Plan::Divide(target) => divide(&lines, &this.bytes, target),
-        Plan::Count => vec![String::new()],
+        Plan::Divide(target) => division.parts(store, target)?,
+        Plan::Count => Vec::new(),
     };
-    let command = format!("{program} show report {}", origin.id.0);
-    let first = store.next_report()?;
-    let count = u32::try_from(bodies.len()).unwrap_or(u32::MAX);
-    let parts: Vec<NewPart> = (1..)
-        .zip(&bodies)
-        .map(|(number, body)| {
-            let id = ReportId(first.0 + i64::from(number) - 1);
-            let message_id = part_id(store, id, number, &origin);
-            let part = Part {
-                place: (number, count),
-                replaces: &origin.message_id,
-                message_id: &message_id,
-                subject: &origin.subject,
-            };
-            let bytes = match plan {
-                Plan::Count => part.compose_counts(&this.bytes, &lines, &command),
-                _ => part.compose(&this.bytes, body),
-            };
-            NewPart { subject: part.subject(), bytes, message_id }
-        })
-        .collect();
+    let largest = parts.iter().map(|part| size(&part.bytes)).max();
+    let parts = match largest {
+        Some(largest) if is_progress(largest, length, limit) => parts,
+        // A line that is longer than all that is taken stays as it is, however often it is tried.
+        _ => vec![division.counts(store, program)?],
+    };
     let taken: Vec<ReportId> = pieces.iter().map(|piece| piece.id).collect();
     store.supersede(&delivery.recipient, &taken, &parts, now)?;
     Ok(Some(parts.len()))
+}
+
+/// What is divided.
+struct Division<'a> {
+    /// The mail that is too large.
+    this: &'a Piece,
+    /// The report it belongs to.
+    origin: &'a Piece,
+    /// All that still has to be brought.
+    lines: &'a [String],
+    /// The generation of what it becomes.
+    generation: u32,
+}
+
+impl Division<'_> {
+    /// Parts of at most `target` bytes, unless one line alone is longer.
+    fn parts(&self, store: &Store, target: u64) -> Result<Vec<NewPart>, StoreError> {
+        let first = store.next_report()?;
+        let bodies = divide(self.lines, &self.this.bytes, target);
+        let count = u32::try_from(bodies.len()).unwrap_or(u32::MAX);
+        let part = |(number, body): (u32, &String)| {
+            let message_id = part_id(store, ReportId(first.0 + i64::from(number) - 1), number, self.origin);
+            let part = self.part((number, count), &message_id);
+            NewPart { subject: part.subject(), bytes: part.compose(&self.this.bytes, body), message_id }
+        };
+        Ok((1..).zip(&bodies).map(part).collect())
+    }
+
+    /// One mail with counts.
+    fn counts(&self, store: &Store, program: &str) -> Result<NewPart, StoreError> {
+        let message_id = part_id(store, store.next_report()?, 1, self.origin);
+        let part = self.part((1, 1), &message_id);
+        let command = format!("{program} show report {}", self.origin.id.0);
+        let bytes = part.compose_counts(&self.this.bytes, self.lines, &command);
+        Ok(NewPart { subject: part.subject(), bytes, message_id })
+    }
+
+    fn part<'a>(&'a self, place: (u32, u32), message_id: &'a str) -> Part<'a> {
+        let Self { origin, generation, .. } = *self;
+        Part { place, replaces: &origin.message_id, message_id, subject: &origin.subject, generation }
+    }
+}
+
+fn size(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 /// An id of its own for a part, of the same host as the report's.

@@ -4,6 +4,7 @@
 //! in none of six.
 
 use std::{
+    cell::Cell,
     fs::{self, File},
     ops::Range,
     os::unix::fs::MetadataExt as _,
@@ -60,6 +61,8 @@ pub struct Store {
     pub(super) identity: (u64, u64),
     /// Up to where the chain is marked.
     pub(super) marked: Option<u64>,
+    /// When it was last logged that a delivery cannot be read.
+    pub(super) unread_logged: Cell<Option<Moment>>,
 }
 
 /// Looks and bytes since the database was made.
@@ -181,6 +184,7 @@ impl Store {
         let found = fs::metadata(path).map_err(io_error("look at the database", path))?;
         Ok(Self {
             db,
+            unread_logged: Cell::new(None),
             others_seen: version,
             others_at_commit: version,
             path: path.to_path_buf(),

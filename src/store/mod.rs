@@ -10,6 +10,7 @@ mod commit;
 pub mod database;
 pub mod door;
 mod doubt;
+mod due;
 pub mod error;
 pub mod events;
 pub mod fault;

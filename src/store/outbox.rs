@@ -1,11 +1,9 @@
 //! The outbox: reports with fixed bytes, and one delivery for each of their recipients.
 
-use std::time::Duration;
-
-use rusqlite::{OptionalExtension, Row, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, TransactionBehavior, params};
 
 use crate::model::{
-    clock::{Deadline, Moment, Timestamp},
+    clock::{Moment, Timestamp},
     event::{Channel, Severity},
 };
 
@@ -79,13 +77,6 @@ pub struct QueueSummary {
     pub unreported: u64,
 }
 
-fn deadline(row: &Row<'_>, first: usize) -> rusqlite::Result<Deadline> {
-    Ok(Deadline {
-        due: moment(row, first)?,
-        nominal: Duration::from_nanos(row.get::<_, i64>(first + 3)?.cast_unsigned()),
-    })
-}
-
 impl Store {
     /// The number of the last event of `channel` that was made into a report.
     ///
@@ -157,39 +148,6 @@ impl Store {
         tx.commit().trying("store a report")?;
         self.leave_mark_if_possible();
         Ok(())
-    }
-
-    /// The queued deliveries that are due at `now`, oldest report first, and how long until the next one is.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database cannot be read.
-    pub fn due_deliveries(&self, now: Moment) -> Result<(Vec<Delivery>, Option<Duration>), StoreError> {
-        let queued = self
-            .db
-            .prepare_cached(
-                "SELECT report, recipient, attempts, refusals, refused_since, due_wall, due_boottime, due_boot, nominal,
-                     failing_since
-                 FROM delivery WHERE state = 1 ORDER BY report, recipient LIMIT 1000",
-            )
-            .and_then(|mut statement| {
-                statement
-                    .query_map([], |row| {
-                        let delivery = Delivery {
-                            report: ReportId(row.get(0)?),
-                            recipient: row.get(1)?,
-                            attempts: row.get(2)?,
-                            refusals: row.get(3)?,
-                            refused_since: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_nanos),
-                            failing_since: row.get::<_, Option<i64>>(9)?.map(Timestamp::from_nanos),
-                        };
-                        Ok((delivery, deadline(row, 5)?.remaining(now)))
-                    })?
-                    .collect::<rusqlite::Result<Vec<_>>>()
-            })
-            .trying("read the queue")?;
-        let next = queued.iter().map(|(_, wait)| *wait).filter(|wait| !wait.is_zero()).min();
-        let due = queued.into_iter().filter(|(_, wait)| wait.is_zero()).map(|(delivery, _)| delivery).collect();
-        Ok((due, next))
     }
 
     /// The Message-ID and the bytes of a report, as they are sent.

@@ -96,7 +96,8 @@ fn undelivered(row: &Row<'_>, now: Moment) -> rusqlite::Result<Undelivered> {
         created: Timestamp::from_nanos(row.get(4)?),
         recipient: row.get(5)?,
         standing,
-        attempts: row.get(7)?,
+        // A number that nobody can have written is no reason to show nothing.
+        attempts: u32::try_from(row.get::<_, i64>(7)?).unwrap_or(0),
         wait: if standing == Standing::Queued { wait } else { Duration::ZERO },
         last_reply: row.get(8)?,
         is_spooled: row.get(13)?,

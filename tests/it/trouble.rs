@@ -223,6 +223,44 @@ fn what_is_larger_than_maxpart_goes_in_parts_by_every_way() {
     assert_eq!(lines.len(), wanted.len());
 }
 
+/// What comes of a log line that is longer, as it is shown, than what is taken.
+fn one_endless_line(setting: &str, mode: Mode) {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    let log = scratch.path("app.log");
+    fs::write(&log, "").unwrap();
+    scratch.configure(&format!(
+        "{FAST}{setting}logreporttime = 1\nlogreportholdoff = 1\nlogchecktime = 1\nlogrules = server:{}\nlog = {}\n{}",
+        scratch.path("rules").display(),
+        log.display(),
+        sink.setting()
+    ));
+    fs::create_dir_all(scratch.path("rules/ignore.d.server")).unwrap();
+    let daemon = settled(&scratch, &sink, 1);
+    sink.behave(mode);
+    let line = [b"Nov 21 10:00:00 web3 app[1]: ".as_slice(), &[0x80; 8_000], b"\n"].concat();
+    fs::write(&log, line).unwrap();
+    let counts = |mail: &&Mail| mail.subject().ends_with("(too large: counts only)");
+    wait_for("the counts", PATIENCE, || sink.mails().iter().any(|mail| counts(&mail)));
+    wait_for("an empty queue", PATIENCE, || scratch.ask(&["queue", "list"]).status.code() == Some(0));
+    assert!(daemon.stop().success());
+    let mails = sink.mails();
+    let told: Vec<&Mail> = mails.iter().filter(counts).collect();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].text().contains(" show report "), "{}", told[0].text());
+    let attempts = scratch.log().matches("a report was too large").count();
+    assert!((1..8).contains(&attempts), "{attempts} divisions");
+}
+
+#[test]
+fn a9_a_line_longer_than_maxpart_is_counted_and_not_divided_for_ever() {
+    one_endless_line("maxpart = 16k\n", Mode::Accept);
+}
+
+#[test]
+fn a10_a_line_longer_than_a_server_takes_is_counted_and_not_divided_for_ever() {
+    one_endless_line("", Mode::TooLarge(17_000));
+}
+
 #[test]
 fn a11_what_is_taken_without_a_word_comes_again_under_the_same_name_until_it_is_acknowledged() {
     let (scratch, sink) = (Scratch::new(), Sink::start());
