@@ -155,7 +155,7 @@ mod tests {
         let later = |seconds| Moment { boot: BootId([6; 16]), boottime: Boottime::from_nanos(1), ..at(seconds) };
         let (due, next) = store.due_deliveries(later(100)).unwrap();
         assert_eq!((due.len(), next), (1, Some(Duration::from_secs(500))));
-        assert_eq!(store.due_deliveries(later(-9000)).unwrap(), (Vec::new(), Some(Duration::from_secs(60))));
+        assert_eq!(store.due_deliveries(later(-9000)).unwrap(), (Vec::new(), Some(Duration::from_mins(1))));
     }
 
     #[test]
