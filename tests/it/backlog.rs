@@ -82,7 +82,7 @@ async fn a_quiet_recipient_of_an_area_does_not_void_the_bound_of_the_others() {
     let mut config = journey.config();
     config.areas[0].recipients = vec!["quiet@example.org".to_owned()];
     config.report.files.report_time = Duration::from_secs(1);
-    config.report.files.hold_off = Duration::from_secs(30);
+    config.report.files.hold_off = Duration::from_secs(1);
     let daemon = journey.start_by(config, Transport::File(out));
     for minute in 0..MINUTES {
         let clock = journey.clock.clone();
@@ -92,7 +92,7 @@ async fn a_quiet_recipient_of_an_area_does_not_void_the_bound_of_the_others() {
             store.commit(&Outcome::default().with_event(event))
         };
         daemon.db.call(store).await.unwrap();
-        sleep(Duration::from_mins(1)).await;
+        sleep(Duration::from_secs(8)).await;
     }
     let count = |recipient: &'static str| {
         move |store: &mut integrityd::store::database::Store| store.shortest_queue(&[recipient.to_owned()]).unwrap()
