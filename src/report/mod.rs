@@ -54,7 +54,7 @@ use crate::{
     },
 };
 use pool::{Decision, Pending, Pool};
-use postmaster::{BatchError, MOST_QUEUED, Postmaster};
+use postmaster::{BatchError, Postmaster};
 
 /// How long the reporter waits before it looks again: while it has nothing to do, and after a failure.
 const LONGEST_REST: Duration = Duration::from_secs(30);
@@ -116,19 +116,19 @@ impl Reporter {
     /// Makes a report if one is due; gives how long to rest.
     async fn step(&self) -> Result<Duration, BatchError> {
         let channel = self.channel;
-        let recipients: Vec<String> =
-            self.postmaster.readerships.iter().flat_map(|readership| readership.recipients.clone()).collect();
-        let (pending, queued) = self
-            .db
-            .call(move |store| Ok::<_, StoreError>((pending(store, channel)?, store.shortest_queue(&recipients)?)))
-            .await?;
+        let pending = self.db.call(move |store| pending(store, channel)).await?;
         match self.pool.decide(&pending, self.clock.now()) {
             Decision::Rest => Ok(LONGEST_REST),
             Decision::Wait(wait) => Ok(wait.min(LONGEST_REST)),
-            Decision::Send if queued >= MOST_QUEUED => Ok(RETRY),
             Decision::Send => {
                 let postmaster = Arc::clone(&self.postmaster);
-                self.db.call(move |store| postmaster.batch(store, channel)).await?;
+                let batch = move |store: &mut Store| match postmaster.is_backlogged(store, channel)? {
+                    true => Ok(false),
+                    false => postmaster.batch(store, channel).map(|_was_any| true),
+                };
+                if !self.db.call(batch).await? {
+                    return Ok(RETRY);
+                }
                 self.courier.notify_one();
                 Ok(Duration::ZERO)
             }

@@ -35,6 +35,9 @@ const ROOM: usize = 700;
 /// Behind the heading of a block that began in another part.
 const CONTINUED: &str = " (continued)";
 
+/// Behind the subject of a mail of counts.
+const COUNTS_ONLY: &str = " (too large: counts only)";
+
 /// What becomes of a mail that is too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Plan {
@@ -50,9 +53,6 @@ pub(super) enum Plan {
 ///
 /// `parts` is how many parts its report has already, and `generation` how often that was divided.
 pub(super) fn plan(length: u64, parts: u32, generation: u32, limit: Option<u64>) -> Plan {
-    if generation > 0 && parts == 1 {
-        return Plan::Give;
-    }
     match limit.filter(|limit| *limit < length) {
         Some(limit) if limit >= SMALLEST && generation < MOST_GENERATIONS => Plan::Divide(limit / 10 * 7),
         Some(_) => Plan::Count,
@@ -70,6 +70,16 @@ pub(super) fn is_progress(largest: u64, length: u64, limit: Option<u64>) -> bool
         Some(limit) => largest <= limit,
         None => largest <= length / 10 * 9,
     }
+}
+
+/// Whether a mail with this subject has counts only, so that nothing smaller is left.
+pub(super) fn is_counts(subject: &str) -> bool {
+    subject.ends_with(COUNTS_ONLY)
+}
+
+/// Whether there is more in a mail than its text.
+pub(super) fn has_attachment(mail: &[u8]) -> bool {
+    raw_headers(mail).iter().any(|line| line.starts_with("Content-Type: multipart/mixed"))
 }
 
 /// The lines that mails still have to bring, of one report or of several parts of it, in their order.
@@ -159,7 +169,7 @@ impl Part<'_> {
     /// Its subject.
     pub(super) fn subject(&self) -> String {
         match self.place {
-            (_, 1) => format!("{} (too large: counts only)", self.subject),
+            (_, 1) => format!("{}{COUNTS_ONLY}", self.subject),
             (part, parts) => format!("{} (part {part} of {parts})", self.subject),
         }
     }
@@ -168,7 +178,14 @@ impl Part<'_> {
     pub(super) fn compose(&self, mail: &[u8], body: &str) -> Vec<u8> {
         let (part, parts) = self.place;
         let text = format!("part {part} of {parts}; together they replace {}\n\n{body}", self.replaces);
-        self.mail(mail, &text)
+        self.mail(mail, &self.subject(), &text)
+    }
+
+    /// All the text of a report, without what was attached.
+    pub(super) fn compose_bare(&self, mail: &[u8], lines: &[String]) -> Vec<u8> {
+        let text =
+            format!("the text alone, as both were too large; it replaces {}\n\n{}\n", self.replaces, lines.join("\n"));
+        self.mail(mail, self.subject, &text)
     }
 
     /// A mail with the counts of `lines` and the command that shows the report.
@@ -191,16 +208,16 @@ impl Part<'_> {
             text += &format!("  {heading}: {items}\n");
         }
         text += &format!("\nThe whole report, on the machine itself: {command}\n");
-        self.mail(mail, &text)
+        self.mail(mail, &self.subject(), &text)
     }
 
-    fn mail(&self, mail: &[u8], text: &str) -> Vec<u8> {
+    fn mail(&self, mail: &[u8], subject: &str, text: &str) -> Vec<u8> {
         let mut out = head(mail);
         for (name, value) in [
             ("Message-ID", self.message_id),
             ("References", self.replaces),
             (GENERATION, &self.generation.to_string()),
-            ("Subject", &self.subject()),
+            ("Subject", subject),
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Transfer-Encoding", "quoted-printable"),
         ] {
@@ -343,7 +360,7 @@ mod tests {
         assert_eq!(plan(9_000, 1, 0, Some(5_000)), Plan::Count);
         assert_eq!(plan(12_000, 16, 1, None), Plan::Count);
         assert_eq!(plan(9_000, 1, 0, None), Plan::Give, "a mailbox that is full");
-        assert_eq!(plan(1_500, 1, 1, Some(500)), Plan::Give, "the counts themselves");
+        assert!(is_counts("x (too large: counts only)") && !is_counts("x (part 1 of 2)"));
         assert_eq!(plan(100_000, 2, 6, None), Plan::Count, "one generation too many");
         assert_eq!(plan(100_000, 2, 6, Some(50_000)), Plan::Count);
     }

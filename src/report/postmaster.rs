@@ -39,7 +39,7 @@ use crate::{
     sys::{faults, guard::guard, users::Names},
 };
 
-/// Reports queued for every recipient beyond which new events stay unbatched. One recipient whose server refuses does not keep
+/// Reports queued for every recipient of a batch beyond which its events stay unbatched. One recipient whose server refuses does not keep
 /// the others from theirs.
 pub const MOST_QUEUED: u64 = 50;
 
@@ -156,6 +156,33 @@ impl MailForm {
 }
 
 impl Postmaster {
+    /// Whether everybody whom the next batch of `channel` would be sent to has so many reports waiting that it had better wait, too.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn is_backlogged(&self, store: &Store, channel: Channel) -> Result<bool, StoreError> {
+        let mut has_room = Vec::new();
+        for readership in &self.readerships {
+            if store.shortest_queue(&readership.recipients)? < MOST_QUEUED {
+                has_room.push(readership);
+            }
+        }
+        if has_room.len() == self.readerships.len() {
+            return Ok(false);
+        }
+        let Some(waiting) = store.waiting(channel)? else {
+            return Ok(false);
+        };
+        // An empty queue says nothing when its owner gets nothing of what waits.
+        for readership in has_room {
+            let range = waiting.range(channel, readership.areas.clone());
+            if tally(store, &range, &waiting)?.severity().is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Makes everything that waits in `channel` into reports and stores them. `false` when nothing waits.
     ///
     /// # Errors

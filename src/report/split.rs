@@ -2,7 +2,7 @@
 
 use super::{
     mime::MessageId,
-    part::{Part, Plan, divide, generation, is_progress, lines_of, plan, replaced_by},
+    part::{Part, Plan, divide, generation, has_attachment, is_counts, is_progress, lines_of, plan, replaced_by},
 };
 use crate::{
     model::clock::Moment,
@@ -33,14 +33,23 @@ pub(super) fn split(
     };
     let length = size(&this.bytes);
     let made = generation(&this.bytes);
+    let plan = if is_counts(&this.subject) { Plan::Give } else { plan(length, this.parts, made, limit) };
     let origin = match &replaced_by(&this.bytes) {
         Some(id) => store.report_of(id)?.unwrap_or_else(|| this.clone()),
         None => this.clone(),
     };
-    let lines = lines_of(pieces.iter().map(|piece| piece.bytes.as_slice()));
+    let mut lines = lines_of(pieces.iter().map(|piece| piece.bytes.as_slice()));
+    let command = format!("{program} show report {}", origin.id.0);
+    let is_attached = has_attachment(&this.bytes);
+    if is_attached {
+        lines.push(format!("WITHOUT ITS ATTACHMENT, which was too large: {command}"));
+    }
     let division = Division { this, origin: &origin, lines: &lines, generation: made.saturating_add(1) };
-    let parts = match plan(length, this.parts, made, limit) {
+    let bare = if is_attached { Some(division.bare(store)?) } else { None };
+    let bare = bare.filter(|bare| is_progress(size(&bare.bytes), length, limit));
+    let parts = match plan {
         Plan::Give => return Ok(None),
+        _ if bare.is_some() => bare.into_iter().collect(),
         Plan::Divide(target) => division.parts(store, target)?,
         Plan::Count => Vec::new(),
     };
@@ -48,7 +57,7 @@ pub(super) fn split(
     let parts = match largest {
         Some(largest) if is_progress(largest, length, limit) => parts,
         // A line that is longer than all that is taken stays as it is, however often it is tried.
-        _ => vec![division.counts(store, program)?],
+        _ => vec![division.counts(store, &command)?],
     };
     let taken: Vec<ReportId> = pieces.iter().map(|piece| piece.id).collect();
     store.supersede(&delivery.recipient, &taken, &parts, now)?;
@@ -81,12 +90,18 @@ impl Division<'_> {
         Ok((1..).zip(&bodies).map(part).collect())
     }
 
+    /// The text in one mail, and nothing attached.
+    fn bare(&self, store: &Store) -> Result<NewPart, StoreError> {
+        let message_id = part_id(store, store.next_report()?, 1, self.origin);
+        let bytes = self.part((1, 1), &message_id).compose_bare(&self.this.bytes, self.lines);
+        Ok(NewPart { subject: self.origin.subject.clone(), bytes, message_id })
+    }
+
     /// One mail with counts.
-    fn counts(&self, store: &Store, program: &str) -> Result<NewPart, StoreError> {
+    fn counts(&self, store: &Store, command: &str) -> Result<NewPart, StoreError> {
         let message_id = part_id(store, store.next_report()?, 1, self.origin);
         let part = self.part((1, 1), &message_id);
-        let command = format!("{program} show report {}", self.origin.id.0);
-        let bytes = part.compose_counts(&self.this.bytes, self.lines, &command);
+        let bytes = part.compose_counts(&self.this.bytes, self.lines, command);
         Ok(NewPart { subject: part.subject(), bytes, message_id })
     }
 

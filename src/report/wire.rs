@@ -40,7 +40,7 @@ pub enum WireError {
     /// Said before it was asked: somebody in between may have put it there (CVE-2011-0411).
     #[error("the server talks ahead of STARTTLS; nothing of that can be believed")]
     Ahead,
-    /// TLS failed; the words are neutralised.
+    /// TLS said no: to the certificate, or to what the other side speaks. The words are neutralised.
     #[error("{0}")]
     Tls(String),
 }
@@ -108,7 +108,8 @@ impl Wire {
     /// Goes on under TLS with the server that `host` names.
     ///
     /// # Errors
-    /// [`WireError::Ahead`] when something was said before, [`WireError::Tls`] when its certificate is not that server's or not trusted.
+    /// [`WireError::Ahead`] when something was said before, [`WireError::Tls`] when its certificate is not that server's or not trusted, or when
+    /// it speaks no TLS, and [`WireError::Io`] when the connection broke off.
     pub async fn protect(&mut self, host: &str, tls: &Arc<ClientConfig>) -> Result<(), WireError> {
         if !self.unread.is_empty() {
             return Err(WireError::Ahead);
@@ -121,7 +122,7 @@ impl Wire {
         let stream = TlsConnector::from(Arc::clone(tls))
             .connect(name, stream)
             .await
-            .map_err(|error| WireError::Tls(tls_words(host, &error)))?;
+            .map_err(|error| handshake_error(host, &error))?;
         self.stream = Stream::Tls(Box::new(stream));
         Ok(())
     }
@@ -217,6 +218,15 @@ fn parse_line(line: &[u8]) -> Option<(u16, bool, &[u8])> {
     }
 }
 
+/// Only what TLS itself says needs an administrator: a connection that breaks off meanwhile may come about the next time.
+fn handshake_error(host: &str, error: &io::Error) -> WireError {
+    let words = tls_words(host, error);
+    match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+        Some(_) => WireError::Tls(words),
+        None => WireError::Io(io::Error::new(error.kind(), words)),
+    }
+}
+
 /// What is wrong with the protection, and what to do about it.
 fn tls_words(host: &str, error: &io::Error) -> String {
     let host = shown(host.as_bytes());
@@ -259,6 +269,28 @@ mod tests {
         assert_eq!(parse_line(b"550-\xff\x1b"), Some((550, false, &b"\xff\x1b"[..])));
         for garbage in [&b""[..], b"25", b"2x0 ok", b"+50 ok", b"150 ok", b"600 no", b"250ok", b"\xff\xfe\xfd no"] {
             assert_eq!(parse_line(garbage), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_breaks_off_is_no_word_about_trust_and_garbage_is() {
+        let tls = tls().unwrap();
+        for (answer, is_barred) in
+            [(&b""[..], false), (&b"\x16\x03\x03"[..], false), (&b"220 no TLS here at all\r\n"[..], true)]
+        {
+            let (ours, mut theirs) = tokio::io::duplex(4096);
+            theirs.write_all(answer).await.unwrap();
+            let hang_up = async {
+                // What was said to it is read, then it is gone.
+                let mut hello = [0; 16];
+                theirs.read_exact(&mut hello).await.unwrap();
+                drop(theirs);
+            };
+            let mut wire = Wire::over(ours);
+            let (failed, ()) = tokio::join!(wire.protect("localhost", &tls), hang_up);
+            let error = failed.unwrap_err();
+            assert_eq!(matches!(error, WireError::Tls(_)), is_barred, "{error:?}");
+            assert!(error.to_string().contains("TLS with localhost failed"), "{error}");
         }
     }
 }

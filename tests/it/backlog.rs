@@ -73,3 +73,33 @@ async fn five_thousand_events_of_a_long_outage_become_few_mails_that_count_them_
     assert_eq!(told, i64::from(EVENTS), "an event is in no accepted report");
     daemon.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_recipient_of_an_area_does_not_void_the_bound_of_the_others() {
+    let journey = Journey::new();
+    let out = journey.directory.path().join("out");
+    fs::write(&out, "").unwrap();
+    let mut config = journey.config();
+    config.areas[0].recipients = vec!["quiet@example.org".to_owned()];
+    config.report.files.report_time = Duration::from_secs(1);
+    config.report.files.hold_off = Duration::from_secs(1);
+    let daemon = journey.start_by(config, Transport::File(out));
+    for minute in 0..MINUTES {
+        let clock = journey.clock.clone();
+        let store = move |store: &mut integrityd::store::database::Store| {
+            let path = format!("/away/m{minute:03}").into_bytes();
+            let event = Event::new(Category::Added, Severity::Normal, clock.now(), path);
+            store.commit(&Outcome::default().with_event(event))
+        };
+        daemon.db.call(store).await.unwrap();
+        sleep(Duration::from_secs(8)).await;
+    }
+    let count = |recipient: &'static str| {
+        move |store: &mut integrityd::store::database::Store| store.shortest_queue(&[recipient.to_owned()]).unwrap()
+    };
+    let (loud, quiet) =
+        (daemon.db.call(count("root@example.org")).await, daemon.db.call(count("quiet@example.org")).await);
+    assert_eq!(loud, 50);
+    assert!(quiet < 5, "{quiet}");
+    daemon.stop().await;
+}

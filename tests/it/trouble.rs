@@ -191,6 +191,31 @@ fn a10_a_server_that_finds_it_too_large_after_the_dot_gets_smaller_ones_in_few_a
 }
 
 #[test]
+fn a9_what_fits_without_its_attachment_comes_whole_and_says_what_is_missing() {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    let wanted = large(&scratch, &sink, "attach = always");
+    let list = out(&scratch, &["queue", "list", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(list.lines().next().unwrap()).unwrap();
+    let size = usize::try_from(report["bytes"].as_u64().unwrap()).unwrap();
+    sink.behave(Mode::Size(size - 1000));
+    scratch.ask(&["run", "--once"]);
+    assert_eq!(scratch.ask(&["queue", "list"]).status.code(), Some(0), "{}", out(&scratch, &["queue", "list"]));
+    let mails = sink.mails();
+    let mail = mails.iter().find(|mail| mail.text().contains("-nnn")).unwrap();
+    assert_eq!(mail.subject(), report["subject"].as_str().unwrap());
+    assert!(mail.attached().is_none());
+    let lines = item_lines(std::slice::from_ref(mail));
+    assert_eq!(lines.iter().cloned().collect::<BTreeSet<_>>(), wanted);
+    let line = mail
+        .text()
+        .lines()
+        .find(|line| line.starts_with("WITHOUT ITS ATTACHMENT, which was too large: "))
+        .unwrap()
+        .to_owned();
+    assert!(line.ends_with(&format!(" show report {}", report["report"])), "{line}");
+}
+
+#[test]
 fn where_hardly_anything_is_taken_counts_are_sent_and_the_command_that_shows_the_rest() {
     let (scratch, sink) = (Scratch::new(), Sink::start());
     large(&scratch, &sink, "");
