@@ -62,6 +62,8 @@ pub(super) struct Keeper {
     rests_until: Option<Boottime>,
     /// Whether it was said that the database is too large whatever is taken out.
     has_complained: bool,
+    /// Whether the clock is to be doubted, and that is not stored yet.
+    must_doubt: bool,
 }
 
 impl Keeper {
@@ -80,6 +82,7 @@ impl Keeper {
             prune_due: now.boottime.after(PRUNE_TIME),
             rests_until: None,
             has_complained: false,
+            must_doubt: false,
         }
     }
 
@@ -117,13 +120,19 @@ impl Keeper {
             tracing::warn!("set but not acted upon yet: {}", config.inactive.join(", "));
         }
         self.is_new = true;
-        let (events, last) = self.db.call(move |store| past(store, now, way)).await?;
+        let (events, last, is_doubtful) = self.db.call(move |store| past(store, now, way)).await?;
         self.untold.extend(events);
+        self.must_doubt = is_doubtful;
         Ok(last)
     }
 
     /// Stores what is found and not stored yet; once, that this daemon has begun, and with which program and settings.
     async fn tell(&mut self) -> Result<(), StoreError> {
+        if self.must_doubt {
+            let now = self.clock.now();
+            self.db.call(move |store| store.doubt_clock(now)).await?;
+            self.must_doubt = false;
+        }
         if !self.untold.is_empty() {
             let outcome = self.untold.iter().cloned().fold(Outcome::default(), Outcome::with_event);
             self.db.call(move |store| store.commit(&outcome)).await?;
@@ -277,16 +286,15 @@ impl Keeper {
     }
 }
 
-/// What is to be told of the time before this start and of what opening the store has found, and when a daemon was last there.
-fn past(store: &mut Store, now: Moment, way: Way) -> Result<(Vec<Event>, Timestamp), StoreError> {
+/// What is to be told of the time before this start and of what opening the store has found; when a daemon was last
+/// there; and whether the clock is to be doubted.
+fn past(store: &mut Store, now: Moment, way: Way) -> Result<(Vec<Event>, Timestamp, bool), StoreError> {
     let life = store.last_life()?;
     let (last, _) = store.last_alive()?;
     let notice = |words| Event::new(Category::Notice, Severity::Normal, now, Vec::new()).with_note(words);
     let notices: Vec<Event> = store.take_notices().into_iter().map(notice).collect();
-    if is_doubtful(life.as_ref(), now) {
-        store.doubt_clock(now)?;
-    }
-    Ok((since_last(life.as_ref(), now, way).into_iter().chain(notices).collect(), last))
+    let events = since_last(life.as_ref(), now, way).into_iter().chain(notices).collect();
+    Ok((events, last, is_doubtful(life.as_ref(), now)))
 }
 
 #[cfg(test)]
