@@ -122,9 +122,11 @@ impl Reporter {
             Decision::Wait(wait) => Ok(wait.min(LONGEST_REST)),
             Decision::Send => {
                 let postmaster = Arc::clone(&self.postmaster);
-                let batch = move |store: &mut Store| match postmaster.is_backlogged(store, channel)? {
-                    true => Ok(false),
-                    false => postmaster.batch(store, channel).map(|_was_any| true),
+                let batch = move |store: &mut Store| {
+                    if postmaster.is_backlogged(store, channel)? {
+                        return Ok(false);
+                    }
+                    postmaster.batch(store, channel).map(|_was_any| true)
                 };
                 if !self.db.call(batch).await? {
                     return Ok(RETRY);
