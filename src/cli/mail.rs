@@ -22,6 +22,7 @@ use crate::{
         escape::{escape, escape_name},
     },
     report::{
+        notice::Notice,
         postmaster::{Readership, check_addresses, default_sender, full_address, readerships},
         test_mail::TestMail,
         transport::{Printer, Transport},
@@ -108,16 +109,15 @@ impl Test {
         let way = self.transport.words();
         let to = escape_name(recipient.as_bytes());
         talk(&format!("sending to {to}: {way}"));
-        let (message_id, bytes) = TestMail {
+        let notice = Notice {
             host: &self.host,
             from: &self.from,
             to: &readership.recipients,
-            way: &way,
-            command: &format!("{} mail test", self.program),
             date: Clock::System(proc::boot_id(Path::new("/"))).now().wall,
             zone: &TimeZone::system(),
-        }
-        .compose()?;
+        };
+        let command = format!("{} mail test", self.program);
+        let (message_id, bytes) = TestMail { notice, way: &way, command: &command }.compose()?;
         // The way may be the standard output, too.
         out.flush()?;
         let deadline = self.config.mail.send_timeout;

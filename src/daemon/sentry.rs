@@ -14,7 +14,7 @@ use crate::{
         event::{Category, Event, Severity},
         pulse::Pulse,
     },
-    report::{emergency::Emergency, postmaster::Postmaster, transport::Transport},
+    report::{emergency::Emergency, notice::Notice, postmaster::Postmaster, transport::Transport},
     store::{
         ailment::Ailment,
         database::Store,
@@ -74,15 +74,14 @@ impl Alarm {
     pub(super) fn raise(&mut self, trouble: &Trouble, now: Moment) {
         let general = self.postmaster.readerships.iter().find(|readership| readership.areas.is_none());
         let Some(readership) = general.or(self.postmaster.readerships.first()) else { return };
-        let emergency = Emergency {
+        let notice = Notice {
             host: &self.postmaster.host,
             from: &self.postmaster.from,
             to: &readership.recipients,
-            database: &self.database,
-            trouble,
             date: now.wall,
             zone: &TimeZone::system(),
         };
+        let emergency = Emergency { notice, database: &self.database, trouble };
         match emergency.compose() {
             Ok((id, bytes)) => self.left = Some((id, bytes, readership.recipients.clone())),
             Err(error) => {

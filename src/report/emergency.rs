@@ -2,17 +2,9 @@
 
 use std::path::Path;
 
-use jiff::tz::TimeZone;
-use uuid::Uuid;
-
-use super::{
-    mime::{Letter, MessageId, MimeError, compose},
-    subject::HOST_LIMIT,
-    words::{Times, counted},
-};
+use super::{mime::MimeError, notice::Notice, words::counted};
 use crate::{
     model::{
-        clock::Timestamp,
         escape::{escape_cut, escape_name},
         event::Severity,
     },
@@ -23,20 +15,12 @@ use crate::{
 /// All that becomes an emergency mail.
 #[derive(Debug, Clone, Copy)]
 pub struct Emergency<'a> {
-    /// The name of the machine.
-    pub host: &'a str,
-    /// The sender's address.
-    pub from: &'a str,
-    /// The recipients' addresses, at least one.
-    pub to: &'a [String],
+    /// From whom, to whom and when.
+    pub notice: Notice<'a>,
     /// The database.
     pub database: &'a Path,
     /// What has happened.
     pub trouble: &'a Trouble,
-    /// When it is sent.
-    pub date: Timestamp,
-    /// The zone the date is written in.
-    pub zone: &'a TimeZone,
 }
 
 impl Emergency<'_> {
@@ -45,25 +29,13 @@ impl Emergency<'_> {
     /// # Errors
     /// [`MimeError`] when an address is none, or there is no recipient.
     pub fn compose(&self) -> Result<(String, Vec<u8>), MimeError> {
-        let host = escape_cut(self.host.as_bytes(), HOST_LIMIT);
-        let id = MessageId { instance: Uuid::new_v4(), report: 0, part: 1 };
         let directory = self.database.parent().unwrap_or(Path::new("/"));
-        let bytes = compose(&Letter {
-            from: self.from,
-            to: self.to,
-            subject: &format!("[integrityd] {host}: EMERGENCY: {}", self.verdict()),
-            text: &match self.trouble.ailment {
-                Ailment::Unreadable => self.text_of_unreadable(&host),
-                _ => self.text(&host, space(directory)),
-            },
-            host: self.host,
-            severity: Severity::Critical,
-            range: (0, 0),
-            date: self.date,
-            zone: self.zone,
-            id,
-        })?;
-        Ok((id.text(self.host), bytes))
+        let (headline, text) = if self.trouble.ailment == Ailment::Unreadable {
+            ("a row of the database cannot be read", self.text_of_unreadable())
+        } else {
+            ("the database cannot be written", self.text(space(directory)))
+        };
+        self.notice.compose(Severity::Critical, &format!("EMERGENCY: {}", self.verdict()), headline, &text)
     }
 
     fn verdict(&self) -> &'static str {
@@ -73,27 +45,23 @@ impl Emergency<'_> {
         }
     }
 
-    fn text_of_unreadable(&self, host: &str) -> String {
-        let times = Times::new(self.date, self.zone);
+    fn text_of_unreadable(&self) -> String {
         format!(
-            "{host}   {}   a row of the database cannot be read\n\n\
-             DATABASE  {}\nSINCE     {}, met {}\nLAST      {}\n\n\
+            "DATABASE  {}\nSINCE     {}, met {}\nLAST      {}\n\n\
              integrityd has never written this: the file was edited by hand, or is damaged in a way that SQLite does not\n\
              notice. What has to read that row stands still: the walk, a channel of reports, or the delivery. This mail\n\
              comes from memory and is repeated once an hour.\n\n\
              What to do: integrityd verify; then put a copy back that is whole, or move the file away and start integrityd\n\
              anew: it says that the baseline is lost and learns it again.\n",
-            times.headline(),
             escape_name(self.database.as_os_str().as_encoded_bytes()),
-            times.since(self.trouble.since.wall),
+            self.notice.times().since(self.trouble.since.wall),
             counted(self.trouble.failures, "time", "times"),
             escape_cut(self.trouble.words.as_bytes(), 500),
         )
     }
 
-    fn text(&self, host: &str, room: Option<Space>) -> String {
-        let times = Times::new(self.date, self.zone);
-        let (headline, since) = (times.headline(), times.since(self.trouble.since.wall));
+    fn text(&self, room: Option<Space>) -> String {
+        let since = self.notice.times().since(self.trouble.since.wall);
         let path = |path: &Path| escape_name(path.as_os_str().as_encoded_bytes());
         let room = match room {
             Some(Space { is_read_only: true, .. }) => "its file system is mounted read-only".to_owned(),
@@ -101,8 +69,7 @@ impl Emergency<'_> {
             None => "the room on its file system cannot be told".to_owned(),
         };
         format!(
-            "{host}   {headline}   the database cannot be written\n\n\
-             DATABASE  {}\n          {room}\nSINCE     {since}, {} failed\nLAST      {}\n\n\
+            "DATABASE  {}\n          {room}\nSINCE     {since}, {} failed\nLAST      {}\n\n\
              Nothing is lost: what is found now is not stored, so it is found again, and the logs are read on from\n\
              where they were. But until the database can be written no report can be made, and this mail comes\n\
              from memory. It is sent at most once an hour; the end of the trouble will be in an ordinary report.\n\n\
@@ -119,6 +86,8 @@ impl Emergency<'_> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
+
     use super::*;
     use crate::report::{mime::plain_text, sample::now};
 
@@ -130,23 +99,24 @@ mod tests {
             words: "database: could not commit an outcome: database or disk is full\u{1b}\nFILES".to_owned(),
             failures: 12,
         };
-        let emergency = Emergency {
+        let notice = Notice {
             host: "web3",
             from: "integrityd@web3",
             to: &["root@example.org".to_owned()],
-            database: Path::new("/var/lib/integrityd/integrityd.sqlite"),
-            trouble: &trouble,
             date: now().wall,
             zone: &TimeZone::UTC,
         };
+        let emergency =
+            Emergency { notice, database: Path::new("/var/lib/integrityd/integrityd.sqlite"), trouble: &trouble };
         let (id, bytes) = emergency.compose().unwrap();
         assert!(id.contains(".0.1@web3"), "{id}");
         let subject = plain_text(&bytes).0.into_iter().find(|(name, _)| name == "Subject").unwrap().1;
         assert_eq!(subject, "[integrityd] web3: EMERGENCY: the database cannot be written, nothing is reported");
-        let text = emergency.text("web3", Some(Space { free: 4096, is_read_only: false }));
+        assert!(plain_text(&bytes).1.starts_with(
+            "web3   Sat 21 Nov 2026 13:10:02 +0000   the database cannot be written\n\nDATABASE  /var/lib/integrityd/"
+        ));
+        let text = emergency.text(Some(Space { free: 4096, is_read_only: false }));
         insta::assert_snapshot!(text, @r"
-        web3   Sat 21 Nov 2026 13:10:02 +0000   the database cannot be written
-
         DATABASE  /var/lib/integrityd/integrityd.sqlite
                   4 KiB free on its file system
         SINCE     2026-11-21 13:10, 12 attempts failed

@@ -17,6 +17,7 @@ pub mod listing;
 pub mod local;
 pub mod mbox;
 pub mod mime;
+pub mod notice;
 mod own;
 mod part;
 pub mod pool;

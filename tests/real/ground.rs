@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use crate::mounted::Mounted;
 use crate::support::{
     Running, Scratch, put,
     sink::{Mail, Sink},
@@ -78,21 +79,38 @@ fn a_second_daemon_and_a_foreign_configuration_are_refused() {
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A mount that is undone however the test ends.
-struct Mounted(PathBuf);
+/// A state directory with a file system of 8 MiB to itself.
+struct Small {
+    state: PathBuf,
+    _mounted: Mounted,
+}
 
-impl Mounted {
-    fn new(arguments: &[&str], point: &Path) -> Self {
-        let done = Command::new("mount").args(arguments).arg(point).status().unwrap();
-        assert!(done.success(), "mount {arguments:?}");
-        Self(point.to_path_buf())
+impl Small {
+    /// Writes a file until nothing more goes in, and gives its path.
+    fn fill(&self) -> PathBuf {
+        let filler = self.state.join("filler");
+        let _full = Command::new("dd").args(["if=/dev/zero", "bs=1k"]).arg(format!("of={}", filler.display())).output();
+        filler
     }
 }
 
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _done = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
+fn on_a_small_disk(sink: &Sink) -> (Scratch, PathBuf, Small) {
+    let (scratch, log) = with_log(sink);
+    let state = scratch.path("state");
+    fs::create_dir(&state).unwrap();
+    let mounted = Mounted::new(&["-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs"], &state);
+    (scratch, log, Small { state, _mounted: mounted })
+}
+
+/// What comes while nothing can be written at the start is told later.
+fn change_before_the_start(scratch: &Scratch, log: &Path) {
+    put(&scratch.tree().join("before-the-start"), "x");
+    append(log, "token before the start");
+}
+
+fn is_all_told_from_before(scratch: &Scratch, sink: &Sink, daemon: Running) {
+    let tokens = ["/before-the-start ", "token before the start", "could not be written for"];
+    is_all_told(scratch, sink, daemon, &tokens);
 }
 
 fn text(sink: &Sink) -> String {
@@ -152,14 +170,9 @@ fn is_all_told(scratch: &Scratch, sink: &Sink, daemon: Running, tokens: &[&str])
 #[test]
 fn e1_a_full_file_system_is_told_from_memory_and_everything_is_caught_up() {
     let sink = Sink::start();
-    let (scratch, log) = with_log(&sink);
-    let state = scratch.path("state");
-    fs::create_dir(&state).unwrap();
-    let _state = Mounted::new(&["-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs"], &state);
+    let (scratch, log, small) = on_a_small_disk(&sink);
     let mut daemon = settled(&scratch, &sink);
-    let filler = state.join("filler");
-    // Until nothing more goes in.
-    let _full = Command::new("dd").args(["if=/dev/zero", "bs=1k"]).arg(format!("of={}", filler.display())).output();
+    let filler = small.fill();
     for number in 0..40 {
         put(&scratch.tree().join(format!("full{number:02}")), "x");
     }
@@ -182,36 +195,28 @@ fn e1_a_full_file_system_is_told_from_memory_and_everything_is_caught_up() {
 #[test]
 fn e1_a_start_on_a_full_file_system_is_told_from_memory_and_waits_for_room() {
     let sink = Sink::start();
-    let (scratch, log) = with_log(&sink);
-    let state = scratch.path("state");
-    fs::create_dir(&state).unwrap();
-    let _state = Mounted::new(&["-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs"], &state);
+    let (scratch, log, small) = on_a_small_disk(&sink);
     assert!(settled(&scratch, &sink).stop().success());
-    let filler = state.join("filler");
-    let _full = Command::new("dd").args(["if=/dev/zero", "bs=1k"]).arg(format!("of={}", filler.display())).output();
-    put(&scratch.tree().join("before-the-start"), "x");
-    append(&log, "token before the start");
+    let filler = small.fill();
+    change_before_the_start(&scratch, &log);
     let mut daemon = scratch.start();
     wait_for("the emergency mail", SOON, || emergencies(&sink) == 1);
     sleep(Duration::from_secs(6));
     assert!(daemon.child.try_wait().unwrap().is_none(), "{}", scratch.log());
     fs::remove_file(filler).unwrap();
-    let tokens = ["/before-the-start ", "token before the start", "could not be written for"];
-    is_all_told(&scratch, &sink, daemon, &tokens);
+    is_all_told_from_before(&scratch, &sink, daemon);
     assert_eq!(emergencies(&sink), 1);
 }
 
 #[test]
 fn e2_a_start_on_a_read_only_file_system_waits_and_ends_when_told() {
     let sink = Sink::start();
-    let (scratch, log) = with_log(&sink);
-    let state = scratch.path("state");
-    fs::create_dir(&state).unwrap();
-    let _state = Mounted::new(&["-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs"], &state);
+    let (scratch, log, small) = on_a_small_disk(&sink);
     assert!(settled(&scratch, &sink).stop().success());
-    let remount = |how: &str| run("mount", &["-o".as_ref(), format!("remount,{how}").as_ref(), state.as_os_str()]);
+    let remount =
+        |how: &str| run("mount", &["-o".as_ref(), format!("remount,{how}").as_ref(), small.state.as_os_str()]);
     remount("ro");
-    let lock = fs::File::open(state.join("integrityd.sqlite.lock")).unwrap();
+    let lock = fs::File::open(small.state.join("integrityd.sqlite.lock")).unwrap();
     lock.try_lock().unwrap();
     assert_eq!(scratch.ask(&["run"]).status.code(), Some(75), "another daemon is found by its lock");
     drop(lock);
@@ -220,13 +225,11 @@ fn e2_a_start_on_a_read_only_file_system_waits_and_ends_when_told() {
     let daemon = scratch.start();
     wait_for("the emergency mail", SOON, || emergencies(&sink) == 1);
     assert!(daemon.stop().success(), "{}", scratch.log());
-    put(&scratch.tree().join("before-the-start"), "x");
-    append(&log, "token before the start");
+    change_before_the_start(&scratch, &log);
     let daemon = scratch.start();
     wait_for("the emergency mail", SOON, || emergencies(&sink) == 2);
     remount("rw");
-    let tokens = ["/before-the-start ", "token before the start", "could not be written for"];
-    is_all_told(&scratch, &sink, daemon, &tokens);
+    is_all_told_from_before(&scratch, &sink, daemon);
     assert_eq!(emergencies(&sink), 2);
 }
 

@@ -21,6 +21,7 @@ mod logcheck;
 mod logrotate;
 mod mailserver;
 mod matrix;
+mod mounted;
 mod mounts;
 mod order;
 mod packages;

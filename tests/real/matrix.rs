@@ -4,6 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 
+use crate::mounted::Mounted;
 use crate::support::Scratch;
 
 fn check(scratch: &Scratch) -> Vec<Value> {
@@ -23,26 +24,6 @@ fn names(events: &[Value]) -> Vec<String> {
 
 fn write_all(directory: &Path, files: usize) {
     (0..files).for_each(|number| fs::write(directory.join(format!("f{number}")), "x").unwrap());
-}
-
-/// A mount that ends with the test.
-struct Mounted(std::path::PathBuf);
-
-impl Mounted {
-    fn new(arguments: &[&str], point: &Path) -> Option<Self> {
-        let done = Command::new("mount").args(arguments).arg(point).output().unwrap();
-        if !done.status.success() {
-            println!("skipped: {}", String::from_utf8_lossy(&done.stderr));
-            return None;
-        }
-        Some(Self(point.to_path_buf()))
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _unmounted = Command::new("umount").args(["-R", "-l"]).arg(&self.0).status();
-    }
 }
 
 #[test]
@@ -69,7 +50,7 @@ fn row_11_a_tree_bound_into_itself_ends_and_tells_no_more_than_it_holds() {
     let tree = scratch.tree();
     write_all(&tree, 50);
     fs::create_dir(tree.join("loop")).unwrap();
-    let Some(_mounted) = Mounted::new(&["--rbind", tree.to_str().unwrap()], &tree.join("loop")) else { return };
+    let Some(_mounted) = Mounted::attempt(&["--rbind", tree.to_str().unwrap()], &tree.join("loop")) else { return };
     let init = scratch.ask(&["init"]);
     let words = String::from_utf8_lossy(&init.stderr).into_owned() + &String::from_utf8_lossy(&init.stdout);
     // Once here and once bound; the binding is not in itself.
@@ -85,7 +66,7 @@ fn row_11_a_copy_up_on_an_overlay_is_one_event() {
     scratch.configure("mail = stdout:");
     // An overlay on an overlay is refused: on a file system of its own.
     fs::create_dir(scratch.path("ground")).unwrap();
-    let Some(_ground) = Mounted::new(&["-t", "tmpfs", "none"], &scratch.path("ground")) else { return };
+    let Some(_ground) = Mounted::attempt(&["-t", "tmpfs", "none"], &scratch.path("ground")) else { return };
     let part = |name: &str| scratch.path("ground").join(name);
     for name in ["lower", "upper", "work"] {
         fs::create_dir(part(name)).unwrap();
@@ -97,7 +78,7 @@ fn row_11_a_copy_up_on_an_overlay_is_one_event() {
         part("upper").display(),
         part("work").display()
     );
-    let Some(_mounted) = Mounted::new(&["-t", "overlay", "-o", &options, "none"], &scratch.tree()) else { return };
+    let Some(_mounted) = Mounted::attempt(&["-t", "overlay", "-o", &options, "none"], &scratch.tree()) else { return };
     assert!(scratch.ask(&["init", "-q"]).status.success());
     assert!(check(&scratch).is_empty());
     fs::write(scratch.tree().join("f7"), "other").unwrap();
@@ -118,7 +99,7 @@ fn row_12_a_file_system_that_is_not_mounted_within_an_area_is_one_event() {
     write_all(&tree, 20);
     let inner = tree.join("data");
     fs::create_dir(&inner).unwrap();
-    let Some(mounted) = Mounted::new(&["-t", "tmpfs", "none"], &inner) else { return };
+    let Some(mounted) = Mounted::attempt(&["-t", "tmpfs", "none"], &inner) else { return };
     write_all(&inner, 300);
     assert!(scratch.ask(&["init", "-q"]).status.success());
     assert!(check(&scratch).is_empty());

@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     sync::mpsc,
     time::Duration,
 };
@@ -18,27 +17,11 @@ use integrityd::{
 };
 
 use crate::fuse::{Fuse, can_mount};
+use crate::mounted::Mounted;
 use crate::support::{Running, Scratch, is_root, wait_for};
 
 const FAST: &str = "filerate = 2000\nbyterate = 100M\nmail = stdout:\n";
 const SOON: Duration = Duration::from_secs(20);
-
-/// A mount that is undone however the test ends.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn new(arguments: &[&str], point: &Path) -> Self {
-        let done = Command::new("mount").args(arguments).arg(point).status().unwrap();
-        assert!(done.success(), "mount {arguments:?}");
-        Self(point.to_path_buf())
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _done = Command::new("umount").args(["-l", "-R"]).arg(&self.0).status();
-    }
-}
 
 fn told(scratch: &Scratch, action: &str) -> Vec<serde_json::Value> {
     scratch.history().into_iter().filter(|event| event["event"]["action"][0] == action).collect()
