@@ -216,6 +216,34 @@ fn a_certificate_that_nobody_trusts_is_refused_in_words() {
 }
 
 #[test]
+fn what_is_said_ahead_of_tls_is_not_believed() {
+    let (scratch, identity) = (Scratch::new(), Identity::new());
+    let sink = Sink::start_tls(&identity);
+    sink.behave(Mode::TalkAhead);
+    fs::write(scratch.path("ca.pem"), &identity.pem).unwrap();
+    let output =
+        mail_test(&scratch, &format!("mail = smtp://localhost:{}?tls=required", sink.port), &scratch.path("ca.pem"));
+    assert_eq!(output.status.code(), Some(75));
+    assert!(words(&output).contains("talks ahead of STARTTLS"), "{}", words(&output));
+    assert!(sink.mails().is_empty());
+}
+
+#[tokio::test]
+async fn a_handshake_that_breaks_off_is_an_outage_and_no_fault_of_the_settings() {
+    let identity = Identity::new();
+    let sink = Sink::start_tls(&identity);
+    sink.behave(Mode::BreakHandshake);
+    let server = SmtpServer { host: "localhost".to_owned(), port: sink.port, user: None, tls: TlsMode::Required };
+    let smtp = Smtp::new(&server, &settings(), "web3.example").unwrap();
+    let Dialogue::Answer(answer) = smtp.send("from@example.org", "to@example.org", MAIL, PATIENCE).await else {
+        panic!("somebody listens");
+    };
+    let error = answer.unwrap_err();
+    assert_eq!(error.verdict, Verdict::NotNow, "{}", error.reply);
+    assert!(error.reply.contains("TLS with localhost failed, nothing was sent"), "{}", error.reply);
+}
+
+#[test]
 fn a_password_that_others_may_read_is_not_used_and_the_words_say_what_to_do() {
     let (scratch, sink) = (Scratch::new(), Sink::start());
     fs::write(scratch.path("password"), "secret\n").unwrap();

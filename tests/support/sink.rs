@@ -36,6 +36,10 @@ pub(crate) enum Mode {
     Size(usize),
     /// Announces no SIZE and says 552 after the dot to what is larger.
     TooLarge(usize),
+    /// Says more than it was asked when it is asked for TLS.
+    TalkAhead,
+    /// Closes when it is asked for TLS, after it has agreed.
+    BreakHandshake,
     /// These bytes to RCPT.
     Say(Vec<u8>),
     /// These bytes as a greeting, again and again, so many times with that pause.
@@ -229,7 +233,13 @@ fn serve(stream: TcpStream, tls: Option<&Arc<ServerConfig>>, mode: &Mode, shared
             }
             talk.say(&(abilities + "250 PIPELINING"))?;
         } else if command.starts_with("STARTTLS") {
-            talk.say("220 go ahead")?;
+            match mode {
+                Mode::TalkAhead => talk.say("220 go ahead\r\n250 welcome, you are protected")?,
+                _ => talk.say("220 go ahead")?,
+            }
+            if matches!(mode, Mode::BreakHandshake) {
+                return Ok(());
+            }
             talk = talk.protect(tls.unwrap());
         } else if command.starts_with("AUTH") {
             // "\0joe\0secret", as RFC 4616 has it.
