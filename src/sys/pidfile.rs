@@ -75,7 +75,7 @@ pub fn read(path: &Path, within: Option<&Path>) -> Result<u32, FileFault> {
     let mut bytes = Vec::new();
     let unreadable = |error: io::Error| FileFault::Unreadable(error.raw_os_error().unwrap_or(0));
     let file: File = handle.open_file().map_err(unreadable)?;
-    file.take(LIMIT).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.is_empty() { Err(FileFault::Empty) } else { number(&bytes).ok_or(FileFault::Content) }
 }
 
@@ -109,9 +109,13 @@ fn open_in(root: &Path, path: &Path) -> Result<(Handle, Attributes), Errno> {
     Ok((handle, attributes))
 }
 
-/// The number in the first line: blanks, at most ten digits, blanks.
+/// The number in the first line: blanks, at most ten digits, blanks, 64 bytes in all. Of a longer line nothing counts: what was not
+/// read of it may be further digits.
 fn number(bytes: &[u8]) -> Option<u32> {
     let line = bytes.split(|byte| *byte == b'\n').next()?;
+    if u64::try_from(line.len()).is_ok_and(|length| length > LIMIT) {
+        return None;
+    }
     let digits = str::from_utf8(line.trim_ascii()).ok()?;
     let is_number = (1..=10).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     let number: u32 = is_number.then(|| digits.parse().ok())??;
@@ -147,6 +151,9 @@ mod tests {
         ] {
             assert_eq!(number(text.as_bytes()), wanted, "{text:?}");
         }
+        let blanks = " ".repeat(62);
+        assert_eq!(number(format!("{blanks}81\n").as_bytes()), Some(81));
+        assert_eq!(number(format!("{blanks}812\n").as_bytes()), None, "it is not the process 81");
     }
 
     #[test]
