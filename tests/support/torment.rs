@@ -87,6 +87,15 @@ impl Work {
     }
 }
 
+/// Renames the log, and those that were renamed before. So many are kept that none goes unread on a machine that has much else to do.
+fn rotate(log: &Path) {
+    let name = |number: u32| log.with_extension(format!("log.{number}"));
+    for number in (1..40).rev() {
+        let _not_there_yet = fs::rename(name(number), name(number + 1));
+    }
+    fs::rename(log, name(1)).unwrap();
+}
+
 impl Load {
     /// Prepares tree, rules and log in `scratch`, and its configuration with `more`.
     pub(crate) fn prepare(scratch: &Scratch, more: &str) {
@@ -137,8 +146,7 @@ impl Load {
                 work.tokens.insert(log_token(number));
                 number += 1;
                 if number % 97 == 0 {
-                    let _last = fs::rename(log.with_extension("log.1"), log.with_extension("log.2"));
-                    fs::rename(&log, log.with_extension("log.1")).unwrap();
+                    rotate(&log);
                     file = OpenOptions::new().append(true).create_new(true).open(&log).unwrap();
                 }
                 std::thread::sleep(Duration::from_millis(work.chance.random_range(5..20)));
