@@ -1,6 +1,7 @@
 //! The commands: the only room that prints, and the only one that knows exit codes.
 
 mod column;
+mod completions;
 mod configuration;
 mod database;
 mod diagnosis;
@@ -23,6 +24,10 @@ mod logcheck_mail;
 mod logcheck_options;
 mod mail;
 mod mailbox;
+mod manual;
+mod manual_commands;
+mod manual_roff;
+mod manual_settings;
 mod nagios;
 mod out;
 mod progress;
@@ -51,7 +56,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{config, files::scout, model::escape::escape_name, store::database::Store};
 pub use exit::Exit;
@@ -120,6 +125,10 @@ enum Command {
     /// Work on the configuration.
     #[command(subcommand)]
     Config(configuration::Command),
+    /// Print a page of the manual: `integrityd man | man -l -`.
+    Man(manual::Arguments),
+    /// Print what a shell needs to complete command lines.
+    Completions(completions::Arguments),
     /// Look at what lies on one mount, for another process of this program that asks.
     #[command(name = scout::WORD, hide = true)]
     Scout {
@@ -207,6 +216,8 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Rules(command) => rules::run(&source, &command, out),
         Command::Logcheck(arguments) => logcheck::run(&source, &arguments, out),
         Command::Config(command) => configuration::run(&cli.config, &command, out),
+        Command::Man(arguments) => manual::run(Cli::command(), &arguments, out),
+        Command::Completions(arguments) => completions::run(Cli::command(), &arguments, out),
         Command::Scout { id, point } => {
             scout::serve(&point, id, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())?;
             Ok(Exit::Fine)
