@@ -79,6 +79,9 @@ _integrityd() {
             integrityd__subcmd__config,convert)
                 cmd="integrityd__subcmd__config__subcmd__convert"
                 ;;
+            integrityd__subcmd__config,example)
+                cmd="integrityd__subcmd__config__subcmd__example"
+                ;;
             integrityd__subcmd__config,show)
                 cmd="integrityd__subcmd__config__subcmd__show"
                 ;;
@@ -192,7 +195,7 @@ _integrityd() {
             return 0
             ;;
         integrityd__subcmd__config)
-            opts="-h --config --database --help check show convert"
+            opts="-h --config --database --help check show convert example"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -237,6 +240,28 @@ _integrityd() {
             ;;
         integrityd__subcmd__config__subcmd__convert)
             opts="-h --config --database --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        integrityd__subcmd__config__subcmd__example)
+            opts="-h --toml --config --database --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

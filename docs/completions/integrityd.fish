@@ -217,12 +217,13 @@ complete -c integrityd -n "__fish_integrityd_using_subcommand logcheck" -s u -d 
 complete -c integrityd -n "__fish_integrityd_using_subcommand logcheck" -s v -d 'Print the version'
 complete -c integrityd -n "__fish_integrityd_using_subcommand logcheck" -s w -d 'Level workstation'
 complete -c integrityd -n "__fish_integrityd_using_subcommand logcheck" -s h -l help -d 'Print help'
-complete -c integrityd -n "__fish_integrityd_using_subcommand config; and not __fish_seen_subcommand_from check show convert" -l config -d 'Read this configuration' -r -F
-complete -c integrityd -n "__fish_integrityd_using_subcommand config; and not __fish_seen_subcommand_from check show convert" -l database -d 'Put the question to this database, whatever is configured' -r -F
-complete -c integrityd -n "__fish_integrityd_using_subcommand config; and not __fish_seen_subcommand_from check show convert" -s h -l help -d 'Print help'
-complete -c integrityd -n "__fish_integrityd_using_subcommand config; and not __fish_seen_subcommand_from check show convert" -f -a "check" -d 'List all faults of the configuration at once, with file and line'
-complete -c integrityd -n "__fish_integrityd_using_subcommand config; and not __fish_seen_subcommand_from check show convert" -f -a "show" -d 'Print every setting with its effective value and where that comes from, as a configuration'
-complete -c integrityd -n "__fish_integrityd_using_subcommand config; and not __fish_seen_subcommand_from check show convert" -f -a "convert" -d 'Print a configuration of the legacy form as TOML, with its comments'
+complete -c integrityd -n "__fish_integrityd_using_subcommand config; and not __fish_seen_subcommand_from check show convert example" -l config -d 'Read this configuration' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand config; and not __fish_seen_subcommand_from check show convert example" -l database -d 'Put the question to this database, whatever is configured' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand config; and not __fish_seen_subcommand_from check show convert example" -s h -l help -d 'Print help'
+complete -c integrityd -n "__fish_integrityd_using_subcommand config; and not __fish_seen_subcommand_from check show convert example" -f -a "check" -d 'List all faults of the configuration at once, with file and line'
+complete -c integrityd -n "__fish_integrityd_using_subcommand config; and not __fish_seen_subcommand_from check show convert example" -f -a "show" -d 'Print every setting with its effective value and where that comes from, as a configuration'
+complete -c integrityd -n "__fish_integrityd_using_subcommand config; and not __fish_seen_subcommand_from check show convert example" -f -a "convert" -d 'Print a configuration of the legacy form as TOML, with its comments'
+complete -c integrityd -n "__fish_integrityd_using_subcommand config; and not __fish_seen_subcommand_from check show convert example" -f -a "example" -d 'Print an example that works as it is, with every setting, its meaning, range and default'
 complete -c integrityd -n "__fish_integrityd_using_subcommand config; and __fish_seen_subcommand_from check" -l config -d 'Read this configuration' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand config; and __fish_seen_subcommand_from check" -l database -d 'Put the question to this database, whatever is configured' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
@@ -233,6 +234,10 @@ complete -c integrityd -n "__fish_integrityd_using_subcommand config; and __fish
 complete -c integrityd -n "__fish_integrityd_using_subcommand config; and __fish_seen_subcommand_from convert" -l config -d 'Read this configuration' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand config; and __fish_seen_subcommand_from convert" -l database -d 'Put the question to this database, whatever is configured' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand config; and __fish_seen_subcommand_from convert" -s h -l help -d 'Print help'
+complete -c integrityd -n "__fish_integrityd_using_subcommand config; and __fish_seen_subcommand_from example" -l config -d 'Read this configuration' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand config; and __fish_seen_subcommand_from example" -l database -d 'Put the question to this database, whatever is configured' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand config; and __fish_seen_subcommand_from example" -l toml -d 'In the TOML form'
+complete -c integrityd -n "__fish_integrityd_using_subcommand config; and __fish_seen_subcommand_from example" -s h -l help -d 'Print help'
 complete -c integrityd -n "__fish_integrityd_using_subcommand man" -l config -d 'Read this configuration' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand man" -l database -d 'Put the question to this database, whatever is configured' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand man" -s h -l help -d 'Print help'

@@ -84,7 +84,7 @@ fn write(block: &[&str], root: &Command, page: &mut Page) {
         Some(("## ", title)) => page.subsection(title),
         Some(("= ", term)) => page.item(&markup(term), &markup(&rest.join(" "))),
         Some(("- ", point)) => page.point(&joined(point)),
-        Some((" ", _)) => page.example(&block.iter().map(|line| line.get(4..).unwrap_or_default()).collect::<Vec<_>>()),
+        Some((" ", _)) => page.example(&block.iter().map(|line| example(line)).collect::<Vec<_>>()),
         Some(("@commands", _)) => manual_commands::all(root, page),
         Some(("@general", _)) => manual_commands::general(root, page),
         Some(("@glance", _)) => manual_settings::glance(page),
@@ -92,6 +92,14 @@ fn write(block: &[&str], root: &Command, page: &mut Page) {
         Some(("@lints", _)) => lints(page),
         _ if first.is_empty() => {}
         _ => page.paragraph(&joined(first)),
+    }
+}
+
+/// A line of an example without its indentation; a dot alone stands for an empty one.
+fn example(line: &str) -> &str {
+    match line.get(4..).unwrap_or_default() {
+        "." => "",
+        line => line,
     }
 }
 
@@ -173,7 +181,7 @@ mod tests {
     fn every_exit_code_is_in_the_manual() {
         let (_, text) = pages().remove(0);
         for code in ["0", "1", "2", "3", "64", "69", "70", "74", "75", "77", "78"] {
-            assert!(text.contains(&format!(".TP\n\\fB{code}\\fR\n")), "{code}");
+            assert!(text.contains(&format!(".TP\n\\fB\\%{code}\\fR\n")), "{code}");
         }
     }
 }

@@ -8,10 +8,10 @@ use crate::config::{
 
 /// Every setting with its place in both forms and its default, a line each.
 pub(super) fn glance(page: &mut Page) {
-    let mut lines = vec![format!("{:<17} {:<27} {}", "LEGACY", "TOML", "DEFAULT")];
+    let mut lines = vec![format!("{:<17} {:<26} {}", "LEGACY", "TOML", "DEFAULT")];
     for key in Table::ALL.into_iter().flat_map(of) {
         let default = if key.default.is_empty() { "-" } else { key.default };
-        lines.push(format!("{:<17} {:<27} {default}", key.name, place(key)).trim_end().to_owned());
+        lines.push(format!("{:<17} {:<26} {default}", key.name, place(key)).trim_end().to_owned());
     }
     page.example(&lines.iter().map(String::as_str).collect::<Vec<_>>());
 }

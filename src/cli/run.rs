@@ -92,16 +92,15 @@ fn once(mut daemon: Daemon, runtime: &Runtime) -> anyhow::Result<Exit> {
         return Ok(Exit::Fine);
     }
     let reply = left.last_failure.unwrap_or_default();
+    let kept = match left.queued {
+        1 => "1 delivery was not accepted and is kept".to_owned(),
+        more => format!("{} deliveries were not accepted and are kept", number(more)),
+    };
+    let reply = escape(reply.as_bytes());
     talk(&format!(
-        "integrityd: {} could not be delivered and are kept for the next run; the last answer: {}",
-        counted(left.queued),
-        escape(reply.as_bytes())
+        "integrityd: {kept} for the next run; the last answer: {reply}\n`integrityd mail test` tries the way of the mails"
     ));
     Ok(Exit::TryAgain)
-}
-
-fn counted(deliveries: u64) -> String {
-    if deliveries == 1 { "1 delivery".to_owned() } else { format!("{} deliveries", number(deliveries)) }
 }
 
 /// A daemon over an opened store, printing to the standard output where that is the way of its mails.

@@ -190,7 +190,7 @@ impl Config {
 fn remedy(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::NotFound => {
-            "create it (an example comes with integrityd), or name another with --config; `integrityd try` needs none"
+            "make one: (umask 077; integrityd config example > FILE), or name another with --config; `integrityd try` needs none"
         }
         io::ErrorKind::PermissionDenied => {
             "it should be readable by root only: run as root, or name another with --config"

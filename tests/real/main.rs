@@ -23,6 +23,7 @@ mod journal;
 mod logcheck;
 mod logrotate;
 mod mailserver;
+mod manual;
 mod matrix;
 mod mounts;
 mod order;
