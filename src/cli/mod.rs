@@ -16,7 +16,13 @@ mod exit;
 mod explain;
 mod explained;
 mod explained_json;
+mod hand_back;
 mod history;
+mod import;
+mod import_cron;
+mod import_fcheck;
+mod import_logcheck;
+mod import_text;
 mod judge;
 mod logcheck;
 mod logcheck_mail;
@@ -120,6 +126,9 @@ enum Command {
     /// Work on the configuration.
     #[command(subcommand)]
     Config(configuration::Command),
+    /// Take over from fcheck or logcheck, and go back. What both print can stand in one file.
+    #[command(subcommand)]
+    Import(import::Command),
     /// Look at what lies on one mount, for another process of this program that asks.
     #[command(name = scout::WORD, hide = true)]
     Scout {
@@ -207,6 +216,7 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Rules(command) => rules::run(&source, &command, out),
         Command::Logcheck(arguments) => logcheck::run(&source, &arguments, out),
         Command::Config(command) => configuration::run(&cli.config, &command, out),
+        Command::Import(command) => import::run(&source, &command, out),
         Command::Scout { id, point } => {
             scout::serve(&point, id, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())?;
             Ok(Exit::Fine)
