@@ -67,7 +67,9 @@ pub(super) struct Attempts {
 pub(super) fn try_sandbox(source: &Source, attempts: &Attempts, out: &mut Out) -> anyhow::Result<Exit> {
     let config = config::load(&source.config)?;
     match fence::put_up(&config) {
-        Ok(hold) => out.line(&format!("landlock {} {}", hold.version, if hold.is_full { "full" } else { "partial" }))?,
+        Ok(hold) => {
+            out.line(&format!("landlock {} {}", hold.version, if hold.is_full { "full" } else { "partial" }))?
+        }
         Err(error) => {
             out.line(&format!("none {:#}", anyhow::Error::from(error)))?;
             return Ok(Exit::Findings);

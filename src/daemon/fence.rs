@@ -26,8 +26,11 @@ const NAMES: u16 = 53;
 pub fn limits(config: &Config) -> Limits {
     let directory_of = |path: &Path| path.parent().unwrap_or(Path::new("/")).to_path_buf();
     // The mailbox as well is made anew whenever somebody has taken it away.
-    let mut writable: BTreeSet<PathBuf> =
-        [Some(&config.database), config.mail.fallback_mbox.as_ref()].into_iter().flatten().map(|path| directory_of(path)).collect();
+    let mut writable: BTreeSet<PathBuf> = [Some(&config.database), config.mail.fallback_mbox.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(|path| directory_of(path))
+        .collect();
     let mut ports = BTreeSet::new();
     match &config.mail.way {
         MailWay::Auto => ports.extend(Places::default().servers.iter().map(|(_, port)| *port)),
@@ -89,9 +92,10 @@ pub(super) fn objection(next: &Config) -> Option<String> {
     let mut lacks = held.lacks(&limits(next));
     let known = deputy::installed().map(Deputy::permits).unwrap_or_default();
     let unknown = permits(next).into_iter().filter(|permit| !known.contains(permit));
-    lacks.extend(unknown.map(|permit| {
-        format!("running {}", crate::model::escape::escape_name(permit.program.as_encoded_bytes()))
-    }));
+    lacks.extend(
+        unknown
+            .map(|permit| format!("running {}", crate::model::escape::escape_name(permit.program.as_encoded_bytes()))),
+    );
     let lacks = lacks.join(", ");
     (!lacks.is_empty()).then(|| {
         format!(

@@ -247,13 +247,7 @@ impl Deputy {
     }
 
     /// Sends a request with its descriptors and waits for the first answer, for a moment at most.
-    fn ask(
-        &self,
-        request: &Request,
-        session: &OwnedFd,
-        its: OwnedFd,
-        ends: &[BorrowedFd<'_>],
-    ) -> io::Result<Reply> {
+    fn ask(&self, request: &Request, session: &OwnedFd, its: OwnedFd, ends: &[BorrowedFd<'_>]) -> io::Result<Reply> {
         let words = serde_json::to_vec(request)?;
         if words.len() > LONGEST {
             return Err(Errno::TOOBIG.into());
@@ -265,12 +259,12 @@ impl Deputy {
             return Err(Errno::NOBUFS.into());
         }
         let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the helper process is gone");
-        sendmsg(&self.control, &[IoSlice::new(&words)], &mut control, SendFlags::NOSIGNAL).map_err(|errno| {
-            match errno {
+        sendmsg(&self.control, &[IoSlice::new(&words)], &mut control, SendFlags::NOSIGNAL).map_err(
+            |errno| match errno {
                 Errno::PIPE | Errno::CONNRESET => gone(),
                 errno => errno.into(),
-            }
-        })?;
+            },
+        )?;
         // Else the socket would not end with the deputy.
         drop(along);
         drop(its);

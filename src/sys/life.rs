@@ -43,11 +43,7 @@ pub struct Life(Kind);
 #[derive(Debug)]
 enum Kind {
     /// Our child.
-    Own {
-        child: Option<Child>,
-        group: Option<Group>,
-        end: OwnedFd,
-    },
+    Own { child: Option<Child>, group: Option<Group>, end: OwnedFd },
     /// A child of our deputy, which ends it as soon as this socket is closed.
     Lent { session: OwnedFd, ended: Option<ExitStatus> },
 }

@@ -22,7 +22,10 @@ fn the_package_installs_starts_stops_and_is_purged_without_a_trace() {
     machine.allow_services();
     machine.must("dpkg -i /tmp/integrityd.deb");
     assert!(machine.must("service integrityd status").contains("runs"));
-    assert_eq!(machine.must("stat -c '%a %U:%G' /etc/integrityd.conf /var/lib/integrityd"), "600 root:root\n700 root:root\n");
+    assert_eq!(
+        machine.must("stat -c '%a %U:%G' /etc/integrityd.conf /var/lib/integrityd"),
+        "600 root:root\n700 root:root\n"
+    );
     assert_eq!(machine.must("integrityd config check").lines().count(), 1);
     assert!(machine.holds("getent passwd integrityd && ls /etc/rc2.d/S*integrityd /etc/rc6.d/K*integrityd"));
     assert!(machine.holds("readlink /etc/systemd/system/multi-user.target.wants/integrityd.service"));
