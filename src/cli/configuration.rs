@@ -14,7 +14,7 @@ use super::{
     out::{Out, talk},
 };
 use crate::{
-    config::{self, effective::Effective, table::Table},
+    config::{self, effective::Effective, example, table::Table},
     model::escape::{escape, escape_name},
     sys::privileges,
 };
@@ -27,6 +27,8 @@ pub(super) enum Command {
     Show(ShowArguments),
     /// Print a configuration of the legacy form as TOML, with its comments.
     Convert(Arguments),
+    /// Print an example that works as it is, with every setting, its meaning, range and default.
+    Example(ExampleArguments),
 }
 
 #[derive(Debug, Args)]
@@ -45,11 +47,22 @@ pub(super) struct ShowArguments {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct ExampleArguments {
+    /// In the TOML form.
+    #[arg(long)]
+    toml: bool,
+}
+
 pub(super) fn run(config: &Path, command: &Command, out: &mut Out) -> anyhow::Result<Exit> {
     match command {
         Command::Check(arguments) => check(arguments.file.as_deref().unwrap_or(config), out),
         Command::Show(arguments) => show(arguments.file.as_deref().unwrap_or(config), arguments.json, out),
         Command::Convert(arguments) => convert(arguments.file.as_deref().unwrap_or(config), out),
+        Command::Example(arguments) => {
+            out.text(&if arguments.toml { example::toml() } else { example::legacy() })?;
+            Ok(Exit::Fine)
+        }
     }
 }
 
@@ -95,7 +108,7 @@ fn show(path: &Path, is_json: bool, out: &mut Out) -> anyhow::Result<Exit> {
 }
 
 /// A line as it is when nothing in it is hidden, else escaped.
-fn neutral(line: &[u8]) -> String {
+pub(super) fn neutral(line: &[u8]) -> String {
     match str::from_utf8(line) {
         Ok(text) if !text.chars().any(crate::model::escape::is_hidden) => text.to_owned(),
         _ => escape(line),

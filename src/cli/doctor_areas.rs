@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::{
         settings::{Config, Rates},
-        units::format_span,
+        units::{format_rate, format_span},
     },
     files::{
         ground::{Ground, Tract},
@@ -29,6 +29,9 @@ const WHAT: &str = "area";
 
 /// No area is counted beyond this many entries.
 const MOST: u64 = 1_000_000;
+
+/// A round should not take longer than this without anybody having wanted it so.
+const DAY: Duration = Duration::from_hours(24);
 
 /// What an area holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,12 +79,52 @@ pub(super) fn areas(config: &Config) -> Vec<Finding> {
             format!("{} ({kind}) is not entered: it may hang when its server is away", escape_name(&mount.point));
         Finding::warn("mount", detail, format!("exclude it, or admit it with areafstypes = {kind}"))
     }));
-    if config.areas.len() > 1 {
-        let round = round(&all, config.rates.files, config.rates.bytes);
-        let detail = format!("{} entries, {} in all: {}", number(all.entries), size(all.bytes), age(round));
-        found.push(Finding::fine("round", detail));
+    let is_promised = ground.tracts.iter().all(|tract| tract.settings.max_age.is_some());
+    if all.entries > 0 {
+        found.push(whole(&all, &config.rates, is_promised));
     }
     found
+}
+
+/// How long a round over everything takes, and which rates would do it in a day. What is promised has rates of its own.
+fn whole(all: &Census, rates: &Rates, is_promised: bool) -> Finding {
+    let usual = Demand { looks: rates.files, bytes: rates.bytes }.round(all.load());
+    let detail = format!(
+        "{}{} entries, {} in all: about {} at filerate = {} and byterate = {}",
+        if all.is_cut { "more than " } else { "" },
+        number(all.entries),
+        size(all.bytes),
+        age(usual),
+        format_rate(rates.files),
+        shown_bytes(rates.bytes)
+    );
+    if usual <= DAY || is_promised {
+        return Finding::fine("round", detail);
+    }
+    let needed = Demand::of(all.load(), DAY);
+    let files = (needed.looks > rates.files).then(|| format!("filerate = {}", format_rate(needed.looks.ceil())));
+    let bytes = (needed.bytes > rates.bytes).then(|| format!("byterate = {}", shown_bytes(needed.bytes)));
+    let wanted: Vec<String> = files.into_iter().chain(bytes).collect();
+    let remedy = format!(
+        "for a round a day: {}; or give the areas that matter an areamaxage, which raises the rates by itself",
+        wanted.join(" and ")
+    );
+    Finding::warn("round", detail, remedy)
+}
+
+/// Bytes a second as a setting has them, in whole KiB.
+fn shown_bytes(bytes: f64) -> String {
+    format!("{}k", format_rate((bytes / 1024.0).ceil()))
+}
+
+/// How many entries the areas hold that are looked at without a helper, and how many bytes.
+pub(super) fn census(config: &Config) -> (u64, u64) {
+    let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
+    let ground = Ground::new(config, &ids);
+    drop(ground.survey());
+    let near = ground.tracts.iter().filter(|tract| ground.near_root(tract).is_some());
+    near.map(|tract| count(&ground, tract))
+        .fold((0, 0), |(entries, bytes), census| (entries + census.entries, bytes.saturating_add(census.bytes)))
 }
 
 /// Counts what the walk would enter, as the walk does: what can hang is not even opened.
@@ -112,16 +155,9 @@ fn count(ground: &Ground, tract: &Tract) -> Census {
     census
 }
 
-/// How long a round takes at these rates: its looks, or its bytes.
-fn round(census: &Census, files: f64, bytes: f64) -> Duration {
-    let each = Demand::of(census.load(), Duration::from_secs(1));
-    let seconds = (each.looks / files).max(each.bytes / bytes);
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
-}
-
 fn judge(shown: &str, census: &Census, config: &Config, tract: &Tract) -> Vec<Finding> {
     let rates = &config.rates;
-    let usual = round(census, rates.files, rates.bytes);
+    let usual = Demand { looks: rates.files, bytes: rates.bytes }.round(census.load());
     let detail = format!(
         "{shown}: {}{} entries, {}; a round takes about {}",
         if census.is_cut { "more than " } else { "" },
@@ -167,8 +203,24 @@ mod tests {
     #[test]
     fn a_round_is_bound_by_looks_or_by_bytes() {
         let census = Census { entries: 86_400, bytes: 1 << 30, ..Census::default() };
-        assert_eq!(round(&census, 1.0, 1e9), Duration::from_hours(36));
-        assert_eq!(round(&census, 1e6, 1024.0), Duration::from_secs(3 << 19));
+        let round = |looks, bytes| Demand { looks, bytes }.round(census.load());
+        assert_eq!(round(1.0, 1e9), Duration::from_hours(36));
+        assert_eq!(round(1e6, 1024.0), Duration::from_secs(3 << 19));
+    }
+
+    #[test]
+    fn a_long_round_is_told_with_the_rates_that_do_it_in_a_day() {
+        let rates = Config::embedded(Vec::new(), "/x".into()).rates;
+        let small = Census { entries: 1000, bytes: 1 << 20, ..Census::default() };
+        assert_eq!(whole(&small, &rates, false).health, Health::Fine);
+        let large = Census { entries: 134_750, bytes: 5_800_000_000, ..Census::default() };
+        let found = whole(&large, &rates, false);
+        assert!(found.health == Health::Warn && found.detail.contains("about 2.3 d at filerate = 1 "), "{found:?}");
+        // 1.5 x 134,750 looks in 86,400 s; its bytes fit into the usual rate.
+        assert!(found.remedy.starts_with("for a round a day: filerate = 3; "), "{found:?}");
+        let heavy = whole(&Census { entries: 1000, bytes: 1 << 40, ..Census::default() }, &rates, false);
+        assert!(heavy.remedy.contains(": byterate = 18642k; "), "{heavy:?}");
+        assert_eq!(whole(&large, &rates, true).health, Health::Fine);
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use std::{os::fd::AsFd, path::Path};
 
 use super::{diagnosis::Finding, out::number};
-use crate::sys::{file, limits, mounts, proc};
+use crate::sys::{file, limits, mounts, pressure::io_pressure, proc};
 
 /// Open files the daemon needs at most: the directories in hand, the areas' roots, the database and what is read.
 const OPEN_FILES: u64 = 256;
 
 /// What is found about kernel and limits.
 pub(super) fn host() -> Vec<Finding> {
-    vec![kernel(), birth_times(), of_proc(), open_files()]
+    vec![kernel(), birth_times(), of_proc(), pressure(), open_files()]
 }
 
 fn kernel() -> Finding {
@@ -50,6 +50,17 @@ fn of_proc() -> Finding {
             "/proc",
             format!("the mounts cannot be read: {error}"),
             "mount /proc: mount -t proc proc /proc",
+        ),
+    }
+}
+
+fn pressure() -> Finding {
+    match io_pressure(Path::new("/")) {
+        Some(share) => Finding::fine("pressure", format!("the kernel tells how busy the disks are: {share} %")),
+        None => Finding::warn(
+            "pressure",
+            "the kernel does not tell how busy the disks are: the rates are never lowered for others",
+            "boot with psi=1, or choose modest rates; pressure = 0 says that it is meant so",
         ),
     }
 }

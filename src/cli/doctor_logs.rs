@@ -16,7 +16,7 @@ use crate::{
         telling::refused,
     },
     model::escape::escape_name,
-    sys::privileges::may_execute,
+    sys::privileges::{may_execute, may_read},
 };
 
 /// What reads the journal.
@@ -69,19 +69,29 @@ fn of_group(group: &LogGroup, config: &Config) -> Vec<Finding> {
             }
         }
     }
-    if group.journal {
-        let is_there = JOURNALS.iter().any(|pattern| on_disk(Path::new(pattern), |_| true).next().is_some());
-        found.push(if may_execute(Path::new(JOURNALCTL)) && is_there {
-            Finding::fine("journal", format!("read through {JOURNALCTL}"))
-        } else if may_execute(Path::new(JOURNALCTL)) {
-            let remedy = "is systemd-journald running, and Storage= in journald.conf not none? This user may also lack the right to look";
-            Finding::fail("journal", "there are no journal files in /var/log/journal or /run/log/journal", remedy)
-        } else {
+    found.extend(group.journal.then(journal));
+    found
+}
+
+/// Whether there is a journal, something to read it with, and the right to.
+fn journal() -> Finding {
+    let first = JOURNALS.iter().find_map(|pattern| on_disk(Path::new(pattern), |_| true).next());
+    match first {
+        _ if !may_execute(Path::new(JOURNALCTL)) => {
             let remedy = "install systemd, or name the files of your syslog instead of log = journal";
             Finding::fail("journal", format!("there is no {JOURNALCTL} that can be run"), remedy)
-        });
+        }
+        None => {
+            let remedy = "is systemd-journald running, and Storage= in journald.conf not none? This user may also lack the right to look";
+            Finding::fail("journal", "there are no journal files in /var/log/journal or /run/log/journal", remedy)
+        }
+        Some(file) if !may_read(&file) => {
+            let shown = escape_name(file.as_os_str().as_encoded_bytes());
+            let remedy = "run as root, with CAP_DAC_READ_SEARCH, or in the group systemd-journal";
+            Finding::fail("journal", format!("{shown} cannot be read by this user"), remedy)
+        }
+        Some(_) => Finding::fine("journal", format!("read through {JOURNALCTL}")),
     }
-    found
 }
 
 fn rules(group: &LogGroup, config: &Config) -> Vec<Finding> {
@@ -101,7 +111,12 @@ fn rules(group: &LogGroup, config: &Config) -> Vec<Finding> {
     } else {
         Finding::fine("rules", detail)
     }];
-    found.extend(set.faults.iter().take(MOST).map(|fault| Finding::warn("rules", fault.to_string(), String::new())));
+    found.extend(
+        set.faults
+            .iter()
+            .take(MOST)
+            .map(|fault| Finding::warn("rules", fault.to_string(), "integrityd rules lint tells all that is wrong")),
+    );
     if let Some(more) = set.faults.len().checked_sub(MOST + 1) {
         let detail = format!("{} more faults", count(more + 1));
         found.push(Finding::warn("rules", detail, "integrityd rules lint lists them all"));

@@ -40,7 +40,12 @@ fn of_directory(path: &Path) -> Finding {
     let seen = match fs::metadata(path) {
         Ok(seen) => seen,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Finding::warn(WHAT, format!("{} is not there yet", shown(path)), "integrityd run makes it");
+            let above = path.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/"));
+            let detail = format!("{} is not there yet", shown(path));
+            if !privileges::may_write(above) {
+                return needs_root(WHAT, format!("{detail}, and this user cannot make it in {}", shown(above)));
+            }
+            return Finding::warn(WHAT, detail, "integrityd run makes it");
         }
         Err(error) => return needs_root(WHAT, format!("{}: {error}", shown(path))),
     };

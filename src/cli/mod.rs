@@ -1,6 +1,7 @@
 //! The commands: the only room that prints, and the only one that knows exit codes.
 
 mod column;
+mod completions;
 mod configuration;
 mod database;
 mod diagnosis;
@@ -16,13 +17,24 @@ mod exit;
 mod explain;
 mod explained;
 mod explained_json;
+mod hand_back;
+mod helpers;
 mod history;
+mod import;
+mod import_cron;
+mod import_fcheck;
+mod import_logcheck;
+mod import_text;
 mod judge;
 mod logcheck;
 mod logcheck_mail;
 mod logcheck_options;
 mod mail;
 mod mailbox;
+mod manual;
+mod manual_commands;
+mod manual_roff;
+mod manual_settings;
 mod nagios;
 mod out;
 mod progress;
@@ -51,9 +63,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::{config, files::scout, model::escape::escape_name, store::database::Store};
+use crate::{
+    config,
+    files::scout,
+    model::escape::escape_name,
+    store::database::Store,
+    sys::{deputy, office},
+};
 pub use exit::Exit;
 use out::Out;
 
@@ -120,6 +138,13 @@ enum Command {
     /// Work on the configuration.
     #[command(subcommand)]
     Config(configuration::Command),
+    /// Print a page of the manual: `integrityd man | man -l -`.
+    Man(manual::Arguments),
+    /// Print what a shell needs to complete command lines.
+    Completions(completions::Arguments),
+    /// Take over from fcheck or logcheck, and go back. What both print can stand in one file.
+    #[command(subcommand)]
+    Import(import::Command),
     /// Look at what lies on one mount, for another process of this program that asks.
     #[command(name = scout::WORD, hide = true)]
     Scout {
@@ -128,6 +153,15 @@ enum Command {
         /// Its mount point.
         point: OsString,
     },
+    /// Run and look at what another process of this program may not, which asks.
+    #[command(name = deputy::WORD, hide = true)]
+    Deputy,
+    /// Become another program that can neither write nor connect.
+    #[command(name = deputy::CONFINED, hide = true)]
+    Confined(helpers::Confined),
+    /// Put up the sandbox of `run` and try to get out of it.
+    #[command(name = helpers::TRY, hide = true)]
+    TrySandbox(helpers::Attempts),
 }
 
 /// Where a question is put.
@@ -207,9 +241,15 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Rules(command) => rules::run(&source, &command, out),
         Command::Logcheck(arguments) => logcheck::run(&source, &arguments, out),
         Command::Config(command) => configuration::run(&cli.config, &command, out),
+        Command::Man(arguments) => manual::run(Cli::command(), &arguments, out),
+        Command::Completions(arguments) => completions::run(Cli::command(), &arguments, out),
+        Command::Import(command) => import::run(&source, &command, out),
         Command::Scout { id, point } => {
             scout::serve(&point, id, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())?;
             Ok(Exit::Fine)
         }
+        Command::Deputy => office::serve().map(|()| Exit::Fine).map_err(Into::into),
+        Command::Confined(arguments) => helpers::confined(&arguments),
+        Command::TrySandbox(attempts) => helpers::try_sandbox(&source, &attempts, out),
     }
 }

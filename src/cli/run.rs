@@ -21,6 +21,7 @@ use crate::{
     config::{self, settings::Config},
     daemon::{
         Daemon,
+        fence::put_up_if_possible,
         opening::Opening,
         signals::{Orders, outlive_large_files},
         sources::check_sources,
@@ -40,6 +41,10 @@ pub(super) struct Arguments {
     /// Do everything once at full speed, send everything pending and end, as a cron job would.
     #[arg(long)]
     once: bool,
+
+    /// Keep all rights of its user, and start no helper process: without Landlock.
+    #[arg(long)]
+    no_sandbox: bool,
 }
 
 pub(super) fn run(path: &Path, arguments: &Arguments, program: String) -> anyhow::Result<Exit> {
@@ -47,6 +52,10 @@ pub(super) fn run(path: &Path, arguments: &Arguments, program: String) -> anyhow
     raise_open_files();
     let config = config::load(path)?;
     check_sources(&config)?;
+    // Before there is any other thread: it would stay free.
+    if !arguments.no_sandbox {
+        put_up_if_possible(&config);
+    }
     let runtime = runtime()?;
     let entered = runtime.enter();
     // Before the database is opened, which may be larger than a file may be; and a stop while it is opened is an orderly one too.
@@ -83,16 +92,15 @@ fn once(mut daemon: Daemon, runtime: &Runtime) -> anyhow::Result<Exit> {
         return Ok(Exit::Fine);
     }
     let reply = left.last_failure.unwrap_or_default();
+    let kept = match left.queued {
+        1 => "1 delivery was not accepted and is kept".to_owned(),
+        more => format!("{} deliveries were not accepted and are kept", number(more)),
+    };
+    let reply = escape(reply.as_bytes());
     talk(&format!(
-        "integrityd: {} could not be delivered and are kept for the next run; the last answer: {}",
-        counted(left.queued),
-        escape(reply.as_bytes())
+        "integrityd: {kept} for the next run; the last answer: {reply}\n`integrityd mail test` tries the way of the mails"
     ));
     Ok(Exit::TryAgain)
-}
-
-fn counted(deliveries: u64) -> String {
-    if deliveries == 1 { "1 delivery".to_owned() } else { format!("{} deliveries", number(deliveries)) }
 }
 
 /// A daemon over an opened store, printing to the standard output where that is the way of its mails.

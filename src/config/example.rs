@@ -246,6 +246,19 @@ mod tests {
         assert_eq!(one.inactive, [""; 0]);
     }
 
+    /// What packages install: it starts as it is, watches what the examples watch, and each line that is commented out is good.
+    #[test]
+    fn the_packaged_configuration_is_a_short_form_of_the_example() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/packaged.conf");
+        let text = fs::read_to_string(path).unwrap();
+        let (packaged, example) = (read(&text), read(&legacy()));
+        assert_eq!(packaged.notices, []);
+        assert_eq!((packaged.areas, packaged.recipients), (example.areas, example.recipients));
+        let more = read(&uncommented(&text));
+        assert_eq!((more.inactive.len(), more.notices.len()), (0, 0));
+        assert!(!more.logs.is_empty() && more.report.heartbeat.is_some());
+    }
+
     #[test]
     fn every_line_that_is_commented_out_is_a_good_one() {
         for key in KEYS {

@@ -9,16 +9,19 @@ mod areas;
 pub mod attributes;
 mod check;
 mod convert;
+pub mod crontab;
 pub mod effective;
 pub mod example;
 pub mod exclude;
 pub mod fault;
+pub mod fcheck;
 mod form;
 mod groups;
 pub mod include;
 mod item;
 pub mod keys;
 mod legacy;
+pub mod line;
 mod mail_url;
 pub mod settings;
 mod sheet;
@@ -190,7 +193,7 @@ impl Config {
 fn remedy(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::NotFound => {
-            "create it (an example comes with integrityd), or name another with --config; `integrityd try` needs none"
+            "make one: (umask 077; integrityd config example > FILE), or name another with --config; `integrityd try` needs none"
         }
         io::ErrorKind::PermissionDenied => {
             "it should be readable by root only: run as root, or name another with --config"

@@ -40,6 +40,13 @@ impl Demand {
         Self { looks: to_float(load.entries) * each, bytes: to_float(load.bytes) * each }
     }
 
+    /// How long it takes at this pace to look at everything of `load`: its entries or its bytes, whichever is longer.
+    pub fn round(self, load: Ahead) -> Duration {
+        let each = Self::of(load, Duration::from_secs(1));
+        let seconds = (each.looks / self.looks).max(each.bytes / self.bytes);
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+
     /// Whether it is more than the ceilings allow.
     pub fn is_above(self, rates: &Rates) -> bool {
         self.looks > rates.max_files || self.bytes > rates.max_bytes

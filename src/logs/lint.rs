@@ -41,6 +41,18 @@ pub enum Lint {
 }
 
 impl Lint {
+    /// All of them, with the letter that is most often escaped in vain.
+    pub const ALL: [Self; 8] = [
+        Self::MatchesEmpty,
+        Self::MatchesNonsense,
+        Self::Unanchored,
+        Self::TrailingBlank,
+        Self::CarriageReturn,
+        Self::StrayEscape('d'),
+        Self::IndentedHash,
+        Self::LegacyStampOnly,
+    ];
+
     /// Whether the rule matches what it cannot be meant for: in an ignore layer it would hide everything.
     pub const fn is_broad(self) -> bool {
         matches!(self, Self::MatchesEmpty | Self::MatchesNonsense)

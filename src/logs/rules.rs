@@ -162,8 +162,13 @@ impl RuleSet {
             }
             has_any |= reading.is_flat && !has_any && set.list(path, Layer::Ignore, true, trusted);
             if !has_any {
-                let why = path.metadata().err().map_or_else(|| "has no rule directories".into(), |e| e.to_string());
-                set.fault(path, None, why, "expected cracking.d, violations.d or ignore.d.server in it");
+                let refused = path.metadata().err();
+                let hint = match refused.as_ref().map(io::Error::kind) {
+                    Some(io::ErrorKind::NotFound) => "install logcheck-database, or name your rules in logrules",
+                    _ => "expected cracking.d, violations.d or ignore.d.server in it",
+                };
+                let why = refused.map_or_else(|| "has no rule directories".into(), |error| error.to_string());
+                set.fault(path, None, why, hint);
             }
         }
         let raising = if reading.is_flat { Vec::new() } else { vec![Layer::Cracking, Layer::Violations] };
@@ -171,6 +176,7 @@ impl RuleSet {
             if !layers.contains(&layer)
                 && let (Some(first), Some((name, ..))) =
                     (directories.first(), DIRECTORIES.iter().find(|(_, other, _)| *other == layer))
+                && first.path.exists()
             {
                 set.fault(&first.path.join(name), None, "is missing in every directory", "an empty directory will do");
             }
@@ -453,7 +459,7 @@ mod tests {
     #[test]
     fn a_missing_directory_is_a_fault_unless_it_only_ignores() {
         let set = RuleSet::read(&[server(Path::new("/nonexistent"))], READING);
-        assert!(set.faults.len() == 3 && set.rules.is_empty(), "{:?}", set.faults);
+        assert!(set.faults.len() == 1 && set.rules.is_empty(), "{:?}", set.faults);
         assert_eq!(read(&tree(&[])).faults, []);
     }
 

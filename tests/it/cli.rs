@@ -20,8 +20,23 @@ fn help_is_a_screen() {
     assert_eq!(help.status.code(), Some(0));
     insta::assert_snapshot!("help", String::from_utf8(help.stdout).unwrap());
     let commands = [
-        "run", "try", "init", "check", "status", "doctor", "history", "show", "queue", "mail", "verify", "explain",
-        "rules", "config", "logcheck",
+        "run",
+        "try",
+        "init",
+        "check",
+        "status",
+        "doctor",
+        "history",
+        "show",
+        "queue",
+        "mail",
+        "verify",
+        "explain",
+        "rules",
+        "config",
+        "logcheck",
+        "man",
+        "completions",
     ];
     let mut all = String::new();
     for command in commands {

@@ -42,6 +42,9 @@ const COMMANDS: &[&[&str]] = &[
     &["config", "check"],
     &["config", "show"],
     &["config", "convert"],
+    &["config", "example"],
+    &["man", "integrityd-rules"],
+    &["completions", "bash"],
 ];
 
 fn command(scratch: &Scratch, arguments: &[&str]) -> Command {

@@ -7,6 +7,8 @@
     reason = "a test that meets the unexpected shall fail, and says what it has measured"
 )]
 
+#[path = "../support/machine.rs"]
+mod machine;
 #[path = "../real/packages.rs"]
 mod packages;
 #[path = "../support/mod.rs"]
@@ -15,6 +17,8 @@ mod support;
 mod torment;
 
 mod bounds;
+mod debian;
 mod flood;
+mod install;
 mod month;
 mod torture;

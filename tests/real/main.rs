@@ -7,6 +7,8 @@
     reason = "a test that meets the unexpected shall fail, and says what it has skipped or measured"
 )]
 
+#[path = "../support/machine.rs"]
+mod machine;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support/torment.rs"]
@@ -16,10 +18,12 @@ mod attributes;
 mod fuse;
 mod ground;
 mod holdoff;
+mod install;
 mod journal;
 mod logcheck;
 mod logrotate;
 mod mailserver;
+mod manual;
 mod matrix;
 mod mounted;
 mod mounts;

@@ -1,0 +1,99 @@
+//! Fresh Debian systems, made once by debootstrap and kept below target/: layers for machines.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::{machine::can_be_had, packages::need};
+
+/// Makes a layer over others: installs packages in it with a network, and starts nothing.
+const ADD: &str = r#"
+set -e
+mount --make-rprivate /
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+cd "$2/root"
+mount -t proc proc proc
+mount --rbind /dev dev
+cp /etc/resolv.conf etc/resolv.conf
+printf '#!/bin/sh\nexit 101\n' >usr/sbin/policy-rc.d
+chmod 755 usr/sbin/policy-rc.d
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+chroot . apt-get update -q
+chroot . apt-get install -yq --no-install-recommends $3
+chroot . apt-get clean
+rm usr/sbin/policy-rc.d
+"#;
+
+/// What an administrator has who watches a machine by cron: the tools that integrityd replaces, and a mail server.
+const WATCHED: &str = "fcheck logcheck logcheck-database postfix cron iproute2 procps man-db";
+
+fn quietly(command: &mut Command) -> bool {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    if !output.status.success() {
+        println!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    }
+    output.status.success()
+}
+
+/// The release of Debian this machine has, whose libraries the program under test was linked with.
+fn release() -> Option<String> {
+    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let value = |name: &str| {
+        text.lines().find_map(|line| line.strip_prefix(name).map(|rest| rest.trim_matches('"').to_owned()))
+    };
+    (value("ID=").as_deref() == Some("debian")).then(|| value("VERSION_CODENAME=")).flatten()
+}
+
+/// The smallest Debian there is; `None`, said aloud, when it cannot be made here.
+pub(crate) fn bare() -> Option<Vec<PathBuf>> {
+    if !can_be_had() || !need("debootstrap", "debootstrap") {
+        return None;
+    }
+    let Some(release) = release() else {
+        println!("skipped: this is no Debian, so a fresh one would have other libraries");
+        return None;
+    };
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("debian-{release}"));
+    let layer = place.join("bare");
+    fs::create_dir_all(&place).unwrap();
+    let alone = fs::File::create(place.join("lock")).unwrap();
+    alone.lock().unwrap();
+    if !layer.exists() {
+        let unfinished = place.join("bare.new");
+        drop(fs::remove_dir_all(&unfinished));
+        println!("a fresh Debian is made in {}: this takes minutes, once", layer.display());
+        if !quietly(Command::new("debootstrap").arg("--variant=minbase").arg(&release).arg(&unfinished)) {
+            println!("skipped: debootstrap cannot make a Debian here");
+            return None;
+        }
+        fs::rename(unfinished, &layer).unwrap();
+    }
+    Some(vec![layer])
+}
+
+/// [`bare`] and the tools that integrityd replaces, with a mail server.
+pub(crate) fn watched() -> Option<Vec<PathBuf>> {
+    let below = bare()?;
+    let place = below[0].parent().unwrap();
+    let alone = fs::File::create(place.join("lock")).unwrap();
+    alone.lock().unwrap();
+    let layer = place.join("watched");
+    if !layer.exists() {
+        let unfinished = place.join("watched.new");
+        drop(fs::remove_dir_all(&unfinished));
+        for part in ["upper", "work", "root"] {
+            fs::create_dir_all(unfinished.join(part)).unwrap();
+        }
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", ADD, "sh"]);
+        if !quietly(command.arg(&below[0]).arg(&unfinished).arg(WATCHED)) {
+            println!("skipped: packages cannot be installed in a fresh Debian here");
+            return None;
+        }
+        fs::rename(unfinished.join("upper"), &layer).unwrap();
+        fs::remove_dir_all(unfinished).unwrap();
+    }
+    Some([vec![layer], below].concat())
+}
