@@ -26,8 +26,11 @@ const NAMES: u16 = 53;
 pub fn limits(config: &Config) -> Limits {
     let directory_of = |path: &Path| path.parent().unwrap_or(Path::new("/")).to_path_buf();
     // The mailbox as well is made anew whenever somebody has taken it away.
-    let mut writable: BTreeSet<PathBuf> =
-        [Some(&config.database), config.mail.fallback_mbox.as_ref()].into_iter().flatten().map(|path| directory_of(path)).collect();
+    let mut writable: BTreeSet<PathBuf> = [Some(&config.database), config.mail.fallback_mbox.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(|path| directory_of(path))
+        .collect();
     let mut ports = BTreeSet::new();
     match &config.mail.way {
         MailWay::Auto => ports.extend(Places::default().servers.iter().map(|(_, port)| *port)),
@@ -56,22 +59,13 @@ pub fn permits(config: &Config) -> Vec<Permit> {
     own.into_iter().chain(programs.iter().map(|program| sendmail::permit(program))).collect()
 }
 
-/// Starts the deputy and puts up the sandbox, for the life of this process. To be called before any thread is started.
+/// Starts a deputy with these permits and puts up the sandbox, for the life of this process. To be called before any thread is started.
 ///
 /// # Errors
-/// [`SandboxError`]; then the daemon can work as before.
-pub fn put_up(config: &Config) -> Result<Hold, SandboxError> {
-    let state = config.database.parent();
-    let mails = match &config.mail.way {
-        MailWay::File(directory) => Some(directory.as_path()),
-        _ => None,
-    };
-    for directory in [state, mails].into_iter().flatten() {
-        // What cannot be made is told by the attempt to open it.
-        drop(make_private_directory(directory));
-    }
-    let deputy = Deputy::start(permits(config)).map_err(SandboxError::Helper)?;
-    match sandbox::confine(&limits(config)) {
+/// [`SandboxError`]; then all works as before.
+pub fn put_up(limits: &Limits, permits: Vec<Permit>) -> Result<Hold, SandboxError> {
+    let deputy = Deputy::start(permits).map_err(SandboxError::Helper)?;
+    match sandbox::confine(limits) {
         Ok(hold) => {
             deputy.install();
             Ok(hold)
@@ -83,15 +77,33 @@ pub fn put_up(config: &Config) -> Result<Hold, SandboxError> {
     }
 }
 
+/// Puts up the sandbox of a daemon with this configuration and says how that went; without one it works as well.
+pub fn put_up_if_possible(config: &Config) {
+    let mails = match &config.mail.way {
+        MailWay::File(directory) => Some(directory.as_path()),
+        _ => None,
+    };
+    for directory in [config.database.parent(), mails].into_iter().flatten() {
+        // A rule binds what is there. What cannot be made is told by the attempt to open it.
+        drop(make_private_directory(directory));
+    }
+    match put_up(&limits(config), permits(config)) {
+        Ok(hold) if hold.is_full => tracing::info!(landlock = hold.version, "the sandbox is up"),
+        Ok(hold) => tracing::info!(landlock = hold.version, "the sandbox is up, as far as this kernel knows it"),
+        Err(error) => tracing::warn!(error = %with_causes(&error), "without a sandbox"),
+    }
+}
+
 /// Why the sandbox that stands does not do for another configuration; `None` when it does, or none stands.
 pub(super) fn objection(next: &Config) -> Option<String> {
     let (held, _) = sandbox::limits()?;
     let mut lacks = held.lacks(&limits(next));
     let known = deputy::installed().map(Deputy::permits).unwrap_or_default();
     let unknown = permits(next).into_iter().filter(|permit| !known.contains(permit));
-    lacks.extend(unknown.map(|permit| {
-        format!("running {}", crate::model::escape::escape_name(permit.program.as_encoded_bytes()))
-    }));
+    lacks.extend(
+        unknown
+            .map(|permit| format!("running {}", crate::model::escape::escape_name(permit.program.as_encoded_bytes()))),
+    );
     let lacks = lacks.join(", ");
     (!lacks.is_empty()).then(|| {
         format!(
@@ -101,23 +113,16 @@ pub(super) fn objection(next: &Config) -> Option<String> {
     })
 }
 
-/// Puts up the sandbox and says how that went; a daemon without one works as well.
-pub fn put_up_if_possible(config: &Config) {
-    match put_up(config) {
-        Ok(hold) if hold.is_full => tracing::info!(landlock = hold.version, "the sandbox is up"),
-        Ok(hold) => tracing::info!(landlock = hold.version, "the sandbox is up, as far as this kernel knows it"),
-        Err(error) => tracing::warn!(error = %with_causes(&error), "without a sandbox"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{self, include::Files};
+    use crate::config;
 
     fn of(mail: &str) -> Config {
-        let text = format!("database = /var/lib/integrityd/db\narea = /etc\n{mail}\n");
-        config::parse(Path::new("/etc/integrityd.conf"), text.as_bytes(), &Files::default()).unwrap()
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("integrityd.conf");
+        std::fs::write(&path, format!("database = /var/lib/integrityd/db\narea = /etc\n{mail}\n")).unwrap();
+        config::load(&path).unwrap()
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod explain;
 mod golden;
 mod ground;
 mod growth;
+mod guard;
 mod history;
 mod hostile;
 mod house;
