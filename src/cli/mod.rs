@@ -12,11 +12,13 @@ mod doctor_host;
 mod doctor_logs;
 mod doctor_mail;
 mod doctor_pids;
+mod doctor_sandbox;
 mod doctor_state;
 mod exit;
 mod explain;
 mod explained;
 mod explained_json;
+mod helpers;
 mod history;
 mod judge;
 mod logcheck;
@@ -58,7 +60,13 @@ use std::{
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::{config, files::scout, model::escape::escape_name, store::database::Store};
+use crate::{
+    config,
+    files::scout,
+    model::escape::escape_name,
+    store::database::Store,
+    sys::{deputy, office},
+};
 pub use exit::Exit;
 use out::Out;
 
@@ -137,6 +145,15 @@ enum Command {
         /// Its mount point.
         point: OsString,
     },
+    /// Run and look at what another process of this program may not, which asks.
+    #[command(name = deputy::WORD, hide = true)]
+    Deputy,
+    /// Become another program that can neither write nor connect.
+    #[command(name = deputy::CONFINED, hide = true)]
+    Confined(helpers::Confined),
+    /// Put up the sandbox of `run` and try to get out of it.
+    #[command(name = helpers::TRY, hide = true)]
+    TrySandbox(helpers::Attempts),
 }
 
 /// Where a question is put.
@@ -222,5 +239,8 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
             scout::serve(&point, id, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())?;
             Ok(Exit::Fine)
         }
+        Command::Deputy => office::serve().map(|()| Exit::Fine).map_err(Into::into),
+        Command::Confined(arguments) => helpers::confined(&arguments),
+        Command::TrySandbox(attempts) => helpers::try_sandbox(&source, &attempts, out),
     }
 }

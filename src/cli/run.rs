@@ -21,6 +21,7 @@ use crate::{
     config::{self, settings::Config},
     daemon::{
         Daemon,
+        fence::put_up_if_possible,
         opening::Opening,
         signals::{Orders, outlive_large_files},
         sources::check_sources,
@@ -40,6 +41,10 @@ pub(super) struct Arguments {
     /// Do everything once at full speed, send everything pending and end, as a cron job would.
     #[arg(long)]
     once: bool,
+
+    /// Keep all rights of its user, and start no helper process: without Landlock.
+    #[arg(long)]
+    no_sandbox: bool,
 }
 
 pub(super) fn run(path: &Path, arguments: &Arguments, program: String) -> anyhow::Result<Exit> {
@@ -47,6 +52,10 @@ pub(super) fn run(path: &Path, arguments: &Arguments, program: String) -> anyhow
     raise_open_files();
     let config = config::load(path)?;
     check_sources(&config)?;
+    // Before there is any other thread: it would stay free.
+    if !arguments.no_sandbox {
+        put_up_if_possible(&config);
+    }
     let runtime = runtime()?;
     let entered = runtime.enter();
     // Before the database is opened, which may be larger than a file may be; and a stop while it is opened is an orderly one too.

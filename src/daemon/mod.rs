@@ -6,6 +6,7 @@
 mod clocks;
 mod desk;
 mod error;
+pub mod fence;
 mod generation;
 mod keeper;
 mod life;
@@ -15,7 +16,7 @@ mod renewal;
 mod sentry;
 pub mod signals;
 pub mod sources;
-mod watch;
+pub mod watch;
 
 use std::{
     path::{Path, PathBuf},
@@ -362,7 +363,10 @@ impl Daemon {
                 "the database cannot be changed by a reload: restart integrityd".to_owned()
             }
             Ok(next) => match self.can_begin_with(&next) {
-                Ok(()) => return Ok(Some(next)),
+                Ok(()) => match fence::objection(&next) {
+                    None => return Ok(Some(next)),
+                    Some(objection) => objection,
+                },
                 Err(error) => with_causes(&error),
             },
             Err(error) => with_causes(&*error),

@@ -4,7 +4,6 @@
 //! An overdue helper is killed but not waited for, since one that hangs in the kernel cannot be.
 
 use std::{
-    process::Child,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -16,6 +15,7 @@ use super::{
 use crate::{
     config::settings::Helper,
     sys::{
+        life::Life,
         line::{Line, now, reap},
         mounts::Mount,
     },
@@ -35,13 +35,13 @@ pub struct Far {
 }
 
 /// Helpers of mounts that are gone, until they are gone themselves.
-pub type Graves = Arc<Mutex<Vec<Child>>>;
+pub type Graves = Arc<Mutex<Vec<Life>>>;
 
 #[derive(Debug, Default)]
 struct Post {
     line: Option<Line>,
     stall: Option<Stall>,
-    stuck: Vec<Child>,
+    stuck: Vec<Life>,
     news: Option<News>,
     /// Why it was given up last.
     why: String,

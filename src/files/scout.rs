@@ -27,6 +27,7 @@ use super::{
 use crate::{
     model::entry::Attributes,
     sys::{
+        deputy::{Permit, Word},
         dir::Listing,
         file::{attributes_of, open_directory_beneath, open_root},
         line::{LONGEST, now, read_frame, write_frame},
@@ -177,6 +178,16 @@ pub(super) fn command(program: &Path, point: &[u8], id: u64) -> std::process::Co
     let mut command = std::process::Command::new(program);
     command.arg(WORD).arg(id.to_string()).arg(OsStr::from_bytes(point));
     command
+}
+
+/// What a deputy may run: this program, as a helper for some mount.
+pub fn permit(program: &Path) -> Permit {
+    Permit {
+        program: program.as_os_str().to_os_string(),
+        arguments: vec![Word::Is(WORD.into()), Word::NoOption, Word::Any],
+        environment: Vec::new(),
+        is_free: false,
+    }
 }
 
 /// The hidden command of the helper.

@@ -15,7 +15,7 @@ use std::{
     ops::ControlFlow,
     os::unix::{ffi::OsStringExt, process::ExitStatusExt},
     path::PathBuf,
-    process::{Child, Command},
+    process::Command,
     time::Duration,
 };
 
@@ -36,6 +36,8 @@ use crate::{
     },
     sys::{
         child::{Ending, listen},
+        deputy::{Permit, Word},
+        life::Life,
         privileges::{self, Distrust},
     },
 };
@@ -49,6 +51,10 @@ const MOST_BYTES: usize = 1024 * 1024;
 /// Entries younger than this wait for the next poll. journalctl looks at one file after the other: an entry that is written to the first
 /// while it looks at the second would be passed over for ever if a younger one of the second was taken.
 const FRESH: Duration = Duration::from_millis(500);
+
+/// How journalctl is always called, and its environment.
+const FIXED: [&str; 3] = ["--quiet", "--no-pager", "--output=export"];
+const ENVIRONMENT: [(&str, &str); 3] = [("LC_ALL", "C"), ("SYSTEMD_PAGER", ""), ("SYSTEMD_COLORS", "0")];
 
 /// What is configured for the journal.
 #[derive(Debug, Clone)]
@@ -104,7 +110,7 @@ pub struct Journal {
     /// How the files looked, and the place that was read to, when there was nothing more.
     ended: Option<([u8; 32], Place)>,
     /// A journalctl that was killed and has not gone yet.
-    undead: Option<Child>,
+    undead: Option<Life>,
 }
 
 /// Why a run of journalctl has not come to its end, and what it is about.
@@ -186,8 +192,8 @@ impl Journal {
 
     /// Runs journalctl once.
     fn run(&mut self, place: OsString, reading: &mut Reading) -> Result<Run, Failure> {
-        if let Some(child) = &mut self.undead {
-            if !matches!(child.try_wait(), Ok(Some(_))) {
+        if let Some(life) = &mut self.undead {
+            if matches!(life.try_wait(), Ok(None)) {
                 return Err((Obstacle::Hung, Vec::new()));
             }
             self.undead = None;
@@ -199,15 +205,13 @@ impl Journal {
         }
         let mut command = Command::new(&self.settings.program);
         command
-            .args(["--quiet", "--no-pager", "--output=export"])
+            .args(FIXED)
             .arg(format!("--output-fields={FIELDS}"))
             .args(&self.settings.arguments)
             .arg(place)
             .current_dir("/")
             .env_clear()
-            .env("LC_ALL", "C")
-            .env("SYSTEMD_PAGER", "")
-            .env("SYSTEMD_COLORS", "0");
+            .envs(ENVIRONMENT);
         let (mut export, mut entries, mut garbage) = (Export::default(), Vec::new(), None);
         let heard = listen(&mut command, self.settings.deadline, &mut |piece| {
             garbage = export.feed(piece, &mut entries).err();
@@ -220,6 +224,19 @@ impl Journal {
         })?;
         self.undead = heard.undead;
         judge(&heard.ending, garbage, export.is_within(), first_line(&heard.said))
+    }
+}
+
+/// What a deputy may run: journalctl as it is run here.
+pub fn permit() -> Permit {
+    let Settings { program, arguments, .. } = Settings::default();
+    let fixed = FIXED.iter().map(OsString::from).chain([OsString::from(format!("--output-fields={FIELDS}"))]);
+    let place = ["--lines=1", "--since=@", "--cursor="].map(str::to_owned).to_vec();
+    Permit {
+        program: program.into_os_string(),
+        arguments: fixed.chain(arguments).map(Word::Is).chain([Word::Begins(place)]).collect(),
+        environment: ENVIRONMENT.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        is_free: false,
     }
 }
 

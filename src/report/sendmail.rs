@@ -4,17 +4,17 @@
 //! Postfix's sendmail tries for ever when it may not run postdrop, and a shell script leaves its children behind.
 
 use std::{
+    ffi::OsString,
     io,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::{Command, ExitStatus},
     time::Duration,
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, unix::AsyncFd},
     net::unix::pipe,
-    process::{Child, ChildStdin, Command},
 };
 
 use super::answer::{SendError, shown};
@@ -22,7 +22,8 @@ use crate::{
     model::escape::escape_name,
     store::door::run_blocking,
     sys::{
-        group::Group,
+        deputy::{Permit, Word},
+        life::{self, Ends, Life},
         privileges::{self, Distrust},
     },
 };
@@ -94,13 +95,15 @@ impl Sendmail {
                 return Err(SendError::transient(format!("{} is not run: {distrust}", self.name())));
             }
         }
-        let (child, output) = start(&self.program, from, recipient).map_err(|error| {
-            SendError::transient(format!(
-                "{} cannot be run: {error}; install a mail server or set another way (mail = …)",
-                self.name()
-            ))
+        let running = start(&self.program, from, recipient).map_err(|error| {
+            let remedy = match error.kind() {
+                // Only a deputy ends before the program it was to start.
+                io::ErrorKind::BrokenPipe => "restart integrityd",
+                _ => "install a mail server or set another way (mail = …)",
+            };
+            SendError::transient(format!("{} cannot be run: {error}; {remedy}", self.name()))
         })?;
-        match attend(child, output, unix_lines(mail), deadline).await {
+        match attend(running, unix_lines(mail), deadline).await {
             Ok(Some(ending)) => self.judge(&ending),
             Ok(None) => Err(SendError::transient(format!(
                 "{} did not end within {deadline:?}; it was killed with all it had started",
@@ -132,41 +135,49 @@ impl Sendmail {
     }
 }
 
-/// Starts the program; both its outputs come through one pipe, in their order.
-fn start(program: &Path, from: &str, recipient: &str) -> io::Result<(Child, pipe::Receiver)> {
-    let (reader, writer) = io::pipe()?;
-    let output = pipe::Receiver::from_owned_fd(reader.into())?;
-    let mut command = Command::new(program);
-    command
-        .args(["-i", "-f", from, "--", recipient])
-        .current_dir("/")
-        .env_clear()
-        .env("PATH", PATH)
-        .env("LANG", "C")
-        .stdin(Stdio::piped())
-        .stdout(writer.try_clone()?)
-        .stderr(writer)
-        .process_group(0);
-    if let Some(zone) = std::env::var_os("TZ") {
-        command.env("TZ", zone);
+/// What a deputy may run: this sendmail program, as it is run here. It is bound by nothing of ours: it writes queues and connects.
+pub fn permit(program: &Path) -> Permit {
+    let is = |word: &str| Word::Is(word.into());
+    Permit {
+        program: program.as_os_str().to_os_string(),
+        arguments: vec![is("-i"), is("-f"), Word::NoOption, is("--"), Word::Any],
+        environment: environment(),
+        is_free: true,
     }
-    // The command, and with it our writing ends of the pipe, goes here: then the end of the program is the end of its words.
-    command.spawn().map(|child| (child, output))
+}
+
+fn environment() -> Vec<(OsString, OsString)> {
+    let fixed = [("PATH", PATH), ("LANG", "C")].map(|(name, value)| (name.into(), value.into()));
+    let zone = std::env::var_os("TZ").map(|zone| ("TZ".into(), zone));
+    fixed.into_iter().chain(zone).collect()
+}
+
+/// A program that runs, with our ends of its pipes.
+struct Running {
+    life: AsyncFd<Life>,
+    input: pipe::Sender,
+    output: pipe::Receiver,
+}
+
+/// Starts the program; both its outputs come through one pipe, in their order.
+fn start(program: &Path, from: &str, recipient: &str) -> io::Result<Running> {
+    let ((stdin, input), (output, stdout)) = (io::pipe()?, io::pipe()?);
+    let (input, output) = (pipe::Sender::from_owned_fd(input.into())?, pipe::Receiver::from_owned_fd(output.into())?);
+    let mut command = Command::new(program);
+    command.args(["-i", "-f", from, "--", recipient]).current_dir("/").env_clear().envs(environment());
+    let ends = Ends { input: stdin.into(), output: stdout.try_clone()?.into(), error: stdout.into() };
+    // Our writing ends of the pipe go here: then the end of the program is the end of its words.
+    let life = life::start(&mut command, ends)?.within_runtime()?;
+    Ok(Running { life, input, output })
 }
 
 /// Feeds the program and waits for its end; `None` when it did not come in time. Dropped, it ends the program as well.
-async fn attend(
-    mut child: Child,
-    mut output: pipe::Receiver,
-    mail: Vec<u8>,
-    deadline: Duration,
-) -> io::Result<Option<Ending>> {
-    let group = Group::of(child.id().unwrap_or_default());
-    let stdin = child.stdin.take();
+async fn attend(running: Running, mail: Vec<u8>, deadline: Duration) -> io::Result<Option<Ending>> {
+    let Running { mut life, input, mut output } = running;
     let (mut said, mut has_read_all) = (Vec::new(), false);
     let status = {
         let talk = async {
-            let fed = async { has_read_all = feed(stdin, &mail).await };
+            let fed = async { has_read_all = feed(input, &mail).await };
             tokio::join!(fed, listen(&mut output, &mut said));
         };
         tokio::pin!(talk);
@@ -174,20 +185,18 @@ async fn attend(
             let mut has_said_all = false;
             loop {
                 tokio::select! {
-                    status = child.wait() => return (status, has_said_all),
+                    status = end_of(&mut life) => return (status, has_said_all),
                     () = &mut talk, if !has_said_all => has_said_all = true,
                 }
             }
         };
         let Ok((status, has_said_all)) = tokio::time::timeout(deadline, whole).await else {
-            group.kill()?;
-            if tokio::time::timeout(DYING, child.wait()).await.is_ok() {
-                group.release();
-            }
+            life.get_ref().kill()?;
+            // One that does not go is waited for later.
+            drop(tokio::time::timeout(DYING, end_of(&mut life)).await);
             return Ok(None);
         };
         let status = status?;
-        group.release();
         if !has_said_all && tokio::time::timeout(LAST_WORDS, &mut talk).await.is_err() {
             tracing::debug!("a child of the sendmail program holds its output open");
         }
@@ -196,12 +205,20 @@ async fn attend(
     Ok(Some(Ending { status, said, has_read_all }))
 }
 
+/// Waits for the end of a program.
+async fn end_of(life: &mut AsyncFd<Life>) -> io::Result<ExitStatus> {
+    loop {
+        if let Some(status) = life.get_mut().try_wait()? {
+            return Ok(status);
+        }
+        let mut ready = life.readable().await?;
+        ready.clear_ready();
+    }
+}
+
 /// Writes the mail and closes; `false` when the program did not want all of it.
-async fn feed(stdin: Option<ChildStdin>, mail: &[u8]) -> bool {
-    let Some(mut stdin) = stdin else {
-        return false;
-    };
-    stdin.write_all(mail).await.is_ok() && stdin.shutdown().await.is_ok()
+async fn feed(mut input: pipe::Sender, mail: &[u8]) -> bool {
+    input.write_all(mail).await.is_ok()
 }
 
 /// Reads all that is said, so that nobody blocks, and keeps the first of it.

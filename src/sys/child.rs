@@ -6,22 +6,18 @@
 use std::{
     io,
     ops::ControlFlow,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::process::CommandExt as _,
-    },
-    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
+    os::fd::AsFd,
+    process::{Command, ExitStatus},
     time::Duration,
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
-    process::{Pid, PidfdFlags, pidfd_open},
     time::{ClockId, clock_gettime},
 };
 
-use super::group::Group;
+use super::life::{Ends, Life, nothing, start};
 
 /// How long a killed program may take to go; longer only in uninterruptible sleep.
 const DYING: Duration = Duration::from_secs(2);
@@ -48,14 +44,13 @@ pub struct Heard {
     /// The beginning of its standard error.
     pub said: Vec<u8>,
     /// A program that was killed and has not gone yet, to be waited for later.
-    pub undead: Option<Child>,
+    pub undead: Option<Life>,
 }
 
 struct Ears {
-    out: Option<ChildStdout>,
-    err: Option<ChildStderr>,
-    /// Readable when the program has ended; until then it is waited for.
-    end: OwnedFd,
+    out: Option<io::PipeReader>,
+    err: Option<io::PipeReader>,
+    life: Life,
     has_ended: bool,
 }
 
@@ -69,39 +64,21 @@ pub fn listen(
     deadline: Duration,
     take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
 ) -> io::Result<Heard> {
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
-    let group = Group::of(child.id());
+    let ((out, output), (err, error)) = (io::pipe()?, io::pipe()?);
+    let life = start(command, Ends { input: nothing()?, output: output.into(), error: error.into() })?;
     let mut said = Vec::new();
-    let heard = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).map_err(io::Error::from).and_then(|end| {
-        let mut ears = Ears { out: child.stdout.take(), err: child.stderr.take(), end, has_ended: false };
-        let is_whole = ears.hear(deadline, &mut said, take);
-        // What it has started ends with it; as it was not waited for yet, the number is still its own.
-        group.kill()?;
-        let is_gone = ears.has_ended || wait_for(&ears.end, DYING)?;
-        is_whole.map(|heard| (heard, is_gone))
-    });
-    let (heard, is_gone) = match heard {
-        Ok(found) => found,
-        Err(error) => {
-            group.kill()?;
-            child.wait()?;
-            group.release();
-            return Err(error);
-        }
+    let mut ears = Ears { out: Some(out), err: Some(err), life, has_ended: false };
+    let heard = ears.hear(deadline, &mut said, take)?;
+    // What it has started ends with it.
+    ears.life.kill()?;
+    let is_gone = ears.has_ended || wait_for(&ears.life, DYING)?;
+    let status = if is_gone { ears.life.try_wait()? } else { None };
+    let ending = match (heard, status) {
+        (Hearing::Whole, Some(status)) => Ending::Ended(status),
+        (Hearing::Stopped, _) => Ending::Enough,
+        _ => Ending::Overdue,
     };
-    if !is_gone {
-        let ending = if matches!(heard, Hearing::Stopped) { Ending::Enough } else { Ending::Overdue };
-        return Ok(Heard { ending, said, undead: Some(child) });
-    }
-    let status = child.wait()?;
-    group.release();
-    let ending = match heard {
-        Hearing::Whole => Ending::Ended(status),
-        Hearing::Stopped => Ending::Enough,
-        Hearing::Overdue => Ending::Overdue,
-    };
-    Ok(Heard { ending, said, undead: None })
+    Ok(Heard { ending, said, undead: status.is_none().then_some(ears.life) })
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -146,7 +123,7 @@ impl Ears {
 
     fn wait(&self, most: Duration) -> io::Result<Ready> {
         let sources = [self.out.as_ref().map(AsFd::as_fd), self.err.as_ref().map(AsFd::as_fd)];
-        let end = (!self.has_ended).then(|| self.end.as_fd());
+        let end = (!self.has_ended).then(|| self.life.as_fd());
         let [out, err] = sources;
         let present = [out, err, end];
         let mut fds: Vec<PollFd<'_>> =
@@ -184,8 +161,8 @@ fn read<R: io::Read>(
     Ok(take(piece.get(..length).unwrap_or_default()))
 }
 
-fn wait_for(end: &OwnedFd, most: Duration) -> io::Result<bool> {
-    let mut fds = [PollFd::new(end, PollFlags::IN)];
+fn wait_for(life: &Life, most: Duration) -> io::Result<bool> {
+    let mut fds = [PollFd::new(life, PollFlags::IN)];
     poll_for(&mut fds, most)?;
     Ok(fds.iter().any(|fd| !fd.revents().is_empty()))
 }

@@ -5,9 +5,9 @@
 //! blocking; time is waited in `poll(2)` only.
 
 use std::{
-    io::{self, Read, Write},
-    os::{fd::AsFd, unix::process::CommandExt as _},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    io::{self, PipeReader, PipeWriter, Read, Write},
+    os::fd::AsFd,
+    process::Command,
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-use super::group::Group;
+use super::life::{Ends, Life, nowhere, start};
 
 /// Longest frame, in bytes: more than the longest block of names.
 pub const LONGEST: usize = 8 << 20;
@@ -26,10 +26,9 @@ pub const LONGEST: usize = 8 << 20;
 /// A child that is asked.
 #[derive(Debug)]
 pub struct Line {
-    child: Child,
-    group: Group,
-    to: ChildStdin,
-    from: ChildStdout,
+    life: Life,
+    to: PipeWriter,
+    from: PipeReader,
     unsent: Vec<u8>,
     got: Vec<u8>,
     /// When the question was put that is not answered yet, on the monotonic clock.
@@ -42,21 +41,13 @@ impl Line {
     /// # Errors
     /// The error of starting it.
     pub fn start(command: &mut Command) -> io::Result<Self> {
-        let mut child = command
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()?;
-        let group = Group::of(child.id());
-        let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        };
+        let ((input, to), (from, output)) = (io::pipe()?, io::pipe()?);
+        command.current_dir("/");
+        let life = start(command, Ends { input: input.into(), output: output.into(), error: nowhere()? })?;
         for end in [to.as_fd(), from.as_fd()] {
             fcntl_setfl(end, fcntl_getfl(end)? | OFlags::NONBLOCK)?;
         }
-        Ok(Self { child, group, to, from, unsent: Vec::new(), got: Vec::new(), asked: None })
+        Ok(Self { life, to, from, unsent: Vec::new(), got: Vec::new(), asked: None })
     }
 
     /// Puts a question, which must not be done while another is out.
@@ -143,16 +134,17 @@ impl Line {
     }
 
     /// Ends the child without waiting for it: in an uninterruptible sleep it lives on. To be given to [`reap`] from time to time.
-    pub fn end(self) -> Child {
-        // The group goes with this, by SIGKILL; it is the child's own as long as that was not waited for.
-        drop(self.group);
-        self.child
+    pub fn end(self) -> Life {
+        if let Err(error) = self.life.kill() {
+            tracing::warn!(%error, "a process group cannot be ended");
+        }
+        self.life
     }
 }
 
 /// Forgets those of `children` that are gone.
-pub fn reap(children: &mut Vec<Child>) {
-    children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+pub fn reap(children: &mut Vec<Life>) {
+    children.retain_mut(|life| matches!(life.try_wait(), Ok(None)));
 }
 
 /// Reads one frame, waiting for it; `None` at the end of the input.

@@ -14,6 +14,7 @@ use rustix::{
 };
 
 use super::{
+    deputy::{self, Deputy, process_of},
     file::{Handle, open_root},
     resolve::{Denied, reach},
 };
@@ -62,6 +63,10 @@ pub fn stamp(path: &Path) -> Option<Stamp> {
 /// # Errors
 /// [`FileFault`]; it holds nothing of the content.
 pub fn read(path: &Path, within: Option<&Path>) -> Result<u32, FileFault> {
+    if let Some((deputy, pid)) = within.and_then(helper) {
+        let told = deputy.pid_file(pid, path).map_err(|error| unreadable(&error))?;
+        return told.map_err(|(code, detail)| FileFault::from_codes(code, detail).unwrap_or(FileFault::Content));
+    }
     let (handle, attributes) = match within {
         Some(root) => open_in(root, path).map_err(unreachable)?,
         None => reach(path).and_then(|reach| reach.end).map_err(|denied| match denied {
@@ -73,10 +78,18 @@ pub fn read(path: &Path, within: Option<&Path>) -> Result<u32, FileFault> {
         return Err(FileFault::Kind);
     }
     let mut bytes = Vec::new();
-    let unreadable = |error: io::Error| FileFault::Unreadable(error.raw_os_error().unwrap_or(0));
-    let file: File = handle.open_file().map_err(unreadable)?;
-    file.take(LIMIT).read_to_end(&mut bytes).map_err(unreadable)?;
+    let file: File = handle.open_file().map_err(|error| unreadable(&error))?;
+    file.take(LIMIT).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
     if bytes.is_empty() { Err(FileFault::Empty) } else { number(&bytes).ok_or(FileFault::Content) }
+}
+
+fn unreadable(error: &io::Error) -> FileFault {
+    FileFault::Unreadable(error.raw_os_error().unwrap_or(0))
+}
+
+/// Who has to be asked about the root directory of a process, when this one is restricted.
+fn helper(root: &Path) -> Option<(&'static Deputy, u32)> {
+    deputy::installed().zip(process_of(root))
 }
 
 fn unreachable(errno: Errno) -> FileFault {
@@ -88,6 +101,9 @@ fn unreachable(errno: Errno) -> FileFault {
 
 /// Whether the directory of `path` is there in a container whose root directory is `root`.
 pub fn is_place_in(root: &Path, path: &Path) -> bool {
+    if let Some((deputy, pid)) = helper(root) {
+        return deputy.is_place(pid, path);
+    }
     path.parent().is_some_and(|parent| open_in(root, parent).is_ok_and(|(_, seen)| seen.kind == FileKind::Directory))
 }
 

@@ -28,5 +28,6 @@ mod packages;
 mod pids;
 mod rates;
 mod rules;
+mod service;
 mod slow;
 mod torture;
