@@ -32,5 +32,6 @@ mod packages;
 mod pids;
 mod rates;
 mod rules;
+mod service;
 mod slow;
 mod torture;
