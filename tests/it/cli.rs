@@ -21,7 +21,7 @@ fn help_is_a_screen() {
     insta::assert_snapshot!("help", String::from_utf8(help.stdout).unwrap());
     let commands = [
         "run", "try", "init", "check", "status", "doctor", "history", "show", "queue", "mail", "verify", "explain",
-        "rules", "config", "logcheck",
+        "rules", "config", "logcheck", "import",
     ];
     let mut all = String::new();
     for command in commands {

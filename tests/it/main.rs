@@ -25,6 +25,7 @@ mod growth;
 mod history;
 mod hostile;
 mod house;
+mod import;
 mod journeys;
 mod lane;
 mod life;
