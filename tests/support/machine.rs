@@ -70,7 +70,7 @@ impl Machine {
         let children = format!("/proc/{0}/task/{0}/children", holder.id());
         let mut first = String::new();
         wait_for("the machine", Duration::from_secs(20), || {
-            first = fs::read_to_string(&children).unwrap_or_default().trim().to_owned();
+            fs::read_to_string(&children).unwrap_or_default().trim().clone_into(&mut first);
             // The last thing it does is to run a shell that knows nothing of us.
             let words = fs::read(format!("/proc/{first}/cmdline")).unwrap_or_default();
             words.starts_with(b"sh\0-c\0while")
@@ -187,12 +187,12 @@ fn packed(directory: &Path, tool: &str, arguments: &[&str]) -> Option<PathBuf> {
     fs::copy(PROGRAM, built.join("integrityd")).unwrap();
     let stripped = Command::new("strip").arg(built.join("integrityd")).status();
     assert!(stripped.is_ok_and(|status| status.success()), "binutils are needed");
-    let build = directory.join("build");
+    let workshop = directory.join("build");
     let mut command = Command::new("cargo");
     command.args(arguments).arg("--output").arg(directory).current_dir(root).env("PATH", &search);
-    command.env("CARGO_TARGET_DIR", &build);
+    command.env("CARGO_TARGET_DIR", &workshop);
     if tool == "generate-rpm" {
-        command.arg("--target-dir").arg(&build);
+        command.arg("--target-dir").arg(&workshop);
     }
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
