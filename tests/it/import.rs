@@ -357,7 +357,7 @@ fn what_changed_since_fchecks_last_run_is_reported_and_nothing_else() {
         ("retyped", "was-link"),
     ];
     assert_eq!(found, wanted, "{}", text(&output.stdout));
-    let notes: Vec<String> = scratch.history().iter().map(|event| event.to_string()).collect();
+    let notes: Vec<String> = scratch.history().iter().map(ToString::to_string).collect();
     assert_eq!(notes.iter().filter(|note| note.contains("taken over from fcheck")).count(), 1, "{notes:?}");
     // Once.
     overwrite(&tree.join("same"), "OF same");
@@ -484,7 +484,7 @@ fn the_log_positions_of_2012_are_taken_over() {
         "CREATE TABLE LogPosition (id INTEGER PRIMARY KEY, logfile TEXT, pos INTEGER); INSERT INTO LogPosition VALUES (1, 'LOG', 29)",
     ] {
         let (_scratch, history) = daemon_of_2012(schema);
-        let notes: Vec<String> = history.iter().map(|event| event.to_string()).collect();
+        let notes: Vec<String> = history.iter().map(ToString::to_string).collect();
         let has = |words: &str| notes.iter().filter(|note| note.contains(words)).count();
         assert_eq!((has("app: missed"), has("app: known")), (1, 0), "{notes:?}");
         assert_eq!(has("log positions in it: 1"), 1, "{notes:?}");
@@ -496,7 +496,7 @@ fn the_log_positions_of_2012_are_taken_over() {
 fn positions_of_2012_that_are_not_understood_are_said() {
     let (_scratch, history) =
         daemon_of_2012("CREATE TABLE LogPosition (a TEXT, b INTEGER); INSERT INTO LogPosition VALUES ('LOG', 29)");
-    let notes: Vec<String> = history.iter().map(|event| event.to_string()).collect();
+    let notes: Vec<String> = history.iter().map(ToString::to_string).collect();
     let said = notes.iter().filter(|note| note.contains("columns of LogPosition are not understood (a, b)"));
     assert_eq!(said.count(), 1, "{notes:?}");
 }
