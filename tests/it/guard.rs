@@ -262,3 +262,26 @@ fn a_directory_of_mails_and_a_mailbox_can_be_written() {
     wait_for("the mail", SOON, || mails.is_dir() && mails_in(&mails).contains("/tree/file"));
     assert!(daemon.stop().success());
 }
+
+#[test]
+fn a_state_directory_that_was_exchanged_ends_the_daemon_with_a_mail() {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    scratch.configure(&format!("{FAST}\n{}", sink.setting()));
+    if tried(&scratch, &[]).is_none() {
+        return;
+    }
+    let mut daemon = scratch.start();
+    scratch.wait_for_baseline();
+    fs::rename(scratch.path("state"), scratch.path("away")).unwrap();
+    fs::create_dir(scratch.path("state")).unwrap();
+    // The place is looked at every 30 s.
+    wait_for("its end", Duration::from_secs(60), || daemon.child.try_wait().unwrap().is_some());
+    assert_eq!(daemon.child.wait().unwrap().code(), Some(70), "{}", scratch.log());
+    assert!(scratch.log().contains("is another one than at the start"), "{}", scratch.log());
+    assert!(sink.mails().iter().any(|mail| mail.subject().contains("database")), "nobody was told");
+    fs::remove_dir(scratch.path("state")).unwrap();
+    fs::rename(scratch.path("away"), scratch.path("state")).unwrap();
+    let daemon = scratch.start();
+    wait_for("the daemon", SOON, || scratch.ask(&["status"]).status.code() != Some(2));
+    assert!(daemon.stop().success());
+}
