@@ -245,8 +245,9 @@ fn a_process_is_known_by_its_program_though_the_daemon_cannot_see_it() {
     wait_for("a look", SOON, || String::from_utf8_lossy(&scratch.ask(&["status"]).stdout).contains(&name));
     let pid = sleep.pid();
     sleep.kill();
-    wait_for("the mail", SOON, || sink.mails().iter().any(|mail| mail.text().contains(own.to_str().unwrap())));
-    assert!(sink.mails().iter().any(|mail| mail.text().contains(&pid.to_string())));
+    wait_for("the mail", SOON, || sink.mails().iter().any(|mail| mail.text().contains(&format!("died {pid}"))));
+    let died = scratch.history().into_iter().find(|event| event["event"]["action"][0] == "died").unwrap();
+    assert_eq!(died["process"]["executable"], own.to_str().unwrap(), "{died}");
     assert!(daemon.stop().success());
 }
 
