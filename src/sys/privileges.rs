@@ -8,7 +8,7 @@ use std::{
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::users::Users;
+use super::users::Names;
 
 /// The user of `init/integrityd-unprivileged.conf`.
 const SERVICE_USER: &str = "integrityd";
@@ -92,7 +92,7 @@ pub fn check_state_but_for_groups(path: &Path) -> Result<(), Distrust> {
 
 /// The user a daemon runs as that does not run as root, where there is one and root asks.
 fn service_user() -> Option<u32> {
-    (own_uid() == 0).then(|| Users::read(Path::new("/")).uid(SERVICE_USER))?
+    (own_uid() == 0).then(|| Names::read(Path::new("/")).uid(SERVICE_USER))?
 }
 
 fn check_with(path: &Path, may_group_write: bool, trusted: Option<u32>) -> Result<(), Distrust> {

@@ -286,3 +286,36 @@ fn a_state_directory_that_was_exchanged_ends_the_daemon_with_a_mail() {
     wait_for("the daemon", SOON, || scratch.ask(&["status"]).status.code() != Some(2));
     assert!(daemon.stop().success());
 }
+
+#[test]
+fn the_unit_hides_nothing_that_is_watched_and_leaves_what_the_daemon_needs() {
+    let init = Path::new(env!("CARGO_MANIFEST_DIR")).join("init");
+    let text = |name: &str| fs::read_to_string(init.join(name)).unwrap();
+    let unit = text("integrityd.service") + &text("integrityd-unprivileged.conf");
+    let set = |key: &str| unit.lines().any(|line| line.starts_with(key));
+    for hiding in [
+        "PrivateTmp=",
+        "ProtectHome=",
+        "PrivateDevices=",
+        "ProtectProc=",
+        "ProcSubset=",
+        "ProtectKernelModules=",
+        "ProtectKernelLogs=",
+        "PrivateUsers=",
+        "PrivateNetwork=",
+        "InaccessiblePaths=",
+        "TemporaryFileSystem=",
+    ] {
+        assert!(!set(hiding), "{hiding}");
+    }
+    for needed in
+        ["ProtectSystem=strict", "WatchdogSec=", "Restart=on-failure", "SystemCallFilter=landlock_create_ruleset"]
+    {
+        assert!(set(needed), "{needed}");
+    }
+    // Another attempt would find the same: a faulty configuration must not be a loop.
+    let never = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();
+    assert!(["64", "77", "78"].iter().all(|code| never.split(' ').any(|known| known == *code)), "{never}");
+    let parsed = Command::new("sh").arg("-n").arg(init.join("integrityd.sysv")).status().unwrap();
+    assert!(parsed.success());
+}
