@@ -50,7 +50,7 @@ fn of_directory(path: &Path) -> Finding {
         Err(error) => return needs_root(WHAT, format!("{}: {error}", shown(path))),
     };
     let is_own = path.file_name().is_some_and(|name| name == "integrityd");
-    match (privileges::check(path), privileges::check_but_for_groups(path)) {
+    match (privileges::check_state(path), privileges::check_state_but_for_groups(path)) {
         (Err(distrust), Err(_)) => return distrusted(WHAT, &distrust),
         (Err(distrust), Ok(())) if is_own => return distrusted(WHAT, &distrust),
         (Err(distrust), Ok(())) => {
@@ -95,7 +95,7 @@ fn database(path: &Path) -> Vec<Finding> {
         }
         Err(error) => vec![unopened(error)],
     };
-    if let Err(distrust) = privileges::check_but_for_groups(path) {
+    if let Err(distrust) = privileges::check_state_but_for_groups(path) {
         found.push(distrusted(WHAT, &distrust));
     }
     let mode = fs::metadata(path).map_or(0, |seen| seen.permissions().mode() & 0o7777);

@@ -89,12 +89,12 @@ impl Store {
             source,
         })?;
         let mut notices = Vec::new();
-        if let Err(distrust) = privileges::check(directory) {
+        if let Err(distrust) = privileges::check_state(directory) {
             // A directory of our own has no business with groups; one that is shared may.
             if directory.file_name().is_some_and(|name| name == "integrityd") {
                 return Err(distrust.into());
             }
-            privileges::check_but_for_groups(directory)?;
+            privileges::check_state_but_for_groups(directory)?;
             notices.push(format!("the database lies where its group can replace it: {distrust}"));
         }
         let lock = take_lock(path)?;
@@ -157,7 +157,7 @@ impl Store {
     pub fn open_beside(path: &Path) -> Result<Self, StoreError> {
         // Looks whether it is there and ours before anything is opened for writing.
         drop(Self::open_read_only(path)?);
-        privileges::check_but_for_groups(path)?;
+        privileges::check_state_but_for_groups(path)?;
         let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         schema::refuse_older(path, schema::version(&db)?)?;
         set_pragmas(&db)?;

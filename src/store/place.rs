@@ -81,7 +81,7 @@ pub(super) fn take_lock(path: &Path) -> Result<File, StoreError> {
         opened => opened,
     };
     let file = opened.map_err(io_error("open the lock", &path))?;
-    privileges::check_but_for_groups(&path)?;
+    privileges::check_state_but_for_groups(&path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Running { path }),
@@ -96,7 +96,7 @@ pub(super) fn make_private_file(path: &Path) -> Result<(), StoreError> {
     if found.permissions().mode() & 0o7777 == 0o644 {
         file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(io_error("make private the database", path))?;
     }
-    privileges::check_but_for_groups(path).map_err(StoreError::from)
+    privileges::check_state_but_for_groups(path).map_err(StoreError::from)
 }
 
 /// Whether the file is a database of the 2012 daemon (tables `NodeInfo`, `LogPosition`, `PID`).

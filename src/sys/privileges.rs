@@ -8,6 +8,11 @@ use std::{
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+use super::users::Names;
+
+/// The user of `init/integrityd-unprivileged.conf`.
+const SERVICE_USER: &str = "integrityd";
+
 /// Why a file of ours is not trusted.
 #[derive(Debug, thiserror::Error)]
 pub enum Distrust {
@@ -66,6 +71,28 @@ pub fn check_but_for_owner(path: &Path, trusted: Option<u32>) -> Result<(), Dist
 /// [`Distrust`] names the first place that others control.
 pub fn check_but_for_groups(path: &Path) -> Result<(), Distrust> {
     check_with(path, true, None)
+}
+
+/// As [`check`], for the state: for root, what belongs to the user of the service is as good as its own, else root's commands could not
+/// be used beside a daemon of that user.
+///
+/// # Errors
+/// [`Distrust`] names the first place that others control.
+pub fn check_state(path: &Path) -> Result<(), Distrust> {
+    check_with(path, false, service_user())
+}
+
+/// As [`check_state`], but directories may be writable by their group.
+///
+/// # Errors
+/// [`Distrust`] names the first place that others control.
+pub fn check_state_but_for_groups(path: &Path) -> Result<(), Distrust> {
+    check_with(path, true, service_user())
+}
+
+/// The user a daemon runs as that does not run as root, where there is one and root asks.
+fn service_user() -> Option<u32> {
+    (own_uid() == 0).then(|| Names::read(Path::new("/")).uid(SERVICE_USER))?
 }
 
 fn check_with(path: &Path, may_group_write: bool, trusted: Option<u32>) -> Result<(), Distrust> {

@@ -245,8 +245,9 @@ fn a_process_is_known_by_its_program_though_the_daemon_cannot_see_it() {
     wait_for("a look", SOON, || String::from_utf8_lossy(&scratch.ask(&["status"]).stdout).contains(&name));
     let pid = sleep.pid();
     sleep.kill();
-    wait_for("the mail", SOON, || sink.mails().iter().any(|mail| mail.text().contains(own.to_str().unwrap())));
-    assert!(sink.mails().iter().any(|mail| mail.text().contains(&pid.to_string())));
+    wait_for("the mail", SOON, || sink.mails().iter().any(|mail| mail.text().contains(&format!("died {pid}"))));
+    let died = scratch.history().into_iter().find(|event| event["event"]["action"][0] == "died").unwrap();
+    assert_eq!(died["process"]["executable"], own.to_str().unwrap(), "{died}");
     assert!(daemon.stop().success());
 }
 
@@ -261,4 +262,60 @@ fn a_directory_of_mails_and_a_mailbox_can_be_written() {
     overwrite(&scratch.tree().join("file"), "two");
     wait_for("the mail", SOON, || mails.is_dir() && mails_in(&mails).contains("/tree/file"));
     assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_state_directory_that_was_exchanged_ends_the_daemon_with_a_mail() {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    scratch.configure(&format!("{FAST}\n{}", sink.setting()));
+    if tried(&scratch, &[]).is_none() {
+        return;
+    }
+    let mut daemon = scratch.start();
+    scratch.wait_for_baseline();
+    fs::rename(scratch.path("state"), scratch.path("away")).unwrap();
+    fs::create_dir(scratch.path("state")).unwrap();
+    // The place is looked at every 30 s.
+    wait_for("its end", Duration::from_secs(60), || daemon.child.try_wait().unwrap().is_some());
+    assert_eq!(daemon.child.wait().unwrap().code(), Some(70), "{}", scratch.log());
+    assert!(scratch.log().contains("is another one than at the start"), "{}", scratch.log());
+    assert!(sink.mails().iter().any(|mail| mail.subject().contains("database")), "nobody was told");
+    fs::remove_dir(scratch.path("state")).unwrap();
+    fs::rename(scratch.path("away"), scratch.path("state")).unwrap();
+    let daemon = scratch.start();
+    wait_for("the daemon", SOON, || scratch.ask(&["status"]).status.code() != Some(2));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn the_unit_hides_nothing_that_is_watched_and_leaves_what_the_daemon_needs() {
+    let init = Path::new(env!("CARGO_MANIFEST_DIR")).join("init");
+    let text = |name: &str| fs::read_to_string(init.join(name)).unwrap();
+    let unit = text("integrityd.service") + &text("integrityd-unprivileged.conf");
+    let set = |key: &str| unit.lines().any(|line| line.starts_with(key));
+    for hiding in [
+        "PrivateTmp=",
+        "ProtectHome=",
+        "PrivateDevices=",
+        "ProtectProc=",
+        "ProcSubset=",
+        "ProtectKernelModules=",
+        "ProtectKernelLogs=",
+        "PrivateUsers=",
+        "PrivateNetwork=",
+        "InaccessiblePaths=",
+        "TemporaryFileSystem=",
+    ] {
+        assert!(!set(hiding), "{hiding}");
+    }
+    for needed in
+        ["ProtectSystem=strict", "WatchdogSec=", "Restart=on-failure", "SystemCallFilter=landlock_create_ruleset"]
+    {
+        assert!(set(needed), "{needed}");
+    }
+    // Another attempt would find the same: a faulty configuration must not be a loop.
+    let never = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();
+    assert!(["64", "77", "78"].iter().all(|code| never.split(' ').any(|known| known == *code)), "{never}");
+    let parsed = Command::new("sh").arg("-n").arg(init.join("integrityd.sysv")).status().unwrap();
+    assert!(parsed.success());
 }
