@@ -108,7 +108,7 @@ fn show(path: &Path, is_json: bool, out: &mut Out) -> anyhow::Result<Exit> {
 }
 
 /// A line as it is when nothing in it is hidden, else escaped.
-fn neutral(line: &[u8]) -> String {
+pub(super) fn neutral(line: &[u8]) -> String {
     match str::from_utf8(line) {
         Ok(text) if !text.chars().any(crate::model::escape::is_hidden) => text.to_owned(),
         _ => escape(line),

@@ -117,6 +117,16 @@ fn shown_bytes(bytes: f64) -> String {
     format!("{}k", format_rate((bytes / 1024.0).ceil()))
 }
 
+/// How many entries the areas hold that are looked at without a helper, and how many bytes.
+pub(super) fn census(config: &Config) -> (u64, u64) {
+    let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
+    let ground = Ground::new(config, &ids);
+    drop(ground.survey());
+    let near = ground.tracts.iter().filter(|tract| ground.near_root(tract).is_some());
+    near.map(|tract| count(&ground, tract))
+        .fold((0, 0), |(entries, bytes), census| (entries + census.entries, bytes.saturating_add(census.bytes)))
+}
+
 /// Counts what the walk would enter, as the walk does: what can hang is not even opened.
 fn count(ground: &Ground, tract: &Tract) -> Census {
     let mut census = Census::default();

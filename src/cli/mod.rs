@@ -18,8 +18,14 @@ mod exit;
 mod explain;
 mod explained;
 mod explained_json;
+mod hand_back;
 mod helpers;
 mod history;
+mod import;
+mod import_cron;
+mod import_fcheck;
+mod import_logcheck;
+mod import_text;
 mod judge;
 mod logcheck;
 mod logcheck_mail;
@@ -137,6 +143,9 @@ enum Command {
     Man(manual::Arguments),
     /// Print what a shell needs to complete command lines.
     Completions(completions::Arguments),
+    /// Take over from fcheck or logcheck, and go back. What both print can stand in one file.
+    #[command(subcommand)]
+    Import(import::Command),
     /// Look at what lies on one mount, for another process of this program that asks.
     #[command(name = scout::WORD, hide = true)]
     Scout {
@@ -235,6 +244,7 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Config(command) => configuration::run(&cli.config, &command, out),
         Command::Man(arguments) => manual::run(Cli::command(), &arguments, out),
         Command::Completions(arguments) => completions::run(Cli::command(), &arguments, out),
+        Command::Import(command) => import::run(&source, &command, out),
         Command::Scout { id, point } => {
             scout::serve(&point, id, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())?;
             Ok(Exit::Fine)

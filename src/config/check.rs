@@ -192,13 +192,8 @@ fn logcheck(sheet: &Sheet) -> Logcheck {
 
 /// What was set but is not acted upon yet, in the order of the table.
 fn inactive(sheet: &Sheet) -> Vec<&'static str> {
-    let is_baseline_adopted = sheet.texts("adopt").iter().any(|text| text.starts_with("fcheck:"));
     let set = KEYS.iter().filter(|key| sheet.of_key(key.name).next().is_some());
-    set.filter_map(|key| match key.name {
-        "adopt" if is_baseline_adopted => Some("adopt = fcheck:"),
-        name => (!key.is_active).then_some(name),
-    })
-    .collect()
+    set.filter(|key| !key.is_active).map(|key| key.name).collect()
 }
 
 /// The settings of nothing but defaults, with no area.

@@ -3,6 +3,7 @@
 use std::{os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
 
 use super::{
+    adopt,
     ground::{Ground, Tract, is_beneath, join},
     sight::{Base, Glance, Object},
 };
@@ -48,7 +49,7 @@ pub fn settle_in(store: &mut Store, config: &Config, now: Moment) -> Result<Vec<
             store.commit(&Outcome::tell(event).with_change(StateChange::Area(Box::new(row))))?;
         }
     }
-    config
+    let rows: Result<Vec<AreaRow>, StoreError> = config
         .areas
         .iter()
         .zip(paths)
@@ -57,7 +58,8 @@ pub fn settle_in(store: &mut Store, config: &Config, now: Moment) -> Result<Vec<
             let row = take_over(store, row)?;
             take_on(store, area, row, now)
         })
-        .collect()
+        .collect();
+    adopt::take_over(store, config, rows?, now)
 }
 
 /// A new area within a known one takes its part of the baseline over, so that nothing in it is learned unseen.

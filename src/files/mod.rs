@@ -3,6 +3,7 @@
 //! The walk finds what is new, the recheck notices what changed or went. Every look costs one slot, every byte is paid from one
 //! bucket; a change multiplies both rates until every entry has been looked at once since.
 
+pub mod adopt;
 mod approach;
 mod big;
 mod comings;
@@ -14,6 +15,7 @@ pub mod digest;
 mod errand;
 mod eye;
 pub mod far;
+pub mod foreign;
 mod fresh;
 pub mod ground;
 mod growth;

@@ -26,7 +26,7 @@ use crate::{
         event::{Category, Channel, Kind, StoredEvent},
     },
     store::{
-        areas::{AreaRow, AreaState, RootIdentity},
+        areas::{AreaRow, RootIdentity},
         database::Store,
         door::Db,
         error::StoreError,
@@ -309,8 +309,7 @@ impl Pass<'_> {
         // Nothing else waits, so that an answer may come as late as the deadline allows.
         let helper = Helper { patience: config.helper.deadline, ..config.helper.clone() };
         let ground = Arc::new(Ground::new(&Config { helper, ..config.clone() }, &ids));
-        let is_learning =
-            |row: &&AreaRow| row.state == AreaState::Learning || !row.state.is_active() && row.was_learning;
+        let is_learning = |row: &&AreaRow| row.is_new() || !row.state.is_active() && row.was_learning;
         Sweep {
             ground,
             urgent: config.urgent.clone(),

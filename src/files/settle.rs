@@ -16,7 +16,6 @@ use crate::{
         event::Category,
     },
     store::{
-        areas::AreaState,
         database::Store,
         error::StoreError,
         outcome::{Found, Outcome, Piece, StateChange},
@@ -159,7 +158,7 @@ impl Visitor {
     }
 
     pub(super) fn is_learning(store: &Store, tract: &Tract) -> Result<bool, StoreError> {
-        Ok(store.area_state(tract.id)? == Some(AreaState::Learning))
+        store.is_learning(tract.id)
     }
 }
 

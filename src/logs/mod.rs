@@ -14,6 +14,7 @@ pub mod ere;
 pub mod export;
 pub mod glob;
 pub mod group;
+pub mod handback;
 mod inherit;
 mod interval;
 pub mod journal;

@@ -210,6 +210,8 @@ categories! {
     DatabaseTrouble = 46, Own, "database trouble";
     /// Another copy of the database was said to be wanted.
     DatabaseAdopted = 47, Own, "database adopted";
+    /// What another tool knew became the baseline of areas that had none, or why it did not.
+    BaselineAdopted = 52, Own, "baseline adopted";
     /// A log line that a rule of `cracking.d` knows as the sign of an attack.
     Cracking = 64, Log, "security alert";
     /// A log line that a rule of `violations.d` knows.

@@ -98,6 +98,13 @@ pub struct AreaRow {
     pub algorithms: AlgorithmSet,
 }
 
+impl AreaRow {
+    /// Whether what is met in it is learned. Where another tool's baseline was taken over, the first round counts as the second.
+    pub fn is_new(&self) -> bool {
+        self.state == AreaState::Learning && self.rounds == 0
+    }
+}
+
 /// An area with what `status` shows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AreaSummary {
@@ -222,6 +229,17 @@ impl Store {
             .and_then(|mut statement| statement.query_row([id.0], |row| row.get(0)).optional())
             .trying("read the state of an area")
             .map(|code| code.and_then(AreaState::from_code))
+    }
+
+    /// Whether what is met in the area is learned ([`AreaRow::is_new`]).
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn is_learning(&self, id: AreaId) -> Result<bool, StoreError> {
+        self.db
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM area WHERE id = ?1 AND state = 1 AND rounds = 0)")
+            .and_then(|mut statement| statement.query_row([id.0], |row| row.get(0)))
+            .trying("read whether an area is new")
     }
 
     /// How many entries an area has, those not yet written left out.

@@ -43,5 +43,6 @@ mod stalest;
 pub mod standing;
 pub mod stretch;
 pub mod trouble;
+pub mod unreported;
 pub mod whereabouts;
 pub mod witness;

@@ -43,6 +43,8 @@ pub struct Conf {
     pub lock: PathBuf,
     /// `ATTACKSUBJECT`, `SECURITYSUBJECT` and `EVENTSSUBJECT`.
     pub titles: Titles,
+    /// `MAILASATTACH`: whether the report is mailed as an attachment.
+    pub is_attached: bool,
     /// What cannot be had here: names of settings.
     pub unserved: Vec<&'static str>,
 }
@@ -70,6 +72,7 @@ impl Default for Conf {
                 security: title("Security Events"),
                 events: title("System Events"),
             },
+            is_attached: false,
             unserved: Vec::new(),
         }
     }
@@ -123,9 +126,12 @@ impl Conf {
             "ATTACKSUBJECT" => self.titles.attack = value,
             "SECURITYSUBJECT" => self.titles.security = value,
             "EVENTSSUBJECT" => self.titles.events = value,
-            "MAILASATTACH" if text != "0" => self.unserved.push("MAILASATTACH"),
+            "MAILASATTACH" => {
+                self.is_attached = text != "0";
+                self.unserved.extend(self.is_attached.then_some("MAILASATTACH"));
+            }
             "SYSLOGSUMMARY" if is_on => self.unserved.push("SYSLOGSUMMARY"),
-            "MAILASATTACH" | "SYSLOGSUMMARY" => {}
+            "SYSLOGSUMMARY" => {}
             name if WITHOUT_EFFECT.contains(&name) => {}
             name => return Err(format!("{name} means nothing here")),
         }

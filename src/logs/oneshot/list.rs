@@ -63,20 +63,41 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 /// # Errors
 /// [`ListError`] when a list cannot be read; a missing directory has none.
 pub fn logs(file: &Path, directory: &Path, locale: Locale) -> Result<Vec<Log>, ListError> {
-    let mut lists = vec![file.to_owned()];
-    lists.extend(expand(&[directory.as_os_str().as_bytes(), b"/*.logfiles"].concat(), directory.components().count()));
     let mut found: Vec<Log> = Vec::new();
-    for path in lists {
-        let mut text = Vec::new();
-        let read = open_regular(&path).and_then(|file| file.take(LONGEST).read_to_end(&mut text));
-        read.map_err(|source| ListError { path: path.clone(), source })?;
-        for log in entries(&text, locale).into_iter().flat_map(|entry| named(&entry)) {
+    for path in lists(file, directory) {
+        for log in entries(&read(&path)?, locale).into_iter().flat_map(|entry| named(&entry)) {
             if !found.contains(&log) {
                 found.push(log);
             }
         }
     }
     Ok(found)
+}
+
+/// The entries of `file` and of all `*.logfiles` in `directory` as they stand there, each with the list it stands in.
+///
+/// # Errors
+/// [`ListError`] when a list cannot be read; a missing directory has none.
+pub fn entries_of(file: &Path, directory: &Path, locale: Locale) -> Result<Vec<(PathBuf, Vec<u8>)>, ListError> {
+    let mut found = Vec::new();
+    for path in lists(file, directory) {
+        found.extend(entries(&read(&path)?, locale).into_iter().map(|entry| (path.clone(), entry)));
+    }
+    Ok(found)
+}
+
+/// `file`, and all `*.logfiles` in `directory`.
+fn lists(file: &Path, directory: &Path) -> Vec<PathBuf> {
+    let mut lists = vec![file.to_owned()];
+    lists.extend(expand(&[directory.as_os_str().as_bytes(), b"/*.logfiles"].concat(), directory.components().count()));
+    lists
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ListError> {
+    let mut text = Vec::new();
+    let read = open_regular(path).and_then(|file| file.take(LONGEST).read_to_end(&mut text));
+    read.map_err(|source| ListError { path: path.to_owned(), source })?;
+    Ok(text)
 }
 
 /// The entries of a list: one a line; a backspace parts them too, as it does in logcheck(8).
