@@ -16,6 +16,7 @@ mod attributes;
 mod fuse;
 mod ground;
 mod holdoff;
+mod import;
 mod journal;
 mod logcheck;
 mod logrotate;
