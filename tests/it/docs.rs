@@ -147,8 +147,12 @@ fn every_command_that_is_shown_can_be_given() {
         for line in in_blocks.chain(in_text) {
             for call in calls(&line) {
                 seen += 1;
-                let output =
-                    Command::new(PROGRAM).args(concrete(&call)).arg("--help").stdin(Stdio::null()).output().unwrap();
+                let mut arguments = concrete(&call);
+                // An option that is only named wants its value.
+                if arguments.last().is_some_and(|word| word == "--mails") {
+                    arguments.push("mbox".to_owned());
+                }
+                let output = Command::new(PROGRAM).args(arguments).arg("--help").stdin(Stdio::null()).output().unwrap();
                 if !output.status.success() {
                     let why = String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned();
                     wrong.push(format!("{}: {line}: {why}", path.display()));

@@ -96,7 +96,8 @@ fn what_does_not_work_is_1_with_what_to_do() {
     assert_eq!(output.status.code(), Some(1), "{found}");
     assert!(found.contains(&format!("FAIL  mail: 127.0.0.1:{port} does not answer: Connection refused")), "{found}");
     assert!(found.contains("FAIL  area: ") && found.contains("gone cannot be looked at"), "{found}");
-    scratch.configure("mail = file:/nonexistent/outbox");
+    let outbox = scratch.path("nobody/outbox").display().to_string();
+    scratch.configure(&format!("mail = file:{outbox}"));
     fs::set_permissions(scratch.path("integrityd.conf"), fs::Permissions::from_mode(0o622)).unwrap();
     fs::create_dir(scratch.path("state")).unwrap();
     fs::set_permissions(scratch.path("state"), fs::Permissions::from_mode(0o777)).unwrap();
@@ -107,7 +108,7 @@ fn what_does_not_work_is_1_with_what_to_do() {
         "→ chmod go-w ",
         "FAIL  state directory: ",
         "FAIL  database: ",
-        "FAIL  mail: /nonexistent/outbox is no directory",
+        &format!("FAIL  mail: {outbox} is no directory"),
     ] {
         assert!(found.contains(words), "{words} in\n{found}");
     }
