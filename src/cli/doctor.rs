@@ -12,6 +12,7 @@ use super::{
     doctor_logs::logs,
     doctor_mail::mail,
     doctor_pids::pids,
+    doctor_sandbox::sandbox,
     doctor_state::state,
     out::Out,
 };
@@ -40,6 +41,9 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
         report.tell(pids(config))?;
     }
     report.tell(host())?;
+    if let Some(config) = &config {
+        report.tell(sandbox(&source.config, source.database.as_ref().unwrap_or(&config.database)))?;
+    }
     match &config {
         Some(config) => report.tell(mail(&config.mail.way))?,
         None => report.tell(vec![unknown("mail")])?,

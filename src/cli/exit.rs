@@ -178,7 +178,7 @@ fn of_daemon(error: &DaemonError) -> Exit {
     match error {
         DaemonError::Transport(_) | DaemonError::Batch(BatchError::Compose(_)) => Exit::Configuration,
         DaemonError::Store(error) | DaemonError::Batch(BatchError::Store(error)) => of_store(error),
-        DaemonError::Fallen { .. } => Exit::Internal,
+        DaemonError::Fallen { .. } | DaemonError::Displaced(_) => Exit::Internal,
     }
 }
 

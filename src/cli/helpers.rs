@@ -66,9 +66,12 @@ pub(super) struct Attempts {
 /// Puts up the sandbox that `run` puts up, tries all these, and says of each what came of it.
 pub(super) fn try_sandbox(source: &Source, attempts: &Attempts, out: &mut Out) -> anyhow::Result<Exit> {
     let config = config::load(&source.config)?;
-    match fence::put_up(&config) {
+    let mut limits = fence::limits(&config);
+    // Nothing is made to try.
+    limits.writable.retain(|place| place.exists());
+    match fence::put_up(&limits, fence::permits(&config)) {
         Ok(hold) => {
-            out.line(&format!("landlock {} {}", hold.version, if hold.is_full { "full" } else { "partial" }))?
+            out.line(&format!("landlock {} {}", hold.version, if hold.is_full { "full" } else { "partial" }))?;
         }
         Err(error) => {
             out.line(&format!("none {:#}", anyhow::Error::from(error)))?;

@@ -12,6 +12,7 @@ mod doctor_host;
 mod doctor_logs;
 mod doctor_mail;
 mod doctor_pids;
+mod doctor_sandbox;
 mod doctor_state;
 mod exit;
 mod explain;

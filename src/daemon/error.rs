@@ -17,6 +17,11 @@ pub enum DaemonError {
     /// A report could not be made.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// The sandbox binds the state directory that was there at the start.
+    #[error(
+        "the directory of the database is another one than at the start, which the sandbox puts out of reach; the next start finds it"
+    )]
+    Displaced(#[source] StoreError),
     /// A task ended though nobody had told it to.
     #[error("{task} ended unasked; everything is stopped so that the service manager starts it anew")]
     Fallen {

@@ -59,22 +59,13 @@ pub fn permits(config: &Config) -> Vec<Permit> {
     own.into_iter().chain(programs.iter().map(|program| sendmail::permit(program))).collect()
 }
 
-/// Starts the deputy and puts up the sandbox, for the life of this process. To be called before any thread is started.
+/// Starts a deputy with these permits and puts up the sandbox, for the life of this process. To be called before any thread is started.
 ///
 /// # Errors
-/// [`SandboxError`]; then the daemon can work as before.
-pub fn put_up(config: &Config) -> Result<Hold, SandboxError> {
-    let state = config.database.parent();
-    let mails = match &config.mail.way {
-        MailWay::File(directory) => Some(directory.as_path()),
-        _ => None,
-    };
-    for directory in [state, mails].into_iter().flatten() {
-        // What cannot be made is told by the attempt to open it.
-        drop(make_private_directory(directory));
-    }
-    let deputy = Deputy::start(permits(config)).map_err(SandboxError::Helper)?;
-    match sandbox::confine(&limits(config)) {
+/// [`SandboxError`]; then all works as before.
+pub fn put_up(limits: &Limits, permits: Vec<Permit>) -> Result<Hold, SandboxError> {
+    let deputy = Deputy::start(permits).map_err(SandboxError::Helper)?;
+    match sandbox::confine(limits) {
         Ok(hold) => {
             deputy.install();
             Ok(hold)
@@ -83,6 +74,23 @@ pub fn put_up(config: &Config) -> Result<Hold, SandboxError> {
             deputy.dismiss();
             Err(error)
         }
+    }
+}
+
+/// Puts up the sandbox of a daemon with this configuration and says how that went; without one it works as well.
+pub fn put_up_if_possible(config: &Config) {
+    let mails = match &config.mail.way {
+        MailWay::File(directory) => Some(directory.as_path()),
+        _ => None,
+    };
+    for directory in [config.database.parent(), mails].into_iter().flatten() {
+        // A rule binds what is there. What cannot be made is told by the attempt to open it.
+        drop(make_private_directory(directory));
+    }
+    match put_up(&limits(config), permits(config)) {
+        Ok(hold) if hold.is_full => tracing::info!(landlock = hold.version, "the sandbox is up"),
+        Ok(hold) => tracing::info!(landlock = hold.version, "the sandbox is up, as far as this kernel knows it"),
+        Err(error) => tracing::warn!(error = %with_causes(&error), "without a sandbox"),
     }
 }
 
@@ -105,23 +113,16 @@ pub(super) fn objection(next: &Config) -> Option<String> {
     })
 }
 
-/// Puts up the sandbox and says how that went; a daemon without one works as well.
-pub fn put_up_if_possible(config: &Config) {
-    match put_up(config) {
-        Ok(hold) if hold.is_full => tracing::info!(landlock = hold.version, "the sandbox is up"),
-        Ok(hold) => tracing::info!(landlock = hold.version, "the sandbox is up, as far as this kernel knows it"),
-        Err(error) => tracing::warn!(error = %with_causes(&error), "without a sandbox"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{self, include::Files};
+    use crate::config;
 
     fn of(mail: &str) -> Config {
-        let text = format!("database = /var/lib/integrityd/db\narea = /etc\n{mail}\n");
-        config::parse(Path::new("/etc/integrityd.conf"), text.as_bytes(), &Files::default()).unwrap()
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("integrityd.conf");
+        std::fs::write(&path, format!("database = /var/lib/integrityd/db\narea = /etc\n{mail}\n")).unwrap();
+        config::load(&path).unwrap()
     }
 
     #[test]

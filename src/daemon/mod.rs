@@ -16,7 +16,7 @@ mod renewal;
 mod sentry;
 pub mod signals;
 pub mod sources;
-mod watch;
+pub mod watch;
 
 use std::{
     path::{Path, PathBuf},

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    error::DaemonError,
     sentry::Alarm,
     signals::{Order, Orders},
 };
@@ -14,7 +15,7 @@ use crate::{
         error::{StoreError, with_causes},
         health::Trouble,
     },
-    sys::notify,
+    sys::{notify, sandbox},
 };
 
 /// The first and the longest wait between two attempts.
@@ -27,14 +28,15 @@ const FEED_TIME: Duration = Duration::from_secs(5);
 /// `alarm`, once.
 ///
 /// # Errors
-/// [`StoreError`] for what no waiting helps against: damage for the second time, another daemon, distrust.
+/// [`DaemonError`] for what no waiting helps against: damage for the second time, another daemon, distrust, and a directory that the
+/// sandbox does not know.
 pub(super) async fn renew(
     db: &Db,
     clock: &Clock,
     why: Ailment,
     orders: &mut Orders,
     alarm: Alarm,
-) -> Result<bool, StoreError> {
+) -> Result<bool, DaemonError> {
     tracing::error!(why = ?why, "the database is opened anew");
     let (mut patience, mut alarm, since) = (RETRY.0, Some(alarm), clock.now());
     loop {
@@ -44,7 +46,15 @@ pub(super) async fn renew(
                 db.troubles.end_renewal();
                 return Ok(true);
             }
-            Err(error) if error.ailment().is_none() => return Err(error),
+            Err(error) if is_out_of_reach(&error) => {
+                if let Some(mut alarm) = alarm.take() {
+                    let words = with_causes(&error);
+                    alarm.raise(&Trouble { since, ailment: Ailment::Unwritable, words, failures: 1 }, now);
+                    alarm.send().await;
+                }
+                return Err(DaemonError::Displaced(error));
+            }
+            Err(error) if error.ailment().is_none() => return Err(error.into()),
             Err(error) => {
                 tracing::error!(error = %with_causes(&error), wait = ?patience, "the database cannot be opened anew");
                 if let Some(mut alarm) = alarm.take() {
@@ -69,4 +79,10 @@ pub(super) async fn renew(
         }
         patience = (patience * 2).min(RETRY.1);
     }
+}
+
+/// Whether the sandbox refuses what the rights of the user would allow: another directory lies where the state was at the start.
+fn is_out_of_reach(error: &StoreError) -> bool {
+    let is_denied = |source: &std::io::Error| source.kind() == std::io::ErrorKind::PermissionDenied;
+    sandbox::limits().is_some() && matches!(error, StoreError::Io { source, .. } if is_denied(source))
 }

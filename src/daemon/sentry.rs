@@ -208,8 +208,12 @@ impl Sentry {
     }
 
     async fn look_at_place(&self) {
-        let looked = self.db.call(|store: &mut Store| store.keep_lock().map(|()| store.has_moved())).await;
-        match looked {
+        let looked = self.db.call(|store: &mut Store| Ok((store.keep_lock(), store.has_moved()))).await;
+        match looked.and_then(|(kept, has_moved)| match kept {
+            // A lock that cannot be had in a directory that is another one has a reason of its own.
+            Err(error) if !has_moved || matches!(error, StoreError::Running { .. }) => Err(error),
+            _ => Ok(has_moved),
+        }) {
             Ok(false) => {}
             Ok(true) => {
                 tracing::error!("the database was removed or replaced while it is in use; it is written again");

@@ -12,14 +12,19 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     model::{
         clock::{Clock, Timestamp},
+        event::{Category, Event, Severity},
         pulse::Pulse,
     },
     store::{
         database::Store,
         door::{Db, run_blocking},
         error::with_causes,
+        outcome::Outcome,
     },
-    sys::{faults, notify},
+    sys::{
+        deputy::{self, Deputy},
+        faults, notify,
+    },
 };
 
 /// How often is looked when nobody has to be told.
@@ -27,6 +32,13 @@ const LOOK_TIME: Duration = Duration::from_secs(10);
 
 /// What one step of a task may take beyond its longest rest: a disk that answers after all, a long transaction of another task.
 const STEP: Duration = Duration::from_mins(5);
+
+/// The helper process, as an administrator reads it.
+pub const HELPER: &str = "the helper process";
+
+const HELPER_GONE: &str = "the helper process of the sandbox has ended: restart integrityd\n\
+    until then it sends no mail by a sendmail program, reads no journal and looks at no slow file system, and knows \
+    processes by number, start and name only; what waits is kept";
 
 /// A task that is watched.
 #[derive(Debug)]
@@ -112,7 +124,7 @@ impl Watch {
         let fed = notify::watchdog();
         // Half of the time, as sd_watchdog_enabled(3) recommends.
         let interval = fed.map_or(LOOK_TIME, |limit| (limit / 2).min(LOOK_TIME));
-        let mut looked = Instant::now();
+        let (mut looked, mut has_helper) = (Instant::now(), true);
         loop {
             let now = Instant::now();
             let elapsed = now.duration_since(looked).min(interval * 2);
@@ -120,13 +132,34 @@ impl Watch {
             for news in self.roll.look(elapsed, self.clock.now().wall) {
                 self.tell(news);
             }
-            if fed.is_some() && self.roll.goes_on() {
+            if has_helper && deputy::installed().is_some_and(Deputy::is_gone) {
+                has_helper = false;
+                self.mourn_helper();
+            }
+            if fed.is_some() && self.roll.goes_on() && has_helper {
                 run_blocking(notify::feed).await;
             }
             if self.stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_none() {
                 return;
             }
         }
+    }
+
+    /// Says that the helper process has ended. This process cannot start another one any more; the service manager can, when it
+    /// is not fed.
+    fn mourn_helper(&self) {
+        let now = self.clock.now();
+        self.tell(News { name: HELPER, since: Some(now.wall) });
+        if !deputy::installed().is_some_and(Deputy::is_news_gone) {
+            return;
+        }
+        let event = Event::new(Category::Notice, Severity::High, now, Vec::new()).with_note(HELPER_GONE);
+        let db = self.db.clone();
+        drop(tokio::spawn(async move {
+            if let Err(error) = db.call(move |store| store.commit(&Outcome::tell(event))).await {
+                tracing::error!(error = %with_causes(&error), "it cannot be stored what stands still");
+            }
+        }));
     }
 
     /// Says what has changed. The store is not waited for: it may be what stands still.

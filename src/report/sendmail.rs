@@ -13,7 +13,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, Interest, unix::AsyncFd},
+    io::{AsyncReadExt, AsyncWriteExt, unix::AsyncFd},
     net::unix::pipe,
 };
 
@@ -167,7 +167,7 @@ fn start(program: &Path, from: &str, recipient: &str) -> io::Result<Running> {
     command.args(["-i", "-f", from, "--", recipient]).current_dir("/").env_clear().envs(environment());
     let ends = Ends { input: stdin.into(), output: stdout.try_clone()?.into(), error: stdout.into() };
     // Our writing ends of the pipe go here: then the end of the program is the end of its words.
-    let life = AsyncFd::with_interest(life::start(&mut command, ends)?, Interest::READABLE)?;
+    let life = life::start(&mut command, ends)?.within_runtime()?;
     Ok(Running { life, input, output })
 }
 

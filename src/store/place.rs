@@ -49,6 +49,11 @@ pub fn running_for(path: &Path, now: Boottime) -> Option<Duration> {
     Some(now.since(started))
 }
 
+/// The daemon that holds the database at `path`, by its number; `None` when none does or that cannot be told.
+pub fn daemon_of(path: &Path) -> Option<u32> {
+    proc::lock_holder(Path::new("/"), &lock_path(path))
+}
+
 /// The file whose name is that of the database with this ending.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

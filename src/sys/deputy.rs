@@ -16,7 +16,10 @@ use std::{
     },
     path::Path,
     process::{Child, Command, Stdio},
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -134,6 +137,7 @@ pub struct Deputy {
     control: OwnedFd,
     child: Mutex<Child>,
     permits: Vec<Permit>,
+    is_told: AtomicBool,
 }
 
 static INSTALLED: OnceLock<Deputy> = OnceLock::new();
@@ -162,7 +166,7 @@ impl Deputy {
         drop(command);
         let words = serde_json::to_vec(&permits)?;
         send(&ours, &words, SendFlags::NOSIGNAL)?;
-        Ok(Self { control: ours, child: Mutex::new(child), permits })
+        Ok(Self { control: ours, child: Mutex::new(child), permits, is_told: AtomicBool::new(false) })
     }
 
     /// Makes it the deputy of this process, for good.
@@ -185,6 +189,11 @@ impl Deputy {
     pub fn is_gone(&self) -> bool {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         !matches!(child.try_wait(), Ok(None))
+    }
+
+    /// Whether it has ended and this was not asked before.
+    pub fn is_news_gone(&self) -> bool {
+        self.is_gone() && !self.is_told.swap(true, Ordering::Relaxed)
     }
 
     /// What it may run.

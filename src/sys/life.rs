@@ -17,6 +17,8 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
+use tokio::io::{Interest, unix::AsyncFd};
+
 use super::{
     deputy::{self, Reply},
     group::Group,
@@ -96,6 +98,17 @@ impl Life {
                 Err(errno.into())
             }
         }
+    }
+
+    /// The same, to be waited for within a runtime.
+    ///
+    /// # Errors
+    /// The error of `epoll_ctl(2)`.
+    pub fn within_runtime(self) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: what `as_raw_fd` gives is owned by the `Life` and is neither closed nor replaced before that is dropped.
+        #[expect(unsafe_code, reason = "tokio trusts nobody to keep a descriptor open")]
+        let registered = unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) };
+        registered.map_err(Into::into)
     }
 
     /// Ends it and all it has started, at once. Of one that has ended already, what it has left behind.

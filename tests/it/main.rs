@@ -24,6 +24,7 @@ mod first_contact;
 mod golden;
 mod ground;
 mod growth;
+mod guard;
 mod history;
 mod hostile;
 mod house;

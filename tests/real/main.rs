@@ -31,5 +31,6 @@ mod packages;
 mod pids;
 mod rates;
 mod rules;
+mod service;
 mod slow;
 mod torture;
