@@ -25,8 +25,14 @@ _integrityd() {
             integrityd,config)
                 cmd="integrityd__subcmd__config"
                 ;;
+            integrityd,confined)
+                cmd="integrityd__subcmd__confined"
+                ;;
             integrityd,database)
                 cmd="integrityd__subcmd__database"
+                ;;
+            integrityd,deputy)
+                cmd="integrityd__subcmd__deputy"
                 ;;
             integrityd,doctor)
                 cmd="integrityd__subcmd__doctor"
@@ -36,6 +42,9 @@ _integrityd() {
                 ;;
             integrityd,history)
                 cmd="integrityd__subcmd__history"
+                ;;
+            integrityd,import)
+                cmd="integrityd__subcmd__import"
                 ;;
             integrityd,init)
                 cmd="integrityd__subcmd__init"
@@ -70,6 +79,9 @@ _integrityd() {
             integrityd,try)
                 cmd="integrityd__subcmd__try"
                 ;;
+            integrityd,try-sandbox)
+                cmd="integrityd__subcmd__try__subcmd__sandbox"
+                ;;
             integrityd,verify)
                 cmd="integrityd__subcmd__verify"
                 ;;
@@ -87,6 +99,12 @@ _integrityd() {
                 ;;
             integrityd__subcmd__database,adopt)
                 cmd="integrityd__subcmd__database__subcmd__adopt"
+                ;;
+            integrityd__subcmd__import,fcheck)
+                cmd="integrityd__subcmd__import__subcmd__fcheck"
+                ;;
+            integrityd__subcmd__import,logcheck)
+                cmd="integrityd__subcmd__import__subcmd__logcheck"
                 ;;
             integrityd__subcmd__mail,test)
                 cmd="integrityd__subcmd__mail__subcmd__test"
@@ -125,7 +143,7 @@ _integrityd() {
 
     case "${cmd}" in
         integrityd)
-            opts="-h -V --config --database --help --version run try init check status doctor history show queue database mail verify explain rules logcheck config man completions scout"
+            opts="-h -V --config --database --help --version run try init check status doctor history show queue database mail verify explain rules logcheck config man completions import scout deputy confined try-sandbox"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -304,6 +322,28 @@ _integrityd() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        integrityd__subcmd__confined)
+            opts="-h --config --database --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         integrityd__subcmd__database)
             opts="-h --config --database --help adopt"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -329,6 +369,28 @@ _integrityd() {
         integrityd__subcmd__database__subcmd__adopt)
             opts="-h --yes --config --database --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        integrityd__subcmd__deputy)
+            opts="-h --config --database --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -420,6 +482,80 @@ _integrityd() {
                     return 0
                     ;;
                 --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        integrityd__subcmd__import)
+            opts="-h --config --database --help fcheck logcheck"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        integrityd__subcmd__import__subcmd__fcheck)
+            opts="-h --disable-cron --root --hand-back --config --database --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        integrityd__subcmd__import__subcmd__logcheck)
+            opts="-h --disable-cron --root --hand-back --config --database --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -853,7 +989,7 @@ _integrityd() {
             return 0
             ;;
         integrityd__subcmd__run)
-            opts="-h --once --config --database --help"
+            opts="-h --once --no-sandbox --config --database --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -978,6 +1114,48 @@ _integrityd() {
                     return 0
                     ;;
                 --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        integrityd__subcmd__try__subcmd__sandbox)
+            opts="-h --write --execute --connect --listen --look --config --database --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --write)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --execute)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connect)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --look)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

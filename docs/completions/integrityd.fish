@@ -46,10 +46,15 @@ complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "logcheck" -d 
 complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "config" -d 'Work on the configuration'
 complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "man" -d 'Print a page of the manual: `integrityd man | man -l -`'
 complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "completions" -d 'Print what a shell needs to complete command lines'
+complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "import" -d 'Take over from fcheck or logcheck, and go back. What both print can stand in one file'
 complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "scout" -d 'Look at what lies on one mount, for another process of this program that asks'
+complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "deputy" -d 'Run and look at what another process of this program may not, which asks'
+complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "confined" -d 'Become another program that can neither write nor connect'
+complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "try-sandbox" -d 'Put up the sandbox of `run` and try to get out of it'
 complete -c integrityd -n "__fish_integrityd_using_subcommand run" -l config -d 'Read this configuration' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand run" -l database -d 'Put the question to this database, whatever is configured' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand run" -l once -d 'Do everything once at full speed, send everything pending and end, as a cron job would'
+complete -c integrityd -n "__fish_integrityd_using_subcommand run" -l no-sandbox -d 'Keep all rights of its user, and start no helper process: without Landlock'
 complete -c integrityd -n "__fish_integrityd_using_subcommand run" -s h -l help -d 'Print help'
 complete -c integrityd -n "__fish_integrityd_using_subcommand try" -l log -d 'Read this log, by the rules in /etc/logcheck where there are any [default: the logs of the system that can be read]' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand try" -l for -d 'End after this time (30s, 5m) instead of on Ctrl-C' -r
@@ -244,6 +249,37 @@ complete -c integrityd -n "__fish_integrityd_using_subcommand man" -s h -l help 
 complete -c integrityd -n "__fish_integrityd_using_subcommand completions" -l config -d 'Read this configuration' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand completions" -l database -d 'Put the question to this database, whatever is configured' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and not __fish_seen_subcommand_from fcheck logcheck" -l config -d 'Read this configuration' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and not __fish_seen_subcommand_from fcheck logcheck" -l database -d 'Put the question to this database, whatever is configured' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and not __fish_seen_subcommand_from fcheck logcheck" -s h -l help -d 'Print help'
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and not __fish_seen_subcommand_from fcheck logcheck" -f -a "fcheck" -d 'Print a configuration that does what an fcheck.cfg says'
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and not __fish_seen_subcommand_from fcheck logcheck" -f -a "logcheck" -d 'Print a configuration that does what a logcheck.conf and the lists of logs beside it say; nothing of it is run'
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from fcheck" -l root -d 'Look for cron\'s tables and /etc/aliases below this directory' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from fcheck" -l config -d 'Read this configuration' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from fcheck" -l database -d 'Put the question to this database, whatever is configured' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from fcheck" -l disable-cron -d 'Switch off the lines of /etc/crontab and /etc/cron.d that run it'
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from fcheck" -l hand-back -d 'Switch the lines on again that --disable-cron has switched off; nothing is printed'
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from fcheck" -s h -l help -d 'Print help'
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -l root -d 'Look for cron\'s tables and /etc/aliases below this directory' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -l config -d 'Read this configuration' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -l database -d 'Put the question to this database, whatever is configured' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -l disable-cron -d 'Switch off the lines of /etc/crontab and /etc/cron.d that run it'
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -l hand-back -d 'Have logcheck read on where integrityd\'s reports end, and switch its lines in cron on again; nothing is printed. The daemon must have been stopped'
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -s h -l help -d 'Print help'
 complete -c integrityd -n "__fish_integrityd_using_subcommand scout" -l config -d 'Read this configuration' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand scout" -l database -d 'Put the question to this database, whatever is configured' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand scout" -s h -l help -d 'Print help'
+complete -c integrityd -n "__fish_integrityd_using_subcommand deputy" -l config -d 'Read this configuration' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand deputy" -l database -d 'Put the question to this database, whatever is configured' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand deputy" -s h -l help -d 'Print help'
+complete -c integrityd -n "__fish_integrityd_using_subcommand confined" -l config -d 'Read this configuration' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand confined" -l database -d 'Put the question to this database, whatever is configured' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand confined" -s h -l help -d 'Print help'
+complete -c integrityd -n "__fish_integrityd_using_subcommand try-sandbox" -l write -d 'Open this file to write it, or make a file in this directory' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand try-sandbox" -l execute -d 'Run this program' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand try-sandbox" -l connect -d 'Connect to this port of 127.0.0.1' -r
+complete -c integrityd -n "__fish_integrityd_using_subcommand try-sandbox" -l listen -d 'Listen on this port of 127.0.0.1' -r
+complete -c integrityd -n "__fish_integrityd_using_subcommand try-sandbox" -l look -d 'Look which program this process runs' -r
+complete -c integrityd -n "__fish_integrityd_using_subcommand try-sandbox" -l config -d 'Read this configuration' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand try-sandbox" -l database -d 'Put the question to this database, whatever is configured' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand try-sandbox" -s h -l help -d 'Print help'

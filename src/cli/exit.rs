@@ -108,7 +108,7 @@ pub(super) fn words(error: &anyhow::Error) -> String {
         None if code(error) == Exit::Permission && error.chain().any(<dyn std::error::Error>::is::<io::Error>) => {
             format!("integrityd: {error:#}\nrun this as root, or as the user integrityd runs as")
         }
-        None => match error.chain().find_map(|cause| cause.downcast_ref::<StoreError>()).and_then(of_state_place) {
+        None => match error.chain().find_map(of_state_place) {
             Some(remedy) => format!("integrityd: {error:#}\n{remedy}"),
             None => format!("integrityd: {error:#}"),
         },
@@ -116,8 +116,12 @@ pub(super) fn words(error: &anyhow::Error) -> String {
 }
 
 /// What to do when the place of the database cannot be used.
-fn of_state_place(error: &StoreError) -> Option<&'static str> {
-    let StoreError::Io { source, .. } = error else { return None };
+fn of_state_place(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let error = match cause.downcast_ref::<DaemonError>() {
+        Some(DaemonError::Store(error)) => Some(error),
+        _ => cause.downcast_ref::<StoreError>(),
+    };
+    let Some(StoreError::Io { source, .. }) = error else { return None };
     match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
             Some("`database` in the configuration names a file in a directory that is there or can be made")

@@ -7,7 +7,7 @@ use super::{
     ground::Tract,
     harvest::Harvest,
     loss::Loss,
-    missing::{misfit, missing_event},
+    missing::{ROOT_GONE, misfit, missing_event},
     root::retarget,
     shortage::{is_shortage, shortage},
     sight::Glance,
@@ -26,7 +26,7 @@ pub(super) fn absence(ground: &Ground, tract: &Tract) -> Option<String> {
     match ground.look_at_root(tract) {
         Glance::There(..) => None,
         Glance::Silent => Some(SILENT.to_owned()),
-        Glance::Gone => Some("its root does not exist".to_owned()),
+        Glance::Gone => Some(ROOT_GONE.to_owned()),
         Glance::Refused(errno) => Some(format!("its root cannot be looked at: {}", io::Error::from(errno))),
     }
 }
@@ -57,7 +57,7 @@ impl Sweep {
             Glance::There(_, seen) => seen,
             // That it does not answer is told with its mount.
             Glance::Silent => return Ok((None, Harvest::default())),
-            Glance::Gone => return missing("its root does not exist"),
+            Glance::Gone => return missing(ROOT_GONE),
             Glance::Refused(errno) => {
                 return missing(&format!("its root cannot be looked at: {}", io::Error::from(errno)));
             }

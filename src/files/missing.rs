@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// Why nothing can be looked at, and what to do.
+pub(super) const ROOT_GONE: &str = "its root does not exist: make or mount it, or take its area line out";
+
 /// Stands in an entry that is gone and was reported, where changes are not accepted (`areaonchange = keep`).
 pub(super) const GONE: [u8; 32] = [0; 32];
 
@@ -46,7 +49,7 @@ impl Visitor {
             store.count_look(0);
             let known = store.entry_named(target.parent, &target.name)?;
             if known.is_none() && target.parent.is_none() {
-                return self.area_missing(&mut store, tract, target, "its root does not exist").map(Step::Done);
+                return self.area_missing(&mut store, tract, target, ROOT_GONE).map(Step::Done);
             }
             known
         };
@@ -63,7 +66,7 @@ impl Visitor {
                 drop(store);
                 self.begin(ancestor)
             }
-            Top::RootGone => self.area_missing(&mut store, tract, target, "its root does not exist").map(Step::Done),
+            Top::RootGone => self.area_missing(&mut store, tract, target, ROOT_GONE).map(Step::Done),
             Top::Gone(top, _) if top.reported == Some(GONE) => {
                 Ok(Step::Done(self.over(&target.path, &mut store, false)))
             }

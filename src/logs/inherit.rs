@@ -3,7 +3,10 @@
 use std::{
     fs,
     io::Read as _,
-    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    os::unix::{
+        ffi::{OsStrExt as _, OsStringExt as _},
+        fs::MetadataExt as _,
+    },
     path::{Path, PathBuf},
 };
 
@@ -24,11 +27,15 @@ use crate::{
         journal::JournalRow,
         logs::LogName,
         outcome::{Outcome, StateChange},
+        predecessor::OldPosition,
     },
 };
 
 /// What the event of a position that was taken over from logcheck begins with.
 const ADOPTED: &str = "goes on where logcheck had come to";
+
+/// What the event of a position of the daemon of 2012 begins with.
+const ADOPTED_2012: &str = "goes on where the daemon of 2012 had come to";
 
 /// Finds a position for each log of `groups` that has none.
 ///
@@ -39,6 +46,7 @@ pub(super) fn inherit(groups: &[Box<Group>], adopt: &[String], db: &Db, now: Mom
         let store = db.lock();
         (store.log_names()?, store.journal_groups()?)
     };
+    let old = db.lock().positions_of_2012()?;
     for group in groups {
         let is_new = group.has_journal() && !readers.iter().any(|reader| reader == group.name());
         let is_orphan =
@@ -62,14 +70,13 @@ pub(super) fn inherit(groups: &[Box<Group>], adopt: &[String], db: &Db, now: Mom
                 stored.retain(|known| *known != other);
             } else if was_adopted(&name, db)? {
                 // What logcheck had come to is long past.
-            } else if let Some((state, from)) = offered(group, &path, adopt) {
-                let offset = match &state.position {
-                    Position::At(anchor) => anchor.offset,
-                    _ => 0,
-                };
+            } else if let Some(state) = of_2012(group, &path, &old) {
+                let event = adopted(&path, &state, (ADOPTED_2012, ""), now);
                 group.begin_at(&path, state)?;
-                let note = format!("{ADOPTED}: read on from byte {offset} ({from})");
-                let event = Event::new(Category::LogNote, Severity::Low, now, name.path).with_note(note);
+                db.lock().commit(&Outcome::tell(event))?;
+            } else if let Some((state, from)) = offered(group, &path, adopt) {
+                let event = adopted(&path, &state, (ADOPTED, &format!(" ({from})")), now);
+                group.begin_at(&path, state)?;
                 db.lock().commit(&Outcome::tell(event))?;
             } else if adopt.iter().any(|line| line.starts_with("logcheck:")) {
                 let note = "logcheck has left no position for it, or one in a file that is no longer there; it is read like a new log";
@@ -83,7 +90,32 @@ pub(super) fn inherit(groups: &[Box<Group>], adopt: &[String], db: &Db, now: Mom
 
 /// Whether the log has gone on where logcheck had come to already.
 fn was_adopted(name: &LogName, db: &Db) -> Result<bool, StoreError> {
-    db.lock().has_noted(Category::LogNote, &name.path, ADOPTED)
+    let store = db.lock();
+    Ok(store.has_noted(Category::LogNote, &name.path, ADOPTED)?
+        || store.has_noted(Category::LogNote, &name.path, ADOPTED_2012)?)
+}
+
+/// The event of a position that was taken over.
+fn adopted(path: &Path, state: &LogState, (what, from): (&str, &str), now: Moment) -> Event {
+    let offset = match &state.position {
+        Position::At(anchor) => anchor.offset,
+        _ => 0,
+    };
+    let note = format!("{what}: read on from byte {offset}{from}");
+    Event::new(Category::LogNote, Severity::Low, now, path.as_os_str().as_bytes().to_vec()).with_note(note)
+}
+
+/// The state that a position of the daemon of 2012 leads to. Where it noted no inode the position is one in the file that is there now,
+/// as long as that is no shorter; a shorter one is another, which is read from its beginning.
+fn of_2012(group: &Group, path: &Path, old: &[OldPosition]) -> Option<LogState> {
+    let known = old.iter().find(|known| known.path == path.as_os_str().as_bytes())?;
+    let tail = group.tail(path)?;
+    if let Some(inode) = known.inode {
+        return tail.adopt(Offset { inode, offset: known.offset });
+    }
+    let live = fs::metadata(path).ok()?;
+    let offset = if known.offset <= live.size() { known.offset } else { 0 };
+    tail.adopt(Offset { inode: live.ino(), offset })
 }
 
 fn move_cursor(from: &[u8], to: &[u8], db: &Db) -> Result<(), StoreError> {

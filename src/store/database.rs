@@ -26,6 +26,7 @@ use super::{
     header,
     outcome::Outcome,
     place::{has_2012_tables, io_error, make_private_file, set_2012_aside, take_lock},
+    predecessor,
     renew::open_vouched,
     schema,
     stalest::StaleQueue,
@@ -109,8 +110,11 @@ impl Store {
     pub(super) fn open_file(path: &Path, now: Moment) -> Result<Self, StoreError> {
         let mut notices = Vec::new();
         make_private_file(path)?;
-        if has_2012_tables(&connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?)? {
-            notices.push(set_2012_aside(path)?);
+        let found = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let positions = if has_2012_tables(&found)? { Some(predecessor::read(&found)?.words()) } else { None };
+        drop(found);
+        if let Some(positions) = positions {
+            notices.push(set_2012_aside(path, &positions)?);
             make_private_file(path)?;
         }
         let mut db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;

@@ -27,6 +27,7 @@ pub mod outbox;
 pub mod outcome;
 pub mod parts;
 pub mod place;
+pub mod predecessor;
 pub mod processes;
 pub mod prune;
 pub mod queue;

@@ -13,7 +13,10 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::error::{StoreError, Trying};
+use super::{
+    error::{StoreError, Trying},
+    predecessor::ASIDE,
+};
 use crate::{
     model::clock::Boottime,
     sys::{privileges, proc},
@@ -108,13 +111,12 @@ pub(super) fn has_2012_tables(db: &Connection) -> Result<bool, StoreError> {
     Ok(tables == 3)
 }
 
-pub(super) fn set_2012_aside(path: &Path) -> Result<String, StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".2012");
-    let aside = PathBuf::from(name);
+/// Renames a database of 2012 to make room; gives what is to be said, which tells `positions`, those of logs in it.
+pub(super) fn set_2012_aside(path: &Path, positions: &str) -> Result<String, StoreError> {
+    let aside = beside(path, ASIDE);
     fs::rename(path, &aside).map_err(io_error("set aside the database of 2012 at", path))?;
     Ok(format!(
-        "a database of the 2012 integrityd was found and set aside as {}; the baseline is built anew",
+        "a database of the 2012 integrityd was found and set aside as {}; the baseline is built anew; {positions}",
         crate::model::escape::escape_name(aside.as_os_str().as_encoded_bytes())
     ))
 }

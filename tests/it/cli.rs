@@ -37,6 +37,7 @@ fn help_is_a_screen() {
         "logcheck",
         "man",
         "completions",
+        "import",
     ];
     let mut all = String::new();
     for command in commands {

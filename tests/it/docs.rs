@@ -116,6 +116,12 @@ fn calls(line: &str) -> Vec<Vec<String>> {
     found
 }
 
+/// The lines of a block that are typed: those behind a prompt where there is one, else all.
+fn typed(block: &str) -> Vec<String> {
+    let has_prompt = block.lines().any(|line| line.starts_with("$ "));
+    block.lines().filter(|line| !has_prompt || line.starts_with("$ ")).map(str::to_owned).collect()
+}
+
 /// Words that stand for something else, with something in their place.
 fn concrete(words: &[String]) -> Vec<String> {
     words
@@ -135,7 +141,7 @@ fn every_command_that_is_shown_can_be_given() {
     let mut seen = 0;
     for (path, text) in documents() {
         let in_blocks = fenced(&text).into_iter().filter(|(word, _)| ["", "sh", "console"].contains(&word.as_str()));
-        let in_blocks = in_blocks.flat_map(|(_, block)| block.lines().map(str::to_owned).collect::<Vec<_>>());
+        let in_blocks = in_blocks.flat_map(|(_, block)| typed(&block));
         // Forms with a choice in brackets are for readers.
         let in_text = literals(&text).into_iter().filter(|literal| !literal.contains(['[', '…', '|']));
         for line in in_blocks.chain(in_text) {

@@ -128,12 +128,11 @@ fn what_is_configured_but_missing_is_mailed_and_known_to_doctor() {
     let once = shown(&scratch, &scratch.ask(&["run", "--once"]));
     let doctor = shown(&scratch, &scratch.ask(&["doctor"]));
     for (text, words) in [
-        (&once, "/scratch/gone"),
+        (&once, "its root does not exist: make or mount it, or take its area line out"),
         (
             &once,
             "off: /scratch/rules: No such file or directory (os error 2): install logcheck-database, or name your rules in logrules",
         ),
-        (&once, "/scratch/app.log"),
         (&doctor, "FAIL  area: /scratch/gone cannot be looked at: No such file or directory"),
         (&doctor, "→ create it, or take its area line out of the configuration"),
         (
@@ -180,7 +179,7 @@ fn somebody_who_is_not_root_is_told_what_needs_root() {
     all += &as_nobody(&scratch, true, &["run"]).unwrap();
     insta::assert_snapshot!(all);
     let doctor = as_nobody(&scratch, true, &["doctor"]).unwrap();
-    let words = "warn  state directory: /scratch/state is not there yet, and this user cannot make it in /scratch/";
+    let words = "warn  state directory: /scratch/state is not there yet, and this user cannot make it in /";
     assert!(doctor.contains(words), "{doctor}");
     let log = scratch.path("secret.log");
     fs::write(&log, "Nov 21 14:00:00 h app: x\n").unwrap();

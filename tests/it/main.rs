@@ -28,6 +28,7 @@ mod guard;
 mod history;
 mod hostile;
 mod house;
+mod import;
 mod journeys;
 mod lane;
 mod life;

@@ -18,6 +18,7 @@ mod attributes;
 mod fuse;
 mod ground;
 mod holdoff;
+mod import;
 mod install;
 mod journal;
 mod logcheck;

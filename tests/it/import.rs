@@ -1,0 +1,500 @@
+//! From fcheck and logcheck to integrityd and back: what is printed, what is taken over, and what is left alone.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::Path,
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::support::{PROGRAM, Scratch, overwrite, wait_for};
+
+/// The line of Debian's fcheck, and the lines of its logcheck.
+const FCHECK_CRON: &str = "# fcheck\n30 */2\t* * *\troot\ttest -x /usr/sbin/fcheck && if ! nocache nice ionice -c3 /usr/sbin/fcheck -asxrf \
+    /etc/fcheck/fcheck.cfg >/var/run/fcheck.out 2>&1; then mailx -s \"ALERT: [fcheck] `hostname --fqdn`\" root </var/run/fcheck.out ; \
+    /usr/sbin/fcheck -cadsxlf /etc/fcheck/fcheck.cfg ; fi ; rm -f /var/run/fcheck.out\n";
+const LOGCHECK_CRON: &str = "PATH=/usr/sbin:/usr/bin\nMAILTO=root\n\n\
+    @reboot         logcheck    if [ -x /usr/sbin/logcheck ]; then nice -n10 /usr/sbin/logcheck -R; fi\n\
+    2 * * * *       logcheck    if [ -x /usr/sbin/logcheck ]; then nice -n10 /usr/sbin/logcheck; fi\n";
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A machine with both tools in cron.
+fn machine() -> Scratch {
+    let scratch = Scratch::new();
+    for directory in ["etc/cron.d", "etc/fcheck", "etc/logcheck/logcheck.logfiles.d", "var/lib/fcheck", "states"] {
+        fs::create_dir_all(scratch.path(directory)).unwrap();
+    }
+    fs::write(scratch.path("etc/cron.d/fcheck"), FCHECK_CRON).unwrap();
+    fs::write(scratch.path("etc/cron.d/logcheck"), LOGCHECK_CRON).unwrap();
+    fs::write(scratch.path("etc/aliases"), "logcheck: root\n").unwrap();
+    scratch
+}
+
+/// Runs `import` with `arguments` below the machine's root.
+fn import(scratch: &Scratch, tool: &str, path: &str, more: &[&str]) -> Output {
+    let (path, root) = (scratch.path(path), scratch.path(""));
+    let mut arguments = vec!["import", tool, path.to_str().unwrap(), "--root", root.to_str().unwrap()];
+    arguments.extend(more);
+    run(&arguments)
+}
+
+/// What is printed, with the names of the scratch directory taken out.
+fn printed(scratch: &Scratch, output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let whole = format!("{}--- stderr\n{}", text(&output.stdout), text(&output.stderr));
+    // Comments are broken by their length, which is that of the scratch directory too.
+    whole.replace(&scratch.path("").display().to_string(), "/scratch/")
+}
+
+fn is_good(scratch: &Scratch, configuration: &[u8]) {
+    let path = scratch.path("made.conf");
+    fs::write(&path, configuration).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let checked = run(&["config", "check", path.to_str().unwrap()]);
+    assert_eq!(checked.status.code(), Some(0), "{}\n{}", text(configuration), text(&checked.stderr));
+}
+
+fn write_fcheck(scratch: &Scratch, lines: &str) {
+    let root = scratch.path("");
+    let root = root.display().to_string();
+    let lines = lines.replace("ROOT", root.trim_end_matches('/'));
+    fs::write(scratch.path("etc/fcheck/fcheck.cfg"), lines).unwrap();
+}
+
+fn write_logcheck(scratch: &Scratch, conf: &str, logs: &str) {
+    let root = scratch.path("").display().to_string();
+    let replaced = |text: &str| text.replace("ROOT", root.trim_end_matches('/'));
+    fs::write(scratch.path("etc/logcheck/logcheck.conf"), replaced(conf)).unwrap();
+    fs::write(scratch.path("etc/logcheck/logcheck.logfiles"), "# none here\n").unwrap();
+    fs::write(scratch.path("etc/logcheck/logcheck.logfiles.d/a.logfiles"), replaced(logs)).unwrap();
+}
+
+#[test]
+fn an_fcheck_cfg_becomes_areas_and_what_has_no_place_is_said() {
+    let scratch = machine();
+    for directory in ["tree/sub", "tree/flat", "tree/out"] {
+        fs::create_dir_all(scratch.path(directory)).unwrap();
+    }
+    fs::write(scratch.path("tree/a.conf"), "x").unwrap();
+    fs::write(scratch.path("etc/fcheck/more.cfg"), "HostName = \"web3\"\nReadDB = /cd/db\nCFInclude = ROOT/none\n")
+        .unwrap();
+    write_fcheck(
+        &scratch,
+        "# Directory = /no\n\
+         DIRECTORY = ROOT/tree/ \t\n\
+         Directory = ROOT/tree/flat\n\
+         directory=ROOT/etc\n\
+         File = ROOT/tree/a.conf\n\
+         File = ROOT/tree/out/db\n\
+         Directory = relative/\n\
+         Exclusion = ROOT/tree/out/\n\
+         Exclusion = ROOT/tree/*.bak/\n\
+         Exclusion = ROOT/tree/sub\n\
+         Exclusion = ROOT/tree/one[1]\n\
+         $Signature = /usr/bin/sha256sum\n\
+         Logger = /usr/bin/logger -tfcheck\n\
+         TimeZone = GMT\n\
+         Colour = \u{1b}[31mred\n\
+         CFInclude = ROOT/etc/fcheck/more.cfg\n",
+    );
+    let output = import(&scratch, "fcheck", "etc/fcheck/fcheck.cfg", &[]);
+    is_good(&scratch, &output.stdout);
+    let shown = printed(&scratch, &output);
+    for wanted in [
+        "\nemail = root\n",
+        "\nhostname = web3\n",
+        "\nhash = sha256\n",
+        "\nexclude = /scratch/tree/out/*\n",
+        "\nexclude = /scratch/tree/\\*.bak/*\n",
+        "\nexclude = /scratch/tree/one\\[1\\]\n",
+        "\narea = /scratch/tree\nareamaxage = 2h\n",
+        "\narea = /scratch/etc\narearecurse = no\nareamaxage = 2h\n",
+        "#heartbeat = 1d\n",
+        " entries with ",
+        "/fcheck, line 2\n",
+        "import fcheck --disable-cron",
+        "not needed: TimeZone.",
+        "Colour = \\x1b[31mred",
+        "is a regular expression for fcheck",
+    ] {
+        assert!(shown.contains(wanted), "{wanted:?} is missing in\n{shown}");
+    }
+    // Part of an area that is gone into, excluded, relative, and only the directory itself.
+    for unwanted in [
+        "\narea = /scratch/tree/flat",
+        "tree/out/db\n",
+        "\narea = relative",
+        "\nexclude = /scratch/tree/sub\n",
+        "\u{1b}",
+    ] {
+        assert!(!shown.contains(unwanted), "{unwanted:?} stands in\n{shown}");
+    }
+    let comments = shown.lines().filter(|line| line.starts_with("# ")).collect::<String>();
+    for said in ["no DataBase is named", "Logger", "ReadDB", "relative/", "tree/sub"] {
+        assert!(comments.contains(said), "{said:?} is not said in\n{shown}");
+    }
+}
+
+#[test]
+fn a_logcheck_conf_becomes_rules_logs_and_a_hold_off() {
+    let scratch = machine();
+    write_logcheck(
+        &scratch,
+        "REPORTLEVEL=\"paranoid\"\nSENDMAILTO='logcheck'\nMAILASATTACH=1\nFQDN=0\nSUPPORT_CRACKING_IGNORE=1 # so\n\
+         RULEDIR=\"ROOT/rules\"\nSTATEDIR=ROOT/states\nADDTAG=yes\nEVENTSSUBJECT=\"Odd things\"\nSORTUNIQ=1\nTMP=/tmp\n\
+         DATE=\"$(touch ROOT/ran)\"\nif true; then touch ROOT/ran; fi\n",
+        "# a comment\njournal\nROOT/syslog\nROOT/app/*.log\nROOT/syslog\nrelative\n",
+    );
+    let output = import(&scratch, "logcheck", "etc/logcheck/logcheck.conf", &[]);
+    is_good(&scratch, &output.stdout);
+    let shown = printed(&scratch, &output);
+    for wanted in [
+        "\nemail = root\n",
+        "\nlogrules = paranoid:/scratch/rules\n",
+        "\nlog = journal\nlog = /scratch/syslog\nlog = /scratch/app/*.log\n",
+        "\ncrackingignore = yes\n",
+        "\nattach = always\n",
+        "\nsubject = logcheck\n",
+        "\nadopt = logcheck:/scratch/states\n",
+        "\nlogreportholdoff = 1h\n",
+        "\n#hostname = ",
+        "`logcheck` is `root` by /etc/aliases",
+        "/logcheck, line 4, 5\n",
+        "ADDTAG",
+        "EVENTSSUBJECT = `Odd things`",
+        "if true; then touch",
+    ] {
+        assert!(shown.contains(wanted), "{wanted:?} is missing in\n{shown}");
+    }
+    assert_eq!(shown.matches("\nlog = ").count(), 3, "{shown}");
+    assert!(!scratch.path("ran").exists());
+}
+
+#[test]
+fn both_imports_stand_in_one_file() {
+    let scratch = machine();
+    fs::write(scratch.path("syslog"), "").unwrap();
+    fs::create_dir_all(scratch.path("rules")).unwrap();
+    write_fcheck(&scratch, "Directory = ROOT/tree/\n$Signature = /usr/bin/sha256sum\n");
+    write_logcheck(&scratch, "SENDMAILTO=root\nRULEDIR=ROOT/rules\nSTATEDIR=ROOT/states\n", "ROOT/syslog\n");
+    let fcheck = import(&scratch, "fcheck", "etc/fcheck/fcheck.cfg", &[]);
+    let logcheck = import(&scratch, "logcheck", "etc/logcheck/logcheck.conf", &[]);
+    for both in [[&fcheck.stdout[..], &logcheck.stdout], [&logcheck.stdout, &fcheck.stdout]] {
+        is_good(&scratch, &both.concat());
+    }
+    let doctor = run(&["--config", scratch.path("made.conf").to_str().unwrap(), "doctor"]);
+    let said = text(&doctor.stdout);
+    let configuration: Vec<&str> = said.lines().filter(|line| line.contains("configuration")).collect();
+    assert!(!configuration.is_empty(), "{said}");
+    assert!(configuration.iter().all(|line| !line.to_ascii_lowercase().contains("fail")), "{said}");
+}
+
+#[test]
+fn hostile_files_run_nothing_and_reach_no_terminal() {
+    let scratch = machine();
+    let evil = "SENDMAILTO=\"$(touch ROOT/ran)\"\nSENDMAILTO='unbalanced\nREPORTLEVEL=`touch ROOT/ran`\nRULEDIR=/x\u{1b}[2J\nA=B; touch ROOT/ran\n\
+        SENDMAILTO=\"a@b\nbcc: c@d\"\n";
+    write_logcheck(&scratch, evil, "/log\u{1b}]0;x\u{7}\n$(touch ROOT/ran)\n-x\n/a #b\n\"/quoted\"\n");
+    write_fcheck(
+        &scratch,
+        "Directory = /x\u{1b}[2J/\nDirectory = /a #b/\nFile = \"/q\"\nDirectory = /../etc/\nFile = /$(touch ROOT/ran)\nExclusion = {/\nExclusion = /\\\nHostName = $(id)\n",
+    );
+    for (tool, path) in [("logcheck", "etc/logcheck/logcheck.conf"), ("fcheck", "etc/fcheck/fcheck.cfg")] {
+        let output = import(&scratch, tool, path, &[]);
+        assert_eq!(output.status.code(), Some(0));
+        let talk = text(&output.stderr);
+        assert!(talk.chars().all(|c| c == '\n' || !c.is_control()), "{talk:?}");
+        for line in text(&output.stdout).lines().filter(|line| line.starts_with('#')) {
+            assert!(line.chars().all(|c| !c.is_control()), "{line:?}");
+        }
+        for line in text(&output.stdout).lines().filter(|line| line.starts_with("email") || line.starts_with("host")) {
+            assert!(["email = root"].contains(&line), "{line:?}");
+        }
+        is_good(&scratch, &[&output.stdout[..], b"area = /etc\n"].concat());
+    }
+    assert!(!scratch.path("ran").exists());
+    // A circle of includes ends; what is too large or no file is refused.
+    write_fcheck(&scratch, "Directory = ROOT/tree/\nCFInclude = ROOT/etc/fcheck/fcheck.cfg\n");
+    let circle = import(&scratch, "fcheck", "etc/fcheck/fcheck.cfg", &[]);
+    assert!(text(&circle.stdout).contains("not read again"), "{}", text(&circle.stdout));
+    fs::write(scratch.path("huge"), vec![b'#'; 5 << 20]).unwrap();
+    assert!(Command::new("mkfifo").arg(scratch.path("pipe")).status().unwrap().success());
+    for (tool, path) in
+        [("fcheck", "huge"), ("fcheck", "pipe"), ("logcheck", "pipe"), ("fcheck", "none"), ("logcheck", "none")]
+    {
+        let output = import(&scratch, tool, path, &[]);
+        assert_eq!(output.status.code(), Some(74), "{tool} {path}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn cron_lines_are_switched_off_and_on_again_byte_for_byte() {
+    let scratch = machine();
+    write_fcheck(&scratch, "Directory = ROOT/tree/\n");
+    let table = scratch.path("etc/cron.d/fcheck");
+    let other = format!("{LOGCHECK_CRON}3 * * * * root /usr/sbin/integrityd logcheck\n");
+    fs::write(scratch.path("etc/crontab"), &other).unwrap();
+    fs::set_permissions(&table, fs::Permissions::from_mode(0o640)).unwrap();
+    let switch = |option: &str| import(&scratch, "fcheck", "etc/fcheck/fcheck.cfg", &[option]);
+    for _ in 0..2 {
+        let output = switch("--disable-cron");
+        assert!(output.status.success());
+        // How often it was run is known still.
+        assert!(text(&output.stdout).contains("areamaxage = 2h"), "{}", text(&output.stdout));
+        let off = fs::read_to_string(&table).unwrap();
+        assert!(off.lines().all(|line| line.starts_with('#')), "{off}");
+        assert_eq!(fs::metadata(&table).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+    assert!(text(&switch("--hand-back").stderr).contains("switched on"));
+    assert_eq!(fs::read_to_string(&table).unwrap(), FCHECK_CRON);
+    assert_eq!(fs::read_to_string(scratch.path("etc/crontab")).unwrap(), other);
+    assert_eq!(fs::read_to_string(scratch.path("etc/cron.d/logcheck")).unwrap(), LOGCHECK_CRON);
+    // Nothing is left behind.
+    assert_eq!(fs::read_dir(scratch.path("etc/cron.d")).unwrap().count(), 2);
+    // A link is somebody else's file.
+    fs::rename(&table, scratch.path("elsewhere")).unwrap();
+    symlink(scratch.path("elsewhere"), &table).unwrap();
+    let refused = switch("--disable-cron");
+    assert_eq!(refused.status.code(), Some(74), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("is a link"));
+    assert_eq!(fs::read_to_string(scratch.path("elsewhere")).unwrap(), FCHECK_CRON);
+}
+
+/// A line of fcheck's database about `path` as it is now.
+fn record(path: &Path) -> String {
+    let seen = fs::metadata(path).unwrap();
+    let is_link = fs::symlink_metadata(path).unwrap().is_symlink();
+    let signature = if seen.is_dir() {
+        "Dir".to_owned()
+    } else if seen.len() == 0 {
+        "ZeroLength".to_owned()
+    } else {
+        let digest: String = Sha256::digest(fs::read(path).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{}{digest}", if is_link { "SYMLINK:" } else { "" })
+    };
+    let (inode, mode, links) = (seen.ino(), seen.mode(), seen.nlink());
+    let (uid, gid, size, ctime) = (seen.uid(), seen.gid(), seen.size(), seen.ctime());
+    format!("{inode}!{mode}!{links}!{uid}!{gid}!{size}!{ctime}!{}!{signature}\n", path.display())
+}
+
+/// fcheck's database over `paths` in the tree.
+fn database(scratch: &Scratch, paths: &[&str]) -> String {
+    let records: String = paths.iter().map(|path| record(&scratch.tree().join(path))).collect();
+    format!(
+        "# - Host  vm\n# - OS  Linux\n# - Database Creation  Nov 22 00:30 2026\n# - FCheck by Michael A. Gumienny\n\
+         # - - - - -> BEGIN Directory {}/ <- - - - -\n{records}# - - - - -> END Directories <- - - - -\n",
+        scratch.tree().display()
+    )
+}
+
+#[test]
+fn what_changed_since_fchecks_last_run_is_reported_and_nothing_else() {
+    let scratch = Scratch::new();
+    let tree = scratch.tree();
+    fs::create_dir_all(tree.join("sub")).unwrap();
+    for name in ["same", "content", "mode", "gone", "sub/same", "turned"] {
+        fs::write(tree.join(name), format!("of {name}")).unwrap();
+    }
+    fs::write(tree.join("empty"), "").unwrap();
+    fs::write(tree.join("filled"), "").unwrap();
+    symlink("same", tree.join("link")).unwrap();
+    symlink("sub", tree.join("to-sub")).unwrap();
+    symlink("nowhere", tree.join("dangling")).unwrap();
+    fs::write(tree.join("new\nline"), "x").unwrap();
+    symlink("same", tree.join("was-link")).unwrap();
+    let known = [
+        "same", "content", "mode", "gone", "sub", "sub/same", "turned", "empty", "filled", "link", "to-sub", "was-link",
+    ];
+    fs::write(scratch.path("fcheck.dbf"), database(&scratch, &known)).unwrap();
+    fs::set_permissions(scratch.path("fcheck.dbf"), fs::Permissions::from_mode(0o600)).unwrap();
+    overwrite(&tree.join("content"), "OF content");
+    overwrite(&tree.join("filled"), "now");
+    fs::set_permissions(tree.join("mode"), fs::Permissions::from_mode(0o4755)).unwrap();
+    fs::remove_file(tree.join("gone")).unwrap();
+    fs::write(tree.join("sub/added"), "x").unwrap();
+    fs::remove_file(tree.join("turned")).unwrap();
+    fs::create_dir(tree.join("turned")).unwrap();
+    fs::remove_file(tree.join("was-link")).unwrap();
+    fs::write(tree.join("was-link"), "of same").unwrap();
+    scratch.configure(&format!("mail = stdout:\nadopt = fcheck:{}", scratch.path("fcheck.dbf").display()));
+    assert!(scratch.ask(&["config", "check"]).status.success());
+    let output = scratch.ask(&["run", "--once"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let found: Vec<(String, String)> = scratch
+        .history()
+        .iter()
+        .filter_map(|event| {
+            let path = event["file"]["path"].as_str()?;
+            let name = path.strip_prefix(tree.to_str().unwrap())?.trim_start_matches('/').to_owned();
+            Some((event["event"]["action"].as_str().unwrap().to_owned(), name))
+        })
+        .collect();
+    let mut found: Vec<(&str, &str)> = found.iter().map(|(action, name)| (action.as_str(), name.as_str())).collect();
+    found.sort_unstable();
+    let wanted = [
+        ("added", "sub/added"),
+        ("changed", "content"),
+        ("changed", "filled"),
+        ("changed", "mode"),
+        ("removed", "gone"),
+        ("retyped", "turned"),
+        ("retyped", "was-link"),
+    ];
+    assert_eq!(found, wanted, "{}", text(&output.stdout));
+    let notes: Vec<String> = scratch.history().iter().map(|event| event["message"].to_string()).collect();
+    assert_eq!(notes.iter().filter(|note| note.contains("taken over from fcheck")).count(), 1, "{notes:?}");
+    // Once.
+    overwrite(&tree.join("same"), "OF same");
+    assert!(scratch.ask(&["run", "--once"]).status.success());
+    let again = scratch.history();
+    assert_eq!(again.iter().filter(|event| event["message"].to_string().contains("taken over from fcheck")).count(), 1);
+    assert!(again.iter().any(|event| event["file"]["path"].as_str().is_some_and(|path| path.ends_with("/same"))));
+}
+
+#[test]
+fn a_baseline_that_is_of_no_use_is_said_once_and_a_new_one_made() {
+    let scratch = Scratch::new();
+    fs::write(scratch.tree().join("a"), "x").unwrap();
+    let md5 = database(&scratch, &["a"]);
+    let digest = md5.lines().find_map(|line| line.rsplit_once("/a!")).unwrap().1.to_owned();
+    let md5 = md5.replace(&digest, "d41d8cd98f00b204e9800998ecf8427e");
+    fs::write(scratch.path("fcheck.dbf"), md5).unwrap();
+    fs::set_permissions(scratch.path("fcheck.dbf"), fs::Permissions::from_mode(0o600)).unwrap();
+    scratch.configure(&format!("mail = stdout:\nadopt = fcheck:{}", scratch.path("fcheck.dbf").display()));
+    for _ in 0..2 {
+        assert!(scratch.ask(&["run", "--once"]).status.success());
+    }
+    let history = scratch.history();
+    let said = history.iter().filter(|event| event["message"].to_string().contains("another program than sha256sum"));
+    assert_eq!(said.count(), 1, "{history:?}");
+    assert!(!history.iter().any(|event| event["event"]["action"] == "added"), "{history:?}");
+}
+
+#[test]
+fn positions_go_back_to_the_first_line_that_was_not_mailed() {
+    let scratch = machine();
+    let log = scratch.path("app.log");
+    let line = |number: u32| format!("Nov 22 12:00:{number:02} h app: number {number}\n");
+    fs::write(&log, line(0)).unwrap();
+    for directory in ["rules", "mails"] {
+        fs::create_dir(scratch.path(directory)).unwrap();
+    }
+    write_logcheck(
+        &scratch,
+        "SENDMAILTO=root\nRULEDIR=ROOT/rules\nSTATEDIR=ROOT/states\nLOCKFILE=ROOT/states/lock\n",
+        "ROOT/app.log\nROOT/never.log\n",
+    );
+    scratch.configure(&format!(
+        "mail = file:{}\nreporttime = 0\nlogreportholdoff = 1h\nlogchecktime = 1\nlogrules = server:{}\nlog = {}",
+        scratch.path("mails").display(),
+        scratch.path("rules").display(),
+        log.display()
+    ));
+    let daemon = scratch.start();
+    let database = scratch.database();
+    let sent = || {
+        let output = scratch.ask(&["status", "--json"]);
+        serde_json::from_slice::<serde_json::Value>(&output.stdout)
+            .is_ok_and(|status| status.to_string().contains("\"sent\":"))
+    };
+    wait_for("the daemon", Duration::from_secs(20), sent);
+    let lines = || scratch.history().iter().filter(|event| event["event"]["action"] == "system event").count();
+    let batched = || -> i64 {
+        let db = rusqlite::Connection::open(&database).unwrap();
+        db.query_row("SELECT coalesce(max(seq), 0) FROM channel WHERE name = 'logs'", [], |row| row.get(0)).unwrap_or(0)
+    };
+    fs::write(&log, [0, 1].map(line).concat()).unwrap();
+    wait_for("the first line", Duration::from_secs(20), || lines() == 1);
+    wait_for("its mail", Duration::from_secs(20), || batched() > 0);
+    wait_for("its delivery", Duration::from_secs(20), || scratch.ask(&["queue", "list"]).status.code() == Some(0));
+    // Within the hold-off: read, but not mailed.
+    fs::write(&log, [0, 1, 2, 1].map(line).concat()).unwrap();
+    wait_for("two more", Duration::from_secs(20), || lines() == 3);
+    let config = scratch.path("integrityd.conf");
+    let back = || {
+        import(
+            &scratch,
+            "logcheck",
+            "etc/logcheck/logcheck.conf",
+            &["--hand-back", "--config", config.to_str().unwrap()],
+        )
+    };
+    let refused = back();
+    assert_eq!(refused.status.code(), Some(75), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("stop it first"));
+    assert!(daemon.stop().success());
+    fs::write(&log, [0, 1, 2, 1, 3].map(line).concat()).unwrap();
+    let cron = scratch.path("etc/cron.d/logcheck");
+    import(&scratch, "logcheck", "etc/logcheck/logcheck.conf", &["--disable-cron"]);
+    assert_ne!(fs::read_to_string(&cron).unwrap(), LOGCHECK_CRON);
+    let done = back();
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let name = format!("states/offset{}", log.display().to_string().replace('/', "."));
+    let written = fs::read_to_string(scratch.path(&name)).unwrap();
+    let offset = line(0).len() + line(1).len();
+    assert_eq!(written, format!("{}\n{offset}\n", fs::metadata(&log).unwrap().ino()));
+    assert!(text(&done.stderr).contains("2 lines before"), "{}", text(&done.stderr));
+    assert!(text(&done.stderr).contains("never.log: never read"), "{}", text(&done.stderr));
+    assert_eq!(fs::read_to_string(&cron).unwrap(), LOGCHECK_CRON);
+}
+
+/// The example of the manual with the database of 2012 at its path.
+fn daemon_of_2012(schema: &str) -> (Scratch, Vec<serde_json::Value>) {
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.path("state")).unwrap();
+    fs::set_permissions(scratch.path("state"), fs::Permissions::from_mode(0o700)).unwrap();
+    let log = scratch.path("app.log");
+    fs::write(&log, "Nov 22 12:00:00 h app: known\nNov 22 12:00:01 h app: missed\n").unwrap();
+    fs::create_dir(scratch.path("rules")).unwrap();
+    let old = rusqlite::Connection::open(scratch.database()).unwrap();
+    let schema =
+        schema.replace("LOG", log.to_str().unwrap()).replace("INODE", &fs::metadata(&log).unwrap().ino().to_string());
+    old.execute_batch("CREATE TABLE NodeInfo (path TEXT); CREATE TABLE PID (pid INTEGER);").unwrap();
+    old.execute_batch(&schema).unwrap();
+    drop(old);
+    fs::set_permissions(scratch.database(), fs::Permissions::from_mode(0o644)).unwrap();
+    let (rules, log) = (scratch.path("rules"), scratch.path("app.log"));
+    scratch.configure(&format!("mail = stdout:\nlogrules = paranoid:{}\nlog = {}\n", rules.display(), log.display()));
+    for _ in 0..2 {
+        let output = scratch.ask(&["run", "--once"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    assert!(scratch.path("state/integrityd.sqlite.2012").exists());
+    let history = scratch.history();
+    (scratch, history)
+}
+
+#[test]
+fn the_log_positions_of_2012_are_taken_over() {
+    for schema in [
+        "CREATE TABLE LogPosition (Path TEXT, Position INTEGER, Inode INTEGER); INSERT INTO LogPosition VALUES ('LOG', 29, INODE)",
+        "CREATE TABLE LogPosition (id INTEGER PRIMARY KEY, logfile TEXT, pos INTEGER); INSERT INTO LogPosition VALUES (1, 'LOG', 29)",
+    ] {
+        let (_scratch, history) = daemon_of_2012(schema);
+        let notes: Vec<String> = history.iter().map(|event| event["message"].to_string()).collect();
+        let has = |words: &str| notes.iter().filter(|note| note.contains(words)).count();
+        assert_eq!((has("app: missed"), has("app: known")), (1, 0), "{notes:?}");
+        assert_eq!(has("log positions in it: 1"), 1, "{notes:?}");
+        assert_eq!(has("where the daemon of 2012 had come to"), 1, "{notes:?}");
+    }
+}
+
+#[test]
+fn positions_of_2012_that_are_not_understood_are_said() {
+    let (_scratch, history) =
+        daemon_of_2012("CREATE TABLE LogPosition (a TEXT, b INTEGER); INSERT INTO LogPosition VALUES ('LOG', 29)");
+    let notes: Vec<String> = history.iter().map(|event| event["message"].to_string()).collect();
+    let said = notes.iter().filter(|note| note.contains("columns of LogPosition are not understood (a, b)"));
+    assert_eq!(said.count(), 1, "{notes:?}");
+}
