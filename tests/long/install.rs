@@ -58,7 +58,11 @@ fn hasten(machine: &Machine) {
 /// The mails in root's mailbox.
 fn mails(machine: &Machine) -> Vec<String> {
     let text = machine.read("/var/mail/root");
-    format!("\n{text}").split("\nFrom ").skip(1).map(str::to_owned).collect()
+    let decoded = |mail: &str| {
+        let bytes = quoted_printable::decode(mail, quoted_printable::ParseMode::Robust).unwrap();
+        String::from_utf8_lossy(&bytes).replace('\r', "")
+    };
+    format!("\n{text}").split("\nFrom ").skip(1).map(decoded).collect()
 }
 
 fn await_mail(machine: &Machine, what: &str) -> String {
@@ -77,7 +81,7 @@ fn is_running(machine: &Machine) -> bool {
 /// fcheck and logcheck as Debian has them, a log for each, and what both know of the machine so far.
 fn configure_what_is_replaced(machine: &Machine) {
     machine.must(
-        "sed -i 's|^\\$Signature|Signature|' /etc/fcheck/fcheck.cfg
+        "sed -i -e 's|^\\$Signature|Signature|' -e '/^Directory/{/\\/etc\\//!d}' /etc/fcheck/fcheck.cfg
          rm /etc/logcheck/logcheck.logfiles.d/journal.logfiles
          install -m 640 -g adm /dev/null /var/log/syslog && install -m 640 -g adm /dev/null /var/log/auth.log",
     );
@@ -117,7 +121,7 @@ fn cron_is_replaced_three_reports_arrive_and_nothing_is_left_in_the_end() {
     machine.wait("a quiet machine", SOON, "integrityd queue list");
 
     machine.must("echo 'PermitRootLogin yes' >>/etc/profile");
-    await_mail(&machine, "/etc/profile  ");
+    await_mail(&machine, "---   /etc/profile ");
     machine.must(
         "{ echo 'Nov 21 14:03:00 web3 su[7]: pam_unix(su:auth): authentication failure; logname=eve uid=1 euid=0 tty=pts/1 ruser=eve rhost=  user=root'
            echo 'Nov 21 14:03:01 web3 frobnicator: the flux is inverted'
@@ -125,7 +129,7 @@ fn cron_is_replaced_three_reports_arrive_and_nothing_is_left_in_the_end() {
     );
     let told = await_mail(&machine, "the flux is inverted");
     machine.must("kill $(cat /run/worker.pid)");
-    await_mail(&machine, "worker");
+    await_mail(&machine, "sleep (/run/worker.pid)  died");
 
     // Real logcheck, from where it was when it was replaced, tells the same lines.
     let theirs = machine.must("setpriv --reuid logcheck --regid logcheck --init-groups logcheck -o -t");

@@ -38,7 +38,7 @@ ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
 for node in null zero full random urandom tty; do mknod -m 666 "dev/$node" c $(stat -c '0x%t 0x%T' "/dev/$node"); done
 hostname web3.example
-mkdir -p run/lock
+mkdir -m 1777 run/lock
 echo "127.0.0.1 web3.example web3 localhost" >etc/hosts
 echo web3.example >etc/hostname
 echo web3.example >etc/mailname
