@@ -199,7 +199,9 @@ fn alias(aliases: &[u8], name: &str) -> Option<String> {
         let (left, right) = str::from_utf8(line).ok()?.split_once(':')?;
         (left.trim() == name && !left.starts_with([' ', '\t', '#'])).then_some(right.trim())
     })?;
-    legacy_line("email", line.as_bytes()).ok().map(|_| line.to_owned())
+    // A program or a file is no mailbox that a mail can be addressed to.
+    let is_name = line.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._+-@".contains(&byte));
+    legacy_line("email", line.as_bytes()).ok().filter(|_| is_name).map(|_| line.to_owned())
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(super) const ASIDE: &str = ".2012";
 const MOST: usize = 100_000;
 
 /// What a column is called, the surest first: the whole name, or a part of it.
-const PATH: [&str; 9] = ["path", "filename", "logfile", "file", "logname", "log", "name", "source", "id"];
+const PATH: [&str; 8] = ["path", "filename", "logfile", "file", "logname", "log", "name", "source"];
 const OFFSET: [&str; 4] = ["offset", "position", "pos", "bytes"];
 const INODE: [&str; 2] = ["inode", "ino"];
 
