@@ -15,7 +15,7 @@ use crate::{
     packages::need,
 };
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// Everything at once and nothing held off, so that a test need not wait. The other settings are not touched.
 const HASTE: &str = "reporttime = 1s\nreportholdoff = 1s\nlogreporttime = 1s\nurgentholdoff = 1s\nlogchecktime = 1s\n\
@@ -144,6 +144,11 @@ fn cron_is_replaced_three_reports_arrive_and_nothing_is_left_in_the_end() {
     removed_and_purged(&machine, &before);
 }
 
+/// The path in a line of a difference, behind its sign.
+fn path_of(line: &str) -> &str {
+    line.trim_start_matches(['+', '-']).split(' ').next().unwrap()
+}
+
 /// What a removal leaves, and that a purge leaves nothing.
 fn removed_and_purged(machine: &Machine, before: &[String]) {
     machine.must("apt-get remove -y integrityd");
@@ -151,7 +156,7 @@ fn removed_and_purged(machine: &Machine, before: &[String]) {
     let is_ours = |line: &String| line.contains("integrityd");
     let left: Vec<String> = difference(before, &machine.tree()).into_iter().filter(is_ours).collect();
     for line in &left {
-        let path = line[1..].split(' ').next().unwrap();
+        let path = path_of(line);
         let is_kept = path.starts_with("/var/lib/integrityd")
             || path.starts_with("/etc/rc")
             || path.contains("deb-systemd-helper-enabled")
@@ -194,7 +199,7 @@ fn a_purge_gives_the_tree_back_as_it_was() {
         .filter(|line| {
             !["/etc/passwd-", "/etc/shadow-", "/etc/group-", "/etc/gshadow-"]
                 .iter()
-                .any(|copy| line[1..].starts_with(copy))
+                .any(|copy| path_of(line).starts_with(copy))
         })
         .collect();
     assert_eq!(left, [""; 0]);
