@@ -26,9 +26,15 @@ fn write(scratch: &Scratch, lines: &str) {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
+/// What is said, without what is logged: that has the time in front.
+fn answer(text: &str) -> String {
+    text.lines().filter(|line| !line.starts_with("20")).map(|line| format!("{line}\n")).collect()
+}
+
 /// A command and its answer.
 fn told(scratch: &Scratch, about: &str, arguments: &[&str]) -> String {
-    format!("## {about}\n$ integrityd {}\n{}", arguments.join(" "), shown(scratch, &scratch.ask(arguments)))
+    let answer = answer(&shown(scratch, &scratch.ask(arguments)));
+    format!("## {about}\n$ integrityd {}\n{answer}", arguments.join(" "))
 }
 
 #[test]
@@ -108,8 +114,7 @@ fn a_mail_that_cannot_leave_is_said_with_the_way_it_took() {
     scratch.configure(&format!("mail = smtp://127.0.0.1:{port}"));
     let mut all = told(&scratch, "nobody listens", &["mail", "test"]);
     let once = shown(&scratch, &scratch.ask(&["run", "--once"]));
-    // What it writes to the log has the time in front.
-    all += &once.lines().filter(|line| !line.starts_with("20")).map(|line| format!("{line}\n")).collect::<String>();
+    all += &answer(&once);
     scratch.configure("mail = sendmail:/nonexistent/sendmail");
     all += &told(&scratch, "no sendmail program", &["mail", "test"]);
     insta::assert_snapshot!(all.replace(&format!(":{port}"), ":PORT"));
@@ -163,7 +168,7 @@ fn as_nobody(scratch: &Scratch, is_his: bool, arguments: &[&str]) -> Option<Stri
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).arg("--config");
     let output = command.arg(scratch.path("integrityd.conf")).args(arguments).stdin(Stdio::null()).output().ok()?;
-    Some(format!("$ integrityd {}\n{}", arguments.join(" "), shown(scratch, &output)))
+    Some(format!("$ integrityd {}\n{}", arguments.join(" "), answer(&shown(scratch, &output))))
 }
 
 #[test]
