@@ -216,7 +216,7 @@ fn a_container_holds_for_the_pidfiles_until_the_next_one() {
 fn what_cannot_be_read_comes_with_a_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let missing = load(&directory.path().join("none")).unwrap_err();
-    assert!(missing.to_string().contains("none: cannot be read: create it"), "{missing}");
+    assert!(missing.to_string().contains("none: cannot be read: make one"), "{missing}");
     let wrong = load(directory.path()).unwrap_err();
     assert!(wrong.to_string().contains("it is a directory"), "{wrong}");
 }
