@@ -62,8 +62,9 @@ fn judge(words: &str) -> Finding {
         let remedy = "integrityd works without it; Debian 12 and later have it, else boot with lsm=landlock,… added";
         return Finding::warn(WHAT, format!("none: {why}"), remedy);
     };
-    let open: Vec<&str> =
-        lines.filter(|line| !line.ends_with(" refused")).filter_map(|line| line.split(' ').next()).collect();
+    // A connection that the other side refuses was none that the kernel did.
+    let is_refused = |line: &&str| line.ends_with(" refused") && !line.contains(" failed: ");
+    let open: Vec<&str> = lines.filter(|line| !is_refused(line)).filter_map(|line| line.split(' ').next()).collect();
     if open.is_empty() {
         let detail = format!("Landlock {version}: writing, executing and connecting elsewhere were tried and refused");
         return Finding::fine(WHAT, detail);
