@@ -108,7 +108,7 @@ fn user(status: &str) -> Option<Finding> {
     const USER: &str = "daemon user";
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_ascii_whitespace().nth(0).map(str::to_owned)
+        line.split_ascii_whitespace().next().map(str::to_owned)
     };
     let uid: u32 = field("Uid:")?.parse().ok()?;
     let capabilities = u64::from_str_radix(&field("CapEff:")?, 16).ok()?;
