@@ -276,7 +276,7 @@ fn a_state_directory_that_was_exchanged_ends_the_daemon_with_a_mail() {
     fs::rename(scratch.path("state"), scratch.path("away")).unwrap();
     fs::create_dir(scratch.path("state")).unwrap();
     // The place is looked at every 30 s.
-    wait_for("its end", Duration::from_secs(60), || daemon.child.try_wait().unwrap().is_some());
+    wait_for("its end", Duration::from_mins(1), || daemon.child.try_wait().unwrap().is_some());
     assert_eq!(daemon.child.wait().unwrap().code(), Some(70), "{}", scratch.log());
     assert!(scratch.log().contains("is another one than at the start"), "{}", scratch.log());
     assert!(sink.mails().iter().any(|mail| mail.subject().contains("database")), "nobody was told");
