@@ -62,7 +62,7 @@ fn judge(words: &str) -> Finding {
         let remedy = "integrityd works without it; Debian 12 and later have it, else boot with lsm=landlock,… added";
         return Finding::warn(WHAT, format!("none: {why}"), remedy);
     };
-    // "failed: Connection refused" is the answer of who does not listen there: the kernel let it pass.
+    // A connection that the other side refuses was none that the kernel did.
     let is_refused = |line: &&str| line.ends_with(" refused") && !line.contains(" failed: ");
     let open: Vec<&str> = lines.filter(|line| !is_refused(line)).filter_map(|line| line.split(' ').next()).collect();
     if open.is_empty() {

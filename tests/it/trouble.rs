@@ -97,6 +97,8 @@ fn a8_what_everybody_refuses_is_kept_over_a_restart_until_it_is_accepted() {
     wait_for("the second report", PATIENCE, || out(&scratch, &["queue", "list"]).matches("not from you").count() >= 2);
     let also = format!("also in {}", scratch.path("mbox").display());
     wait_for("the mailbox", PATIENCE, || out(&scratch, &["queue", "list"]).matches(&also).count() >= 2);
+    // The report of the trouble may come before that of the file.
+    wait_for("the second file", PATIENCE, || fs::read_to_string(scratch.path("mbox")).unwrap().contains("/two "));
     let mailbox = fs::read_to_string(scratch.path("mbox")).unwrap();
     assert!(mailbox.contains("/one ") && mailbox.contains("/two "), "{mailbox}");
     sink.behave(Mode::Accept);

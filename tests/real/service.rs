@@ -25,7 +25,7 @@ for place in etc usr/sbin usr/local/sbin run var/lib var/log; do
 done
 rm -f /var/log/integrityd.log
 conf=/etc/integrityd.conf
-step() { name=$1; shift; out=$("$@" 2>&1); code=$?; printf '%s: %s | %s\n' "$name" $code "$(echo "$out" | tail -n 1)"; }
+step() { name=$1; shift; out=$("$@" 2>&1); code=$?; printf '%s: %s | %s\n' "$name" $code "$(echo "$out" | tail -n 1 | sed 's/([0-9]*)/(PID)/')"; }
 wait_for() { n=0; until grep -q "$1" /var/log/integrityd.log || [ $n -gt 200 ]; do sleep 0.1; n=$((n + 1)); done; }
 install -m 755 "$script" /etc/init.d/integrityd
 step not-installed service integrityd start
@@ -107,8 +107,6 @@ fn debians_service_starts_reloads_and_stops_it_and_says_what_is_wrong() {
         return;
     }
     let text = String::from_utf8(output.stdout).unwrap();
-    let text: String = text.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
-    let text = text.replace("##", "#").replace("##", "#").replace("##", "#");
     insta::assert_snapshot!(text);
 }
 
