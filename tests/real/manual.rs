@@ -76,7 +76,6 @@ fn bash_completes_commands_options_and_values() {
     assert_eq!(offered(&["integrityd", "rules", "su"]), ["suggest"]);
     assert_eq!(offered(&["integrityd", "status", "--pro"]), ["--prometheus"]);
     assert_eq!(offered(&["integrityd", "history", "--severity", "h"]), ["high"]);
-    assert!(!offered(&["integrityd", ""]).contains(&"scout".to_owned()));
 }
 
 #[test]
