@@ -296,7 +296,7 @@ fn the_configuration_of_2012_works_as_it_stands() {
     assert!(machine.must("service integrityd status").contains("runs"));
     machine.wait("the new database", SOON, "integrityd status --json | grep -q '\"/etc\"'");
     assert_eq!(fs::read(&old).unwrap(), fs::read(machine.path("/path/to/the/database.2012")).unwrap());
-    machine.wait("the news", SOON, "integrityd history | grep -q 'database of 2012'");
+    machine.wait("the news", SOON, "integrityd history | grep -q 'the 2012 integrityd'");
     machine.must("service integrityd stop");
 }
 
