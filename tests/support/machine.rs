@@ -58,9 +58,22 @@ impl Machine {
     pub(crate) fn start(layers: &[PathBuf]) -> Self {
         let place = tempfile::tempdir().unwrap();
         let layers: Vec<String> = layers.iter().map(|layer| layer.display().to_string()).collect();
-        let mut command = Command::new("unshare");
+        // It must not outlive a test that is killed and cleans up nothing.
+        let mut command = Command::new("setpriv");
         command
-            .args(["--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"])
+            .args([
+                "--pdeathsig",
+                "KILL",
+                "unshare",
+                "--mount",
+                "--pid",
+                "--net",
+                "--uts",
+                "--ipc",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+            ])
             .args(["sh", "-c", FIRST, "sh"])
             .arg(place.path())
             .arg(layers.join(":"))
