@@ -81,7 +81,8 @@ fn is_running(machine: &Machine) -> bool {
 /// fcheck and logcheck as Debian has them, a log for each, and what both know of the machine so far.
 fn configure_what_is_replaced(machine: &Machine) {
     machine.must(
-        "sed -i -e 's|^\\$Signature|Signature|' -e '/^Directory/{/\\/etc\\//!d}' /etc/fcheck/fcheck.cfg
+        "sed -i -e 's|^\\$Signature|Signature|' -e 's|^Directory *= /etc/$|Directory = /etc/profile.d/|' \
+            -e '/^Directory/{/profile/!d}' /etc/fcheck/fcheck.cfg && grep -q '^Directory = /etc/profile.d/' /etc/fcheck/fcheck.cfg
          rm /etc/logcheck/logcheck.logfiles.d/journal.logfiles
          install -m 640 -g adm /dev/null /var/log/syslog && install -m 640 -g adm /dev/null /var/log/auth.log",
     );
@@ -89,7 +90,7 @@ fn configure_what_is_replaced(machine: &Machine) {
     machine.must(
         "setpriv --reuid logcheck --regid logcheck --init-groups logcheck -o >/dev/null; test -d /var/lib/logcheck",
     );
-    machine.must("fcheck -cadsxlf /etc/fcheck/fcheck.cfg");
+    machine.must("echo 'umask 022' >/etc/profile.d/umask.sh && timeout 120 fcheck -cadsxlf /etc/fcheck/fcheck.cfg");
 }
 
 /// The lines of logs that a report holds.
@@ -115,13 +116,13 @@ fn cron_is_replaced_three_reports_arrive_and_nothing_is_left_in_the_end() {
     machine.must("cd /etc && integrityd import fcheck --disable-cron >/tmp/new && integrityd import logcheck --disable-cron >>/tmp/new");
     machine.must("(cat /tmp/new; echo 'pidfile = /run/worker.pid') >/etc/integrityd.conf");
     hasten(&machine);
-    machine.must("(sleep 1000 & echo $! >/run/worker.pid)");
+    machine.must("(sleep 1000 >/dev/null 2>&1 & echo $! >/run/worker.pid)");
     machine.must("service integrityd start");
     machine.wait("the baseline", SOON * 2, "integrityd history | grep -q 'baseline established'");
     machine.wait("a quiet machine", SOON, "integrityd queue list");
 
-    machine.must("echo 'PermitRootLogin yes' >>/etc/profile");
-    await_mail(&machine, "---   /etc/profile ");
+    machine.must("echo 'umask 000' >>/etc/profile.d/umask.sh");
+    await_mail(&machine, "/etc/profile.d/umask.sh ");
     machine.must(
         "{ echo 'Nov 21 14:03:00 web3 su[7]: pam_unix(su:auth): authentication failure; logname=eve uid=1 euid=0 tty=pts/1 ruser=eve rhost=  user=root'
            echo 'Nov 21 14:03:01 web3 frobnicator: the flux is inverted'
