@@ -88,9 +88,15 @@ pub fn put_up_if_possible(config: &Config) {
         drop(make_private_directory(directory));
     }
     match put_up(&limits(config), permits(config)) {
-        Ok(hold) if hold.is_full => tracing::info!(landlock = hold.version, "the sandbox is up"),
-        Ok(hold) => tracing::info!(landlock = hold.version, "the sandbox is up, as far as this kernel knows it"),
-        Err(error) => tracing::warn!(error = %with_causes(&error), "without a sandbox"),
+        Ok(hold) if hold.is_full => {
+            tracing::info!(landlock = hold.version, "the sandbox is up");
+        }
+        Ok(hold) => {
+            tracing::info!(landlock = hold.version, "the sandbox is up, as far as this kernel knows it");
+        }
+        Err(error) => {
+            tracing::warn!(error = %with_causes(&error), "without a sandbox");
+        }
     }
 }
 
