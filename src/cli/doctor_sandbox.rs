@@ -22,6 +22,9 @@ const WHAT: &str = "sandbox";
 const PATIENCE: Duration = Duration::from_secs(10);
 const MOST: usize = 16 * 1024;
 
+/// What is opened for writing where the sandbox does not hold: everybody may, and nothing is ever stored there (`full(4)`).
+const PROBE: &str = "/dev/full";
+
 /// Capabilities by their bits (`capabilities(7)`).
 const READ_SEARCH: u32 = 2;
 const OWNER: u32 = 3;
@@ -30,6 +33,14 @@ const TRACE: u32 = 19;
 /// What is found about the sandbox of the daemon over `database`.
 pub(super) fn sandbox(config: &Path, database: &Path) -> Vec<Finding> {
     let mut found = vec![tried(config)];
+    if database.parent().is_some_and(|state| config.starts_with(state)) {
+        let detail = "the configuration lies in the state directory, where the daemon may write".to_owned();
+        found.push(Finding::warn(
+            WHAT,
+            detail,
+            "move one of them elsewhere, so that nothing can rewrite its own settings",
+        ));
+    }
     if let Some(pid) = daemon_of(database) {
         found.extend(of_daemon(pid, database));
     }
@@ -41,7 +52,7 @@ fn tried(config: &Path) -> Finding {
     let own = PathBuf::from("/proc/self/exe");
     let mut command = Command::new(&own);
     command.arg("--config").arg(config).arg(helpers::TRY);
-    command.arg("--write").arg(config).arg("--execute").arg(&own).args(["--connect", "9", "--listen", "0"]);
+    command.arg("--write").arg(PROBE).arg("--execute").arg(&own).args(["--connect", "9", "--listen", "0"]);
     let mut words = Vec::new();
     let heard = listen(&mut command, PATIENCE, &mut |piece| {
         words.extend_from_slice(piece);

@@ -56,11 +56,11 @@ fn is_address_literal(text: &str) -> bool {
     }
 }
 
-/// Whether `text` is a dot-atom (RFC 5321) that no mail program takes for an option.
+/// Whether `text` is a dot-atom (RFC 5321) that no mail program takes for an option, a file or a program.
 fn is_local(text: &str) -> bool {
     let is_atom = |letter: char| letter.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(letter);
     text.len() <= LONGEST_LOCAL
-        && !text.starts_with('-')
+        && !text.starts_with(['-', '/', '|'])
         && text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom))
 }
 
@@ -90,6 +90,8 @@ mod tests {
             "Root <root@localhost>",
             "a@b\r\nBcc: x@y",
             "-oQ/tmp@x",
+            "/var/mail/x",
+            "|/bin/sh",
             "a..b@c",
             "a@b c",
             "a@[::1]",

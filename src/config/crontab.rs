@@ -42,12 +42,77 @@ pub fn switch(text: &[u8], name: &str, has_user: bool, is_off: bool) -> Vec<u8> 
     lines.collect::<Vec<_>>().join(&b'\n')
 }
 
-/// Whether `command` runs a program called `name` itself; `integrityd logcheck` does not run logcheck.
+/// Programs that run the program named behind their own options.
+const WRAPPERS: [&[u8]; 11] =
+    [b"nice", b"ionice", b"nocache", b"env", b"timeout", b"chrt", b"taskset", b"flock", b"setpriv", b"sudo", b"exec"];
+
+/// Words of the shell before a command.
+const KEYWORDS: [&[u8]; 10] = [b"if", b"then", b"elif", b"else", b"do", b"while", b"until", b"!", b"{", b"time"];
+
+/// Whether `command` runs a program called `name` itself: in the place of a command, not as somebody's argument; `integrityd logcheck`
+/// does not run logcheck.
 pub fn runs(command: &[u8], name: &str) -> bool {
-    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./".contains(byte);
-    let words = || command.split(|byte| !is_part(byte));
-    let last = |word: &[u8]| word.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
-    words().any(|word| last(word) == name.as_bytes()) && !words().any(|word| last(word) == b"integrityd")
+    let is_named = |program: &[u8]| program.rsplit(|byte| *byte == b'/').next() == Some(name.as_bytes());
+    simple_commands(command).iter().any(|words| program(words).is_some_and(is_named))
+}
+
+/// The program that a simple command runs.
+fn program(words: &[Vec<u8>]) -> Option<&[u8]> {
+    let mut words = words.iter().map(Vec::as_slice).peekable();
+    while let Some(word) = words.next() {
+        let base = word.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        if KEYWORDS.contains(&word) || is_assignment(word) {
+            continue;
+        }
+        if !WRAPPERS.contains(&base) {
+            return Some(word);
+        }
+        // Its options, each with what may be its value.
+        while let Some(next) = words.peek().copied() {
+            let takes_value = next.len() == 2 && next.starts_with(b"-");
+            if !next.starts_with(b"-") && !next.first().is_some_and(u8::is_ascii_digit) {
+                break;
+            }
+            words.next();
+            if takes_value && base != b"env" {
+                words.next_if(|value| !value.contains(&b'/') && !value.starts_with(b"-"));
+            }
+        }
+    }
+    None
+}
+
+fn is_assignment(word: &[u8]) -> bool {
+    word.split_first().is_some_and(|(first, _)| first.is_ascii_alphabetic() || *first == b'_')
+        && word.split(|byte| *byte == b'=').next().is_some_and(|name| {
+            name.len() < word.len() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+        })
+}
+
+/// The words of each simple command of a line of the shell, quotes taken off; what is quoted is one word.
+fn simple_commands(line: &[u8]) -> Vec<Vec<Vec<u8>>> {
+    let mut commands: Vec<Vec<Vec<u8>>> = vec![Vec::new()];
+    let mut word: Option<Vec<u8>> = None;
+    let mut quote: Option<u8> = None;
+    for byte in line.iter().chain(b"\n").copied() {
+        match quote {
+            Some(mark) if byte == mark => quote = None,
+            None if matches!(byte, b'\'' | b'"') => {
+                quote = Some(byte);
+                word.get_or_insert_default();
+            }
+            None if byte.is_ascii_whitespace() || b";&|()".contains(&byte) => {
+                if let (Some(word), Some(command)) = (word.take(), commands.last_mut()) {
+                    command.push(word);
+                }
+                if !byte.is_ascii_whitespace() {
+                    commands.push(Vec::new());
+                }
+            }
+            _ => word.get_or_insert_default().push(byte),
+        }
+    }
+    commands
 }
 
 /// When a line runs, and its command, when that runs `name`.
@@ -166,6 +231,33 @@ mod tests {
         );
         assert!(jobs(DEBIAN, "fcheck", true).is_empty());
         assert_eq!(jobs(b"0 4 * * 1 fcheck -as", "fcheck", false).len(), 1);
+    }
+
+    #[test]
+    fn only_what_runs_the_program_is_a_line_of_it() {
+        for line in [
+            "logcheck",
+            "if [ -x /usr/sbin/logcheck ]; then nice -n10 /usr/sbin/logcheck; fi",
+            "nice -n 10 logcheck -R",
+            "test -x /usr/sbin/logcheck && ! nocache nice ionice -c3 /usr/sbin/logcheck -o >/tmp/x 2>&1",
+            "sudo -u logcheck /usr/sbin/logcheck",
+            "LC_ALL=C env A=b timeout 10m logcheck | mail root",
+            "(cd /; logcheck)",
+        ] {
+            assert!(runs(line.as_bytes(), "logcheck"), "{line}");
+        }
+        for line in [
+            "tar czf /root/cfg.tgz /etc/logcheck /etc/fcheck",
+            "find /var/lib/logcheck -name 'x*' -delete",
+            "/usr/local/bin/notify \"logcheck is fine\"",
+            "chown logcheck /srv/x",
+            "/usr/sbin/integrityd logcheck -o",
+            "sudo -u logcheck /bin/true",
+            "echo 'so; logcheck'",
+            "",
+        ] {
+            assert!(!runs(line.as_bytes(), "logcheck"), "{line}");
+        }
     }
 
     #[test]

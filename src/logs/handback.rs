@@ -161,8 +161,19 @@ fn candidates(path: &Path) -> Vec<(PathBuf, File)> {
         name.push(ending);
         PathBuf::from(name)
     });
-    let all = std::iter::once(path.to_owned()).chain(rotated);
+    let all = std::iter::once(path.to_owned()).chain(rotated).chain(newest_dated(path));
     all.filter_map(|path| open_regular(&path).ok().map(|file| (path, file))).collect()
+}
+
+/// The newest of the rotated files that bear a date (`dateext` of logrotate(8)): `LOG-20261122`.
+fn newest_dated(path: &Path) -> Option<PathBuf> {
+    let prefix = [path.file_name()?.as_bytes(), b"-"].concat();
+    let is_date = |name: &[u8]| {
+        name.strip_prefix(prefix.as_slice()).is_some_and(|date| date.len() == 8 && date.iter().all(u8::is_ascii_digit))
+    };
+    let names = fs::read_dir(path.parent()?).ok()?.filter_map(|entry| Some(entry.ok()?.file_name()));
+    let newest = names.filter(|name| is_date(name.as_bytes())).max()?;
+    Some(path.with_file_name(newest))
 }
 
 /// Looks backwards from `end` for the `wanted` lines and takes out what it finds; gives where the first of them begins.
@@ -242,6 +253,17 @@ mod tests {
         let mut lines = wanted(&["first", "last", long.get(..LONGEST).unwrap()]);
         assert_eq!(scan_back(&file, end, &mut lines).unwrap(), Some(0));
         assert!(lines.is_empty());
+    }
+
+    #[test]
+    fn rotated_files_that_bear_a_date_are_searched_the_newest_only() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        for name in ["log", "log-20261120", "log-20261122", "log-2026112", "log-20261123.gz", "other-20261124"] {
+            fs::write(at(name), name).unwrap();
+        }
+        let found: Vec<PathBuf> = candidates(&at("log")).into_iter().map(|(path, _)| path).collect();
+        assert_eq!(found, [at("log"), at("log-20261122")]);
     }
 
     #[test]

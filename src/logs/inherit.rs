@@ -13,11 +13,14 @@ use std::{
 use super::{
     group::Group,
     logtail::{Offset, file_name, parse},
+    telling::JOURNAL,
 };
 use crate::{
     model::{
-        clock::Moment,
+        clock::{Moment, Timestamp},
+        escape::escape_name,
         event::{Category, Event, Severity},
+        journal::{JournalState, Place},
         log::{LogState, Position},
     },
     store::{
@@ -54,6 +57,8 @@ pub(super) fn inherit(groups: &[Box<Group>], adopt: &[String], db: &Db, now: Mom
         if is_new && let Some(reader) = readers.iter().find(is_orphan).cloned() {
             move_cursor(&reader, group.name(), db)?;
             readers.retain(|other| *other != reader);
+        } else if is_new {
+            adopt_journal(group, adopt, db, now)?;
         }
         for path in group.paths() {
             let name = group.log_name(&path);
@@ -86,6 +91,31 @@ pub(super) fn inherit(groups: &[Box<Group>], adopt: &[String], db: &Db, now: Mom
         }
     }
     Ok(())
+}
+
+/// Has the journal read on from when logcheck has last read it, which it keeps as the time of a file.
+fn adopt_journal(group: &Group, adopt: &[String], db: &Db, now: Moment) -> Result<(), StoreError> {
+    let directories: Vec<&str> = adopt.iter().filter_map(|line| line.strip_prefix("logcheck:")).collect();
+    if directories.is_empty() {
+        return Ok(());
+    }
+    let note = |note: String| Event::new(Category::LogNote, Severity::Low, now, JOURNAL.to_vec()).with_note(note);
+    let since = directories.iter().find_map(|directory| {
+        let seen = fs::symlink_metadata(Path::new(directory).join("offset.journal")).ok()?;
+        let nanos = seen.mtime().saturating_mul(1_000_000_000).saturating_add(seen.mtime_nsec());
+        Some((directory, Timestamp::from_nanos(nanos)))
+    });
+    let Some((directory, since)) = since else {
+        let words = "logcheck has left no position for it; it is read from its end";
+        return db.lock().commit(&Outcome::tell(note(words.to_owned()))).map(|_seq| ());
+    };
+    let state = JournalState { place: Place::Since(since), trouble: None };
+    let row = JournalRow { group: group.name().to_vec(), state };
+    let event = note(format!(
+        "{ADOPTED}: read on from the second of its last run ({}/offset.journal)",
+        escape_name(directory.as_bytes())
+    ));
+    db.lock().commit(&Outcome::tell(event).with_change(StateChange::Journal(Box::new(row)))).map(|_seq| ())
 }
 
 /// Whether the log has gone on where logcheck had come to already.
@@ -147,7 +177,7 @@ fn offered(group: &Group, path: &Path, adopt: &[String]) -> Option<(LogState, St
         let file = directory.join(std::ffi::OsString::from_vec(name));
         let offset = read_offset(&file)?;
         let state = group.tail(path)?.adopt(offset)?;
-        Some((state, crate::model::escape::escape_name(file.as_os_str().as_bytes())))
+        Some((state, escape_name(file.as_os_str().as_bytes())))
     })
 }
 

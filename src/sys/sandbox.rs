@@ -113,7 +113,11 @@ fn apply(limits: &Limits) -> Result<RestrictionStatus, SandboxError> {
         rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
     for path in &limits.writable {
-        let place = open(path)?;
+        let place = match open(path) {
+            // Nothing can be written there anyway: that is no reason to go without limits. It may be made before the next start.
+            Err(SandboxError::Place { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
         let access = if path.is_dir() { write } else { AccessFs::from_file(TRIED) & write };
         rules = rules.add_rule(PathBeneath::new(place, access))?;
     }

@@ -422,6 +422,40 @@ fn told(db: &Db) -> Vec<(String, String)> {
     events.filter(|event| event.line.is_some()).map(|event| (text(&event.source), text(&event.note))).collect()
 }
 
+fn clock() -> Clock {
+    Clock::starting_at(Moment { wall: NOW, boottime: Boottime::from_nanos(1_000_000_000_000), boot: BootId([9; 16]) })
+}
+
+/// A configuration of one group that reads the journal and `log`, with its database in `scratch`.
+fn config(scratch: &tempfile::TempDir, log: &Path) -> Config {
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let mut config = Config::embedded(Vec::new(), scratch.path().join("db"));
+    config.logs = vec![LogGroup {
+        rules: Vec::new(),
+        files: vec![log.to_owned()],
+        transient: Vec::new(),
+        journal: true,
+        old_directories: Vec::new(),
+    }];
+    config
+}
+
+/// One poll of the daemon's reader, over the journal of `directory`.
+fn poll(config: &Arc<Config>, db: &Db, clock: &Clock, directory: &Path) {
+    let mut surroundings = Surroundings::new(db.clone(), config, Arc::default(), clock.now());
+    surroundings.journal.arguments = vec![format!("--directory={}", directory.display()).into()];
+    surroundings.journal.places = Vec::new();
+    let tailer = Tailer {
+        config: Arc::clone(config),
+        surroundings,
+        clock: clock.clone(),
+        pulse: Pulse::default(),
+        stop: CancellationToken::new(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(tailer.run_once()).unwrap();
+}
+
 /// A generation reads the journal and the file that syslog writes from it; what stands in both is told once.
 #[test]
 fn the_log_reader_tells_each_message_once_and_goes_on_where_it_was() {
@@ -433,51 +467,48 @@ fn the_log_reader_tells_each_message_once_and_goes_on_where_it_was() {
     };
     files.write("a.journal", &[said("before everything")]);
     let scratch = tempfile::tempdir().unwrap();
-    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let log = scratch.path().join("syslog");
     fs::write(&log, "").unwrap();
-    let clock = Clock::starting_at(Moment {
-        wall: NOW,
-        boottime: Boottime::from_nanos(1_000_000_000_000),
-        boot: BootId([9; 16]),
-    });
-    let mut config = Config::embedded(Vec::new(), scratch.path().join("db"));
-    config.logs = vec![LogGroup {
-        rules: Vec::new(),
-        files: vec![log.clone()],
-        transient: Vec::new(),
-        journal: true,
-        old_directories: Vec::new(),
-    }];
-    let config = Arc::new(config);
+    let (clock, config) = (clock(), Arc::new(config(&scratch, &log)));
     let db = Db::new(Store::open(&config.database, clock.now()).unwrap());
-    let poll = |db: &Db, directory: &Path| {
-        let mut surroundings = Surroundings::new(db.clone(), &config, Arc::default(), clock.now());
-        surroundings.journal.arguments = vec![format!("--directory={}", directory.display()).into()];
-        surroundings.journal.places = Vec::new();
-        let tailer = Tailer {
-            config: Arc::clone(&config),
-            surroundings,
-            clock: clock.clone(),
-            pulse: Pulse::default(),
-            stop: CancellationToken::new(),
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(tailer.run_once()).unwrap();
-    };
-    poll(&db, &files.directory());
+    poll(&config, &db, &clock, &files.directory());
     assert_eq!(told(&db), []);
     files.write("b.journal", &[said("only here"), said("in both"), said("in both")]);
     let both = journalctl_lines(&files, "in both");
     fs::write(&log, format!("{}\n", both[0])).unwrap();
-    poll(&db, &files.directory());
+    poll(&config, &db, &clock, &files.directory());
     let mut lines = told(&db);
     lines.sort();
     let of = |source: &str| lines.iter().filter(|(from, _)| from.ends_with(source)).count();
     // Two were written, one of them was copied to the file: two are told, and the one that is nowhere else.
     assert_eq!((of("journal"), of("syslog")), (2, 1), "{lines:?}");
-    poll(&db, &files.directory());
+    poll(&config, &db, &clock, &files.directory());
     assert_eq!(told(&db).len(), 3, "nothing is told twice");
+}
+
+/// logcheck keeps when it has last read the journal as the time of a file.
+#[test]
+fn after_a_switch_from_logcheck_the_journal_is_read_on_from_its_last_run() {
+    let Some(mut files) = Files::new() else { return };
+    let entries: Vec<Fields> = (1..=4).map(|number| message(format!("entry {number}").as_bytes())).collect();
+    files.write("a.journal", &entries);
+    let scratch = tempfile::tempdir().unwrap();
+    let log = scratch.path().join("syslog");
+    fs::write(&log, "").unwrap();
+    let mut config = config(&scratch, &log);
+    let theirs = scratch.path().join("logcheck");
+    fs::create_dir(&theirs).unwrap();
+    let last_run = std::time::UNIX_EPOCH + Duration::from_micros(BEGIN + 3_000_000);
+    fs::File::create(theirs.join("offset.journal")).unwrap().set_modified(last_run).unwrap();
+    config.adopt = vec![format!("logcheck:{}", theirs.display())];
+    let (clock, config) = (clock(), Arc::new(config));
+    let db = Db::new(Store::open(&config.database, clock.now()).unwrap());
+    for _ in 0..2 {
+        poll(&config, &db, &clock, &files.directory());
+        let lines: Vec<String> = told(&db).into_iter().map(|(_, line)| line).collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].ends_with("entry 3") && lines[1].ends_with("entry 4"), "{lines:?}");
+    }
 }
 
 /// What journalctl shows of the messages that hold these words.
