@@ -368,6 +368,51 @@ fn what_changed_since_fchecks_last_run_is_reported_and_nothing_else() {
 }
 
 #[test]
+fn an_area_that_has_a_baseline_is_named_once_with_what_to_do() {
+    let scratch = Scratch::new();
+    fs::write(scratch.tree().join("a"), "x").unwrap();
+    fs::write(scratch.path("fcheck.dbf"), database(&scratch, &["a"])).unwrap();
+    fs::set_permissions(scratch.path("fcheck.dbf"), fs::Permissions::from_mode(0o600)).unwrap();
+    let other = scratch.path("other");
+    fs::create_dir(&other).unwrap();
+    let areas = format!("mail = stdout:\narea = {}\n", other.display());
+    scratch.configure(&areas);
+    assert!(scratch.ask(&["run", "--once"]).status.success());
+    overwrite(&scratch.tree().join("a"), "y");
+    scratch.configure(&format!("{areas}adopt = fcheck:{}", scratch.path("fcheck.dbf").display()));
+    for _ in 0..2 {
+        assert!(scratch.ask(&["run", "--once"]).status.success());
+    }
+    let notes: Vec<String> = scratch.history().iter().map(ToString::to_string).collect();
+    let said: Vec<&String> = notes.iter().filter(|note| note.contains("not taken over from fcheck")).collect();
+    let [said] = said.as_slice() else { panic!("{notes:?}") };
+    for wanted in [scratch.tree().to_str().unwrap(), "has a baseline", "stop the daemon, rm ", "integrityd.sqlite*"] {
+        assert!(said.contains(wanted), "{wanted:?} is missing in {said}");
+    }
+    // fcheck knew nothing of the other one.
+    assert!(!said.contains(other.to_str().unwrap()), "{said}");
+    // The remedy is one: nothing is left of the first baseline, and what fcheck knew is compared.
+    for entry in fs::read_dir(scratch.path("state")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_string_lossy().contains("integrityd.sqlite") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    overwrite(&scratch.tree().join("a"), "z");
+    for _ in 0..2 {
+        assert!(scratch.ask(&["run", "--once"]).status.success());
+    }
+    let history = scratch.history();
+    let notes: Vec<String> = history.iter().map(ToString::to_string).collect();
+    assert!(
+        notes.iter().any(|note| note.contains(" taken over from fcheck") || note.contains("\"taken over from fcheck"))
+    );
+    assert!(!notes.iter().any(|note| note.contains("not taken over")), "{notes:?}");
+    let is_changed = |event: &&serde_json::Value| action(event) == "changed";
+    assert_eq!(history.iter().filter(is_changed).count(), 1, "{notes:?}");
+}
+
+#[test]
 fn a_baseline_that_is_of_no_use_is_said_once_and_a_new_one_made() {
     let scratch = Scratch::new();
     fs::write(scratch.tree().join("a"), "x").unwrap();
