@@ -545,3 +545,28 @@ fn positions_of_2012_that_are_not_understood_are_said() {
     let said = notes.iter().filter(|note| note.contains("columns of LogPosition are not understood (a, b)"));
     assert_eq!(said.count(), 1, "{notes:?}");
 }
+
+#[test]
+fn a_removal_of_the_package_says_which_lines_of_cron_are_off() {
+    let scratch = machine();
+    write_fcheck(&scratch, "Directory = ROOT/tree/\n");
+    let remove = |word: &str| {
+        let script = format!("{}/init/debian/prerm", env!("CARGO_MANIFEST_DIR"));
+        let root = scratch.path("");
+        let root = root.to_str().unwrap().trim_end_matches('/');
+        let output = Command::new("sh").args([&script, word]).env("DPKG_ROOT", root).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    assert_eq!(remove("remove"), "");
+    import(&scratch, "fcheck", "etc/fcheck/fcheck.cfg", &["--disable-cron"]);
+    let off = fs::read_to_string(scratch.path("etc/cron.d/fcheck")).unwrap();
+    assert_eq!(remove("upgrade"), "");
+    let said = remove("remove");
+    assert!(said.contains("--hand-back"), "{said}");
+    assert_eq!(fs::read_to_string(scratch.path("etc/cron.d/fcheck")).unwrap(), off);
+    let command = said.lines().find(|line| line.trim_start().starts_with("sed ")).unwrap();
+    assert!(Command::new("sh").args(["-c", command]).status().unwrap().success());
+    assert_eq!(fs::read_to_string(scratch.path("etc/cron.d/fcheck")).unwrap(), FCHECK_CRON);
+    assert_eq!(remove("remove"), "");
+}
