@@ -27,6 +27,8 @@ pub(super) struct Logcheck<'a> {
     pub(super) text: &'a [u8],
     /// The logs, or why they are not known.
     pub(super) logs: Result<Vec<(PathBuf, Vec<u8>)>, String>,
+    /// Whether this machine keeps a journal.
+    pub(super) has_journal: bool,
     /// Where cron runs it, and the longest time between two runs.
     pub(super) cron: Option<(String, Option<Duration>)>,
     /// Who gets the mail of a local user, by `/etc/aliases`.
@@ -128,8 +130,14 @@ impl Logcheck<'_> {
                 list = Some(from);
             }
             // A trailing blank belongs to the name for logcheck, and finds nothing.
-            let name = if entry == journal::NAME.as_bytes() { entry } else { entry.trim_ascii_end() };
-            text.item("log", name);
+            if entry != journal::NAME.as_bytes() {
+                text.item("log", entry.trim_ascii_end());
+            } else if self.has_journal {
+                text.item("log", entry);
+            } else {
+                text.say("This machine has no journal: there is neither /run/log/journal nor /var/log/journal.");
+                text.raw("#log = journal");
+            }
         }
         if known.is_empty() {
             text.say(

@@ -160,6 +160,7 @@ fn a_logcheck_conf_becomes_rules_logs_and_a_hold_off() {
          DATE=\"$(touch ROOT/ran)\"\nif true; then touch ROOT/ran; fi\n",
         "# a comment\njournal\nROOT/syslog\nROOT/app/*.log\nROOT/syslog\nrelative\n",
     );
+    fs::create_dir_all(scratch.path("run/log/journal")).unwrap();
     let output = import(&scratch, "logcheck", "etc/logcheck/logcheck.conf", &[]);
     is_good(&scratch, &output.stdout);
     let shown = printed(&scratch, &output);
@@ -186,6 +187,23 @@ fn a_logcheck_conf_becomes_rules_logs_and_a_hold_off() {
 }
 
 #[test]
+fn a_journal_is_not_read_where_there_is_none() {
+    let scratch = machine();
+    write_logcheck(&scratch, "RULEDIR=ROOT/rules\nSTATEDIR=ROOT/states\n", "ROOT/syslog\njournal\n");
+    let journal = |wanted: &str| {
+        let output = import(&scratch, "logcheck", "etc/logcheck/logcheck.conf", &[]);
+        is_good(&scratch, &output.stdout);
+        let shown = text(&output.stdout);
+        assert!(shown.lines().any(|line| line == wanted), "{shown}");
+        assert_eq!(shown.matches("log = journal").count(), 1, "{shown}");
+        assert_eq!(shown.contains("has no journal"), wanted.starts_with('#'), "{shown}");
+    };
+    journal("#log = journal");
+    fs::create_dir_all(scratch.path("var/log/journal")).unwrap();
+    journal("log = journal");
+}
+
+#[test]
 fn both_imports_stand_in_one_file() {
     let scratch = machine();
     fs::write(scratch.path("syslog"), "").unwrap();
@@ -196,6 +214,11 @@ fn both_imports_stand_in_one_file() {
     let logcheck = import(&scratch, "logcheck", "etc/logcheck/logcheck.conf", &[]);
     for both in [[&fcheck.stdout[..], &logcheck.stdout], [&logcheck.stdout, &fcheck.stdout]] {
         is_good(&scratch, &both.concat());
+        // Who gets the mails of both stands there twice, and that is nothing to speak of.
+        let checked = run(&["config", "check", scratch.path("made.conf").to_str().unwrap()]);
+        let said = text(&[checked.stdout, checked.stderr].concat());
+        assert_eq!(text(&both.concat()).matches("\nemail = root\n").count(), 2);
+        assert!(!said.contains("email") && !said.contains("repeat"), "{said}");
     }
     let doctor = run(&["--config", scratch.path("made.conf").to_str().unwrap(), "doctor"]);
     let said = text(&doctor.stdout);
@@ -480,6 +503,16 @@ fn positions_go_back_to_the_first_line_that_was_not_mailed() {
     let refused = back();
     assert_eq!(refused.status.code(), Some(75), "{}", text(&refused.stderr));
     assert!(text(&refused.stderr).contains("stop it first"));
+    write_fcheck(&scratch, "Directory = ROOT/tree/\n");
+    import(&scratch, "fcheck", "etc/fcheck/fcheck.cfg", &["--disable-cron"]);
+    let fcheck_back = || {
+        let options = ["--hand-back", "--config", config.to_str().unwrap()];
+        import(&scratch, "fcheck", "etc/fcheck/fcheck.cfg", &options)
+    };
+    let refused = fcheck_back();
+    assert_eq!(refused.status.code(), Some(75), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("stop it first"));
+    assert_ne!(fs::read_to_string(scratch.path("etc/cron.d/fcheck")).unwrap(), FCHECK_CRON);
     assert!(daemon.stop().success());
     fs::write(&log, [0, 1, 2, 1, 3].map(line).concat()).unwrap();
     let cron = scratch.path("etc/cron.d/logcheck");
@@ -493,6 +526,11 @@ fn positions_go_back_to_the_first_line_that_was_not_mailed() {
     assert_eq!(written, format!("{}\n{offset}\n", fs::metadata(&log).unwrap().ino()));
     assert!(text(&done.stderr).contains("2 lines before"), "{}", text(&done.stderr));
     assert!(text(&done.stderr).contains("never.log: never read"), "{}", text(&done.stderr));
+    assert!(text(&done.stderr).contains("mailed to nobody yet: 2 events"), "{}", text(&done.stderr));
+    let done = fcheck_back();
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    assert!(text(&done.stderr).contains("mailed to nobody yet: 2 events"), "{}", text(&done.stderr));
+    assert_eq!(fs::read_to_string(scratch.path("etc/cron.d/fcheck")).unwrap(), FCHECK_CRON);
     assert_eq!(fs::read_to_string(&cron).unwrap(), LOGCHECK_CRON);
 }
 
