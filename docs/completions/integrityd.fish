@@ -254,16 +254,16 @@ complete -c integrityd -n "__fish_integrityd_using_subcommand import; and not __
 complete -c integrityd -n "__fish_integrityd_using_subcommand import; and not __fish_seen_subcommand_from fcheck logcheck" -s h -l help -d 'Print help'
 complete -c integrityd -n "__fish_integrityd_using_subcommand import; and not __fish_seen_subcommand_from fcheck logcheck" -f -a "fcheck" -d 'Print a configuration that does what an fcheck.cfg says'
 complete -c integrityd -n "__fish_integrityd_using_subcommand import; and not __fish_seen_subcommand_from fcheck logcheck" -f -a "logcheck" -d 'Print a configuration that does what a logcheck.conf and the lists of logs beside it say; nothing of it is run'
-complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from fcheck" -l root -d 'Look for cron\'s tables and /etc/aliases below this directory' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from fcheck" -l root -d 'Look for cron\'s tables, /etc/aliases and the journal below this directory' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from fcheck" -l config -d 'Read this configuration' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from fcheck" -l database -d 'Put the question to this database, whatever is configured' -r -F
-complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from fcheck" -l disable-cron -d 'Switch off the lines of /etc/crontab and /etc/cron.d that run it'
-complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from fcheck" -l hand-back -d 'Switch the lines on again that --disable-cron has switched off; nothing is printed'
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from fcheck" -l disable-cron -d 'Switch off the lines of /etc/crontab and /etc/cron.d that run it; the configuration is printed all the same'
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from fcheck" -l hand-back -d 'Switch the lines on again that --disable-cron has switched off; nothing is printed. The daemon must have been stopped'
 complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from fcheck" -s h -l help -d 'Print help'
-complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -l root -d 'Look for cron\'s tables and /etc/aliases below this directory' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -l root -d 'Look for cron\'s tables, /etc/aliases and the journal below this directory' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -l config -d 'Read this configuration' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -l database -d 'Put the question to this database, whatever is configured' -r -F
-complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -l disable-cron -d 'Switch off the lines of /etc/crontab and /etc/cron.d that run it'
+complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -l disable-cron -d 'Switch off the lines of /etc/crontab and /etc/cron.d that run it; the configuration is printed all the same'
 complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -l hand-back -d 'Have logcheck read on where integrityd\'s reports end, and switch its lines in cron on again; nothing is printed. The daemon must have been stopped'
 complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -s h -l help -d 'Print help'
 complete -c integrityd -n "__fish_integrityd_using_subcommand scout" -l config -d 'Read this configuration' -r -F

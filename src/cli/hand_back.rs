@@ -1,6 +1,6 @@
-//! `import logcheck --hand-back`: the daemon's positions go back into logcheck's own files.
+//! `import … --hand-back`: what has to be so before the old tools work again, and the daemon's positions in logcheck's own files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use jiff::tz::TimeZone;
@@ -26,14 +26,50 @@ use crate::{
     sys::proc,
 };
 
-/// Writes the positions of all logs that logcheck reads by `conf`.
-pub(super) fn run(source: &Source, conf: &Conf) -> anyhow::Result<()> {
+/// Refuses while the daemon runs, and says what nobody has got a mail about. Without a configuration, or a database that it names,
+/// there is nothing to go back from.
+pub(super) fn check(source: &Source) -> anyhow::Result<()> {
+    if source.database.is_none() && !source.config.exists() {
+        talk(&format!("{} is not there: see to it that no daemon runs", shown(&source.config)));
+        return Ok(());
+    }
+    let database = stopped(source)?;
+    if database.exists() {
+        tell_untold(source, &Store::open_read_only(&database)?)?;
+    }
+    Ok(())
+}
+
+/// The database, when no daemon writes to it.
+fn stopped(source: &Source) -> anyhow::Result<PathBuf> {
     let database = source.database()?;
     if place::is_running(&database) != Some(false) {
-        let how = "stop it first (systemctl stop integrityd, or service integrityd stop): it would read on";
+        let how = "stop it first (systemctl stop integrityd, or service integrityd stop): it would go on reporting";
         return Err(TryLater(format!("the daemon of {} runs, or that cannot be told; {how}", shown(&database))).into());
     }
-    let store = Store::open_read_only(&database)?;
+    Ok(database)
+}
+
+/// Says how much is stored that was mailed to nobody, and how it gets there still.
+fn tell_untold(source: &Source, store: &Store) -> anyhow::Result<()> {
+    let queue = store.queue_summary()?;
+    let reports = queue.queued + queue.parked;
+    if queue.unreported == 0 && reports == 0 {
+        return Ok(());
+    }
+    let program = source.program();
+    talk(&format!(
+        "mailed to nobody yet: {} events in no report ({program} history), and {} deliveries of reports ({program} queue list); to have \
+         them mailed, start the daemon, kill -USR1 it, and stop it when {program} queue list says that nothing waits; then do this again",
+        number(queue.unreported),
+        number(reports)
+    ));
+    Ok(())
+}
+
+/// Writes the positions of all logs that logcheck reads by `conf`.
+pub(super) fn run(source: &Source, conf: &Conf) -> anyhow::Result<()> {
+    let store = Store::open_read_only(&stopped(source)?)?;
     let now = Clock::System(proc::boot_id(Path::new("/"))).now().wall;
     let mut lock = conf.lock.clone().into_os_string();
     lock.push(".lock");
@@ -57,14 +93,11 @@ pub(super) fn run(source: &Source, conf: &Conf) -> anyhow::Result<()> {
     if positions.is_empty() && journal.is_none() {
         bail!("integrityd has read none of the logs that logcheck reads; nothing was written");
     }
-    write(conf, &positions, journal)
+    write(conf, &positions, journal)?;
+    tell_untold(source, &store)
 }
 
-fn write(
-    conf: &Conf,
-    positions: &[(&std::path::PathBuf, handback::Handback)],
-    journal: Option<Timestamp>,
-) -> anyhow::Result<()> {
+fn write(conf: &Conf, positions: &[(&PathBuf, handback::Handback)], journal: Option<Timestamp>) -> anyhow::Result<()> {
     let states = States::lock(&conf.states)?;
     for (log, found) in positions {
         states.put(log, &Position { offset: found.offset, evidence: Vec::new() })?;

@@ -45,7 +45,7 @@ pub(super) struct FcheckArguments {
     path: PathBuf,
     #[command(flatten)]
     cron: CronArguments,
-    /// Switch the lines on again that --disable-cron has switched off; nothing is printed.
+    /// Switch the lines on again that --disable-cron has switched off; nothing is printed. The daemon must have been stopped.
     #[arg(long, conflicts_with = "disable_cron")]
     hand_back: bool,
 }
@@ -65,10 +65,10 @@ pub(super) struct LogcheckArguments {
 
 #[derive(Debug, Args)]
 struct CronArguments {
-    /// Switch off the lines of /etc/crontab and /etc/cron.d that run it.
+    /// Switch off the lines of /etc/crontab and /etc/cron.d that run it; the configuration is printed all the same.
     #[arg(long)]
     disable_cron: bool,
-    /// Look for cron's tables and /etc/aliases below this directory.
+    /// Look for cron's tables, /etc/aliases and the journal below this directory.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
 }
@@ -86,14 +86,15 @@ impl CronArguments {
 
 pub(super) fn run(source: &Source, command: &Command, out: &mut Out) -> anyhow::Result<Exit> {
     match command {
-        Command::Fcheck(arguments) => fcheck(arguments, out),
+        Command::Fcheck(arguments) => fcheck(source, arguments, out),
         Command::Logcheck(arguments) => logcheck(source, arguments, out),
     }
 }
 
-fn fcheck(arguments: &FcheckArguments, out: &mut Out) -> anyhow::Result<Exit> {
+fn fcheck(source: &Source, arguments: &FcheckArguments, out: &mut Out) -> anyhow::Result<Exit> {
     let tables = import_cron::tables(&arguments.cron.root, "fcheck");
     if arguments.hand_back {
+        hand_back::check(source)?;
         import_cron::switch_all(&tables, "fcheck", false)?;
         talk("fcheck compares with what it knew before: fcheck -cadsxf makes its baseline anew");
         return Ok(Exit::Fine);
@@ -173,6 +174,7 @@ fn logcheck(source: &Source, arguments: &LogcheckArguments, out: &mut Out) -> an
         faults: &faults,
         text: &text,
         logs,
+        has_journal: ["run/log/journal", "var/log/journal"].iter().any(|path| arguments.cron.root.join(path).is_dir()),
         cron: cron.into_iter().next(),
         aliases: &read_text(&arguments.cron.root.join("etc/aliases")).unwrap_or_default(),
         short_host: host.split('.').next().unwrap_or_default().to_owned(),

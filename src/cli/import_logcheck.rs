@@ -27,6 +27,8 @@ pub(super) struct Logcheck<'a> {
     pub(super) text: &'a [u8],
     /// The logs, or why they are not known.
     pub(super) logs: Result<Vec<(PathBuf, Vec<u8>)>, String>,
+    /// Whether this machine keeps a journal.
+    pub(super) has_journal: bool,
     /// Where cron runs it, and the longest time between two runs.
     pub(super) cron: Option<(String, Option<Duration>)>,
     /// Who gets the mail of a local user, by `/etc/aliases`.
@@ -53,7 +55,7 @@ impl Logcheck<'_> {
             text.item("crackingignore", b"yes");
         }
         text.gap();
-        text.say("Each log is read on from where logcheck had come to.");
+        text.say("Each log file is read on from where logcheck had come to; the journal from the start of integrityd on.");
         let states = [b"logcheck:", self.conf.states.as_os_str().as_encoded_bytes()].concat();
         text.item("adopt", &states);
         self.hold_off(text);
@@ -128,8 +130,14 @@ impl Logcheck<'_> {
                 list = Some(from);
             }
             // A trailing blank belongs to the name for logcheck, and finds nothing.
-            let name = if entry == journal::NAME.as_bytes() { entry } else { entry.trim_ascii_end() };
-            text.item("log", name);
+            if entry != journal::NAME.as_bytes() {
+                text.item("log", entry.trim_ascii_end());
+            } else if self.has_journal {
+                text.item("log", entry);
+            } else {
+                text.say("This machine has no journal: there is neither /run/log/journal nor /var/log/journal.");
+                text.raw("#log = journal");
+            }
         }
         if known.is_empty() {
             text.say(

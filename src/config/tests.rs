@@ -163,7 +163,6 @@ fn what_is_odd_is_a_notice_and_changes_nothing() {
         /etc/integrityd.conf:2: this area was given already, in line 1 of /etc/integrityd.conf: one line is enough; what follows it belongs to the same area
         /etc/integrityd.conf:5: exclude `/etc/mtab` is repeated: one line is enough
         /etc/integrityd.conf:7: `filerate` repeats line 6: one of them is enough
-        /etc/integrityd.conf:9: `email` repeats line 8: one of them is enough
         /etc/integrityd.conf:10: a group without a log: write a log line after the rules it is to be read by
         /etc/integrityd.conf:11: `pidct = 7` has no effect: write the pidfile lines it is meant for after it
         "#);

@@ -84,8 +84,15 @@ fn load(path: &Path) -> Result<(Baseline, Timestamp), String> {
     Baseline::parse(&text).map(|baseline| (baseline, made)).map_err(|why| format!("{shown}: {why}"))
 }
 
-/// Takes over what fcheck knew of those areas among `rows`, which are those of `config` in its order, that have no baseline. Gives the
-/// rows as they are then. Cost: reads fcheck's database, and goes over the names in these areas once.
+/// What the event about a baseline that was taken over begins with.
+const ADOPTED: &str = "taken over from fcheck";
+
+/// What the event about areas that were left as they are begins with.
+const LATE: &str = "not taken over from fcheck";
+
+/// Takes over what fcheck knew of those areas among `rows`, which are those of `config` in its order, that have no baseline, and says
+/// once of which it cannot. Gives the rows as they are then. Cost: reads fcheck's database, goes over the names in these areas once,
+/// and over all events.
 ///
 /// # Errors
 /// [`StoreError`] when the store fails.
@@ -105,12 +112,18 @@ pub fn take_over(
                 bare.push(row.id);
             }
         }
-        if bare.is_empty() {
-            break;
-        }
         let shown = escape_name(file.as_os_str().as_bytes());
+        let was_told = |what: &str| store.has_noted(Category::BaselineAdopted, &[], &format!("{what}: {shown} "));
+        let mut late = Vec::new();
+        if !was_told(ADOPTED)? && !was_told(LATE)? {
+            late.extend(rows.iter().map(|row| row.id).filter(|id| !bare.contains(id)));
+        }
+        if bare.is_empty() && late.is_empty() {
+            continue;
+        }
         let (baseline, made) = match load(&file) {
             Ok(loaded) => loaded,
+            Err(_) if bare.is_empty() => continue,
             Err(why) => {
                 let note = format!("the baseline of fcheck is not taken over, a new one is made: {why}");
                 let event = Event::new(Category::BaselineAdopted, Severity::Normal, now, Vec::new()).with_note(note);
@@ -118,6 +131,12 @@ pub fn take_over(
                 continue;
             }
         };
+        if !late.is_empty() {
+            tell_late(store, config, &Adoption::new(config, &rows, &late, &baseline, made), (&shown, now))?;
+        }
+        if bare.is_empty() {
+            continue;
+        }
         let adoption = Adoption::new(config, &rows, &bare, &baseline, made);
         let counts = adoption.store(store)?;
         let words = counts.words(&adoption.ground, &shown, made);
@@ -130,6 +149,21 @@ pub fn take_over(
         store.commit(&outcome.with_event(Event { count: counts.total(), ..event }))?;
     }
     Ok(rows)
+}
+
+/// Says which areas do not take the baseline over because they have one.
+fn tell_late(
+    store: &mut Store,
+    config: &Config,
+    late: &Adoption<'_>,
+    (shown, now): (&str, Moment),
+) -> Result<(), StoreError> {
+    if late.areas.is_empty() {
+        return Ok(());
+    }
+    let note = late.refusal(shown, &config.database);
+    let event = Event::new(Category::BaselineAdopted, Severity::Normal, now, Vec::new()).with_note(note);
+    store.commit(&Outcome::tell(event)).map(|_seq| ())
 }
 
 /// A baseline on its way into the store.
@@ -166,6 +200,21 @@ impl<'a> Adoption<'a> {
         };
         let areas = ground.tracts.iter().filter(is_covered).map(|tract| tract.id).collect();
         Self { ground, areas, baseline, made }
+    }
+
+    /// Why these areas do not take it over, and what to do.
+    fn refusal(&self, shown: &str, database: &Path) -> String {
+        let database = escape_name(database.as_os_str().as_bytes());
+        let mut note = format!(
+            "{LATE}: {shown} of {}, because what integrityd has seen itself counts more in the areas below; to have it taken over there, \
+             as long as nothing was reported that has to be kept: stop the daemon, rm {database}*, start it; else take the line \
+             adopt = fcheck:{shown} out",
+            in_utc(self.made)
+        );
+        for tract in self.ground.tracts.iter().filter(|tract| self.areas.contains(&tract.id)) {
+            note.push_str(&format!("\n{}: has a baseline, or its first round has begun", escape_name(&tract.path)));
+        }
+        note
     }
 
     /// What is known of each path: by fcheck, or that it could not know of it.
@@ -312,7 +361,7 @@ impl Counts {
             return format!("the baseline of fcheck in {shown} was made over none of the areas; a new one is made");
         }
         let mut note = format!(
-            "taken over from fcheck: {shown} of {}, {} entries, of {} the content; what differs from it is told",
+            "{ADOPTED}: {shown} of {}, {} entries, of {} the content; what differs from it is told",
             in_utc(made),
             self.total(),
             self.digests

@@ -160,6 +160,7 @@ fn a_logcheck_conf_becomes_rules_logs_and_a_hold_off() {
          DATE=\"$(touch ROOT/ran)\"\nif true; then touch ROOT/ran; fi\n",
         "# a comment\njournal\nROOT/syslog\nROOT/app/*.log\nROOT/syslog\nrelative\n",
     );
+    fs::create_dir_all(scratch.path("run/log/journal")).unwrap();
     let output = import(&scratch, "logcheck", "etc/logcheck/logcheck.conf", &[]);
     is_good(&scratch, &output.stdout);
     let shown = printed(&scratch, &output);
@@ -186,6 +187,23 @@ fn a_logcheck_conf_becomes_rules_logs_and_a_hold_off() {
 }
 
 #[test]
+fn a_journal_is_not_read_where_there_is_none() {
+    let scratch = machine();
+    write_logcheck(&scratch, "RULEDIR=ROOT/rules\nSTATEDIR=ROOT/states\n", "ROOT/syslog\njournal\n");
+    let journal = |wanted: &str| {
+        let output = import(&scratch, "logcheck", "etc/logcheck/logcheck.conf", &[]);
+        is_good(&scratch, &output.stdout);
+        let shown = text(&output.stdout);
+        assert!(shown.lines().any(|line| line == wanted), "{shown}");
+        assert_eq!(shown.matches("log = journal").count(), 1, "{shown}");
+        assert_eq!(shown.contains("has no journal"), wanted.starts_with('#'), "{shown}");
+    };
+    journal("#log = journal");
+    fs::create_dir_all(scratch.path("var/log/journal")).unwrap();
+    journal("log = journal");
+}
+
+#[test]
 fn both_imports_stand_in_one_file() {
     let scratch = machine();
     fs::write(scratch.path("syslog"), "").unwrap();
@@ -196,6 +214,11 @@ fn both_imports_stand_in_one_file() {
     let logcheck = import(&scratch, "logcheck", "etc/logcheck/logcheck.conf", &[]);
     for both in [[&fcheck.stdout[..], &logcheck.stdout], [&logcheck.stdout, &fcheck.stdout]] {
         is_good(&scratch, &both.concat());
+        // Who gets the mails of both stands there twice, and that is nothing to speak of.
+        let checked = run(&["config", "check", scratch.path("made.conf").to_str().unwrap()]);
+        let said = text(&[checked.stdout, checked.stderr].concat());
+        assert_eq!(text(&both.concat()).matches("\nemail = root\n").count(), 2);
+        assert!(!said.contains("email") && !said.contains("repeat"), "{said}");
     }
     let doctor = run(&["--config", scratch.path("made.conf").to_str().unwrap(), "doctor"]);
     let said = text(&doctor.stdout);
@@ -368,6 +391,51 @@ fn what_changed_since_fchecks_last_run_is_reported_and_nothing_else() {
 }
 
 #[test]
+fn an_area_that_has_a_baseline_is_named_once_with_what_to_do() {
+    let scratch = Scratch::new();
+    fs::write(scratch.tree().join("a"), "x").unwrap();
+    fs::write(scratch.path("fcheck.dbf"), database(&scratch, &["a"])).unwrap();
+    fs::set_permissions(scratch.path("fcheck.dbf"), fs::Permissions::from_mode(0o600)).unwrap();
+    let other = scratch.path("other");
+    fs::create_dir(&other).unwrap();
+    let areas = format!("mail = stdout:\narea = {}\n", other.display());
+    scratch.configure(&areas);
+    assert!(scratch.ask(&["run", "--once"]).status.success());
+    overwrite(&scratch.tree().join("a"), "y");
+    scratch.configure(&format!("{areas}adopt = fcheck:{}", scratch.path("fcheck.dbf").display()));
+    for _ in 0..2 {
+        assert!(scratch.ask(&["run", "--once"]).status.success());
+    }
+    let notes: Vec<String> = scratch.history().iter().map(ToString::to_string).collect();
+    let said: Vec<&String> = notes.iter().filter(|note| note.contains("not taken over from fcheck")).collect();
+    let [said] = said.as_slice() else { panic!("{notes:?}") };
+    for wanted in [scratch.tree().to_str().unwrap(), "has a baseline", "stop the daemon, rm ", "integrityd.sqlite*"] {
+        assert!(said.contains(wanted), "{wanted:?} is missing in {said}");
+    }
+    // fcheck knew nothing of the other one.
+    assert!(!said.contains(other.to_str().unwrap()), "{said}");
+    // The remedy is one: nothing is left of the first baseline, and what fcheck knew is compared.
+    for entry in fs::read_dir(scratch.path("state")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_string_lossy().contains("integrityd.sqlite") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    overwrite(&scratch.tree().join("a"), "z");
+    for _ in 0..2 {
+        assert!(scratch.ask(&["run", "--once"]).status.success());
+    }
+    let history = scratch.history();
+    let notes: Vec<String> = history.iter().map(ToString::to_string).collect();
+    assert!(
+        notes.iter().any(|note| note.contains(" taken over from fcheck") || note.contains("\"taken over from fcheck"))
+    );
+    assert!(!notes.iter().any(|note| note.contains("not taken over")), "{notes:?}");
+    let is_changed = |event: &&serde_json::Value| action(event) == "changed";
+    assert_eq!(history.iter().filter(is_changed).count(), 1, "{notes:?}");
+}
+
+#[test]
 fn a_baseline_that_is_of_no_use_is_said_once_and_a_new_one_made() {
     let scratch = Scratch::new();
     fs::write(scratch.tree().join("a"), "x").unwrap();
@@ -435,6 +503,16 @@ fn positions_go_back_to_the_first_line_that_was_not_mailed() {
     let refused = back();
     assert_eq!(refused.status.code(), Some(75), "{}", text(&refused.stderr));
     assert!(text(&refused.stderr).contains("stop it first"));
+    write_fcheck(&scratch, "Directory = ROOT/tree/\n");
+    import(&scratch, "fcheck", "etc/fcheck/fcheck.cfg", &["--disable-cron"]);
+    let fcheck_back = || {
+        let options = ["--hand-back", "--config", config.to_str().unwrap()];
+        import(&scratch, "fcheck", "etc/fcheck/fcheck.cfg", &options)
+    };
+    let refused = fcheck_back();
+    assert_eq!(refused.status.code(), Some(75), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("stop it first"));
+    assert_ne!(fs::read_to_string(scratch.path("etc/cron.d/fcheck")).unwrap(), FCHECK_CRON);
     assert!(daemon.stop().success());
     fs::write(&log, [0, 1, 2, 1, 3].map(line).concat()).unwrap();
     let cron = scratch.path("etc/cron.d/logcheck");
@@ -448,6 +526,11 @@ fn positions_go_back_to_the_first_line_that_was_not_mailed() {
     assert_eq!(written, format!("{}\n{offset}\n", fs::metadata(&log).unwrap().ino()));
     assert!(text(&done.stderr).contains("2 lines before"), "{}", text(&done.stderr));
     assert!(text(&done.stderr).contains("never.log: never read"), "{}", text(&done.stderr));
+    assert!(text(&done.stderr).contains("mailed to nobody yet: 2 events"), "{}", text(&done.stderr));
+    let done = fcheck_back();
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    assert!(text(&done.stderr).contains("mailed to nobody yet: 2 events"), "{}", text(&done.stderr));
+    assert_eq!(fs::read_to_string(scratch.path("etc/cron.d/fcheck")).unwrap(), FCHECK_CRON);
     assert_eq!(fs::read_to_string(&cron).unwrap(), LOGCHECK_CRON);
 }
 
@@ -499,4 +582,29 @@ fn positions_of_2012_that_are_not_understood_are_said() {
     let notes: Vec<String> = history.iter().map(ToString::to_string).collect();
     let said = notes.iter().filter(|note| note.contains("columns of LogPosition are not understood (a, b)"));
     assert_eq!(said.count(), 1, "{notes:?}");
+}
+
+#[test]
+fn a_removal_of_the_package_says_which_lines_of_cron_are_off() {
+    let scratch = machine();
+    write_fcheck(&scratch, "Directory = ROOT/tree/\n");
+    let remove = |word: &str| {
+        let script = format!("{}/init/debian/prerm", env!("CARGO_MANIFEST_DIR"));
+        let root = scratch.path("");
+        let root = root.to_str().unwrap().trim_end_matches('/');
+        let output = Command::new("sh").args([&script, word]).env("DPKG_ROOT", root).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    assert_eq!(remove("remove"), "");
+    import(&scratch, "fcheck", "etc/fcheck/fcheck.cfg", &["--disable-cron"]);
+    let off = fs::read_to_string(scratch.path("etc/cron.d/fcheck")).unwrap();
+    assert_eq!(remove("upgrade"), "");
+    let said = remove("remove");
+    assert!(said.contains("--hand-back"), "{said}");
+    assert_eq!(fs::read_to_string(scratch.path("etc/cron.d/fcheck")).unwrap(), off);
+    let command = said.lines().find(|line| line.trim_start().starts_with("sed ")).unwrap();
+    assert!(Command::new("sh").args(["-c", command]).status().unwrap().success());
+    assert_eq!(fs::read_to_string(scratch.path("etc/cron.d/fcheck")).unwrap(), FCHECK_CRON);
+    assert_eq!(remove("remove"), "");
 }
