@@ -33,7 +33,9 @@ mod tests {
             (&["etc/init.d/integrityd"], "service integrityd start"),
         ] {
             let root = tempfile::tempdir().unwrap();
-            places.iter().for_each(|place| fs::create_dir_all(root.path().join(place)).unwrap());
+            for place in places {
+                fs::create_dir_all(root.path().join(place)).unwrap();
+            }
             assert_eq!(command(root.path()), wanted, "{places:?}");
         }
     }
