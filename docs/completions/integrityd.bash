@@ -25,14 +25,8 @@ _integrityd() {
             integrityd,config)
                 cmd="integrityd__subcmd__config"
                 ;;
-            integrityd,confined)
-                cmd="integrityd__subcmd__confined"
-                ;;
             integrityd,database)
                 cmd="integrityd__subcmd__database"
-                ;;
-            integrityd,deputy)
-                cmd="integrityd__subcmd__deputy"
                 ;;
             integrityd,doctor)
                 cmd="integrityd__subcmd__doctor"
@@ -67,9 +61,6 @@ _integrityd() {
             integrityd,run)
                 cmd="integrityd__subcmd__run"
                 ;;
-            integrityd,scout)
-                cmd="integrityd__subcmd__scout"
-                ;;
             integrityd,show)
                 cmd="integrityd__subcmd__show"
                 ;;
@@ -78,9 +69,6 @@ _integrityd() {
                 ;;
             integrityd,try)
                 cmd="integrityd__subcmd__try"
-                ;;
-            integrityd,try-sandbox)
-                cmd="integrityd__subcmd__try__subcmd__sandbox"
                 ;;
             integrityd,verify)
                 cmd="integrityd__subcmd__verify"
@@ -143,7 +131,7 @@ _integrityd() {
 
     case "${cmd}" in
         integrityd)
-            opts="-h -V --config --database --help --version run try init check status doctor history show queue database mail verify explain rules logcheck config man completions import scout deputy confined try-sandbox"
+            opts="-h -V --config --database --help --version run try init check status doctor history show queue database mail verify explain rules logcheck config man completions import"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -322,28 +310,6 @@ _integrityd() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        integrityd__subcmd__confined)
-            opts="-h --config --database --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --config)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --database)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         integrityd__subcmd__database)
             opts="-h --config --database --help adopt"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -369,28 +335,6 @@ _integrityd() {
         integrityd__subcmd__database__subcmd__adopt)
             opts="-h --yes --config --database --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --config)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --database)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        integrityd__subcmd__deputy)
-            opts="-h --config --database --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1010,28 +954,6 @@ _integrityd() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        integrityd__subcmd__scout)
-            opts="-h --config --database --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --config)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --database)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         integrityd__subcmd__show)
             opts="-h --json --config --database --help report"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1114,48 +1036,6 @@ _integrityd() {
                     return 0
                     ;;
                 --for)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --config)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --database)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        integrityd__subcmd__try__subcmd__sandbox)
-            opts="-h --write --execute --connect --listen --look --config --database --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --write)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --execute)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --connect)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --listen)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --look)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

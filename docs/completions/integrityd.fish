@@ -47,10 +47,6 @@ complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "config" -d 'W
 complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "man" -d 'Print a page of the manual: `integrityd man | man -l -`'
 complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "completions" -d 'Print what a shell needs to complete command lines'
 complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "import" -d 'Take over from fcheck or logcheck, and go back. What both print can stand in one file'
-complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "scout" -d 'Look at what lies on one mount, for another process of this program that asks'
-complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "deputy" -d 'Run and look at what another process of this program may not, which asks'
-complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "confined" -d 'Become another program that can neither write nor connect'
-complete -c integrityd -n "__fish_integrityd_needs_command" -f -a "try-sandbox" -d 'Put up the sandbox of `run` and try to get out of it'
 complete -c integrityd -n "__fish_integrityd_using_subcommand run" -l config -d 'Read this configuration' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand run" -l database -d 'Put the question to this database, whatever is configured' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand run" -l once -d 'Do everything once at full speed, send everything pending and end, as a cron job would'
@@ -266,20 +262,3 @@ complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish
 complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -l disable-cron -d 'Switch off the lines of /etc/crontab and /etc/cron.d that run it; the configuration is printed all the same'
 complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -l hand-back -d 'Have logcheck read on where integrityd\'s reports end, and switch its lines in cron on again; nothing is printed. The daemon must have been stopped'
 complete -c integrityd -n "__fish_integrityd_using_subcommand import; and __fish_seen_subcommand_from logcheck" -s h -l help -d 'Print help'
-complete -c integrityd -n "__fish_integrityd_using_subcommand scout" -l config -d 'Read this configuration' -r -F
-complete -c integrityd -n "__fish_integrityd_using_subcommand scout" -l database -d 'Put the question to this database, whatever is configured' -r -F
-complete -c integrityd -n "__fish_integrityd_using_subcommand scout" -s h -l help -d 'Print help'
-complete -c integrityd -n "__fish_integrityd_using_subcommand deputy" -l config -d 'Read this configuration' -r -F
-complete -c integrityd -n "__fish_integrityd_using_subcommand deputy" -l database -d 'Put the question to this database, whatever is configured' -r -F
-complete -c integrityd -n "__fish_integrityd_using_subcommand deputy" -s h -l help -d 'Print help'
-complete -c integrityd -n "__fish_integrityd_using_subcommand confined" -l config -d 'Read this configuration' -r -F
-complete -c integrityd -n "__fish_integrityd_using_subcommand confined" -l database -d 'Put the question to this database, whatever is configured' -r -F
-complete -c integrityd -n "__fish_integrityd_using_subcommand confined" -s h -l help -d 'Print help'
-complete -c integrityd -n "__fish_integrityd_using_subcommand try-sandbox" -l write -d 'Open this file to write it, or make a file in this directory' -r -F
-complete -c integrityd -n "__fish_integrityd_using_subcommand try-sandbox" -l execute -d 'Run this program' -r -F
-complete -c integrityd -n "__fish_integrityd_using_subcommand try-sandbox" -l connect -d 'Connect to this port of 127.0.0.1' -r
-complete -c integrityd -n "__fish_integrityd_using_subcommand try-sandbox" -l listen -d 'Listen on this port of 127.0.0.1' -r
-complete -c integrityd -n "__fish_integrityd_using_subcommand try-sandbox" -l look -d 'Look which program this process runs' -r
-complete -c integrityd -n "__fish_integrityd_using_subcommand try-sandbox" -l config -d 'Read this configuration' -r -F
-complete -c integrityd -n "__fish_integrityd_using_subcommand try-sandbox" -l database -d 'Put the question to this database, whatever is configured' -r -F
-complete -c integrityd -n "__fish_integrityd_using_subcommand try-sandbox" -s h -l help -d 'Print help'

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     config::{self, effective::Effective, example, table::Table},
+    daemon::sources::check_sources,
     model::escape::{escape, escape_name},
-    sys::privileges,
 };
 
 #[derive(Debug, Subcommand)]
@@ -78,8 +78,11 @@ fn check(path: &Path, out: &mut Out) -> anyhow::Result<Exit> {
     if !loaded.inactive.is_empty() {
         out.line(&format!("notice: set but not acted upon yet: {}", loaded.inactive.join(", ")))?;
     }
-    if let Err(distrust) = privileges::check(path) {
-        out.line(&format!("notice: the daemon will refuse this file: {distrust}"))?;
+    // The daemon would refuse it: to its administrator, that is as good as a fault.
+    if let Err(distrust) = check_sources(&loaded) {
+        out.flush()?;
+        talk(&format!("integrityd: the daemon refuses this configuration: {distrust}"));
+        return Ok(Exit::Configuration);
     }
     out.line(&format!("{}: no faults", shown(path)))?;
     Ok(Exit::Fine)

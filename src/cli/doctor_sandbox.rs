@@ -3,6 +3,7 @@
 use std::{
     fs,
     ops::ControlFlow,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -51,7 +52,7 @@ pub(super) fn sandbox(config: &Path, database: &Path) -> Vec<Finding> {
 fn tried(config: &Path) -> Finding {
     let own = PathBuf::from("/proc/self/exe");
     let mut command = Command::new(&own);
-    command.arg("--config").arg(config).arg(helpers::TRY);
+    command.arg0(deputy::SHOWN).arg("--config").arg(config).arg(helpers::TRY);
     command.arg("--write").arg(PROBE).arg("--execute").arg(&own).args(["--connect", "9", "--listen", "0"]);
     let mut words = Vec::new();
     let heard = listen(&mut command, PATIENCE, &mut |piece| {

@@ -11,6 +11,7 @@ use super::{
     doctor_config::distrusted,
     exit::{Exit, code},
     out::{number, size, span},
+    starting,
 };
 use crate::{
     model::{clock::Clock, escape::escape_name},
@@ -131,7 +132,7 @@ fn daemon(path: &Path) -> Finding {
         (Some(false), _) => Finding::warn(
             WHAT,
             "not running: nothing is watched",
-            "start it: integrityd run, by the service manager or in the foreground",
+            format!("start it: {}", starting::command(Path::new("/"))),
         ),
         (None, _) => needs_root(WHAT, "whether it runs cannot be told".to_owned()),
     }

@@ -19,6 +19,7 @@ use crate::{
     daemon::fence,
     model::escape::escape_name,
     sys::{
+        deputy::SHOWN,
         process,
         sandbox::{self, Limits},
     },
@@ -41,7 +42,11 @@ pub(super) struct Confined {
 pub(super) fn confined(arguments: &Confined) -> anyhow::Result<Exit> {
     sandbox::confine(&Limits { may_execute: true, ..Limits::default() })?;
     let [program, words @ ..] = arguments.program.as_slice() else { return Ok(Exit::Usage) };
-    Err(Command::new(program).args(words).exec().into())
+    let mut command = Command::new(program);
+    if program == "/proc/self/exe" {
+        command.arg0(SHOWN);
+    }
+    Err(command.args(words).exec().into())
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,9 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use super::{
-    Exit, Source, doctor_areas, hand_back, import_cron, import_fcheck, import_logcheck,
+    Exit, Source, doctor_areas,
+    exit::TryLater,
+    hand_back, import_cron, import_fcheck, import_logcheck,
     import_text::Text,
     logcheck_options::{read_text, shown},
     out::{Out, number, size, talk},
@@ -159,21 +161,26 @@ fn logcheck(source: &Source, arguments: &LogcheckArguments, out: &mut Out) -> an
     lists_beside(&mut conf, &arguments.path);
     let tables = import_cron::tables(&arguments.cron.root, "logcheck");
     if arguments.hand_back {
-        hand_back::run(source, &conf)?;
+        let done = hand_back::run(source, &conf);
+        // Only a daemon that runs holds up the way back: without cron nobody would read the logs.
+        if done.as_ref().is_err_and(anyhow::Error::is::<TryLater>) {
+            return done.map(|()| Exit::Fine);
+        }
         import_cron::switch_all(&tables, "logcheck", false)?;
-        return Ok(Exit::Fine);
+        return done.map(|()| Exit::Fine).context("logcheck's own positions stay as they are");
     }
     let cron = tables.iter().flat_map(|table| table.jobs.iter().map(move |job| (table.place(job), job.interval)));
     // A line for each start of the machine says nothing about the time between two runs.
     let mut cron: Vec<(String, Option<std::time::Duration>)> = cron.collect();
     cron.sort_by_key(|(_, interval)| interval.is_none());
     let host = proc::host_name(&arguments.cron.root);
-    let logs = entries_of(&conf.list, &conf.lists, Locale::C).map_err(|error| error.to_string());
+    let (logs, unread) = entries_of(&conf.list, &conf.lists, Locale::C);
     let known = import_logcheck::Logcheck {
         conf: &conf,
         faults: &faults,
         text: &text,
         logs,
+        unread: unread.iter().map(ToString::to_string).collect(),
         has_journal: ["run/log/journal", "var/log/journal"].iter().any(|path| arguments.cron.root.join(path).is_dir()),
         cron: cron.into_iter().next(),
         aliases: &read_text(&arguments.cron.root.join("etc/aliases")).unwrap_or_default(),
@@ -184,12 +191,13 @@ fn logcheck(source: &Source, arguments: &LogcheckArguments, out: &mut Out) -> an
     let mut body = Text::default();
     known.write(&mut body);
     let body = body.into_bytes();
-    if let Err(faults) = config::parse(&arguments.path, &body, &Files::Disk) {
+    let parsed = config::parse(&arguments.path, &body, &Files::Disk);
+    if let Err(faults) = &parsed {
         talk(&format!("this configuration has to be completed:\n{faults}"));
     }
     print(out, head, &body)?;
     arguments.cron.settle(&tables, "logcheck")?;
-    Ok(Exit::Fine)
+    Ok(if parsed.is_ok() { Exit::Fine } else { Exit::Findings })
 }
 
 /// Prefers the lists of logs that lie beside the configuration, unless it names others.

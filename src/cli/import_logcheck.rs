@@ -25,8 +25,10 @@ pub(super) struct Logcheck<'a> {
     pub(super) faults: &'a [Fault],
     /// Its text.
     pub(super) text: &'a [u8],
-    /// The logs, or why they are not known.
-    pub(super) logs: Result<Vec<(PathBuf, Vec<u8>)>, String>,
+    /// The logs, each with the list it stands in.
+    pub(super) logs: Vec<(PathBuf, Vec<u8>)>,
+    /// Which lists cannot be read, and why.
+    pub(super) unread: Vec<String>,
     /// Whether this machine keeps a journal.
     pub(super) has_journal: bool,
     /// Where cron runs it, and the longest time between two runs.
@@ -55,7 +57,9 @@ impl Logcheck<'_> {
             text.item("crackingignore", b"yes");
         }
         text.gap();
-        text.say("Each log file is read on from where logcheck had come to; the journal from the start of integrityd on.");
+        text.say(
+            "Each log file is read on from where logcheck had come to; the journal from the start of integrityd on.",
+        );
         let states = [b"logcheck:", self.conf.states.as_os_str().as_encoded_bytes()].concat();
         text.item("adopt", &states);
         self.hold_off(text);
@@ -114,13 +118,12 @@ impl Logcheck<'_> {
             text.item("log", log.as_os_str().as_encoded_bytes());
             return;
         }
-        let logs = match &self.logs {
-            Ok(logs) => logs,
-            Err(why) => return text.say(&format!("not carried over: {why}")),
-        };
+        for why in &self.unread {
+            text.say(&format!("not carried over: {why}"));
+        }
         let mut list: Option<&Path> = None;
         let mut known: Vec<&[u8]> = Vec::new();
-        for (from, entry) in logs.iter().filter(|(_, entry)| !entry.is_empty()) {
+        for (from, entry) in self.logs.iter().filter(|(_, entry)| !entry.is_empty()) {
             if known.contains(&entry.as_slice()) {
                 continue;
             }

@@ -95,7 +95,7 @@ fn stopped(standing: &Standing) -> Option<String> {
         daemon.has_stopped && daemon.run_within.is_some_and(|within| standing.age(daemon.last_sign) <= within);
     (daemon.is_running == Some(false) && !runs_from_cron).then(|| {
         if daemon.has_stopped {
-            format!("the daemon is not running: it was stopped {ago} ago (integrityd run starts it)")
+            format!("the daemon is not running: it was stopped {ago} ago ({} starts it)", daemon.start)
         } else {
             format!(
                 "the daemon is not running: it was started {ago} ago and did not end in good order; its log says why"

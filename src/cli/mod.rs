@@ -52,9 +52,11 @@ mod scan;
 mod screen;
 mod screen_processes;
 mod search;
+mod slip;
 mod standing;
 mod standing_logs;
 mod standing_processes;
+mod starting;
 mod status;
 mod trial;
 mod verify;
@@ -199,24 +201,26 @@ impl Source {
     }
 }
 
-/// The program with an option that names a file; quoted for a shell where that is needed.
+/// The program with an option that names a file.
 fn program(option: &str, file: &Path) -> String {
+    format!("integrityd {option} {}", quoted(file))
+}
+
+/// A path as it is typed, quoted for a shell where that is needed.
+fn quoted(file: &Path) -> String {
     // It is printed here and typed elsewhere.
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
     let file = escape_name(file.as_os_str().as_encoded_bytes());
     let is_plain = file.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@%=:,".contains(c));
-    if is_plain {
-        format!("integrityd {option} {file}")
-    } else {
-        format!("integrityd {option} '{}'", file.replace('\'', "'\\''"))
-    }
+    if is_plain { file } else { format!("'{}'", file.replace('\'', "'\\''")) }
 }
 
 /// Runs the command in `arguments` (program name first) and gives the exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let cli = match Cli::try_parse_from(arguments) {
+    let words: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
-        Err(error) => return exit::of_usage(&error),
+        Err(error) => return exit::of_usage(&slip::with_true_advice(error, Cli::command(), &words)),
     };
     let mut out = Out::stdout();
     let done = run_command(cli, &mut out).and_then(|exit| out.flush().map(|()| exit));

@@ -6,6 +6,7 @@ use super::{
     out::number,
     standing_logs::{Log, logs},
     standing_processes::{Process, processes},
+    starting,
 };
 use crate::{
     config::{settings::Config, units::to_float},
@@ -81,6 +82,8 @@ pub(super) struct Daemon {
     pub(super) has_stopped: bool,
     /// How long ago an orderly end may be, where single runs do the work of a daemon.
     pub(super) run_within: Option<Duration>,
+    /// The command that starts it.
+    pub(super) start: &'static str,
 }
 
 /// One area.
@@ -176,6 +179,7 @@ impl Standing {
                 last_sign,
                 has_stopped,
                 run_within: None,
+                start: starting::command(Path::new("/")),
             },
             areas: store
                 .area_summaries()?
@@ -282,6 +286,7 @@ pub(super) mod sample {
                 last_sign: now.before(Duration::from_hours(75)),
                 has_stopped: false,
                 run_within: None,
+                start: "service integrityd start",
             },
             areas: vec![
                 Area { max_age: hours(24), ..area("/etc", 2_412, 9) },

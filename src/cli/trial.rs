@@ -16,7 +16,7 @@ use super::{
     Exit,
     exit::usage,
     out::{number, talk},
-    program,
+    quoted,
     run::{begin_to_log, prepare, runtime},
 };
 use crate::{
@@ -37,7 +37,10 @@ use crate::{
         event::{Category, Kind},
     },
     store::{door::Db, error::StoreError, events::Filter, place::own_files},
-    sys::{privileges::may_read, proc},
+    sys::{
+        privileges::{make_private_directory, may_execute, may_read, may_write},
+        proc,
+    },
 };
 
 /// Directories that only a build or a version control system cares for.
@@ -96,6 +99,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let here = std::env::current_dir().unwrap_or_default();
     let directories = directories(&arguments.directories)?;
     let database = state_directory()?.join("integrityd.sqlite");
+    make_place(&database)?;
     start_afresh(&database)?;
     let areas = directories.iter().map(|directory| area(directory)).collect::<anyhow::Result<_>>()?;
     let config = Config { logs: logs(&arguments.logs)?, ..settings(areas, database) };
@@ -103,7 +107,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let clock = Clock::System(proc::boot_id(Path::new("/")));
     let config = with_rates(config);
     announce(&config, &left_out);
-    let commands = program("--database", &config.database);
+    let commands = format!("{} --database {}", own_name(), quoted(&config.database));
     let daemon = prepare(config, None, clock, commands, own_lines)?;
     let example = directories.iter().find(|directory| directory.starts_with(&here)).or(directories.first());
     let example = example.filter(|directory| directory.is_dir()).map(|directory| directory.join("integrityd-was-here"));
@@ -142,6 +146,37 @@ fn state_directory() -> anyhow::Result<PathBuf> {
             Err(usage("there is no place for the state: set HOME or XDG_STATE_HOME to an absolute path".to_owned()))
         }
     }
+}
+
+/// Makes the directory of the database, in which somebody without a home has nothing to write.
+fn make_place(database: &Path) -> anyhow::Result<()> {
+    let Some(directory) = database.parent() else { return Ok(()) };
+    let made = make_private_directory(directory);
+    let refusal = match made {
+        Ok(()) if may_write(directory) => return Ok(()),
+        Ok(()) => "it may not be written".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(usage(format!(
+        "the state cannot be kept in {}: {refusal}\nset XDG_STATE_HOME to a directory that this user may write",
+        escape_name(directory.as_os_str().as_bytes())
+    )))
+}
+
+/// The program as it is typed here: by its path where its name alone leads nowhere, or to another one.
+fn own_name() -> String {
+    let Some(typed) = std::env::args_os().next().map(PathBuf::from) else { return "integrityd".to_owned() };
+    let places = std::env::var_os("PATH").unwrap_or_default();
+    name_of(&typed, &std::env::split_paths(&places).collect::<Vec<_>>())
+}
+
+fn name_of(typed: &Path, places: &[PathBuf]) -> String {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    let found = places.iter().map(|place| place.join("integrityd")).find(|path| may_execute(path));
+    let is_found_by_name = found.is_some_and(|found| real(&found) == real(typed));
+    // What was typed without a slash was found by its name.
+    let is_path = typed.as_os_str().as_bytes().contains(&b'/');
+    if is_path && !is_found_by_name { quoted(typed) } else { "integrityd".to_owned() }
 }
 
 /// Removes the database of an earlier try, unless one is running.
@@ -331,5 +366,33 @@ async fn say_when_it_stands(db: &Db, example: Option<&Path>, duration: Option<Du
             return;
         }
         tokio::time::sleep(GLANCE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_program_is_named_as_it_can_be_typed() {
+        let tree = tempfile::tempdir().unwrap();
+        let put = |name: &str| {
+            let place = tree.path().join(name);
+            fs::create_dir(&place).unwrap();
+            fs::write(place.join("integrityd"), "").unwrap();
+            fs::set_permissions(place.join("integrityd"), fs::Permissions::from_mode(0o755)).unwrap();
+            place
+        };
+        let (installed, built, spaced) = (put("sbin"), put("release"), put("a b"));
+        let places = [tree.path().join("nothing"), installed.clone()];
+        assert_eq!(name_of(Path::new("integrityd"), &places), "integrityd");
+        assert_eq!(name_of(&installed.join("integrityd"), &places), "integrityd");
+        let path = built.join("integrityd");
+        assert_eq!(name_of(&path, &places), path.to_str().unwrap());
+        assert_eq!(name_of(&path, &[]), path.to_str().unwrap());
+        let path = spaced.join("integrityd");
+        assert_eq!(name_of(&path, &[]), format!("'{}'", path.display()));
     }
 }

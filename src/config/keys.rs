@@ -267,7 +267,7 @@ keys! {
         "Rules that matched nothing for this long are reported, as often.";
     "attach" "attach" Report "never" [Unit::Attach] ONCE NOW "When events are attached for machines: from more than so many items on.";
     "subject" "subject" Report "own" [Unit::Choice(&["own", "logcheck"])] ONCE NOW
-        "Whose subjects the mails carry; logcheck's for existing filters.";
+        "Whose subjects the mails carry; logcheck's for existing filters, as its version 1.4.2 writes them: web3 2026-11-21 14:02 +0100 Security Events. Only mails about lines of logs have them.";
     "html" "html" Report "no" [Unit::Flag] ONCE LATER "Whether an HTML part is added.";
     "retention" "retention" Report "400d" [span(DAY, CENTURY)] ONCE NOW "How long events are kept after everybody has got them.";
     "maxdatabase" "maxdatabase" Report "off" [Unit::Size { min: MI, max: 16 * 1024 * GI, has_off: true }] ONCE NOW

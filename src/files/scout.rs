@@ -8,7 +8,7 @@ use std::{
     io::{self, Read, Write},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::ffi::OsStrExt,
+        unix::{ffi::OsStrExt, process::CommandExt as _},
     },
     path::{Path, PathBuf},
     time::Duration,
@@ -27,7 +27,7 @@ use super::{
 use crate::{
     model::entry::Attributes,
     sys::{
-        deputy::{Permit, Word},
+        deputy::{Permit, SHOWN, Word},
         dir::Listing,
         file::{attributes_of, open_directory_beneath, open_root},
         line::{LONGEST, now, read_frame, write_frame},
@@ -176,7 +176,7 @@ impl Scout {
 /// How the program is called to be a helper for the mount with number `id` at `point`.
 pub(super) fn command(program: &Path, point: &[u8], id: u64) -> std::process::Command {
     let mut command = std::process::Command::new(program);
-    command.arg(WORD).arg(id.to_string()).arg(OsStr::from_bytes(point));
+    command.arg0(SHOWN).arg(WORD).arg(id.to_string()).arg(OsStr::from_bytes(point));
     command
 }
 

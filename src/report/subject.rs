@@ -116,7 +116,7 @@ fn is_about_rules(category: Category, severity: Severity) -> bool {
     category == Category::Rules && severity >= Severity::Normal
 }
 
-/// The subject by which logcheck's mails were known, `web3 2026-11-21 14:02 Security Events`; `None` of a report without lines of logs.
+/// The subject by which logcheck's mails were known, `web3 2026-11-21 14:02 +0100 Security Events`; `None` of a report without lines of logs.
 pub(crate) fn logcheck_subject(host: &str, tally: &Tally, now: Timestamp, zone: &TimeZone) -> Option<String> {
     let has = |wanted: Category| tally.count(|category, _| category == wanted) > 0;
     let titles = [
@@ -126,7 +126,8 @@ pub(crate) fn logcheck_subject(host: &str, tally: &Tally, now: Timestamp, zone: 
     ];
     let (_, title) = titles.into_iter().find(|(category, _)| has(*category))?;
     let host = escape_cut(host.as_bytes(), HOST_LIMIT);
-    Some(format!("{host} {} {title}", Times::new(now, zone).since(now)))
+    // As logcheck 1.4.2 writes it.
+    Some(format!("{host} {} {title}", Times::new(now, zone).dated(now)))
 }
 
 /// What a report counts, for our own line in the log: no word of anybody else, and the titles by which logcheck's mails were

@@ -156,6 +156,11 @@ impl<'a> Times<'a> {
         zoned(at, self.zone).strftime("%Y-%m-%d %H:%M").to_string()
     }
 
+    /// `2026-11-21 13:58 +0100`, as the mails of logcheck are dated.
+    pub(crate) fn dated(&self, at: Timestamp) -> String {
+        zoned(at, self.zone).strftime("%Y-%m-%d %H:%M %z").to_string()
+    }
+
     /// How long `at` is past.
     pub(crate) fn ago(&self, at: Timestamp) -> Duration {
         self.at.since(at)

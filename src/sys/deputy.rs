@@ -36,6 +36,9 @@ use serde::{Deserialize, Serialize};
 /// The hidden command of a deputy.
 pub const WORD: &str = "deputy";
 
+/// What ps(1) shows as the program of our helpers: the file they are started from says nothing.
+pub const SHOWN: &str = "integrityd: helper";
+
 /// The hidden command that gives up writing and connecting, and then becomes another program.
 pub const CONFINED: &str = "confined";
 
@@ -160,7 +163,14 @@ impl Deputy {
     pub fn start(permits: Vec<Permit>) -> io::Result<Self> {
         let (ours, its) = pair(SocketFlags::CLOEXEC)?;
         let mut command = Command::new("/proc/self/exe");
-        command.arg(WORD).current_dir("/").env_clear().stdin(Stdio::from(its)).stdout(Stdio::null()).process_group(0);
+        command
+            .arg0(SHOWN)
+            .arg(WORD)
+            .current_dir("/")
+            .env_clear()
+            .stdin(Stdio::from(its))
+            .stdout(Stdio::null())
+            .process_group(0);
         let child = command.spawn()?;
         // Our copy of its end goes with the command; else the end of the deputy would not be that of the socket.
         drop(command);

@@ -32,7 +32,7 @@ use rustix::{
 };
 
 use super::{
-    deputy::{CONFINED, LONGEST, Permit, Reply, Request},
+    deputy::{CONFINED, LONGEST, Permit, Reply, Request, SHOWN},
     group::Group,
     pidfile, process,
 };
@@ -148,7 +148,7 @@ fn command(program: &OsStr, arguments: &[OsString], permits: &[Permit]) -> Optio
         Command::new(program)
     } else {
         let mut command = Command::new("/proc/self/exe");
-        command.arg(CONFINED).arg("--").arg(program);
+        command.arg0(SHOWN).arg(CONFINED).arg("--").arg(program);
         command
     };
     let environment = permit.environment.iter().map(|(name, value)| (name, value));

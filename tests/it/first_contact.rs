@@ -95,14 +95,37 @@ fn a_second_daemon_is_told_where_the_first_one_is() {
 #[test]
 fn a_slip_on_the_command_line_is_answered_with_what_there_is() {
     let mut all = String::new();
-    for words in
-        [&["chek"][..], &["run", "--onec"], &["config", "chek"], &["history", "--since"], &["completions", "ksh"]]
-    {
+    for words in [
+        &["chek"][..],
+        &["confi"],
+        &["run", "--onec"],
+        &["try", "--duration", "20"],
+        &["config", "chek"],
+        &["history", "--since"],
+        &["completions", "ksh"],
+    ] {
         let output = run(words);
         assert_eq!(output.status.code(), Some(64), "{words:?}");
         all += &format!("$ integrityd {}\n{}\n", words.join(" "), String::from_utf8(output.stderr).unwrap());
     }
     insta::assert_snapshot!(all);
+}
+
+#[test]
+fn somebody_without_a_home_is_told_what_try_needs() {
+    let scratch = Scratch::new();
+    let output = Command::new(PROGRAM)
+        .args(["try", "/etc", "--for", "1s"])
+        .env_remove("XDG_STATE_HOME")
+        .env("HOME", "/proc/nowhere")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = shown(&scratch, &output);
+    assert_eq!(output.status.code(), Some(64), "{text}");
+    assert!(text.contains("/proc/nowhere/.local/state/integrityd/try"), "{text}");
+    assert!(text.contains("set XDG_STATE_HOME to a directory that this user may write"), "{text}");
+    assert!(!text.contains("root"), "{text}");
 }
 
 #[test]

@@ -115,6 +115,8 @@ fn the_daemon_that_runs_has_it_and_its_helper_ends_with_it() {
     scratch.wait_for_baseline();
     assert_eq!(status(daemon.pid(), "NoNewPrivs"), "1");
     let helper = helper_of(daemon.pid()).unwrap();
+    let lines = children(daemon.pid());
+    assert!(lines.iter().all(|(_, line)| line.starts_with("integrityd: helper ")), "{lines:?}");
     assert_eq!(status(helper, "NoNewPrivs"), "0", "a mail program may have to become another user");
     assert!(scratch.log().contains("the sandbox is up"), "{}", scratch.log());
     let doctor = String::from_utf8(scratch.ask(&["doctor"]).stdout).unwrap();

@@ -228,6 +228,36 @@ fn both_imports_stand_in_one_file() {
 }
 
 #[test]
+fn a_list_that_cannot_be_read_costs_only_itself() {
+    let scratch = machine();
+    write_logcheck(&scratch, "", "ROOT/good.log\n");
+    let made =
+        Command::new("mkfifo").arg(scratch.path("etc/logcheck/logcheck.logfiles.d/f.logfiles")).status().unwrap();
+    assert!(made.success());
+    let output = import(&scratch, "logcheck", "etc/logcheck/logcheck.conf", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let shown = printed(&scratch, &output);
+    assert!(shown.contains("\nlog = /scratch/good.log\n"), "{shown}");
+    assert!(shown.contains("f.logfiles does not exist or cannot be read"), "{shown}");
+}
+
+#[test]
+fn the_way_back_is_open_when_integrityd_cannot_say_anything() {
+    let scratch = machine();
+    write_logcheck(&scratch, "", "ROOT/good.log\n");
+    let table = scratch.path("etc/cron.d/logcheck");
+    let before = fs::read(&table).unwrap();
+    import(&scratch, "logcheck", "etc/logcheck/logcheck.conf", &["--disable-cron"]);
+    assert_ne!(fs::read(&table).unwrap(), before);
+    let nowhere = scratch.path("nowhere.conf");
+    let options = ["--hand-back", "--config", nowhere.to_str().unwrap()];
+    let back = import(&scratch, "logcheck", "etc/logcheck/logcheck.conf", &options);
+    assert_ne!(back.status.code(), Some(0));
+    assert!(text(&back.stderr).contains("logcheck's own positions stay as they are"), "{}", text(&back.stderr));
+    assert_eq!(fs::read(&table).unwrap(), before, "nobody reads the logs");
+}
+
+#[test]
 fn hostile_files_run_nothing_and_reach_no_terminal() {
     let scratch = machine();
     let evil = "SENDMAILTO=\"$(touch ROOT/ran)\"\nSENDMAILTO='unbalanced\nREPORTLEVEL=`touch ROOT/ran`\nRULEDIR=/x\u{1b}[2J\nA=B; touch ROOT/ran\n\

@@ -199,12 +199,14 @@ fn logcheck_s_subjects_name_the_gravest_layer_and_other_mails_keep_ours() {
         let before = fs::read_to_string(&log).unwrap();
         fs::write(&log, format!("{before}Nov 21 14:02:11 web3 app: {line}\n")).unwrap();
         let form = |subject: &String| {
-            let words: Vec<&str> = subject.splitn(4, ' ').collect();
-            words.len() == 4
+            let words: Vec<&str> = subject.splitn(5, ' ').collect();
+            words.len() == 5
                 && words[0] == "web3.example"
                 && words[1].len() == 10
                 && words[2].len() == 5
-                && words[3] == title
+                && words[3].len() == 5
+                && words[3].starts_with(['+', '-'])
+                && words[4] == title
         };
         wait_for(title, Duration::from_secs(10), || subjects().iter().any(form));
     }

@@ -74,16 +74,17 @@ pub fn logs(file: &Path, directory: &Path, locale: Locale) -> Result<Vec<Log>, L
     Ok(found)
 }
 
-/// The entries of `file` and of all `*.logfiles` in `directory` as they stand there, each with the list it stands in.
-///
-/// # Errors
-/// [`ListError`] when a list cannot be read; a missing directory has none.
-pub fn entries_of(file: &Path, directory: &Path, locale: Locale) -> Result<Vec<(PathBuf, Vec<u8>)>, ListError> {
-    let mut found = Vec::new();
+/// The entries of `file` and of all `*.logfiles` in `directory` as they stand there, each with the list it stands in; and which lists
+/// cannot be read. A missing directory has none.
+pub fn entries_of(file: &Path, directory: &Path, locale: Locale) -> (Vec<(PathBuf, Vec<u8>)>, Vec<ListError>) {
+    let (mut found, mut unread) = (Vec::new(), Vec::new());
     for path in lists(file, directory) {
-        found.extend(entries(&read(&path)?, locale).into_iter().map(|entry| (path.clone(), entry)));
+        match read(&path) {
+            Ok(text) => found.extend(entries(&text, locale).into_iter().map(|entry| (path.clone(), entry))),
+            Err(error) => unread.push(error),
+        }
     }
-    Ok(found)
+    (found, unread)
 }
 
 /// `file`, and all `*.logfiles` in `directory`.
