@@ -55,7 +55,9 @@ impl Logcheck<'_> {
             text.item("crackingignore", b"yes");
         }
         text.gap();
-        text.say("Each log file is read on from where logcheck had come to; the journal from the start of integrityd on.");
+        text.say(
+            "Each log file is read on from where logcheck had come to; the journal from the start of integrityd on.",
+        );
         let states = [b"logcheck:", self.conf.states.as_os_str().as_encoded_bytes()].concat();
         text.item("adopt", &states);
         self.hold_off(text);
