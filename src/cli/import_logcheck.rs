@@ -58,7 +58,7 @@ impl Logcheck<'_> {
         }
         text.gap();
         text.say(
-            "Each log file is read on from where logcheck had come to; the journal from the start of integrityd on.",
+            "Each log is read on from where logcheck had come to, the journal from the second of its last run.",
         );
         let states = [b"logcheck:", self.conf.states.as_os_str().as_encoded_bytes()].concat();
         text.item("adopt", &states);
