@@ -57,9 +57,7 @@ impl Logcheck<'_> {
             text.item("crackingignore", b"yes");
         }
         text.gap();
-        text.say(
-            "Each log is read on from where logcheck had come to, the journal from the second of its last run.",
-        );
+        text.say("Each log is read on from where logcheck had come to, the journal from the second of its last run.");
         let states = [b"logcheck:", self.conf.states.as_os_str().as_encoded_bytes()].concat();
         text.item("adopt", &states);
         self.hold_off(text);
