@@ -167,6 +167,7 @@ fn removed_and_purged(machine: &Machine, before: &[String]) {
                 "/etc/integrityd.conf",
                 "/etc/integrityd.d",
                 "/etc/logcheck/ignore.d.server/integrityd",
+                "/etc/logrotate.d/integrityd",
             ]
             .contains(&path)
             || path.ends_with(".wants/integrityd.service");
