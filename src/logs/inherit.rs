@@ -13,11 +13,12 @@ use std::{
 use super::{
     group::Group,
     logtail::{Offset, file_name, parse},
+    oneshot::position::States,
     telling::JOURNAL,
 };
 use crate::{
     model::{
-        clock::{Moment, Timestamp},
+        clock::Moment,
         escape::escape_name,
         event::{Category, Event, Severity},
         journal::{JournalState, Place},
@@ -100,11 +101,8 @@ fn adopt_journal(group: &Group, adopt: &[String], db: &Db, now: Moment) -> Resul
         return Ok(());
     }
     let note = |note: String| Event::new(Category::LogNote, Severity::Low, now, JOURNAL.to_vec()).with_note(note);
-    let since = directories.iter().find_map(|directory| {
-        let seen = fs::symlink_metadata(Path::new(directory).join("offset.journal")).ok()?;
-        let nanos = seen.mtime().saturating_mul(1_000_000_000).saturating_add(seen.mtime_nsec());
-        Some((directory, Timestamp::from_nanos(nanos)))
-    });
+    let since =
+        directories.iter().find_map(|directory| Some((directory, States::look(Path::new(directory)).journal().ok()??)));
     let Some((directory, since)) = since else {
         let words = "logcheck has left no position for it; it is read from its end";
         return db.lock().commit(&Outcome::tell(note(words.to_owned()))).map(|_seq| ());
