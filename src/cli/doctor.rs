@@ -8,6 +8,7 @@ use super::{
     diagnosis::{Finding, Health},
     doctor_areas::areas,
     doctor_config::configuration,
+    doctor_health::health,
     doctor_host::host,
     doctor_logs::logs,
     doctor_mail::mail,
@@ -31,7 +32,10 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
     let (config, found, is_faulty) = configuration(&source.config);
     report.tell(found)?;
     match source.database.clone().or(config.as_ref().map(|config| config.database.clone())) {
-        Some(database) => report.tell(state(&database))?,
+        Some(database) => {
+            report.tell(state(&database))?;
+            report.tell(health(&database, config.as_ref()))?;
+        }
         // What the defaults would be says nothing about this machine.
         None => report.tell(vec![unknown("database, daemon")])?,
     }

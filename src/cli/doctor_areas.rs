@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::{
     diagnosis::Finding,
     out::{age, number, size},
-    standing::rate,
 };
 use crate::{
     config::{
@@ -15,13 +14,13 @@ use crate::{
     files::{
         ground::{Ground, Tract},
         learning::Met,
-        promise::Demand,
     },
     model::{
         entry::AreaId,
         escape::{escape, escape_name},
+        format::rate,
     },
-    store::standing::Ahead,
+    store::{demand::Demand, standing::Ahead},
     sys::privileges,
 };
 

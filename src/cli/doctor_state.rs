@@ -32,7 +32,7 @@ pub(super) fn state(path: &Path) -> Vec<Finding> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let mut found = vec![of_directory(directory)];
     found.extend(database(path));
-    found.push(daemon(path));
+    found.extend(daemon(path));
     found
 }
 
@@ -123,17 +123,19 @@ fn unopened(error: StoreError) -> Finding {
     Finding::fail(WHAT, words, remedy)
 }
 
-fn daemon(path: &Path) -> Finding {
+/// Whether it runs; that it does not is said among what is wrong, once there is a database.
+fn daemon(path: &Path) -> Option<Finding> {
     const WHAT: &str = "daemon";
     let now = Clock::System(proc::boot_id(Path::new("/"))).now();
-    match (is_running(path), running_for(path, now.boottime)) {
+    Some(match (is_running(path), running_for(path, now.boottime)) {
         (Some(true), Some(since)) => Finding::fine(WHAT, format!("running for {}", span(since))),
         (Some(true), None) => Finding::fine(WHAT, "running"),
+        (Some(false), _) if path.exists() => return None,
         (Some(false), _) => Finding::warn(
             WHAT,
             "not running: nothing is watched",
             format!("start it: {}", starting::command(Path::new("/"))),
         ),
         (None, _) => needs_root(WHAT, "whether it runs cannot be told".to_owned()),
-    }
+    })
 }

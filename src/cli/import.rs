@@ -15,7 +15,6 @@ use super::{
     import_text::Text,
     logcheck_options::{read_text, shown},
     out::{Out, number, size, talk},
-    standing::rate,
 };
 use crate::{
     config::{
@@ -25,10 +24,11 @@ use crate::{
         settings::Config,
         units::format_span,
     },
-    files::{adopt, promise::Demand},
+    files::adopt,
     logs::oneshot::{conf::Conf, list::entries_of},
     logs::tree::Locale,
-    store::standing::Ahead,
+    model::format::rate,
+    store::{demand::Demand, standing::Ahead},
     sys::proc,
 };
 

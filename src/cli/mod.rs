@@ -8,6 +8,7 @@ mod diagnosis;
 mod doctor;
 mod doctor_areas;
 mod doctor_config;
+mod doctor_health;
 mod doctor_host;
 mod doctor_logs;
 mod doctor_mail;
@@ -26,7 +27,7 @@ mod import_cron;
 mod import_fcheck;
 mod import_logcheck;
 mod import_text;
-mod judge;
+mod level;
 mod logcheck;
 mod logcheck_mail;
 mod logcheck_options;
@@ -53,12 +54,11 @@ mod screen;
 mod screen_processes;
 mod search;
 mod slip;
-mod standing;
-mod standing_logs;
-mod standing_processes;
 mod starting;
 mod status;
 mod trial;
+#[cfg(test)]
+mod trouble_places;
 mod verify;
 
 use std::{

@@ -1,18 +1,22 @@
 //! `status --nagios`: one line as monitoring plugins print it (Monitoring Plugins Development Guidelines: text, `|`, performance data).
 
-use super::{
-    judge::{Level, Verdict},
-    out::{age, number},
-    standing::Standing,
+use super::level::Level;
+use crate::{
+    model::{
+        format::{age, number},
+        health::Health,
+    },
+    store::facts::Facts,
 };
 
 /// The line, without its end.
-pub(super) fn line(standing: &Standing, verdict: &Verdict) -> String {
-    let words = match verdict.level() {
-        Level::Fine => summary(standing),
-        _ => verdict.0.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>().join("; "),
+pub(super) fn line(facts: &Facts, health: &Health) -> String {
+    let level = Level::of(health);
+    let words = match level {
+        Level::Fine => summary(facts),
+        _ => health.grave().map(|trouble| trouble.words.as_str()).collect::<Vec<_>>().join("; "),
     };
-    format!("INTEGRITYD {} - {} | {}", verdict.level().word(), text(&words), performance(standing))
+    format!("INTEGRITYD {} - {} | {}", level.word(), text(&words), performance(facts))
 }
 
 /// The line when nothing can be told.
@@ -26,33 +30,33 @@ fn text(words: &str) -> String {
     lines.join("; ").replace('|', r"\x7c")
 }
 
-fn summary(standing: &Standing) -> String {
-    let areas = match standing.active().count() {
+fn summary(facts: &Facts) -> String {
+    let areas = match facts.active().count() {
         1 => "1 area".to_owned(),
         count => format!("{count} areas"),
     };
-    let oldest = standing
+    let oldest = facts
         .oldest()
         .map_or_else(|| "nothing checked yet".to_owned(), |oldest| format!("oldest check {}", age(oldest)));
-    format!("{areas}, {} entries, {oldest}", number(standing.entries()))
+    format!("{areas}, {} entries, {oldest}", number(facts.entries()))
 }
 
 /// `label=value;warn;crit;min`, with `U` for what is unknown; labels are plain words, so that none needs quotes.
-fn performance(standing: &Standing) -> String {
-    let queue = &standing.queue;
-    let oldest = standing.oldest().map_or_else(|| "U".to_owned(), |oldest| format!("{}s", oldest.as_secs()));
-    let waiting = queue.oldest.map_or(0, |at| standing.age(at).as_secs());
+fn performance(facts: &Facts) -> String {
+    let queue = &facts.queue;
+    let oldest = facts.oldest().map_or_else(|| "U".to_owned(), |oldest| format!("{}s", oldest.as_secs()));
+    let waiting = queue.oldest.map_or(0, |at| facts.age(at).as_secs());
     // Percentages are cut, not rounded: 100 means all.
-    let share = standing.active().map(|area| area.share() * 100.0).fold(100.0, f64::min).floor();
+    let share = facts.configured().map(|area| area.share() * 100.0).fold(100.0, f64::min).floor();
     [
         format!("queue={};;1;0", queue.queued.saturating_add(queue.parked)),
         format!("oldest_mail={waiting}s;;3600;0"),
         format!("oldest_check={oldest};;;0"),
         format!("in_time={share}%;;;0;100"),
-        format!("entries={};;;0", standing.entries()),
-        format!("looks={}c", standing.counters.looks),
-        format!("read={}c", standing.counters.bytes),
-        format!("database={}B;;;0", standing.database_size),
+        format!("entries={};;;0", facts.entries()),
+        format!("looks={}c", facts.counters.looks),
+        format!("read={}c", facts.counters.bytes),
+        format!("database={}B;;;0", facts.database_size),
     ]
     .join(" ")
 }
@@ -60,13 +64,13 @@ fn performance(standing: &Standing) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{judge::judge, standing::sample::standing};
+    use crate::store::{diagnose::diagnose, facts::sample::facts};
 
     #[test]
     fn a_fine_machine_is_one_line() {
-        let standing = standing();
+        let facts = facts();
         assert_eq!(
-            line(&standing, &judge(&standing)),
+            line(&facts, &diagnose(&facts)),
             "INTEGRITYD OK - 3 areas, 145,282 entries, oldest check 2.1 d | queue=0;;1;0 oldest_mail=0s;;3600;0 \
              oldest_check=183600s;;;0 in_time=100%;;;0;100 entries=145282;;;0 looks=412118c read=9663676416c database=24117248B;;;0"
         );
@@ -74,10 +78,10 @@ mod tests {
 
     #[test]
     fn a_hostile_path_cannot_end_the_text() {
-        let mut standing = standing();
-        standing.areas[0].path = crate::model::escape::escape_name(b"/srv/a|x=1\nOK - fine");
-        standing.areas[0].state = crate::store::areas::AreaState::Missing;
-        let line = line(&standing, &judge(&standing));
+        let mut facts = facts();
+        facts.areas[0].path = crate::model::escape::escape_name(b"/srv/a|x=1\nOK - fine");
+        facts.areas[0].state = crate::store::areas::AreaState::Missing;
+        let line = line(&facts, &diagnose(&facts));
         assert!(line.starts_with(r"INTEGRITYD CRITICAL - /srv/a\x7cx=1\nOK - fine is missing"), "{line}");
         assert_eq!((line.matches('|').count(), line.lines().count()), (1, 1), "{line}");
         assert_eq!(unknown("no database\n  do | this"), r"INTEGRITYD UNKNOWN - no database; do \x7c this");
@@ -85,9 +89,9 @@ mod tests {
 
     #[test]
     fn what_was_never_looked_at_is_unknown_and_not_zero() {
-        let mut standing = standing();
-        standing.areas.clear();
-        let line = line(&standing, &judge(&standing));
+        let mut facts = facts();
+        facts.areas.clear();
+        let line = line(&facts, &diagnose(&facts));
         assert!(line.contains("nothing checked yet") && line.contains("oldest_check=U;;;0"), "{line}");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufWriter, Stdout, Write};
 
+pub(super) use crate::model::format::{age, number, size, span};
+
 /// The standard output, buffered.
 #[derive(Debug)]
 pub(super) struct Out(BufWriter<Stdout>);
@@ -36,49 +38,5 @@ impl Out {
 pub(super) fn talk(text: &str) {
     if writeln!(io::stderr().lock(), "{text}").is_err() {
         tracing::debug!("the standard error is closed");
-    }
-}
-
-/// A number with thousands separators.
-pub(super) fn number(value: u64) -> String {
-    crate::report::listing::number_words(value)
-}
-
-/// A size in the largest unit that leaves two figures or more.
-pub(super) fn size(bytes: u64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes;
-    let mut name = "B";
-    for unit in units {
-        if value < 10 * 1024 {
-            break;
-        }
-        value /= 1024;
-        name = unit;
-    }
-    format!("{} {name}", number(value))
-}
-
-/// A span in words: `41 s`, `12 min`, `3 h`, `2 d`.
-pub(super) fn span(span: std::time::Duration) -> String {
-    match span.as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7_200 => format!("{} min", seconds / 60),
-        seconds @ 7_200..172_800 => format!("{} h", seconds / 3600),
-        seconds => format!("{} d", seconds / 86_400),
-    }
-}
-
-/// The age of a check with its tenths, so that `8.6 d of 7d` can be told: `41 s`, `12 min`, `3.5 h`, `8.6 d`.
-pub(super) fn age(age: std::time::Duration) -> String {
-    let tenths = |seconds: u64, unit: u64, name: &str| {
-        let tenths = seconds.saturating_mul(10) / unit;
-        format!("{}.{} {name}", number(tenths / 10), tenths % 10)
-    };
-    match age.as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7_200 => format!("{} min", seconds / 60),
-        seconds @ 7_200..172_800 => tenths(seconds, 3600, "h"),
-        seconds => tenths(seconds, 86_400, "d"),
     }
 }

@@ -1,12 +1,16 @@
 //! `status --prometheus`: the text exposition format 0.0.4, for a node exporter's textfile collector.
 
-use super::{
-    judge::Verdict,
-    standing::{Area, Standing},
-    standing_logs::Log,
-    standing_processes::Process,
+use super::level::Level;
+use crate::{
+    config::units::to_float,
+    model::health::{Health, TroubleKind, Weight},
+    store::{
+        areas::AreaState,
+        fact_logs::Log,
+        fact_processes::Process,
+        facts::{Area, Facts},
+    },
 };
-use crate::{config::units::to_float, store::areas::AreaState};
 
 /// The page under construction.
 #[derive(Default)]
@@ -56,31 +60,36 @@ fn flag(is_so: bool) -> f64 {
 }
 
 /// The whole page.
-pub(super) fn page(standing: &Standing, verdict: &Verdict) -> String {
+pub(super) fn page(facts: &Facts, health: &Health) -> String {
     let mut page = Page::default();
-    let running = standing.daemon.is_running;
+    let running = facts.daemon.is_running;
     page.gauge(
         "status",
         "The judgement: 0 ok, 1 warning, 2 critical, 3 unknown.",
-        Some(f64::from(verdict.level().number())),
+        Some(f64::from(Level::of(health).number())),
     );
+    let troubles = TroubleKind::ALL.iter().filter(|kind| kind.weight() > Weight::Note).map(|kind| {
+        let count = health.grave().filter(|trouble| trouble.kind == *kind).count();
+        (labels(&[("kind", kind.word())]), to_float(u64::try_from(count).unwrap_or(u64::MAX)))
+    });
+    page.family("troubles", "gauge", "What is wrong at present, by kind.", &troubles.collect::<Vec<_>>());
     page.gauge("daemon_running", "Whether the daemon runs on this database.", running.map(flag));
-    let running_for = standing.daemon.running_for.map(|span| span.as_secs_f64().floor());
+    let running_for = facts.daemon.running_for.map(|span| span.as_secs_f64().floor());
     page.gauge("daemon_running_seconds", "For how long the daemon runs.", running_for);
     page.gauge(
         "configuration_readable",
         "Whether the configuration could be used for this page.",
-        Some(flag(standing.pace.is_some())),
+        Some(flag(facts.pace.is_some())),
     );
-    page.counter("looks_total", "Looks at paths since the database was made.", standing.counters.looks);
-    page.counter("read_bytes_total", "Bytes read since the database was made.", standing.counters.bytes);
-    page.counter("events_total", "Events in the chain.", standing.head.seq);
-    page.gauge("database_bytes", "Size of the database files.", Some(to_float(standing.database_size)));
-    page.gauge("allowed_looks_per_second", "The ceiling maxfilerate.", standing.pace.map(|pace| pace.allowed));
-    coverage(&mut page, &standing.areas);
-    logs(&mut page, &standing.logs);
-    processes(&mut page, &standing.processes);
-    queue(&mut page, standing);
+    page.counter("looks_total", "Looks at paths since the database was made.", facts.counters.looks);
+    page.counter("read_bytes_total", "Bytes read since the database was made.", facts.counters.bytes);
+    page.counter("events_total", "Events in the chain.", facts.head.seq);
+    page.gauge("database_bytes", "Size of the database files.", Some(to_float(facts.database_size)));
+    page.gauge("allowed_looks_per_second", "The ceiling maxfilerate.", facts.pace.map(|pace| pace.allowed));
+    coverage(&mut page, &facts.areas);
+    logs(&mut page, &facts.logs);
+    processes(&mut page, &facts.processes);
+    queue(&mut page, facts);
     page.0
 }
 
@@ -102,6 +111,12 @@ fn coverage(page: &mut Page, areas: &[Area]) {
     page.family("area_state", "gauge", "Which state an area is in.", &states);
     let seconds = |age: Option<std::time::Duration>| age.map(|age| age.as_secs_f64().floor());
     page.areas("area_entries", "Entries of the baseline.", areas, |area| Some(to_float(area.entries)));
+    page.areas(
+        "area_unreadable_entries",
+        "Entries that could not be read when they were checked last.",
+        areas,
+        |area| Some(to_float(area.unreadable)),
+    );
     page.areas("area_rounds", "Complete rounds.", areas, |area| Some(to_float(area.rounds)));
     page.areas("area_oldest_check_seconds", "Age of the oldest check.", areas, |area| seconds(area.oldest));
     page.areas("area_p95_check_seconds", "95 of 100 checks are younger.", areas, |area| seconds(area.most));
@@ -160,15 +175,15 @@ fn processes(page: &mut Page, processes: &[Process]) {
     page.family("process_start_timestamp_seconds", "gauge", "When a watched process was started.", &samples(&started));
 }
 
-fn queue(page: &mut Page, standing: &Standing) {
-    let queue = &standing.queue;
+fn queue(page: &mut Page, facts: &Facts) {
+    let queue = &facts.queue;
     let samples: Vec<_> =
         [("waiting", queue.queued.saturating_sub(queue.refused)), ("refused", queue.refused), ("parked", queue.parked)]
             .into_iter()
             .map(|(state, count)| (labels(&[("state", state)]), to_float(count)))
             .collect();
     page.family("queue_deliveries", "gauge", "Deliveries that no server has accepted.", &samples);
-    let oldest = queue.oldest.map(|at| standing.age(at).as_secs_f64().floor());
+    let oldest = queue.oldest.map(|at| facts.age(at).as_secs_f64().floor());
     page.gauge("queue_oldest_seconds", "Age of the oldest report in the queue.", oldest);
     page.counter("sent_total", "Deliveries that a server has accepted.", queue.sent);
     let last = queue.last_sent.map(|at| to_float((at.as_nanos() / 1_000_000_000).unsigned_abs()));
@@ -178,7 +193,7 @@ fn queue(page: &mut Page, standing: &Standing) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{judge::judge, standing::sample::standing};
+    use crate::store::{diagnose::diagnose, facts::sample::facts};
 
     #[test]
     fn label_values_are_escaped_by_the_rules_of_the_format() {
@@ -187,10 +202,10 @@ mod tests {
 
     #[test]
     fn every_family_is_announced_once_and_what_is_unknown_is_left_out() {
-        let mut standing = standing();
-        standing.daemon.is_running = None;
-        standing.areas[1].oldest = None;
-        let page = page(&standing, &judge(&standing));
+        let mut facts = facts();
+        facts.daemon.is_running = None;
+        facts.areas[1].oldest = None;
+        let page = page(&facts, &diagnose(&facts));
         let mut families: Vec<&str> =
             page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         let count = families.len();

@@ -5,18 +5,19 @@ use std::io::IsTerminal as _;
 use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::{
-    column::Column,
-    judge::{Level, Verdict},
-    out::{age, number, size, span},
-    screen_processes::processes,
-    standing::{Area, Standing, rate},
-    standing_logs::Log,
-};
+use super::{column::Column, level::Level, screen_processes::processes};
 use crate::{
     config::units::format_span,
-    model::escape::{escape_cut, hex},
-    store::areas::AreaState,
+    model::{
+        escape::{escape_cut, hex},
+        format::{age, number, rate, size, span},
+        health::Health,
+    },
+    store::{
+        areas::AreaState,
+        fact_logs::Log,
+        facts::{Area, Facts},
+    },
 };
 
 /// Where neither the terminal nor COLUMNS says anything.
@@ -71,44 +72,45 @@ pub(super) fn style(level: Level) -> Style {
 }
 
 /// The whole screen, each line ended.
-pub(super) fn screen(standing: &Standing, verdict: &Verdict, look: Look) -> String {
-    let mut lines = head(standing, verdict, look);
-    for remark in &standing.remarks {
+pub(super) fn screen(facts: &Facts, health: &Health, look: Look) -> String {
+    let mut lines = head(facts, health, look);
+    for remark in &facts.remarks {
         lines.extend(wrapped("NOTE", remark, look.width));
     }
-    for (level, words) in &verdict.0 {
-        let mut found = wrapped(level.word(), words, look.width);
+    for trouble in health.all() {
+        let weight = trouble.kind.weight();
+        let mut found = wrapped(weight.word(), &trouble.words, look.width);
         if let Some(first) = found.first_mut() {
-            *first = first.replacen(level.word(), &look.paint(level.word(), style(*level)), 1);
+            *first = first.replacen(weight.word(), &look.paint(weight.word(), style(weight.into())), 1);
         }
         lines.extend(found);
     }
-    if standing.areas.is_empty() && standing.logs.is_empty() && standing.processes.is_empty() {
+    if facts.areas.is_empty() && facts.logs.is_empty() && facts.processes.is_empty() {
         lines.push("\nNo area was looked at yet.\n".to_owned());
-    } else if standing.areas.is_empty() {
+    } else if facts.areas.is_empty() {
         lines.push(String::new());
     } else {
         lines.push(String::new());
-        lines.extend(table(&standing.areas, look));
-        let meaning = "the share looked at within areamaxage, or within 7d where none is set";
+        lines.extend(table(&facts.areas, look));
+        let meaning = "the share read within areamaxage, or within 7d where none is set";
         lines.extend(wrapped("SEEN", meaning, look.width));
         lines.push(String::new());
     }
-    if !standing.logs.is_empty() {
-        lines.extend(logs(standing, look));
+    if !facts.logs.is_empty() {
+        lines.extend(logs(facts, look));
         lines.push(String::new());
     }
-    if !standing.processes.is_empty() {
-        lines.extend(processes(standing, look));
+    if !facts.processes.is_empty() {
+        lines.extend(processes(facts, look));
         lines.push(String::new());
     }
-    lines.extend(foot(standing, look.width));
+    lines.extend(foot(facts, look.width));
     lines.join("\n") + "\n"
 }
 
-fn head(standing: &Standing, verdict: &Verdict, look: Look) -> Vec<String> {
-    let level = verdict.level();
-    let daemon = &standing.daemon;
+fn head(facts: &Facts, health: &Health, look: Look) -> Vec<String> {
+    let level = Level::of(health);
+    let daemon = &facts.daemon;
     let running = match (daemon.is_running, daemon.running_for) {
         (Some(true), Some(for_so_long)) => format!("running for {}", span(for_so_long)),
         (Some(true), None) => "running".to_owned(),
@@ -117,13 +119,13 @@ fn head(standing: &Standing, verdict: &Verdict, look: Look) -> Vec<String> {
     };
     let verdict = look.paint(level.word(), style(level));
     let first = format!("integrityd {verdict}, {running}");
-    let database = format!("database {}, {}", standing.database, size(standing.database_size));
+    let database = format!("database {}, {}", facts.database, size(facts.database_size));
     let plain = format!("integrityd {}, {running}", level.word());
     if plain.width() + 3 + database.width() <= look.width {
         return vec![format!("{first}   {database}")];
     }
-    let room = look.width.saturating_sub("database , ".len() + size(standing.database_size).len());
-    vec![first, format!("database {}, {}", shortened(&standing.database, room), size(standing.database_size))]
+    let room = look.width.saturating_sub("database , ".len() + size(facts.database_size).len());
+    vec![first, format!("database {}, {}", shortened(&facts.database, room), size(facts.database_size))]
 }
 
 /// `LABEL   words`, further lines indented below the words; only what is wider than a line is broken within.
@@ -184,10 +186,10 @@ fn table(areas: &[Area], look: Look) -> Vec<String> {
 }
 
 /// One line a log: how far it was read, and how much of it waits.
-fn logs(standing: &Standing, look: Look) -> Vec<String> {
-    let logs = &standing.logs;
+fn logs(facts: &Facts, look: Look) -> Vec<String> {
+    let logs = &facts.logs;
     let condition = |log: &Log| match (log.trouble, log.offset) {
-        (Some((word, since)), _) => format!("{word} for {}", span(standing.age(since))),
+        (Some((word, since)), _) => format!("{word} for {}", span(facts.age(since))),
         (None, None) if log.path != "journal" => "not there yet".to_owned(),
         (None, _) => "read".to_owned(),
     };
@@ -222,7 +224,7 @@ const fn state(state: AreaState) -> &'static str {
 fn condition(area: &Area) -> Level {
     match area.state {
         AreaState::Missing | AreaState::Suspended => Level::Critical,
-        AreaState::Watched if area.in_time < area.entries => Level::Warning,
+        AreaState::Watched if area.share() < 1.0 => Level::Warning,
         AreaState::Watched | AreaState::Learning | AreaState::Unconfigured => Level::Fine,
     }
 }
@@ -230,10 +232,11 @@ fn condition(area: &Area) -> Level {
 /// `#####...  62% in 7d`; what is not complete never looks complete.
 fn bar(area: &Area, length: usize) -> String {
     match area.state {
-        AreaState::Watched => {}
+        // Nothing of one that is missing or suspended is seen.
+        AreaState::Watched | AreaState::Missing | AreaState::Suspended => {}
         // Nobody knows yet how much there is.
         AreaState::Learning => return "first round".to_owned(),
-        AreaState::Missing | AreaState::Suspended | AreaState::Unconfigured => return "not looked at".to_owned(),
+        AreaState::Unconfigured => return "not watched".to_owned(),
     }
     let share = area.share();
     let tenths = |most: f64| (share * most).floor();
@@ -267,10 +270,10 @@ pub(super) fn shortened(text: &str, room: usize) -> String {
     format!("{begin}…{end}")
 }
 
-fn foot(standing: &Standing, width: usize) -> Vec<String> {
+fn foot(facts: &Facts, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(pace) = standing.pace {
-        let needs: Vec<String> = standing
+    if let Some(pace) = facts.pace {
+        let needs: Vec<String> = facts
             .active()
             .filter_map(|area| Some(format!("{} {}", shortened(&area.path, width / 4), rate(area.needed()?))))
             .map(|need| need.replace(' ', &GLUE.to_string()))
@@ -285,32 +288,32 @@ fn foot(standing: &Standing, width: usize) -> Vec<String> {
     }
     lines.extend(wrapped(
         "LOOKS",
-        &format!("{} so far, {} read", number(standing.counters.looks), size(standing.counters.bytes)),
+        &format!("{} so far, {} read", number(facts.counters.looks), size(facts.counters.bytes)),
         width,
     ));
-    lines.extend(queue(standing, width));
-    let head = hex(&standing.head.hash);
-    let words = format!("{} events, head ", number(standing.head.seq));
+    lines.extend(queue(facts, width));
+    let head = hex(&facts.head.hash);
+    let words = format!("{} events, head ", number(facts.head.seq));
     let is_short = words.len() + head.len() + LABEL > width;
     let shown = if is_short { format!("{}…", head.get(..16).unwrap_or(&head)) } else { head };
     lines.push(format!("{:<LABEL$}{words}{shown}", "CHAIN"));
     lines
 }
 
-fn queue(standing: &Standing, width: usize) -> Vec<String> {
-    let queue = &standing.queue;
+fn queue(facts: &Facts, width: usize) -> Vec<String> {
+    let queue = &facts.queue;
     let mut words = format!("{} waiting", number(queue.queued));
     if queue.parked > 0 {
         words += &format!(", {} given up", number(queue.parked));
     }
     words += &format!(", {} sent", number(queue.sent));
     if let Some(at) = queue.last_sent {
-        words += &format!(" (last {} ago)", span(standing.age(at)));
+        words += &format!(" (last {} ago)", span(facts.age(at)));
     }
     if queue.queued > 0
         && let Some(oldest) = queue.oldest
     {
-        words += &format!(", the oldest for {}", span(standing.age(oldest)));
+        words += &format!(", the oldest for {}", span(facts.age(oldest)));
     }
     match queue.unreported {
         0 => {}
@@ -329,15 +332,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cli::{judge::judge, standing::sample::standing};
+    use crate::store::{diagnose::diagnose, facts::sample::facts};
 
-    fn shown(standing: &Standing, width: usize) -> String {
-        screen(standing, &judge(standing), Look { width, is_coloured: false })
+    fn shown(facts: &Facts, width: usize) -> String {
+        screen(facts, &diagnose(facts), Look { width, is_coloured: false })
     }
 
     /// A machine with one of everything.
-    fn troubled() -> Standing {
-        let mut it = standing();
+    fn troubled() -> Facts {
+        let mut it = facts();
         (it.areas[0].oldest, it.areas[0].in_time) = (Some(Duration::from_hours(31)), 1_503);
         (it.areas[1].in_time, it.areas[1].state) = (84_210, AreaState::Learning);
         it.areas[2].state = AreaState::Missing;
@@ -352,7 +355,7 @@ mod tests {
         let at = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/snapshots");
         insta::with_settings!({ snapshot_path => at, prepend_module_to_snapshot => false }, {
             for width in [60, 80, 120] {
-                insta::assert_snapshot!(format!("status_fine_{width}"), shown(&standing(), width));
+                insta::assert_snapshot!(format!("status_fine_{width}"), shown(&facts(), width));
                 insta::assert_snapshot!(format!("status_troubled_{width}"), shown(&troubled(), width));
             }
         });
@@ -361,36 +364,36 @@ mod tests {
     #[test]
     fn no_line_is_wider_than_the_screen_and_ten_areas_fit_on_one() {
         for width in [60, 61, 75, 76, 80, 99, 100, 120, 200] {
-            for mut standing in [standing(), troubled()] {
-                let area = Area { max_age: Some(Duration::from_hours(24)), ..standing.areas[0].clone() };
-                standing.areas.extend(
+            for mut facts in [facts(), troubled()] {
+                let area = Area { max_age: Some(Duration::from_hours(24)), ..facts.areas[0].clone() };
+                facts.areas.extend(
                     (0..7)
                         .map(|number| Area {
                             path: format!("/srv/漢字漢字漢字漢字漢字漢字/{number}"), ..area.clone()
                         }),
                 );
-                let screen = shown(&standing, width);
+                let screen = shown(&facts, width);
                 assert!(screen.lines().all(|line| line.width() <= width), "{width}:\n{screen}");
-                assert!(width < 80 || standing.queue.queued > 0 || screen.lines().count() <= 24, "{width}:\n{screen}");
+                assert!(width < 80 || facts.queue.queued > 0 || screen.lines().count() <= 24, "{width}:\n{screen}");
             }
         }
     }
 
     #[test]
     fn colour_only_adds_to_the_same_words() {
-        let standing = troubled();
-        let coloured = screen(&standing, &judge(&standing), Look { width: 80, is_coloured: true });
+        let facts = troubled();
+        let coloured = screen(&facts, &diagnose(&facts), Look { width: 80, is_coloured: true });
         assert!(coloured.contains("\x1b[1m\x1b[31mCRITICAL\x1b[0m"), "{coloured:?}");
         let mut plain = String::new();
         let mut pieces = coloured.split('\x1b');
         plain.push_str(pieces.next().unwrap());
         pieces.for_each(|piece| plain.push_str(piece.split_once('m').unwrap().1));
-        assert_eq!(plain, shown(&standing, 80));
+        assert_eq!(plain, shown(&facts, 80));
     }
 
     #[test]
     fn a_bar_is_full_only_when_everything_was_seen() {
-        let mut area = standing().areas[0].clone();
+        let mut area = facts().areas[0].clone();
         for (entries, in_time, wanted) in [
             (1000, 999, "#######.  99% in 1d"),
             (1000, 1000, "######## 100% in 1d"),

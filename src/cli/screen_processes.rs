@@ -2,13 +2,16 @@
 
 use super::{
     column::Column,
-    judge::Level,
-    out::{number, span},
+    level::Level,
     screen::{Look, shortened, style},
-    standing::Standing,
-    standing_processes::Process,
 };
-use crate::model::process::Liveness;
+use crate::{
+    model::{
+        format::{number, span},
+        process::Liveness,
+    },
+    store::{fact_processes::Process, facts::Facts},
+};
 
 /// Narrower screens are shown without the names of programs.
 const NAMES_FROM: usize = 76;
@@ -17,18 +20,18 @@ const NAMES_FROM: usize = 76;
 const NAME: usize = 15;
 
 /// The table.
-pub(super) fn processes(standing: &Standing, look: Look) -> Vec<String> {
-    let all = &standing.processes;
+pub(super) fn processes(facts: &Facts, look: Look) -> Vec<String> {
+    let all = &facts.processes;
     let column =
         |title, is_right, cell: &dyn Fn(&Process) -> String| Column::new(title, is_right, all.iter().map(cell));
     let none = || "-".to_owned();
     let mut columns = vec![
         column("PID", true, &|process| process.pid.map_or_else(none, |pid| pid.to_string())),
-        column("UP", true, &|process| process.started.map_or_else(none, |at| span(standing.age(at)))),
+        column("UP", true, &|process| process.started.map_or_else(none, |at| span(facts.age(at)))),
         column("RESTARTS/24H", true, &|process| number(process.restarts)),
         column("STATE", false, &|process| {
             let words = process.words();
-            if process.is_fine() { words } else { format!("{words} for {}", span(standing.age(process.since))) }
+            if process.is_fine() { words } else { format!("{words} for {}", span(facts.age(process.since))) }
         }),
     ];
     if look.width >= NAMES_FROM {
@@ -58,31 +61,31 @@ mod tests {
     use unicode_width::UnicodeWidthStr as _;
 
     use super::*;
-    use crate::{cli::standing::sample::standing, model::process::FileFault};
+    use crate::{model::process::FileFault, store::facts::sample::facts};
 
     #[test]
     fn each_process_is_one_line_of_any_screen() {
-        let mut standing = standing();
+        let mut facts = facts();
         let one = Process {
             source: "/run/apache2.pid".to_owned(),
             container: String::new(),
             name: "apache2".to_owned(),
             pid: Some(9021),
-            started: Some(standing.now.before(Duration::from_hours(984))),
+            started: Some(facts.now.before(Duration::from_hours(984))),
             liveness: Liveness::Running,
             fault: None,
-            since: standing.now.before(Duration::from_hours(2)),
+            since: facts.now.before(Duration::from_hours(2)),
             restarts: 3,
         };
         let gone = Process { liveness: Liveness::Gone, pid: None, started: None, ..one.clone() };
         let inside = Process { container: "web".to_owned(), fault: Some(FileFault::Empty), ..one.clone() };
-        standing.processes = vec![one, Process { source: "nginx.service".to_owned(), ..gone }, inside];
+        facts.processes = vec![one, Process { source: "nginx.service".to_owned(), ..gone }, inside];
         for width in [60, 80, 120] {
-            let lines = processes(&standing, Look { width, is_coloured: false });
+            let lines = processes(&facts, Look { width, is_coloured: false });
             assert_eq!(lines.len(), 4);
             assert!(width < 76 || lines.iter().all(|line| line.width() <= width), "{lines:#?}");
         }
-        let lines = processes(&standing, Look { width: 100, is_coloured: false });
+        let lines = processes(&facts, Look { width: 100, is_coloured: false });
         insta::assert_snapshot!(lines.join("\n"), @r"
         PROCESS                  NAME      PID    UP  RESTARTS/24H  STATE
         /run/apache2.pid         apache2  9021  41 d             3  running

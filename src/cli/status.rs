@@ -8,22 +8,27 @@ use serde_json::{Value, json};
 use super::{
     Exit, Source,
     exit::{usage, words},
-    judge::{Level, Verdict, judge},
+    level::Level,
     nagios,
     out::{Out, talk},
     prometheus,
     screen::{Look, screen},
-    standing::{Area, Standing},
-    standing_logs::Log,
-    standing_processes::Process,
+    starting,
 };
 use crate::{
     config::{self, LoadError, settings::Config, units::parse_span},
     model::{
         clock::Clock,
         escape::{escape_name, hex},
+        health::{Health, Weight},
     },
-    store::database::Store,
+    store::{
+        database::Store,
+        diagnose::diagnose,
+        fact_logs::Log,
+        fact_processes::Process,
+        facts::{Area, Facts, Terms},
+    },
     sys::proc,
 };
 
@@ -60,22 +65,22 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
         .map(|text| parse_span(text).or(Err(usage(format!("--run-within {text:?} is no time: say 26h or 2d")))))
         .transpose()?;
     let arguments = &arguments.form;
-    let mut standing = match read(source) {
-        Ok(standing) => standing,
+    let mut facts = match read(source) {
+        Ok(facts) => facts,
         Err(error) => return unknown(&words(&error), arguments, out),
     };
-    standing.daemon.run_within = run_within;
-    let verdict = judge(&standing);
+    facts.daemon.run_within = run_within;
+    let health = diagnose(&facts);
     if arguments.json {
-        out.line(&json(&standing, &verdict).to_string())?;
+        out.line(&json(&facts, &health).to_string())?;
     } else if arguments.nagios {
-        out.line(&nagios::line(&standing, &verdict))?;
+        out.line(&nagios::line(&facts, &health))?;
     } else if arguments.prometheus {
-        out.text(&prometheus::page(&standing, &verdict))?;
+        out.text(&prometheus::page(&facts, &health))?;
     } else {
-        out.text(&screen(&standing, &verdict, Look::of_stdout()))?;
+        out.text(&screen(&facts, &health, Look::of_stdout()))?;
     }
-    Ok(match verdict.level() {
+    Ok(match Level::of(&health) {
         Level::Fine => Exit::Fine,
         Level::Warning => Exit::Findings,
         Level::Critical => Exit::Critical,
@@ -96,10 +101,14 @@ fn unknown(why: &str, arguments: &Form, out: &mut Out) -> anyhow::Result<Exit> {
     Ok(Exit::Unknown)
 }
 
-fn read(source: &Source) -> anyhow::Result<Standing> {
+fn read(source: &Source) -> anyhow::Result<Facts> {
     let (store, config, remarks) = open(source)?;
     let now = Clock::System(proc::boot_id(Path::new("/"))).now();
-    Ok(Standing::read(&store, config.as_ref(), remarks, now)?)
+    let terms = config.as_ref().map(Terms::of).unwrap_or_default();
+    let mut facts = Facts::read(&store, &terms, now)?;
+    facts.remarks = remarks;
+    facts.daemon.start = starting::command(Path::new("/"));
+    Ok(facts)
 }
 
 /// The store, with the configuration when it can be used; a faulty one is said and the usual database asked all the same.
@@ -135,21 +144,21 @@ fn unusable(error: &LoadError) -> String {
     }
 }
 
-fn json(standing: &Standing, verdict: &Verdict) -> Value {
-    let age = |at| standing.age(at).as_secs();
-    let queue = &standing.queue;
+fn json(facts: &Facts, health: &Health) -> Value {
+    let age = |at| facts.age(at).as_secs();
+    let queue = &facts.queue;
     json!({
-        "verdict": verdict.level().word(),
-        "running": standing.daemon.is_running,
-        "running_seconds": standing.daemon.running_for.map(|span| span.as_secs()),
-        "database": { "path": standing.database, "bytes": standing.database_size },
-        "areas": standing.areas.iter().map(area_json).collect::<Vec<_>>(),
-        "logs": standing.logs.iter().map(|log| log_json(log, standing)).collect::<Vec<_>>(),
-        "processes": standing.processes.iter().map(|process| process_json(process, standing)).collect::<Vec<_>>(),
-        "looks": standing.counters.looks,
-        "bytes": standing.counters.bytes,
-        "looks_per_second": standing.pace.map(|pace| pace.usual),
-        "allowed_looks_per_second": standing.pace.map(|pace| pace.allowed),
+        "verdict": Level::of(health).word(),
+        "running": facts.daemon.is_running,
+        "running_seconds": facts.daemon.running_for.map(|span| span.as_secs()),
+        "database": { "path": facts.database, "bytes": facts.database_size },
+        "areas": facts.areas.iter().map(area_json).collect::<Vec<_>>(),
+        "logs": facts.logs.iter().map(|log| log_json(log, facts)).collect::<Vec<_>>(),
+        "processes": facts.processes.iter().map(|process| process_json(process, facts)).collect::<Vec<_>>(),
+        "looks": facts.counters.looks,
+        "bytes": facts.counters.bytes,
+        "looks_per_second": facts.pace.map(|pace| pace.usual),
+        "allowed_looks_per_second": facts.pace.map(|pace| pace.allowed),
         "queue": {
             "waiting": queue.queued,
             "refused": queue.refused,
@@ -161,25 +170,26 @@ fn json(standing: &Standing, verdict: &Verdict) -> Value {
             "last_answer": queue.last_failure,
             "unreported_events": queue.unreported,
         },
-        "chain": { "seq": standing.head.seq, "head": hex(&standing.head.hash) },
-        "troubles": verdict.of(Level::Critical),
-        "warnings": verdict.of(Level::Warning),
-        "remarks": standing.remarks,
+        "chain": { "seq": facts.head.seq, "head": hex(&facts.head.hash) },
+        "troubles": health.of(Weight::Critical),
+        "warnings": health.of(Weight::Warning),
+        "notes": health.of(Weight::Note),
+        "remarks": facts.remarks,
     })
 }
 
-fn log_json(log: &Log, standing: &Standing) -> Value {
+fn log_json(log: &Log, facts: &Facts) -> Value {
     json!({
         "path": log.path,
         "rules": log.rules,
         "offset": log.offset,
         "lag": log.lag,
         "trouble": log.trouble.map(|(word, _)| word),
-        "trouble_seconds": log.trouble.map(|(_, since)| standing.age(since).as_secs()),
+        "trouble_seconds": log.trouble.map(|(_, since)| facts.age(since).as_secs()),
     })
 }
 
-fn process_json(process: &Process, standing: &Standing) -> Value {
+fn process_json(process: &Process, facts: &Facts) -> Value {
     let is_unit = !process.source.starts_with('/');
     json!({
         "pidfile": (!is_unit).then_some(&process.source),
@@ -187,10 +197,10 @@ fn process_json(process: &Process, standing: &Standing) -> Value {
         "container": (!process.container.is_empty()).then_some(&process.container),
         "name": (!process.name.is_empty()).then_some(&process.name),
         "pid": process.pid,
-        "running_seconds": process.started.map(|at| standing.age(at).as_secs()),
+        "running_seconds": process.started.map(|at| facts.age(at).as_secs()),
         "state": process.liveness.word(),
         "pidfile_state": process.fault_word().unwrap_or("fine"),
-        "state_seconds": standing.age(process.since).as_secs(),
+        "state_seconds": facts.age(process.since).as_secs(),
         "restarts_24h": process.restarts,
     })
 }
@@ -201,6 +211,7 @@ fn area_json(area: &Area) -> Value {
         "path": area.path,
         "state": area.state.word(),
         "entries": area.entries,
+        "unreadable": area.unreadable,
         "rounds": area.rounds,
         "oldest_check_seconds": seconds(area.oldest),
         "p95_check_seconds": seconds(area.most),

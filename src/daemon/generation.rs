@@ -14,14 +14,17 @@ use crate::{
     model::{
         clock::{Clock, Moment},
         event::{Category, Channel, Event, Severity},
+        format::counted,
         pulse::Pulse,
     },
     report::postmaster::Postmaster,
     store::{
         ailment::Ailment,
         database::Store,
+        diagnose::diagnose,
         door::{Db, run_blocking},
         error::with_causes,
+        facts::{Facts, Terms},
         outcome::Outcome,
     },
     sys::{
@@ -45,6 +48,9 @@ const WATCH: &str = "the watch";
 
 /// How often is listened until the state is described again: it takes a look at all deliveries.
 const DESCRIBE_EVERY: u32 = 30;
+
+/// How often it is described until the whole is diagnosed again: that takes a pass over the baseline.
+const DIAGNOSE_EVERY: u32 = 10;
 
 /// The longest that tasks sleep which only wait for something to do.
 pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -75,8 +81,20 @@ pub(super) struct Generation {
     pub(super) roll: Roll,
     /// Beats whenever commands beside us are listened to.
     listener: Pulse,
-    /// What the service manager was told last, and how often was listened since it was looked at.
-    described: (String, u32),
+    /// What was promised of the areas.
+    terms: Terms,
+    description: Description,
+}
+
+/// What the service manager was told last.
+#[derive(Debug)]
+struct Description {
+    words: String,
+    /// The gravest trouble when the whole was diagnosed last.
+    headline: Option<String>,
+    /// How often was listened since it was described, and how often it was described since the whole was diagnosed.
+    listened: u32,
+    described: u32,
 }
 
 /// A task that has ended.
@@ -98,11 +116,13 @@ impl Ended {
 
 impl Generation {
     /// One without tasks, that listens every so often.
-    pub(super) fn new(postmaster: Arc<Postmaster>, listen_time: Duration) -> Self {
+    pub(super) fn new(postmaster: Arc<Postmaster>, terms: Terms, listen_time: Duration) -> Self {
         let mut roll = Roll::default();
         let listener = roll.watch(LISTENER, listen_time);
         let (tasks, stop, courier) = (JoinSet::new(), CancellationToken::new(), Arc::new(Notify::new()));
-        Self { tasks, stop, postmaster, courier, roll, listener, described: (String::new(), DESCRIBE_EVERY) }
+        let description =
+            Description { words: String::new(), headline: None, listened: DESCRIBE_EVERY, described: DIAGNOSE_EVERY };
+        Self { tasks, stop, postmaster, courier, roll, listener, terms, description }
     }
 
     /// Starts a task.
@@ -118,20 +138,24 @@ impl Generation {
     }
 
     /// Tells the service manager how things stand, when that has changed.
-    async fn describe(&mut self, db: &Db) {
-        self.described.1 += 1;
-        if self.described.1 <= DESCRIBE_EVERY || !notify::has_listener() {
+    async fn describe(&mut self, db: &Db, now: Moment) {
+        let description = &mut self.description;
+        description.listened += 1;
+        if description.listened <= DESCRIBE_EVERY || !notify::has_listener() {
             return;
         }
-        self.described.1 = 0;
+        description.listened = 0;
+        description.described += 1;
+        if description.described > DIAGNOSE_EVERY {
+            description.described = 0;
+            let terms = self.terms.clone();
+            let facts = db.call(move |store| Facts::read(store, &terms, now)).await;
+            description.headline = facts.ok().and_then(|facts| diagnose(&facts).headline());
+        }
         let Ok(queue) = db.call(|store| store.queue_summary()).await else { return };
-        let words = match queue.queued.saturating_add(queue.parked) {
-            0 => "watching; every report was accepted".to_owned(),
-            1 => "watching; 1 delivery waits".to_owned(),
-            waiting => format!("watching; {waiting} deliveries wait"),
-        };
-        if words != self.described.0 {
-            self.described.0.clone_from(&words);
+        let words = in_a_line(description.headline.as_deref(), queue.queued.saturating_add(queue.parked));
+        if words != description.words {
+            description.words.clone_from(&words);
             run_blocking(move || notify::describe(&words)).await;
         }
     }
@@ -139,7 +163,7 @@ impl Generation {
     /// Wakes everybody when a command beside us has written: a retried delivery, an accepted area.
     pub(super) async fn listen(&mut self, db: &Db, now: Moment) {
         self.listener.beat();
-        self.describe(db).await;
+        self.describe(db, now).await;
         match db.call(Store::have_others_written).await {
             Ok(false) => {}
             Ok(true) => {
@@ -179,6 +203,15 @@ impl Generation {
             self.tasks.shutdown().await;
         }
     }
+}
+
+/// How things stand: the gravest trouble, and how many deliveries wait.
+fn in_a_line(headline: Option<&str>, queued: u64) -> String {
+    let queue = match queued {
+        0 => "every report was accepted".to_owned(),
+        queued => format!("{} queued", counted(queued, "delivery", "deliveries")),
+    };
+    format!("{}; {queue}", headline.unwrap_or("watching"))
 }
 
 /// Stores that a task has fallen.

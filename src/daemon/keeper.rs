@@ -11,6 +11,7 @@ use crate::{
     model::{
         clock::{Boottime, Clock, Moment, Timestamp},
         event::{Category, Event, Severity},
+        health::TroubleKind,
     },
     store::{
         database::Store,
@@ -20,6 +21,7 @@ use crate::{
         outcome::Outcome,
         prune::{Keeping, Step},
     },
+    sys::sandbox,
 };
 
 use super::{
@@ -120,6 +122,10 @@ impl Keeper {
             tracing::warn!("set but not acted upon yet: {}", config.inactive.join(", "));
         }
         self.is_new = true;
+        if config.logs.is_empty() {
+            // Else the reader of the logs keeps them.
+            self.db.call(move |store| store.set_troubles(TroubleKind::RuleOff, &[], now.wall)).await?;
+        }
         let (events, last, is_doubtful) = self.db.call(move |store| past(store, now, way)).await?;
         self.untold.extend(events);
         self.must_doubt = is_doubtful;
@@ -144,9 +150,20 @@ impl Keeper {
             self.db.call(move |store| store.mark_start(now)).await?;
             self.look_at_ourselves().await?;
             self.look_at_settings().await?;
+            self.note_sandbox(now).await?;
             self.is_new = false;
         }
         Ok(())
+    }
+
+    /// Keeps it for `status` whether a sandbox is around this daemon.
+    async fn note_sandbox(&self, now: Moment) -> Result<(), StoreError> {
+        if self.source.is_none() {
+            return Ok(());
+        }
+        let words = "no sandbox is around the daemon; integrityd doctor says why".to_owned();
+        let rows: Vec<_> = sandbox::limits().is_none().then(|| (Vec::new(), words)).into_iter().collect();
+        self.db.call(move |store| store.set_troubles(TroubleKind::NoSandbox, &rows, now.wall)).await
     }
 
     /// As [`Keeper::look_at_settings`], but a database that is ill does not end the daemon: the next start compares them.

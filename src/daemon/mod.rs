@@ -49,6 +49,7 @@ use crate::{
     store::{
         door::{Db, run_blocking},
         error::{StoreError, with_causes},
+        facts::Terms,
         outbox::QueueSummary,
         outcome::Outcome,
     },
@@ -228,7 +229,7 @@ impl Daemon {
     fn begin(&mut self, away_since: Option<Timestamp>, began: Timestamp) -> Result<Generation, DaemonError> {
         let config = Arc::new(self.config.clone());
         let postmaster = Arc::new(self.postmaster(&self.config));
-        let mut generation = Generation::new(postmaster, LISTEN_TIME);
+        let mut generation = Generation::new(postmaster, Terms::of(&self.config), LISTEN_TIME);
         let mut courier = self.courier(&generation.postmaster, Arc::clone(&generation.courier))?;
         let stop = generation.stop.clone();
         // Embedded settings are tried out; no other machine moves in step with that.
@@ -299,6 +300,7 @@ impl Daemon {
             db: self.db.clone(),
             clock: self.clock.clone(),
             began,
+            terms: Terms::of(&self.config),
             postmaster: Arc::clone(postmaster),
             courier: Arc::default(),
             pulse: Pulse::default(),

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     model::{
-        clock::{Clock, Timestamp},
+        clock::{Clock, Moment, Timestamp},
         event::{Category, Event, Severity},
         pulse::Pulse,
     },
@@ -32,6 +32,9 @@ const LOOK_TIME: Duration = Duration::from_secs(10);
 
 /// What one step of a task may take beyond its longest rest: a disk that answers after all, a long transaction of another task.
 const STEP: Duration = Duration::from_mins(5);
+
+/// When the watch itself wakes up so much too late, the process stood still: it was stopped, or the machine was suspended.
+const STANDSTILL: Duration = Duration::from_secs(30);
 
 /// The helper process, as an administrator reads it.
 pub const HELPER: &str = "the helper process";
@@ -124,11 +127,15 @@ impl Watch {
         let fed = notify::watchdog();
         // Half of the time, as sd_watchdog_enabled(3) recommends.
         let interval = fed.map_or(LOOK_TIME, |limit| (limit / 2).min(LOOK_TIME));
-        let (mut looked, mut has_helper) = (Instant::now(), true);
+        let (mut looked, mut seen, mut has_helper) = (Instant::now(), self.clock.now(), true);
         loop {
-            let now = Instant::now();
-            let elapsed = now.duration_since(looked).min(interval * 2);
-            looked = now;
+            let (now, moment) = (Instant::now(), self.clock.now());
+            let elapsed = now.duration_since(looked);
+            if let Some(event) = stop(seen, moment, interval, elapsed) {
+                self.store(event);
+            }
+            let elapsed = elapsed.min(interval * 2);
+            (looked, seen) = (now, moment);
             for news in self.roll.look(elapsed, self.clock.now().wall) {
                 self.tell(news);
             }
@@ -153,11 +160,15 @@ impl Watch {
         if !deputy::installed().is_some_and(Deputy::is_news_gone) {
             return;
         }
-        let event = Event::new(Category::Notice, Severity::High, now, Vec::new()).with_note(HELPER_GONE);
+        self.store(Event::new(Category::Notice, Severity::High, now, Vec::new()).with_note(HELPER_GONE));
+    }
+
+    /// Stores an event. The store is not waited for: it may be what stands still.
+    fn store(&self, event: Event) {
         let db = self.db.clone();
         drop(tokio::spawn(async move {
             if let Err(error) = db.call(move |store| store.commit(&Outcome::tell(event))).await {
-                tracing::error!(error = %with_causes(&error), "it cannot be stored what stands still");
+                tracing::error!(error = %with_causes(&error), "it cannot be stored what stood still");
             }
         }));
     }
@@ -178,9 +189,30 @@ impl Watch {
     }
 }
 
+/// The event about a time in which this process stood still, from the last wake-up to this one: the watch waits for nothing but its timer,
+/// so nothing else keeps it from waking up. `awake` is what the clock counted that stands still while the machine is suspended.
+fn stop(before: Moment, now: Moment, interval: Duration, awake: Duration) -> Option<Event> {
+    let passed = now.since(before);
+    if passed < interval.saturating_add(STANDSTILL) {
+        return None;
+    }
+    let suspended = passed.saturating_sub(awake);
+    let (severity, why) = if suspended >= STANDSTILL {
+        (Severity::Low, "the machine was suspended")
+    } else {
+        // As kill -STOP does, whoever sent it.
+        (Severity::Normal, "the process was stopped and continued, or the machine gave it no time")
+    };
+    let mut event = Event::new(Category::NotRunning, severity, now, Vec::new())
+        .with_note(format!("not running for {} s: {why}", passed.as_secs()));
+    event.not_before = Some(before.wall);
+    Some(event)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::clock::{BootId, Boottime};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -188,6 +220,30 @@ mod tests {
     fn looks(roll: &mut Roll, count: i64, from: i64) -> Vec<News> {
         let at = |second: i64| Timestamp::from_nanos(second * 1_000_000_000);
         (from..from + count).flat_map(|second| roll.look(SECOND, at(second))).collect()
+    }
+
+    #[test]
+    fn a_time_in_which_the_process_stood_still_is_told_from_when_to_when() {
+        let at = |seconds: i64| Moment {
+            wall: Timestamp::from_nanos(seconds * 1_000_000_000),
+            boottime: Boottime::from_nanos(seconds * 1_000_000_000),
+            boot: BootId([1; 16]),
+        };
+        let told = |passed: i64, awake: u64| {
+            stop(at(1000), at(1000 + passed), Duration::from_secs(10), Duration::from_secs(awake)).map(|event| {
+                assert_eq!((event.not_before, event.found), (Some(at(1000).wall), at(1000 + passed)));
+                (event.severity, String::from_utf8(event.note).unwrap())
+            })
+        };
+        assert_eq!(told(10, 10), None);
+        assert_eq!(told(39, 39), None, "a busy machine");
+        let (severity, words) = told(300, 300).unwrap();
+        assert!(
+            severity == Severity::Normal && words.starts_with("not running for 300 s: the process was stopped"),
+            "{words}"
+        );
+        let (severity, words) = told(28_800, 10).unwrap();
+        assert!(severity == Severity::Low && words.contains("suspended"), "{words}");
     }
 
     #[test]

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use super::promise::Demand;
 use crate::{
     config::settings::Rates,
     model::{
@@ -13,7 +12,7 @@ use crate::{
         entry::AreaId,
         event::{Category, Event, Severity},
     },
-    store::{areas::AreaState, database::Store, error::StoreError, outcome::Outcome, standing::Ahead},
+    store::{areas::AreaState, database::Store, demand::Demand, error::StoreError, outcome::Outcome, standing::Ahead},
 };
 
 /// An area with its path and what was promised of it.

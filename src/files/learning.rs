@@ -18,6 +18,7 @@ use crate::{
         entry::{Algorithm, AreaId, Attributes, FileKind},
         escape::{escape, escape_name},
         event::{Category, Event, Severity},
+        health::TroubleKind,
     },
     store::{
         areas::{AreaRow, AreaState},
@@ -291,6 +292,23 @@ pub fn tell_of_barred(store: &mut Store, mounts: &[Mount], now: Moment) -> Resul
         }
     }
     if outcome.events.is_empty() { Ok(()) } else { store.commit(&outcome).map(|_seq| ()) }
+}
+
+/// Keeps it for `status` which mounts within areas are not entered.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub fn note_not_entered(store: &mut Store, mounts: &[Mount], now: Moment) -> Result<(), StoreError> {
+    let row = |mount: &Mount| {
+        let detail = format!("{} ({})", escape_name(&mount.point), escape(mount.kind.as_bytes()));
+        (mount.point.clone(), detail)
+    };
+    let mut rows: Vec<_> = mounts.iter().map(row).collect();
+    // Of mounts over one another the uppermost.
+    rows.reverse();
+    rows.sort_by(|(one, _), (other, _)| one.cmp(other));
+    rows.dedup_by(|(one, _), (other, _)| one == other);
+    store.set_troubles(TroubleKind::MountNotEntered, &rows, now.wall)
 }
 
 fn in_words(span: Duration) -> String {

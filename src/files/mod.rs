@@ -235,6 +235,7 @@ impl Walker {
         let now = self.clock.now();
         let told = self.db.call(move |store| {
             learning::tell_of_barred(store, &new, now)?;
+            learning::note_not_entered(store, &ground.not_entered(), now)?;
             cover::review(store, &ground, now)
         });
         Ok(told.await?)

@@ -101,6 +101,7 @@ impl Pass<'_> {
         let rows: Vec<Option<AreaRow>> = rows.into_iter().map(Some).collect();
         let sweep = self.sweep(config, Scope::default(), &rows, true);
         learning::tell_of_barred(&mut db.lock(), &sweep.ground.survey(), clock.now())?;
+        learning::note_not_entered(&mut db.lock(), &sweep.ground.not_entered(), clock.now())?;
         review(&mut db.lock(), &sweep.ground, clock.now())?;
         let (mut roots, mut entered) = (Vec::new(), Vec::new());
         for (area, tract) in sweep.ground.tracts.iter().enumerate() {

@@ -42,6 +42,11 @@ impl Ground {
         new
     }
 
+    /// The mounts within areas that are not entered, as of the last survey.
+    pub fn not_entered(&self) -> Vec<Mount> {
+        self.barred.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Takes note of what was mounted or unmounted a moment ago. Cost: one `poll(2)` while nothing was.
     pub fn keep_up(&self) {
         if self.lay.keep_up() {

@@ -212,10 +212,12 @@ impl Group {
     pub fn tell_standing(&self, now: Moment) -> Result<(), StoreError> {
         let told = self.surroundings.db.lock().last_event(Category::Rules, &self.name)?;
         let told = told.map(|stored| String::from_utf8_lossy(&stored.event.note).into_owned());
-        match self.upkeep.standing_news(told.as_deref()) {
-            Some(news) => self.tell_news(&news, now),
-            None => Ok(()),
-        }
+        self.upkeep.standing_news(told.as_deref()).map_or(Ok(()), |news| self.tell_news(&news, now))
+    }
+
+    /// Which of its rules are off, in a line, under its name; `None` when all are in use.
+    pub fn rules_off(&self) -> Option<(Vec<u8>, String)> {
+        Some((self.name.clone(), self.upkeep.off()?))
     }
 
     /// Reads the rules again if their files have changed, and tells it; gives whether they have.
@@ -243,8 +245,7 @@ impl Group {
         if hits.is_empty() {
             return Ok(());
         }
-        let outcome = Outcome::default().with_change(StateChange::RuleHits(hits));
-        self.surroundings.db.lock().commit(&outcome).map(|_seq| ())
+        self.surroundings.db.lock().commit(&Outcome::default().with_change(StateChange::RuleHits(hits))).map(|_seq| ())
     }
 
     /// What each of its rules is counted under: the path of its file and its text.

@@ -63,6 +63,7 @@ use crate::{
     config::settings::{Config, LogGroup},
     model::{
         clock::{Boottime, Clock, Moment},
+        health::TroubleKind,
         pulse::Pulse,
     },
     store::{
@@ -188,6 +189,9 @@ impl Tailer {
             let rules: Vec<_> = groups.groups.iter().flat_map(|group| group.rules()).map(owned).collect();
             let know = move |store: &mut Store| store.know_rules(rules.iter().map(|(f, t)| (&**f, &**t)), now.wall);
             done = done.and(self.surroundings.db.call(know).await);
+            let off: Vec<_> = groups.groups.iter().filter_map(|group| group.rules_off()).collect();
+            let note = move |store: &mut Store| store.set_troubles(TroubleKind::RuleOff, &off, now.wall);
+            done = done.and(self.surroundings.db.call(note).await);
         }
         done
     }
@@ -207,6 +211,8 @@ impl Tailer {
                 group.begin()?;
                 group.tell_standing(now)?;
             }
+            let off: Vec<_> = groups.iter().filter_map(|group| group.rules_off()).collect();
+            surroundings.db.lock().set_troubles(TroubleKind::RuleOff, &off, now.wall)?;
             Ok(Groups { groups, rules_checked: now.boottime })
         })
         .await

@@ -76,6 +76,15 @@ impl Upkeep {
         Some(news(Vec::new(), &now, self.classifier.set()))
     }
 
+    /// The rules that are off, in a line: the first, and how many there are beside it.
+    pub fn off(&self) -> Option<String> {
+        let (first, more) = self.classifier.set().faults.split_first()?;
+        Some(match more.len() {
+            0 => format!("1 rule is off: {first}"),
+            more => format!("{} rules are off, the first: {first}", more + 1),
+        })
+    }
+
     /// The hits since the last call, which are to be counted at `now`. To be asked before the rules are read again.
     pub fn take_hits(&mut self, now: Timestamp) -> Vec<RuleHit> {
         let set = self.classifier.set();

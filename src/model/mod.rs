@@ -10,6 +10,8 @@ pub mod entry;
 pub mod escape;
 pub mod event;
 pub mod flags;
+pub mod format;
+pub mod health;
 pub mod journal;
 pub mod log;
 pub mod process;

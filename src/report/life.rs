@@ -9,34 +9,32 @@ use super::{
     batch::Tally,
     render::Rendered,
     subject::{self, HOST_LIMIT, counted_words, shorten},
-    words::{Times, VALUE_LIMIT, bytes, counted, flow, number, span},
+    words::{Times, VALUE_LIMIT, bytes, counted, flow, length, number, span},
 };
 use crate::{
+    config::units::format_span,
     model::{
         clock::{Moment, Timestamp},
+        entry::AreaId,
         escape::{escape_cut, escape_name_cut, hex},
         event::Severity,
+        health::Health,
+        process::Liveness,
     },
     store::{
-        areas::AreaSummary,
+        areas::AreaState,
         events::Head,
-        outbox::QueueSummary,
+        facts::Facts,
         recurring::{Last, Marks},
         rules::RuleCount,
     },
 };
 
+/// Most troubles that are listed.
+const MOST_TROUBLES: usize = 20;
+
 /// Most rules that are listed.
 const MOST_RULES: usize = 200;
-
-/// How far a log was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogStanding {
-    /// Its path, as raw bytes.
-    pub path: Vec<u8>,
-    /// Bytes that are there and were not read.
-    pub lag: u64,
-}
 
 /// What a sign of life is written from.
 #[derive(Debug)]
@@ -61,16 +59,12 @@ pub struct Figures<'a> {
     pub marks: (&'a Marks, &'a Marks),
     /// The events between.
     pub tally: &'a Tally,
-    /// The areas that are looked at, each with its events between.
-    pub areas: &'a [(AreaSummary, Tally)],
-    /// The logs.
-    pub logs: &'a [LogStanding],
-    /// Watched processes, and those of them that run.
-    pub processes: (u64, u64),
-    /// The outbox.
-    pub queue: &'a QueueSummary,
-    /// What stands still.
-    pub standstills: &'a [(String, Timestamp)],
+    /// How everything stands.
+    pub facts: &'a Facts,
+    /// What is wrong with it.
+    pub health: &'a Health,
+    /// The events between of each area, by its row.
+    pub areas: &'a [(AreaId, Tally)],
 }
 
 impl Figures<'_> {
@@ -80,14 +74,10 @@ impl Figures<'_> {
         value(self.marks.1).saturating_sub(value(self.marks.0))
     }
 
-    fn oldest(&self) -> Option<Timestamp> {
-        self.areas.iter().filter_map(|(area, _)| area.oldest).min()
-    }
-
     fn checks(&self) -> String {
         let mut words = counted(self.grown("looks"), "check", "checks");
-        if let Some(oldest) = self.oldest() {
-            words.push_str(&format!(", oldest {}", span(self.now.wall.since(oldest))));
+        if let Some(oldest) = self.facts.oldest() {
+            words.push_str(&format!(", oldest {}", span(oldest)));
         }
         words
     }
@@ -114,19 +104,19 @@ impl Figures<'_> {
     pub fn heartbeat(&self, head: Head) -> Rendered {
         let times = Times::new(self.now.wall, self.zone);
         let events = self.tally.count(|_, severity| severity > Severity::Count);
-        let mut verdict = match events {
-            0 => "all quiet".to_owned(),
-            events => format!("alive, {}", counted(events, "event", "events")),
+        let queue = &self.facts.queue;
+        let waiting = queue.queued.saturating_add(queue.parked);
+        let is_quiet = self.health.is_quiet() && waiting == 0;
+        let mut verdict = match (events, is_quiet) {
+            (0, true) => "all quiet".to_owned(),
+            (0, false) => "alive".to_owned(),
+            (events, _) => format!("alive, {}", counted(events, "event", "events")),
         };
-        let waiting = self.queue.queued.saturating_add(self.queue.parked);
-        if events == 0 && (waiting > 0 || !self.standstills.is_empty()) {
-            "alive".clone_into(&mut verdict);
+        if let Some(gravest) = self.health.headline() {
+            verdict.push_str(&format!(", {gravest}"));
         }
         if waiting > 0 {
             verdict.push_str(&format!(", {} undelivered", counted(waiting, "report", "reports")));
-        }
-        if !self.standstills.is_empty() {
-            verdict.push_str(", something stands still");
         }
         let verdict = format!("{verdict}, {}", self.checks());
         let (began, number_of) = (self.began, number(self.turn.number));
@@ -135,29 +125,35 @@ impl Figures<'_> {
             format!("  running since {} ({})", times.full(began), span(self.now.wall.since(began))),
             format!("  next one due {}", times.full(self.next)),
         ];
-        self.page(
-            &verdict,
-            vec![beat, self.trouble(&times), self.since(&times), self.coverage(), self.log_lags()],
-            head,
-        )
+        self.page(&verdict, vec![beat, self.troubles(), self.since(&times), self.coverage(), self.log_lags()], head)
     }
 
-    fn trouble(&self, times: &Times<'_>) -> Vec<String> {
+    fn troubles(&self) -> Vec<String> {
         let mut lines = vec!["ATTENTION".to_owned()];
-        let words = |(task, since): &(String, Timestamp)| format!("  {task} stands still since {}", times.full(*since));
-        lines.extend(self.standstills.iter().map(words));
+        let grave = self.health.grave();
+        lines.extend(grave.map(|trouble| format!("  {:<8}  {}", trouble.kind.weight().word(), trouble.words)));
+        let more = lines.len().saturating_sub(MOST_TROUBLES + 1);
+        if more > 0 {
+            lines.truncate(MOST_TROUBLES + 1);
+            lines.push(format!("  …and {} more: {} status", length(more), self.program));
+        }
         if lines.len() > 1 { lines } else { Vec::new() }
     }
 
     fn since(&self, times: &Times<'_>) -> Vec<String> {
         let told = self.tally.lines();
         let read = self.grown("lines").max(told);
-        let queue = self.queue;
+        let queue = &self.facts.queue;
+        let processes = &self.facts.processes;
+        let running = processes.iter().filter(|process| process.liveness == Liveness::Running).count();
         vec![
             format!("SINCE  {}", times.full(self.before)),
             format!("  {}, {} read", counted(self.grown("looks"), "check", "checks"), bytes(self.grown("bytes"))),
             format!("  {} read, {} of them ignored", counted(read, "log line", "log lines"), number(read - told)),
-            format!("  {} watched, {} running", counted(self.processes.0, "process", "processes"), self.processes.1),
+            format!(
+                "  {} watched, {running} running",
+                counted(u64::try_from(processes.len()).unwrap_or(u64::MAX), "process", "processes")
+            ),
             Self::events("  events: ", self.tally),
             format!(
                 "  queue: {} waiting, {} parked, {} in no report yet",
@@ -181,50 +177,69 @@ impl Figures<'_> {
 
     fn coverage(&self) -> Vec<String> {
         let mut lines = vec!["COVERAGE".to_owned()];
-        for (summary, _) in self.areas {
-            let mut parts = vec![summary.area.state.word().to_owned(), counted(summary.entries, "entry", "entries")];
-            parts.extend(summary.oldest.map(|at| format!("oldest check {}", span(self.now.wall.since(at)))));
-            parts.push(counted(summary.area.rounds, "round", "rounds"));
-            lines.push(format!("  {}  {}", escape_name_cut(&summary.area.path, VALUE_LIMIT), parts.join(", ")));
+        for area in self.facts.configured() {
+            // Cut, not rounded: 100 means all.
+            let seen = (area.share() * 100.0).floor();
+            let mut parts = vec![area.state.word().to_owned()];
+            if area.state != AreaState::Learning {
+                parts.push(format!("{seen}% seen in {}", format_span(area.within())));
+            }
+            parts.push(counted(area.entries, "entry", "entries"));
+            if area.unreadable > 0 {
+                parts.push(format!("{} of them unreadable", number(area.unreadable)));
+            }
+            parts.extend(area.oldest.map(|oldest| format!("oldest check {}", span(oldest))));
+            parts.push(counted(area.rounds, "round", "rounds"));
+            lines.push(format!("  {}  {}", escape_name_cut(&area.raw, VALUE_LIMIT), parts.join(", ")));
         }
         if lines.len() > 1 { lines } else { Vec::new() }
     }
 
+    /// How far each log was read, whatever rules it is read by.
     fn log_lags(&self) -> Vec<String> {
-        let mut lines = vec!["LOGS".to_owned()];
-        for log in self.logs {
-            let words = if log.lag == 0 { "read to its end".to_owned() } else { format!("{} behind", bytes(log.lag)) };
-            lines.push(format!("  {}  {words}", escape_name_cut(&log.path, VALUE_LIMIT)));
+        let mut found: Vec<(&str, String)> = Vec::new();
+        for log in &self.facts.logs {
+            let words = match (log.trouble, log.lag) {
+                (Some((word, since)), _) => format!("{word} for {}", span(self.facts.age(since))),
+                (None, Some(0)) => "read to its end".to_owned(),
+                (None, Some(lag)) => format!("{} behind", bytes(lag)),
+                (None, None) => continue,
+            };
+            if !found.contains(&(log.path.as_str(), words.clone())) {
+                found.push((&log.path, words));
+            }
         }
-        if lines.len() > 1 { lines } else { Vec::new() }
+        let lines: Vec<String> = found.into_iter().map(|(path, words)| format!("  {path}  {words}")).collect();
+        if lines.is_empty() { lines } else { std::iter::once("LOGS".to_owned()).chain(lines).collect() }
     }
 
     /// The rounds of an area that were finished since the turn before.
-    pub(crate) fn rounds(&self, summary: &AreaSummary) -> u64 {
-        self.grown(&format!("rounds {}", summary.area.id.0))
+    fn rounds(&self, area: AreaId) -> u64 {
+        self.grown(&format!("rounds {}", area.0))
     }
 
     /// The report of finished rounds.
     pub fn finished_rounds(&self, head: Head) -> Rendered {
         let times = Times::new(self.now.wall, self.zone);
-        let rounds = self.areas.iter().fold(0, |sum: u64, (area, _)| sum.saturating_add(self.rounds(area)));
+        let rounds = self.facts.active().fold(0, |sum: u64, area| sum.saturating_add(self.rounds(area.id)));
         let verdict = format!("{} finished, {}", counted(rounds, "round", "rounds"), self.checks());
         let length = self.now.wall.since(self.before);
         let mut lines = vec![
             format!("ROUNDS  since {} ({})", times.full(self.before), span(length)),
             format!("  {}, {} read", counted(self.grown("looks"), "check", "checks"), bytes(self.grown("bytes"))),
         ];
-        for (summary, found) in self.areas {
-            let rounds = self.rounds(summary);
+        for area in self.facts.active() {
+            let rounds = self.rounds(area.id);
             let each = u32::try_from(rounds).ok().filter(|rounds| *rounds > 0).map(|rounds| length / rounds);
             let pace = each.map_or_else(String::new, |each| format!(", one in {}", span(each)));
             lines.push(format!(
                 "  {}  {}, {} finished{pace}",
-                escape_name_cut(&summary.area.path, VALUE_LIMIT),
-                counted(summary.entries, "entry", "entries"),
+                escape_name_cut(&area.raw, VALUE_LIMIT),
+                counted(area.entries, "entry", "entries"),
                 counted(rounds, "round", "rounds"),
             ));
-            lines.push(Self::events("        found: ", found));
+            let found = self.areas.iter().find(|(id, _)| *id == area.id);
+            lines.extend(found.map(|(_, found)| Self::events("        found: ", found)));
         }
         self.page(&verdict, vec![lines], head)
     }

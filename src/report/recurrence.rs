@@ -4,31 +4,31 @@
 //! longer absence one comes, not all that were missed. Who has not got the last one gets no further one: a mail server that is away for
 //! a month finds one sign of life in the queue, not thirty.
 
-use std::{fs, os::unix::ffi::OsStrExt as _, os::unix::fs::MetadataExt as _, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     batch::Tally,
-    life::{Figures, LogStanding},
+    life::Figures,
     postmaster::{self as mail, BatchError, Postmaster, Readership},
 };
 use crate::{
     config::settings::ReportSettings,
     model::{
         clock::{Clock, Deadline, Moment, Timestamp},
+        entry::AreaId,
         event::{Category, Channel, Event, Severity},
-        log::Position,
-        process::Liveness,
         pulse::Pulse,
     },
     store::{
-        areas::AreaSummary,
         database::Store,
+        diagnose::diagnose,
         door::Db,
         error::{StoreError, with_causes},
         events::Range,
+        facts::{Facts, Terms},
         recurring::{Last, Marks, Turn},
         rules::RuleCount,
     },
@@ -89,6 +89,8 @@ pub struct Recurrence {
     pub clock: Clock,
     /// Since when the daemon runs.
     pub began: Timestamp,
+    /// What was promised of the areas.
+    pub terms: Terms,
     /// What makes the mails.
     pub postmaster: Arc<Postmaster>,
     /// Rings the courier.
@@ -165,8 +167,10 @@ impl Recurrence {
     /// Gives a sign when it is due; gives how long to rest.
     async fn step(&self, sign: Sign, period: Duration) -> Result<Duration, BatchError> {
         let (postmaster, now, began) = (Arc::clone(&self.postmaster), self.clock.now(), self.began);
-        let step =
-            move |store: &mut Store| give(store, sign, period, &Occasion { postmaster: &postmaster, now, began });
+        let terms = self.terms.clone();
+        let step = move |store: &mut Store| {
+            give(store, sign, period, &Occasion { postmaster: &postmaster, terms: &terms, now, began })
+        };
         let (has_sent, rest) = self.db.call(step).await?;
         if has_sent {
             self.courier.notify_one();
@@ -178,6 +182,7 @@ impl Recurrence {
 /// Who gives a sign, and when.
 struct Occasion<'a> {
     postmaster: &'a Postmaster,
+    terms: &'a Terms,
     now: Moment,
     began: Timestamp,
 }
@@ -236,12 +241,13 @@ fn tell(
     turn: &Turn<'_>,
     (before, rules, recipients): (&Marks, &[RuleCount], Vec<String>),
 ) -> Result<(), BatchError> {
-    let Occasion { postmaster, now, began } = *occasion;
+    let Occasion { postmaster, terms, now, began } = *occasion;
     let first = before.get("seq").copied().unwrap_or(0).saturating_add(1);
     let last = store.head()?.seq;
     let id = store.next_report()?;
     let instance = store.uuid();
-    let (queue, standstills, logs) = (store.queue_summary()?, store.standstills()?, logs(store)?);
+    let facts = Facts::read(store, terms, now)?;
+    let health = diagnose(&facts);
     let figures = Figures {
         host: &postmaster.host,
         now,
@@ -253,11 +259,9 @@ fn tell(
         next: due.next.wall,
         marks: (before, turn.marks),
         tally: &tally(store, first, last, None)?,
-        areas: &areas(store, first, last)?,
-        logs: &logs,
-        processes: processes(store)?,
-        queue: &queue,
-        standstills: &standstills,
+        areas: &tallies(store, &facts, first, last)?,
+        facts: &facts,
+        health: &health,
     };
     let mut event = Event::new(sign.category(), Severity::Count, now, Vec::new()).with_note(format!(
         "number {}, the next one is due {}",
@@ -302,40 +306,9 @@ fn tally(store: &Store, first: u64, last: u64, area: Option<&[u8]>) -> Result<Ta
     Ok(tally)
 }
 
-fn areas(store: &Store, first: u64, last: u64) -> Result<Vec<(AreaSummary, Tally)>, StoreError> {
-    let active = store.area_summaries()?.into_iter().filter(|summary| summary.area.state.is_active());
-    active
-        .map(|summary| {
-            let found = tally(store, first, last, Some(&summary.area.path))?;
-            Ok((summary, found))
-        })
-        .collect()
-}
-
-/// How far each log was read, whatever rules it is read by.
-fn logs(store: &Store) -> Result<Vec<LogStanding>, StoreError> {
-    let mut found: Vec<LogStanding> = Vec::new();
-    for name in store.log_names()? {
-        let Some(state) = store.log_state(&name)? else { continue };
-        let Position::At(anchor) = &state.position else { continue };
-        let live = fs::metadata(Path::new(std::ffi::OsStr::from_bytes(&name.path))).ok();
-        let is_same = |live: &fs::Metadata| live.ino() == anchor.file.inode;
-        let length = live.filter(is_same).map_or(anchor.length, |live| live.len());
-        let lag = length.saturating_sub(anchor.offset);
-        match found.iter_mut().find(|known| known.path == name.path) {
-            Some(known) => known.lag = known.lag.max(lag),
-            None => found.push(LogStanding { path: name.path, lag }),
-        }
-    }
-    Ok(found)
-}
-
-/// Watched processes, and those of them that run.
-fn processes(store: &Store) -> Result<(u64, u64), StoreError> {
-    let rows = store.watched()?;
-    let running = rows.iter().filter(|row| row.state.liveness == Liveness::Running).count();
-    let counted = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    Ok((counted(rows.len()), counted(running)))
+/// The events of each area that is looked at.
+fn tallies(store: &Store, facts: &Facts, first: u64, last: u64) -> Result<Vec<(AreaId, Tally)>, StoreError> {
+    facts.active().map(|area| Ok((area.id, tally(store, first, last, Some(&area.raw))?))).collect()
 }
 
 /// The rules that were known before `since` and have matched nothing after it.

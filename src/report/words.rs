@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{Zoned, civil::Date, tz::TimeZone};
 
+pub(crate) use crate::model::format::{counted, number};
 use crate::model::{
     clock::Timestamp,
     escape::{escape_cut, hex},
@@ -22,19 +23,6 @@ pub(crate) const VALUE_LIMIT: usize = 500;
 /// Most lines shown of one note.
 const NOTE_LINES: usize = 40;
 
-/// `1234567` as `1,234,567`.
-pub(crate) fn number(value: u64) -> String {
-    let digits = value.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 /// A length as [`number`] shows it.
 pub(crate) fn length(value: usize) -> String {
     number(u64::try_from(value).unwrap_or(u64::MAX))
@@ -47,11 +35,6 @@ pub(crate) fn bytes(value: u64) -> String {
         Some((unit, name)) => tenths(value, unit, name),
         None => format!("{value} B"),
     }
-}
-
-/// `1 change`, `2 changes`.
-pub(crate) fn counted(value: u64, one: &str, many: &str) -> String {
-    format!("{} {}", number(value), if value == 1 { one } else { many })
 }
 
 /// A span with two figures: `38 s`, `12 min`, `2.1 h`, `8.6 d`.

@@ -38,7 +38,10 @@ impl Store {
     }
 
     /// Whether the wall clock is still in doubt.
-    pub(super) fn is_clock_in_doubt(&self, now: Moment) -> Result<bool, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn is_clock_in_doubt(&self, now: Moment) -> Result<bool, StoreError> {
         Ok(self.recurring(NAME)?.is_some_and(|doubt| !Deadline::after(doubt.due, DOUBT).remaining(now).is_zero()))
     }
 }

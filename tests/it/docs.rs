@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use integrityd::{files::promise::Demand, store::standing::Ahead};
+use integrityd::store::{demand::Demand, standing::Ahead};
 
 use crate::support::{PROGRAM, Scratch};
 

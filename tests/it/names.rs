@@ -86,7 +86,7 @@ fn d4_a_line_that_imitates_us_never_stands_at_the_margin() {
     let (scratch, sink) = (Scratch::new(), Sink::start());
     let (log, rules) = (scratch.path("log"), scratch.path("rules"));
     fs::write(&log, "").unwrap();
-    fs::create_dir(&rules).unwrap();
+    fs::create_dir_all(rules.join("ignore.d.server")).unwrap();
     scratch.configure(&format!(
         "filerate = 2000\nlogchecktime = 1\nreporttime = 1\nreportholdoff = 1\nheartbeat = 2s\nlogrules = {}\nlog = {}\n{}",
         rules.display(),
@@ -118,7 +118,11 @@ fn d4_a_line_that_imitates_us_never_stands_at_the_margin() {
                 .iter()
                 .any(|it| line.contains(it));
             // A subject and a headline name one line of a log behind our own words.
-            assert!(!is_theirs || line.starts_with("  ") || line.starts_with("web3.example   "), "{line}");
+            assert!(
+                !is_theirs || line.starts_with("  ") || line.starts_with("web3.example   "),
+                "{line} of {}",
+                mail.text()
+            );
         }
     }
 }

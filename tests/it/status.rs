@@ -139,7 +139,7 @@ fn a_promise_above_the_ceiling_is_1() {
     scratch.configure("areamaxage = 1m\nfilerate = 0.5\nmaxfilerate = 2\nmail = stdout:");
     let store = kept(&scratch, AreaState::Learning, Duration::from_secs(10));
     let (code, line) = nagios(&scratch);
-    assert!(code == 1 && line.contains("cannot be kept: it needs 2.5 looks/s, maxfilerate allows 2 |"), "{line}");
+    assert!(code == 1 && line.contains("cannot be kept: it needs 2.5 checks/s, maxfilerate allows 2 |"), "{line}");
     drop(store);
 }
 
@@ -166,7 +166,7 @@ fn a_report_that_waits_is_2_after_an_hour() {
     let mut store = kept(&scratch, AreaState::Watched, HOUR);
     queue(&mut store, HOUR * 2);
     let (code, line) = nagios(&scratch);
-    assert!(code == 2 && line.starts_with("INTEGRITYD CRITICAL - a report waits to be accepted since 2 h |"), "{line}");
+    assert!(code == 2 && line.starts_with("INTEGRITYD CRITICAL - a report has been queued for 2 h |"), "{line}");
     drop(store);
 }
 
@@ -187,7 +187,7 @@ fn mail_that_is_refused_or_an_area_that_went_away_is_2_and_so_is_a_daemon_that_s
     wait_for("the missing area", Duration::from_secs(20), || nagios(&scratch).1.contains(&missing));
     assert_eq!(nagios(&scratch).0, 2);
     assert!(daemon.stop().success());
-    assert!(nagios(&scratch).1.contains("the daemon is not running: it was stopped"), "{}", nagios(&scratch).1);
+    assert!(nagios(&scratch).1.contains("the daemon is not running (stopped"), "{}", nagios(&scratch).1);
 }
 
 #[test]

@@ -7,35 +7,33 @@ use std::{
     path::Path,
 };
 
-use crate::{
-    model::{
-        clock::Timestamp,
-        escape::escape_name,
-        log::{Position, Refusal},
-    },
-    store::{database::Store, error::StoreError},
+use super::{database::Store, error::StoreError};
+use crate::model::{
+    clock::Timestamp,
+    escape::escape_name,
+    log::{Position, Refusal},
 };
 
 /// One log of one group.
 #[derive(Debug, Clone)]
-pub(super) struct Log {
+pub struct Log {
     /// Its path, made printable.
-    pub(super) path: String,
+    pub path: String,
     /// The rules it is read by, made printable.
-    pub(super) rules: String,
+    pub rules: String,
     /// Up to which byte it was read; `None` when it was not seen yet, and of the journal.
-    pub(super) offset: Option<u64>,
+    pub offset: Option<u64>,
     /// Bytes that are there and were not read; `None` when that cannot be told.
-    pub(super) lag: Option<u64>,
+    pub lag: Option<u64>,
     /// What keeps it from being read, and since when.
-    pub(super) trouble: Option<(&'static str, Timestamp)>,
+    pub trouble: Option<(&'static str, Timestamp)>,
 }
 
 /// All logs that have a position.
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be read.
-pub(super) fn logs(store: &Store) -> Result<Vec<Log>, StoreError> {
+pub fn logs(store: &Store) -> Result<Vec<Log>, StoreError> {
     let mut found = Vec::new();
     for name in store.log_names()? {
         let Some(state) = store.log_state(&name)? else { continue };
@@ -71,7 +69,8 @@ pub(super) fn logs(store: &Store) -> Result<Vec<Log>, StoreError> {
     Ok(found)
 }
 
-const fn word(refusal: Refusal) -> &'static str {
+/// What keeps a log from being read, in a word.
+pub const fn word(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Missing => "missing",
         Refusal::Unreadable(_) => "unreadable",

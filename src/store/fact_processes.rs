@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{
-    model::{
-        clock::{Moment, Timestamp},
-        escape::escape_name,
-        process::{FileFault, Liveness, WatchState},
-    },
-    store::{database::Store, error::StoreError, processes::WatchRow},
+use super::{database::Store, error::StoreError, processes::WatchRow};
+use crate::model::{
+    clock::{Moment, Timestamp},
+    escape::escape_name,
+    process::{FileFault, Liveness, WatchState},
 };
 
 /// Restarts are counted over so long.
@@ -16,32 +14,32 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// One watched process.
 #[derive(Debug, Clone)]
-pub(super) struct Process {
+pub struct Process {
     /// The PID file or unit, made printable, with its container.
-    pub(super) source: String,
+    pub source: String,
     /// The container, made printable; empty for the host.
-    pub(super) container: String,
+    pub container: String,
     /// Its name, made printable; empty when it was never seen.
-    pub(super) name: String,
+    pub name: String,
     /// Its number on the host; `None` when it does not run.
-    pub(super) pid: Option<u32>,
+    pub pid: Option<u32>,
     /// When it was started; `None` when it does not run.
-    pub(super) started: Option<Timestamp>,
+    pub started: Option<Timestamp>,
     /// How it fares.
-    pub(super) liveness: Liveness,
+    pub liveness: Liveness,
     /// What is wrong with its PID file.
-    pub(super) fault: Option<FileFault>,
+    pub fault: Option<FileFault>,
     /// Since when it is so.
-    pub(super) since: Timestamp,
+    pub since: Timestamp,
     /// How often it was started anew in the last 24 hours.
-    pub(super) restarts: u64,
+    pub restarts: u64,
 }
 
 /// All watched processes that were looked at.
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be read.
-pub(super) fn processes(store: &Store, now: Moment) -> Result<Vec<Process>, StoreError> {
+pub fn processes(store: &Store, now: Moment) -> Result<Vec<Process>, StoreError> {
     let restarts = store.restarts_since(now.wall.before(DAY))?;
     let of = |WatchRow { name, state }: WatchRow| {
         let told = restarts.get(&name).copied().unwrap_or(0);
@@ -65,28 +63,28 @@ pub(super) fn processes(store: &Store, now: Moment) -> Result<Vec<Process>, Stor
 
 impl Process {
     /// Its name and where it is watched.
-    pub(super) fn title(&self) -> String {
+    pub fn title(&self) -> String {
         let place = self.place();
         if self.name.is_empty() { place } else { format!("{} ({place})", self.name) }
     }
 
     /// Where it is watched.
-    pub(super) fn place(&self) -> String {
+    pub fn place(&self) -> String {
         if self.container.is_empty() { self.source.clone() } else { format!("{} in {}", self.source, self.container) }
     }
 
     /// What is wrong with its PID file, in a word.
-    pub(super) fn fault_word(&self) -> Option<&'static str> {
+    pub fn fault_word(&self) -> Option<&'static str> {
         self.fault.map(|fault| if fault == FileFault::Missing { "missing" } else { "invalid" })
     }
 
     /// Whether there is nothing to be done.
-    pub(super) fn is_fine(&self) -> bool {
+    pub fn is_fine(&self) -> bool {
         self.liveness == Liveness::Running && self.fault.is_none()
     }
 
     /// How it stands, in words.
-    pub(super) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         match (self.liveness, self.fault_word()) {
             (Liveness::Running, Some(word)) => format!("pid file {word}"),
             (liveness, _) => liveness.word().to_owned(),
