@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig, params};
 
 use crate::{
     model::{clock::Moment, entry::EntryId, event::Event},
-    sys::privileges,
+    sys::{privileges, space::space},
 };
 
 use super::{
@@ -25,7 +25,7 @@ use super::{
     error::{StoreError, Trying},
     header,
     outcome::Outcome,
-    place::{has_2012_tables, io_error, make_private_file, set_2012_aside, take_lock},
+    place::{beside, has_2012_tables, io_error, is_running, make_private_file, set_2012_aside, take_lock},
     predecessor,
     renew::open_vouched,
     schema,
@@ -138,8 +138,16 @@ impl Store {
             Err(error) => return Err(io_error("read the database", path)(error)),
             Ok(_) => {}
         }
-        let db = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let found = schema::version(&db)?;
+        let opened = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let (db, found) = match opened.and_then(|db| Ok((schema::version(&db)?, db))) {
+            Ok((found, db)) => (db, found),
+            Err(_) if is_at_rest(path) => {
+                let db = connect_at_rest(path)?;
+                let found = schema::version(&db)?;
+                (db, found)
+            }
+            Err(error) => return Err(error),
+        };
         if found == 0 {
             return Err(StoreError::Missing { path: path.to_path_buf() });
         }
@@ -300,10 +308,42 @@ impl Store {
     }
 }
 
-pub(super) fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
-    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+/// Whether nobody can write the database just now: its file system is read-only, or this user may not write there and no daemon runs.
+fn is_at_rest(path: &Path) -> bool {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    space(directory).is_some_and(|space| space.is_read_only)
+        || !privileges::may_write(directory) && is_running(path) == Some(false)
+}
+
+/// Opens a database that lies where nothing can be written: on read-only media, or as another user's copy. Readers of a journal in WAL mode
+/// share an index in a file that would have to be made; with an exclusive lock it is kept in memory (sqlite.org/wal.html, "Use of WAL
+/// Without Shared-Memory"), and that lock in turn can only be had where files are not locked at all. Without a journal, which would have to
+/// be made as well, the file is all there is.
+fn connect_at_rest(path: &Path) -> Result<Connection, StoreError> {
     let real = fs::canonicalize(path).map_err(io_error("open the database", path))?;
-    let db = Connection::open_with_flags(real, flags).trying("open the database file")?;
+    if !beside(&real, "-wal").exists() {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(byte);
+        let letter = |byte: u8| if is_plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") };
+        let name: String = real.as_os_str().as_encoded_bytes().iter().copied().map(letter).collect();
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | FLAGS;
+        let db = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags);
+        return prepared(db.trying("open the database file")?);
+    }
+    let db = Connection::open_with_flags_and_vfs(real, OpenFlags::SQLITE_OPEN_READ_ONLY | FLAGS, c"unix-none")
+        .trying("open the database file")?;
+    db.pragma_update(None, "locking_mode", "EXCLUSIVE").trying("keep the index of its journal in memory")?;
+    prepared(db)
+}
+
+/// For every connection.
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX.union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
+
+pub(super) fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
+    let real = fs::canonicalize(path).map_err(io_error("open the database", path))?;
+    prepared(Connection::open_with_flags(real, access | FLAGS).trying("open the database file")?)
+}
+
+fn prepared(db: Connection) -> Result<Connection, StoreError> {
     db.busy_timeout(std::time::Duration::from_secs(5)).trying("set the time to wait for others")?;
     // Else SQLite prepares a statement anew whenever a value is bound that its planner has looked at (`parent = ?`): a tenth of the
     // time of a full-speed pass, and plans that depend on values.
@@ -349,4 +389,39 @@ fn ensure_instance(db: &Connection, now: Moment) -> Result<(), StoreError> {
     )
     .trying("give the database its identity")
     .map(|_rows| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::event::{Category, Severity},
+        store::scratch::{now, scratch},
+    };
+
+    #[test]
+    fn what_is_in_the_journal_only_is_read_where_nothing_can_be_written() {
+        let (_directory, path) = scratch();
+        let mut store = Store::open(&path, now()).unwrap();
+        let event = Event::new(Category::Notice, Severity::Normal, now(), Vec::new()).with_note("in the journal");
+        store.commit(&Outcome::tell(event)).unwrap();
+        // As after a power cut: the journal was not written back, and its index is gone.
+        let (copy_of, copies) = scratch();
+        for ending in ["", "-wal"] {
+            let name = |path: &Path| PathBuf::from(format!("{}{ending}", path.display()));
+            fs::copy(name(&path), name(&copies)).unwrap();
+        }
+        assert!(fs::metadata(format!("{}-wal", copies.display())).unwrap().len() > 0);
+        let kept = Store::over(connect_at_rest(&copies).unwrap(), &copies).unwrap();
+        assert_eq!(kept.head().unwrap(), store.head().unwrap());
+        assert_eq!(kept.verify().unwrap().seq, 1);
+        drop((kept, store));
+        let (quiet_of, quiet) = scratch();
+        fs::copy(&path, &quiet).unwrap();
+        let kept = Store::over(connect_at_rest(&quiet).unwrap(), &quiet).unwrap();
+        assert_eq!(kept.head().unwrap().seq, 1, "without a journal");
+        assert_eq!(fs::read_dir(quiet_of.path()).unwrap().count(), 1, "nothing was made beside it");
+        let left: Vec<_> = fs::read_dir(copy_of.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 2, "nothing was made beside it: {left:?}");
+    }
 }
