@@ -8,7 +8,7 @@ use super::{
     diagnosis::{Finding, Health},
     doctor_areas::areas,
     doctor_config::configuration,
-    doctor_host::host,
+    doctor_host::{host, of_daemon},
     doctor_logs::logs,
     doctor_mail::mail,
     doctor_pids::pids,
@@ -31,7 +31,10 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
     let (config, found, is_faulty) = configuration(&source.config);
     report.tell(found)?;
     match source.database.clone().or(config.as_ref().map(|config| config.database.clone())) {
-        Some(database) => report.tell(state(&database))?,
+        Some(database) => {
+            report.tell(state(&database))?;
+            report.tell(of_daemon(&database))?;
+        }
         // What the defaults would be says nothing about this machine.
         None => report.tell(vec![unknown("database, daemon")])?,
     }

@@ -1,29 +1,68 @@
 //! `doctor` on the machine: what of the kernel is needed, and its limits.
 
-use std::{os::fd::AsFd, path::Path};
+use std::path::Path;
+
+use rustix::io::Errno;
 
 use super::{diagnosis::Finding, out::number};
-use crate::sys::{file, limits, mounts, pressure::io_pressure, proc};
+use crate::{
+    model::escape::escape,
+    store::database::Store,
+    sys::{
+        capabilities::{self, Capability},
+        file, limits, mounts,
+        pressure::io_pressure,
+        proc,
+    },
+};
 
 /// Open files the daemon needs at most: the directories in hand, the areas' roots, the database and what is read.
 const OPEN_FILES: u64 = 256;
 
 /// What is found about kernel and limits.
 pub(super) fn host() -> Vec<Finding> {
-    vec![kernel(), birth_times(), of_proc(), pressure(), open_files()]
+    let mut found = kernel();
+    found.extend([birth_times(), of_proc(), pressure(), open_files()]);
+    found
 }
 
-fn kernel() -> Finding {
-    let release = proc::release();
-    let root = file::open_root(Path::new("/")).and_then(|root| root.open_directory());
-    match root.and_then(|root| file::open_beneath(root.as_fd(), b"proc").map(|_handle| ())) {
-        Ok(()) => Finding::fine("kernel", format!("{release}: openat2 works")),
-        Err(error) => Finding::fail(
-            "kernel",
-            format!("{release}: openat2 does not work: {}", std::io::Error::from(error)),
-            "it needs Linux 5.10 or newer; in a container allow the system call openat2 (seccomp)",
-        ),
+/// Which system calls can be used here; those that a filter refuses cost something, but nothing goes unseen.
+fn kernel() -> Vec<Finding> {
+    let refused = capabilities::refused();
+    let is_refused = |call: &str| refused.iter().any(|(capability, _)| capability.call == call);
+    let usable: Vec<&str> =
+        capabilities::ALL.iter().map(|capability| capability.call).filter(|call| !is_refused(call)).collect();
+    let mut found = vec![Finding::fine("kernel", format!("{}: {} can be used", proc::release(), usable.join(", ")))];
+    found.extend(refused.into_iter().map(|(capability, errno)| {
+        let words = format!("{} is refused here (tried on {}): {}", capability.call, capability.tried_on, words(errno));
+        lost("kernel", &words, Some(capability))
+    }));
+    found
+}
+
+/// What the daemon over `database` was refused when it began: it may be behind a filter of its own.
+pub(super) fn of_daemon(database: &Path) -> Vec<Finding> {
+    let told = Store::open_read_only(database).and_then(|store| store.refused_calls()).unwrap_or_default();
+    let told = told.into_iter().map(|(call, errno)| {
+        let known = capabilities::ALL.iter().find(|capability| capability.call == call);
+        let words = format!("{} is refused to it: {}", escape(call.as_bytes()), words(Errno::from_raw_os_error(errno)));
+        lost("daemon", &words, known)
+    });
+    told.collect()
+}
+
+fn words(errno: Errno) -> std::io::Error {
+    std::io::Error::from(errno)
+}
+
+fn lost(what: &'static str, words: &str, capability: Option<&Capability>) -> Finding {
+    let loss = capability.map_or("what that costs this version does not know", |capability| capability.loss);
+    let detail = format!("{words}; {loss}");
+    if capability.is_some_and(|capability| capability.costs_time_only) {
+        return Finding::fine(what, detail);
     }
+    let remedy = "a newer kernel has it, or let it through: SystemCallFilter= of the unit, seccomp of the container";
+    Finding::warn(what, detail, remedy)
 }
 
 /// They are evidence only, so their lack is no trouble.
@@ -35,7 +74,7 @@ fn birth_times() -> Finding {
         Err(error) => Finding::fail(
             "statx",
             format!("/ cannot be looked at: {}", std::io::Error::from(error)),
-            "allow the system call statx (seccomp)",
+            "allow the system call fstat (seccomp)",
         ),
     }
 }

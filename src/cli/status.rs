@@ -97,9 +97,17 @@ fn unknown(why: &str, arguments: &Form, out: &mut Out) -> anyhow::Result<Exit> {
 }
 
 fn read(source: &Source) -> anyhow::Result<Standing> {
-    let (store, config, remarks) = open(source)?;
+    let (store, config, mut remarks) = open(source)?;
+    remarks.extend(refused(&store)?);
     let now = Clock::System(proc::boot_id(Path::new("/"))).now();
     Ok(Standing::read(&store, config.as_ref(), remarks, now)?)
+}
+
+/// The system calls that the daemon is refused, in one line.
+fn refused(store: &Store) -> anyhow::Result<Option<String>> {
+    let calls: Vec<String> = store.refused_calls()?.into_iter().map(|(call, _)| call).collect();
+    let calls = (!calls.is_empty()).then(|| calls.join(", "));
+    Ok(calls.map(|calls| format!("the daemon may not use {calls}: integrityd doctor says what is lost")))
 }
 
 /// The store, with the configuration when it can be used; a faulty one is said and the usual database asked all the same.

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::io::Errno;
+
 use crate::{
     config::{self, settings::Config},
     model::{
@@ -20,6 +22,7 @@ use crate::{
         outcome::Outcome,
         prune::{Keeping, Step},
     },
+    sys::capabilities::{self, Capability},
 };
 
 use super::{
@@ -141,7 +144,12 @@ impl Keeper {
         if self.is_new {
             let now = self.clock.now();
             // Not before what it hides from the next start is stored.
-            self.db.call(move |store| store.mark_start(now)).await?;
+            self.db
+                .call(move |store| {
+                    store.mark_start(now)?;
+                    store.note_refused_calls(&refused_calls())
+                })
+                .await?;
             self.look_at_ourselves().await?;
             self.look_at_settings().await?;
             self.is_new = false;
@@ -288,6 +296,15 @@ impl Keeper {
 
 /// What is to be told of the time before this start and of what opening the store has found; when a daemon was last
 /// there; and whether the clock is to be doubted.
+/// What the service manager or a container does not let this process call; said in our own log as well.
+fn refused_calls() -> Vec<(&'static str, i32)> {
+    let said = |(capability, errno): &(&Capability, Errno)| {
+        tracing::info!(call = capability.call, error = %errno, "a system call is refused: {}", capability.loss);
+    };
+    let calls = capabilities::refused().into_iter().inspect(said);
+    calls.map(|(capability, errno)| (capability.call, errno.raw_os_error())).collect()
+}
+
 fn past(store: &mut Store, now: Moment, way: Way) -> Result<(Vec<Event>, Timestamp, bool), StoreError> {
     let life = store.last_life()?;
     let (last, _) = store.last_alive()?;

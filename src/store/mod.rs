@@ -33,6 +33,7 @@ pub mod prune;
 pub mod queue;
 mod reboot;
 pub mod recurring;
+pub mod refusals;
 mod renew;
 mod rows;
 mod ruins;
