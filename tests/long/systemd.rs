@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Makes the watchdog and the restarts quick; that it was put there is told as a change of the unit.
-const DROP_IN: &str = "[Service]\nWatchdogSec=5s\nRestartSec=1s\nEnvironment=REMARK=drop-in\n";
+const DROP_IN: &str = "[Service]\nWatchdogSec=5s\nRestartSec=1s\n";
 
 /// What was checked, of which variant, and what became of it.
 struct Table(Vec<(&'static str, &'static str, Result<(), String>)>);
@@ -45,10 +45,11 @@ fn a_stopped_daemon_is_killed_and_back(service: &Service) {
 
 /// What starts the daemon is part of what it watches; found at the next start at the latest.
 fn a_drop_in_is_told(service: &Service) {
+    service.machine.must("mkdir -p /etc/systemd/system/integrityd.service.d");
     service.machine.write("/etc/systemd/system/integrityd.service.d/quick.conf", DROP_IN);
     service.machine.must("systemctl daemon-reload && systemctl restart integrityd");
     service.areas_are_watched();
-    service.await_mail("REMARK=drop-in");
+    service.await_mail("integrityd.service.d/quick.conf");
 }
 
 fn a_unit_is_watched(service: &Service) {
