@@ -199,11 +199,12 @@ fn expect(known: &[Errno], answer: Result<c_long, Errno>) -> Result<(), Errno> {
 }
 
 /// Makes a system call with integers and null pointers only.
-fn raw(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> Result<c_long, Errno> {
+fn raw(number: c_long, arguments: [c_long; 6]) -> Result<c_long, Errno> {
+    let [first, second, third, fourth, fifth, sixth] = arguments;
     // SAFETY: every pointer among the arguments is null, which the kernel answers with EFAULT or does not look at (syscalls(2)); so no
     // memory of ours is touched, and without a descriptor or process nothing is changed.
     #[expect(unsafe_code, reason = "neither std nor rustix lets a call be made that cannot succeed")]
-    let answer = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+    let answer = unsafe { libc::syscall(number, first, second, third, fourth, fifth, sixth) };
     if answer >= 0 {
         return Ok(answer);
     }
