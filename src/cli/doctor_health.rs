@@ -75,6 +75,6 @@ const fn remedy(kind: Kind) -> &'static str {
         Kind::RuleOff => "integrityd rules lint shows each with its place",
         Kind::ClockDoubted => "see that the clock is right; what is old is taken out again after a day",
         Kind::PrunedEarly => "raise maxdatabase, or lower retention",
-        Kind::FirstRound | Kind::MountNotEntered | Kind::NoSandbox => "",
+        Kind::FirstRound | Kind::MountNotEntered | Kind::CallRefused | Kind::NoSandbox => "",
     }
 }

@@ -1,29 +1,47 @@
 //! `doctor` on the machine: what of the kernel is needed, and its limits.
 
-use std::{os::fd::AsFd, path::Path};
+use std::path::Path;
 
 use super::{diagnosis::Finding, out::number};
-use crate::sys::{file, limits, mounts, pressure::io_pressure, proc};
+use crate::sys::{
+    capabilities::{self, Capability},
+    file, limits, mounts,
+    pressure::io_pressure,
+    proc,
+};
 
 /// Open files the daemon needs at most: the directories in hand, the areas' roots, the database and what is read.
 const OPEN_FILES: u64 = 256;
 
 /// What is found about kernel and limits.
 pub(super) fn host() -> Vec<Finding> {
-    vec![kernel(), birth_times(), of_proc(), pressure(), open_files()]
+    let mut found = kernel();
+    found.extend([birth_times(), of_proc(), pressure(), open_files()]);
+    found
 }
 
-fn kernel() -> Finding {
-    let release = proc::release();
-    let root = file::open_root(Path::new("/")).and_then(|root| root.open_directory());
-    match root.and_then(|root| file::open_beneath(root.as_fd(), b"proc").map(|_handle| ())) {
-        Ok(()) => Finding::fine("kernel", format!("{release}: openat2 works")),
-        Err(error) => Finding::fail(
-            "kernel",
-            format!("{release}: openat2 does not work: {}", std::io::Error::from(error)),
-            "it needs Linux 5.10 or newer; in a container allow the system call openat2 (seccomp)",
-        ),
+/// Which system calls can be used here; those that a filter refuses cost something, but nothing goes unseen.
+fn kernel() -> Vec<Finding> {
+    let refused = capabilities::refused();
+    let is_refused = |call: &str| refused.iter().any(|(capability, _)| capability.call == call);
+    let usable: Vec<&str> =
+        capabilities::ALL.iter().map(|capability| capability.call).filter(|call| !is_refused(call)).collect();
+    let mut found = vec![Finding::fine("kernel", format!("{}: {} can be used", proc::release(), usable.join(", ")))];
+    found.extend(refused.into_iter().map(|(capability, errno)| {
+        let error = std::io::Error::from(errno);
+        let words = format!("{} is refused here (tried on {}): {error}", capability.call, capability.tried_on);
+        lost(&words, capability)
+    }));
+    found
+}
+
+fn lost(words: &str, capability: &Capability) -> Finding {
+    let detail = format!("{words}; {}", capability.loss);
+    if capability.costs_time_only {
+        return Finding::fine("kernel", detail);
     }
+    let remedy = "a newer kernel has it, or let it through: SystemCallFilter= of the unit, seccomp of the container";
+    Finding::warn("kernel", detail, remedy)
 }
 
 /// They are evidence only, so their lack is no trouble.
@@ -35,7 +53,7 @@ fn birth_times() -> Finding {
         Err(error) => Finding::fail(
             "statx",
             format!("/ cannot be looked at: {}", std::io::Error::from(error)),
-            "allow the system call statx (seccomp)",
+            "allow the system call fstat (seccomp)",
         ),
     }
 }

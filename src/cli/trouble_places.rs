@@ -88,6 +88,9 @@ fn example(kind: Kind) -> Facts {
         }
         Kind::FirstRound => it.areas[1].state = AreaState::Learning,
         Kind::MountNotEntered => it.troubles = vec![row("/srv/far", "/srv/far (nfs4)")],
+        Kind::CallRefused => {
+            it.troubles = vec![row("cachestat", "cachestat is refused to the daemon (Function not implemented): time")];
+        }
         Kind::NoSandbox => it.troubles = vec![row("", "no sandbox is around the daemon; integrityd doctor says why")],
     }
     it

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::io::Errno;
+
 use crate::{
     config::{self, settings::Config},
     model::{
@@ -21,7 +23,10 @@ use crate::{
         outcome::Outcome,
         prune::{Keeping, Step},
     },
-    sys::sandbox,
+    sys::{
+        capabilities::{self, Capability},
+        sandbox,
+    },
 };
 
 use super::{
@@ -148,6 +153,8 @@ impl Keeper {
             let now = self.clock.now();
             // Not before what it hides from the next start is stored.
             self.db.call(move |store| store.mark_start(now)).await?;
+            let refused = refused_calls();
+            self.db.call(move |store| store.set_troubles(TroubleKind::CallRefused, &refused, now.wall)).await?;
             self.look_at_ourselves().await?;
             self.look_at_settings().await?;
             self.note_sandbox(now).await?;
@@ -301,6 +308,16 @@ impl Keeper {
         }
         Ok(step)
     }
+}
+
+/// What the service manager or a container does not let this process call; said in our own log as well.
+fn refused_calls() -> Vec<(Vec<u8>, String)> {
+    let said = |(capability, errno): (&Capability, Errno)| {
+        let Capability { call, loss, .. } = capability;
+        tracing::info!(call, error = %errno, "a system call is refused: {loss}");
+        (call.as_bytes().to_vec(), format!("{call} is refused to the daemon ({}): {loss}", std::io::Error::from(errno)))
+    };
+    capabilities::refused().into_iter().map(said).collect()
 }
 
 /// What is to be told of the time before this start and of what opening the store has found; when a daemon was last

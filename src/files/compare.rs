@@ -95,7 +95,8 @@ fn differs(attribute: Attribute, old: &Attributes, new: &Attributes) -> bool {
         Attribute::Inode => old.inode != new.inode,
         Attribute::Mtime => old.mtime != new.mtime,
         Attribute::Ctime => old.ctime != new.ctime,
-        Attribute::Btime => old.btime != new.btime,
+        // Neither what could be asked for only once, as with inode flags.
+        Attribute::Btime => old.btime.zip(new.btime).is_some_and(|(old, new)| old != new),
         Attribute::Acl | Attribute::Caps | Attribute::Selinux | Attribute::Xattrs => match (&old.xattrs, &new.xattrs) {
             (Some(old), Some(new)) => !is_same(old, new, attribute),
             // What could not be asked for says nothing.

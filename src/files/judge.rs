@@ -73,10 +73,7 @@ impl Judge<'_> {
         if seen.attributes.kind == FileKind::Directory && matches!(entry.known.hash_state, HashState::Unreadable(_)) {
             seen.hash_state = entry.known.hash_state;
         }
-        // Those that cannot be had now are as they were.
-        if seen.attributes.xattrs.is_none() {
-            seen.attributes.xattrs.clone_from(&entry.known.attributes.xattrs);
-        }
+        keep_unasked(&mut seen.attributes, &entry.known.attributes);
         let counting = self.tract.compared_at(path).intersection(entry.recorded);
         let over = forgiven.iter().fold(counting, AttributeSet::without);
         let difference = compare(&entry.known, &seen, over);
@@ -232,6 +229,17 @@ pub(super) fn collected(seen: &Observation) -> AttributeSet {
     ];
     let lacking = lacks.into_iter().filter(|(_, is_lacking)| *is_lacking).flat_map(|(set, _)| set.iter());
     lacking.fold(COLLECTED, AttributeSet::without)
+}
+
+/// What cannot be asked for now, by this user or because a system call is refused, is as it was.
+fn keep_unasked(seen: &mut Attributes, known: &Attributes) {
+    if seen.xattrs.is_none() {
+        seen.xattrs.clone_from(&known.xattrs);
+    }
+    seen.flags = seen.flags.or(known.flags);
+    if seen.inode == known.inode {
+        seen.btime = seen.btime.or(known.btime);
+    }
 }
 
 /// What is learned of a path even while its old state is kept: later versions have come to record it.

@@ -91,6 +91,8 @@ troubles! {
     FirstRound = Note, "first round";
     /// A mount within an area is not entered, for its type.
     MountNotEntered = Note, "mount not entered";
+    /// A filter or an old kernel refuses the daemon a system call; something else does in its place.
+    CallRefused = Note, "system call refused";
     /// No sandbox could be put up around the daemon.
     NoSandbox = Note, "no sandbox";
 }

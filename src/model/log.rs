@@ -32,9 +32,14 @@ impl FileId {
         Self { dev: seen.dev, inode: seen.inode, born: seen.btime }
     }
 
-    /// Whether both are the same file. Device numbers may change with a boot, so they only count where no birth is known.
+    /// Whether both are the same file. Device numbers may change with a boot, so they only count where a birth is not known: no file
+    /// system tells it, or only one of both looks could ask for it.
     pub fn is(&self, other: &Self) -> bool {
-        self.inode == other.inode && self.born == other.born && (self.born.is_some() || self.dev == other.dev)
+        let is_born_alike = match (self.born, other.born) {
+            (Some(born), Some(other)) => born == other,
+            _ => self.dev == other.dev,
+        };
+        self.inode == other.inode && is_born_alike
     }
 }
 
@@ -187,4 +192,18 @@ pub struct LogState {
     pub target: Option<Vec<u8>>,
     /// Why it is not read.
     pub trouble: Option<Trouble>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_birth_that_could_be_asked_for_only_once_makes_no_other_file() {
+        let id = |dev, born: Option<i64>| FileId { dev, inode: 7, born: born.map(Timestamp::from_nanos) };
+        assert!(id(1, Some(5)).is(&id(2, Some(5))), "device numbers may change with a boot");
+        assert!(!id(1, Some(5)).is(&id(1, Some(6))));
+        assert!(id(1, Some(5)).is(&id(1, None)) && id(1, None).is(&id(1, Some(5))));
+        assert!(!id(1, Some(5)).is(&id(2, None)) && !id(1, None).is(&id(2, None)));
+    }
 }

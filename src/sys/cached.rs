@@ -65,8 +65,9 @@ impl CachedReader {
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = match self.way {
             Way::DontCache => match self.try_with(buffer, DONTCACHE) {
-                // EINVAL is the answer of kernels that do not know the flag.
-                Err(Errno::OPNOTSUPP | Errno::INVAL) => {
+                // EINVAL is the answer of kernels that do not know the flag, the last three are those of filters: what is wrong with the file
+                // itself shows when it is read without asking for anything.
+                Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::ACCESS) => {
                     self.way = Way::Asking;
                     // Reading ahead would bring in what we then take for other people's.
                     let _refused = fadvise(&self.file, 0, None, Advice::Random);

@@ -1,40 +1,37 @@
 //! Looking at one path without following, blocking on or trusting anything that lies there.
 //!
-//! A path is reached from a directory descriptor with `openat2(2)` (`RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS`,
-//! `RESOLVE_NO_MAGICLINKS`), so a directory that is swapped for a symbolic link leads nowhere else. The
-//! first handle is `O_PATH`: it opens no device, wakes no FIFO, waits for no lease. Only what turned out to be a regular
+//! A path is reached from a directory descriptor as [`super::beneath`] does, so a directory that is swapped for a symbolic link leads
+//! nowhere else. The first handle is `O_PATH`: it opens no device, wakes no FIFO, waits for no lease. Only what turned out to be a regular
 //! file is opened for reading, through that handle, with `O_NONBLOCK` (a write lease makes a blocking open wait up to
 //! 45 s) and without touching its access time where that is allowed.
 
 use std::{
-    ffi::OsStr,
     fs::File,
     io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::ffi::OsStrExt,
+        unix::fs::MetadataExt as _,
     },
     path::Path,
     sync::OnceLock,
 };
 
 use rustix::{
-    fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp, openat, openat2, readlinkat, statx},
+    fs::{AtFlags, Mode, OFlags, Statx, StatxFlags, StatxTimestamp, openat, readlinkat, statx},
     io::Errno,
     path::DecInt,
 };
 
-use super::xattr::xattrs_of;
+use super::{
+    beneath::{self, Mounts},
+    capabilities::{self, Metadata},
+    xattr::xattrs_of,
+};
 use crate::model::{
     clock::Timestamp,
     entry::{Attributes, FileKind},
     flags::RECORDED,
 };
-
-/// Longest piece of a relative path handed to the kernel at once; `PATH_MAX` is 4,096 with its NUL.
-const LONGEST_PIECE: usize = 4000;
-
-const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 /// An `O_PATH` handle: names an object, opens nothing.
 #[derive(Debug)]
@@ -55,7 +52,7 @@ pub fn open_root(path: &Path) -> Result<Handle, Errno> {
 /// The errno of `openat2(2)`: `ENOENT` when it is gone, `ELOOP` or `ENOTDIR` when a component on the way is no directory
 /// any more, `EXDEV` when it would lead out.
 pub fn open_beneath(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle, Errno> {
-    open_by(directory, relative, RESOLVE)
+    beneath::open(directory, relative, Mounts::Any).map(Handle)
 }
 
 /// Opens as [`open_beneath`] does, but enters no other mount than that of `directory`: what was mounted on the way a moment ago, by
@@ -67,22 +64,7 @@ pub fn open_on_mount(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handl
     if relative.is_empty() {
         return open_directory_beneath(directory, relative);
     }
-    open_by(directory, relative, RESOLVE.union(ResolveFlags::NO_XDEV))
-}
-
-fn open_by(directory: BorrowedFd<'_>, relative: &[u8], resolve: ResolveFlags) -> Result<Handle, Errno> {
-    let mut rest = relative;
-    let mut reached: Option<OwnedFd> = None;
-    while rest.len() > LONGEST_PIECE {
-        let window = rest.get(..LONGEST_PIECE).unwrap_or(rest);
-        let cut = window.iter().rposition(|byte| *byte == b'/').ok_or(Errno::NAMETOOLONG)?;
-        let (piece, tail) = rest.split_at_checked(cut).ok_or(Errno::NAMETOOLONG)?;
-        let from = reached.as_ref().map_or(directory, AsFd::as_fd);
-        reached = Some(step(from, piece, OFlags::DIRECTORY, resolve)?);
-        rest = tail.strip_prefix(b"/").unwrap_or(tail);
-    }
-    let from = reached.as_ref().map_or(directory, AsFd::as_fd);
-    step(from, rest, OFlags::empty(), resolve).map(Handle)
+    beneath::open(directory, relative, Mounts::Same).map(Handle)
 }
 
 /// Opens the directory `relative` beneath `directory` (itself when `relative` is empty).
@@ -94,17 +76,6 @@ pub fn open_directory_beneath(directory: BorrowedFd<'_>, relative: &[u8]) -> Res
         return openat(directory, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map(Handle);
     }
     open_beneath(directory, relative)
-}
-
-fn step(from: BorrowedFd<'_>, piece: &[u8], extra: OFlags, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC | extra;
-    loop {
-        match openat2(from, OsStr::from_bytes(piece), flags, Mode::empty(), resolve) {
-            // A rename elsewhere in the tree raced with the look-up (openat2(2), EAGAIN).
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            other => return other,
-        }
-    }
 }
 
 impl From<OwnedFd> for Handle {
@@ -126,15 +97,12 @@ impl Handle {
         self.0
     }
 
-    /// The number of the mount it lies on, as in `proc_pid_mountinfo(5)`; asks no server. `None` before Linux 5.8.
+    /// The number of the mount it lies on, as in `proc_pid_mountinfo(5)`; asks no server. `None` where that cannot be told.
     ///
     /// # Errors
     /// The errno of `statx(2)`.
     pub fn mount(&self) -> Result<Option<u64>, Errno> {
-        let flags = AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
-        let seen = statx(&self.0, "", flags, StatxFlags::MNT_ID)?;
-        let is_told = StatxFlags::from_bits_retain(seen.stx_mask).contains(StatxFlags::MNT_ID);
-        Ok(is_told.then_some(seen.stx_mnt_id))
+        beneath::mount_number(self.0.as_fd())
     }
 
     /// The metadata of the object without its extended attributes, and the target of a symbolic link.
@@ -196,12 +164,17 @@ fn without_access_time(open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Resul
     }
 }
 
-/// The metadata of an open file or handle, without the target of a link and without extended attributes.
+/// The metadata of an open file or handle, without the target of a link and without extended attributes; without birth and inode flags
+/// where `statx(2)` is refused.
 ///
 /// # Errors
 /// The errno of `statx(2)`; `EINVAL` for a file type `inode(7)` does not know.
 pub fn attributes_of(file: BorrowedFd<'_>) -> Result<Attributes, Errno> {
-    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    let wanted = match capabilities::metadata() {
+        Metadata::Whole => StatxFlags::BASIC_STATS | StatxFlags::BTIME,
+        Metadata::Basic => StatxFlags::BASIC_STATS,
+        Metadata::Old => return old_attributes_of(file),
+    };
     let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     let raw = statx(file, "", flags, wanted)?;
     let kind = FileKind::from_mode(u32::from(raw.stx_mode)).ok_or(Errno::INVAL)?;
@@ -224,6 +197,37 @@ pub fn attributes_of(file: BorrowedFd<'_>) -> Result<Attributes, Errno> {
         target: None,
         xattrs: None,
         flags: flags_of(&raw),
+    })
+}
+
+/// The same by `fstat(2)`, which tells neither births nor inode flags.
+fn old_attributes_of(file: BorrowedFd<'_>) -> Result<Attributes, Errno> {
+    // The standard library knows how the C library has it on each machine.
+    let asked = file.try_clone_to_owned().and_then(|file| File::from(file).metadata());
+    let raw = asked.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    let kind = FileKind::from_mode(raw.mode()).ok_or(Errno::INVAL)?;
+    let split = |number: u64| device(rustix::fs::major(number), rustix::fs::minor(number));
+    let time =
+        |seconds: i64, nanos: i64| Timestamp::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos));
+    Ok(Attributes {
+        kind,
+        perms: u16::try_from(raw.mode() & 0o7777).unwrap_or_default(),
+        uid: raw.uid(),
+        gid: raw.gid(),
+        nlink: u32::try_from(raw.nlink()).unwrap_or(u32::MAX),
+        dev: split(raw.dev()),
+        inode: raw.ino(),
+        rdev: match kind {
+            FileKind::CharDevice | FileKind::BlockDevice => split(raw.rdev()),
+            _ => 0,
+        },
+        size: raw.size(),
+        mtime: time(raw.mtime(), raw.mtime_nsec()),
+        ctime: time(raw.ctime(), raw.ctime_nsec()),
+        btime: None,
+        target: None,
+        xattrs: None,
+        flags: None,
     })
 }
 

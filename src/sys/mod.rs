@@ -1,6 +1,8 @@
 //! The kernel and the machine's own files, as values: the only room where unsafe code could ever stand.
 
+mod beneath;
 pub mod cached;
+pub mod capabilities;
 pub mod child;
 pub mod courtesy;
 pub mod deputy;

@@ -4,19 +4,16 @@ use std::{
     fs::{self, File},
     io::{self, Read as _},
     os::unix::fs::MetadataExt as _,
-    path::{Component, Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
-use rustix::{
-    fs::{Mode, OFlags, ResolveFlags, openat2},
-    io::Errno,
-};
+use rustix::io::Errno;
 
 use super::{
     deputy::{self, Deputy, process_of},
     file::{Handle, open_root},
-    resolve::{Denied, reach},
+    resolve::{Denied, open_within, reach},
 };
 use crate::model::{
     clock::Timestamp,
@@ -111,16 +108,7 @@ pub fn is_place_in(root: &Path, path: &Path) -> bool {
 fn open_in(root: &Path, path: &Path) -> Result<(Handle, Attributes), Errno> {
     // The last component of /proc/PID/root is a link of the kernel's.
     let root = open_root(&root.join("."))?.into_descriptor();
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let inside: PathBuf = path.components().filter(|part| !matches!(part, Component::RootDir)).collect();
-    let opened = loop {
-        match openat2(&root, &inside, flags, Mode::empty(), resolve) {
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            other => break other?,
-        }
-    };
-    let handle = Handle::from(opened);
+    let handle = Handle::from(open_within(&root, path)?);
     let attributes = handle.attributes()?;
     Ok((handle, attributes))
 }
@@ -176,7 +164,8 @@ mod tests {
     fn whatever_lies_in_its_place_blocks_nobody() {
         let tree = tempfile::tempdir().unwrap();
         let at = |name: &str| tree.path().join(name);
-        rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+            .unwrap();
         fs::create_dir(at("dir")).unwrap();
         fs::write(at("empty"), "").unwrap();
         File::create(at("huge")).unwrap().set_len(1 << 30).unwrap();

@@ -8,7 +8,7 @@ use std::{
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::users::Names;
+use super::{capabilities::has_faccessat2, users::Names};
 
 /// The user of `init/integrityd-unprivileged.conf`.
 const SERVICE_USER: &str = "integrityd";
@@ -117,7 +117,7 @@ pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Whether this process may read `path`, by its effective ids (`faccessat2(2)`).
+/// Whether this process may read `path`, by its effective ids (`faccessat2(2)`), or by its real ones where that call is refused.
 pub fn may_read(path: &Path) -> bool {
     may(path, Access::READ_OK)
 }
@@ -133,7 +133,8 @@ pub fn may_execute(path: &Path) -> bool {
 }
 
 fn may(path: &Path, access: Access) -> bool {
-    accessat(CWD, path, access, AtFlags::EACCESS).is_ok()
+    let flags = if has_faccessat2() { AtFlags::EACCESS } else { AtFlags::empty() };
+    accessat(CWD, path, access, flags).is_ok()
 }
 
 /// Makes `directory` (mode 0700) with all that is missing above it, when it does not exist.

@@ -8,8 +8,7 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
-
+use super::file::open_root;
 use crate::model::clock::{BootId, Boottime};
 
 /// The id of this boot (`random(4)`), or zeros where `/proc` does not tell.
@@ -52,11 +51,11 @@ fn holders(root: &Path, path: &Path) -> Option<Vec<u32>> {
 fn devices(root: &Path, path: &Path, dev: u64) -> Vec<String> {
     let written = |major: u32, minor: u32| format!("{major:02x}:{minor:02x}");
     let mut found = vec![written(rustix::fs::major(dev), rustix::fs::minor(dev))];
-    let Ok(seen) = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID) else { return found };
+    let Ok(Some(mount)) = open_root(path).and_then(|file| file.mount()) else { return found };
     let table = fs::read_to_string(root.join("proc/self/mountinfo")).unwrap_or_default();
     found.extend(table.lines().find_map(|line| {
         let mut fields = line.split(' ');
-        let is_its_mount = fields.next()?.parse() == Ok(seen.stx_mnt_id);
+        let is_its_mount = fields.next()?.parse() == Ok(mount);
         let (major, minor) = fields.nth(1)?.split_once(':')?;
         is_its_mount.then_some(written(major.parse().ok()?, minor.parse().ok()?))
     }));

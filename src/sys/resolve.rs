@@ -6,15 +6,18 @@
 use std::{
     ffi::OsStr,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
-    path::Path,
+    path::{Component, Path, PathBuf},
 };
 
 use rustix::{
-    fs::{Mode, OFlags, openat},
+    fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat},
     io::Errno,
 };
 
-use super::file::{Handle, open_root};
+use super::{
+    capabilities::has_openat2,
+    file::{Handle, open_root},
+};
 use crate::model::entry::{Attributes, FileKind};
 
 /// As many links as the kernel follows (`path_resolution(7)`).
@@ -70,6 +73,66 @@ pub fn reach(path: &Path) -> Result<Reach, Denied> {
 pub fn reach_directory(path: &Path) -> Result<(OwnedFd, Attributes), Denied> {
     let (handle, attributes) = directory(None, path.as_os_str().as_bytes(), &mut MOST_LINKS.clone())?;
     Ok((handle, attributes))
+}
+
+/// Opens `path` with `O_PATH` as who has `root` for its root directory sees it: links lead nowhere else, nor does `..`.
+///
+/// # Errors
+/// The errno of `openat2(2)` with `RESOLVE_IN_ROOT`, or, where that call is refused, of `openat(2)` component by component.
+pub fn open_within(root: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
+    // The root itself is a name, too: an empty one is none.
+    let inside = path.components().filter(|part| !matches!(part, Component::RootDir));
+    let inside: PathBuf = [Component::CurDir].into_iter().chain(inside).collect();
+    if !has_openat2() {
+        return walk_within(root, inside.as_os_str().as_bytes());
+    }
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    loop {
+        match openat2(root, &inside, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            opened => return opened,
+        }
+    }
+}
+
+/// As [`open_within`], by hand. The directories on the way are kept, so that `..` is where we came from, whatever is renamed meanwhile.
+fn walk_within(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+    let names = |path: &[u8]| -> Vec<Vec<u8>> {
+        path.split(|byte| *byte == b'/')
+            .filter(|name| !name.is_empty() && *name != b".")
+            .map(<[u8]>::to_vec)
+            .rev()
+            .collect()
+    };
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let (mut way, mut left, mut links): (Vec<OwnedFd>, _, _) = (Vec::new(), names(path), MOST_LINKS);
+    while let Some(name) = left.pop() {
+        if name == b".." {
+            if way.pop().is_some_and(|last| !is_directory(&last)) {
+                return Err(Errno::NOTDIR);
+            }
+            continue;
+        }
+        let here = way.last().unwrap_or(root);
+        let opened = openat(here, OsStr::from_bytes(&name), flags, Mode::empty())?;
+        match readlinkat(&opened, "", Vec::new()) {
+            Ok(target) => {
+                links = links.checked_sub(1).ok_or(Errno::LOOP)?;
+                if target.to_bytes().starts_with(b"/") {
+                    way.clear();
+                }
+                left.extend(names(target.to_bytes()));
+            }
+            // No link (readlink(2): EINVAL, and ENOENT for an empty path).
+            Err(Errno::INVAL | Errno::NOENT) => way.push(opened),
+            Err(errno) => return Err(errno),
+        }
+    }
+    way.pop().map_or_else(|| openat(root, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()), Ok)
+}
+
+fn is_directory(object: &OwnedFd) -> bool {
+    fstat(object).is_ok_and(|seen| FileType::from_raw_mode(seen.st_mode).is_dir())
 }
 
 fn open(directory: &OwnedFd, name: &[u8]) -> Result<(Handle, Attributes), Denied> {
@@ -181,6 +244,29 @@ mod tests {
         assert_eq!(end(&tree.path().join("loop")).unwrap_err(), Denied::Errno(Errno::LOOP));
         assert_eq!(end(&tree.path().join("real/log/x")).unwrap_err(), Denied::Errno(Errno::NOTDIR));
         assert_eq!(end(&tree.path().join("absent")).unwrap_err(), Denied::Errno(Errno::NOENT));
+    }
+
+    #[test]
+    fn by_hand_a_root_is_as_it_is_for_the_kernel() {
+        let tree = tempfile::tempdir().unwrap();
+        let root = tree.path().join("root");
+        fs::create_dir_all(root.join("run/deep")).unwrap();
+        fs::create_dir_all(root.join("var")).unwrap();
+        symlink("/run", root.join("var/run")).unwrap();
+        symlink("../../../../run/x", root.join("run/deep/up")).unwrap();
+        symlink("/loop", root.join("loop")).unwrap();
+        fs::write(root.join("run/x"), "12").unwrap();
+        fs::write(tree.path().join("x"), "13").unwrap();
+        let top = open_root(&root).unwrap().into_descriptor();
+        let inode = |opened: Result<OwnedFd, Errno>| opened.map(|opened| fstat(&opened).unwrap().st_ino);
+        let wanted = inode(walk_within(&top, b"run/x"));
+        for way in ["/var/run/x", "run/deep/up", "var/../run/x", "../../run/x"] {
+            assert_eq!(inode(walk_within(&top, way.as_bytes())), wanted, "{way}");
+        }
+        for way in ["var/run/x", "run/deep/up", "loop", "run/x/y", "absent", "../x", "/", "run/x/..", "var/run"] {
+            let by_hand = inode(walk_within(&top, way.as_bytes()));
+            assert_eq!(by_hand, inode(open_within(&top, Path::new(way))), "{way}");
+        }
     }
 
     #[test]

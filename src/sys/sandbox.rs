@@ -17,6 +17,9 @@ use landlock::{
     PathBeneath, PathFd, PathFdError, RestrictionStatus, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _,
     RulesetError, RulesetStatus, Scope,
 };
+use rustix::io::Errno;
+
+use super::capabilities::ask_landlock;
 
 /// The newest rules that were tried out; a kernel without them leaves out what it does not know.
 const TRIED: ABI = ABI::V7;
@@ -45,8 +48,13 @@ pub struct Hold {
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// The kernel has no Landlock.
-    #[error("the kernel has no Landlock (Linux 5.13 or newer, and landlock in the list of lsm= at boot)")]
+    #[error(
+        "the kernel has no Landlock (Linux 5.13 or newer, and landlock in the list of lsm= at boot), or a filter hides it"
+    )]
     Unsupported,
+    /// A filter of the service manager or of a container is in the way, or another answer of the kernel's.
+    #[error("Landlock is refused ({0}): a filter of system calls (SystemCallFilter=, a container) is in the way")]
+    Refused(Errno),
     /// A place that has to be writable is not there.
     #[error("{path} cannot be opened")]
     Place {
@@ -76,10 +84,17 @@ pub fn limits() -> Option<&'static (Limits, Hold)> {
 /// Takes away everything but reading and what `limits` say, for good. Only before any thread is started: others would stay free.
 ///
 /// # Errors
-/// [`SandboxError`]; then nothing was taken away, but that no new privileges can be had.
+/// [`SandboxError`]; then nothing was taken away, but, where the kernel itself refuses, that no new privileges can be had.
 pub fn confine(limits: &Limits) -> Result<Hold, SandboxError> {
     if threads() != Some(1) {
         return Err(SandboxError::Threads);
+    }
+    // Asked before anything is given up: without new privileges and without a helper, a sendmail program could not write its queue.
+    match ask_landlock() {
+        Ok(()) => {}
+        // ENOSYS of a filter cannot be told from that of an old kernel.
+        Err(Errno::NOSYS | Errno::OPNOTSUPP) => return Err(SandboxError::Unsupported),
+        Err(errno) => return Err(SandboxError::Refused(errno)),
     }
     let status = apply(limits)?;
     let LandlockStatus::Available { effective_abi, .. } = status.landlock else {

@@ -14,6 +14,7 @@ use rustix::{
     io::Errno,
 };
 
+use super::capabilities::has_xattrs;
 use crate::model::xattr::{KNOWN, Writer};
 
 /// The most the kernel gives at once, of names or of one value: `XATTR_LIST_MAX`, `XATTR_SIZE_MAX`, in bytes.
@@ -72,7 +73,7 @@ pub fn xattrs_of_file(file: BorrowedFd<'_>) -> Option<Vec<u8>> {
 fn collect(source: Source<'_>) -> Option<Vec<u8>> {
     let mut small = [0; USUAL];
     let listed = match source.list(&mut small) {
-        Ok(0) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Some(Vec::new()),
+        Ok(0) | Err(Errno::OPNOTSUPP) => return Some(Vec::new()),
         Ok(length) => Ok(small.get(..length)?.to_vec()),
         Err(Errno::RANGE) => list_long(source),
         Err(errno) => Err(errno),
@@ -89,6 +90,10 @@ fn collect(source: Source<'_>) -> Option<Vec<u8>> {
     };
     let mut names: Vec<&[u8]> = listed.split(|byte| *byte == 0).filter(|name| is_compared(name)).collect();
     names.sort_unstable();
+    // Names without their values would look like others.
+    if !names.is_empty() && !has_xattrs() {
+        return None;
+    }
     read_values(source, &names, &mut writer);
     Some(writer.finish())
 }

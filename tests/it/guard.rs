@@ -318,6 +318,15 @@ fn the_unit_hides_nothing_that_is_watched_and_leaves_what_the_daemon_needs() {
     // Another attempt would find the same: a faulty configuration must not be a loop.
     let never = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();
     assert!(["64", "77", "78"].iter().all(|code| never.split(' ').any(|known| known == *code)), "{never}");
+    // What runs once is held as the daemon is.
+    let is_hardening = |line: &&str| {
+        let keys =
+            ["Capability", "Protect", "ReadWrite", "Device", "Keyring", "Lock", "MemoryDeny", "Restrict", "SystemCall"];
+        keys.iter().any(|key| line.starts_with(key))
+    };
+    let (daemon, once) = (text("integrityd.service"), text("integrityd-once.service"));
+    let hardening = |unit: &str| unit.lines().filter(is_hardening).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(hardening(&daemon), hardening(&once));
     let parsed = Command::new("sh").arg("-n").arg(init.join("integrityd.sysv")).status().unwrap();
     assert!(parsed.success());
 }

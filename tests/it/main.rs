@@ -20,6 +20,7 @@ mod docs;
 mod doctor;
 mod ere;
 mod explain;
+mod filters;
 mod first_contact;
 mod golden;
 mod ground;

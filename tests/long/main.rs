@@ -7,6 +7,10 @@
     reason = "a test that meets the unexpected shall fail, and says what it has measured"
 )]
 
+#[path = "../support/booted.rs"]
+mod booted;
+#[path = "../support/debian.rs"]
+mod debian;
 #[path = "../support/machine.rs"]
 mod machine;
 #[path = "../real/packages.rs"]
@@ -17,8 +21,8 @@ mod support;
 mod torment;
 
 mod bounds;
-mod debian;
 mod flood;
 mod install;
 mod month;
+mod systemd;
 mod torture;

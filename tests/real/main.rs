@@ -7,6 +7,10 @@
     reason = "a test that meets the unexpected shall fail, and says what it has skipped or measured"
 )]
 
+#[path = "../support/booted.rs"]
+mod booted;
+#[path = "../support/debian.rs"]
+mod debian;
 #[path = "../support/machine.rs"]
 mod machine;
 #[path = "../support/mod.rs"]
@@ -35,4 +39,5 @@ mod rates;
 mod rules;
 mod service;
 mod slow;
+mod systemd;
 mod torture;

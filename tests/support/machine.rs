@@ -45,50 +45,83 @@ echo web3.example >etc/mailname
 exec chroot . sh -c 'while sleep 0.1; do :; done'
 "#;
 
+/// Makes the root and boots its systemd, as the first process of a group of control of its own: it takes all of that for its own. The
+/// filter of nspawn lets through what that of a real machine does.
+const BOOT: &str = r#"
+set -e
+mount --make-rprivate /
+mount -t tmpfs -o mode=755 none "$1"
+mkdir "$1/upper" "$1/work" "$1/root"
+mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" "$1/root"
+echo "127.0.0.1 web3.example web3 localhost" >"$1/root/etc/hosts"
+echo web3.example >"$1/root/etc/hostname"
+echo web3.example >"$1/root/etc/mailname"
+for tree in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+    [ -e "$tree/cgroup.procs" ] || continue
+    mkdir "$tree/$3"
+    echo $$ >"$tree/$3/cgroup.procs"
+done
+exec systemd-nspawn --quiet --register=no --keep-unit --private-network --link-journal=no --console=pipe --hostname=web3 \
+    --system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self" \
+    --boot --directory "$1/root" >"$1/console" 2>&1
+"#;
+
+/// Where groups of control may be: alone, or each kind by itself.
+const GROUPS: [&str; 3] = ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"];
+
 /// A system that runs; gone when it is dropped.
 pub(crate) struct Machine {
     holder: Child,
     /// Its first process, as numbered outside.
     first: String,
+    /// What its groups of control are called, if it has any.
+    group: String,
     _place: tempfile::TempDir,
 }
 
 impl Machine {
     /// Starts one of these layers, the uppermost first.
     pub(crate) fn start(layers: &[PathBuf]) -> Self {
+        let unshared = ["--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"];
+        let mut machine = Self::begin(layers, &unshared, FIRST);
+        wait_for("the machine", Duration::from_secs(20), || {
+            machine.first = child_of(&machine.holder.id().to_string());
+            // The last thing it does is to run a shell that knows nothing of us.
+            let words = fs::read(format!("/proc/{}/cmdline", machine.first)).unwrap_or_default();
+            words.starts_with(b"sh\0-c\0while")
+        });
+        machine
+    }
+
+    /// Boots the systemd of these layers and waits until it has started everything.
+    pub(crate) fn boot(layers: &[PathBuf]) -> Self {
+        // With numbers of its own, so that all of it ends with nspawn.
+        let unshared = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+        let mut machine = Self::begin(layers, &unshared, BOOT);
+        wait_for("the system", Duration::from_mins(2), || {
+            machine.first = child_of(&child_of(&machine.holder.id().to_string()));
+            let state = machine.run("systemctl is-system-running").stdout;
+            ["running", "degraded"].contains(&String::from_utf8_lossy(&state).trim())
+        });
+        machine
+    }
+
+    fn begin(layers: &[PathBuf], unshared: &[&str], script: &str) -> Self {
         let place = tempfile::tempdir().unwrap();
         let layers: Vec<String> = layers.iter().map(|layer| layer.display().to_string()).collect();
+        let group = format!("integrityd-test{}", place.path().file_name().unwrap().to_str().unwrap());
         // It must not outlive a test that is killed and cleans up nothing.
         let mut command = Command::new("setpriv");
         command
-            .args([
-                "--pdeathsig",
-                "KILL",
-                "unshare",
-                "--mount",
-                "--pid",
-                "--net",
-                "--uts",
-                "--ipc",
-                "--fork",
-                "--kill-child",
-                "--mount-proc",
-            ])
-            .args(["sh", "-c", FIRST, "sh"])
+            .args(["--pdeathsig", "KILL", "unshare"])
+            .args(unshared)
+            .args(["sh", "-c", script, "sh"])
             .arg(place.path())
             .arg(layers.join(":"))
+            .arg(&group)
             .stdin(Stdio::null())
             .process_group(0);
-        let holder = command.spawn().unwrap();
-        let children = format!("/proc/{0}/task/{0}/children", holder.id());
-        let mut first = String::new();
-        wait_for("the machine", Duration::from_secs(20), || {
-            fs::read_to_string(&children).unwrap_or_default().trim().clone_into(&mut first);
-            // The last thing it does is to run a shell that knows nothing of us.
-            let words = fs::read(format!("/proc/{first}/cmdline")).unwrap_or_default();
-            words.starts_with(b"sh\0-c\0while")
-        });
-        Self { holder, first, _place: place }
+        Self { holder: command.spawn().unwrap(), first: String::new(), group, _place: place }
     }
 
     /// Runs a script of the shell in it.
@@ -152,7 +185,30 @@ impl Drop for Machine {
         // Its first process dies with it, and with that one all others, and the mounts.
         let _killed = self.holder.kill();
         let _waited = self.holder.wait();
+        for tree in GROUPS {
+            let group = Path::new(tree).join(&self.group);
+            let begun = std::time::Instant::now();
+            // Its processes take a moment to be gone.
+            while group.exists() && begun.elapsed() < Duration::from_secs(5) {
+                remove_group(&group);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
     }
+}
+
+/// The youngest child of a process, by their numbers.
+fn child_of(process: &str) -> String {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    children.split_whitespace().last().unwrap_or_default().to_owned()
+}
+
+/// Removes a group of control and those in it, as far as nothing is in them any more.
+fn remove_group(group: &Path) {
+    for entry in fs::read_dir(group).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
+        remove_group(&entry.path());
+    }
+    let _not_empty = fs::remove_dir(group);
 }
 
 /// What stands in `after` and not in `before`, and the other way round, with `+` and `-`.

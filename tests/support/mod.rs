@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub(crate) mod filter;
 pub(crate) mod grep;
 pub(crate) mod sink;
 pub(crate) mod syslog;

@@ -1,5 +1,7 @@
 //! Fresh Debian systems, made once by debootstrap and kept below target/: layers for machines.
 
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -25,6 +27,9 @@ chroot . apt-get install -yq --no-install-recommends $3
 chroot . apt-get clean
 rm usr/sbin/policy-rc.d
 "#;
+
+/// A systemd to be booted, a mail server, and the rules of logcheck.
+const BOOTED: &str = "systemd systemd-sysv dbus postfix logcheck-database adduser init-system-helpers";
 
 /// What an administrator has who watches a machine by cron: the tools that integrityd replaces, and a mail server.
 const WATCHED: &str = "fcheck logcheck logcheck-database postfix cron iproute2 procps man-db";
@@ -75,20 +80,33 @@ pub(crate) fn bare() -> Option<Vec<PathBuf>> {
 
 /// [`bare`] and the tools that integrityd replaces, with a mail server.
 pub(crate) fn watched() -> Option<Vec<PathBuf>> {
+    with("watched", WATCHED)
+}
+
+/// [`bare`] with a systemd, which [`crate::machine::Machine::boot`] starts.
+pub(crate) fn bootable() -> Option<Vec<PathBuf>> {
+    if !need("systemd-nspawn", "systemd-container") {
+        return None;
+    }
+    with("booted", BOOTED)
+}
+
+/// [`bare`] with these packages, as a layer with this name.
+fn with(name: &str, packages: &str) -> Option<Vec<PathBuf>> {
     let below = bare()?;
     let place = below[0].parent().unwrap();
     let alone = fs::File::create(place.join("lock")).unwrap();
     alone.lock().unwrap();
-    let layer = place.join("watched");
+    let layer = place.join(name);
     if !layer.exists() {
-        let unfinished = place.join("watched.new");
+        let unfinished = place.join(format!("{name}.new"));
         drop(fs::remove_dir_all(&unfinished));
         for part in ["upper", "work", "root"] {
             fs::create_dir_all(unfinished.join(part)).unwrap();
         }
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", ADD, "sh"]);
-        if !quietly(command.arg(&below[0]).arg(&unfinished).arg(WATCHED)) {
+        if !quietly(command.arg(&below[0]).arg(&unfinished).arg(packages)) {
             println!("skipped: packages cannot be installed in a fresh Debian here");
             return None;
         }
