@@ -7,8 +7,12 @@
     reason = "a test that meets the unexpected shall fail, and says what it has measured"
 )]
 
+#[path = "../support/debian.rs"]
+mod debian;
 #[path = "../support/machine.rs"]
 mod machine;
+#[path = "../support/mailing.rs"]
+mod mailing;
 #[path = "../real/packages.rs"]
 mod packages;
 #[path = "../support/mod.rs"]
@@ -17,8 +21,8 @@ mod support;
 mod torment;
 
 mod bounds;
-mod debian;
 mod flood;
 mod install;
+mod mailloop;
 mod month;
 mod torture;

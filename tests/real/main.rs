@@ -7,8 +7,12 @@
     reason = "a test that meets the unexpected shall fail, and says what it has skipped or measured"
 )]
 
+#[path = "../support/debian.rs"]
+mod debian;
 #[path = "../support/machine.rs"]
 mod machine;
+#[path = "../support/mailing.rs"]
+mod mailing;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support/torment.rs"]
@@ -29,6 +33,7 @@ mod matrix;
 mod mounted;
 mod mounts;
 mod order;
+mod own_mail;
 mod packages;
 mod pids;
 mod rates;

@@ -1,5 +1,7 @@
 //! Fresh Debian systems, made once by debootstrap and kept below target/: layers for machines.
 
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -75,21 +77,26 @@ pub(crate) fn bare() -> Option<Vec<PathBuf>> {
 
 /// [`bare`] and the tools that integrityd replaces, with a mail server.
 pub(crate) fn watched() -> Option<Vec<PathBuf>> {
+    layer("watched", WATCHED)
+}
+
+/// [`bare`] and these packages, kept under a name; `None`, said aloud, when they cannot be had.
+pub(crate) fn layer(name: &str, packages: &str) -> Option<Vec<PathBuf>> {
     let below = bare()?;
     let place = below[0].parent().unwrap();
     let alone = fs::File::create(place.join("lock")).unwrap();
     alone.lock().unwrap();
-    let layer = place.join("watched");
+    let layer = place.join(name);
     if !layer.exists() {
-        let unfinished = place.join("watched.new");
+        let unfinished = place.join(format!("{name}.new"));
         drop(fs::remove_dir_all(&unfinished));
         for part in ["upper", "work", "root"] {
             fs::create_dir_all(unfinished.join(part)).unwrap();
         }
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", ADD, "sh"]);
-        if !quietly(command.arg(&below[0]).arg(&unfinished).arg(WATCHED)) {
-            println!("skipped: packages cannot be installed in a fresh Debian here");
+        if !quietly(command.arg(&below[0]).arg(&unfinished).arg(packages)) {
+            println!("skipped: packages cannot be installed in a fresh Debian here: {packages}");
             return None;
         }
         fs::rename(unfinished.join("upper"), &layer).unwrap();
