@@ -25,14 +25,17 @@ pub(super) struct Mailbox {
     area: Vec<u8>,
 }
 
-/// The mailboxes of local recipients, and that of `fallbackmbox`, which an area watches. Only those that are there, or could be made at
-/// once, count.
+/// The mailboxes of local recipients that an area watches. Only those that are there, or could be made at once, count.
 pub(super) fn mailboxes(config: &Config) -> Vec<Mailbox> {
+    mailboxes_in(config, &SPOOLS.map(Path::new))
+}
+
+fn mailboxes_in(config: &Config, spools: &[&Path]) -> Vec<Mailbox> {
     let users: BTreeSet<&str> = recipients(config).filter_map(|recipient| local_user(recipient, config)).collect();
-    let mut paths: BTreeSet<PathBuf> = config.mail.fallback_mbox.iter().cloned().collect();
+    let mut paths = BTreeSet::new();
     for user in users {
         let home = if user == "root" { PathBuf::from("/root") } else { Path::new("/home").join(user) };
-        paths.extend(SPOOLS.map(|spool| Path::new(spool).join(user)));
+        paths.extend(spools.iter().map(|spool| spool.join(user)));
         paths.insert(home.join("Maildir/new"));
     }
     // Of a spool that is a link to the other, one is enough.
@@ -82,17 +85,18 @@ mod tests {
     use crate::config::settings::Area;
 
     #[test]
-    fn a_mailbox_is_named_with_its_area_unless_it_is_left_out() {
+    fn a_mailbox_of_a_recipient_is_named_with_its_area() {
         let scratch = tempfile::tempdir().unwrap();
         let real = scratch.path().canonicalize().unwrap();
         std::fs::create_dir(real.join("mail")).unwrap();
         let mut config = Config::embedded(vec![Area::new(real.clone())], PathBuf::from("/nowhere/db"));
-        config.mail.fallback_mbox = Some(real.join("mail/root"));
-        let found = mailboxes(&config);
+        config.recipients = vec!["root".to_owned(), "joe@example.org".to_owned()];
+        let spool = real.join("mail");
+        let found = mailboxes_in(&config, &[&spool, &real.join("none")]);
         assert_eq!(found, [Mailbox { path: real.join("mail/root"), area: real.into_os_string().into_encoded_bytes() }]);
         assert!(found[0].words().contains("mail/root lies in the area "), "{}", found[0].words());
         config.areas.clear();
-        assert_eq!(mailboxes(&config), []);
+        assert_eq!(mailboxes_in(&config, &[&spool]), []);
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Machine {
 }
 
 #[test]
-fn a4_lines_of_a_mail_server_about_a_report_make_no_report() {
+fn a23_lines_of_a_mail_server_about_a_report_make_no_report() {
     let machine = Machine::new("elsewhere/root");
     fs::write(machine.scratch.tree().join("file"), "new").unwrap();
     assert_eq!(machine.mails_of_runs(), [1, 0, 0, 0, 0]);
@@ -96,7 +96,7 @@ fn a4_lines_of_a_mail_server_about_a_report_make_no_report() {
 }
 
 #[test]
-fn a4_a_mailbox_in_an_area_makes_no_report_of_a_report() {
+fn a23_a_mailbox_in_an_area_makes_no_report_of_a_report() {
     let machine = Machine::new("tree/mail/root");
     let mailbox = machine.scratch.tree().join("mail/root");
     fs::write(machine.scratch.tree().join("file"), "new").unwrap();
