@@ -11,6 +11,7 @@ use serde_json::json;
 use super::{
     Exit,
     exit::usage,
+    mailboxes::mailboxes,
     out::{Out, talk},
 };
 use crate::{
@@ -77,6 +78,9 @@ fn check(path: &Path, out: &mut Out) -> anyhow::Result<Exit> {
     }
     if !loaded.inactive.is_empty() {
         out.line(&format!("notice: set but not acted upon yet: {}", loaded.inactive.join(", ")))?;
+    }
+    for mailbox in mailboxes(&loaded) {
+        out.line(&format!("notice: {}", mailbox.words()))?;
     }
     // The daemon would refuse it: to its administrator, that is as good as a fault.
     if let Err(distrust) = check_sources(&loaded) {

@@ -1,4 +1,4 @@
-//! `doctor`: looks at everything the daemon depends on, changes nothing, sends nothing, and says what to do.
+//! `doctor`: looks at everything the daemon depends on, changes nothing, sends no mail, and says what to do.
 
 use clap::Args;
 use serde_json::json;
@@ -15,6 +15,7 @@ use super::{
     doctor_pids::pids,
     doctor_sandbox::sandbox,
     doctor_state::state,
+    mailboxes::{Mailbox, mailboxes},
     out::Out,
 };
 use crate::sys::privileges::own_uid;
@@ -41,6 +42,7 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
     }
     if let Some(config) = &config {
         report.tell(areas(config))?;
+        report.tell(mailboxes(config).iter().map(Mailbox::finding).collect())?;
         report.tell(logs(config))?;
         report.tell(pids(config))?;
     }
@@ -49,7 +51,7 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
         report.tell(sandbox(&source.config, source.database.as_ref().unwrap_or(&config.database)))?;
     }
     match &config {
-        Some(config) => report.tell(mail(&config.mail.way))?,
+        Some(config) => report.tell(mail(&config.mail.way, source))?,
         None => report.tell(vec![unknown("mail")])?,
     }
     let worst = report.all.iter().map(|finding| finding.health).max();

@@ -1,15 +1,16 @@
-//! `doctor` on the way of the mails: whether somebody would take them. Nothing is sent, not even a greeting.
+//! `doctor` on the way of the mails: whether somebody would take them. No mail is sent; a server is left with QUIT, and what it logs about
+//! the visit is known to the daemon for ours.
 
 use std::{
     fs,
-    io::Read as _,
+    io::{Read as _, Write as _},
     net::{TcpStream, ToSocketAddrs as _},
     path::Path,
     sync::mpsc,
     time::Duration,
 };
 
-use super::diagnosis::Finding;
+use super::{Source, diagnosis::Finding, noted::Noted, out::number};
 use crate::{
     config::settings::{MailWay, SmtpServer, TlsMode},
     model::escape::{escape_cut, escape_name},
@@ -26,28 +27,38 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const GREETING: (usize, usize) = (512, 200);
 
 /// What is found about the way of the mails.
-pub(super) fn mail(way: &MailWay) -> Vec<Finding> {
-    vec![match way {
-        MailWay::Auto => local(&Places::default()),
-        MailWay::Smtp(server) => smtp(server),
+pub(super) fn mail(way: &MailWay, source: &Source) -> Vec<Finding> {
+    let way = match way {
+        MailWay::Auto => local(&Places::default(), Some(source)),
+        MailWay::Smtp(server) => smtp(server, Some(source)),
         MailWay::Sendmail(path) => sendmail(path),
         MailWay::File(directory) => of_directory(directory),
         MailWay::Stdout => Finding::fine(WHAT, "reports are printed; the service manager keeps them in its journal"),
-    }]
+    };
+    let lines = source.open().ok().and_then(|store| store.own_mail_lines().ok()).filter(|lines| *lines > 0);
+    let lines = lines.map(|lines| {
+        Finding::fine(WHAT, format!("log lines that reports have caused, counted and not reported: {}", number(lines)))
+    });
+    [Some(way), lines].into_iter().flatten().collect()
 }
 
 /// The mail system of this machine, looked for as a report would.
-fn local(places: &Places) -> Finding {
+fn local(places: &Places, source: Option<&Source>) -> Finding {
+    let program = places.programs.iter().find(|program| is_program(program));
+    if let Some(program) = program.filter(|_| places.has_program_first) {
+        let program = escape_name(program.as_os_str().as_encoded_bytes());
+        return Finding::fine(WHAT, format!("reports go through {program}"));
+    }
     let mut silent = Vec::new();
     for (host, port) in &places.servers {
         let server = SmtpServer { host: host.clone(), port: *port, user: None, tls: TlsMode::None };
-        match greeting(&server) {
+        match greeting(&server, source) {
             Ok(greeting) => return answered(&server, &greeting),
             Err(why) => silent.push(format!("{} does not answer ({why})", place(&server))),
         }
     }
     let silent = silent.join(", ");
-    match places.programs.iter().find(|program| is_program(program)) {
+    match program {
         Some(program) => {
             let program = escape_name(program.as_os_str().as_encoded_bytes());
             // That it can be run says nothing of what becomes of a mail that it takes.
@@ -62,8 +73,8 @@ fn local(places: &Places) -> Finding {
     }
 }
 
-fn smtp(server: &SmtpServer) -> Finding {
-    match greeting(server) {
+fn smtp(server: &SmtpServer, source: Option<&Source>) -> Finding {
+    match greeting(server, source) {
         Ok(greeting) => answered(server, &greeting),
         Err(why) => Finding::fail(
             WHAT,
@@ -95,7 +106,16 @@ fn answered(server: &SmtpServer, greeting: &[u8]) -> Finding {
 }
 
 /// Connects and reads the first line. On a thread of its own, because the resolver knows no deadline.
-fn greeting(server: &SmtpServer) -> Result<Vec<u8>, String> {
+fn greeting(server: &SmtpServer, source: Option<&Source>) -> Result<Vec<u8>, String> {
+    let visit = source.and_then(|source| Noted::begin(source, "", ["", ""]));
+    let found = ask_greeting(server);
+    if let Some(visit) = visit {
+        visit.end(None);
+    }
+    found
+}
+
+fn ask_greeting(server: &SmtpServer) -> Result<Vec<u8>, String> {
     let (answer, waiting) = mpsc::channel();
     let server = server.clone();
     let begun = std::thread::Builder::new().spawn(move || {
@@ -134,6 +154,10 @@ fn first_line(mut stream: TcpStream) -> Vec<u8> {
             Ok(count) if count > 0 => line.extend_from_slice(bytes.get(..count).unwrap_or_default()),
             _ => break,
         }
+    }
+    // A server that is hung up on logs that as a fault. Its goodbye is waited for, and whatever it is it is fine.
+    if stream.write_all(b"QUIT\r\n").is_ok() {
+        drop(stream.read(&mut bytes));
     }
     line
 }
@@ -190,9 +214,9 @@ mod tests {
             let mut heard = Vec::new();
             // A reset is as good as an end: nothing was said.
             drop(stream.read_to_end(&mut heard));
-            assert!(heard.is_empty(), "something was sent: {heard:?}");
+            assert_eq!(String::from_utf8(heard).unwrap(), "QUIT\r\n");
         });
-        let found = smtp(&server(port));
+        let found = smtp(&server(port), None);
         peer.join().unwrap();
         Finding { detail: found.detail.replace(&port.to_string(), "PORT"), ..found }
     }
@@ -218,7 +242,7 @@ mod tests {
             // It hangs up before all is told.
             drop(stream.write_all(words));
         });
-        let found = smtp(&server(port));
+        let found = smtp(&server(port), None);
         peer.join().unwrap();
         found.detail.len()
     }
@@ -228,10 +252,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let servers = vec![("127.0.0.1".to_owned(), listener.local_addr().unwrap().port())];
         drop(listener);
-        let found =
-            local(&Places { servers: servers.clone(), programs: vec!["/nonexistent".into(), "/bin/sh".into()] });
+        let places = |programs, has_program_first| Places { servers: servers.clone(), programs, has_program_first };
+        let found = local(&places(vec!["/nonexistent".into(), "/bin/sh".into()], false), None);
         assert!(found.health == Health::Warn && found.detail.ends_with("reports go through /bin/sh"), "{found:?}");
-        let found = local(&Places { servers, programs: vec!["/nonexistent".into()] });
+        let found = local(&places(vec!["/bin/sh".into()], true), None);
+        assert!(found.health == Health::Fine && found.detail == "reports go through /bin/sh", "{found:?}");
+        let found = local(&places(vec!["/nonexistent".into()], true), None);
         assert!(found.health == Health::Fail && found.detail.contains("no sendmail program"), "{found:?}");
     }
 
@@ -240,7 +266,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let found = smtp(&server(port));
+        let found = smtp(&server(port), None);
         assert!(found.health == Health::Fail && found.detail.contains("refused"), "{found:?}");
     }
 }

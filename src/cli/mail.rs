@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use super::{
     Exit, Source,
     exit::usage,
+    noted::Noted,
     out::{Out, talk},
     run::runtime,
 };
@@ -75,7 +76,7 @@ pub(super) fn run(source: &Source, command: &Command, out: &mut Out) -> anyhow::
     runtime()?.block_on(async {
         for readership in &readerships {
             for recipient in &readership.recipients {
-                worst = worse(worst, test.send(readership, recipient, out).await?);
+                worst = worse(worst, test.send(source, readership, recipient, out).await?);
             }
         }
         anyhow::Ok(())
@@ -105,7 +106,13 @@ fn worse(one: Exit, other: Exit) -> Exit {
 }
 
 impl Test {
-    async fn send(&self, readership: &Readership, recipient: &str, out: &mut Out) -> anyhow::Result<Exit> {
+    async fn send(
+        &self,
+        source: &Source,
+        readership: &Readership,
+        recipient: &str,
+        out: &mut Out,
+    ) -> anyhow::Result<Exit> {
         let way = self.transport.words();
         let to = escape_name(recipient.as_bytes());
         talk(&format!("sending to {to}: {way}"));
@@ -121,7 +128,12 @@ impl Test {
         // The way may be the standard output, too.
         out.flush()?;
         let deadline = self.config.mail.send_timeout;
+        let is_logged = self.transport.is_logged();
+        let noted = is_logged.then(|| Noted::begin(source, &message_id, [&self.from, recipient])).flatten();
         let sent = self.transport.send_telling_way(&self.from, recipient, &message_id, bytes, deadline).await;
+        if let Some(noted) = noted {
+            noted.end(sent.queue_id.as_deref());
+        }
         let (word, reply, exit) = match sent.answer {
             Ok(reply) => ("accepted", reply, Exit::Fine),
             Err(error) if error.is_refusal() => ("refused", error.reply, Exit::Refused),

@@ -274,7 +274,7 @@ keys! {
         "The largest size of the database: before it is reached the oldest events that everybody has got go, but for those of the last day.";
 
     "mail" "url" Mail "auto" [Unit::MailUrl] ONCE NOW
-        "How reports are sent. auto: SMTP on localhost, or a sendmail program when nothing listens there.";
+        "How reports are sent. auto: a sendmail program, as root; else SMTP on localhost.";
     "mailfrom" "mailfrom" Mail "" [Unit::Address] ONCE NOW "The sender; without it integrityd@ and the host name.";
     "mailpasswordfile" "mailpasswordfile" Mail "" [Unit::Path] ONCE NOW
         "A file of root's (0600) that holds the password of the user in mail.";

@@ -325,7 +325,7 @@ pub struct MailSettings {
 /// The ways a report can take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MailWay {
-    /// SMTP on localhost, or a sendmail program when nothing listens there.
+    /// A sendmail program where that can work, else SMTP on localhost.
     Auto,
     /// SMTP.
     Smtp(SmtpServer),

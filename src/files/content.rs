@@ -55,7 +55,7 @@ impl Purpose<'_> {
             (Some(stored), true) => stored.union(wanted),
             (None, _) => wanted,
         };
-        let asked = Wanted::from(algorithms).of_growing(self.tract, known, seen);
+        let asked = Wanted::from(algorithms).of_growing(known, seen);
         let mut reading = match Reading::begin(object, seen, asked, std::mem::take(buffer)) {
             Ok(reading) => reading,
             Err(trouble) => return failed(seen, trouble),

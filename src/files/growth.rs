@@ -33,10 +33,11 @@ impl From<AlgorithmSet> for Wanted {
 }
 
 impl Wanted {
-    /// The same with the old part of a file that may grow and was `seen` to be longer than it is `known`.
-    pub(super) fn of_growing(self, tract: &Tract, known: Option<&Entry>, seen: &Attributes) -> Self {
+    /// The same with the old part of a file that was `seen` to be longer than it is `known`: it may be one that grows, or a mailbox.
+    pub(super) fn of_growing(self, known: Option<&Entry>, seen: &Attributes) -> Self {
         let mark = known.map(|entry| &entry.known).filter(|known| {
-            may_grow(tract, &known.attributes, seen)
+            known.attributes.kind == FileKind::Regular
+                && seen.kind == FileKind::Regular
                 && seen.size > known.attributes.size
                 && !known.digests.algorithms().is_empty()
         });
@@ -246,7 +247,7 @@ mod tests {
     fn judged(known: &Entry, evidence: impl Into<Evidence>) -> Verdict {
         let tract = Tract::new(Area { growth: Growth::Nothing, ..Area::new("/log".into()) }, AreaId(1));
         let now = Moment { wall: Timestamp::from_nanos(9), boottime: Boottime::from_nanos(9), boot: BootId([0; 16]) };
-        Judge { tract: &tract, urgent: &UrgentList::default(), now }.again(b"/log", known, evidence)
+        Judge { tract: &tract, urgent: &UrgentList::default(), now, is_own_mail: false }.again(b"/log", known, evidence)
     }
 
     fn told(known: &Entry, evidence: impl Into<Evidence>) -> Vec<(Vec<&'static str>, String)> {
@@ -338,10 +339,6 @@ mod tests {
         let tract = Tract::new(Area::new("/log".into()), AreaId(1));
         let known = seen(b"one\n", 1);
         let grown = read(b"one\ntwo\n", 4);
-        assert_eq!(
-            Wanted::from(BLAKE3).of_growing(&tract, Some(&entry(known.clone())), &grown.seen.attributes).mark,
-            None
-        );
         let weighed = weigh(&tract, &known, grown);
         assert_eq!((weighed.forgiven, weighed.note), (AttributeSet::NONE, ""));
     }

@@ -4,6 +4,7 @@ use super::{
     compare::{COLLECTED, IN_XATTRS, alarm, compare, weigh},
     ground::Tract,
     growth::{self, Evidence, Weighed},
+    own_mail,
 };
 use crate::{
     config::urgent::UrgentList,
@@ -30,6 +31,8 @@ pub(super) struct Judge<'a> {
     pub(super) urgent: &'a UrgentList,
     /// When it was looked.
     pub(super) now: Moment,
+    /// Whether only mails of ours were added to what is looked at.
+    pub(super) is_own_mail: bool,
 }
 
 /// What a look at a known path means.
@@ -178,8 +181,10 @@ impl Judge<'_> {
     }
 
     fn weighed(&self, path: &[u8], change: FileChange, is_urgent: bool) -> Event {
-        let severity = weigh(&change, is_urgent);
-        let note = alarm(&change);
+        let (severity, note) = match weigh(&change, is_urgent) {
+            Severity::Normal if self.is_own_mail => (Severity::Count, own_mail::NOTE),
+            severity => (severity, alarm(&change)),
+        };
         Event {
             area: self.tract.path.clone(),
             changed: change.changed,

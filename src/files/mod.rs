@@ -32,6 +32,7 @@ mod missing;
 pub mod moves;
 pub mod observe;
 mod opening;
+mod own_mail;
 pub mod pace;
 pub mod passes;
 pub mod promise;

@@ -13,6 +13,7 @@ use super::{
     judge::{Judge, Verdict, collected, untold, without_content},
     missing::GONE,
     moves::Moves,
+    own_mail::{holds_only, new_part},
     settle::leaves_children,
     shortage::{is_shortage, shortage},
     sight::{Glance, Object},
@@ -67,6 +68,8 @@ pub(super) struct Scan<'a> {
     pub(super) is_learning: bool,
     /// Where ids come from; `None` when nothing is to be stored.
     pub(super) ids: Option<&'a Ids>,
+    /// Whether only mails of ours were added to what is looked at.
+    pub(super) is_own_mail: bool,
     pub(super) store: &'a mut Store,
     /// Used again for every file.
     pub(super) buffer: &'a mut Vec<u8>,
@@ -74,7 +77,7 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     pub(super) fn judge(&self) -> Judge<'_> {
-        Judge { tract: self.tract, urgent: self.urgent, now: self.clock.now() }
+        Judge { tract: self.tract, urgent: self.urgent, now: self.clock.now(), is_own_mail: self.is_own_mail }
     }
 
     /// Looks at `name` in `place` and adds what it finds to `harvest`; gives the directory that is there, if it is one.
@@ -86,6 +89,7 @@ impl<'a> Scan<'a> {
         known: Known,
         harvest: &mut Harvest,
     ) -> Result<Option<Entered>, StoreError> {
+        self.is_own_mail = false;
         let known = self.known(place, name, known)?;
         let looked = catch_unwind(AssertUnwindSafe(|| self.look((place, name, path), known.as_deref(), harvest)));
         let Ok(looked) = looked else {
@@ -213,6 +217,7 @@ impl<'a> Scan<'a> {
         harvest.looks += 1;
         let seen = &evidence.seen;
         let is_directory = seen.attributes.kind == FileKind::Directory;
+        self.is_own_mail = self.brings_own_mail((place, name, path), known.as_deref(), &evidence)?;
         let Some(known) = known else {
             let entered = self.meet(place, name, path, evidence.seen, harvest)?;
             return Ok(is_directory.then_some(entered));
@@ -228,6 +233,27 @@ impl<'a> Scan<'a> {
         let entered = is_directory.then(|| Entered { entry: Box::new(verdict.next.clone()), is_new });
         self.bring(path, &known, verdict, harvest)?;
         Ok(entered)
+    }
+
+    /// Whether what was seen, of which something is to be stored, differs by mails of ours only.
+    fn brings_own_mail(
+        &self,
+        (place, name, path): (&Place, &[u8], &[u8]),
+        known: Option<&Entry>,
+        evidence: &Evidence,
+    ) -> Result<bool, StoreError> {
+        let is_news = !self.is_learning && known.is_none_or(|known| known.known != evidence.seen);
+        let begin = new_part(known.map(|known| &known.known), evidence).filter(|_| is_news && self.ids.is_some());
+        let Some(begin) = begin else { return Ok(false) };
+        let seen = &evidence.seen.attributes;
+        let ids = self.store.own_message_ids(seen.mtime)?;
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        Ok(match self.ground.glance(self.tract, path, &place.directory, name) {
+            Glance::There(object, _) => holds_only(&object, begin, seen, &ids),
+            _ => false,
+        })
     }
 
     /// Judges a known file whose content was left unread: it does not count as checked.

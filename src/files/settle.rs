@@ -6,6 +6,8 @@ use super::{
     growth::Evidence,
     judge::{Judge, Verdict},
     moves::{Origin, changes, moved},
+    own_mail::{holds_only, new_part},
+    sight::Glance,
     target::Target,
     visit::{Looked, Visited, Visitor},
 };
@@ -39,9 +41,10 @@ impl Visitor {
         if is_news && !self.is_in_place(tract, target) {
             return Ok(self.over(&target.path, &mut self.db.lock(), false));
         }
+        let is_own_mail = is_news && self.brings_own_mail(tract, looked, &evidence)?;
         let origin = if looked.entry.is_none() { self.origin(tract, target, seen)? } else { None };
         let mut store = self.db.lock();
-        let judge = self.judge(tract, self.clock.now());
+        let judge = Judge { is_own_mail, ..self.judge(tract, self.clock.now()) };
         let visit = store.next_visit();
         let is_directory = seen.attributes.kind == FileKind::Directory;
         let is_left = self.leaves_content(tract, looked);
@@ -78,9 +81,23 @@ impl Visitor {
         })
     }
 
+    /// Whether what was seen differs by mails of ours only.
+    fn brings_own_mail(&self, tract: &Tract, looked: &Looked, evidence: &Evidence) -> Result<bool, StoreError> {
+        let Some(begin) = new_part(looked.entry.as_ref().map(|entry| &entry.known), evidence) else { return Ok(false) };
+        let seen = &evidence.seen.attributes;
+        let ids = self.db.lock().own_message_ids(seen.mtime)?;
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        Ok(match self.glance(tract, &looked.target) {
+            Glance::There(object, _) => holds_only(&object, begin, seen, &ids),
+            _ => false,
+        })
+    }
+
     /// What looks in `tract` are judged by.
     pub(super) fn judge<'a>(&'a self, tract: &'a Tract, now: Moment) -> Judge<'a> {
-        Judge { tract, urgent: &self.urgent, now }
+        Judge { tract, urgent: &self.urgent, now, is_own_mail: false }
     }
 
     /// A path that is not in the baseline, though what is there was known at another.

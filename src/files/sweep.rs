@@ -324,6 +324,7 @@ impl Sweep {
             moves: &self.moves,
             is_learning: self.learning.contains(&tract.id),
             ids: self.ids.as_ref(),
+            is_own_mail: false,
             store,
             buffer,
         }

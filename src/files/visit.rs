@@ -201,7 +201,7 @@ impl Visitor {
         // What is stored is verified before other digests take its place.
         let stored = looked.entry.as_ref().map(|entry| entry.known.digests.algorithms());
         let algorithms = stored.map_or(wanted, |stored| stored.union(wanted));
-        let wanted = Wanted::from(algorithms).of_growing(tract, looked.entry.as_ref(), &looked.seen);
+        let wanted = Wanted::from(algorithms).of_growing(looked.entry.as_ref(), &looked.seen);
         let reading = match Reading::begin(handle, &mut looked.seen, wanted, Vec::new()) {
             Ok(reading) => reading,
             Err(trouble) => return self.failed(&looked, trouble).map(Step::Done),

@@ -7,7 +7,6 @@ use std::{
     collections::BTreeMap,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use super::{
@@ -17,9 +16,11 @@ use super::{
     journal_words::JournalHappening,
     judge::{Judge, lines_in, tell_faults_once},
     lines::Record,
+    own_logs::OwnMailLogs,
+    own_mail::Judged as OfOwnMail,
     sources::{self, Source},
     surroundings::Surroundings,
-    tail::{Settings, Tail},
+    tail::Tail,
     telling::{self, JOURNAL},
     upkeep::{News, Upkeep},
 };
@@ -41,12 +42,6 @@ use crate::{
     sys::{faults, guard::guard},
 };
 
-/// For how long a log may be missing before that is told: a rotation makes a gap.
-const GRACE: Duration = Duration::from_mins(1);
-
-/// The same for a log that may be missing.
-const ENDLESS: Duration = Duration::MAX;
-
 /// So many logs that a glob finds are kept open between two polls, so that whoever makes many of them takes no descriptor from the
 /// others; systemd gives a service 1024.
 const MOST_OPEN: usize = 256;
@@ -61,6 +56,9 @@ struct Log {
     /// When it was last told that it cannot be read as fast as it is written.
     lag_told: Option<Timestamp>,
 }
+
+/// What is known of records before rules are asked: which have a twin, and which our own mails have caused.
+type Known<'a> = (Option<&'a Judged>, Option<&'a OfOwnMail>);
 
 /// A group of logs.
 #[derive(Debug)]
@@ -78,6 +76,8 @@ pub struct Group {
     /// Which lines wait for their twin in the journal or in a file; `None` when not both are read. Each group has its own: what
     /// other rules have hidden from one group is no reason to hide it from another.
     duplicates: Option<Duplicates>,
+    /// What the logs have shown of our own mails.
+    own_mail: OwnMailLogs,
     /// When it was last looked for its logs and something was then stored, before this going round them.
     polled: Option<Timestamp>,
     /// When this going round began.
@@ -108,6 +108,7 @@ impl Group {
             journal: settings.journal.then(|| Journal::new(surroundings.journal.clone())),
             set_aside: Quarantine::default(),
             duplicates: has_both.then(|| Duplicates::new(surroundings.journal.zone.clone())),
+            own_mail: OwnMailLogs::default(),
             polled: None,
             begun: now.wall,
             has_stored: false,
@@ -169,18 +170,8 @@ impl Group {
             if self.logs.contains_key(&path) {
                 continue;
             }
-            let beside = |other: &&PathBuf| **other != path && other.parent() == path.parent();
-            let name = |path: &PathBuf| path.file_name().map(|name| name.as_bytes().to_vec());
-            let is_named = self.settings.files.contains(&path) || self.settings.transient.contains(&path);
-            let settings = Settings {
-                others: names.iter().filter(beside).filter_map(name).collect(),
-                olddirs: self.settings.old_directories.clone(),
-                errornag: self.surroundings.error_nag,
-                grace: if may_be_missing { ENDLESS } else { GRACE },
-                is_passing: !is_named,
-                lets_go: !is_named && self.logs.len() >= MOST_OPEN,
-                path: path.clone(),
-            };
+            let bounds = (self.surroundings.error_nag, self.logs.len() >= MOST_OPEN);
+            let settings = sources::tail(&self.settings, &path, &names, may_be_missing, bounds);
             self.logs.insert(path, Log { tail: Tail::new(settings), lag_told: None });
         }
         Ok(())
@@ -311,20 +302,22 @@ impl Group {
         }
         events.extend(poll.happenings.iter().filter_map(|happening| telling::happening(happening, now, &name.path)));
         let judged = self.without_twins(Side::File, &poll.records, now);
-        events.extend(self.judge(&name.path, &poll.records, judged.as_ref(), now));
+        let own = self.own_mail.judge(&name.path, &poll.records, &self.surroundings, now.wall);
+        events.extend(self.judge(&name.path, &poll.records, (judged.as_ref(), own.as_ref().ok()), now));
         let change = if is_over {
             StateChange::RemoveLog(name.clone())
         } else {
             StateChange::Log(Box::new(LogRow { name: name.clone(), state: poll.state }))
         };
         let is_same = |store: &Store| Ok(store.log_state(&name)? == state);
-        let stored = self.store([change, lines_in(&poll.records)], events, judged, is_same);
+        let stored = self.store([change, lines_in(&poll.records)], events, (judged, &name.path, own), is_same);
         let is_stored = matches!(stored, Ok(true));
         if let Some(log) = self.logs.get_mut(path).filter(|_| !is_stored) {
             log.tail.take_back();
             log.lag_told = lag_told;
         }
         if is_over && is_stored {
+            self.own_mail.forget(&name.path);
             self.logs.remove(path);
         }
         Ok(stored? && has_more)
@@ -346,11 +339,12 @@ impl Group {
             |happening: &&JournalHappening| !(is_in_trouble && matches!(happening, JournalHappening::Began(_)));
         let mut events: Vec<Event> = poll.happenings.iter().filter(is_news).map(tell).collect();
         let judged = self.without_twins(Side::Journal, &poll.records, now);
-        events.extend(self.judge(JOURNAL, &poll.records, judged.as_ref(), now));
+        let own = self.own_mail.judge(JOURNAL, &poll.records, &self.surroundings, now.wall);
+        events.extend(self.judge(JOURNAL, &poll.records, (judged.as_ref(), own.as_ref().ok()), now));
         let group = self.name.clone();
         let change = StateChange::Journal(Box::new(JournalRow { group: group.clone(), state: poll.state }));
         let is_same = |store: &Store| Ok(store.journal_state(&group)? == state);
-        Ok(self.store([change, lines_in(&poll.records)], events, judged, is_same)? && has_more)
+        Ok(self.store([change, lines_in(&poll.records)], events, (judged, JOURNAL, own), is_same)? && has_more)
     }
 
     /// Which records were not told by the other side already. What that changes is kept when the events are stored.
@@ -358,14 +352,16 @@ impl Group {
         self.duplicates.as_ref().map(|duplicates| duplicates.judge(side, records, now.wall))
     }
 
-    /// The events of new records, but for those that the other side has told already.
-    fn judge(&mut self, log: &[u8], records: &[Record], judged: Option<&Judged>, now: Moment) -> Vec<Event> {
+    /// The events of new records, but for those that the other side has told already and those that our own mails have caused.
+    fn judge(&mut self, log: &[u8], records: &[Record], known: Known<'_>, now: Moment) -> Vec<Event> {
+        let (judged, own) = known;
         let stays = |number: usize| judged.is_none_or(|judged| judged.stays.get(number) != Some(&false));
         let mut judge = Judge {
             classifier: &mut self.upkeep.classifier,
             own: &self.surroundings.own,
             pid: self.surroundings.pid,
             reader: [&self.name, &b"\n"[..], log].concat(),
+            of_own_mail: own.map_or(&[], |own| &own.is_own),
         };
         let mut events = judge.events(log, records, stays, now);
         let since = now.wall.before(self.surroundings.error_nag);
@@ -380,11 +376,13 @@ impl Group {
         &mut self,
         changes: [StateChange; 2],
         events: Vec<Event>,
-        judged: Option<Judged>,
+        (judged, log, own): (Option<Judged>, &[u8], Result<OfOwnMail, StoreError>),
         is_same: impl FnOnce(&Store) -> Result<bool, StoreError>,
     ) -> Result<bool, StoreError> {
+        let own = own?;
         let polled = StateChange::LogsPolled(self.name.clone(), self.begun);
-        let outcome = changes.into_iter().fold(Outcome::default(), Outcome::with_change).with_change(polled);
+        let changes = changes.into_iter().chain([polled, StateChange::OwnMail(Box::new(own.own))]);
+        let outcome = changes.fold(Outcome::default(), Outcome::with_change);
         let outcome = events.into_iter().fold(outcome, Outcome::with_event);
         let mut store = self.surroundings.db.lock();
         if !is_same(&store)? {
@@ -394,6 +392,7 @@ impl Group {
         if let Some(judged) = judged {
             self.duplicates = Some(judged.next);
         }
+        self.own_mail.keep(log, own.next);
         self.has_stored = true;
         Ok(true)
     }
@@ -442,11 +441,15 @@ mod tests {
         early.poll(&source, now).unwrap();
         let told = || db.lock().head().unwrap().seq;
         let before = told();
-        let events = late.judge(b"log", &poll.records, None, now);
+        let events = late.judge(b"log", &poll.records, (None, None), now);
         assert_eq!(events.len(), 1);
         let change = StateChange::Log(Box::new(LogRow { name: name.clone(), state: poll.state }));
         let is_same = |store: &Store| Ok(store.log_state(&name)? == state);
-        assert!(!late.store([change, StateChange::LinesRead(0)], events, None, is_same).unwrap());
+        assert!(
+            !late
+                .store([change, StateChange::LinesRead(0)], events, (None, b"log", Ok(OfOwnMail::default())), is_same)
+                .unwrap()
+        );
         assert_eq!(told(), before);
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Judge<'a> {
     pub(super) pid: u32,
     /// Who reads: the group and its log.
     pub(super) reader: Vec<u8>,
+    /// For each record whether our own mail has caused it.
+    pub(super) of_own_mail: &'a [bool],
 }
 
 /// A line to be judged.
@@ -37,6 +39,8 @@ struct Line<'a> {
     length: u64,
     /// Whether there is more of it than is judged.
     is_cut: bool,
+    /// Whether our own mail has caused it.
+    is_of_own_mail: bool,
 }
 
 impl Judge<'_> {
@@ -54,7 +58,10 @@ impl Judge<'_> {
             .iter()
             .enumerate()
             .filter(|(number, _)| stays(*number))
-            .filter_map(|(_, record)| Line::of(record))
+            .filter_map(|(number, record)| {
+                let is_of_own_mail = self.of_own_mail.get(number) == Some(&true);
+                Some(Line { is_of_own_mail, ..Line::of(record)? })
+            })
             .filter(|line| !line.bytes.is_empty() && !self.own.take(line.bytes, self.pid, &self.reader))
             .collect();
         let mut marks = Vec::with_capacity(lines.len());
@@ -68,7 +75,9 @@ impl Judge<'_> {
                 Marks::default()
             }));
         }
-        for (line, verdict) in lines.into_iter().zip(self.classifier.verdicts(&marks)) {
+        // What rules know of our own mails counts as their hit; what none knows is no event all the same.
+        let judged = lines.into_iter().zip(self.classifier.verdicts(&marks));
+        for (line, verdict) in judged.filter(|(line, _)| !line.is_of_own_mail) {
             let set = self.classifier.set();
             let (category, rule) = match verdict {
                 Verdict::Cracking(rule) => (Category::Cracking, set.place(rule)),
@@ -103,6 +112,6 @@ impl<'a> Line<'a> {
     fn of(record: &'a Record) -> Option<Self> {
         let Record::Line { bytes, length } = record else { return None };
         let is_cut = u64::try_from(bytes.len()).is_ok_and(|kept| kept < *length);
-        Some(Self { bytes: without_trailing_space(bytes), length: *length, is_cut })
+        Some(Self { bytes: without_trailing_space(bytes), length: *length, is_cut, is_of_own_mail: false })
     }
 }

@@ -82,6 +82,11 @@ fn cut(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     Some((before, after.get(1..)?))
 }
 
+/// A legacy stamp and nothing else.
+pub(super) fn legacy_stamp(text: &[u8]) -> Option<Stamp> {
+    legacy(&[text, b" "].concat()).filter(|(_, rest)| rest.is_empty()).map(|(stamp, _)| stamp)
+}
+
 fn legacy(line: &[u8]) -> Option<(Stamp, &[u8])> {
     let (stamp, rest) = line.split_at_checked(15)?;
     let rest = rest.strip_prefix(b" ")?;

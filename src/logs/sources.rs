@@ -7,10 +7,12 @@ use std::{
     ffi::OsStr,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{
     siblings::{is_plainly_rotated, is_sibling},
+    tail::Settings,
     telling::JOURNAL,
 };
 use crate::config::{
@@ -21,6 +23,12 @@ use crate::config::{
 
 /// Most logs that one glob may find.
 const MOST: usize = 10_000;
+
+/// For how long a log may be missing before that is told: a rotation makes a gap.
+const GRACE: Duration = Duration::from_mins(1);
+
+/// The same for a log that may be missing.
+const ENDLESS: Duration = Duration::MAX;
 
 /// Something that gives lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +123,28 @@ fn is_rotated(path: &Path, found: &BTreeSet<PathBuf>) -> bool {
         let ends = heads.iter().filter(|end| *end > head).filter_map(|end| name.get(*end..));
         is_log(start.to_vec()) || ends.into_iter().any(|end| is_log([start, end].concat()))
     })
+}
+
+/// How the log `path` of a group is read, of which these are all names: what it finds by a glob only is let go when it `is_full`.
+pub(super) fn tail(
+    group: &LogGroup,
+    path: &Path,
+    names: &[PathBuf],
+    may_be_missing: bool,
+    (errornag, is_full): (Duration, bool),
+) -> Settings {
+    let beside = |other: &&PathBuf| **other != path && other.parent() == path.parent();
+    let name = |path: &PathBuf| path.file_name().map(|name| name.as_bytes().to_vec());
+    let is_named = [&group.files, &group.transient].iter().any(|paths| paths.iter().any(|named| named == path));
+    Settings {
+        others: names.iter().filter(beside).filter_map(name).collect(),
+        olddirs: group.old_directories.clone(),
+        errornag,
+        grace: if may_be_missing { ENDLESS } else { GRACE },
+        is_passing: !is_named,
+        lets_go: !is_named && is_full,
+        path: path.to_path_buf(),
+    }
 }
 
 #[cfg(test)]

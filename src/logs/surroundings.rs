@@ -5,7 +5,12 @@ use std::{path::Path, sync::Arc, time::Duration};
 use jiff::tz::TimeZone;
 
 use super::{journal, own::Own, own_lines::OwnLines};
-use crate::{config::settings::Config, model::clock::Moment, store::door::Db, sys::proc};
+use crate::{
+    config::settings::Config,
+    model::clock::Moment,
+    store::door::Db,
+    sys::{privileges, proc},
+};
 
 /// What all groups of a generation share.
 #[derive(Debug, Clone)]
@@ -16,6 +21,8 @@ pub struct Surroundings {
     pub own: Arc<OwnLines>,
     /// The number of this process.
     pub pid: u32,
+    /// The number of its user.
+    pub uid: u32,
     /// After how long a standing trouble is told again.
     pub error_nag: Duration,
     /// How the journal is read.
@@ -32,6 +39,7 @@ impl Surroundings {
             db,
             own,
             pid,
+            uid: privileges::own_uid(),
             error_nag: config.report.error_nag,
             journal: journal::Settings {
                 own: Some(Own { pid, boot: now.boot, since }),

@@ -259,9 +259,10 @@ impl Category {
         matches!(self, Self::CoverageAtRisk | Self::CoverageLate)
     }
 
-    /// Whether its events that are only counted wait for another to be mailed with.
+    /// Whether its events that are only counted wait for another to be mailed with: a new or changed file is only counted when our own
+    /// mails have made it so.
     pub const fn waits_for_company(self) -> bool {
-        matches!(self, Self::NotRunning | Self::Pruned)
+        matches!(self, Self::Added | Self::Changed | Self::NotRunning | Self::Pruned)
     }
 
     /// The channel its events are mailed in.

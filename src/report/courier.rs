@@ -227,16 +227,40 @@ impl Courier {
             return Some(Err(SendError { reply, verdict: Verdict::TooLarge(Some(most)) }));
         }
         let deadline = self.settings.send_timeout;
+        let attempt = self.begin(delivery, message_id).await;
         let sending = guard_task(async {
             faults::strike("send", delivery.recipient.as_bytes());
-            self.transport.send(&self.from, &delivery.recipient, message_id, bytes, deadline).await
+            self.transport.send_telling_way(&self.from, &delivery.recipient, message_id, bytes, deadline).await
         });
-        tokio::select! {
-            answer = sending => match answer {
-                Ok(answer) => Some(answer),
-                Err(caught) => Some(Err(self.stumble(&delivery.recipient, &caught).await)),
-            },
+        let sent = tokio::select! {
+            sent = sending => Some(sent),
             () = patience_after(stop) => None,
+        };
+        let queue_id = sent.as_ref().and_then(|sent| sent.as_ref().ok()?.queue_id.clone());
+        self.end(attempt, queue_id).await;
+        match sent? {
+            Ok(sending) => Some(sending.answer),
+            Err(caught) => Some(Err(self.stumble(&delivery.recipient, &caught).await)),
+        }
+    }
+
+    /// Notes that a mail is about to be handed over, so that those who read logs know the lines about it; `None` where no mail server
+    /// logs it, or it cannot be noted: the mail matters more.
+    async fn begin(&self, delivery: &Delivery, message_id: &str) -> Option<i64> {
+        if !self.transport.is_logged() {
+            return None;
+        }
+        let (message_id, from, recipient) = (message_id.to_owned(), self.from.clone(), delivery.recipient.clone());
+        let now = self.clock.now().wall;
+        let begun = self.db.call(move |store| store.begin_own_mail(&message_id, [&from, &recipient], now)).await;
+        begun.inspect_err(|error| tracing::error!(%error, "the sending of a report cannot be noted")).ok()
+    }
+
+    async fn end(&self, attempt: Option<i64>, queue_id: Option<String>) {
+        let Some(attempt) = attempt else { return };
+        let now = self.clock.now().wall;
+        if let Err(error) = self.db.call(move |store| store.end_own_mail(attempt, queue_id.as_deref(), now)).await {
+            tracing::error!(%error, "the sending of a report cannot be noted");
         }
     }
 

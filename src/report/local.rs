@@ -1,7 +1,9 @@
-//! The mail system of this machine, whatever it is: SMTP on localhost, or a sendmail program when nobody listens there.
+//! The mail system of this machine, whatever it is: a sendmail program where that can work, else SMTP on localhost.
 //!
+//! A sendmail program needs no server that runs, and a mail it was given waits in its queue. It must be able to write that queue: as root,
+//! or by its set-ID bits, which no-new-privileges takes from it; where that is not sure, SMTP is first and a program is the last resort.
 //! Which of them is decided anew at each sending, before the first byte, by the connection that the mail itself would take: a
-//! connection only to look would stand in the log of the mail server. Whatever a server says is its answer.
+//! connection only to look would stand in the log of the mail server. Whatever a program or a server says is its answer.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
 
@@ -14,6 +16,7 @@ use crate::{
     config::settings::{MailSettings, SmtpServer, TlsMode},
     model::escape::escape_name,
     store::door::run_blocking,
+    sys::privileges,
 };
 
 /// Where the mail system of a machine is looked for.
@@ -23,14 +26,18 @@ pub struct Places {
     pub servers: Vec<(String, u16)>,
     /// Sendmail programs, absolute; the first that can be run is taken.
     pub programs: Vec<PathBuf>,
+    /// Whether a program comes before the servers.
+    pub has_program_first: bool,
 }
 
 impl Default for Places {
-    /// Port 25 of both loopback addresses, and the programs of the Filesystem Hierarchy Standard 3.0, 4.10 and 4.7.2.
+    /// Port 25 of both loopback addresses, and the programs of the Filesystem Hierarchy Standard 3.0, 4.10 and 4.7.2: those first where this
+    /// process is root and was not started without new privileges.
     fn default() -> Self {
         Self {
             servers: vec![("127.0.0.1".to_owned(), 25), ("::1".to_owned(), 25)],
             programs: vec![PathBuf::from("/usr/sbin/sendmail"), PathBuf::from("/usr/lib/sendmail")],
+            has_program_first: privileges::own_uid() == 0 && privileges::lets_programs_gain(),
         }
     }
 }
@@ -40,6 +47,7 @@ impl Default for Places {
 pub struct Local {
     servers: Vec<Smtp>,
     programs: Vec<PathBuf>,
+    has_program_first: bool,
 }
 
 impl Local {
@@ -55,6 +63,7 @@ impl Local {
         Ok(Self {
             servers: places.servers.iter().map(server).collect::<Result<_, _>>()?,
             programs: places.programs.clone(),
+            has_program_first: places.has_program_first,
         })
     }
 
@@ -66,6 +75,11 @@ impl Local {
         mail: &[u8],
         deadline: Duration,
     ) -> (String, Result<String, SendError>) {
+        if self.has_program_first
+            && let Some(program) = self.program().await
+        {
+            return by_program(program, from, recipient, mail, deadline).await;
+        }
         for server in &self.servers {
             match server.send(from, recipient, mail, deadline).await {
                 Dialogue::Answer(answer) => return (format!("SMTP to {}", server.place()), answer),
@@ -73,10 +87,7 @@ impl Local {
             }
         }
         match self.program().await {
-            Some(program) => {
-                let sendmail = Sendmail::new(program);
-                (sendmail.name(), sendmail.send(from, recipient, mail, deadline).await)
-            }
+            Some(program) => by_program(program, from, recipient, mail, deadline).await,
             None => ("none".to_owned(), Err(SendError::transient(self.nothing_there()))),
         }
     }
@@ -92,6 +103,9 @@ impl Local {
 
     /// The ways it may take.
     pub fn words(&self) -> String {
+        if self.has_program_first {
+            return format!("a sendmail program, or SMTP to {} when there is none", self.servers());
+        }
         format!("SMTP to {}, or a sendmail program when nobody listens there", self.servers())
     }
 
@@ -109,4 +123,15 @@ impl Local {
             programs.join(", ")
         )
     }
+}
+
+async fn by_program(
+    program: PathBuf,
+    from: &str,
+    recipient: &str,
+    mail: &[u8],
+    deadline: Duration,
+) -> (String, Result<String, SendError>) {
+    let sendmail = Sendmail::new(program);
+    (sendmail.name(), sendmail.send(from, recipient, mail, deadline).await)
 }

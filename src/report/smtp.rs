@@ -47,11 +47,11 @@ pub enum TransportError {
 /// A mail server.
 #[derive(Clone)]
 pub struct Smtp {
-    host: String,
+    pub(super) host: String,
     port: u16,
     mode: TlsMode,
     /// How we introduce ourselves.
-    hello: String,
+    pub(super) hello: String,
     login: Option<(String, Secret)>,
     tls: Option<Arc<ClientConfig>>,
 }

@@ -159,6 +159,9 @@ pub(crate) fn count_only(batch: &Batch<'_>) -> Vec<String> {
             Category::Rewritten => format!("{} rewritten with the same content", counted(count, "file", "files")),
             Category::Touched => format!("{} touched (times only)", number(count)),
             Category::Skipped => format!("{} not entered", counted(count, "mount", "mounts")),
+            Category::Added | Category::Changed => {
+                format!("{} {} by reports of integrityd", counted(count, "mailbox", "mailboxes"), category.word())
+            }
             _ => format!("{} {}", number(count), category.word()),
         })
         .collect()

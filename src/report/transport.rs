@@ -7,12 +7,14 @@ use std::{
     fmt,
     fs::OpenOptions,
     io::{self, Write},
+    net::IpAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use super::answer::queue_id;
 pub use super::{
     answer::SendError,
     local::{Local, Places},
@@ -49,7 +51,7 @@ pub enum Transport {
     Smtp(Box<Smtp>),
     /// A sendmail program, run once a recipient.
     Sendmail(Sendmail),
-    /// SMTP on localhost, or a sendmail program when nobody listens there.
+    /// A sendmail program where that can work, else SMTP on localhost.
     Local(Box<Local>),
     /// A file for each report in this directory, named by its Message-ID.
     File(PathBuf),
@@ -66,6 +68,15 @@ pub struct Sending {
     pub way: String,
     /// What somebody said who has taken responsibility, or why nobody has.
     pub answer: Result<String, SendError>,
+    /// The number under which a mail server of this machine keeps it, if it has said so.
+    pub queue_id: Option<String>,
+}
+
+impl Sending {
+    fn new(way: String, answer: Result<String, SendError>, is_here: bool) -> Self {
+        let queue_id = answer.as_deref().ok().filter(|_| is_here).and_then(queue_id).map(str::to_owned);
+        Self { way, answer, queue_id }
+    }
 }
 
 impl Transport {
@@ -93,6 +104,11 @@ impl Transport {
             Self::Terminal(_) => "the standard output".to_owned(),
             Self::Stub(_) => "memory".to_owned(),
         }
+    }
+
+    /// Whether a mail takes a way whose mail system may log it on this machine.
+    pub const fn is_logged(&self) -> bool {
+        matches!(self, Self::Smtp(_) | Self::Sendmail(_) | Self::Local(_))
     }
 
     /// Hands `mail` over for one recipient and gives the answer, neutralised.
@@ -125,35 +141,41 @@ impl Transport {
                     Dialogue::Answer(answer) => answer,
                     Dialogue::NobodyListens(reply) => Err(SendError::transient(reply)),
                 };
-                Sending { way: format!("SMTP to {}", server.place()), answer }
+                Sending::new(format!("SMTP to {}", server.place()), answer, is_here(server))
             }
             Self::Sendmail(sendmail) => {
                 let answer = sendmail.send(from, recipient, &mail, deadline).await;
-                Sending { way: sendmail.name(), answer }
+                Sending::new(sendmail.name(), answer, true)
             }
             Self::Local(local) => {
                 let (way, answer) = local.send(from, recipient, &mail, deadline).await;
-                Sending { way, answer }
+                Sending::new(way, answer, true)
             }
             Self::File(directory) => {
                 let path = directory.join(file_name(message_id));
                 let way = format!("file {}", escape_name(path.as_os_str().as_encoded_bytes()));
                 let written = run_blocking(move || write_file(&path, &mail)).await;
-                Sending { way, answer: written.map_err(|error| SendError::transient(error.to_string())) }
+                Sending::new(way, written.map_err(|error| SendError::transient(error.to_string())), false)
             }
             Self::Terminal(printer) => {
                 let printer = printer.clone();
                 let done = run_blocking(move || print_mail(&printer, &mail)).await;
                 let answer = done.map_err(|error| SendError::transient(error.to_string()));
-                Sending { way: "the standard output".to_owned(), answer }
+                Sending::new("the standard output".to_owned(), answer, false)
             }
             Self::Stub(accepted) => {
                 let mut accepted = accepted.lock().unwrap_or_else(PoisonError::into_inner);
                 accepted.push((recipient.to_owned(), mail));
-                Sending { way: "memory".to_owned(), answer: Ok("accepted".to_owned()) }
+                Sending::new("memory".to_owned(), Ok("accepted".to_owned()), false)
             }
         }
     }
+}
+
+/// Whether a server is this machine, by the name it is configured with.
+fn is_here(server: &Smtp) -> bool {
+    let is_loopback = server.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    is_loopback || server.host.eq_ignore_ascii_case("localhost") || server.host.eq_ignore_ascii_case(&server.hello)
 }
 
 /// The file of a report: its Message-ID without the brackets, so that sending again writes the same file again.

@@ -190,7 +190,7 @@ pub(super) const IN_RANGE: &str = "channel = ?1 AND seq BETWEEN ?2 AND ?3 \
      AND (?4 IS NULL OR hex(area) IN (SELECT value FROM json_each(?4)))";
 
 /// Events that are mailed with others only: [`Category::waits_for_company`], and only counted.
-pub(super) const QUIET: &str = "(category IN (40, 44) AND severity = 5)";
+pub(super) const QUIET: &str = "(category IN (1, 3, 40, 44) AND severity = 5)";
 
 impl Store {
     /// Where the chain stands.

@@ -30,6 +30,7 @@ pub mod mounts;
 pub mod ourselves;
 pub mod outbox;
 pub mod outcome;
+pub mod own_mail;
 pub mod parts;
 pub mod place;
 pub mod predecessor;

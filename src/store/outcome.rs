@@ -13,6 +13,7 @@ use super::{
     logs::{LogName, LogRow},
     mounts::MountRow,
     ourselves::OwnPart,
+    own_mail::OwnMailLines,
     processes::WatchRow,
     rules::RuleHit,
 };
@@ -52,6 +53,8 @@ pub enum StateChange {
     RuleHits(Vec<RuleHit>),
     /// So many lines of logs were read.
     LinesRead(u64),
+    /// So many lines of them were about our own mails, and this they have taught.
+    OwnMail(Box<OwnMailLines>),
     /// A watched process has a new state.
     Process(Box<WatchRow>),
     /// A process is no longer watched.

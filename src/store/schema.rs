@@ -13,7 +13,7 @@ use super::{
 };
 
 /// The first script makes an empty database and is a transaction of its own; the others run together in one.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("../../sql/0001_baseline.sql"),
     include_str!("../../sql/0002_logs.sql"),
     include_str!("../../sql/0003_journal.sql"),
@@ -23,6 +23,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../../sql/0007_processes.sql"),
     include_str!("../../sql/0008_trust.sql"),
     include_str!("../../sql/0009_troubles.sql"),
+    include_str!("../../sql/0010_own_mail.sql"),
 ];
 
 /// The schema of this program.

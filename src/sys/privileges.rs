@@ -4,6 +4,7 @@ use std::{
     fs, io,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -115,6 +116,13 @@ fn check_with(path: &Path, may_group_write: bool, trusted: Option<u32>) -> Resul
 /// The effective user id of this process.
 pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// Whether a program that this process runs can gain rights by set-ID bits, as those of mail systems do (`PR_SET_NO_NEW_PRIVS`,
+/// prctl(2)). The first answer stays: what this process gives up later, its helpers keep.
+pub fn lets_programs_gain() -> bool {
+    static FIRST: OnceLock<bool> = OnceLock::new();
+    *FIRST.get_or_init(|| rustix::thread::no_new_privs().is_ok_and(|gives_up| !gives_up))
 }
 
 /// Whether this process may read `path`, by its effective ids (`faccessat2(2)`), or by its real ones where that call is refused.

@@ -36,6 +36,7 @@ fn local(ports: &[u16], programs: &[PathBuf]) -> Local {
     let places = Places {
         servers: ports.iter().map(|port| ("127.0.0.1".to_owned(), *port)).collect(),
         programs: programs.to_vec(),
+        has_program_first: false,
     };
     Local::new(&places, &settings(), "web3.example").unwrap()
 }
@@ -109,6 +110,29 @@ async fn where_neither_is_there_the_words_name_both_and_the_remedy() {
     insta::assert_snapshot!(error.reply, @r"
     nobody listens on 127.0.0.1:9 or 127.0.0.1:10, and there is no sendmail program (/no/sendmail, /no/other): start or install a mail server, or set mail = smtp://HOST
     ");
+}
+
+#[tokio::test]
+async fn where_a_program_can_work_it_is_first_and_servers_are_for_want_of_one() {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    let program = keeper(&scratch);
+    let local = |programs: &[PathBuf]| {
+        let places = Places {
+            servers: vec![("127.0.0.1".to_owned(), sink.port)],
+            programs: programs.to_vec(),
+            has_program_first: true,
+        };
+        Local::new(&places, &settings(), "web3.example").unwrap()
+    };
+    let (way, answer) = send(&local(std::slice::from_ref(&program))).await;
+    assert_eq!((way, answer.is_ok()), (program.display().to_string(), true));
+    assert_eq!((kept(&program).as_str(), sink.mails().len()), ("Subject: x\n\nbody\n", 0));
+    let broken = put_program(&scratch.path("broken"), "cat >/dev/null; exit 75");
+    let (_, answer) = send(&local(&[broken])).await;
+    assert!(!answer.unwrap_err().is_refusal());
+    assert_eq!(sink.mails().len(), 0, "an answer was a reason to switch");
+    let (way, answer) = send(&local(&[scratch.path("none")])).await;
+    assert_eq!((way, answer.is_ok()), (format!("SMTP to 127.0.0.1:{}", sink.port), true));
 }
 
 #[test]

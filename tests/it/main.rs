@@ -40,6 +40,7 @@ mod logs;
 mod matrix;
 mod moves;
 mod names;
+mod own_mail;
 mod passes;
 mod pids;
 mod promises;

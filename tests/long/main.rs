@@ -13,6 +13,8 @@ mod booted;
 mod debian;
 #[path = "../support/machine.rs"]
 mod machine;
+#[path = "../support/mailing.rs"]
+mod mailing;
 #[path = "../real/packages.rs"]
 mod packages;
 #[path = "../support/mod.rs"]
@@ -23,6 +25,7 @@ mod torment;
 mod bounds;
 mod flood;
 mod install;
+mod mailloop;
 mod month;
 mod systemd;
 mod torture;

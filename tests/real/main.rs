@@ -13,6 +13,8 @@ mod booted;
 mod debian;
 #[path = "../support/machine.rs"]
 mod machine;
+#[path = "../support/mailing.rs"]
+mod mailing;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support/torment.rs"]
@@ -33,6 +35,7 @@ mod matrix;
 mod mounted;
 mod mounts;
 mod order;
+mod own_mail;
 mod packages;
 mod pids;
 mod rates;

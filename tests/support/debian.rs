@@ -80,7 +80,7 @@ pub(crate) fn bare() -> Option<Vec<PathBuf>> {
 
 /// [`bare`] and the tools that integrityd replaces, with a mail server.
 pub(crate) fn watched() -> Option<Vec<PathBuf>> {
-    with("watched", WATCHED)
+    layer("watched", WATCHED)
 }
 
 /// [`bare`] with a systemd, which [`crate::machine::Machine::boot`] starts.
@@ -88,11 +88,11 @@ pub(crate) fn bootable() -> Option<Vec<PathBuf>> {
     if !need("systemd-nspawn", "systemd-container") {
         return None;
     }
-    with("booted", BOOTED)
+    layer("booted", BOOTED)
 }
 
-/// [`bare`] with these packages, as a layer with this name.
-fn with(name: &str, packages: &str) -> Option<Vec<PathBuf>> {
+/// [`bare`] and these packages, kept under a name; `None`, said aloud, when they cannot be had.
+pub(crate) fn layer(name: &str, packages: &str) -> Option<Vec<PathBuf>> {
     let below = bare()?;
     let place = below[0].parent().unwrap();
     let alone = fs::File::create(place.join("lock")).unwrap();
@@ -107,7 +107,7 @@ fn with(name: &str, packages: &str) -> Option<Vec<PathBuf>> {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", ADD, "sh"]);
         if !quietly(command.arg(&below[0]).arg(&unfinished).arg(packages)) {
-            println!("skipped: packages cannot be installed in a fresh Debian here");
+            println!("skipped: packages cannot be installed in a fresh Debian here: {packages}");
             return None;
         }
         fs::rename(unfinished.join("upper"), &layer).unwrap();
