@@ -253,7 +253,10 @@ impl Courier {
         let (message_id, from, recipient) = (message_id.to_owned(), self.from.clone(), delivery.recipient.clone());
         let now = self.clock.now().wall;
         let begun = self.db.call(move |store| store.begin_own_mail(&message_id, [&from, &recipient], now)).await;
-        begun.inspect_err(|error| tracing::error!(%error, "the sending of a report cannot be noted")).ok()
+        if let Err(error) = &begun {
+            tracing::error!(%error, "the sending of a report cannot be noted");
+        }
+        begun.ok()
     }
 
     async fn end(&self, attempt: Option<i64>, queue_id: Option<String>) {
