@@ -32,6 +32,7 @@ use crate::{
         error::StoreError,
         events::Range,
         outcome::{Outcome, Piece, StateChange},
+        stretch::Most,
     },
 };
 
@@ -334,7 +335,7 @@ struct Entered {
 fn told_since(store: &Store, before: u64) -> Result<Vec<StoredEvent>, StoreError> {
     let range = Range { channel: Channel::Files, first: before + 1, last: store.head()?.seq, areas: None };
     let files: Vec<Category> = Category::ALL.iter().copied().filter(|category| category.kind() == Kind::File).collect();
-    store.events_in(&range, &files, usize::MAX)
+    store.events_in(&range, &files, Most::ALL)
 }
 
 /// The rows of the configured areas, in their order; `None` for one that the store has never seen.

@@ -1,7 +1,6 @@
 //! From a batch of events to stored mails: who gets which events, rendered and composed, in one go with the store.
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     os::unix::ffi::OsStrExt,
     time::Duration,
@@ -35,6 +34,7 @@ use crate::{
         error::StoreError,
         events::{Range, Waiting},
         outbox::{NewReport, ReportId},
+        stretch::Most,
     },
     sys::{faults, guard::guard, users::Names},
 };
@@ -45,6 +45,18 @@ pub const MOST_QUEUED: u64 = 50;
 
 /// Events read beyond those that are listed, because they are folded into the lines of others.
 const MOST_FOLDED: usize = 10_000;
+
+/// Most bytes of events that are held for a report, about: of those about files, and of each other kind. What they leave out is
+/// counted, like what is beyond the lines of a section.
+const MOST_READ: usize = 24 << 20;
+const MOST_READ_OF_OTHERS: usize = 4 << 20;
+
+/// How often the program may end while it makes a report that a mail can hold.
+const FALLS_OF_SMALL: u64 = 5;
+
+/// Why a report is made in counts only: because our own code has stumbled, and because the program ended while it made it.
+const FAULT: &str = "a fault in integrityd: this report could not be written in full";
+const FALLEN: &str = "integrityd ended while it wrote this report in full, so these are only counts";
 
 /// Why a batch could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -197,6 +209,7 @@ impl Postmaster {
         let mut reports: Vec<NewReport> = Vec::new();
         let (mut counts, mut has_fault) = (Vec::new(), false);
         let first_id = store.next_report()?;
+        let falls = store.begin_report(channel, waiting.first_seq)?;
         for readership in &self.readerships {
             let id = ReportId(first_id.0 + i64::try_from(reports.len()).unwrap_or(0));
             let range = waiting.range(channel, readership.areas.clone());
@@ -206,14 +219,22 @@ impl Postmaster {
             }
             // A fault of ours in a report must not keep its events from being told.
             let occasion = Occasion { readership, id, now, names: &names, notices: &notices };
-            let report = guard(|| self.report(store, &range, &tally, &occasion)).unwrap_or_else(|_caught| {
-                has_fault = true;
-                let rendered = render_counts(&self.host, &tally, &self.program);
-                Ok(self.letter(store.uuid(), &range, rendered, &occasion, None)?)
-            })?;
+            let bare = |why: &str| {
+                let rendered = render_counts(&self.host, &tally, &self.program, why);
+                self.letter(store.uuid(), &range, rendered, &occasion, None)
+            };
+            let report = if falls > self.falls_allowed(&tally) {
+                bare(FALLEN)?
+            } else {
+                guard(|| self.report(store, &range, &tally, &occasion)).unwrap_or_else(|_caught| {
+                    has_fault = true;
+                    Ok(bare(FAULT)?)
+                })?
+            };
             reports.push(report);
             counts.push(in_counts(&tally));
         }
+        store.end_report(channel)?;
         store.batch(channel, waiting.last_seq, now, &reports)?;
         if has_fault {
             let item = format!("the report of {}", channel.name());
@@ -224,6 +245,13 @@ impl Postmaster {
             tracing::info!("report {}: {words}", report.id.0);
         }
         Ok(true)
+    }
+
+    /// How often the program may end while it makes a report before that is made in counts only. Where a mail could list everything
+    /// somebody has ended it, or the power went; a larger one must not end it again.
+    fn falls_allowed(&self, tally: &Tally) -> u64 {
+        let total = tally.count(|_, _| true);
+        if total <= u64::try_from(self.lines).unwrap_or(u64::MAX) { FALLS_OF_SMALL } else { 0 }
     }
 
     /// Renders and composes one report.
@@ -242,6 +270,7 @@ impl Postmaster {
             // What is folded into one line leaves room for others.
             let folded = grown.iter().fold(0, |sum: u64, grown| sum.saturating_add(grown.added));
             let more = usize::try_from(folded).unwrap_or(MOST_FOLDED).min(MOST_FOLDED);
+            drop(events);
             events = self.events(store, range, self.lines.saturating_add(more))?;
         }
         let mut tally = tally.clone();
@@ -332,13 +361,16 @@ impl Postmaster {
                 .filter(|category| category.kind() == kind && !category.is_line())
                 .collect();
             // Only findings about files are folded.
-            let most = if kind == Kind::File { most } else { self.lines };
+            let most = match kind {
+                Kind::File => Most { events: most, bytes: MOST_READ },
+                Kind::Own | Kind::Log | Kind::Process => Most { events: self.lines, bytes: MOST_READ_OF_OTHERS },
+            };
             events.extend(store.events_in(range, &categories, most)?);
         }
         // What happened to one path stays in its order.
         events.sort_by(|one, other| {
-            let key = |stored: &StoredEvent| (Reverse(stored.event.severity), stored.event.source.clone(), stored.seq);
-            key(one).cmp(&key(other))
+            let weight = other.event.severity.cmp(&one.event.severity);
+            weight.then_with(|| one.event.source.cmp(&other.event.source)).then(one.seq.cmp(&other.seq))
         });
         Ok(events)
     }

@@ -3,6 +3,7 @@
 pub mod ailment;
 pub mod alive;
 pub mod areas;
+mod attempt;
 pub mod baseline;
 pub mod bells;
 mod chain;
