@@ -30,8 +30,14 @@ use crate::{
 /// Within what time the content of a big file should be read where nothing was promised: what `status` takes for in time.
 const USUAL_AGE: Duration = Duration::from_hours(7 * 24);
 
-/// By when the content of an entry should be read again.
-pub(super) type Deadline = (Timestamp, EntryId);
+/// By when the content of an entry should be read again, and whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Deadline {
+    pub(super) due: Timestamp,
+    pub(super) entry: EntryId,
+    /// The user id of its owner.
+    pub(super) owner: u32,
+}
 
 /// Whether a visit reads the content of big files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +90,8 @@ pub(super) fn deadline(tract: &Tract, entry: &Entry, now: Timestamp) -> Option<D
     if entry.known.hash_state == HashState::Full && is_fresh {
         return None;
     }
-    Some((entry.checked.after(tract.settings.max_age.unwrap_or(USUAL_AGE)), entry.id))
+    let due = entry.checked.after(tract.settings.max_age.unwrap_or(USUAL_AGE));
+    Some(Deadline { due, entry: entry.id, owner: entry.known.attributes.uid })
 }
 
 /// What a look at the metadata of a big file shows: its content counts as known only while nothing tells otherwise.
