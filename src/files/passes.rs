@@ -269,9 +269,13 @@ impl Pass<'_> {
         let (seen, directory, first) = sweep.take_root(area, &root, &mut db.lock())?.map_err(AcceptError::Missing)?;
         let mut summary = Summary::default();
         let mut news: Vec<Piece> = Vec::new();
-        let mut take = |harvest: Harvest| {
+        let mut take = |mut harvest: Harvest| -> Result<(), StoreError> {
             summary.count(&harvest);
             progress(&harvest);
+            // What goes is not there any more when the one event is stored.
+            for found in harvest.news.iter_mut().flat_map(|piece| &mut piece.outcome.events) {
+                found.members = db.lock().listed(&found.members)?.into();
+            }
             news.extend(harvest.news);
             Ok(())
         };

@@ -44,6 +44,7 @@ mod scratch;
 mod stalest;
 pub mod standing;
 pub mod stretch;
+mod subtree;
 pub mod trouble;
 pub mod unreported;
 pub mod whereabouts;
