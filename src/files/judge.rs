@@ -156,19 +156,6 @@ impl Judge<'_> {
         Event { previous: from.to_vec(), count, not_before: Some(known.checked), ..event }
     }
 
-    /// The same event, of high severity and naming them when some of the paths that went with it always matter.
-    pub(super) fn raised(&self, event: Event, company: &Company) -> Event {
-        let Company { urgent, named, .. } = company;
-        if *urgent == 0 || *urgent == 1 && named.first() == Some(&event.source) {
-            return event;
-        }
-        let named: Vec<String> = named.iter().take(NAMED).map(|path| escape_name(path)).collect();
-        let separator: &[u8] = if event.note.is_empty() { b"" } else { b"\n" };
-        let note = format!("with {urgent} that always matter, among them {}", named.join(", "));
-        let note = [&event.note, separator, note.as_bytes()].concat();
-        Event { severity: event.severity.max(Severity::High), note, ..event }
-    }
-
     /// The event of a part of the baseline that the configuration leaves out now.
     pub(super) fn exclusion(&self, top: &Entry, path: &[u8], count: u64) -> Event {
         Event {
@@ -256,6 +243,19 @@ impl Company {
     pub(super) fn add(&mut self, judge: &Judge<'_>, path: &[u8]) {
         self.entries += 1;
         self.note(judge, path);
+    }
+
+    /// The same event, of high severity and naming them when some of the paths that went with it always matter.
+    pub(super) fn raise(&self, event: Event) -> Event {
+        let Self { urgent, named, .. } = self;
+        if *urgent == 0 || *urgent == 1 && named.first() == Some(&event.source) {
+            return event;
+        }
+        let named: Vec<String> = named.iter().take(NAMED).map(|path| escape_name(path)).collect();
+        let separator: &[u8] = if event.note.is_empty() { b"" } else { b"\n" };
+        let note = format!("with {urgent} that always matter, among them {}", named.join(", "));
+        let note = [&event.note, separator, note.as_bytes()].concat();
+        Event { severity: event.severity.max(Severity::High), note, ..event }
     }
 
     /// Both, this first.

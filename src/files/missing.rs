@@ -273,7 +273,7 @@ impl Visitor {
 
 /// What is told of an entry that is gone with all that lay beneath it.
 pub(super) fn departed(judge: Judge<'_>, top: &Entry, path: &[u8], company: &Company) -> Found {
-    let event = judge.raised(judge.departure(top, path, company.entries), company);
+    let event = company.raise(judge.departure(top, path, company.entries));
     let members = if company.entries > 1 { Members::tree(top, path) } else { Members::default() };
     Found { event, members }
 }

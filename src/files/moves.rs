@@ -131,7 +131,7 @@ pub(super) fn moved(
         }
     })?;
     let event = judge.arrival_from((from, entry), path, seen, there.entries + 1);
-    let event = judge.raised(event, &there.and(here));
+    let event = there.and(here).raise(event);
     Ok(Found { event, members: vec![Member { source: from.clone(), old: entry.known.clone() }].into() })
 }
 

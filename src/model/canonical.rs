@@ -134,7 +134,9 @@ impl MembersDigest {
 /// [`MembersDigest`] of these members.
 pub fn members_digest(members: &[Member]) -> [u8; 32] {
     let mut digest = MembersDigest::default();
-    members.iter().for_each(|member| digest.add(member));
+    for member in members {
+        digest.add(member);
+    }
     digest.finish()
 }
 

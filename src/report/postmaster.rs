@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{
     attachment::{Attachment, attachment},
     batch::{Batch, Tally},
+    choice::chosen,
     ecs::Host,
     fold::grown,
     gather::gather,
@@ -26,7 +27,7 @@ use crate::{
     model::{
         clock::{Clock, Moment},
         coverage::Coverage,
-        event::{Category, Channel, Kind, StoredEvent},
+        event::Channel,
     },
     store::{
         areas::{AreaRow, AreaState},
@@ -34,7 +35,6 @@ use crate::{
         error::StoreError,
         events::{Range, Waiting},
         outbox::{NewReport, ReportId},
-        stretch::Most,
     },
     sys::{faults, guard::guard, users::Names},
 };
@@ -45,11 +45,6 @@ pub const MOST_QUEUED: u64 = 50;
 
 /// Events read beyond those that are listed, because they are folded into the lines of others.
 const MOST_FOLDED: usize = 10_000;
-
-/// Most bytes of events that are held for a report, about: of those about files, and of each other kind. What they leave out is
-/// counted, like what is beyond the lines of a section.
-const MOST_READ: usize = 24 << 20;
-const MOST_READ_OF_OTHERS: usize = 4 << 20;
 
 /// How often the program may end while it makes a report that a mail can hold.
 const FALLS_OF_SMALL: u64 = 5;
@@ -264,14 +259,14 @@ impl Postmaster {
     ) -> Result<NewReport, BatchError> {
         faults::strike("render", range.channel.name().as_bytes());
         let lines = gather(store, range, self.lines)?;
-        let mut events = self.events(store, range, self.lines)?;
+        let mut events = chosen(store, range, self.lines, 0)?;
         let grown = grown(store, range, &events)?;
         if !grown.is_empty() {
             // What is folded into one line leaves room for others.
             let folded = grown.iter().fold(0, |sum: u64, grown| sum.saturating_add(grown.added));
             let more = usize::try_from(folded).unwrap_or(MOST_FOLDED).min(MOST_FOLDED);
             drop(events);
-            events = self.events(store, range, self.lines.saturating_add(more))?;
+            events = chosen(store, range, self.lines, more)?;
         }
         let mut tally = tally.clone();
         for stored in &events {
@@ -349,30 +344,6 @@ impl Postmaster {
             recipients: readership.recipients.clone(),
             range: range.clone(),
         })
-    }
-
-    /// The events of `range` that are listed, log lines aside: of each section as many as it may have.
-    fn events(&self, store: &Store, range: &Range, most: usize) -> Result<Vec<StoredEvent>, StoreError> {
-        let mut events = Vec::new();
-        for kind in [Kind::File, Kind::Own, Kind::Log, Kind::Process] {
-            let categories: Vec<Category> = Category::ALL
-                .iter()
-                .copied()
-                .filter(|category| category.kind() == kind && !category.is_line())
-                .collect();
-            // Only findings about files are folded.
-            let most = match kind {
-                Kind::File => Most { events: most, bytes: MOST_READ },
-                Kind::Own | Kind::Log | Kind::Process => Most { events: self.lines, bytes: MOST_READ_OF_OTHERS },
-            };
-            events.extend(store.events_in(range, &categories, most)?);
-        }
-        // What happened to one path stays in its order.
-        events.sort_by(|one, other| {
-            let weight = other.event.severity.cmp(&one.event.severity);
-            weight.then_with(|| one.event.source.cmp(&other.event.source)).then(one.seq.cmp(&other.seq))
-        });
-        Ok(events)
     }
 }
 

@@ -17,13 +17,16 @@ use super::{
 /// Directories of one directory that are read at once.
 const PAGE: usize = 16;
 
+/// A row and its name.
+type Named = (EntryId, Vec<u8>);
+
 /// A directory on the way down.
 struct Level {
     id: EntryId,
     /// The length of its path.
     path: usize,
     /// The next directories in it, in reverse order.
-    next: Vec<(EntryId, Vec<u8>)>,
+    next: Vec<Named>,
     /// The last of them that was read.
     after: Vec<u8>,
     is_read: bool,
@@ -70,7 +73,7 @@ fn extend(path: &mut Vec<u8>, name: &[u8]) {
 }
 
 /// What of `parent` comes after the name `after` and has something in it, in order.
-fn directories(db: &Connection, parent: EntryId, after: &[u8]) -> Result<Vec<(EntryId, Vec<u8>)>, StoreError> {
+fn directories(db: &Connection, parent: EntryId, after: &[u8]) -> Result<Vec<Named>, StoreError> {
     let most = i64::try_from(PAGE).unwrap_or(i64::MAX);
     db.prepare_cached(
         // Whatever has something in it: what was taken over from others may say that it is a link.
