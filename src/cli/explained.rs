@@ -19,7 +19,7 @@ use crate::{
     },
     model::{
         change::{Attribute, AttributeSet},
-        entry::Entry,
+        entry::{Entry, LONGEST_PATH},
         escape::escape_name,
         event::StoredEvent,
     },
@@ -165,6 +165,9 @@ impl Explained<'_> {
                 LeftOut::Excluded => self.excluded(tract, at, block),
                 LeftOut::Own => format!("no: integrityd writes {} itself", escape_name(at)),
                 LeftOut::OtherArea => format!("no: {} is an area of its own", escape_name(at)),
+                LeftOut::TooLong => format!(
+                    "no: its path is longer than {LONGEST_PATH} bytes (PATH_MAX), and paths beyond are not looked at"
+                ),
                 LeftOut::NotEntered => {
                     let source =
                         block.and_then(|block| block.values("arearecurse").first()).map(source).unwrap_or_default();

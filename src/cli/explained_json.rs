@@ -75,6 +75,7 @@ impl Explained<'_> {
                     LeftOut::Own => "own",
                     LeftOut::OtherArea => "other area",
                     LeftOut::NotEntered => "not entered",
+                    LeftOut::TooLong => "path too long",
                 };
                 json!({
                     "at": escape_name(at),

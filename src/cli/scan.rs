@@ -333,14 +333,20 @@ fn bit(category: Category) -> u8 {
     }
 }
 
+/// What a finding means for it: what is not entered counts where it lies in a directory that was seen.
+fn bit_of(stored: &StoredEvent) -> u8 {
+    let is_seen_in_part = stored.event.category == Category::Skipped && stored.event.new.is_some();
+    if is_seen_in_part { 8 } else { bit(stored.event.category) }
+}
+
 fn bits(findings: &[StoredEvent]) -> u8 {
-    findings.iter().fold(0, |bits, stored| bits | bit(stored.event.category))
+    findings.iter().fold(0, |bits, stored| bits | bit_of(stored))
 }
 
 /// The summary: `134,750 entries compared in 3.2 s, 5.5 GiB read: 1 added, 3 changed`.
 fn words(summary: &Summary, took: &str) -> String {
     let count = |wanted: u8| {
-        let events = summary.findings.iter().filter(|stored| bit(stored.event.category) == wanted);
+        let events = summary.findings.iter().filter(|stored| bit_of(stored) == wanted);
         events.map(|stored| stored.event.count).sum::<u64>()
     };
     let parts = [(1, "added"), (2, "removed"), (4, "changed"), (8, "not readable or missing")];

@@ -30,8 +30,17 @@ use crate::{
 /// Within what time the content of a big file should be read where nothing was promised: what `status` takes for in time.
 const USUAL_AGE: Duration = Duration::from_hours(7 * 24);
 
-/// By when the content of an entry should be read again.
-pub(super) type Deadline = (Timestamp, EntryId);
+/// A file with too many holes is not tried again for so long: each look at it would cost the others of the lane.
+const TOO_BIG_AGE: Duration = Duration::from_mins(10);
+
+/// By when the content of an entry should be read again, and whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Deadline {
+    pub(super) due: Timestamp,
+    pub(super) entry: EntryId,
+    /// The user id of its owner.
+    pub(super) owner: u32,
+}
 
 /// Whether a visit reads the content of big files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,11 +89,16 @@ impl Visitor {
 
 /// By when the content of an entry of `tract` should be read; `None` when that was done a moment ago.
 pub(super) fn deadline(tract: &Tract, entry: &Entry, now: Timestamp) -> Option<Deadline> {
-    let is_fresh = entry.checked <= now && now.since(entry.checked) < LEAST_AGE;
-    if entry.known.hash_state == HashState::Full && is_fresh {
+    let least = match entry.known.hash_state {
+        HashState::Full => LEAST_AGE,
+        HashState::TooBig => TOO_BIG_AGE,
+        _ => Duration::ZERO,
+    };
+    if entry.checked <= now && now.since(entry.checked) < least {
         return None;
     }
-    Some((entry.checked.after(tract.settings.max_age.unwrap_or(USUAL_AGE)), entry.id))
+    let due = entry.checked.after(tract.settings.max_age.unwrap_or(USUAL_AGE));
+    Some(Deadline { due, entry: entry.id, owner: entry.known.attributes.uid })
 }
 
 /// What a look at the metadata of a big file shows: its content counts as known only while nothing tells otherwise.

@@ -3,19 +3,17 @@
 use super::{
     ground::is_beneath,
     harvest::{Harvest, news},
-    missing::removal,
+    judge::Company,
+    missing::{departed, removal},
     moves::{Origin, changes, moved},
     scan::{Entered, Known, Scan},
     sweep::{Ids, Place},
 };
 use crate::{
-    model::{
-        entry::{Entry, EntryId, Observation},
-        event::Member,
-    },
+    model::entry::{Entry, EntryId, Observation},
     store::{
         error::StoreError,
-        outcome::{Found, StateChange},
+        outcome::{Found, Members, StateChange},
     },
 };
 
@@ -46,7 +44,7 @@ impl Scan<'_> {
             (true, None) => harvest.unlearned += 1,
             (false, _) => harvest.news.push(news(
                 None,
-                vec![Found { event: judge.arrival(path, seen), members: Vec::new() }],
+                vec![judge.arrival(path, seen).into()],
                 vec![StateChange::Put(Box::new(entry.clone()))],
             )),
         }
@@ -62,25 +60,27 @@ impl Scan<'_> {
         seen: Observation,
         (origin, harvest): (&Origin, &mut Harvest),
     ) -> Result<Entered, StoreError> {
-        let tree = self.store.tree(&origin.entry, &origin.path)?;
         let judge = self.judge();
         let entry = judge.newcomer(origin.entry.id, Some(place.entry.id), name, seen.clone());
-        let found = moved(judge, origin, path, seen, &tree);
+        let found = moved(judge, self.store, origin, (path, seen))?;
         harvest.news.push(news(Some(&origin.entry), vec![found], changes(origin, entry.clone())));
         Ok(Entered { entry: Box::new(entry), is_new: false })
     }
 
     /// A path of the baseline that is gone.
     pub(super) fn gone(&mut self, path: &[u8], known: &Entry) -> Result<Harvest, StoreError> {
-        let mut members = self.members(known, path)?;
         let moved: Vec<Vec<u8>> = self.moves.paths().into_iter().filter(|from| is_beneath(from, path)).collect();
-        members.retain(|member| !moved.iter().any(|from| is_beneath(&member.source, from)));
-        let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
-        let event = self.judge().departure(known, path, count);
-        let event = self.judge().raised(event, members.iter().map(|member| member.source.as_slice()));
+        let judge = self.judge();
+        let mut company = Company::default();
+        company.add(&judge, path);
+        self.store.each_beneath(known.id, path, |path, _| {
+            if !moved.iter().any(|from| is_beneath(path, from)) {
+                company.add(&judge, path);
+            }
+        })?;
+        let found = departed(judge, known, path, &company);
         let change = removal(self.tract, known);
-        let members = if members.len() > 1 { members } else { Vec::new() };
-        Ok(news(Some(known), vec![Found { event, members }], vec![change]).into())
+        Ok(news(Some(known), vec![found], vec![change]).into())
     }
 
     /// A path that the configuration leaves out: what the baseline has of it goes, with one notice.
@@ -94,14 +94,10 @@ impl Scan<'_> {
         let Some(known) = self.known(place, name, known)?.filter(|_| self.ids.is_some()) else {
             return Ok(Harvest::default());
         };
-        let members = self.members(&known, path)?;
-        let event = self.judge().exclusion(&known, path, u64::try_from(members.len()).unwrap_or(u64::MAX));
-        let members = if members.len() > 1 { members } else { Vec::new() };
+        let count = self.store.entries_below(known.id)? + 1;
+        let event = self.judge().exclusion(&known, path, count);
+        let members = if count > 1 { Members::tree(&known, path) } else { Members::default() };
         let changes = vec![StateChange::RemoveTree(known.id)];
         Ok(news(Some(&known), vec![Found { event, members }], changes).into())
-    }
-
-    pub(super) fn members(&mut self, known: &Entry, path: &[u8]) -> Result<Vec<Member>, StoreError> {
-        self.store.tree(known, path)
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     model::{
         change::{Attribute, AttributeSet},
         clock::Boottime,
-        entry::AreaId,
+        entry::{AreaId, LONGEST_PATH},
     },
     store::place::own_files,
     sys::mounts::Mount,
@@ -159,6 +159,8 @@ pub enum LeftOut {
     OtherArea,
     /// It lies in a directory that is not entered.
     NotEntered,
+    /// It is longer than [`LONGEST_PATH`].
+    TooLong,
 }
 
 /// All areas together.
@@ -234,6 +236,8 @@ impl Ground {
             Some(LeftOut::OtherArea)
         } else if !tract.settings.recurse && tract.depth_of(path) > 1 {
             Some(LeftOut::NotEntered)
+        } else if path.len() > LONGEST_PATH {
+            Some(LeftOut::TooLong)
         } else {
             None
         }

@@ -12,7 +12,7 @@ use crate::{
         database::Store,
         door::Db,
         error::StoreError,
-        outcome::{Found, Outcome, Piece, StateChange},
+        outcome::{Found, Members, Outcome, Part, Piece, StateChange},
     },
 };
 
@@ -125,7 +125,7 @@ pub(super) fn news(basis: Option<&Entry>, events: Vec<Found>, changes: Vec<State
 impl Harvest {
     /// An event with no state that belongs to it.
     pub(super) fn telling(event: Event) -> Self {
-        news(None, vec![Found { event, members: Vec::new() }], Vec::new()).into()
+        news(None, vec![event.into()], Vec::new()).into()
     }
 }
 
@@ -145,16 +145,14 @@ pub(super) fn acceptance(tract: &Tract, news: &[&Piece], who: &str, now: Moment)
     let removed = count(&[Category::Removed]);
     let changed =
         count(&[Category::Changed, Category::Retyped, Category::Rewritten, Category::Touched, Category::Moved]);
-    let members: Vec<Member> = news
-        .iter()
-        .flat_map(|news| &news.outcome.events)
-        .flat_map(|found| {
-            // Of what is new, what it is: else its path would stand nowhere.
-            let seen = found.event.old.clone().or_else(|| found.event.new.clone());
-            let own = seen.map(|old| Member { source: found.event.source.clone(), old });
-            if found.members.is_empty() { own.into_iter().collect() } else { found.members.clone() }
-        })
-        .collect();
+    let parts = news.iter().flat_map(|news| &news.outcome.events).flat_map(|found| {
+        // Of what is new, what it is: else its path would stand nowhere.
+        let seen = found.event.old.clone().or_else(|| found.event.new.clone());
+        let own = seen.map(|old| Member { source: found.event.source.clone(), old });
+        let own = own.map(|own| Part::One(Box::new(own)));
+        if found.members.0.is_empty() { own.into_iter().collect() } else { found.members.0.clone() }
+    });
+    let members = Members(parts.collect());
     let high: Vec<&Event> = news
         .iter()
         .flat_map(|news| &news.outcome.events)

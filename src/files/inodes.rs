@@ -5,12 +5,16 @@
 //! has changed since does no harm.
 
 use std::{
+    collections::VecDeque,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use crate::{
-    model::{clock::Boottime, entry::EntryId},
+    model::{
+        clock::{Boottime, Timestamp},
+        entry::EntryId,
+    },
     store::error::StoreError,
 };
 
@@ -23,16 +27,51 @@ const MOST: usize = 4 << 20;
 /// Rows with one inode that are given at most: a file with more names than this may be told as removed and added.
 const MOST_ROWS: usize = 64;
 
+/// How long the inodes of a directory that changes without end serve, and of how many directories they are kept.
+const LISTING_SERVES: Duration = Duration::from_secs(1);
+const MOST_LISTINGS: usize = 16;
+
 /// The low halves of inode and row, by inode.
 type Rows = Vec<(u32, u32)>;
+
+/// The inodes of what lay in a directory when it was listed.
+#[derive(Debug)]
+struct Listed {
+    directory: EntryId,
+    at: Boottime,
+    /// When it had changed last.
+    mtime: Timestamp,
+    inodes: Vec<u64>,
+}
 
 /// A table of inodes, read when it is needed.
 #[derive(Debug, Default)]
 pub struct Inodes {
     table: Mutex<Option<(Boottime, Rows)>>,
+    listed: Mutex<VecDeque<Listed>>,
 }
 
 impl Inodes {
+    /// Whether a directory, last changed at `mtime`, was listed and had nothing with `inode`: who removes very many files one by one has
+    /// the same directories listed for each.
+    pub(super) fn is_known_without(&self, directory: EntryId, mtime: Timestamp, inode: u64, now: Boottime) -> bool {
+        let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        let serves =
+            |it: &&Listed| it.directory == directory && (it.mtime == mtime || now.since(it.at) < LISTING_SERVES);
+        listed.iter().find(serves).is_some_and(|it| it.inodes.binary_search(&inode).is_err())
+    }
+
+    /// Notes what lay in a directory.
+    pub(super) fn note(&self, directory: EntryId, mtime: Timestamp, mut inodes: Vec<u64>, now: Boottime) {
+        inodes.sort_unstable();
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        listed.retain(|it| it.directory != directory);
+        listed.push_back(Listed { directory, at: now, mtime, inodes });
+        if listed.len() > MOST_LISTINGS {
+            listed.pop_front();
+        }
+    }
+
     /// The rows that may have `inode`, at most 64. `read` gives rows with their inodes in the order of the rows, from behind one
     /// of them on; no more mean the end. Cost: a search, or a pass over the baseline once in five minutes.
     ///
@@ -77,6 +116,24 @@ fn low(inode: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_is_not_listed_for_each_of_many_that_are_gone() {
+        let inodes = Inodes::default();
+        let at = |millis: i64| Boottime::from_nanos(millis * 1_000_000);
+        let [old, new] = [1, 2].map(Timestamp::from_nanos);
+        let directory = EntryId(7);
+        assert!(!inodes.is_known_without(directory, old, 5, at(0)));
+        inodes.note(directory, old, vec![9, 3], at(0));
+        assert!(inodes.is_known_without(directory, old, 5, at(60_000)), "it has not changed");
+        assert!(!inodes.is_known_without(directory, old, 3, at(0)), "its name is asked for");
+        assert!(
+            inodes.is_known_without(directory, new, 5, at(999))
+                && !inodes.is_known_without(directory, new, 5, at(1000))
+        );
+        (8..40).for_each(|other| inodes.note(EntryId(other), old, Vec::new(), at(0)));
+        assert_eq!(inodes.listed.lock().unwrap().len(), MOST_LISTINGS);
+    }
 
     #[test]
     fn rows_are_found_by_inode_and_read_once_in_five_minutes() {

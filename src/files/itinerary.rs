@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use rand::{RngExt, rngs::StdRng};
 
-use super::sight::{Base, Listing, Trouble};
+use super::{
+    limit::{is_near, room},
+    sight::{Base, Listing, Trouble},
+};
 use crate::{
     model::entry::EntryId,
     sys::{dir::Name, limits::open_files},
@@ -66,12 +69,20 @@ pub struct Open {
     rest: Option<Listing>,
     /// The last name that the listing did not show and that became a stop.
     unseen_until: Vec<u8>,
+    /// Most bytes of a name that makes no path that is too long.
+    room: usize,
+    /// Whether there are longer ones, and whether that was asked for.
+    is_beyond: bool,
+    is_asked: bool,
 }
 
 impl Open {
     /// A directory whose names come from `listing`.
     pub fn new(place: Place, listing: Listing) -> Self {
         Self {
+            room: room(&place.path),
+            is_beyond: false,
+            is_asked: !is_near(&place.path),
             place: Arc::new(place),
             directories: Vec::new(),
             others: Vec::new(),
@@ -98,13 +109,24 @@ impl Open {
             self.rest = Some(listing);
         }
         for Name { bytes, is_directory, .. } in block {
-            if is_directory {
+            if bytes.len() > self.room {
+                self.is_beyond = true;
+            } else if is_directory {
                 self.directories.push(bytes);
             } else {
                 self.others.push(bytes);
             }
         }
         Ok(())
+    }
+
+    /// Whether paths in it are too long, once that is known and may be news.
+    pub fn limit(&mut self) -> Option<bool> {
+        if self.is_asked || !self.is_beyond && self.has_more() {
+            return None;
+        }
+        self.is_asked = true;
+        Some(self.is_beyond)
     }
 
     /// Up to which name it was asked what the listing did not show.

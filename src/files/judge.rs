@@ -12,7 +12,7 @@ use crate::{
         canonical::encode_observation,
         change::{Attribute, AttributeSet, ChangeClass, FileChange},
         clock::{Moment, Timestamp},
-        entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
+        entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, LONGEST_PATH, Observation},
         escape::escape_name,
         event::{Category, Event, Severity},
         xattr::part,
@@ -113,6 +113,21 @@ impl Judge<'_> {
         Verdict { next: Entry { known: seen, ..entry.clone() }, events: event.into_iter().collect() }
     }
 
+    /// A directory in which paths are too long to be looked at, as `state` says, or none are any more; `beyond` entries of the baseline
+    /// lie there and leave it.
+    pub(super) fn limited(&self, path: &[u8], entry: &Entry, state: HashState, beyond: u64) -> Verdict {
+        let mut verdict = self.content_state(path, entry, state);
+        if beyond > 0 {
+            let what = if beyond == 1 { "1 entry beneath leaves" } else { &format!("{beyond} entries beneath leave") };
+            let words = format!("{what} the baseline: longer than {LONGEST_PATH} bytes (PATH_MAX)");
+            match verdict.events.iter_mut().find(|event| event.category == Category::Skipped) {
+                Some(event) => event.note = [&event.note, &b"; "[..], words.as_bytes()].concat(),
+                None => verdict.events.push(self.exclusion(entry, path, beyond).with_note(words)),
+            }
+        }
+        verdict
+    }
+
     /// The event of a path of the baseline that is gone, with everything beneath it: `count` entries in all.
     pub(super) fn departure(&self, top: &Entry, path: &[u8], count: u64) -> Event {
         let change = FileChange {
@@ -139,19 +154,6 @@ impl Judge<'_> {
         let is_urgent = self.urgent.matches(path) || self.urgent.matches(from);
         let event = self.weighed(path, change, is_urgent);
         Event { previous: from.to_vec(), count, not_before: Some(known.checked), ..event }
-    }
-
-    /// The same event, of high severity and naming them when some of the paths that went with it always matter.
-    pub(super) fn raised<'b>(&self, event: Event, paths: impl IntoIterator<Item = &'b [u8]>) -> Event {
-        let urgent: Vec<&[u8]> = paths.into_iter().filter(|path| self.urgent.matches(path)).collect();
-        if urgent.is_empty() || urgent == [event.source.as_slice()] {
-            return event;
-        }
-        let named: Vec<String> = urgent.iter().take(NAMED).map(|path| escape_name(path)).collect();
-        let separator: &[u8] = if event.note.is_empty() { b"" } else { b"\n" };
-        let note = format!("with {} that always matter, among them {}", urgent.len(), named.join(", "));
-        let note = [&event.note, separator, note.as_bytes()].concat();
-        Event { severity: event.severity.max(Severity::High), note, ..event }
     }
 
     /// The event of a part of the baseline that the configuration leaves out now.
@@ -200,6 +202,7 @@ impl Judge<'_> {
     fn state_event(&self, path: &[u8], entry: &Entry, seen: &Observation) -> Option<Event> {
         let category = match (entry.known.hash_state, seen.hash_state) {
             (HashState::Unreadable(old), HashState::Unreadable(new)) if old == new => return None,
+            (_, HashState::PATHS_TOO_LONG) if seen.attributes.kind == FileKind::Directory => Category::Skipped,
             (HashState::Busy, HashState::Busy) | (HashState::TooBig, HashState::TooBig) => return None,
             (_, HashState::Unreadable(_) | HashState::TooBig) => Category::Unreadable,
             (_, HashState::Busy) => Category::Busy,
@@ -207,8 +210,13 @@ impl Judge<'_> {
             _ => return None,
         };
         let note = match seen.hash_state {
+            HashState::PATHS_TOO_LONG if category == Category::Skipped => {
+                format!("not all of it is entered: paths in it are longer than {LONGEST_PATH} bytes (PATH_MAX)")
+            }
             HashState::Unreadable(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
-            HashState::TooBig => "its holes are larger than what can be hashed, 1 TiB".to_owned(),
+            HashState::TooBig => {
+                "its holes are larger than what is hashed: 128 GiB, more for what it holds, at most 1 TiB".to_owned()
+            }
             _ => String::new(),
         };
         Some(
@@ -220,6 +228,54 @@ impl Judge<'_> {
             }
             .with_note(note),
         )
+    }
+}
+
+/// What goes with the top of a tree: how many entries, and which of them always matter. Never more than a few paths.
+#[derive(Debug, Default)]
+pub(super) struct Company {
+    /// All entries.
+    pub(super) entries: u64,
+    urgent: u64,
+    named: Vec<Vec<u8>>,
+}
+
+impl Company {
+    /// Takes an entry in, by its path.
+    pub(super) fn add(&mut self, judge: &Judge<'_>, path: &[u8]) {
+        self.entries += 1;
+        self.note(judge, path);
+    }
+
+    /// The same event, of high severity and naming them when some of the paths that went with it always matter.
+    pub(super) fn raise(&self, event: Event) -> Event {
+        let Self { urgent, named, .. } = self;
+        if *urgent == 0 || *urgent == 1 && named.first() == Some(&event.source) {
+            return event;
+        }
+        let named: Vec<String> = named.iter().take(NAMED).map(|path| escape_name(path)).collect();
+        let separator: &[u8] = if event.note.is_empty() { b"" } else { b"\n" };
+        let note = format!("with {urgent} that always matter, among them {}", named.join(", "));
+        let note = [&event.note, separator, note.as_bytes()].concat();
+        Event { severity: event.severity.max(Severity::High), note, ..event }
+    }
+
+    /// Both, this first.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.entries += other.entries;
+        self.urgent += other.urgent;
+        self.named.extend(other.named);
+        self
+    }
+
+    /// Notes whether a path always matters.
+    pub(super) fn note(&mut self, judge: &Judge<'_>, path: &[u8]) {
+        if judge.urgent.matches(path) {
+            self.urgent += 1;
+            if self.named.len() < NAMED {
+                self.named.push(path.to_vec());
+            }
+        }
     }
 }
 

@@ -31,9 +31,12 @@ impl Eye {
             let read = open.read_block(most);
             (open, read)
         };
-        let Ok((open, read)) = run_blocking(move || guard(block)).await else {
+        let Ok((mut open, read)) = run_blocking(move || guard(block)).await else {
             return self.leave_alone(entry).await;
         };
+        if read.is_ok() && !self.mind_limit(&mut open).await? {
+            return self.leave_alone(entry).await;
+        }
         match read {
             Err(Trouble::Errno(errno)) if errno != Errno::NOENT.raw_os_error() => {
                 let errno = Errno::from_raw_os_error(errno);
@@ -43,6 +46,16 @@ impl Eye {
             Ok(()) => self.unlisted.release(&entry),
         }
         Ok(Some(open))
+    }
+
+    /// Notes whether paths in a directory are too long; `false` when our own code has stumbled over that.
+    async fn mind_limit(&mut self, open: &mut Open) -> Result<bool, Leave> {
+        let (Some(is_beyond), Some(visitor)) = (open.limit(), self.visitor.clone()) else { return Ok(true) };
+        let (area, entry) = (open.place.area, open.place.entry);
+        match run_blocking(move || guard(|| visitor.mind_limit(area, entry, Some(is_beyond)))).await {
+            Ok(noted) => noted.map(|_was_news| true).map_err(Leave::from),
+            Err(_caught) => Ok(false),
+        }
     }
 
     /// Lists nothing in a directory for a while, and tells it.

@@ -2,6 +2,7 @@
 
 use super::{
     ground::{Tract, join},
+    judge::{Company, Judge},
     loss::Loss,
     root::retarget,
     sight::{Base, Glance, Object},
@@ -18,7 +19,7 @@ use crate::{
         areas::{AreaRow, AreaState, RootIdentity},
         database::Store,
         error::StoreError,
-        outcome::{Found, Outcome, Piece, StateChange},
+        outcome::{Found, Members, Outcome, Piece, StateChange},
     },
 };
 
@@ -132,15 +133,14 @@ impl Visitor {
     }
 
     fn removed(&self, store: &mut Store, tract: &Tract, top: &Entry, path: &[u8]) -> Result<Visited, StoreError> {
-        let members = store.tree(top, path)?;
+        store.flush()?;
         let visit = store.next_visit();
-        let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
         let judge = self.judge(tract, self.clock.now());
-        let event = judge.departure(top, path, count);
-        let event = judge.raised(event, members.iter().map(|member| member.source.as_slice()));
-        let members = if members.len() > 1 { members } else { Vec::new() };
+        let mut company = Company::default();
+        company.add(&judge, path);
+        store.each_beneath(top.id, path, |path, _| company.add(&judge, path))?;
         let change = removal(tract, &Entry { visit, ..top.clone() });
-        let outcome = Outcome { changes: vec![change], events: vec![Found { event, members }] };
+        let outcome = Outcome { changes: vec![change], events: vec![departed(judge, top, path, &company)] };
         let piece = Piece { basis: Some(Box::new(top.clone())), outcome };
         let is_told = store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true);
         Ok(self.over(path, store, is_told))
@@ -269,6 +269,13 @@ impl Visitor {
         let row = AreaRow { root: Some(identity), state, ..row };
         self.db.lock().commit(&outcome.with_change(StateChange::Area(Box::new(row)))).map(|_seq| ())
     }
+}
+
+/// What is told of an entry that is gone with all that lay beneath it.
+pub(super) fn departed(judge: Judge<'_>, top: &Entry, path: &[u8], company: &Company) -> Found {
+    let event = company.raise(judge.departure(top, path, company.entries));
+    let members = if company.entries > 1 { Members::tree(top, path) } else { Members::default() };
+    Found { event, members }
 }
 
 /// What becomes of an entry that is gone and was told.

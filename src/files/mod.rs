@@ -26,6 +26,7 @@ mod judge;
 mod lane;
 pub mod lay;
 pub mod learning;
+mod limit;
 mod listing;
 mod loss;
 mod missing;

@@ -18,7 +18,7 @@ use std::{
 use super::{
     ground::{Ground, Tract, join},
     inodes::Inodes,
-    judge::Judge,
+    judge::{Company, Judge},
     sight::Glance,
     target::{Target, Way},
     visit::Visitor,
@@ -111,18 +111,28 @@ pub(super) fn origin(
     Ok(None)
 }
 
-/// What is told of a move, with the old path beside it, so that it is found by that as well. `tree` is what moves, by its old paths; what
-/// of it always matters, there or here, is named.
-pub(super) fn moved(judge: Judge<'_>, origin: &Origin, path: &[u8], seen: Observation, tree: &[Member]) -> Found {
+/// What is told of a move to a path, with the old path beside it, so that it is found by that as well. What of the tree always
+/// matters, there or here, is named. Cost: a pass over what moves; none of it is held.
+///
+/// # Errors
+/// [`StoreError`] when the database cannot be read.
+pub(super) fn moved(
+    judge: Judge<'_>,
+    store: &Store,
+    origin: &Origin,
+    (path, seen): (&[u8], Observation),
+) -> Result<Found, StoreError> {
     let Origin { entry, path: from } = origin;
-    let members = vec![Member { source: from.clone(), old: entry.known.clone() }];
-    let count = u64::try_from(tree.len().max(1)).unwrap_or(u64::MAX);
-    let event = judge.arrival_from((from, entry), path, seen, count);
-    let beneath = || tree.iter().map(|member| member.source.as_slice()).filter(|source| *source != from.as_slice());
-    let new: Vec<Vec<u8>> =
-        beneath().filter_map(|old| Some([path, old.strip_prefix(from.as_slice())?].concat())).collect();
-    let event = judge.raised(event, beneath().chain(new.iter().map(Vec::as_slice)));
-    Found { event, members }
+    let (mut here, mut there) = (Company::default(), Company::default());
+    store.each_beneath(entry.id, from, |old, _| {
+        there.add(&judge, old);
+        if let Some(beneath) = old.strip_prefix(from.as_slice()) {
+            here.note(&judge, &[path, beneath].concat());
+        }
+    })?;
+    let event = judge.arrival_from((from, entry), path, seen, there.entries + 1);
+    let event = there.and(here).raise(event);
+    Ok(Found { event, members: vec![Member { source: from.clone(), old: entry.known.clone() }].into() })
 }
 
 /// What is stored of a move: the row in its new place, and what lies beneath it in another area.
@@ -207,7 +217,7 @@ impl Visitor {
                 continue;
             }
             let Ok(handle) = self.ground.open_near(tract, &path, &root, &relative) else { continue };
-            let Some(names) = names_of(&handle, &directory, (inode, is_near)) else { continue };
+            let Some(names) = self.names_of(&handle, &directory, (inode, is_near)) else { continue };
             for name in names {
                 let path = join(&path, &name);
                 let is_free = self.db.lock().entry_named(Some(directory.id), &name)?.is_none();
@@ -223,6 +233,21 @@ impl Visitor {
             }
         }
         Ok(None)
+    }
+
+    /// The names with `inode` in a directory of the baseline, open as `handle`; `None` when it was not listed, because it cannot be, has
+    /// not changed since it was last looked at and `is_near` does not hold, or was listed a moment ago and did not have it.
+    fn names_of(&self, handle: &Handle, directory: &Entry, (inode, is_near): (u64, bool)) -> Option<Vec<Vec<u8>>> {
+        let (mtime, now) = (handle.attributes().ok()?.mtime, self.clock.now().boottime);
+        if !is_near && mtime == directory.known.attributes.mtime
+            || self.inodes.is_known_without(directory.id, mtime, inode, now)
+        {
+            return None;
+        }
+        let mut listing = Listing::new(handle.open_directory().ok()?).ok()?;
+        let names = listing.next_block(NAMES).ok()?;
+        self.inodes.note(directory.id, mtime, names.iter().map(|name| name.inode).collect(), now);
+        Some(names.into_iter().filter(|name| name.inode == inode).map(|name| name.bytes).collect())
     }
 
     /// The directory `parent`, the one above, and the directories in either; the first two are listed whether they have changed or
@@ -241,20 +266,6 @@ impl Visitor {
         all.truncate(NEARBY);
         Ok(all)
     }
-}
-
-/// The names with `inode` in a directory of the baseline, open as `handle`; `None` when it was not listed, because it cannot
-/// be or has not changed since it was last looked at and `is_near` does not hold.
-fn names_of(handle: &Handle, directory: &Entry, (inode, is_near): (u64, bool)) -> Option<Vec<Vec<u8>>> {
-    if !is_near {
-        let seen = handle.attributes().ok()?;
-        if seen.mtime == directory.known.attributes.mtime {
-            return None;
-        }
-    }
-    let mut listing = Listing::new(handle.open_directory().ok()?).ok()?;
-    let names = listing.next_block(NAMES).ok()?;
-    Some(names.into_iter().filter(|name| name.inode == inode).map(|name| name.bytes).collect())
 }
 
 #[cfg(test)]

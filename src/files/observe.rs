@@ -3,7 +3,10 @@
 use std::{
     fs::File,
     io,
-    os::fd::{AsFd, BorrowedFd},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::MetadataExt,
+    },
     path::Path,
 };
 
@@ -39,6 +42,11 @@ const ZEROS_PER_BYTE: u64 = 256;
 /// Most zeros of holes that are hashed of one file: some ten minutes of work, and more than any disk image is ahead of what it holds.
 /// `truncate(2)` makes 8 EiB of them at no cost.
 const MOST_HOLES: u64 = 1 << 40;
+
+/// Most of them of a file that holds nothing, a minute or two of work, and how many more for each byte that it does hold: what costs its
+/// owner no space must not cost much.
+const FREE_HOLES: u64 = 128 << 30;
+const HOLES_PER_BYTE: u64 = 1024;
 
 /// Most stretches of a file that are asked for before it is read; of what is scattered more widely the zeros are counted as they come.
 const SURVEYED: usize = 256;
@@ -121,8 +129,9 @@ pub struct Reading {
     stretch: Stretch,
     /// Bytes of its holes, as far as they are known.
     holes: u64,
-    /// How many of them are hashed.
+    /// How many of them are hashed, and may be.
     zeros: u64,
+    most_zeros: u64,
 }
 
 impl Reading {
@@ -141,7 +150,8 @@ impl Reading {
         seen.xattrs = opened.as_ref().map_or_else(|_| handle.xattrs(), |file| xattrs_of_file(file.as_fd()));
         let file = opened.map_err(|error| errno_of(&error))?;
         let holes = if seen.size > DENSE { holes_of(&file, seen.size) } else { 0 };
-        if holes > MOST_HOLES {
+        let most_zeros = most_zeros(&file, seen.size);
+        if holes > most_zeros {
             return Err(Errno::FBIG.raw_os_error());
         }
         // One byte more than the file, so that one that grows is seen to.
@@ -159,6 +169,7 @@ impl Reading {
             stretch: if seen.size > DENSE { Stretch::Hole(0) } else { Stretch::Data(u64::MAX) },
             holes,
             zeros: 0,
+            most_zeros,
         })
     }
 
@@ -202,7 +213,7 @@ impl Reading {
                     let length = self.pass_hole(end, affordable.min(MOST_ZEROS - zeros));
                     zeros += length;
                     self.zeros += length;
-                    if self.zeros > MOST_HOLES {
+                    if self.zeros > self.most_zeros {
                         return Err(Errno::FBIG.raw_os_error());
                     }
                     cost += length.div_ceil(ZEROS_PER_BYTE);
@@ -285,6 +296,16 @@ impl Reading {
             Content::Torn
         }
     }
+}
+
+/// Most zeros that are hashed of a file of `size` bytes, by what it takes on the disk.
+fn most_zeros(file: &File, size: u64) -> u64 {
+    if size <= FREE_HOLES {
+        return FREE_HOLES;
+    }
+    // `st_blocks` counts 512 bytes each, whatever the file system (stat(3type)).
+    let held = file.metadata().map_or(0, |seen| seen.blocks().saturating_mul(512));
+    FREE_HOLES.saturating_add(held.saturating_mul(HOLES_PER_BYTE)).min(MOST_HOLES)
 }
 
 /// Bytes in the holes of a file of `size` bytes, as far as they show in its first stretches.
@@ -427,6 +448,8 @@ mod tests {
             assert_eq!(unread_for(refused), HashState::TooBig);
             assert!(seen.xattrs.is_some(), "its metadata are whole");
         }
+        // For what takes room more may be done.
+        assert!((FREE_HOLES + (70 << 20)..FREE_HOLES + (1 << 30)).contains(&most_zeros(&file, 1 << 40)));
         let mut scattered = begin(&path_of(&tree, 100 << 20));
         scattered.zeros = MOST_HOLES;
         assert_eq!(scattered.advance(u64::MAX).map_err(unread_for), Err(HashState::TooBig));

@@ -5,12 +5,13 @@ use rustix::io::Errno;
 use super::{
     ground::{Tract, join},
     itinerary::{Ahead, Open, Place},
+    limit::is_near,
     shortage::{is_shortage, shortage},
     sight::{Glance, Trouble},
     visit::Visitor,
 };
 use crate::{
-    model::entry::{Entry, HashState},
+    model::entry::{Entry, HashState, LONGEST_PATH},
     store::error::StoreError,
     sys::faults,
 };
@@ -37,10 +38,15 @@ pub(super) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<O
     };
     let relative = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/');
     let path = if relative.is_empty() { tract.path.clone() } else { join(&tract.path, &relative) };
+    if path.len() > LONGEST_PATH {
+        return Ok(None);
+    }
     faults::strike("list", &path);
     match visitor.ground.list(tract, &path, &root, &relative) {
         Ok((directory, inode, listing)) => {
-            if matches!(entry.known.hash_state, HashState::Unreadable(_)) {
+            // Whether names in it are still too long shows when they have been read.
+            let is_limited = entry.known.hash_state == HashState::PATHS_TOO_LONG && is_near(&path);
+            if matches!(entry.known.hash_state, HashState::Unreadable(_)) && !is_limited {
                 visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, HashState::Off)?;
             }
             let place = Place { area: ahead.area, entry: ahead.entry, path, directory, inode, since };

@@ -32,6 +32,7 @@ use crate::{
         error::StoreError,
         events::Range,
         outcome::{Outcome, Piece, StateChange},
+        stretch::Most,
     },
 };
 
@@ -269,9 +270,13 @@ impl Pass<'_> {
         let (seen, directory, first) = sweep.take_root(area, &root, &mut db.lock())?.map_err(AcceptError::Missing)?;
         let mut summary = Summary::default();
         let mut news: Vec<Piece> = Vec::new();
-        let mut take = |harvest: Harvest| {
+        let mut take = |mut harvest: Harvest| -> Result<(), StoreError> {
             summary.count(&harvest);
             progress(&harvest);
+            // What goes is not there any more when the one event is stored.
+            for found in harvest.news.iter_mut().flat_map(|piece| &mut piece.outcome.events) {
+                found.members = db.lock().listed(&found.members)?.into();
+            }
             news.extend(harvest.news);
             Ok(())
         };
@@ -335,7 +340,7 @@ struct Entered {
 fn told_since(store: &Store, before: u64) -> Result<Vec<StoredEvent>, StoreError> {
     let range = Range { channel: Channel::Files, first: before + 1, last: store.head()?.seq, areas: None };
     let files: Vec<Category> = Category::ALL.iter().copied().filter(|category| category.kind() == Kind::File).collect();
-    store.events_in(&range, &files, usize::MAX)
+    store.events_in(&range, &files, Most::ALL)
 }
 
 /// The rows of the configured areas, in their order; `None` for one that the store has never seen.

@@ -8,6 +8,7 @@ use std::{
 use rustix::io::Errno;
 
 use super::{
+    limit::room,
     scan::Known,
     sight::{Listing, Trouble},
 };
@@ -28,14 +29,22 @@ const BLOCK: usize = 4096;
 /// A name with what the baseline has of it.
 pub(super) type Named = (Vec<u8>, Known);
 
-/// Brings the names of the directory at `path` together with its part of the baseline, in pieces for one worker each; `id` is its row,
-/// `None` when the baseline has nothing beneath it.
+/// The names of a directory, in pieces for one worker each.
+pub(super) struct Roll {
+    pub(super) pieces: Vec<Vec<Named>>,
+    /// Whether it has names that make paths which are too long, and are not among the others; `None` when that was not seen.
+    pub(super) is_beyond: Option<bool>,
+}
+
+/// Brings the names of the directory at `path` together with its part of the baseline; `id` is its row, `None` when the baseline has
+/// nothing beneath it.
 pub(super) fn sort_out(
     store: &Store,
     path: &[u8],
     id: Option<EntryId>,
     mut listing: Listing,
-) -> Result<Vec<Vec<Named>>, StoreError> {
+) -> Result<Roll, StoreError> {
+    let (room, mut is_beyond) = (room(path), false);
     let children = id.map_or(Ok(Vec::new()), |id| store.children(id, b"", BLOCK))?;
     let is_large = children.len() >= BLOCK;
     let mut known: HashMap<Vec<u8>, Box<Entry>> = HashMap::new();
@@ -54,11 +63,15 @@ pub(super) fn sort_out(
                     let (path, errno) = (escape_name(path), Errno::from_raw_os_error(errno));
                     tracing::warn!(%errno, %path, "a directory could not be listed to its end");
                 }
-                return Ok(in_pieces(names));
+                return Ok(Roll { pieces: in_pieces(names), is_beyond: is_beyond.then_some(true) });
             }
         };
         let is_last = block.len() < BLOCK;
         for name in block {
+            if name.bytes.len() > room {
+                is_beyond = true;
+                continue;
+            }
             let known = if is_large {
                 seen.insert(keys.hash_one(&name.bytes));
                 Known::Ask
@@ -75,7 +88,8 @@ pub(super) fn sort_out(
     if let Some(id) = id.filter(|_| is_large) {
         names.extend(unseen_of_many(store, id, |name| seen.contains(&keys.hash_one(name)))?);
     }
-    Ok(in_pieces(names))
+    names.retain(|(name, _)| name.len() <= room);
+    Ok(Roll { pieces: in_pieces(names), is_beyond: Some(is_beyond) })
 }
 
 fn in_pieces(mut names: Vec<Named>) -> Vec<Vec<Named>> {

@@ -23,7 +23,7 @@ use crate::{
     },
     store::{
         error::StoreError,
-        outcome::{Found, Outcome, StateChange},
+        outcome::{Found, Members, Outcome, Part, StateChange},
     },
     sys::file::attributes_of,
 };
@@ -89,12 +89,12 @@ impl Visitor {
         let next = Entry { known: Observation { attributes, ..known.known.clone() }, ..known.clone() };
         let mut outcome = Outcome::default().with_change(StateChange::Put(Box::new(next)));
         let loss = root.map_or(Ok(None), |root| Loss::of(&self.db, &self.ground, tract, root))?;
-        let mut members = Vec::new();
+        let mut members = Members::default();
         if let Some(loss) = loss {
-            let mut store = self.db.lock();
+            let store = self.db.lock();
             for (id, path) in &loss.topmost {
                 if let Some(top) = store.entry(*id)? {
-                    members.extend(store.tree(&top, path)?);
+                    members.0.push(Part::Tree(Box::new(top.clone()), path.clone()));
                     outcome.changes.push(removal(tract, &top));
                 }
             }

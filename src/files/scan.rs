@@ -11,6 +11,7 @@ use super::{
     growth::Evidence,
     harvest::{Harvest, news},
     judge::{Judge, Verdict, collected, untold, without_content},
+    limit::{changes, room, state_of},
     missing::GONE,
     moves::Moves,
     own_mail::{holds_only, new_part},
@@ -29,7 +30,7 @@ use crate::{
     store::{
         database::Store,
         error::StoreError,
-        outcome::{Found, StateChange},
+        outcome::{Found, Members, StateChange},
     },
 };
 
@@ -301,10 +302,10 @@ impl<'a> Scan<'a> {
         }
         let (mut found, mut changes) = (Vec::new(), Vec::new());
         for mut event in events {
-            let mut members = Vec::new();
+            let mut members = Members::default();
             if event.category == Category::Retyped && leaves_children(known, &next) {
-                members = self.members(known, path)?;
-                event.count = u64::try_from(members.len()).unwrap_or(u64::MAX);
+                members = Members::tree(known, path);
+                event.count = self.store.entries_below(known.id)? + 1;
                 changes.push(StateChange::RemoveChildren(known.id));
             }
             found.push(Found { event, members });
@@ -326,10 +327,25 @@ impl<'a> Scan<'a> {
             }
             return harvest;
         }
-        let events = events.into_iter().map(|event| Found { event, members: Vec::new() }).collect();
+        let events = events.into_iter().map(Found::from).collect();
         let changes = vec![StateChange::Put(Box::new(next))];
         harvest.news.push(news(Some(known), events, changes));
         harvest
+    }
+
+    /// A directory in which paths are too long to be looked at, or none are.
+    pub(super) fn limit(&mut self, path: &[u8], known: &Entry, is_beyond: bool) -> Result<Harvest, StoreError> {
+        let beyond = self.store.entries_longer(known.id, room(path))?;
+        let untold = untold(known, HashState::PATHS_TOO_LONG);
+        let asked = if self.ids.is_none() { &untold } else { known };
+        let is_marked = asked.known.hash_state == HashState::PATHS_TOO_LONG;
+        let state = if is_beyond == is_marked { asked.known.hash_state } else { state_of(is_beyond) };
+        let Verdict { next, events } = self.judge().limited(path, asked, state, beyond);
+        if events.is_empty() {
+            return Ok(Harvest::default());
+        }
+        let events = events.into_iter().map(Found::from).collect();
+        Ok(news(Some(known), events, changes(path, next, beyond)).into())
     }
 
     /// A panic at one path costs that path only.
@@ -337,7 +353,7 @@ impl<'a> Scan<'a> {
         let note = "a fault in integrityd: this path was not compared; please report it";
         let event =
             Event::new(Category::InternalError, Severity::High, self.clock.now(), path.to_vec()).with_note(note);
-        news(None, vec![Found { event, members: Vec::new() }], Vec::new()).into()
+        news(None, vec![event.into()], Vec::new()).into()
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     store::{
         database::Store,
         error::StoreError,
-        outcome::{Found, Outcome, Piece, StateChange},
+        outcome::{Found, Members, Outcome, Piece, StateChange},
     },
 };
 
@@ -114,7 +114,8 @@ impl Visitor {
             _ => seen,
         };
         let next = Entry { visit, ..judge.newcomer(id, target.parent, &target.name, seen.clone()) };
-        let found = moved(judge, origin, &target.path, seen, &store.tree(&origin.entry, &origin.path)?);
+        store.flush()?;
+        let found = moved(judge, store, origin, (&target.path, seen))?;
         let outcome = Outcome { changes: changes(origin, next), events: vec![found] };
         let piece = Piece { basis: Some(Box::new(origin.entry.clone())), outcome };
         let is_told = store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true);
@@ -161,10 +162,11 @@ impl Visitor {
         }
         let mut outcome = Outcome::default();
         for mut event in verdict.events {
-            let mut members = Vec::new();
+            let mut members = Members::default();
             if event.category == Category::Retyped && leaves_children(entry, &next) {
-                members = store.tree(entry, &target.path)?;
-                event.count = u64::try_from(members.len()).unwrap_or(u64::MAX);
+                store.flush()?;
+                members = Members::tree(entry, &target.path);
+                event.count = store.entries_below(entry.id)? + 1;
                 outcome.changes.push(StateChange::RemoveChildren(entry.id));
             }
             outcome.events.push(Found { event, members });

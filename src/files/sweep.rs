@@ -21,8 +21,9 @@ use rustix::io::Errno;
 use super::{
     ground::{Ground, Tract, is_beneath, join},
     harvest::Harvest,
+    limit::is_near,
     moves::Moves,
-    roll::{NAMES, Named, sort_out},
+    roll::{NAMES, Named, Roll, sort_out},
     scan::{Entered, Scan},
     shortage::{is_shortage, shortage},
     sight::{Base, Trouble},
@@ -268,11 +269,16 @@ impl Sweep {
             }
         };
         let mut harvest = Harvest::default();
-        if matches!(entry.known.hash_state, HashState::Unreadable(_)) {
+        let is_limited = entry.known.hash_state == HashState::PATHS_TOO_LONG && is_near(&path);
+        if matches!(entry.known.hash_state, HashState::Unreadable(_)) && !is_limited {
             harvest = self.scan(tract, store, buffer).content_state(&path, &entry, HashState::Off);
         }
         let place = Arc::new(Place { area, entry, path, directory });
-        let mut pieces = sort_out(store, &place.path, (!is_new).then_some(place.entry.id), listing)?;
+        let Roll { mut pieces, is_beyond } =
+            sort_out(store, &place.path, (!is_new).then_some(place.entry.id), listing)?;
+        if let Some(is_beyond) = is_beyond.filter(|_| is_near(&place.path)) {
+            harvest.add(self.scan(tract, store, buffer).limit(&place.path, &place.entry, is_beyond)?);
+        }
         let own = pieces.pop().unwrap_or_default();
         let (found, deeper) = self.look(store, &place, own, buffer)?;
         harvest.add(found);

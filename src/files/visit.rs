@@ -23,14 +23,14 @@ use crate::{
     config::urgent::UrgentList,
     model::{
         clock::{Clock, Timestamp},
-        entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
+        entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, LONGEST_PATH, Observation},
     },
     store::{
         areas::AreaState,
         database::Store,
         door::Db,
         error::StoreError,
-        outcome::{Found, Outcome, StateChange},
+        outcome::{Found, Members, Outcome, StateChange},
     },
     sys::faults,
 };
@@ -141,6 +141,9 @@ impl Visitor {
             return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
         };
         self.ground.keep_up();
+        if target.parent.is_some() && target.path.len() > LONGEST_PATH {
+            return self.leave_beyond(tract, &target).map(Step::Done);
+        }
         if target.parent.is_some()
             && let Some(prefix) = self.ground.left_out_prefix(tract, &target.path)
         {
@@ -351,10 +354,10 @@ impl Visitor {
         let Some(top) = top else {
             return Ok(self.over(path, &mut store, false));
         };
-        let members = store.tree(&top, path)?;
-        let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
+        store.flush()?;
+        let count = store.entries_below(top.id)? + 1;
         let event = self.judge(tract, self.clock.now()).exclusion(&top, path, count);
-        let members = if members.len() > 1 { members } else { Vec::new() };
+        let members = if count > 1 { Members::tree(&top, path) } else { Members::default() };
         let outcome =
             Outcome { changes: vec![StateChange::RemoveTree(top.id)], events: vec![Found { event, members }] };
         store.commit(&outcome)?;

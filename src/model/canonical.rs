@@ -114,14 +114,30 @@ pub fn chain_hash(prev_hash: &[u8; 32], canonical: &[u8]) -> [u8; 32] {
 }
 
 /// BLAKE3 over the canonical bytes of all members, each led by its length (u64, big-endian).
-pub fn members_digest(members: &[Member]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    for member in members {
+#[derive(Debug, Default)]
+pub struct MembersDigest(blake3::Hasher);
+
+impl MembersDigest {
+    /// Takes the next member in.
+    pub fn add(&mut self, member: &Member) {
         let bytes = encode_member(member);
-        hasher.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hasher.update(&bytes);
+        self.0.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+        self.0.update(&bytes);
     }
-    *hasher.finalize().as_bytes()
+
+    /// The digest of all that were taken in.
+    pub fn finish(&self) -> [u8; 32] {
+        *self.0.finalize().as_bytes()
+    }
+}
+
+/// [`MembersDigest`] of these members.
+pub fn members_digest(members: &[Member]) -> [u8; 32] {
+    let mut digest = MembersDigest::default();
+    for member in members {
+        digest.add(member);
+    }
+    digest.finish()
 }
 
 /// The canonical bytes of one observation: fields without magic and version.

@@ -139,7 +139,14 @@ pub enum HashState {
     Unreadable(i32),
 }
 
+/// Bytes of the longest path that is looked at: one less than `PATH_MAX` of limits.h, which counts the terminating NUL. It is the whole
+/// path as the walk meets it.
+pub const LONGEST_PATH: usize = 4095;
+
 impl HashState {
+    /// Of a directory: paths in it are longer than [`LONGEST_PATH`], and nothing is looked at there (`ENAMETOOLONG`).
+    pub const PATHS_TOO_LONG: Self = Self::Unreadable(rustix::io::Errno::NAMETOOLONG.raw_os_error());
+
     /// Whether it says that the content could not be had, rather than what is had of it.
     pub const fn is_trouble(self) -> bool {
         matches!(self, Self::Busy | Self::Unreadable(_))

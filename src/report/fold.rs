@@ -3,7 +3,7 @@
 //! The walker meets what lies in it over minutes or hours, so that a report may go on with a directory that an earlier one has told of:
 //! then that has a line of its own, which counts what was added since.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{item::kind, words::counted};
 use crate::{
@@ -16,6 +16,9 @@ use crate::{
 
 /// More paths than this below one new directory are folded into its line.
 const MOST: u64 = 20;
+
+/// Most directories that are looked for among what earlier reports have told of.
+const MOST_ABOVE: usize = 20_000;
 
 /// A new directory with what was added below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,26 +179,36 @@ pub(crate) fn grown(store: &Store, range: &Range, events: &[StoredEvent]) -> Res
         added(&events).filter(is_directory).map(|stored| trimmed(&stored.event.source)).collect();
     let mut above: BTreeSet<&[u8]> = BTreeSet::new();
     for stored in added(&events) {
+        // A single path may lie in two thousand directories.
+        if above.len() >= MOST_ABOVE {
+            break;
+        }
         above.extend(ancestors(&stored.event.source));
     }
     above.retain(|path| !roots.contains(path));
     let earlier = store.added_before(range.first, &above)?;
-    let is_topmost =
-        |path: &[u8]| !ancestors(path).any(|above| above != path && (roots.contains(above) || earlier.contains(above)));
-    let mut all = Vec::new();
-    let mut seen: BTreeSet<(&[u8], &[u8])> = BTreeSet::new();
+    // With a slash at the end, so that what lies beneath one comes right behind it.
+    let mut counts: BTreeMap<(Vec<u8>, Vec<u8>), u64> = BTreeMap::new();
     for stored in added(&events) {
-        let candidates = ancestors(&stored.event.source).chain([trimmed(&stored.event.source)]);
-        for path in candidates.filter(|path| roots.contains(path) || earlier.contains(*path)) {
-            if !is_topmost(path) || !seen.insert((&stored.event.area, path)) {
-                continue;
-            }
-            let added = store.added_below(range, &stored.event.area, path)?;
-            all.push(Grown { path: path.to_vec(), is_earlier: !roots.contains(path), added });
+        let mut candidates = ancestors(&stored.event.source).chain([trimmed(&stored.event.source)]);
+        if let Some(path) = candidates.find(|path| roots.contains(path) || earlier.contains(*path)) {
+            counts.insert((stored.event.area.clone(), [path, b"/"].concat()), 0);
         }
     }
-    all.retain(|grown| grown.added > MOST);
-    Ok(all)
+    store.each_added(range, |area, source| {
+        let place = (area.to_vec(), source.to_vec());
+        if let Some(((its, path), count)) = counts.range_mut(..place).next_back()
+            && its == area
+            && source.starts_with(path)
+        {
+            *count += 1;
+        }
+    })?;
+    let grown = counts.into_iter().filter(|(_, added)| *added > MOST).map(|((_, mut path), added)| {
+        path.pop();
+        Grown { is_earlier: !roots.contains(path.as_slice()), path, added }
+    });
+    Ok(grown.collect())
 }
 
 fn added<'a, 'b>(events: &'b [&'a StoredEvent]) -> impl Iterator<Item = &'b &'a StoredEvent> {

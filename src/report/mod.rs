@@ -4,6 +4,7 @@ pub mod answer;
 pub mod attachment;
 pub(crate) mod attributes;
 pub mod batch;
+mod choice;
 pub mod courier;
 pub mod ecs;
 mod ecs_process;

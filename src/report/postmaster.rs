@@ -1,7 +1,6 @@
 //! From a batch of events to stored mails: who gets which events, rendered and composed, in one go with the store.
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     os::unix::ffi::OsStrExt,
     time::Duration,
@@ -13,6 +12,7 @@ use uuid::Uuid;
 use super::{
     attachment::{Attachment, attachment},
     batch::{Batch, Tally},
+    choice::chosen,
     ecs::Host,
     fold::grown,
     gather::gather,
@@ -27,7 +27,7 @@ use crate::{
     model::{
         clock::{Clock, Moment},
         coverage::Coverage,
-        event::{Category, Channel, Kind, StoredEvent},
+        event::Channel,
     },
     store::{
         areas::{AreaRow, AreaState},
@@ -45,6 +45,13 @@ pub const MOST_QUEUED: u64 = 50;
 
 /// Events read beyond those that are listed, because they are folded into the lines of others.
 const MOST_FOLDED: usize = 10_000;
+
+/// How often the program may end while it makes a report that a mail can hold.
+const FALLS_OF_SMALL: u64 = 5;
+
+/// Why a report is made in counts only: because our own code has stumbled, and because the program ended while it made it.
+const FAULT: &str = "a fault in integrityd: this report could not be written in full";
+const FALLEN: &str = "integrityd ended while it wrote this report in full, so these are only counts";
 
 /// Why a batch could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -197,6 +204,7 @@ impl Postmaster {
         let mut reports: Vec<NewReport> = Vec::new();
         let (mut counts, mut has_fault) = (Vec::new(), false);
         let first_id = store.next_report()?;
+        let falls = store.begin_report(channel, waiting.first_seq)?;
         for readership in &self.readerships {
             let id = ReportId(first_id.0 + i64::try_from(reports.len()).unwrap_or(0));
             let range = waiting.range(channel, readership.areas.clone());
@@ -206,14 +214,22 @@ impl Postmaster {
             }
             // A fault of ours in a report must not keep its events from being told.
             let occasion = Occasion { readership, id, now, names: &names, notices: &notices };
-            let report = guard(|| self.report(store, &range, &tally, &occasion)).unwrap_or_else(|_caught| {
-                has_fault = true;
-                let rendered = render_counts(&self.host, &tally, &self.program);
-                Ok(self.letter(store.uuid(), &range, rendered, &occasion, None)?)
-            })?;
+            let bare = |why: &str| {
+                let rendered = render_counts(&self.host, &tally, &self.program, why);
+                self.letter(store.uuid(), &range, rendered, &occasion, None)
+            };
+            let report = if falls > self.falls_allowed(&tally) {
+                bare(FALLEN)?
+            } else {
+                guard(|| self.report(store, &range, &tally, &occasion)).unwrap_or_else(|_caught| {
+                    has_fault = true;
+                    Ok(bare(FAULT)?)
+                })?
+            };
             reports.push(report);
             counts.push(in_counts(&tally));
         }
+        store.end_report(channel)?;
         store.batch(channel, waiting.last_seq, now, &reports)?;
         if has_fault {
             let item = format!("the report of {}", channel.name());
@@ -226,6 +242,13 @@ impl Postmaster {
         Ok(true)
     }
 
+    /// How often the program may end while it makes a report before that is made in counts only. Where a mail could list everything
+    /// somebody has ended it, or the power went; a larger one must not end it again.
+    fn falls_allowed(&self, tally: &Tally) -> u64 {
+        let total = tally.count(|_, _| true);
+        if total <= u64::try_from(self.lines).unwrap_or(u64::MAX) { FALLS_OF_SMALL } else { 0 }
+    }
+
     /// Renders and composes one report.
     fn report(
         &self,
@@ -236,13 +259,14 @@ impl Postmaster {
     ) -> Result<NewReport, BatchError> {
         faults::strike("render", range.channel.name().as_bytes());
         let lines = gather(store, range, self.lines)?;
-        let mut events = self.events(store, range, self.lines)?;
+        let mut events = chosen(store, range, self.lines, 0)?;
         let grown = grown(store, range, &events)?;
         if !grown.is_empty() {
             // What is folded into one line leaves room for others.
             let folded = grown.iter().fold(0, |sum: u64, grown| sum.saturating_add(grown.added));
             let more = usize::try_from(folded).unwrap_or(MOST_FOLDED).min(MOST_FOLDED);
-            events = self.events(store, range, self.lines.saturating_add(more))?;
+            drop(events);
+            events = chosen(store, range, self.lines, more)?;
         }
         let mut tally = tally.clone();
         for stored in &events {
@@ -320,27 +344,6 @@ impl Postmaster {
             recipients: readership.recipients.clone(),
             range: range.clone(),
         })
-    }
-
-    /// The events of `range` that are listed, log lines aside: of each section as many as it may have.
-    fn events(&self, store: &Store, range: &Range, most: usize) -> Result<Vec<StoredEvent>, StoreError> {
-        let mut events = Vec::new();
-        for kind in [Kind::File, Kind::Own, Kind::Log, Kind::Process] {
-            let categories: Vec<Category> = Category::ALL
-                .iter()
-                .copied()
-                .filter(|category| category.kind() == kind && !category.is_line())
-                .collect();
-            // Only findings about files are folded.
-            let most = if kind == Kind::File { most } else { self.lines };
-            events.extend(store.events_in(range, &categories, most)?);
-        }
-        // What happened to one path stays in its order.
-        events.sort_by(|one, other| {
-            let key = |stored: &StoredEvent| (Reverse(stored.event.severity), stored.event.source.clone(), stored.seq);
-            key(one).cmp(&key(other))
-        });
-        Ok(events)
     }
 }
 

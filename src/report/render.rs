@@ -70,8 +70,8 @@ pub fn render(batch: &Batch<'_>) -> Rendered {
     Rendered { subject: subject::subject(batch), severity: batch.tally.severity().unwrap_or(Severity::Low), text }
 }
 
-/// A report in counts alone: what is sent when our own code has stumbled over the whole one.
-pub(crate) fn render_counts(host: &str, tally: &Tally, program: &str) -> Rendered {
+/// A report in counts alone: what is sent when our own code has stumbled over the whole one, in the words of `why`.
+pub(crate) fn render_counts(host: &str, tally: &Tally, program: &str, why: &str) -> Rendered {
     let host = escape_cut(host.as_bytes(), subject::HOST_LIMIT);
     let events = tally.count(|_, _| true);
     let verdict = format!("{}, in counts only", counted(events, "event", "events"));
@@ -79,7 +79,7 @@ pub(crate) fn render_counts(host: &str, tally: &Tally, program: &str) -> Rendere
     let classes: String =
         classes.map(|(category, count)| format!("  {}\n", subject::counted_words(category, count))).collect();
     let text = format!(
-        "{host}   {verdict}\n\nATTENTION\n  a fault in integrityd: this report could not be written in full; please report it\n\n\
+        "{host}   {verdict}\n\nATTENTION\n  {why}; please report it\n\n\
          EVENTS\n{classes}\nMORE  {program} history   {program} show {}\n",
         tally.last_seq
     );
@@ -325,9 +325,10 @@ impl<'a> Page<'a> {
             let parts: Vec<String> = note.split("; ").map(str::to_owned).collect();
             flow(format!("{first}  "), &parts, &mut lines);
         }
-        let more = self.promises.len() - shown.len();
+        let total = self.batch.tally.count(|category, severity| category.is_coverage() && severity > Severity::Count);
+        let more = total.saturating_sub(u64::try_from(shown.len()).unwrap_or(u64::MAX));
         if more > 0 {
-            lines.push(format!("  …and {more} more: {}", self.history));
+            lines.push(format!("  …and {} more: {}", number(more), self.history));
         }
         lines
     }

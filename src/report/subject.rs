@@ -158,7 +158,7 @@ pub(crate) fn count_only(batch: &Batch<'_>) -> Vec<String> {
         .map(|(category, count)| match category {
             Category::Rewritten => format!("{} rewritten with the same content", counted(count, "file", "files")),
             Category::Touched => format!("{} touched (times only)", number(count)),
-            Category::Skipped => format!("{} not entered", counted(count, "mount", "mounts")),
+            Category::Skipped => format!("{} not entered", counted(count, "part", "parts")),
             Category::Added | Category::Changed => {
                 format!("{} {} by reports of integrityd", counted(count, "mailbox", "mailboxes"), category.word())
             }

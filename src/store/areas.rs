@@ -3,9 +3,10 @@
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::model::{
+    canonical::encode_hash_state,
     change::AttributeSet,
     clock::{BootId, Timestamp},
-    entry::{AlgorithmSet, AreaId},
+    entry::{AlgorithmSet, AreaId, FileKind, HashState},
 };
 
 use super::{
@@ -267,6 +268,24 @@ impl Store {
                 |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned())),
             )
             .trying("count what was not read of an area")
+    }
+
+    /// Directories of an area of which not all is entered because paths in them are longer than `PATH_MAX`
+    /// ([`HashState::PATHS_TOO_LONG`]), those not yet written left out. Cost: a pass over the entries of the area.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn beyond_path_max(&self, area: AreaId) -> Result<u64, StoreError> {
+        let [state, number @ ..] = encode_hash_state(HashState::PATHS_TOO_LONG);
+        let number = u64::from_be_bytes(number);
+        self.db
+            .query_row(
+                "SELECT count(*) FROM entry WHERE area = ?1 AND kind = ?2 AND hash_state = ?3 AND hash_number = ?4",
+                params![area.0, FileKind::Directory.code(), state, number.cast_signed()],
+                |row| row.get::<_, i64>(0),
+            )
+            .trying("count the directories that are not entered")
+            .map(i64::cast_unsigned)
     }
 
     /// All areas with the numbers that `status` shows. Cost: two passes over an index of the baseline and one over its rows.

@@ -12,13 +12,13 @@ use crate::model::{
     clock::Timestamp,
     coverage::Coverage,
     entry::{AreaId, Entry, EntryId},
-    event::Member,
 };
 
 use super::{
     database::{Counters, Store},
     error::{StoreError, Trying},
     rows::{ENTRY_COLUMNS, entry, put_entry},
+    subtree::hand_over,
 };
 
 /// So many looks are kept while the database cannot be written.
@@ -263,32 +263,6 @@ impl Store {
             .trying("read a directory of the baseline")
     }
 
-    /// An entry and everything beneath it with their paths, for the event that tells of their end. `path` is the entry's own.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database cannot be read or written.
-    pub fn tree(&mut self, root: &Entry, path: &[u8]) -> Result<Vec<Member>, StoreError> {
-        self.flush()?;
-        let mut found = vec![Member { source: path.to_vec(), old: root.known.clone() }];
-        let mut directories = vec![(root.id, path.to_vec())];
-        let mut statement = self
-            .db
-            .prepare_cached(&format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 ORDER BY name"))
-            .trying("prepare to read a tree")?;
-        while let Some((id, path)) = directories.pop() {
-            let children = statement
-                .query_map([id.0], entry)
-                .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
-                .trying("read a tree")?;
-            for child in children {
-                let path = [path.as_slice(), b"/", &child.name].concat();
-                found.push(Member { source: path.clone(), old: child.known });
-                directories.push((child.id, path));
-            }
-        }
-        Ok(found)
-    }
-
     /// Makes an entry the root of `area` at `path`, with everything beneath it.
     ///
     /// # Errors
@@ -345,30 +319,6 @@ pub(super) fn stored_by_id(db: &Connection, id: EntryId) -> Result<Option<Entry>
     db.prepare_cached(&format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE id = ?1"))
         .and_then(|mut statement| statement.query_row([id.0], entry).optional())
         .trying("look an entry up")
-}
-
-const SUBTREE: &str = "WITH RECURSIVE tree (id) AS (SELECT id FROM entry WHERE id = ?1 \
-                       UNION ALL SELECT entry.id FROM entry JOIN tree ON entry.parent = tree.id)";
-
-pub(super) fn hand_over(tx: &Connection, top: EntryId, area: AreaId) -> Result<(), StoreError> {
-    tx.prepare_cached(&format!("{SUBTREE} UPDATE entry SET area = ?2 WHERE id IN tree"))
-        .and_then(|mut statement| statement.execute(params![top.0, area.0]))
-        .trying("hand entries over to an area")
-        .map(|_rows| ())
-}
-
-pub(super) fn remove_tree(tx: &Connection, root: EntryId) -> Result<(), StoreError> {
-    tx.prepare_cached(&format!("{SUBTREE} DELETE FROM entry WHERE id IN tree"))
-        .and_then(|mut statement| statement.execute([root.0]))
-        .trying("remove entries")
-        .map(|_rows| ())
-}
-
-pub(super) fn remove_children(tx: &Connection, root: EntryId) -> Result<(), StoreError> {
-    tx.prepare_cached(&format!("{SUBTREE} DELETE FROM entry WHERE id IN tree AND id <> ?1"))
-        .and_then(|mut statement| statement.execute([root.0]))
-        .trying("remove entries")
-        .map(|_rows| ())
 }
 
 #[cfg(test)]

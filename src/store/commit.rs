@@ -7,7 +7,7 @@ use crate::model::{entry::Entry, event::Category};
 use super::{
     alive::put_sign,
     areas::{put_accepted, put_area},
-    baseline::{hand_over, remove_children, remove_tree, stored_by_id, stored_by_name},
+    baseline::{stored_by_id, stored_by_name},
     database::{Store, data_version},
     doubt::put_doubt,
     error::{StoreError, Trying},
@@ -22,6 +22,7 @@ use super::{
     recurring::add_lines,
     rows::put_entry,
     rules::add_hits,
+    subtree::{hand_over, remove_children, remove_longer, remove_tree},
 };
 
 impl Store {
@@ -60,14 +61,16 @@ impl Store {
         for piece in pieces {
             fresh.push(is_fresh(&tx, piece)?);
             if fresh.last() == Some(&true) {
+                // Before the state changes: an event may stand for a tree that then goes.
+                append(&tx, &piece.outcome.events)?;
                 apply(&tx, &piece.outcome.changes)?;
                 told.extend(piece.outcome.events.iter().cloned());
             }
         }
         let rest = conclude(&fresh);
+        let last = append(&tx, &rest.events)?;
         apply(&tx, &rest.changes)?;
         told.extend(rest.events);
-        let last = append(&tx, &told)?;
         if let Some(jump) = told.iter().rfind(|found| found.event.category == Category::ClockJumped) {
             put_doubt(&tx, jump.event.found)?;
         }
@@ -93,6 +96,7 @@ fn apply(tx: &Connection, changes: &[StateChange]) -> Result<(), StoreError> {
             StateChange::RemoveTree(entry) => remove_tree(tx, *entry)?,
             StateChange::HandOver(entry, area) => hand_over(tx, *entry, *area)?,
             StateChange::RemoveChildren(entry) => remove_children(tx, *entry)?,
+            StateChange::RemoveLonger(entry, most) => remove_longer(tx, *entry, *most)?,
             StateChange::Area(area) => put_area(tx, area)?,
             StateChange::Accepted(area, root) => put_accepted(tx, *area, *root)?,
             StateChange::Mount(area, row) => put_mount(tx, *area, row)?,

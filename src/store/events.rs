@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::model::{
-    canonical::{self, chain_hash, decode, encode, encode_observation, members_digest},
+    canonical::{self, MembersDigest, chain_hash, decode, encode, encode_observation},
     clock::{Moment, Timestamp},
     escape::hex,
     event::{Category, Channel, Kind, Member, Severity, StoredEvent},
@@ -12,8 +12,9 @@ use crate::model::{
 use super::{
     database::Store,
     error::{StoreError, Trying},
-    outcome::Found,
+    outcome::{Found, Members},
     rows::needed_array,
+    subtree::each_member,
 };
 
 /// What waits in a channel to be reported.
@@ -102,7 +103,7 @@ pub(super) fn append(tx: &Connection, events: &[Found]) -> Result<u64, StoreErro
     }
     for found in events {
         let mut event = found.event.clone();
-        event.members_digest = (!found.members.is_empty()).then(|| members_digest(&found.members));
+        event.members_digest = digest_of(tx, &found.members)?;
         seq += 1;
         let bytes = encode(seq, &event);
         let next = chain_hash(&hash, &bytes);
@@ -136,16 +137,30 @@ pub(super) fn append(tx: &Connection, events: &[Found]) -> Result<u64, StoreErro
     Ok(seq)
 }
 
-fn append_members(tx: &Connection, seq: u64, members: &[Member]) -> Result<(), StoreError> {
+fn digest_of(tx: &Connection, members: &Members) -> Result<Option<[u8; 32]>, StoreError> {
+    if members.0.is_empty() {
+        return Ok(None);
+    }
+    let mut digest = MembersDigest::default();
+    each_member(tx, members, &mut |member| {
+        digest.add(member);
+        Ok(())
+    })?;
+    Ok(Some(digest.finish()))
+}
+
+fn append_members(tx: &Connection, seq: u64, members: &Members) -> Result<(), StoreError> {
     let mut statement = tx
         .prepare_cached("INSERT INTO event_member (seq, n, source, old) VALUES (?1, ?2, ?3, ?4)")
         .trying("prepare to write the objects of an event")?;
-    for (n, member) in (1_i64..).zip(members) {
+    let mut n: i64 = 0;
+    each_member(tx, members, &mut |member| {
+        n += 1;
         statement
             .execute(params![seq.cast_signed(), n, member.source, encode_observation(&member.old)])
-            .trying("write an object of an event")?;
-    }
-    Ok(())
+            .trying("write an object of an event")
+            .map(|_rows| ())
+    })
 }
 
 pub(super) const COLUMNS: &str = "seq, canonical, prev_hash, hash";

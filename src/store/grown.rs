@@ -15,35 +15,29 @@ use crate::model::event::{Category, Severity};
 const BACK: u64 = 20_000;
 
 impl Store {
-    /// How many paths beneath `directory` in `area` were added in `range`, those of high severity left out. Costs a pass over the
-    /// range.
+    /// Shows the area and the path of everything that was added in `range`, what is of high severity left out. Costs a pass over the
+    /// range. Memory: one path.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn added_below(&self, range: &Range, area: &[u8], directory: &[u8]) -> Result<u64, StoreError> {
-        let beneath = directory.strip_suffix(b"/").unwrap_or(directory);
+    pub fn each_added(&self, range: &Range, mut see: impl FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
         self.db
             .prepare_cached(
-                "SELECT count(*) FROM event WHERE seq BETWEEN ?1 AND ?2 AND category = ?3 AND severity <= ?4 AND area = ?5 \
-                 AND source > ?6 AND source < ?7",
+                "SELECT area, source FROM event WHERE seq BETWEEN ?1 AND ?2 AND category = ?3 AND severity <= ?4",
             )
             .and_then(|mut statement| {
-                statement.query_row(
-                    params![
-                        range.first.cast_signed(),
-                        range.last.cast_signed(),
-                        Category::Added.code(),
-                        Severity::Normal.number(),
-                        area,
-                        [beneath, b"/"].concat(),
-                        // The byte behind the slash: no name sorts between.
-                        [beneath, b"0"].concat()
-                    ],
-                    |row| row.get::<_, i64>(0),
-                )
+                let mut rows = statement.query(params![
+                    range.first.cast_signed(),
+                    range.last.cast_signed(),
+                    Category::Added.code(),
+                    Severity::Normal.number()
+                ])?;
+                while let Some(row) = rows.next()? {
+                    see(row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?);
+                }
+                Ok(())
             })
             .trying("count what was added beneath a directory")
-            .map(i64::cast_unsigned)
     }
 
     /// Those of `paths` that were told as added shortly before event `first`: among the 20,000 events before it.

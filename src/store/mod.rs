@@ -3,6 +3,7 @@
 pub mod ailment;
 pub mod alive;
 pub mod areas;
+mod attempt;
 pub mod baseline;
 pub mod bells;
 mod chain;
@@ -49,6 +50,7 @@ mod scratch;
 mod stalest;
 pub mod standing;
 pub mod stretch;
+mod subtree;
 pub mod trouble;
 pub mod trouble_rows;
 pub mod unreported;

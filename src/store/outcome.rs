@@ -29,6 +29,8 @@ pub enum StateChange {
     HandOver(EntryId, AreaId),
     /// Everything beneath a baseline row goes.
     RemoveChildren(EntryId),
+    /// What lies in a directory under names of more than so many bytes goes, with everything beneath.
+    RemoveLonger(EntryId, usize),
     /// An area has a new state.
     Area(Box<AreaRow>),
     /// What lies in an area now is its baseline, whatever it was: it is watched, and this is its root.
@@ -75,7 +77,7 @@ pub struct Piece {
 impl From<Event> for Found {
     /// An event that stands for itself.
     fn from(event: Event) -> Self {
-        Self { event, members: Vec::new() }
+        Self { event, members: Members::default() }
     }
 }
 
@@ -85,7 +87,34 @@ pub struct Found {
     /// The event.
     pub event: Event,
     /// The objects, in the order their digest was taken over.
-    pub members: Vec<Member>,
+    pub members: Members,
+}
+
+/// The single objects a summary event stands for, in the order their digest is taken over.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Members(pub Vec<Part>);
+
+/// One of them, or many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// One object.
+    One(Box<Member>),
+    /// A baseline row, whose path this is, with everything beneath it: read when the event is stored, so that it is never held.
+    Tree(Box<Entry>, Vec<u8>),
+}
+
+impl Members {
+    /// A baseline row, whose path is given, with everything beneath it.
+    pub fn tree(top: &Entry, path: &[u8]) -> Self {
+        Self(vec![Part::Tree(Box::new(top.clone()), path.to_vec())])
+    }
+}
+
+impl From<Vec<Member>> for Members {
+    /// These objects.
+    fn from(members: Vec<Member>) -> Self {
+        Self(members.into_iter().map(|member| Part::One(Box::new(member))).collect())
+    }
 }
 
 /// New state and the events that describe it.

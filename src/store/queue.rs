@@ -185,8 +185,7 @@ impl Store {
         for report in reports {
             dropped.push(drop_report(&tx, *report)?);
         }
-        let events: Vec<Found> =
-            dropped.iter().map(|report| Found { event: told(report, uid, now), members: Vec::new() }).collect();
+        let events: Vec<Found> = dropped.iter().map(|report| Found::from(told(report, uid, now))).collect();
         append(&tx, &events)?;
         tx.commit().trying("drop reports")?;
         Ok(dropped)

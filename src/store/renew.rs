@@ -67,7 +67,7 @@ fn begin_anew(path: &Path, mark: Option<Mark>, words: &str, now: Moment) -> Resu
         saved.len(),
         mark.map(|mark| mark.before()).unwrap_or_default()
     );
-    let lost = Found { event: trust_lost(&note, now), members: Vec::new() };
+    let lost = Found::from(trust_lost(&note, now));
     let tx = store.db.transaction_with_behavior(TransactionBehavior::Immediate).trying("begin a transaction")?;
     put_back(&tx, &saved, now)?;
     if let Some(mark) = mark {

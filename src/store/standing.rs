@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use crate::model::{
     clock::Timestamp,
-    entry::{AreaId, Entry, EntryId},
+    entry::{AreaId, Entry},
     event::{Category, StoredEvent},
 };
 
@@ -36,22 +36,6 @@ impl Store {
             at = self.entry_named(Some(directory.id), name)?;
         }
         Ok(at)
-    }
-
-    /// How many entries lie below `id`, at any depth. Costs a look at each.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database cannot be read.
-    pub fn entries_below(&self, id: EntryId) -> Result<u64, StoreError> {
-        self.db
-            .query_row(
-                "WITH RECURSIVE below (id) AS (SELECT id FROM entry WHERE parent = ?1 \
-                 UNION ALL SELECT entry.id FROM entry JOIN below ON entry.parent = below.id) SELECT count(*) FROM below",
-                [id.0],
-                |row| row.get::<_, i64>(0),
-            )
-            .trying("count what lies below an entry")
-            .map(i64::cast_unsigned)
     }
 
     /// The entries of `areas` whose last look was before `visit`. Costs a look at each.

@@ -14,8 +14,26 @@ use super::{
     history::Order,
 };
 
+/// Bytes that an event takes in memory beside its own texts, about.
+const EVENT: usize = 1024;
+
+/// How much is read of events.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// So many events.
+    pub events: usize,
+    /// So many bytes in memory, about.
+    pub bytes: usize,
+}
+
+impl Most {
+    /// Whatever there is.
+    pub const ALL: Self = Self { events: usize::MAX, bytes: usize::MAX };
+}
+
 impl Store {
-    /// The events of these classes in a range, severest first, then by number, at most `limit`.
+    /// The events of these classes in a range, severest first, then by number: as many as `most` allows. One that alone is larger than
+    /// what is left of the bytes is passed over.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read or an event not be decoded.
@@ -23,14 +41,16 @@ impl Store {
         &self,
         range: &Range,
         categories: &[Category],
-        limit: usize,
+        most: Most,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let statement = format!(
-            "SELECT {COLUMNS} FROM event WHERE {IN_RANGE} AND category IN (SELECT value FROM json_each(?5))
+            // Numbers alone are sorted: rows may be large, and how many are wanted shows only when their sizes are known.
+            "SELECT seq, length(canonical) FROM event WHERE {IN_RANGE} AND category IN (SELECT value FROM json_each(?5))
              ORDER BY severity DESC, seq LIMIT ?6"
         );
         let codes: Vec<String> = categories.iter().map(|category| category.code().to_string()).collect();
-        self.db
+        let numbers = self
+            .db
             .prepare_cached(&statement)
             .and_then(|mut statement| {
                 statement
@@ -41,16 +61,21 @@ impl Store {
                             range.last.cast_signed(),
                             range.areas_json(),
                             format!("[{}]", codes.join(",")),
-                            i64::try_from(limit).unwrap_or(i64::MAX)
+                            i64::try_from(most.events).unwrap_or(i64::MAX)
                         ],
-                        RawEvent::read,
+                        |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?)),
                     )?
                     .collect::<rusqlite::Result<Vec<_>>>()
             })
-            .trying("read events")?
-            .into_iter()
-            .map(RawEvent::decode)
-            .collect()
+            .trying("read events")?;
+        let (mut events, mut left) = (Vec::new(), most.bytes);
+        for (seq, length) in numbers {
+            let cost = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(EVENT);
+            let Some(rest) = left.checked_sub(cost) else { continue };
+            left = rest;
+            events.extend(self.event(seq)?);
+        }
+        Ok(events)
     }
 
     /// Shows the events of one class, or of all (`None`), in a range to `see`, one at a time, until it breaks. Memory: one event.
@@ -112,5 +137,37 @@ impl Store {
             })
             .trying("count sources")
             .map(i64::cast_unsigned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::event::{Channel, Event, Severity},
+        store::{
+            outcome::Outcome,
+            scratch::{now, scratch},
+        },
+    };
+
+    #[test]
+    fn what_is_held_of_events_is_bounded_in_bytes_and_the_severest_come_first() {
+        let (_directory, path) = scratch();
+        let mut store = Store::open(&path, now()).unwrap();
+        for number in 0..40_usize {
+            let severity = if number == 30 { Severity::High } else { Severity::Normal };
+            // One in ten is larger than all that may be held.
+            let length = if number % 10 == 5 { 100_000 } else { 4_000 };
+            let event = Event::new(Category::Added, severity, now(), vec![b'x'; length]);
+            store.commit(&Outcome::tell(event)).unwrap();
+        }
+        let range = Range { channel: Channel::Files, first: 1, last: 100, areas: None };
+        let read = |most| -> Vec<u64> {
+            store.events_in(&range, &[Category::Added], most).unwrap().iter().map(|stored| stored.seq).collect()
+        };
+        assert_eq!(read(Most { events: 100, bytes: 4 * (4_000 + EVENT + 200) }), [31, 1, 2, 3]);
+        assert_eq!(read(Most { events: 2, bytes: usize::MAX }), [31, 1]);
+        assert_eq!(read(Most::ALL).len(), 40);
     }
 }

@@ -12,7 +12,6 @@ use super::{
     error::{StoreError, Trying},
     events::append,
     outbox::{Delivery, ReportId},
-    outcome::Found,
 };
 use crate::model::{
     clock::{Deadline, Moment, Timestamp},
@@ -96,7 +95,7 @@ impl Store {
             .trying("note a failed attempt")?;
         let is_news = failure.is_trouble && !is_known && changed > 0;
         if is_news {
-            append(&tx, &[Found { event: told(delivery, failure, now), members: Vec::new() }])?;
+            append(&tx, &[told(delivery, failure, now).into()])?;
         }
         tx.commit().trying("note a failed attempt")?;
         Ok(is_news)

@@ -1,7 +1,8 @@
 //! Faults on demand, for tests of what happens then: nothing of this is in a program that is built without the feature `faults`.
 //!
 //! `INTEGRITYD_FAULT` lists them, separated by blanks: `look:NAME`, `list:NAME`, `line:WORD`, `log:NAME`, `pid:NAME`, `render:CHANNEL` and
-//! `send:RECIPIENT` panic where that item is handled; `end:TASK`, `panic:TASK` and `stall:TASK` let a task end, panic or stand still (its name
+//! `send:RECIPIENT` panic where that item is handled; `fall:CHANNEL`
+//! ends the program where a report is made; `end:TASK`, `panic:TASK` and `stall:TASK` let a task end, panic or stand still (its name
 //! with `-` for blanks); `patience:SECONDS` is what one step may take.
 
 #[cfg(feature = "faults")]
@@ -33,6 +34,9 @@ pub const fn is_wanted(_kind: &str, _item: &[u8]) -> bool {
 #[cfg(feature = "faults")]
 #[expect(clippy::panic, reason = "that is what it is for")]
 pub fn strike(kind: &str, item: &[u8]) {
+    if kind == "render" && is_wanted("fall", item) {
+        std::process::abort();
+    }
     if is_wanted(kind, item) {
         std::panic::panic_any(format!("a fault was wanted: {kind} {}", String::from_utf8_lossy(item)));
     }

@@ -125,6 +125,33 @@ fn h6_a_panic_in_a_report_leaves_its_counts() {
 }
 
 #[test]
+fn a_report_over_which_the_program_falls_is_made_in_counts_only() {
+    // One that a mail could list is tried again, for most often somebody has ended the program; a larger one is not.
+    for (setting, falls) in [("reportlines = 1", 1), ("", 6)] {
+        let (scratch, sink) = configured(setting);
+        for number in 0..3 {
+            put(&scratch.tree().join(format!("f{number}")), "x");
+        }
+        assert!(scratch.ask(&["init", "-q"]).status.success());
+        put(&scratch.tree().join("more"), "x");
+        assert_eq!(scratch.ask(&["check", "--update", "-q"]).status.code(), Some(1));
+        for fall in 0..falls {
+            assert!(!ended(started(&scratch, "fall:files")).success(), "{setting}: fall {fall}");
+            assert_eq!(sink.mails().len(), 0);
+        }
+        let daemon = started(&scratch, "fall:files");
+        wait_for("counts", MOST, || sink.mails().iter().any(|mail| mail.subject().contains("in counts only")));
+        assert!(told(&sink.mails(), "integrityd ended while it wrote this report in full"));
+        // Nothing is wrong with the next one.
+        daemon.kill();
+        let daemon = scratch.start();
+        put(&scratch.tree().join("new"), "x");
+        wait_for("the next report", MOST, || told(&sink.mails(), "/new"));
+        assert!(daemon.stop().success());
+    }
+}
+
+#[test]
 fn h6_a_panic_in_a_delivery_leaves_the_other_recipients_theirs() {
     let (scratch, sink) = configured("email = poison@example.org");
     let daemon = started(&scratch, "send:poison@example.org");

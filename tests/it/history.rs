@@ -37,8 +37,8 @@ fn chain(scratch: &Scratch) {
         if seq == 42 {
             let event = Event { count: 3, ..Event::new(Category::Removed, severity, at(seq), b"/srv/old".to_vec()) };
             let sources = [&b"/srv/old"[..], b"/srv/old/secret.key", b"/srv/old/x\xff"];
-            let members = sources.map(|path| Member { source: path.to_vec(), old: seen_file() }).into();
-            outcome.events.push(Found { event, members });
+            let members = sources.map(|path| Member { source: path.to_vec(), old: seen_file() }).to_vec();
+            outcome.events.push(Found { event, members: members.into() });
         } else {
             outcome = outcome.with_event(Event::new(Category::Changed, severity, at(seq), path.into_bytes()));
         }

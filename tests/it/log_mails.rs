@@ -54,7 +54,7 @@ fn line(category: Category, log: &[u8], text: &[u8]) -> Event {
 fn store(scratch: &Scratch, events: impl IntoIterator<Item = Event>) -> Store {
     scratch.configure("mail = stdout:");
     let mut store = Store::open(&scratch.database(), at()).unwrap();
-    let events = events.into_iter().map(|event| Found { event, members: Vec::new() }).collect();
+    let events = events.into_iter().map(Found::from).collect();
     store.commit(&Outcome { events, ..Outcome::default() }).unwrap();
     store
 }

@@ -16,6 +16,7 @@ mod cli;
 mod config;
 mod courtesy;
 mod delivery;
+mod depth;
 mod docs;
 mod doctor;
 mod ere;

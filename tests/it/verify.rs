@@ -107,13 +107,13 @@ fn i1_verify_names_the_event_that_was_changed_removed_or_exchanged() {
     let scratch = Scratch::new();
     let mut store = open(&scratch);
     let sources = [&b"/srv/old"[..], b"/srv/old/a", b"/srv/old/b"];
-    let members = sources.map(|path| Member { source: path.to_vec(), old: seen_file() }).into();
+    let members = sources.map(|path| Member { source: path.to_vec(), old: seen_file() }).to_vec();
     let summary = Event { count: 3, ..Event::new(Category::Removed, Severity::Normal, at(1), b"/srv/old".to_vec()) };
-    let found = |event| Found { event, members: Vec::new() };
+    let found = Found::from;
     let events = vec![
         found(changed("one", 1)),
         found(changed("two", 1)),
-        Found { event: summary, members },
+        Found { event: summary, members: members.into() },
         found(changed("four", 1)),
         found(changed("five", 1)),
     ];

@@ -8,9 +8,18 @@ use std::{
     time::Duration,
 };
 
+use integrityd::{
+    model::{
+        clock::{BootId, Clock},
+        entry::{Attributes, FileKind, Observation},
+        event::{Category, Event, Severity},
+    },
+    store::{database::Store, outcome::Outcome},
+};
+
 use crate::{
     packages::need,
-    support::{PROGRAM, Running, Scratch, is_root, sink::Sink, wait_for},
+    support::{PROGRAM, Running, Scratch, is_root, seen_file, sink::Sink, wait_for},
     torment,
 };
 
@@ -190,4 +199,96 @@ fn a3_a_blow_at_any_single_write_of_the_state_loses_nothing() {
     let daemon = scratch.start();
     torment::demand(&scratch, &sink, &wanted);
     assert!(daemon.stop().success());
+}
+
+/// The most memory that a process had, in KiB.
+fn most_memory(daemon: &Running) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// A daemon whose heap and stacks have so many KiB together (`RLIMIT_DATA`, since Linux 4.7 all private memory that is written).
+fn limited(scratch: &Scratch, kibibytes: u64) -> Running {
+    let said = File::create(scratch.path("log")).unwrap();
+    let child = Command::new("sh")
+        .args(["-c", &format!("ulimit -d {kibibytes}; exec \"$0\" --config \"$1\" run"), PROGRAM])
+        .arg(scratch.path("integrityd.conf"))
+        .stdin(Stdio::null())
+        .stdout(said.try_clone().unwrap())
+        .stderr(said)
+        .spawn()
+        .unwrap();
+    Running { child }
+}
+
+#[test]
+fn a_backlog_of_a_hundred_thousand_long_paths_is_mailed_within_128_mib() {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    scratch.configure(&format!("reporttime = 0\nreportholdoff = 0\nattach = always\n{}", sink.setting()));
+    assert!(scratch.ask(&["init", "-q"]).status.success());
+    let mut store = Store::open(&scratch.database(), Clock::System(BootId([1; 16])).now()).unwrap();
+    let now = Clock::System(BootId([1; 16])).now();
+    let (tree, tail) = (scratch.tree().display().to_string(), "/long".repeat(760));
+    for block in 0..200 {
+        let mut outcome = Outcome::default();
+        for number in 0..500 {
+            let path = format!("{tree}/{block:03}{number:03}{tail}").into_bytes();
+            let category = if number % 2 == 0 { Category::Added } else { Category::Changed };
+            let event = Event::new(category, Severity::Normal, now, path);
+            let new = (category == Category::Added).then(seen_directory);
+            let area = tree.clone().into_bytes();
+            outcome.events.push(Event { area, new, ..event }.into());
+        }
+        store.commit(&outcome).unwrap();
+    }
+    drop(store);
+    let mut daemon = limited(&scratch, 128 << 10);
+    wait_for("the mail", Duration::from_mins(5), || {
+        assert!(daemon.child.try_wait().unwrap().is_none(), "{}", scratch.log());
+        sink.mails().iter().any(|mail| mail.subject().contains("100,000 changes"))
+    });
+    let most = most_memory(&daemon);
+    println!("{most} KiB at most");
+    assert!(most < 128 << 10, "{most} KiB");
+    let text = sink.mails().iter().map(crate::support::sink::Mail::text).collect::<String>();
+    assert!(text.contains("/long/long/") && text.contains("more (") && !text.contains("counts only"));
+    assert!(daemon.stop().success());
+}
+
+fn seen_directory() -> Observation {
+    let seen = seen_file();
+    Observation { attributes: Attributes { kind: FileKind::Directory, ..seen.attributes.clone() }, ..seen }
+}
+
+#[test]
+fn a_tree_of_300_000_files_is_moved_and_removed_within_96_mib() {
+    let (scratch, sink) = (Scratch::new(), Sink::start());
+    fs::write(scratch.tree().join("a"), "x").unwrap();
+    for directory in 0..30 {
+        let directory = scratch.tree().join(format!("u/big/{directory}"));
+        fs::create_dir_all(&directory).unwrap();
+        (0..10_000).for_each(|number| drop(File::create(directory.join(number.to_string())).unwrap()));
+    }
+    // What is left is more than half of the area, so that the removal is told as one.
+    for directory in 0..31 {
+        let directory = scratch.tree().join(format!("rest/{directory}"));
+        fs::create_dir_all(&directory).unwrap();
+        (0..10_000).for_each(|number| drop(File::create(directory.join(number.to_string())).unwrap()));
+    }
+    scratch.configure(&format!("filerate = 2000\nreporttime = 1\nreportholdoff = 1\n{}", sink.setting()));
+    assert!(scratch.ask(&["init", "-q"]).status.success());
+    let daemon = scratch.start();
+    let text = || -> String { sink.mails().iter().map(crate::support::sink::Mail::text).collect() };
+    fs::rename(scratch.tree().join("u/big"), scratch.tree().join("u/big2")).unwrap();
+    wait_for("the move", Duration::from_mins(10), || text().contains("directory, 300,031 entries in all"));
+    println!("{} KiB after the move", most_memory(&daemon));
+    let away = scratch.path("away");
+    fs::rename(scratch.tree().join("u"), &away).unwrap();
+    wait_for("the removal", Duration::from_mins(10), || text().contains("directory, 300,032 entries in all"));
+    let most = most_memory(&daemon);
+    println!("{most} KiB at most");
+    assert!(most < 96 << 10, "{most} KiB");
+    assert!(daemon.stop().success());
+    assert!(scratch.ask(&["verify"]).status.success());
 }
