@@ -67,9 +67,9 @@ pub fn hidden(store: &Store, ground: &Ground, now: Moment) -> Result<Vec<Event>,
 
 /// What is mounted within an area now, as what belongs there from now on.
 pub(super) fn homes(ground: &Ground, tract: &Tract) -> Vec<MountRow> {
-    let row = |(path, mount): (Vec<u8>, &Mount)| MountRow { path, home: identity(mount), told: None };
+    let row = |(path, mount): (Vec<u8>, &Mount)| MountRow::at_home(path, identity(mount));
     let table = ground.lay.table();
-    let root = MountRow { path: tract.path.clone(), home: root_identity(ground, tract), told: None };
+    let root = MountRow::at_home(tract.path.clone(), root_identity(ground, tract));
     [root].into_iter().chain(mounted(ground, tract, table.all()).into_iter().map(row)).collect()
 }
 
@@ -137,7 +137,7 @@ impl Glimpse<'_> {
         let area = self.tract.id;
         let (here, home) =
             (mount.map(identity).unwrap_or_default(), row.map(|row| row.home.clone()).unwrap_or_default());
-        let at_home = MountRow { path: path.to_vec(), home: here.clone(), told: None };
+        let at_home = MountRow::at_home(path.to_vec(), here.clone());
         let settled = settle(area, at_home);
         if here == home {
             if row.is_some_and(|row| row.told.is_some()) {
@@ -159,7 +159,8 @@ impl Glimpse<'_> {
         let event = self.finding(path, mount, &home, count);
         if row.is_none_or(|row| row.told.as_ref() != Some(&here)) {
             review.outcome.events.push(event.clone().into());
-            let row = MountRow { path: path.to_vec(), home, told: Some(here) };
+            let row =
+                MountRow { path: path.to_vec(), home, told: Some(here), since: Some(self.now.wall), entries: count };
             review.outcome.changes.push(StateChange::Mount(area, row));
         }
         review.hidden.push(event);

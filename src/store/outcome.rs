@@ -28,6 +28,10 @@ pub enum StateChange {
     HandOver(EntryId, AreaId),
     /// Everything beneath a baseline row goes.
     RemoveChildren(EntryId),
+    /// A baseline row is missing since then, with so many entries, itself included; they are kept until they are back or accepted.
+    Missing(EntryId, Timestamp, u64),
+    /// A baseline row is not missing any more, or gone for good.
+    NotMissing(EntryId),
     /// An area has a new state.
     Area(Box<AreaRow>),
     /// What lies in an area now is its baseline, whatever it was: it is watched, and this is its root.

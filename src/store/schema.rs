@@ -13,7 +13,7 @@ use super::{
 };
 
 /// The first script makes an empty database and is a transaction of its own; the others run together in one.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../../sql/0001_baseline.sql"),
     include_str!("../../sql/0002_logs.sql"),
     include_str!("../../sql/0003_journal.sql"),
@@ -22,6 +22,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../../sql/0006_mounts.sql"),
     include_str!("../../sql/0007_processes.sql"),
     include_str!("../../sql/0008_trust.sql"),
+    include_str!("../../sql/0009_unseen.sql"),
 ];
 
 /// The schema of this program.
