@@ -38,7 +38,11 @@ pub(super) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<O
     let relative = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/');
     let path = if relative.is_empty() { tract.path.clone() } else { join(&tract.path, &relative) };
     faults::strike("list", &path);
-    match visitor.ground.list(tract, &path, &root, &relative) {
+    let mut listed = visitor.ground.list(tract, &path, &root, &relative);
+    if matches!(listed, Err(Trouble::Silent)) && visitor.is_moving() && !visitor.is_hidden(&path)? {
+        listed = visitor.ground.list(tract, &path, &root, &relative);
+    }
+    match listed {
         Ok((directory, inode, listing)) => {
             if matches!(entry.known.hash_state, HashState::Unreadable(_)) {
                 visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, HashState::Off)?;

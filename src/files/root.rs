@@ -92,9 +92,9 @@ impl Visitor {
         let mut members = Vec::new();
         if let Some(loss) = loss {
             let mut store = self.db.lock();
-            for (id, path) in &loss.topmost {
-                if let Some(top) = store.entry(*id)? {
-                    members.extend(store.tree(&top, path)?);
+            for lost in &loss.topmost {
+                if let Some(top) = store.entry(lost.id)? {
+                    members.extend(store.tree(&top, &lost.path)?);
                     outcome.changes.push(removal(tract, &top));
                 }
             }

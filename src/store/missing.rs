@@ -129,6 +129,17 @@ impl Store {
             .trying("count what is missing")
     }
 
+    /// Whether anything may be missing while its baseline is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn has_missing(&self) -> Result<bool, StoreError> {
+        self.db
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM missing)")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .trying("look whether anything is missing")
+    }
+
     /// Since when the entry is missing while its baseline is kept; `None` when it is not.
     ///
     /// # Errors

@@ -39,6 +39,7 @@ mod logs;
 mod matrix;
 mod moves;
 mod names;
+mod passed_over;
 mod passes;
 mod pids;
 mod promises;
