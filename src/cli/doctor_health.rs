@@ -64,6 +64,7 @@ const fn remedy(kind: Kind) -> &'static str {
         Kind::ProcessDown => "start it, or remove its pidfile or unit line",
         Kind::LogUnreadable => "restore it or its permissions, or remove its log line",
         Kind::MailStuck => "integrityd queue shows the answers of the server; integrityd mail test tries it",
+        Kind::PathsMissing => "restore them, or take the present state as the baseline: integrityd init --accept AREA",
         Kind::Unreadable => "integrityd check lists them; run it as a user that may read them, or exclude them",
         Kind::Covered => {
             "unmount what hides it, or take the present state as the baseline: integrityd init --accept AREA"
@@ -75,6 +76,6 @@ const fn remedy(kind: Kind) -> &'static str {
         Kind::RuleOff => "integrityd rules lint shows each with its place",
         Kind::ClockDoubted => "see that the clock is right; what is old is taken out again after a day",
         Kind::PrunedEarly => "raise maxdatabase, or lower retention",
-        Kind::FirstRound | Kind::MountNotEntered | Kind::CallRefused | Kind::NoSandbox => "",
+        Kind::FirstRound | Kind::MountNotEntered | Kind::PathTooLong | Kind::CallRefused | Kind::NoSandbox => "",
     }
 }

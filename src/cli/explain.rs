@@ -13,18 +13,19 @@ use jiff::tz::TimeZone;
 use super::{
     Exit, Source,
     explained::{Due, Explained, Known, Stored},
-    out::Out,
+    out::{Out, talk},
 };
 use crate::{
     config::{self, settings::Config, settings::Rates, units::to_float},
     files::{
         cover::hidden,
         ground::Ground,
-        standing::{Standing, absolute, link_on_way, standing},
+        standing::{Standing, absolute, asked, link_on_way, standing},
     },
     model::{
         clock::{Clock, Timestamp},
         entry::{AreaId, Entry, FileKind},
+        escape::escape_name,
     },
     report::listing::Listing,
     store::{areas::AreaRow, database::Store, error::StoreError, place::is_running, standing::Ahead},
@@ -39,7 +40,7 @@ const LEAST_AGE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The path; links on the way to it are not followed.
+    /// The path; links on the way to it are followed, a link itself is not.
     path: OsString,
 
     /// One JSON object.
@@ -49,7 +50,6 @@ pub(super) struct Arguments {
 
 pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
     let (config, effective) = config::load_with_sources(&source.config)?;
-    let path = wanted(&arguments.path)?;
     let database = source.database.clone().unwrap_or_else(|| config.database.clone());
     let store = match Store::open_read_only(&database) {
         Ok(store) => Some(store),
@@ -58,6 +58,7 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
     };
     let rows = store.as_ref().map(Store::areas).transpose()?.unwrap_or_default();
     let ground = ground(&config, &rows);
+    let path = wanted(&ground, &arguments.path)?;
     let now = Clock::System(proc::boot_id(Path::new("/"))).now();
     if let Some(store) = &store {
         hidden(store, &ground, now)?;
@@ -91,15 +92,19 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
     Ok(if matches!(explained.standing, Standing::InNoArea) { Exit::Findings } else { Exit::Fine })
 }
 
-/// The path that was asked for, as a whole.
-fn wanted(path: &OsString) -> anyhow::Result<Vec<u8>> {
+/// The path by which the walk comes to what was asked for, which is said where it is another one.
+fn wanted(ground: &Ground, path: &OsString) -> anyhow::Result<Vec<u8>> {
     let path = Path::new(path);
     let here = if path.is_absolute() {
         PathBuf::from("/")
     } else {
         std::env::current_dir().context("the current directory cannot be found: give the whole path")?
     };
-    Ok(absolute(&here, path))
+    let (words, asked) = (absolute(&here, path), asked(ground, &here, path));
+    if asked.path != words {
+        talk(&format!("{} leads to {}", escape_name(&words), escape_name(&asked.path)));
+    }
+    Ok(asked.path)
 }
 
 /// The ground of the walker; an area that is not in the store yet has a number that no row has.

@@ -21,7 +21,9 @@ use crate::{
     config::{self, settings::Config},
     daemon::sources::check_sources,
     files::{
-        ground::{Ground, is_beneath},
+        ground::Ground,
+        harvest::Passed,
+        lay::Lay,
         learning,
         passes::{AcceptError, Pass, Summary},
         standing::{self, Standing},
@@ -98,7 +100,11 @@ impl Scene {
     /// The configured area at `path`.
     fn area(&self, path: &Path) -> anyhow::Result<usize> {
         let path = absolute(path).unwrap_or_else(|_| path.to_path_buf());
-        let found = self.config.areas.iter().position(|area| area.path == path);
+        let lay = Lay::new(self.config.helper.clone());
+        let real = |path: &Path| lay.resolve(path.as_os_str().as_bytes());
+        let areas = &self.config.areas;
+        let found = areas.iter().position(|area| area.path == path);
+        let found = found.or_else(|| areas.iter().position(|area| real(&area.path) == real(&path)));
         found.ok_or_else(|| {
             let known: Vec<String> = self.config.areas.iter().map(|area| shown(&area.path)).collect();
             usage(format!("{} is no area of the configuration, which has {}", shown(&path), known.join(", ")))
@@ -210,6 +216,7 @@ pub(super) fn check(source: &Source, arguments: &CheckArguments, out: &mut Out) 
         Store::open_read_only(&scene.config.database)?
     };
     let scope = scope(&scene, &store, arguments)?;
+    let is_named = !scope.paths.is_empty();
     let total = scene.known_entries(&store, &scope)?;
     let db = Db::new(store);
     let is_quiet = arguments.quiet || arguments.json && !has_bar(false);
@@ -220,7 +227,7 @@ pub(super) fn check(source: &Source, arguments: &CheckArguments, out: &mut Out) 
         talk(&format!("{}: no baseline yet: `integrityd init` or the daemon learns it", escape_name(area)));
     }
     print(&summary, source, arguments.json, out)?;
-    let mut words = words(&summary, &took);
+    let mut words = words(&summary, is_named, &took);
     if arguments.update && !summary.findings.is_empty() {
         words.push_str("\nthis is the baseline now; it is reported by mail by the daemon, or by run --once");
     }
@@ -234,7 +241,8 @@ pub(super) fn check(source: &Source, arguments: &CheckArguments, out: &mut Out) 
     if summary.looks == 0 && !summary.without_baseline.is_empty() {
         return Ok(Exit::TryAgain);
     }
-    Ok(match bits(&summary.findings) {
+    let unseen = if is_whole(&summary, is_named) { 0 } else { bit(Category::Unreadable) };
+    Ok(match bits(&summary.findings) | unseen {
         0 => Exit::Fine,
         bits => Exit::Differences(bits),
     })
@@ -252,17 +260,18 @@ fn scope(scene: &Scene, store: &Store, arguments: &CheckArguments) -> anyhow::Re
     let ground = Ground::new(&scene.config, &ids);
     ground.survey();
     for path in &arguments.paths {
-        let bytes = standing::absolute(&here, path);
-        if !is_area_beneath(&scene.config, &bytes) {
-            refuse_unwatched(&ground, store, &bytes)?;
+        let asked = standing::asked(&ground, &here, path);
+        if asked.areas.is_empty() {
+            refuse_unwatched(&ground, store, &asked.path)?;
         }
-        paths.push(bytes);
+        if let Some(target) = &asked.points_to {
+            let (path, target) = (escape_name(&asked.path), escape_name(target));
+            talk(&format!("{path} is a symbolic link to {target}: the link is compared, not what it points to"));
+        }
+        paths.push(asked.path);
+        paths.extend(asked.areas);
     }
     Ok(Scope { paths })
-}
-
-fn is_area_beneath(config: &Config, path: &[u8]) -> bool {
-    config.areas.iter().any(|area| is_beneath(area.path.as_os_str().as_bytes(), path))
 }
 
 /// Refuses a path of which nothing could be said, so that nobody takes silence for "no difference".
@@ -326,6 +335,7 @@ fn bit(category: Category) -> u8 {
         Category::Unreadable
         | Category::Busy
         | Category::AreaMissing
+        | Category::EntriesMissing
         | Category::Stalled
         | Category::Covered
         | Category::InternalError => 8,
@@ -343,8 +353,29 @@ fn bits(findings: &[StoredEvent]) -> u8 {
     findings.iter().fold(0, |bits, stored| bits | bit_of(stored))
 }
 
-/// The summary: `134,750 entries compared in 3.2 s, 5.5 GiB read: 1 added, 3 changed`.
-fn words(summary: &Summary, took: &str) -> String {
+/// Whether everything that was asked for and is in the baseline was compared, or is among the findings.
+fn is_whole(summary: &Summary, is_named: bool) -> bool {
+    let is_nothing = summary.looks == 0 && summary.findings.is_empty();
+    let is_lacking = !summary.without_baseline.is_empty() || summary.unlearned > 0 || is_nothing;
+    summary.passed.known == 0 && !(is_named && is_lacking)
+}
+
+/// What was passed over: `; not compared: 2 excluded, 1 on mounts that are not entered`.
+fn passed_over(passed: Passed) -> String {
+    let parts = [
+        (passed.excluded, "excluded"),
+        (passed.barred, "on mounts that are not entered"),
+        (passed.silent, "that do not answer"),
+        (passed.unreadable, "not readable"),
+        (passed.left, "too large to be read now"),
+    ];
+    let parts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{} {why}", number(*count))).collect();
+    if parts.is_empty() { String::new() } else { format!("; not compared: {}", parts.join(", ")) }
+}
+
+/// The summary: `134,750 entries compared in 3.2 s, 5.5 GiB read: 1 added, 3 changed; not compared: 2 excluded`.
+fn words(summary: &Summary, is_named: bool, took: &str) -> String {
     let count = |wanted: u8| {
         let events = summary.findings.iter().filter(|stored| bit_of(stored) == wanted);
         events.map(|stored| stored.event.count).sum::<u64>()
@@ -356,8 +387,13 @@ fn words(summary: &Summary, took: &str) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, word)| format!("{} {word}", number(count)))
         .collect();
-    let found = if found.is_empty() { "no difference".to_owned() } else { found.join(", ") };
-    let mut words = format!("{} compared {took}: {found}", entries(summary.looks));
+    let found = match (found.is_empty(), is_whole(summary, is_named)) {
+        (false, _) => found.join(", "),
+        (true, true) => "no difference".to_owned(),
+        (true, false) => "no difference in what was compared".to_owned(),
+    };
+    let passed = passed_over(summary.passed);
+    let mut words = format!("{} compared {took}: {found}{passed}", entries(summary.looks));
     if summary.unlearned > 0 {
         words.push_str(&format!(
             "\n{} not in the baseline yet: their areas are still being learned",

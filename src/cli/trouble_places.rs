@@ -70,6 +70,8 @@ fn example(kind: Kind) -> Facts {
                 vec![Log { trouble: Some((word(Refusal::Missing), it.now.before(Duration::from_secs(3)))), ..log }];
         }
         Kind::MailStuck => (it.queue.queued, it.queue.refused) = (1, 1),
+        Kind::PathsMissing => it.areas[0].missing = Some((200, it.now.before(Duration::from_hours(3)))),
+        Kind::PathTooLong => (it.areas[0].unreadable, it.areas[0].too_long) = (1, 1),
         Kind::Unreadable => it.areas[0].unreadable = 3,
         Kind::Covered => it.covered = vec!["/etc/ssh".to_owned()],
         Kind::MountSilent => it.silent = vec!["/srv/nfs".to_owned()],

@@ -1,6 +1,6 @@
 //! Where a full-speed pass begins: the roots of the areas, looked at and judged before anything beneath them.
 
-use std::io;
+use std::{io, sync::PoisonError};
 
 use super::{
     ground::Ground,
@@ -62,7 +62,8 @@ impl Sweep {
                 return missing(&format!("its root cannot be looked at: {}", io::Error::from(errno)));
             }
         };
-        if let Some(why) = misfit(tract, row, Some(root), &seen, now) {
+        let covered = self.ground.covered_root(&db.lock(), tract, (row, Some(root), &seen), now)?;
+        if let Some(why) = misfit(tract, row, Some(root), &seen, now).or(covered) {
             return missing(why);
         }
         let Ok((_, directory, mut harvest)) = self.take_root(area, root, &mut db.lock())? else {
@@ -74,7 +75,9 @@ impl Sweep {
         } else if let Some(open) = tract.root()
             && let Some(loss) = Loss::emptied(db, &self.ground, tract, (&open, None))?
         {
-            return missing(&loss.words(tract));
+            // Nothing is stored: what is missing is one finding all the same.
+            let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+            lost.fresh.extend(loss.topmost.into_iter().map(|lost| (lost.id, lost.entries)));
         }
         Ok((directory, harvest))
     }

@@ -11,7 +11,6 @@ use std::time::Duration;
 use super::{
     ground::Tract,
     judge::{Verdict, without_content},
-    missing::GONE,
     observe::is_same,
     recheck::LEAST_AGE,
     sight::Glance,
@@ -24,7 +23,7 @@ use crate::{
         entry::{AlgorithmSet, Attributes, Entry, EntryId, FileKind, HashState, Observation},
         event::Category,
     },
-    store::{database::Store, error::StoreError},
+    store::{database::Store, error::StoreError, missing::GONE},
 };
 
 /// Within what time the content of a big file should be read where nothing was promised: what `status` takes for in time.

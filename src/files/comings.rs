@@ -1,8 +1,8 @@
 //! What a pass at full speed finds where the baseline has nothing, and of what the baseline has where nothing is.
 
 use super::{
-    ground::is_beneath,
-    harvest::{Harvest, news},
+    ground::{LeftOut, is_beneath},
+    harvest::{Harvest, Passed, news},
     judge::Company,
     missing::{departed, removal},
     moves::{Origin, changes, moved},
@@ -87,12 +87,19 @@ impl Scan<'_> {
     pub(super) fn leave_out(
         &mut self,
         place: &Place,
-        name: &[u8],
-        path: &[u8],
+        (name, path): (&[u8], &[u8]),
         known: Known,
+        why: LeftOut,
     ) -> Result<Harvest, StoreError> {
-        let Some(known) = self.known(place, name, known)?.filter(|_| self.ids.is_some()) else {
-            return Ok(Harvest::default());
+        let known = self.known(place, name, known)?;
+        let mut passed = Passed::default();
+        // What is ours, or another area's, is no part of this one.
+        if matches!(why, LeftOut::Excluded | LeftOut::NotEntered) {
+            passed.excluded = 1;
+            passed.known = u64::from(known.is_some() && self.ids.is_none());
+        }
+        let Some(known) = known.filter(|_| self.ids.is_some()) else {
+            return Ok(Harvest { passed, ..Harvest::default() });
         };
         let count = self.store.entries_below(known.id)? + 1;
         let event = self.judge().exclusion(&known, path, count);

@@ -218,7 +218,8 @@ fn is_forged(change: &FileChange) -> bool {
     };
     // Else the times are those of a later look than the digests.
     let is_of_one_look = matches!(old.hash_state, HashState::Full | HashState::Busy);
-    change.changed.has(Attribute::Content) && is_of_one_look && old.attributes.ctime == new.attributes.ctime
+    let is_time_kept = !new.attributes.is_generated() && old.attributes.ctime == new.attributes.ctime;
+    change.changed.has(Attribute::Content) && is_of_one_look && is_time_kept
 }
 
 /// How much a change matters; `is_urgent_path` when the path stands on the list of those that always do.

@@ -1,8 +1,8 @@
 //! What hides a part of the baseline: something that was mounted over it, or that it lay on and that was unmounted.
 //!
-//! The baseline of a path belongs to what was mounted there when it was learned, its home. While something else is there, one event stands
-//! for all that is hidden, nothing beneath is looked at, and the baseline is kept. A mount that hides nothing becomes home at once: what it
-//! shows is found by the walk.
+//! The baseline of a path, a file's as well, belongs to what was mounted there when it was learned, its home. While something else is there,
+//! one event stands for all that is hidden, nothing beneath is looked at, and the baseline is kept. A mount that hides nothing becomes home
+//! at once: what it shows is found by the walk, and where a directory of the baseline is its point, that it was mounted is an event.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     model::{
         clock::Moment,
-        entry::{AreaId, Attributes, Entry},
+        entry::{AreaId, Attributes, Entry, FileKind},
         escape::{escape, escape_name},
         event::{Category, Event, Severity},
     },
@@ -47,11 +47,12 @@ pub(super) struct Review {
 /// [`StoreError`] when the store fails.
 pub(super) fn review(store: &mut Store, ground: &Ground, now: Moment) -> Result<(), StoreError> {
     store.flush()?;
+    let changes = ground.lay.changes();
     let review = look(store, ground, now)?;
     if !review.outcome.changes.is_empty() || !review.outcome.events.is_empty() {
         store.commit(&review.outcome)?;
     }
-    ground.cover(review.covered);
+    ground.cover(review.covered, changes);
     Ok(())
 }
 
@@ -60,16 +61,17 @@ pub(super) fn review(store: &mut Store, ground: &Ground, now: Moment) -> Result<
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
 pub fn hidden(store: &Store, ground: &Ground, now: Moment) -> Result<Vec<Event>, StoreError> {
+    let changes = ground.lay.changes();
     let review = look(store, ground, now)?;
-    ground.cover(review.covered);
+    ground.cover(review.covered, changes);
     Ok(review.hidden)
 }
 
 /// What is mounted within an area now, as what belongs there from now on.
 pub(super) fn homes(ground: &Ground, tract: &Tract) -> Vec<MountRow> {
-    let row = |(path, mount): (Vec<u8>, &Mount)| MountRow { path, home: identity(mount), told: None };
+    let row = |(path, mount): (Vec<u8>, &Mount)| MountRow::at_home(path, identity(mount));
     let table = ground.lay.table();
-    let root = MountRow { path: tract.path.clone(), home: root_identity(ground, tract), told: None };
+    let root = MountRow::at_home(tract.path.clone(), root_identity(ground, tract));
     [root].into_iter().chain(mounted(ground, tract, table.all()).into_iter().map(row)).collect()
 }
 
@@ -137,7 +139,7 @@ impl Glimpse<'_> {
         let area = self.tract.id;
         let (here, home) =
             (mount.map(identity).unwrap_or_default(), row.map(|row| row.home.clone()).unwrap_or_default());
-        let at_home = MountRow { path: path.to_vec(), home: here.clone(), told: None };
+        let at_home = MountRow::at_home(path.to_vec(), here.clone());
         let settled = settle(area, at_home);
         if here == home {
             if row.is_some_and(|row| row.told.is_some()) {
@@ -147,19 +149,26 @@ impl Glimpse<'_> {
             return Ok(false);
         }
         let entry = self.store.entry_at(&self.tract.path, path)?;
+        let is_directory = entry.as_ref().is_some_and(|entry| entry.known.attributes.kind == FileKind::Directory);
         let count = match &entry {
-            Some(entry) => self.store.entries_below(entry.id)?,
+            Some(entry) if is_directory => self.store.entries_below(entry.id)?,
+            // Itself.
+            Some(_) => 1,
             None => 0,
         };
-        let is_same = entry.is_some_and(|entry| self.is_same(path, &entry));
+        let is_same = entry.is_some_and(|entry| self.is_known(path, &entry, &home));
         if count == 0 || is_same || mount.is_none() && self.is_gone(path) {
+            if let Some(mount) = mount.filter(|_| is_directory && !is_same) {
+                review.outcome.events.push(self.mounted(path, mount).into());
+            }
             review.outcome.changes.push(settled);
             return Ok(false);
         }
-        let event = self.finding(path, mount, &home, count);
+        let event = self.finding(path, (mount, is_directory), &home, count);
         if row.is_none_or(|row| row.told.as_ref() != Some(&here)) {
             review.outcome.events.push(event.clone().into());
-            let row = MountRow { path: path.to_vec(), home, told: Some(here) };
+            let row =
+                MountRow { path: path.to_vec(), home, told: Some(here), since: Some(self.now.wall), entries: count };
             review.outcome.changes.push(StateChange::Mount(area, row));
         }
         review.hidden.push(event);
@@ -175,18 +184,30 @@ impl Glimpse<'_> {
         Ok(true)
     }
 
-    fn finding(&self, path: &[u8], mount: Option<&Mount>, home: &[u8], count: u64) -> Event {
+    /// The event of what hides `count` entries: of high severity where that is a directory, or a path that always matters.
+    fn finding(&self, path: &[u8], (mount, is_directory): (Option<&Mount>, bool), home: &[u8], count: u64) -> Event {
         let area = escape_name(&self.tract.path);
         let what = if let Some(mount) = mount {
-            format!("{} is mounted over it and hides what is known", named(mount))
+            format!("{} is mounted over it and hides what is known", with_root(mount))
         } else {
             let mut parts = home.split(|byte| *byte == 0).map(escape);
             let (kind, source) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
             format!("{kind} {source} is not mounted here any more, and what is known lies on it")
         };
         let note = format!("{what}; if that is to stay: integrityd init --accept {area}");
-        let event = Event::new(Category::Covered, Severity::High, self.now, path.to_vec());
+        let is_high = is_directory || self.ground.urgent.matches(path);
+        let severity = if is_high { Severity::High } else { Severity::Normal };
+        let event = Event::new(Category::Covered, severity, self.now, path.to_vec());
         Event { area: self.tract.path.clone(), count, ..event }.with_note(note)
+    }
+
+    /// The event of a mount over a directory of the baseline that holds nothing.
+    fn mounted(&self, path: &[u8], mount: &Mount) -> Event {
+        let severity = if self.ground.urgent.matches(path) { Severity::High } else { Severity::Low };
+        let event = Event::new(Category::Notice, severity, self.now, path.to_vec());
+        let note =
+            format!("{} is mounted here and hides nothing that is known; what it shows is checked", with_root(mount));
+        Event { area: self.tract.path.clone(), ..event }.with_note(note)
     }
 
     fn back(&self, path: &[u8]) -> Event {
@@ -212,6 +233,12 @@ impl Glimpse<'_> {
             .is_some_and(|seen| seen.inode == known.inode && seen.btime.is_some() && seen.btime == known.btime)
     }
 
+    /// The same, where nothing was mounted before on the same device only: what lies on another one could be made to look so.
+    fn is_known(&self, path: &[u8], entry: &Entry, home: &[u8]) -> bool {
+        let is_on = |seen: Attributes| !home.is_empty() || seen.dev == entry.known.attributes.dev;
+        self.is_same(path, entry) && self.object(path).and_then(Result::ok).is_some_and(is_on)
+    }
+
     fn is_gone(&self, path: &[u8]) -> bool {
         matches!(self.object(path), Some(Err(Errno::NOENT | Errno::NOTDIR)))
     }
@@ -235,13 +262,36 @@ fn mounted<'a>(ground: &Ground, tract: &Tract, all: &'a [Mount]) -> BTreeMap<Vec
     found.collect()
 }
 
+/// Whether something else is mounted at the root of an area than what its baseline belongs to, so that `seen` is not what is known.
+///
+/// # Errors
+/// [`StoreError`] when the database cannot be read.
+pub(super) fn is_root_covered(
+    store: &Store,
+    ground: &Ground,
+    tract: &Tract,
+    (known, seen): (&Entry, &Attributes),
+) -> Result<bool, StoreError> {
+    let rows = store.mounts(tract.id)?;
+    let home = rows.iter().find(|row| row.path == tract.path).map(|row| row.home.as_slice());
+    let attributes = &known.known.attributes;
+    let is_same = seen.inode == attributes.inode && seen.btime.is_some() && seen.btime == attributes.btime;
+    Ok(home.is_some_and(|home| home != root_identity(ground, tract)) && !is_same)
+}
+
 fn root_identity(ground: &Ground, tract: &Tract) -> Vec<u8> {
     ground.lay.table().mounted_at(&tract.real_of(&tract.path)).map(identity).unwrap_or_default()
 }
 
 /// What stays the same over a new mount of the same thing.
-fn identity(mount: &Mount) -> Vec<u8> {
+pub(super) fn identity(mount: &Mount) -> Vec<u8> {
     [mount.kind.as_bytes(), &mount.source, &mount.root].join(&0)
+}
+
+/// What is mounted, with the directory or file of it that is bound: `ext4 /dev/sda1, /srv/copy of it`.
+pub(super) fn with_root(mount: &Mount) -> String {
+    let of_it = if mount.root == b"/" { String::new() } else { format!(", {} of it,", escape_name(&mount.root)) };
+    named(mount) + &of_it
 }
 
 /// What is mounted: `nfs4 server:/export`.

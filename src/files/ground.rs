@@ -8,14 +8,17 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use super::{lay::Lay, sight::Base};
 use crate::{
-    config::settings::{Area, Config, MailWay, OnChange},
+    config::{
+        settings::{Area, Config, MailWay, OnChange},
+        urgent::UrgentList,
+    },
     model::{
         change::{Attribute, AttributeSet},
         clock::Boottime,
@@ -27,6 +30,9 @@ use crate::{
 
 /// How often all entries of an area are counted at most.
 const COUNT_TIME: Duration = Duration::from_mins(1);
+
+/// Stands for no review yet.
+const NEVER: u64 = u64::MAX;
 
 /// One area as the walker treads it.
 #[derive(Debug)]
@@ -178,6 +184,10 @@ pub struct Ground {
     pub(super) told: Mutex<Vec<Mount>>,
     /// What hides a part of the baseline; not entered either.
     covered: RwLock<Vec<Mount>>,
+    /// Up to which change of what is mounted that was found out; nothing waits for it before that was done once.
+    reviewed: AtomicU64,
+    /// Paths that matter more than others.
+    pub(super) urgent: UrgentList,
 }
 
 impl Ground {
@@ -193,6 +203,8 @@ impl Ground {
             barred: RwLock::default(),
             told: Mutex::default(),
             covered: RwLock::default(),
+            reviewed: AtomicU64::new(NEVER),
+            urgent: config.urgent.clone(),
             tracts,
         }
     }
@@ -216,9 +228,22 @@ impl Ground {
         })
     }
 
-    /// From now on this hides parts of the baseline and is not entered.
-    pub(super) fn cover(&self, covered: Vec<Mount>) {
+    /// From now on this hides parts of the baseline and is not entered; that was found out after so many changes of what is mounted.
+    pub(super) fn cover(&self, covered: Vec<Mount>, changes: u64) {
         *self.covered.write().unwrap_or_else(PoisonError::into_inner) = covered;
+        self.reviewed.store(changes, Ordering::SeqCst);
+    }
+
+    /// Whether something was mounted or unmounted of which it was not found out yet what it hides.
+    pub(super) fn is_unreviewed(&self) -> bool {
+        let reviewed = self.reviewed.load(Ordering::SeqCst);
+        reviewed != NEVER && reviewed != self.lay.changes()
+    }
+
+    /// Whether a part of the baseline in which `path` lies is hidden.
+    pub fn is_covered(&self, path: &[u8]) -> bool {
+        let covered = self.covered.read().unwrap_or_else(PoisonError::into_inner);
+        covered.iter().any(|mount| is_beneath(path, &mount.point))
     }
 
     /// Whether the path `path`, met on the way in `tract`, is left out: excluded, our own, or the root of another area.

@@ -40,8 +40,40 @@ pub struct Harvest {
     pub learned: Vec<Entry>,
     /// What differs.
     pub news: Vec<Piece>,
+    /// What was passed over.
+    pub passed: Passed,
     /// Rows of the baseline at whose paths nothing is, with those paths; whether they are gone or moved shows at the end.
     pub gone: Vec<(EntryId, Vec<u8>)>,
+}
+
+/// Paths that a pass came to and did not compare, each standing for what lies beneath it, by why; what has an event of its own (unreadable,
+/// covered, missing, not answering as a whole mount) is not among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Passed {
+    /// Left out by the configuration.
+    pub excluded: u64,
+    /// On mounts that are not entered.
+    pub barred: u64,
+    /// Which did not answer.
+    pub silent: u64,
+    /// Whose content cannot be read, reported before.
+    pub unreadable: u64,
+    /// Whose content is left to the daemon.
+    pub left: u64,
+    /// How many of all these the baseline has.
+    pub known: u64,
+}
+
+impl Passed {
+    /// Adds what was passed over elsewhere.
+    pub(super) fn add(&mut self, other: Self) {
+        self.excluded += other.excluded;
+        self.barred += other.barred;
+        self.silent += other.silent;
+        self.unreadable += other.unreadable;
+        self.left += other.left;
+        self.known += other.known;
+    }
 }
 
 impl Harvest {
@@ -50,6 +82,7 @@ impl Harvest {
         self.looks += other.looks;
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.unlearned += other.unlearned;
+        self.passed.add(other.passed);
         self.same.extend(other.same);
         self.learned.extend(other.learned);
         self.news.extend(other.news);
@@ -123,6 +156,11 @@ pub(super) fn news(basis: Option<&Entry>, events: Vec<Found>, changes: Vec<State
 }
 
 impl Harvest {
+    /// A path that does not answer, known or not.
+    pub(super) fn silent(is_known: bool) -> Self {
+        Self { passed: Passed { silent: 1, known: u64::from(is_known), ..Passed::default() }, ..Self::default() }
+    }
+
     /// An event with no state that belongs to it.
     pub(super) fn telling(event: Event) -> Self {
         news(None, vec![event.into()], Vec::new()).into()

@@ -78,6 +78,10 @@ impl Judge<'_> {
         }
         keep_unasked(&mut seen.attributes, &entry.known.attributes);
         let counting = self.tract.compared_at(path).intersection(entry.recorded);
+        // Such a number or time is another one at each look.
+        let is_generated = seen.attributes.is_generated() || entry.known.attributes.is_generated();
+        let counting =
+            if is_generated { MADE_ANEW.into_iter().fold(counting, AttributeSet::without) } else { counting };
         let over = forgiven.iter().fold(counting, AttributeSet::without);
         let difference = compare(&entry.known, &seen, over);
         let is_kept = difference.is_some() && !self.tract.accepts_changes();
@@ -214,6 +218,7 @@ impl Judge<'_> {
                 format!("not all of it is entered: paths in it are longer than {LONGEST_PATH} bytes (PATH_MAX)")
             }
             HashState::Unreadable(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
+            HashState::TooBig if seen.attributes.is_generated() => "the kernel makes more than 1 MiB of it".to_owned(),
             HashState::TooBig => {
                 "its holes are larger than what is hashed: 128 GiB, more for what it holds, at most 1 TiB".to_owned()
             }
@@ -278,6 +283,8 @@ impl Company {
         }
     }
 }
+/// What the kernel makes anew with each look-up of a file of its own.
+const MADE_ANEW: [Attribute; 4] = [Attribute::Inode, Attribute::Mtime, Attribute::Ctime, Attribute::Btime];
 
 /// The attributes that a look has collected.
 pub(super) fn collected(seen: &Observation) -> AttributeSet {

@@ -11,7 +11,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -33,6 +33,8 @@ pub struct Lay {
     table: RwLock<Arc<Table>>,
     watch: Option<Watch>,
     has_moved: AtomicBool,
+    /// Counts the changes of the table.
+    changes: AtomicU64,
     /// Asked for every name that is met.
     can_hang: AtomicBool,
     helper: Helper,
@@ -48,6 +50,7 @@ impl Lay {
             // Begun before the first reading, so that no change falls between. Without /proc each survey reads again.
             watch: Watch::begin().ok(),
             has_moved: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
             can_hang: AtomicBool::new(false),
             helper,
             fars: Mutex::default(),
@@ -69,9 +72,18 @@ impl Lay {
         let table = Arc::new(Table::new(all));
         let mut fars = self.fars.lock().unwrap_or_else(PoisonError::into_inner);
         fars.retain(|_, far| table.all().contains(&far.mount));
+        let has_changed = self.table().all() != table.all();
+        // Before and after: whoever begins between has not seen the end of it.
+        self.changes.fetch_add(u64::from(has_changed), Ordering::SeqCst);
         self.can_hang.store(table.can_hang(), Ordering::Relaxed);
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
+        self.changes.fetch_add(u64::from(has_changed), Ordering::SeqCst);
         true
+    }
+
+    /// How often the table has changed: a number that is another one after each change.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
     }
 
     /// Reads again if something was mounted or unmounted; gives whether it was. Cost: one `poll(2)`.

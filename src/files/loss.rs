@@ -1,5 +1,7 @@
-//! Whether an area is being emptied: more than half of what the baseline knows, and more than a hundred entries, are missing. That is
-//! one piece of news, not one for each file, and most often means that something is not mounted.
+//! Mass removal: more than half of what the baseline knows of an area, and more than a hundred entries, are missing. That is one event,
+//! not one for each file, and most often means that something is not mounted. The topmost missing paths are kept as missing since then,
+//! with their baseline, and compared when they are back; everything else of the area goes on being compared, so that nobody who removes
+//! his own files stops the comparison of others'.
 //!
 //! The walker meets one missing path at a time, so at each that it would tell a few entries are drawn and looked for. Only when many
 //! of those are missing too everything is counted, and the counting ends as soon as half is there.
@@ -7,17 +9,23 @@
 use std::hash::{BuildHasher, RandomState};
 
 use super::{
-    ground::{Ground, Tract, join},
-    missing::GONE,
+    ground::{Ground, Tract, is_beneath, join},
     sight::{Base, Glance},
 };
 use crate::{
     model::{
-        clock::Boottime,
+        clock::{Boottime, Moment, Timestamp},
         entry::{Entry, EntryId, FileKind},
         escape::escape_name,
+        event::{Category, Event, Severity},
     },
-    store::{database::Store, door::Db, error::StoreError},
+    store::{
+        database::Store,
+        door::Db,
+        error::StoreError,
+        missing::{FoundAgain, GONE},
+        outcome::{Outcome, StateChange},
+    },
 };
 
 /// Entries that must be missing at least, beside being more than half: a small area may well be cleared.
@@ -34,14 +42,30 @@ const PAGE: usize = 4096;
 /// Missing paths named in the event.
 const EXAMPLES: usize = 5;
 
+/// Paths found again that are noted together.
+const NOTED: usize = 4096;
+
 /// What is missing of an area.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Loss {
     /// Entries that are missing.
     pub(super) missing: u64,
     left: u64,
-    /// The topmost of them, with their paths.
-    pub(super) topmost: Vec<(EntryId, Vec<u8>)>,
+    /// The topmost of them.
+    pub(super) topmost: Vec<Lost>,
+}
+
+/// The topmost path of something that is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// Its row.
+    pub(super) id: EntryId,
+    /// Its path.
+    pub(super) path: Vec<u8>,
+    /// How many entries are missing with it, itself included.
+    pub(super) entries: u64,
+    /// Since when that is known; `None` when it was found out just now.
+    pub(super) since: Option<Timestamp>,
 }
 
 impl Loss {
@@ -84,19 +108,87 @@ impl Loss {
         Ok(loss.filter(|loss| !search.holds(loss.known().div_ceil(2))))
     }
 
-    /// What is to be said of it.
-    pub(super) fn words(&self, tract: &Tract) -> String {
-        let examples: Vec<String> =
-            self.topmost.iter().take(EXAMPLES).map(|(_, path)| format!("  {}", escape_name(path))).collect();
-        format!(
-            "{} of {} entries are missing: is something not mounted? `integrityd init --accept {}` takes what is left as the baseline\n\
-             missing are, among others:\n{}",
-            self.missing,
-            self.known(),
-            escape_name(&tract.path),
-            examples.join("\n")
-        )
+    /// What is to be stored of it: from now on its topmost paths are missing, and their baseline is kept.
+    pub(super) fn outcome(&self, tract: &Tract, now: Moment) -> Outcome {
+        let mut outcome = Outcome::tell(lost_event(tract, &self.topmost, Some(self.known()), now));
+        outcome.changes =
+            self.topmost.iter().map(|lost| StateChange::Missing(lost.id, now.wall, lost.entries)).collect();
+        outcome
     }
+}
+
+/// One event for all paths of an area that are `lost`; `known` is how many entries it had, where that was counted.
+pub(super) fn lost_event(tract: &Tract, lost: &[Lost], known: Option<u64>, now: Moment) -> Event {
+    let entries: u64 = lost.iter().map(|lost| lost.entries).sum();
+    let examples: Vec<String> =
+        lost.iter().take(EXAMPLES).map(|lost| format!("  {}", escape_name(&lost.path))).collect();
+    let area = escape_name(&tract.path);
+    let of_known = known.map(|known| format!(" of {known}")).unwrap_or_default();
+    let note = format!(
+        "{entries}{of_known} entries are missing: is something not mounted?\n\
+         they are compared when they are back; everything else of {area} is compared as before\n\
+         if they are gone for good: integrityd init --accept {area}\n\
+         missing are, among others:\n{}",
+        examples.join("\n")
+    );
+    let source = common_directory(lost.iter().map(|lost| lost.path.as_slice()), &tract.path);
+    let since = lost.iter().filter_map(|lost| lost.since).min();
+    let event = Event::new(Category::EntriesMissing, Severity::High, now, source);
+    Event { area: tract.path.clone(), count: entries, not_before: since, ..event }.with_note(note)
+}
+
+/// The innermost directory, at or beneath `root`, in which all `paths` lie.
+fn common_directory<'a>(mut paths: impl Iterator<Item = &'a [u8]>, root: &[u8]) -> Vec<u8> {
+    let parent = |path: &'a [u8]| path.iter().rposition(|byte| *byte == b'/').and_then(|at| path.get(..at));
+    let Some(mut common) = paths.next().and_then(parent) else { return root.to_vec() };
+    for path in paths {
+        while !is_beneath(path, common) {
+            let Some(shorter) = parent(common) else { return root.to_vec() };
+            common = shorter;
+        }
+    }
+    if is_beneath(common, root) { common.to_vec() } else { root.to_vec() }
+}
+
+/// Tells of paths that were missing and were seen again: an area at a time, when nothing of it is missing any more or a round has ended.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub(super) fn tell_back(
+    store: &mut Store,
+    ground: &Ground,
+    is_round_over: bool,
+    now: Moment,
+) -> Result<(), StoreError> {
+    loop {
+        let found = store.found_again(NOTED)?;
+        let still = if found.is_empty() { Vec::new() } else { store.missing_counts()? };
+        let is_due = |again: &&FoundAgain| {
+            is_round_over || again.area.is_none_or(|area| !still.iter().any(|count| count.area == area))
+        };
+        let due: Vec<&FoundAgain> = found.iter().filter(is_due).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        let mut outcome = Outcome::default();
+        for tract in &ground.tracts {
+            let back: Vec<&&FoundAgain> = due.iter().filter(|again| again.area == Some(tract.id)).collect();
+            if let Some(since) = back.iter().map(|again| again.since).min() {
+                let left = still.iter().find(|count| count.area == tract.id).map_or(0, |count| count.entries);
+                outcome = outcome.with_event(back_event(tract, &back, (since, left), now));
+            }
+        }
+        outcome.changes = due.iter().map(|again| StateChange::NotMissing(again.entry)).collect();
+        store.commit(&outcome)?;
+    }
+}
+
+fn back_event(tract: &Tract, back: &[&&FoundAgain], (since, left): (Timestamp, u64), now: Moment) -> Event {
+    let entries: u64 = back.iter().map(|again| again.entries).sum();
+    let left = if left > 0 { format!("; {left} entries are still missing") } else { String::new() };
+    let note = format!("{} paths are there again, with what lies beneath them they are compared{left}", back.len());
+    let event = Event::new(Category::EntriesBack, Severity::Normal, now, tract.path.clone());
+    Event { area: tract.path.clone(), count: entries, not_before: Some(since), ..event }.with_note(note)
 }
 
 /// What is looked for, and where.
@@ -116,7 +208,7 @@ impl Search<'_> {
             let drawn = {
                 let store = self.db.lock();
                 match store.drawn(self.tract.id, chance.hash_one(draw))? {
-                    Some(entry) => relative(&store, &entry)?.filter(|_| entry.reported != Some(GONE)),
+                    Some(entry) => relative(&store, &entry)?,
                     None => return Ok(false),
                 }
             };
@@ -215,14 +307,25 @@ impl Search<'_> {
             return Ok(is_directory.then_some((child.id, path)));
         }
         let below = below()?;
-        loss.missing += 1 + below;
-        loss.topmost.push((child.id, join(&self.tract.path, &path)));
+        let entries = 1 + below;
+        loss.missing += entries;
+        let path = join(&self.tract.path, &path);
+        loss.topmost.push(Lost { id: child.id, path, entries, since: None });
         Ok(None)
     }
 }
 
-/// What leads from the root of its area to an entry; `None` when a directory on the way is not in the baseline.
+/// What leads from the root of its area to an entry; `None` when a directory on the way is not in the baseline, or the entry is known
+/// to be gone.
 fn relative(store: &Store, entry: &Entry) -> Result<Option<Vec<u8>>, StoreError> {
-    let way = store.way_to(entry.id)?;
-    Ok(way.map(|way| way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/')))
+    let Some(way) = store.way_to(entry.id)? else { return Ok(None) };
+    if store.has_missing()? {
+        for (id, _) in &way {
+            if store.missing_since(*id)?.is_some() {
+                return Ok(None);
+            }
+        }
+    }
+    let names: Vec<&[u8]> = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect();
+    Ok(Some(names.join(&b'/')).filter(|_| entry.reported != Some(GONE)))
 }

@@ -1,7 +1,8 @@
 //! What is not there: a file, a whole subtree, the root of an area.
 
 use super::{
-    ground::{Tract, join},
+    cover::is_root_covered,
+    ground::{Ground, Tract, join},
     judge::{Company, Judge},
     loss::Loss,
     root::retarget,
@@ -19,15 +20,13 @@ use crate::{
         areas::{AreaRow, AreaState, RootIdentity},
         database::Store,
         error::StoreError,
+        missing::GONE,
         outcome::{Found, Members, Outcome, Piece, StateChange},
     },
 };
 
 /// Why nothing can be looked at, and what to do.
 pub(super) const ROOT_GONE: &str = "its root does not exist: make or mount it, or take its area line out";
-
-/// Stands in an entry that is gone and was reported, where changes are not accepted (`areaonchange = keep`).
-pub(super) const GONE: [u8; 32] = [0; 32];
 
 /// What a missing path turned out to be.
 enum Top {
@@ -45,6 +44,10 @@ impl Visitor {
     /// Settles a path that was not found: looked up again from its parents before anything is reported, and reported once for
     /// the topmost part that is gone.
     pub(super) fn gone(&self, tract: &Tract, target: &Target) -> Result<Step, StoreError> {
+        // Something may have been unmounted this very moment.
+        if self.is_hidden(&target.path)? {
+            return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
+        }
         let known = {
             let mut store = self.db.lock();
             store.count_look(0);
@@ -77,10 +80,9 @@ impl Visitor {
                     return self.begin(place);
                 }
                 if let Some(root) = tract.root()
-                    && let Some(suspended) =
-                        self.suspend_lost(tract, target, (&root, Some(self.clock.now().boottime)))?
+                    && self.tell_lost(tract, (&root, Some(self.clock.now().boottime)))?
                 {
-                    return Ok(Step::Done(suspended));
+                    return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), true)));
                 }
                 self.removed(&mut self.db.lock(), tract, &top, &path).map(Step::Done)
             }
@@ -146,18 +148,14 @@ impl Visitor {
         Ok(self.over(path, store, is_told))
     }
 
-    /// Suspends an area that was emptied beneath its open root; `None` when that is not so. With a time, as [`Loss::emptied`] says.
-    pub(super) fn suspend_lost(
-        &self,
-        tract: &Tract,
-        target: &Target,
-        (root, now): (&Base, Option<Boottime>),
-    ) -> Result<Option<Visited>, StoreError> {
-        let Some(loss) = Loss::emptied(&self.db, &self.ground, tract, (root, now))? else {
-            return Ok(None);
+    /// Tells of an area that was emptied beneath its open root, and keeps the baseline of what is missing; gives whether that was so.
+    /// With a time, as [`Loss::emptied`] says.
+    pub(super) fn tell_lost(&self, tract: &Tract, at: (&Base, Option<Boottime>)) -> Result<bool, StoreError> {
+        let Some(loss) = Loss::emptied(&self.db, &self.ground, tract, at)? else {
+            return Ok(false);
         };
-        let mut store = self.db.lock();
-        self.suspend(&mut store, tract, target, AreaState::Suspended, &loss.words(tract)).map(Some)
+        self.db.lock().commit(&loss.outcome(tract, self.clock.now()))?;
+        Ok(true)
     }
 
     /// The row of an area.
@@ -212,7 +210,11 @@ impl Visitor {
         };
         let now = self.clock.now();
         let known = store.entry_named(None, &tract.path)?;
-        if let Some(why) = misfit(tract, &row, known.as_ref(), seen, now) {
+        let misfit = match misfit(tract, &row, known.as_ref(), seen, now) {
+            None => self.ground.covered_root(&store, tract, (&row, known.as_ref(), seen), now)?,
+            misfit => misfit,
+        };
+        if let Some(why) = misfit {
             return self.suspend(&mut store, tract, target, AreaState::Suspended, why).map(Some);
         }
         let root = object.open_directory().ok();
@@ -222,13 +224,12 @@ impl Visitor {
             None => None,
         };
         let is_doubtful = !row.state.is_active() || row.root.is_some_and(|known| known.inode != seen.inode);
-        if let Some(root) = root.as_ref().filter(|_| is_doubtful && retargeted.is_none())
-            && let Some(suspended) = self.suspend_lost(tract, target, (root, None))?
-        {
-            return Ok(Some(suspended));
-        }
+        let is_doubtful = is_doubtful && retargeted.is_none();
         tract.set_root(root);
         self.welcome(tract, row, seen, retargeted)?;
+        if let Some(root) = tract.root().filter(|_| is_doubtful) {
+            self.tell_lost(tract, (&root, None))?;
+        }
         Ok(None)
     }
 
@@ -313,6 +314,26 @@ pub(super) fn misfit(
     }
     (!is_retargeted && is_elsewhere(root, seen, now))
         .then_some("its root lies on another file system: is something not mounted?")
+}
+
+impl Ground {
+    /// Why what was seen at the root of an area is not what its baseline belongs to although it lies on the same device: something was
+    /// mounted over it since, in this boot.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub(super) fn covered_root(
+        &self,
+        store: &Store,
+        tract: &Tract,
+        (row, known, seen): (&AreaRow, Option<&Entry>, &Attributes),
+        now: Moment,
+    ) -> Result<Option<&'static str>, StoreError> {
+        let Some(known) = known.filter(|known| retarget(tract, known, seen, now).is_none()) else { return Ok(None) };
+        let is_this_boot = row.root.is_some_and(|root| root.boot == now.boot);
+        let is_covered = is_this_boot && is_root_covered(store, self, tract, (known, seen))?;
+        Ok(is_covered.then_some("something else is mounted over its root and hides what is known"))
+    }
 }
 
 /// Whether the root lies on another device than the baseline. Device numbers may change with a boot; then the

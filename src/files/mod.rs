@@ -31,6 +31,7 @@ mod listing;
 mod loss;
 mod missing;
 pub mod moves;
+mod namespace;
 pub mod observe;
 mod opening;
 mod own_mail;
@@ -55,7 +56,13 @@ pub mod target;
 mod tending;
 pub mod visit;
 
-use std::{collections::HashSet, hash::RandomState, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    hash::RandomState,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
@@ -79,8 +86,10 @@ use eye::{Eye, Leave};
 use ground::Ground;
 use inodes::Inodes;
 use itinerary::{Ahead, Itinerary, Next, Open};
+use loss::tell_back;
+use namespace::Namespace;
 use target::Target;
-use tending::tell_of_stalls;
+use tending::{survey, tell_of_stalls};
 use visit::Visitor;
 
 /// How often the root of a missing area is looked for.
@@ -107,6 +116,8 @@ pub struct Walker {
     roots_checked: Boottime,
     /// By which part of a slot the first stop is later.
     phase: f64,
+    /// The mounts of our own namespace.
+    namespace: Arc<Mutex<Namespace>>,
 }
 
 impl Walker {
@@ -124,6 +135,7 @@ impl Walker {
             entered: HashSet::new(),
             roots_checked: now,
             phase: 0.0,
+            namespace: Arc::default(),
         }
     }
 
@@ -229,18 +241,8 @@ impl Walker {
 
     /// Tells of mounts within areas that are not entered or hide something; those that were there from the beginning are told with its begin.
     async fn survey(&mut self) -> Result<(), Leave> {
-        let Some(visitor) = self.eye.visitor.clone() else {
-            return Ok(());
-        };
-        let ground = Arc::clone(&visitor.ground);
-        let new = run_blocking(move || visitor.ground.survey()).await;
-        let now = self.clock.now();
-        let told = self.db.call(move |store| {
-            learning::tell_of_barred(store, &new, now)?;
-            learning::note_not_entered(store, &ground.not_entered(), now)?;
-            cover::review(store, &ground, now)
-        });
-        Ok(told.await?)
+        let Some(visitor) = self.eye.visitor.clone() else { return Ok(()) };
+        Ok(survey(&self.db, visitor, &self.namespace, self.clock.now()).await?)
     }
 
     /// Looks after the helpers, and after what was mounted or unmounted. Waits for neither.
@@ -338,21 +340,19 @@ impl Walker {
     }
 
     async fn end_round(&mut self) -> Result<(), Leave> {
-        let mut areas: Vec<AreaId> = self.entered.iter().copied().collect();
-        if let Some(visitor) = &self.eye.visitor {
-            let unfinished = visitor.ground.unfinished();
-            areas.retain(|area| !unfinished.contains(area));
-        }
+        let Some(ground) = self.eye.visitor.as_ref().map(|visitor| Arc::clone(&visitor.ground)) else {
+            return Ok(());
+        };
+        let unfinished = ground.unfinished();
+        let areas: Vec<AreaId> = self.entered.iter().copied().filter(|area| !unfinished.contains(area)).collect();
+        let ids: Vec<AreaId> = ground.tracts.iter().map(|tract| tract.id).collect();
         let clock = self.clock.clone();
-        let rows = self
-            .db
-            .call(move |store| {
-                learning::end_round(store, &areas, clock.now())?;
-                store.areas()
-            })
-            .await?;
-        let ids: Vec<AreaId> =
-            self.eye.visitor.iter().flat_map(|visitor| visitor.ground.tracts.iter().map(|tract| tract.id)).collect();
+        let rows = self.db.call(move |store| {
+            learning::end_round(store, &areas, clock.now())?;
+            tell_back(store, &ground, true, clock.now())?;
+            store.areas()
+        });
+        let rows = rows.await?;
         self.eye.is_learning = rows.iter().any(|row| row.state == AreaState::Learning && ids.contains(&row.id));
         self.eye.adjust_pace();
         self.eye.take_stock(true).await
@@ -378,12 +378,12 @@ impl Walker {
         Ok(())
     }
 
-    /// Areas whose root may be back or is another, and those that an administrator has accepted since the round began.
+    /// Tells of what was missing and is back; gives the areas whose root may be back or is another, and those that an administrator has accepted since the round began.
     async fn areas_to_enter(&self) -> Result<Vec<usize>, Leave> {
-        let Some(visitor) = self.eye.visitor.clone() else {
-            return Ok(Vec::new());
-        };
-        let rows = self.db.call(|store| store.areas()).await?;
+        let Some(visitor) = self.eye.visitor.clone() else { return Ok(Vec::new()) };
+        let (ground, now) = (Arc::clone(&visitor.ground), self.clock.now());
+        let rows =
+            self.db.call(move |store| tell_back(store, &ground, false, now).and_then(|()| store.areas())).await?;
         let entered = self.entered.clone();
         let wanted = move || {
             let ground = &visitor.ground;

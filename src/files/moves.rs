@@ -74,7 +74,10 @@ pub(super) fn is_same_object(known: &Observation, seen: &Observation) -> bool {
         FileKind::Symlink => old.target == new.target,
         _ => old.rdev == new.rdev,
     };
-    (old.kind, old.dev, old.inode) == (new.kind, new.dev, new.inode) && is_born_alike && is_content_same
+    (old.kind, old.dev, old.inode) == (new.kind, new.dev, new.inode)
+        && is_born_alike
+        && is_content_same
+        && !new.is_generated()
 }
 
 /// Where what was seen in the directory `parent` was before, by one of these rows; `None` when it is an addition. What is not to be

@@ -47,6 +47,8 @@ const MOST_HOLES: u64 = 1 << 40;
 /// owner no space must not cost much.
 const FREE_HOLES: u64 = 128 << 30;
 const HOLES_PER_BYTE: u64 = 1024;
+/// Most that is read of a file that the kernel makes: its size says nothing, and it may have no end.
+const MOST_GENERATED: u64 = 1 << 20;
 
 /// Most stretches of a file that are asked for before it is read; of what is scattered more widely the zeros are counted as they come.
 const SURVEYED: usize = 256;
@@ -149,24 +151,30 @@ impl Reading {
         let opened = handle.open_file();
         seen.xattrs = opened.as_ref().map_or_else(|_| handle.xattrs(), |file| xattrs_of_file(file.as_fd()));
         let file = opened.map_err(|error| errno_of(&error))?;
-        let holes = if seen.size > DENSE { holes_of(&file, seen.size) } else { 0 };
+        // Some of what the kernel makes is given by the first call or not at all.
+        let is_generated = seen.is_generated();
+        let is_dense = is_generated || seen.size <= DENSE;
+        let holes = if is_dense { 0 } else { holes_of(&file, seen.size) };
         let most_zeros = most_zeros(&file, seen.size);
         if holes > most_zeros {
             return Err(Errno::FBIG.raw_os_error());
         }
         // One byte more than the file, so that one that grows is seen to.
         let length = usize::try_from(seen.size).unwrap_or(BUFFER).saturating_add(1).min(BUFFER);
+        let length = if is_generated { BUFFER } else { length };
+        let wanted: Wanted = wanted.into();
+        let wanted = if is_generated { Wanted { mark: None, ..wanted } } else { wanted };
         if buffer.len() < length {
             buffer.resize(length, 0);
         }
         Ok(Self {
             file: CachedReader::new(file),
-            hasher: MarkedHasher::new(wanted.into()),
+            hasher: MarkedHasher::new(wanted),
             buffer,
             before: seen.clone(),
             done: 0,
             read: 0,
-            stretch: if seen.size > DENSE { Stretch::Hole(0) } else { Stretch::Data(u64::MAX) },
+            stretch: if is_dense { Stretch::Data(u64::MAX) } else { Stretch::Hole(0) },
             holes,
             zeros: 0,
             most_zeros,
@@ -199,7 +207,7 @@ impl Reading {
     /// hashed without being read, and cost a small part of that.
     ///
     /// # Errors
-    /// The `errno(3)` of `read(2)`; `EFBIG` when there are too many holes.
+    /// The `errno(3)` of `read(2)`; `EFBIG` when there are too many holes, or more than 1 MiB of what the kernel makes.
     pub fn advance(&mut self, most: u64) -> Result<(u64, bool), i32> {
         let _idle = IdleInput::enter();
         let (mut cost, mut zeros) = (0, 0);
@@ -225,8 +233,11 @@ impl Reading {
                     length
                 }
             };
+            if self.before.is_generated() && self.done > MOST_GENERATED {
+                return Err(Errno::FBIG.raw_os_error());
+            }
             // Following a file that grows might never end; whether it has grown shows when it is judged.
-            if length == 0 || self.done >= self.before.size {
+            if length == 0 || self.done >= self.before.size && !self.before.is_generated() {
                 return Ok((cost, true));
             }
             // Zeros cost little, but they take their time.
@@ -285,7 +296,7 @@ impl Reading {
     }
 
     fn judge(before: &Attributes, mut after: Attributes, done: u64, hasher: MarkedHasher) -> Content {
-        if is_same(before, &after) && done == after.size {
+        if is_same(before, &after) && (done == after.size || after.is_generated()) {
             // Setting an extended attribute moves ctime, so that those of the first look are those of the last.
             after.xattrs.clone_from(&before.xattrs);
             after.target.clone_from(&before.target);
@@ -367,6 +378,27 @@ mod tests {
             let Content::Stable(whole) = reading.finish().0 else { panic!("torn at {size}") };
             assert_eq!(whole.seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "size {size}");
         }
+    }
+
+    #[test]
+    fn what_the_kernel_makes_is_read_to_its_end_whatever_size_it_has_up_to_a_bound() {
+        // Longer than its size, which is 0; given by the first read or not at all; shorter than its size, which is a page.
+        for path in ["/proc/version", "/proc/sys/kernel/pid_max", "/sys/devices/system/cpu/online"] {
+            let Ok(content) = std::fs::read(path) else {
+                println!("skipped: {path} cannot be read here");
+                continue;
+            };
+            let mut reading = begin(Path::new(path));
+            assert!(reading.before.is_generated(), "{path}");
+            while !reading.advance(1).unwrap().1 {}
+            let Content::Stable(whole) = reading.finish().0 else { panic!("{path} is torn") };
+            assert_eq!(whole.seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "{path}");
+        }
+        // More than is read.
+        let mut endless = begin(Path::new("/proc/self/maps"));
+        endless.done = MOST_GENERATED;
+        assert_eq!(endless.advance(u64::MAX).map_err(unread_for), Err(HashState::TooBig));
+        assert!(!begin(&std::env::current_exe().unwrap()).before.is_generated());
     }
 
     fn sparse(path: &Path) -> File {

@@ -42,7 +42,11 @@ pub(super) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<O
         return Ok(None);
     }
     faults::strike("list", &path);
-    match visitor.ground.list(tract, &path, &root, &relative) {
+    let mut listed = visitor.ground.list(tract, &path, &root, &relative);
+    if matches!(listed, Err(Trouble::Silent)) && visitor.is_moving() && !visitor.is_hidden(&path)? {
+        listed = visitor.ground.list(tract, &path, &root, &relative);
+    }
+    match listed {
         Ok((directory, inode, listing)) => {
             // Whether names in it are still too long shows when they have been read.
             let is_limited = entry.known.hash_state == HashState::PATHS_TOO_LONG && is_near(&path);

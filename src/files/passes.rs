@@ -1,15 +1,21 @@
 //! The passes at full speed as commands want them: build or complete the baseline, compare with it, accept what is there.
 
-use std::{hash::RandomState, num::NonZero, sync::Arc, thread};
+use std::{
+    hash::RandomState,
+    num::NonZero,
+    sync::{Arc, Mutex},
+    thread,
+};
 
 use super::{
     approach::absence,
     cover::{hidden, homes, review},
-    ground::{Ground, Tract},
-    harvest::{Barn, Harvest, acceptance},
+    ground::{Ground, Tract, is_beneath},
+    harvest::{Barn, Harvest, Passed, acceptance},
     inodes::Inodes,
     itinerary::Ahead,
     learning,
+    loss::tell_back,
     missing::missing_event,
     moves::Moves,
     opening::open_directory,
@@ -31,7 +37,8 @@ use crate::{
         door::Db,
         error::StoreError,
         events::Range,
-        outcome::{Outcome, Piece, StateChange},
+        missing::GONE,
+        outcome::{Found, Outcome, Piece, StateChange},
         stretch::Most,
     },
 };
@@ -47,6 +54,8 @@ pub struct Summary {
     pub unlearned: u64,
     /// Entries of the areas that are there whose content or names cannot be read, at the end of a round.
     pub unreadable: u64,
+    /// What was passed over.
+    pub passed: Passed,
     /// Areas without a baseline, which were left out, by their paths.
     pub without_baseline: Vec<Vec<u8>>,
     /// What differs, severest first, then by path; the number is 0 where nothing was stored.
@@ -72,6 +81,7 @@ impl Summary {
         self.looks += harvest.looks;
         self.bytes = self.bytes.saturating_add(harvest.bytes);
         self.unlearned += harvest.unlearned;
+        self.passed.add(harvest.passed);
     }
 
     fn sort(&mut self) {
@@ -124,12 +134,15 @@ impl Pass<'_> {
         let unfinished = sweep.ground.unfinished();
         entered.retain(|area| !unfinished.contains(area));
         let mut store = db.lock();
+        // Also of what was mounted meanwhile.
+        review(&mut store, &sweep.ground, clock.now())?;
         tell_of_stalls(&mut store, &sweep.ground, clock.now())?;
+        tell_back(&mut store, &sweep.ground, true, clock.now())?;
         learning::end_round(&mut store, &entered, clock.now())?;
         let coverage = store.coverage()?;
         summary.unreadable = coverage.unreadable + coverage.busy;
         summary.findings = told_since(&store, before)?;
-        add(&mut summary.findings, unseen(&mut store, &sweep.ground, clock.now())?, &sweep.scope);
+        add(&mut summary.findings, unseen(&mut store, &sweep, clock.now())?, &sweep.scope);
         summary.sort();
         Ok(summary)
     }
@@ -160,10 +173,8 @@ impl Pass<'_> {
         if !visited.is_area_active {
             return Ok(None);
         }
-        if let Some(root) = tract.root()
-            && visitor.suspend_lost(tract, &Target::root(area, tract), (&root, None))?.is_some()
-        {
-            return Ok(None);
+        if let Some(root) = tract.root() {
+            visitor.tell_lost(tract, (&root, None))?;
         }
         let Some(id) = visited.directory else {
             return Ok(Some(Entered { directory: None }));
@@ -237,10 +248,11 @@ impl Pass<'_> {
         sweep.run(roots, &mut take)?;
         if update {
             barn.close()?;
+            review(&mut db.lock(), &sweep.ground, self.clock.now())?;
             tell_of_stalls(&mut db.lock(), &sweep.ground, self.clock.now())?;
             summary.findings = told_since(&db.lock(), before)?;
         }
-        add(&mut summary.findings, unseen(&mut db.lock(), &sweep.ground, self.clock.now())?, &sweep.scope);
+        add(&mut summary.findings, unseen(&mut db.lock(), &sweep, self.clock.now())?, &sweep.scope);
         for tract in without.into_iter().filter_map(|area| sweep.ground.tracts.get(area)) {
             match absence(&sweep.ground, tract) {
                 Some(why) => summary.findings.push(unstored(missing_event(tract, 0, &why, self.clock.now()))),
@@ -251,8 +263,9 @@ impl Pass<'_> {
         Ok(summary)
     }
 
-    /// Makes what lies in one area its baseline, whatever it was: one event stands for all differences, with the old states beside
-    /// it, and a suspended area is watched again.
+    /// Makes what lies in one area its baseline, whatever it was, and a suspended area is watched again. One event says who did that and
+    /// counts all differences, with the old states beside it; each that was not reported before is an event of its own as well, so
+    /// that nothing is accepted unreported.
     ///
     /// # Errors
     /// [`AcceptError`]; then nothing was changed.
@@ -261,7 +274,7 @@ impl Pass<'_> {
         let mut config = self.config.clone();
         config.areas.iter_mut().for_each(|area| area.on_change = OnChange::Accept);
         let rows = rows_of(&db.lock(), &config)?;
-        let sweep = self.sweep(&config, Scope::default(), &rows, true);
+        let sweep = Sweep { accepts_missing: true, ..self.sweep(&config, Scope::default(), &rows, true) };
         sweep.ground.survey();
         let (Some(Some(row)), Some(tract)) = (rows.get(area), sweep.ground.tracts.get(area)) else {
             return Err(AcceptError::Unknown);
@@ -284,12 +297,19 @@ impl Pass<'_> {
         sweep.run(directory.into_iter().collect(), take)?;
         let now = clock.now();
         let identity = RootIdentity { dev: seen.dev, inode: seen.inode, boot: now.boot };
-        // One event stands for all, so the single ones are not stored.
-        let silent = |piece: &Piece| Piece {
-            basis: piece.basis.clone(),
-            outcome: Outcome { changes: piece.outcome.changes.clone(), events: Vec::new() },
+        let covered = db.lock().covered_paths(tract.id, usize::MAX)?;
+        let is_told = |piece: &&Piece, found: &&Found| {
+            piece.basis.as_ref().is_some_and(|basis| basis.reported == Some(GONE))
+                || covered.iter().any(|row| is_beneath(&found.event.source, &row.path))
         };
-        let pieces: Vec<Piece> = news.iter().map(silent).collect();
+        let without_told = |piece: &Piece| Piece {
+            basis: piece.basis.clone(),
+            outcome: Outcome {
+                changes: piece.outcome.changes.clone(),
+                events: piece.outcome.events.iter().filter(|found| !is_told(&piece, found)).cloned().collect(),
+            },
+        };
+        let pieces: Vec<Piece> = news.iter().map(without_told).collect();
         let fresh = db.lock().commit_fresh(&pieces, |fresh| Outcome {
             changes: vec![
                 StateChange::Accepted(tract.id, identity),
@@ -299,11 +319,7 @@ impl Pass<'_> {
         })?;
         let accepted = still(&news, &fresh).into_iter().flat_map(|piece| &piece.outcome.events);
         summary.findings = accepted.map(|found| unstored(found.event.clone())).collect();
-        add(
-            &mut summary.findings,
-            unseen(&mut db.lock(), &sweep.ground, now)?,
-            &Scope { paths: vec![tract.path.clone()] },
-        );
+        add(&mut summary.findings, unseen(&mut db.lock(), &sweep, now)?, &Scope { paths: vec![tract.path.clone()] });
         summary.sort();
         Ok(summary)
     }
@@ -326,6 +342,8 @@ impl Pass<'_> {
             learning: rows.iter().flatten().filter(is_learning).map(|row| row.id).collect(),
             ids: is_stored.then(|| Ids::new(db.clone())),
             moves: Moves::default(),
+            accepts_missing: false,
+            lost: Mutex::default(),
         }
     }
 }

@@ -57,7 +57,9 @@ impl Ground {
     fn draw_bars(&self) {
         self.tracts.iter().for_each(|tract| self.find(tract));
         let table = self.lay.table();
-        let mut barred: Vec<Mount> = table.all().iter().filter_map(|mount| self.bar(mount)).collect();
+        // Of mounts over one another the uppermost decides: it is what a path meets.
+        let is_met = |mount: &&Mount| table.mounted_at(&mount.point).is_some_and(|met| met.id == mount.id);
+        let mut barred: Vec<Mount> = table.all().iter().filter(is_met).filter_map(|mount| self.bar(mount)).collect();
         barred.sort();
         // Only the topmost: what is mounted beneath is not reached either.
         barred.dedup_by(|next, kept| is_beneath(&next.point, &kept.point));
@@ -168,7 +170,8 @@ impl Ground {
         match open_on_mount(directory.as_fd(), relative) {
             Err(Errno::XDEV) => {
                 self.keep_up();
-                if self.is_barred(path) {
+                // What a new mount hides must be known before anything is concluded from what it shows.
+                if self.is_barred(path) || self.is_unreviewed() {
                     return Err(Trouble::Silent);
                 }
                 self.cross(&tract.real_of(path), directory.as_fd(), relative)

@@ -92,9 +92,9 @@ impl Visitor {
         let mut members = Members::default();
         if let Some(loss) = loss {
             let store = self.db.lock();
-            for (id, path) in &loss.topmost {
-                if let Some(top) = store.entry(*id)? {
-                    members.0.push(Part::Tree(Box::new(top.clone()), path.clone()));
+            for lost in &loss.topmost {
+                if let Some(top) = store.entry(lost.id)? {
+                    members.0.push(Part::Tree(Box::new(top.clone()), lost.path.clone()));
                     outcome.changes.push(removal(tract, &top));
                 }
             }

@@ -12,7 +12,6 @@ use super::{
     harvest::{Harvest, news},
     judge::{Judge, Verdict, collected, untold, without_content},
     limit::{changes, room, state_of},
-    missing::GONE,
     moves::Moves,
     own_mail::{holds_only, new_part},
     settle::leaves_children,
@@ -111,19 +110,24 @@ impl<'a> Scan<'a> {
             }
             Look::Left(seen) => {
                 harvest.looks += 1;
+                harvest.passed.left += 1;
+                harvest.passed.known += u64::from(known.is_some());
                 match known {
                     Some(known) => self.left(path, &known, *seen, harvest)?,
                     None => drop(self.meet(place, name, path, *seen, harvest)?),
                 }
                 Ok(None)
             }
-            Look::Silent => Ok(None),
+            Look::Silent => {
+                // What hides it is told as a whole.
+                if !self.ground.is_covered(path) {
+                    harvest.add(Harvest::silent(known.is_some()));
+                }
+                Ok(None)
+            }
             Look::Gone => {
                 if let Some(known) = known {
-                    let is_told = self.ids.is_some() && !self.tract.accepts_changes() && known.reported == Some(GONE);
-                    if !is_told {
-                        harvest.gone.push((known.id, path.to_vec()));
-                    }
+                    harvest.gone.push((known.id, path.to_vec()));
                 }
                 Ok(None)
             }
@@ -154,10 +158,10 @@ impl<'a> Scan<'a> {
             Read::Torn => without_content(&seen, Some(root), HashState::Busy).into(),
             Read::Silent => return Ok(root.clone()),
         };
-        harvest.looks += 1;
         if !self.scope.covers(&path) {
             return Ok(root.clone());
         }
+        harvest.looks += 1;
         let verdict = self.again(&path, root, whole);
         let next = verdict.next.clone();
         self.bring(&path, root, verdict, harvest)?;
@@ -217,6 +221,10 @@ impl<'a> Scan<'a> {
     ) -> Result<Option<Entered>, StoreError> {
         harvest.looks += 1;
         let seen = &evidence.seen;
+        if seen.hash_state == HashState::TooBig {
+            harvest.passed.left += 1;
+            harvest.passed.known += u64::from(known.is_some());
+        }
         let is_directory = seen.attributes.kind == FileKind::Directory;
         self.is_own_mail = self.brings_own_mail((place, name, path), known.as_deref(), &evidence)?;
         let Some(known) = known else {
@@ -289,6 +297,10 @@ impl<'a> Scan<'a> {
     fn bring(&mut self, path: &[u8], known: &Entry, verdict: Verdict, harvest: &mut Harvest) -> Result<(), StoreError> {
         let Verdict { next, events } = verdict;
         if events.is_empty() {
+            if next.known.hash_state.is_trouble() {
+                harvest.passed.unreadable += 1;
+                harvest.passed.known += 1;
+            }
             if self.ids.is_some() {
                 let is_same =
                     next.known == known.known && next.recorded == known.recorded && next.reported == known.reported;

@@ -38,7 +38,8 @@ impl Visitor {
         drop(store);
         // News under a path where nothing is would be lies: the directory in hand may have been moved away.
         let is_news = looked.entry.as_ref().is_none_or(|entry| entry.known != *seen);
-        if is_news && !self.is_in_place(tract, target) {
+        // So would be news of what a new mount shows instead of what is known.
+        if is_news && (self.is_hidden(&target.path)? || !self.is_in_place(tract, target)) {
             return Ok(self.over(&target.path, &mut self.db.lock(), false));
         }
         let is_own_mail = is_news && self.brings_own_mail(tract, looked, &evidence)?;

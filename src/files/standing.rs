@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::ground::{Ground, LeftOut, Tract, is_beneath};
+use super::ground::{Ground, LeftOut, Tract, is_beneath, join};
 use crate::sys::mounts::{self, Mount};
 
 /// How a path stands to the walk.
@@ -61,6 +61,59 @@ pub fn standing<'a>(ground: &'a Ground, path: &[u8]) -> Standing<'a> {
         }
     }
     Standing::Watched { area, tract }
+}
+
+/// A path as somebody has named it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The path by which the walk comes to what was named: links on the way are followed, a link that is an entry stands for itself.
+    pub path: Vec<u8>,
+    /// The areas that lie at or beneath what was named, by their paths.
+    pub areas: Vec<Vec<u8>>,
+    /// Where it points, when it is a link that is an entry itself.
+    pub points_to: Option<Vec<u8>>,
+}
+
+/// What was named as `path`, seen from `here`. Of what could hang nothing is followed. The mounts of `ground` must have been surveyed.
+pub fn asked(ground: &Ground, here: &Path, path: &Path) -> Asked {
+    let words = absolute(here, path);
+    let whole = Path::new("/").join(here).join(path).into_os_string().into_vec();
+    let real = ground.lay.resolve(&whole);
+    let itself = itself(ground, &whole);
+    let is_root = ground.tracts.iter().any(|tract| tract.path == words);
+    let as_itself = if is_root { None } else { met(ground, &itself, &words) };
+    let is_near = ground.lay.far(&itself).is_none();
+    let target = as_itself.as_ref().filter(|_| is_near).and_then(|_| fs::read_link(as_path(&itself)).ok());
+    let path = match as_itself {
+        _ if is_root => words.clone(),
+        Some(path) => path,
+        None => met(ground, &real, &words).unwrap_or_else(|| words.clone()),
+    };
+    let lies_beneath = |tract: &&Tract| {
+        is_beneath(&tract.path, &words)
+            || is_beneath(&tract.path, &real)
+            || is_beneath(&tract.real_of(&tract.path), &real)
+    };
+    let areas = ground.tracts.iter().filter(lies_beneath).map(|tract| tract.path.clone()).collect();
+    Asked { path, areas, points_to: target.map(|target| target.into_os_string().into_vec()) }
+}
+
+/// The absolute path with the links of its directories followed, but not one that its last name is.
+fn itself(ground: &Ground, whole: &[u8]) -> Vec<u8> {
+    match whole.iter().rposition(|byte| *byte == b'/').map(|at| whole.split_at(at + 1)) {
+        Some((directory, name)) if ![&b""[..], b".", b".."].contains(&name) => {
+            join(&ground.lay.resolve(directory), name)
+        }
+        _ => ground.lay.resolve(whole),
+    }
+}
+
+/// The path by which the walk comes to the real path `real`: `words`, if that is one, else the first that is watched.
+fn met(ground: &Ground, real: &[u8], words: &[u8]) -> Option<Vec<u8>> {
+    let seen: Vec<Vec<u8>> = ground.tracts.iter().filter_map(|tract| tract.seen_as(real)).collect();
+    let is_watched = |path: &&Vec<u8>| matches!(standing(ground, path), Standing::Watched { .. });
+    let chosen = seen.iter().find(|path| path.as_slice() == words).or_else(|| seen.iter().find(is_watched));
+    chosen.or(seen.first()).cloned()
 }
 
 /// A symbolic link on the way to a path.

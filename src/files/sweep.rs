@@ -6,7 +6,7 @@
 //! database; what is to be stored goes through a channel to the caller, who alone writes.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashMap, HashSet},
     ops::Range,
     path::PathBuf,
     sync::{
@@ -19,9 +19,11 @@ use std::{
 use rustix::io::Errno;
 
 use super::{
+    cover::hidden,
     ground::{Ground, Tract, is_beneath, join},
     harvest::Harvest,
     limit::is_near,
+    loss::{Lost, lost_event},
     moves::Moves,
     roll::{NAMES, Named, Roll, sort_out},
     scan::{Entered, Scan},
@@ -34,8 +36,9 @@ use crate::{
     model::{
         clock::Clock,
         entry::{AreaId, Entry, EntryId, HashState},
+        event::Event,
     },
-    store::{database::Store, door::Db, error::StoreError},
+    store::{database::Store, door::Db, error::StoreError, missing::GONE},
     sys::courtesy::be_last,
 };
 
@@ -91,6 +94,19 @@ pub struct Sweep {
     pub ids: Option<Ids>,
     /// What has only another name.
     pub moves: Moves,
+    /// Whether what is missing while its baseline is kept leaves it now.
+    pub accepts_missing: bool,
+    /// What is missing.
+    pub(super) lost: Mutex<Missing>,
+}
+
+/// What a pass finds missing while its baseline is kept.
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    /// The rows of what the pass has found to be a mass removal itself, where nothing is stored.
+    pub(super) fresh: HashMap<EntryId, u64>,
+    /// What was not found, by area.
+    pub(super) found: BTreeMap<AreaId, Vec<Lost>>,
 }
 
 /// Ids for new rows, reserved in blocks.
@@ -191,7 +207,7 @@ impl Sweep {
         })
     }
 
-    /// Hands on what is gone, now that it is known what was only moved.
+    /// Hands on what is gone, now that it is known what was only moved. What is missing while its baseline is kept is collected.
     fn tell_gone(
         &self,
         gone: Vec<(EntryId, Vec<u8>)>,
@@ -201,13 +217,48 @@ impl Sweep {
             return Ok(());
         }
         let mut store = Store::open_read_only(&self.database)?;
-        for (id, path) in gone {
+        self.keep_up(&store)?;
+        for (id, path) in gone.into_iter().filter(|(_, path)| !self.ground.is_covered(path)) {
             let Some(entry) = store.entry(id)?.filter(|_| !self.moves.has(id)) else { continue };
-            if let Some(tract) = self.ground.tracts.iter().find(|tract| tract.id == entry.area) {
+            let Some(tract) = self.ground.tracts.iter().find(|tract| tract.id == entry.area) else { continue };
+            if self.is_missing(&store, &entry, &path)? {
+                continue;
+            }
+            let is_told = self.ids.is_some() && !tract.accepts_changes() && entry.reported == Some(GONE);
+            if !is_told {
                 collect(self.scan(tract, &mut store, &mut Vec::new()).gone(&path, &entry)?)?;
             }
         }
         Ok(())
+    }
+
+    /// Takes note of what was mounted or unmounted a moment ago, and finds out what that hides.
+    fn keep_up(&self, store: &Store) -> Result<(), StoreError> {
+        self.ground.keep_up();
+        if self.ground.is_unreviewed() { hidden(store, &self.ground, self.clock.now()).map(drop) } else { Ok(()) }
+    }
+
+    /// Whether an entry that is gone is one of those whose baseline is kept; notes it.
+    fn is_missing(&self, store: &Store, entry: &Entry, path: &[u8]) -> Result<bool, StoreError> {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = lost.fresh.get(&entry.id).copied();
+        let since = store.missing_since(entry.id)?;
+        if self.accepts_missing || fresh.is_none() && since.is_none() {
+            return Ok(false);
+        }
+        let entries = match fresh {
+            Some(entries) => entries,
+            None => store.entries_below(entry.id)?.saturating_add(1),
+        };
+        lost.found.entry(entry.area).or_default().push(Lost { id: entry.id, path: path.to_vec(), entries, since });
+        Ok(true)
+    }
+
+    /// One event for each area of which something is missing while its baseline is kept, told before or not.
+    pub(super) fn missing(&self) -> Vec<Event> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let tracts = self.ground.tracts.iter().filter_map(|tract| Some((tract, lost.found.get(&tract.id)?)));
+        tracts.map(|(tract, found)| lost_event(tract, found, None, self.clock.now())).collect()
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "the channel ends with its last sender")]
@@ -254,10 +305,11 @@ impl Sweep {
         let Some(root) = tract.root() else {
             return Ok(Done::default());
         };
-        self.ground.keep_up();
+        self.keep_up(store)?;
         let (directory, listing) = match self.ground.list(tract, &path, &root, tract.beneath(&path)) {
             Ok((directory, _, listing)) => (directory, listing),
-            Err(Trouble::Silent) => return Ok(Done::default()),
+            Err(Trouble::Silent) if self.ground.is_covered(&path) => return Ok(Done::default()),
+            Err(Trouble::Silent) => return Ok((Harvest::silent(!is_new), Vec::new())),
             // Gone or exchanged since it was looked at: the next pass will tell.
             Err(Trouble::Errno(errno)) if WITHOUT_WAY.map(Errno::raw_os_error).contains(&errno) => {
                 return Ok(Done::default());
@@ -301,12 +353,18 @@ impl Sweep {
         let mut more = Vec::new();
         for (name, known) in names {
             let path = join(&place.path, &name);
-            if !self.scope.concerns(&path) || self.ground.is_barred(&path) {
+            // What is covered is told as a whole.
+            if !self.scope.concerns(&path) || self.ground.is_covered(&path) {
                 continue;
             }
             let mut scan = self.scan(tract, store, buffer);
-            if self.ground.leaves_out(tract, &path) {
-                harvest.add(scan.leave_out(place, &name, &path, known)?);
+            if self.ground.is_barred(&path) {
+                harvest.passed.barred += 1;
+                harvest.passed.known += u64::from(scan.known(place, &name, known)?.is_some());
+                continue;
+            }
+            if let Some(why) = self.ground.reason(tract, &path) {
+                harvest.add(scan.leave_out(place, (&name, &path), known, why)?);
                 continue;
             }
             let Some(directory) = scan.at(place, &name, &path, known, &mut harvest)? else {

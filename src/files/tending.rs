@@ -1,19 +1,77 @@
-//! What becomes of slow file systems: that one does not answer, and that it does again, each told once.
+//! What becomes of mounts while we are on the way: what is new, what does not answer, and that it does again, each told once.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
-    cover::{hidden, named},
+    cover::{hidden, named, review},
     far::News,
     ground::{Ground, is_beneath},
-    sweep::Scope,
+    learning::{note_not_entered, tell_of_barred},
+    namespace::{Namespace, intrusion, mounts_of},
+    sweep::{Scope, Sweep},
+    visit::Visitor,
 };
 use crate::{
     model::{
         clock::Moment,
         event::{Category, Event, Severity, StoredEvent},
     },
-    store::{database::Store, error::StoreError, outcome::Outcome},
+    store::{
+        database::Store,
+        door::{Db, run_blocking},
+        error::StoreError,
+        outcome::Outcome,
+    },
     sys::mounts::Mount,
 };
+
+/// Reads what is mounted now, and tells of mounts within areas that are not entered or hide something, and of those that only our own
+/// namespace has.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub(super) async fn survey(
+    db: &Db,
+    visitor: Arc<Visitor>,
+    namespace: &Arc<Mutex<Namespace>>,
+    now: Moment,
+) -> Result<(), StoreError> {
+    let (ground, namespace) = (Arc::clone(&visitor.ground), Arc::clone(namespace));
+    let look = move || {
+        let new = visitor.ground.survey();
+        (new, namespace.lock().unwrap_or_else(PoisonError::into_inner).intruders(mounts_of))
+    };
+    let (new, intruders) = run_blocking(look).await;
+    db.call(move |store| {
+        tell_of_barred(store, &new, now)?;
+        note_not_entered(store, &ground.not_entered(), now)?;
+        if !intruders.is_empty() {
+            let events = intruders.iter().map(|mount| intrusion(mount, now).into()).collect();
+            store.commit(&Outcome { changes: Vec::new(), events })?;
+        }
+        review(store, &ground, now)
+    })
+    .await
+}
+
+impl Visitor {
+    /// Takes note of what was mounted or unmounted a moment ago, and finds out what that hides before anything is looked at.
+    pub(super) fn keep_up(&self) -> Result<(), StoreError> {
+        if self.is_moving() { review(&mut self.db.lock(), &self.ground, self.clock.now()) } else { Ok(()) }
+    }
+
+    /// Whether `path` is hidden, also by what was mounted or unmounted a moment ago.
+    pub(super) fn is_hidden(&self, path: &[u8]) -> Result<bool, StoreError> {
+        self.keep_up()?;
+        Ok(self.ground.is_covered(path))
+    }
+
+    /// Whether something was mounted or unmounted a moment ago, so that nothing is concluded from what is seen.
+    pub(super) fn is_moving(&self) -> bool {
+        self.ground.keep_up();
+        self.ground.is_unreviewed()
+    }
+}
 
 /// Tells what has become of slow mounts.
 ///
@@ -36,13 +94,16 @@ pub(super) fn tell_of_stalls(store: &mut Store, ground: &Ground, now: Moment) ->
     if outcome.events.is_empty() { Ok(()) } else { store.commit(&outcome).map(|_seq| ()) }
 }
 
-/// One event for each part of the areas that cannot be seen now, told before or not: it is hidden, or does not answer.
+/// One event for each part of the areas that a pass did not see, told before or not: it is covered, does not answer, or is missing while
+/// its baseline is kept.
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read or written.
-pub(super) fn unseen(store: &mut Store, ground: &Ground, now: Moment) -> Result<Vec<Event>, StoreError> {
+pub(super) fn unseen(store: &mut Store, sweep: &Sweep, now: Moment) -> Result<Vec<Event>, StoreError> {
     store.flush()?;
+    let ground = &sweep.ground;
     let mut unseen = hidden(store, ground, now)?;
+    unseen.extend(sweep.missing());
     for (mount, why) in ground.lay.stalled() {
         unseen.push(event(store, ground, &mount, &News::Stalled(why), now)?);
     }
@@ -52,7 +113,11 @@ pub(super) fn unseen(store: &mut Store, ground: &Ground, now: Moment) -> Result<
 /// Adds to findings what was not found just now but is so, as far as that was asked for.
 pub(super) fn add(findings: &mut Vec<StoredEvent>, events: Vec<Event>, scope: &Scope) {
     for event in events.into_iter().filter(|event| scope.concerns(&event.source)) {
-        let key = |event: &Event| (event.category, event.source.clone());
+        let key = |event: &Event| match event.category {
+            // What was found missing at different times is one finding of its area.
+            Category::EntriesMissing => (event.category, event.area.clone()),
+            category => (category, event.source.clone()),
+        };
         if !findings.iter().any(|found| key(&found.event) == key(&event)) {
             findings.push(unstored(event));
         }

@@ -140,7 +140,7 @@ impl Visitor {
         let Some(tract) = self.ground.tracts.get(target.area) else {
             return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
         };
-        self.ground.keep_up();
+        self.keep_up()?;
         if target.parent.is_some() && target.path.len() > LONGEST_PATH {
             return self.leave_beyond(tract, &target).map(Step::Done);
         }
@@ -158,7 +158,12 @@ impl Visitor {
         if self.ground.is_barred(&target.path) && target.parent.is_some() {
             return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
         }
-        match self.glance(tract, &target) {
+        let mut seen = self.glance(tract, &target);
+        // While something was mounted there is no answer: now it is known what that hides.
+        if matches!(seen, Glance::Silent) && self.is_moving() && !self.is_hidden(&target.path)? {
+            seen = self.glance(tract, &target);
+        }
+        match seen {
             Glance::Silent => Ok(Step::Done(self.silent(&target))),
             Glance::Gone => self.gone(tract, &target),
             Glance::Refused(errno) => self.refused(tract, &target, errno).map(Step::Done),

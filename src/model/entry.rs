@@ -121,6 +121,14 @@ pub struct Attributes {
     pub flags: Option<u64>,
 }
 
+impl Attributes {
+    /// Whether it lies on a file system whose content the kernel makes when it is asked for (proc, sysfs): inode number and times are made
+    /// with each look-up and say nothing, so that they are 0, and a size says nothing of the content.
+    pub const fn is_generated(&self) -> bool {
+        self.inode == 0 && self.mtime.as_nanos() == 0 && self.ctime.as_nanos() == 0
+    }
+}
+
 /// How much of a file's content its digests stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HashState {

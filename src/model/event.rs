@@ -170,6 +170,10 @@ categories! {
     Covered = 22, File, "covered";
     /// What had hidden a part of the baseline is gone.
     Uncovered = 23, File, "uncovered";
+    /// Most entries of an area went missing at once: `count` of them, whose baseline is kept; everything else is compared.
+    EntriesMissing = 24, File, "entries missing";
+    /// Entries that were missing are there again.
+    EntriesBack = 25, File, "entries back";
     /// What was at one path is at another; with `count` > 1 a directory with everything beneath it.
     Moved = 15, File, "moved";
     /// The first round over one or more areas has begun.

@@ -67,6 +67,8 @@ troubles! {
     LogUnreadable = Critical, "log unreadable";
     /// Reports do not reach a recipient.
     MailStuck = Critical, "mail stuck";
+    /// Much of an area was removed at once; its baseline is kept until that is accepted.
+    PathsMissing = Warning, "paths missing";
     /// Entries could not be read when they were checked last.
     Unreadable = Warning, "partly unreadable";
     /// A mount hides a part of the baseline.
@@ -91,6 +93,8 @@ troubles! {
     FirstRound = Note, "first round";
     /// A mount within an area is not entered, for its type.
     MountNotEntered = Note, "mount not entered";
+    /// Paths of an area are longer than PATH_MAX, and not entered.
+    PathTooLong = Note, "path too long";
     /// A filter or an old kernel refuses the daemon a system call; something else does in its place.
     CallRefused = Note, "system call refused";
     /// No sandbox could be put up around the daemon.

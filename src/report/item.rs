@@ -97,7 +97,7 @@ fn parts(event: &Event, names: &Names) -> Vec<String> {
         (Category::Removed, Some(old), _) if event.count > 1 => {
             vec![format!("{}, {} in all", old.attributes.kind.word(), counted(event.count, "entry", "entries"))]
         }
-        (Category::AreaMissing | Category::Stalled | Category::Covered, _, _) => {
+        (Category::AreaMissing | Category::EntriesMissing | Category::Stalled | Category::Covered, _, _) => {
             vec![match event.count {
                 0 => "nothing is known of it yet".to_owned(),
                 count => format!("its baseline of {} is kept", counted(count, "entry", "entries")),
@@ -126,7 +126,8 @@ fn parts(event: &Event, names: &Names) -> Vec<String> {
         (_, Some(old), Some(new)) => {
             let mut parts = differences(event.changed, old, new, names);
             // Written, and the time of the writing put back: what nobody does by accident.
-            if event.changed.has(Attribute::Content) && old.attributes.mtime == new.attributes.mtime {
+            let is_time_kept = !new.attributes.is_generated() && old.attributes.mtime == new.attributes.mtime;
+            if event.changed.has(Attribute::Content) && is_time_kept {
                 parts.push("mtime unchanged".to_owned());
             }
             parts

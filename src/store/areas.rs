@@ -12,6 +12,7 @@ use crate::model::{
 use super::{
     database::Store,
     error::{StoreError, Trying},
+    missing::GONE,
     rows::array,
 };
 
@@ -311,14 +312,20 @@ impl Store {
     }
 
     /// When the entry of an area that has waited longest was checked; what is not written yet does not count. The order of the visits
-    /// does not tell it: of big files the metadata are looked at more often than the content. Costs a look at each entry.
+    /// does not tell it: of big files the metadata are looked at more often than the content. What is missing while its baseline is kept
+    /// is left out: that was told. Costs a look at each entry.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
     pub fn oldest_check(&self, area: AreaId) -> Result<Option<Timestamp>, StoreError> {
         self.db
-            .prepare_cached("SELECT min(checked) FROM entry WHERE area = ?1")
-            .and_then(|mut statement| statement.query_row([area.0], |row| row.get::<_, Option<i64>>(0)))
+            .prepare_cached(
+                "WITH RECURSIVE lost (id) AS ( \
+                     SELECT missing.entry FROM missing JOIN entry ON entry.id = missing.entry WHERE entry.reported = ?2 \
+                     UNION ALL SELECT entry.id FROM entry JOIN lost ON entry.parent = lost.id) \
+                 SELECT min(checked) FROM entry WHERE area = ?1 AND id NOT IN lost",
+            )
+            .and_then(|mut statement| statement.query_row(params![area.0, GONE], |row| row.get::<_, Option<i64>>(0)))
             .trying("find what has waited longest")
             .map(|checked| checked.map(Timestamp::from_nanos))
     }

@@ -109,9 +109,25 @@ fn of_area(area: &Area, facts: &Facts) -> Vec<Trouble> {
         }
         AreaState::Watched | AreaState::Unconfigured => {}
     }
-    if area.state.is_active() && area.unreadable > 0 {
-        let words = format!("{path}: {} cannot be read, so changes there are not seen", entries(area.unreadable));
+    if let Some((count, since)) = area.missing.filter(|_| area.state.is_active()) {
+        let words = format!(
+            "{path}: {} missing for {}; their baseline is kept, the rest is compared",
+            entries(count),
+            span(facts.age(since))
+        );
+        found.push(trouble(Kind::PathsMissing, path, words));
+    }
+    let unreadable = area.unreadable.saturating_sub(area.too_long);
+    if area.state.is_active() && unreadable > 0 {
+        let words = format!("{path}: {} cannot be read, so changes there are not seen", entries(unreadable));
         found.push(trouble(Kind::Unreadable, path, words));
+    }
+    if area.state.is_active() && area.too_long > 0 {
+        let words = format!(
+            "{path}: paths in {} are longer than 4,095 bytes (PATH_MAX) and not entered",
+            counted(area.too_long, "directory", "directories")
+        );
+        found.push(trouble(Kind::PathTooLong, path, words));
     }
     // The first round has to end before anything can be late.
     if let (AreaState::Watched, Some(promised), Some(oldest)) = (area.state, area.max_age, area.oldest)

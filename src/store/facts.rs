@@ -11,6 +11,7 @@ use super::{
     events::Head,
     fact_logs::{Log, logs},
     fact_processes::{Process, processes},
+    missing::MissingCount,
     outbox::QueueSummary,
     place::{is_running, own_files, running_for},
     standing::Ahead,
@@ -111,6 +112,12 @@ pub struct Area {
     pub entries: u64,
     /// Those of them that could not be read when they were checked last.
     pub unreadable: u64,
+    /// Directories among those in which paths are longer than `PATH_MAX`.
+    pub too_long: u64,
+    /// Entries that a mass removal took and whose baseline is kept, and since when the first of them is missing.
+    pub missing: Option<(u64, Timestamp)>,
+    /// Entries that mounts hide.
+    pub covered: u64,
     /// How long the entry that has waited longest has waited.
     pub oldest: Option<Duration>,
     /// The longest wait of the better half of the entries.
@@ -146,8 +153,14 @@ impl Area {
         match (self.state.is_active(), self.entries) {
             (false, _) => 0.0,
             (true, 0) => 1.0,
-            (true, entries) => to_float(self.in_time.saturating_sub(self.unreadable)) / to_float(entries),
+            (true, entries) => to_float(self.in_time.saturating_sub(self.unseen())) / to_float(entries),
         }
+    }
+
+    /// The entries that are in the baseline and cannot be compared at present.
+    pub fn unseen(&self) -> u64 {
+        let missing = self.missing.map_or(0, |(entries, _)| entries);
+        self.unreadable.saturating_add(missing).saturating_add(self.covered)
     }
 
     /// Looks per second that its promise needs.
@@ -155,10 +168,17 @@ impl Area {
         Some(Demand::of(Ahead { entries: self.entries, bytes: 0 }, self.max_age?).looks)
     }
 
-    fn of(store: &Store, terms: &Terms, summary: AreaSummary, now: Timestamp) -> Result<Self, StoreError> {
+    fn of(
+        store: &Store,
+        (terms, missing): (&Terms, &[MissingCount]),
+        summary: AreaSummary,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
         let AreaSummary { area, entries, unreadable, oldest, median, most } = summary;
         let max_age = terms.ages.iter().find(|(path, _)| *path == area.path).map(|(_, age)| *age);
         let age = |at: Option<Timestamp>| at.map(|at| now.since(at));
+        let mounts = store.mounts(area.id)?;
+        let hidden = mounts.iter().filter(|row| row.told.is_some());
         Ok(Self {
             id: area.id,
             path: escape_name(&area.path),
@@ -166,6 +186,9 @@ impl Area {
             rounds: area.rounds,
             entries,
             unreadable,
+            too_long: if unreadable > 0 { store.beyond_path_max(area.id)? } else { 0 },
+            missing: missing.iter().find(|count| count.area == area.id).map(|count| (count.entries, count.since)),
+            covered: hidden.map(|row| row.entries).sum(),
             oldest: age(oldest),
             median: age(median),
             most: age(most),
@@ -208,6 +231,7 @@ impl Facts {
     pub fn read(store: &Store, terms: &Terms, now: Moment) -> Result<Self, StoreError> {
         let path: &Path = store.path();
         let (last_sign, has_stopped) = store.last_alive()?;
+        let missing = store.missing_counts()?;
         let files = own_files(path);
         Ok(Self {
             database: escape_name(path.as_os_str().as_encoded_bytes()),
@@ -224,7 +248,7 @@ impl Facts {
             areas: store
                 .area_summaries()?
                 .into_iter()
-                .map(|summary| Area::of(store, terms, summary, now.wall))
+                .map(|summary| Area::of(store, (terms, &missing), summary, now.wall))
                 .collect::<Result<_, _>>()?,
             logs: logs(store)?,
             processes: processes(store, now)?,
@@ -309,6 +333,9 @@ pub(crate) mod sample {
             rounds: 4,
             entries,
             unreadable: 0,
+            too_long: 0,
+            missing: None,
+            covered: 0,
             oldest: hours(oldest),
             median: hours(oldest / 2),
             most: hours(oldest * 19 / 20),

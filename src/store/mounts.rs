@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row, params};
 
-use crate::model::entry::AreaId;
+use crate::model::{clock::Timestamp, entry::AreaId};
 
 use super::{
     database::Store,
@@ -21,17 +21,41 @@ pub struct MountRow {
     pub home: Vec<u8>,
     /// What was found and told in its place; `None` while it is at home.
     pub told: Option<Vec<u8>>,
+    /// When that was found; `None` while it is at home, or where a version that did not record it has told it.
+    pub since: Option<Timestamp>,
+    /// How many entries of the baseline that hides, the one at the path included.
+    pub entries: u64,
 }
 
+impl MountRow {
+    /// What is at home at `path`.
+    pub const fn at_home(path: Vec<u8>, home: Vec<u8>) -> Self {
+        Self { path, home, told: None, since: None, entries: 0 }
+    }
+}
+
+const COLUMNS: &str = "path, home, told, since, entries";
+
 fn mount(row: &Row<'_>) -> rusqlite::Result<MountRow> {
-    Ok(MountRow { path: row.get(0)?, home: row.get(1)?, told: row.get(2)? })
+    Ok(MountRow {
+        path: row.get(0)?,
+        home: row.get(1)?,
+        told: row.get(2)?,
+        since: row.get::<_, Option<i64>>(3)?.map(Timestamp::from_nanos),
+        entries: row.get::<_, i64>(4)?.cast_unsigned(),
+    })
 }
 
 pub(super) fn put_mount(db: &Connection, area: AreaId, row: &MountRow) -> Result<(), StoreError> {
-    db.prepare_cached("INSERT OR REPLACE INTO mount (area, path, home, told) VALUES (?1, ?2, ?3, ?4)")
-        .and_then(|mut statement| statement.execute(params![area.0, row.path, row.home, row.told]))
-        .trying("write what is mounted")
-        .map(|_rows| ())
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO mount (area, path, home, told, since, entries) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )
+    .and_then(|mut statement| {
+        let since = row.since.map(Timestamp::as_nanos);
+        statement.execute(params![area.0, row.path, row.home, row.told, since, row.entries.cast_signed()])
+    })
+    .trying("write what is mounted")
+    .map(|_rows| ())
 }
 
 pub(super) fn remove_mount(db: &Connection, area: AreaId, path: &[u8]) -> Result<(), StoreError> {
@@ -53,8 +77,22 @@ impl Store {
     /// [`StoreError`] when the database cannot be read.
     pub fn mounts(&self, area: AreaId) -> Result<Vec<MountRow>, StoreError> {
         self.db
-            .prepare_cached("SELECT path, home, told FROM mount WHERE area = ?1 ORDER BY path LIMIT ?2")
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM mount WHERE area = ?1 ORDER BY path LIMIT ?2"))
             .and_then(|mut statement| statement.query_map([area.0, MOST], mount)?.collect())
             .trying("read what was mounted")
+    }
+
+    /// What of an area is covered now: hidden by what is mounted over it, or not mounted any more; by path, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn covered_paths(&self, area: AreaId, limit: usize) -> Result<Vec<MountRow>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.db
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM mount WHERE area = ?1 AND told IS NOT NULL ORDER BY path LIMIT ?2"
+            ))
+            .and_then(|mut statement| statement.query_map([area.0, limit], mount)?.collect())
+            .trying("read what is covered")
     }
 }

@@ -31,6 +31,10 @@ pub enum StateChange {
     RemoveChildren(EntryId),
     /// What lies in a directory under names of more than so many bytes goes, with everything beneath.
     RemoveLonger(EntryId, usize),
+    /// A baseline row is missing since then, with so many entries, itself included; they are kept until they are back or accepted.
+    Missing(EntryId, Timestamp, u64),
+    /// A baseline row is not missing any more, or gone for good.
+    NotMissing(EntryId),
     /// An area has a new state.
     Area(Box<AreaRow>),
     /// What lies in an area now is its baseline, whatever it was: it is watched, and this is its root.

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// The first script makes an empty database and is a transaction of its own; the others run together in one.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("../../sql/0001_baseline.sql"),
     include_str!("../../sql/0002_logs.sql"),
     include_str!("../../sql/0003_journal.sql"),
@@ -24,6 +24,7 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("../../sql/0008_trust.sql"),
     include_str!("../../sql/0009_troubles.sql"),
     include_str!("../../sql/0010_own_mail.sql"),
+    include_str!("../../sql/0011_unseen.sql"),
 ];
 
 /// The schema of this program.

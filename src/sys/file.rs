@@ -17,7 +17,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Mode, OFlags, Statx, StatxFlags, StatxTimestamp, openat, readlinkat, statx},
+    fs::{AtFlags, Mode, OFlags, Statx, StatxFlags, StatxTimestamp, fstatfs, openat, readlinkat, statx},
     io::Errno,
     path::DecInt,
 };
@@ -178,7 +178,7 @@ pub fn attributes_of(file: BorrowedFd<'_>) -> Result<Attributes, Errno> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     let raw = statx(file, "", flags, wanted)?;
     let kind = FileKind::from_mode(u32::from(raw.stx_mode)).ok_or(Errno::INVAL)?;
-    Ok(Attributes {
+    let seen = Attributes {
         kind,
         perms: raw.stx_mode & 0o7777,
         uid: raw.stx_uid,
@@ -197,7 +197,40 @@ pub fn attributes_of(file: BorrowedFd<'_>) -> Result<Attributes, Errno> {
         target: None,
         xattrs: None,
         flags: flags_of(&raw),
-    })
+    };
+    // What the kernel makes lies on no device.
+    if raw.stx_dev_major == 0 && is_generated(file) {
+        let never = Timestamp::from_nanos(0);
+        return Ok(Attributes { inode: 0, mtime: never, ctime: never, btime: None, ..seen });
+    }
+    Ok(seen)
+}
+
+/// File systems whose inodes are made with each look-up, by their numbers in `linux/magic.h`: proc, sysfs, debugfs, tracefs, securityfs,
+/// cgroup, cgroup2, configfs, selinuxfs, bpf, fusectl, binfmt_misc.
+const GENERATED: [u64; 12] = [
+    0x9fa0,
+    0x6265_6572,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0x0027_e0eb,
+    0x6367_7270,
+    0x6265_6570,
+    0xf97c_ff8c,
+    0xcafe_4a11,
+    0x6573_5543,
+    0x4249_4e4d,
+];
+
+/// Whether an object lies on a file system whose content the kernel makes. Cost: one call.
+fn is_generated(file: BorrowedFd<'_>) -> bool {
+    // The type of the number is another one on each machine.
+    fn number<T: TryInto<u64>>(magic: T) -> Option<u64> {
+        magic.try_into().ok()
+    }
+    let magic = fstatfs(file).ok().and_then(|found| number(found.f_type));
+    magic.is_some_and(|magic| GENERATED.contains(&magic))
 }
 
 /// The same by `fstat(2)`, which tells neither births nor inode flags.

@@ -158,7 +158,15 @@ impl Watch {
 /// # Errors
 /// The error of reading `/proc/self/mountinfo` below `root`.
 pub fn read(root: &Path) -> io::Result<Vec<Mount>> {
-    fs::read(root.join("proc/self/mountinfo")).map(|text| parse(&text))
+    read_of(root, "self")
+}
+
+/// The same of the process with this number, or `self`.
+///
+/// # Errors
+/// The error of reading its `mountinfo` below `root`.
+pub fn read_of(root: &Path, process: &str) -> io::Result<Vec<Mount>> {
+    fs::read(root.join("proc").join(process).join("mountinfo")).map(|text| parse(&text))
 }
 
 /// Reads the form of `proc_pid_mountinfo(5)`; lines that do not fit are passed over.

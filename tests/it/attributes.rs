@@ -235,8 +235,8 @@ fn make_older(database: &Path) {
     let db = rusqlite::Connection::open(database).unwrap();
     db.execute_batch(
         "UPDATE entry SET recorded = recorded & ~126976, xattrs = NULL; ALTER TABLE entry DROP COLUMN flags; \
-         DROP TABLE mount; DROP TABLE process_watch; DROP TABLE checkpoint; DROP TABLE self_watch; DROP TABLE recurring; \
-         DROP TABLE recurring_mark; DROP TABLE lines_read; DROP TABLE standstill; \
+         DROP TABLE missing; DROP TABLE mount; DROP TABLE process_watch; DROP TABLE checkpoint; DROP TABLE self_watch; \
+         DROP TABLE recurring; DROP TABLE recurring_mark; DROP TABLE lines_read; DROP TABLE standstill; \
          DROP TABLE trouble; DROP TABLE own_queue_id; DROP TABLE own_mail; DROP INDEX report_created; \
          ALTER TABLE delivery DROP COLUMN spooled; ALTER TABLE delivery DROP COLUMN troubled; \
          ALTER TABLE instance DROP COLUMN last_report; PRAGMA user_version = 4;",

@@ -42,6 +42,7 @@ mod matrix;
 mod moves;
 mod names;
 mod own_mail;
+mod passed_over;
 mod passes;
 mod pids;
 mod promises;

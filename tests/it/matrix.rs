@@ -13,7 +13,7 @@
 //! | 9 | changed through a mapping, times forged | `row_09_…`, `attributes::each_attribute_changed_alone_is_one_event_that_names_it` |
 //! | 10 | replaced with the same content | `row_10_…` |
 //! | 11 | bind mounts, overlay | `real::matrix::row_11_…` |
-//! | 12 | area missing, emptied, another | `row_12_…`, `journeys::a_missing_area_is_one_event_and_its_baseline_is_kept` |
+//! | 12 | area missing, emptied, another, most of it removed | `row_12_…`, `journeys::a_missing_area_is_one_event_and_its_baseline_is_kept` |
 //! | 13 | a subtree removed, added, moved | `row_13_…`, `journeys::a_removed_subtree_is_one_line_with_its_count`, `moves` |
 //! | 14 | an area that is a link | `row_14_…`, `hostile::an_area_behind_a_link_is_noticed_when_the_link_turns` |
 //! | 15 | excludes | `config::exclude` (unit), `hostile::what_is_excluded_later_leaves_with_one_notice` |
@@ -125,7 +125,7 @@ async fn empty_and_fill_again(is_flat: bool) {
     let away = journey.directory.path().join("away");
     clear(&tree, &away);
     sleep(Duration::from_mins(5)).await;
-    assert_eq!(told(&journey, &daemon).await, [("area missing".to_owned(), String::new())]);
+    assert_eq!(told(&journey, &daemon).await, [("entries missing".to_owned(), String::new())]);
     let mail = journey.mails().join("\n");
     assert!(
         mail.contains("its baseline of 40") && mail.contains("400 of 401 entries are missing") == is_flat,
@@ -138,8 +138,8 @@ async fn empty_and_fill_again(is_flat: bool) {
     }
     sleep(Duration::from_mins(5)).await;
     let mut news = told(&journey, &daemon).await.split_off(1);
-    assert_eq!(news.remove(0).0, "area back");
-    news.retain(|(word, _)| word != "touched");
+    assert!(news.iter().any(|(word, _)| word == "entries back"), "{news:?}");
+    news.retain(|(word, _)| word != "touched" && word != "entries back");
     let mut paths: Vec<String> = news.iter().map(|(_, path)| path.clone()).collect();
     paths.sort();
     let mut wanted: Vec<String> =
@@ -185,14 +185,10 @@ fn row_12_passes_over_an_emptied_area_tell_one_event_each_and_keep_the_baseline(
     (0..400).for_each(|number| fs::write(tree.join(format!("f{number}")), "x").unwrap());
     assert!(scratch.ask(&["init", "-q"]).status.success());
     clear(&tree, &away);
-    let missing = [("area-missing".to_owned(), String::new())];
+    let missing = [("entries-missing".to_owned(), String::new())];
     let (code, found) = check(&scratch);
     assert_eq!((code, actions(&scratch, &found)), (8, missing.to_vec()));
-    assert!(
-        found[0]["event"]["reason"].as_str().unwrap().starts_with("400 of 401 entries are missing"),
-        "{}",
-        found[0]
-    );
+    assert!(found[0]["event"]["reason"].as_str().unwrap().starts_with("400 entries are missing"), "{}", found[0]);
     for words in [&["check", "--update", "-q"][..], &["init", "-q"], &["run", "--once"]] {
         scratch.ask(words);
         assert_eq!(actions(&scratch, &scratch.history()), missing, "{words:?}");
@@ -202,14 +198,64 @@ fn row_12_passes_over_an_emptied_area_tell_one_event_each_and_keep_the_baseline(
     scratch.ask(&["init", "-q"]);
     let news = scratch.history();
     let news: Vec<_> = actions(&scratch, &news).into_iter().filter(|(word, _)| word != "touched").collect();
-    let wanted = [("area-back", ""), ("area-missing", ""), ("changed", "f7")];
+    let wanted = [("changed", "f7"), ("entries-back", ""), ("entries-missing", "")];
     assert_eq!(news, wanted.map(|(word, path)| (word.to_owned(), path.to_owned())));
-    // What was cleared on purpose is accepted with one event.
+    // What was cleared on purpose is accepted with one event, and what was not reported before is reported.
     clear(&tree, &scratch.path("gone"));
     scratch.ask(&["init", "-q"]);
+    fs::write(tree.join("new"), "x").unwrap();
+    let before = scratch.history().len();
     assert!(scratch.ask(&["init", "--accept", tree.to_str().unwrap()]).status.success());
     assert_eq!(check(&scratch), (0, Vec::new()));
+    let news = scratch.history().split_off(before);
+    assert_eq!(actions(&scratch, &news), [("added".to_owned(), "new".to_owned())]);
+    let accepted = news.last().unwrap()["event"]["reason"].to_string();
+    assert!(news.len() == 2 && accepted.contains("1 added, 400 removed, 0 changed"), "{news:?}");
     assert!(scratch.ask(&["verify"]).status.success());
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_12_whoever_removes_his_own_files_stops_the_comparison_of_nothing_else() {
+    let journey = Journey::new();
+    let tree = journey.tree();
+    let own = |number: usize| tree.join(format!("home/user/u{number}"));
+    for (directory, name, files) in [("etc", "f", 60), ("home/user", "u", 200)] {
+        fs::create_dir_all(tree.join(directory)).unwrap();
+        (0..files).for_each(|number| fs::write(tree.join(directory).join(format!("{name}{number}")), "x").unwrap());
+    }
+    let daemon = journey.start(quick(&journey));
+    daemon.until_established().await;
+    sleep(Duration::from_secs(70)).await;
+    (0..200).for_each(|number| fs::remove_file(own(number)).unwrap());
+    sleep(Duration::from_mins(5)).await;
+    let event = |word: &str, path: &str| (word.to_owned(), path.to_owned());
+    assert_eq!(told(&journey, &daemon).await, [event("entries missing", "home/user")]);
+    assert!(journey.mails().join("\n").contains("200 of 264 entries are missing"), "{:?}", journey.mails());
+    fs::write(tree.join("etc/f7"), "evil").unwrap();
+    fs::write(tree.join("etc/new"), "evil").unwrap();
+    sleep(Duration::from_mins(5)).await;
+    let mut news = told(&journey, &daemon).await.split_off(1);
+    news.sort();
+    assert_eq!(news, [event("added", "etc/new"), event("changed", "etc/f7")]);
+    // A restart keeps it, and tells nothing again.
+    daemon.stop().await;
+    let daemon = journey.start(quick(&journey));
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(told(&journey, &daemon).await.len(), 3);
+    let missing = daemon.db.call(|store| {
+        let area = store.areas().unwrap()[0].id;
+        (store.missing_paths(area, 1000).unwrap().len(), store.missing_counts().unwrap()[0].entries)
+    });
+    assert_eq!(missing.await, (200, 200));
+    // What is back is compared with what it was.
+    (0..200).for_each(|number| fs::write(own(number), if number == 9 { "other" } else { "x" }).unwrap());
+    sleep(Duration::from_mins(5)).await;
+    let mut news = told(&journey, &daemon).await.split_off(3);
+    assert!(news.contains(&event("entries back", "")), "{news:?}");
+    news.retain(|(word, _)| word != "rewritten" && word != "entries back");
+    assert_eq!(news, [event("changed", "home/user/u9")]);
+    assert_eq!(daemon.db.call(|store| store.missing_counts().unwrap()).await, []);
+    daemon.stop().await;
 }
 
 #[test]

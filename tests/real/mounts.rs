@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::mpsc,
     time::Duration,
 };
@@ -18,7 +19,7 @@ use integrityd::{
 
 use crate::fuse::{Fuse, can_mount};
 use crate::mounted::Mounted;
-use crate::support::{Running, Scratch, is_root, wait_for};
+use crate::support::{PROGRAM, Running, Scratch, is_root, wait_for};
 
 const FAST: &str = "filerate = 2000\nbyterate = 100M\nmail = stdout:\n";
 const SOON: Duration = Duration::from_secs(20);
@@ -297,5 +298,180 @@ fn a_directory_of_many_names_costs_no_memory_and_holds_up_nothing() {
     let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     println!("peak: {peak} kB");
     assert!(peak < 64 * 1024, "{peak} kB");
+    assert!(daemon.stop().success());
+}
+
+/// The daemon in a mount namespace of its own, as a unit has one.
+fn start_apart(scratch: &Scratch) -> Running {
+    let log = fs::File::options().create(true).append(true).open(scratch.path("log")).unwrap();
+    let child = Command::new("unshare")
+        .args(["-m", "--propagation", "private", PROGRAM, "--config"])
+        .arg(scratch.path("integrityd.conf"))
+        .arg("run")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    scratch.wait_for_baseline();
+    Running { child }
+}
+
+fn in_namespace(daemon: &Running, command: &str) {
+    let done = Command::new("nsenter").args(["-m", "-t", &daemon.pid().to_string(), "sh", "-ec", command]).status();
+    assert!(done.unwrap().success(), "{command}");
+}
+
+#[test]
+fn a_file_that_is_mounted_over_a_file_is_told_by_name_and_hides_no_change_for_good() {
+    if !is_root() {
+        println!("skipped: only root can mount");
+        return;
+    }
+    let scratch = scratch();
+    let tree = scratch.tree();
+    let (urgent, plain, copy) = (tree.join("passwd"), tree.join("part/7"), scratch.path("copy"));
+    scratch.configure(&format!("{FAST}urgent = {}\n", urgent.display()));
+    fs::write(&urgent, "root:x:0:0").unwrap();
+    // The same to the eye.
+    assert!(Command::new("cp").arg("-p").arg(&urgent).arg(&copy).status().unwrap().success());
+    let daemon = start(&scratch);
+    let bind = ["--bind", copy.to_str().unwrap()];
+    let (over_urgent, over_plain) = (Mounted::new(&bind, &urgent), Mounted::new(&bind, &plain));
+    wait_for_event(&scratch, "covered", &urgent);
+    wait_for_event(&scratch, "covered", &plain);
+    wait_for_round(&scratch);
+    let mut told_of: Vec<(String, u64)> = told(&scratch, "covered")
+        .iter()
+        .map(|event| (event["file"]["path"].to_string(), event["event"]["severity"].as_u64().unwrap()))
+        .collect();
+    told_of.sort();
+    assert_eq!(told_of.iter().map(|(_, severity)| *severity).collect::<Vec<_>>(), [40, 70], "{told_of:?}");
+    for action in ["removed", "changed", "rewritten", "touched", "moved"] {
+        assert!(told(&scratch, action).is_empty(), "{action}");
+    }
+    for words in [&["check"][..], &["check", urgent.to_str().unwrap()]] {
+        let checked = scratch.ask(words);
+        let text = String::from_utf8(checked.stdout).unwrap();
+        assert_eq!(checked.status.code(), Some(8), "{text}");
+        assert!(text.contains(urgent.to_str().unwrap()) && !text.contains("no difference"), "{text}");
+    }
+    drop((over_urgent, over_plain));
+    wait_for_event(&scratch, "uncovered", &urgent);
+    fs::write(&urgent, "evil:x:0:0").unwrap();
+    wait_for_event(&scratch, "changed", &urgent);
+    assert!(daemon.stop().success());
+    // Beside a command, with nobody who has told it before.
+    let _over = Mounted::new(&bind, &urgent);
+    assert_eq!(scratch.ask(&["check"]).status.code(), Some(8));
+}
+
+#[test]
+fn a_mount_over_an_empty_directory_is_told_and_what_it_shows_is_watched() {
+    if !is_root() {
+        println!("skipped: only root can mount");
+        return;
+    }
+    let scratch = scratch();
+    let point = scratch.tree().join("point");
+    fs::create_dir(&point).unwrap();
+    let daemon = start(&scratch);
+    let _disk = Mounted::new(&["-t", "tmpfs", "disk"], &point);
+    fs::write(point.join("new"), "x").unwrap();
+    wait_for_event(&scratch, "added", &point.join("new"));
+    wait_for_round(&scratch);
+    let reasons: Vec<String> =
+        told(&scratch, "notice").iter().map(|event| event["event"]["reason"].to_string()).collect();
+    let here = reasons.iter().filter(|reason| reason.contains("tmpfs disk is mounted here and hides nothing"));
+    assert_eq!(here.count(), 1, "{reasons:?}");
+    assert!(told(&scratch, "covered").is_empty());
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn what_is_mounted_over_the_root_of_an_area_on_the_same_device_suspends_it() {
+    if !is_root() {
+        println!("skipped: only root can mount");
+        return;
+    }
+    let scratch = scratch();
+    let copy = scratch.path("copy");
+    assert!(Command::new("cp").arg("-a").arg(scratch.tree()).arg(&copy).status().unwrap().success());
+    assert_eq!(scratch.ask(&["init", "-q"]).status.code(), Some(0));
+    let cover = Mounted::new(&["--bind", copy.to_str().unwrap()], &scratch.tree());
+    for words in [&["check"][..], &["init"]] {
+        let asked = scratch.ask(words);
+        let text = String::from_utf8(asked.stdout).unwrap();
+        assert!(!asked.status.success() && text.contains("mounted over its root"), "{words:?}: {text}");
+    }
+    drop(cover);
+    scratch.ask(&["init"]);
+    assert_eq!(told(&scratch, "area-back").len(), 1);
+    assert_eq!(scratch.ask(&["check"]).status.code(), Some(0));
+}
+
+#[test]
+fn what_lies_at_a_path_is_what_the_uppermost_mount_shows() {
+    if !is_root() {
+        println!("skipped: only root can mount");
+        return;
+    }
+    let scratch = scratch();
+    let point = scratch.tree().join("efi");
+    fs::create_dir(&point).unwrap();
+    // As x-systemd.automount has it: what is not entered beneath, a local file system above.
+    let _beneath = Mounted::new(&["-t", "sysfs", "systemd-1"], &point);
+    let above = Mounted::new(&["-t", "tmpfs", "esp"], &point);
+    fs::write(point.join("grub.cfg"), "good").unwrap();
+    assert_eq!(scratch.ask(&["init", "-q"]).status.code(), Some(0));
+    fs::write(point.join("grub.cfg"), "evil").unwrap();
+    let checked = scratch.ask(&["check"]);
+    let text = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.status.code() == Some(4) && text.contains("efi/grub.cfg"), "{text}");
+    assert!(!text.contains("mounts that are not entered"), "{text}");
+    drop(above);
+    let checked = scratch.ask(&["check"]);
+    assert_eq!(checked.status.code(), Some(8), "{}", String::from_utf8_lossy(&checked.stdout));
+}
+
+#[test]
+fn who_mounts_in_the_namespace_of_the_daemon_alone_is_told() {
+    if !is_root() {
+        println!("skipped: only root can mount");
+        return;
+    }
+    let scratch = scratch();
+    let daemon = start_apart(&scratch);
+    let outside = scratch.path("outside");
+    fs::create_dir(&outside).unwrap();
+    in_namespace(&daemon, &format!("mount -t tmpfs intruder {}", outside.display()));
+    let told_of = || -> Vec<String> {
+        let notices = told(&scratch, "notice").into_iter();
+        notices.map(|event| event["event"]["reason"].to_string()).filter(|words| words.contains("entered it")).collect()
+    };
+    wait_for("the intruder", SOON, || !told_of().is_empty());
+    wait_for_round(&scratch);
+    assert_eq!(told_of().len(), 1);
+    assert!(told_of()[0].contains("tmpfs intruder"), "{:?}", told_of());
+    in_namespace(&daemon, &format!("umount {}", outside.display()));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_changed_sysctl_is_told() {
+    if !is_root() {
+        println!("skipped: only root can change one");
+        return;
+    }
+    let scratch = Scratch::new();
+    let name = Path::new("/proc/sys/kernel/domainname");
+    scratch.configure(&format!("{FAST}area = {}\n", name.display()));
+    let before = fs::read(name).unwrap();
+    let daemon = start(&scratch);
+    wait_for_round(&scratch);
+    fs::write(name, "integrityd.example\n").unwrap();
+    wait_for_event(&scratch, "changed", name);
+    fs::write(name, before).unwrap();
+    assert!(told(&scratch, "busy").is_empty());
     assert!(daemon.stop().success());
 }
