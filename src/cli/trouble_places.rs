@@ -59,7 +59,7 @@ fn example(kind: Kind) -> Facts {
     match kind {
         Kind::NotRunning => it.daemon.is_running = Some(false),
         Kind::TaskStalled => {
-            it.standstills = vec![("the file walker".to_owned(), it.now.before(Duration::from_hours(1)))]
+            it.standstills = vec![("the file walker".to_owned(), it.now.before(Duration::from_hours(1)))];
         }
         Kind::Unwritable => it.space = Some(Space { free: 0, is_read_only: false }),
         Kind::AreaMissing => it.areas[1].state = AreaState::Missing,
@@ -82,11 +82,11 @@ fn example(kind: Kind) -> Facts {
             it.processes = vec![Process { fault: Some(crate::model::process::FileFault::Missing), ..process }];
         }
         Kind::RuleOff => {
-            it.troubles = vec![row("server:/etc/logcheck", "1 rule is off: /etc/logcheck/ignore.d.server/x:1: …")]
+            it.troubles = vec![row("server:/etc/logcheck", "1 rule is off: /etc/logcheck/ignore.d.server/x:1: …")];
         }
         Kind::ClockDoubted => it.is_clock_doubted = true,
         Kind::PrunedEarly => {
-            it.troubles = vec![row("", "events are kept for 12 d only, not for 30d: the database is full")]
+            it.troubles = vec![row("", "events are kept for 12 d only, not for 30d: the database is full")];
         }
         Kind::FirstRound => it.areas[1].state = AreaState::Learning,
         Kind::MountNotEntered => it.troubles = vec![row("/srv/far", "/srv/far (nfs4)")],

@@ -220,7 +220,7 @@ fn exim_stamp(text: &str) -> Option<(i64, &str)> {
 fn exim(text: &str, process: Option<String>) -> Option<(Option<String>, Said<'_>)> {
     if let Some(rest) = text.strip_prefix("SMTP connection from ") {
         let (peer, end) = rest.split_once(']')?;
-        let peer = Peer::Address(address_at_end(&text.get(..text.len() - rest.len() + peer.len() + 1)?)?);
+        let peer = Peer::Address(address_at_end(text.get(..text.len() - rest.len() + peer.len() + 1)?)?);
         return Some((process, if end.contains("closed by") { Said::Disconnected } else { Said::Connected(peer) }));
     }
     let (id, rest) = text.split_once(' ')?;

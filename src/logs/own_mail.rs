@@ -148,23 +148,22 @@ impl<'a> Trial<'a> {
             _ => None,
         };
         let known = self.sessions.iter().rposition(|session| session.is_open && session.key == key);
-        let place = match known.filter(|_| peer.is_none()) {
-            Some(place) => place,
-            None => {
-                if let Some(before) = known.and_then(|place| self.sessions.get_mut(place)) {
-                    before.is_open = false;
-                }
-                self.sessions.push(Session {
-                    key: key.to_owned(),
-                    peer,
-                    at: line.at,
-                    is_open: true,
-                    queue_ids: Vec::new(),
-                    sender: None,
-                    owner: None,
-                });
-                self.sessions.len() - 1
+        let place = if let Some(place) = known.filter(|_| peer.is_none()) {
+            place
+        } else {
+            if let Some(before) = known.and_then(|place| self.sessions.get_mut(place)) {
+                before.is_open = false;
             }
+            self.sessions.push(Session {
+                key: key.to_owned(),
+                peer,
+                at: line.at,
+                is_open: true,
+                queue_ids: Vec::new(),
+                sender: None,
+                owner: None,
+            });
+            self.sessions.len() - 1
         };
         let session = self.sessions.get_mut(place)?;
         match &line.said {
@@ -286,7 +285,7 @@ impl<'a> Trial<'a> {
             is_meant
                 && attempt.was_under_way(session.at, late)
                 // Once it is known what the mail is called, a mail of another name is another's.
-                && !(has_mails && (attempt.mail.message_id.is_empty() || !attempt.queue_ids.is_empty() || !is_sender))
+                && (!has_mails || !attempt.mail.message_id.is_empty() && attempt.queue_ids.is_empty() && is_sender)
         };
         let owner = self.attempts.iter().position(fits)?;
         let id = self.attempts.get(owner)?.mail.id;

@@ -86,13 +86,11 @@ fn directories(db: &Connection, parent: EntryId, after: &[u8]) -> Result<Vec<Nam
     .trying("read the directories in a directory")
 }
 
+/// Is shown an entry with its path, as raw bytes.
+type Sight<'a> = dyn FnMut(&[u8], Entry) -> Result<(), StoreError> + 'a;
+
 /// Shows everything beneath `top`, whose path is given, with its path.
-pub(super) fn each_beneath(
-    db: &Connection,
-    top: EntryId,
-    path: &[u8],
-    see: &mut dyn FnMut(&[u8], Entry) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
+pub(super) fn each_beneath(db: &Connection, top: EntryId, path: &[u8], see: &mut Sight<'_>) -> Result<(), StoreError> {
     let enter = |id: EntryId, path: &[u8]| {
         let mut statement = db
             .prepare_cached(&format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 ORDER BY name"))

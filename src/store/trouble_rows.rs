@@ -132,7 +132,7 @@ mod tests {
             detail: "2 rules".to_owned(),
             since: at(1),
         };
-        assert_eq!(store.standing_troubles().unwrap(), [row.clone()]);
+        assert_eq!(store.standing_troubles().unwrap(), std::slice::from_ref(&row));
         let mounts = [(b"/proc".to_vec(), "proc".to_owned()), (b"/sys".to_vec(), "sysfs".to_owned())];
         store.set_troubles(TroubleKind::MountNotEntered, &mounts, at(6)).unwrap();
         store.set_troubles(TroubleKind::MountNotEntered, &mounts[1..], at(7)).unwrap();

@@ -175,45 +175,53 @@ mod tests {
         reader.way
     }
 
+    /// Both ways, each in one of many attempts: the cache is the whole machine's, whose kernel takes pages out for want of room and keeps
+    /// those that anybody else holds just then. `attempt` says what was wrong.
+    fn in_one_of_many(attempt: impl Fn(Way, &File) -> Result<(), String>) {
+        for way in [Way::DontCache, Way::Asking] {
+            let tried = || {
+                let directory = tempfile::tempdir().unwrap();
+                file(&directory).map_or(Ok(()), |file| attempt(way, &file))
+            };
+            let failures: Vec<String> = (0..30).map_while(|_| tried().err()).collect();
+            assert!(failures.len() < 30, "{failures:?}");
+        }
+    }
+
     #[test]
     fn what_was_not_in_the_cache_is_not_there_afterwards() {
-        for way in [Way::DontCache, Way::Asking] {
-            let directory = tempfile::tempdir().unwrap();
-            let Some(file) = file(&directory) else { return };
-            let used = read_all(&file, way);
-            let absent = bytes_absent(&file);
-            assert!(absent > (PAGES - LEFT) * PAGE, "{way:?} ended as {used:?}: {absent} bytes are not there");
-        }
+        in_one_of_many(|way, file| {
+            let used = read_all(file, way);
+            let absent = bytes_absent(file);
+            let is_kept = absent > (PAGES - LEFT) * PAGE;
+            is_kept.then_some(()).ok_or_else(|| format!("{way:?} ended as {used:?}: {absent} bytes are not there"))
+        });
     }
 
     #[test]
     fn what_was_in_the_cache_stays_there() {
-        for way in [Way::DontCache, Way::Asking] {
-            let directory = tempfile::tempdir().unwrap();
-            let Some(file) = file(&directory) else { return };
-            read_all(&file, Way::Plain);
-            assert_eq!(bytes_absent(&file), 0);
-            read_all(&file, way);
-            assert_eq!(bytes_absent(&file), 0, "{way:?}");
-        }
+        in_one_of_many(|way, file| {
+            read_all(file, Way::Plain);
+            let before = bytes_absent(file);
+            read_all(file, way);
+            let after = bytes_absent(file);
+            (before == 0 && after == 0)
+                .then_some(())
+                .ok_or_else(|| format!("{way:?}: {before}, then {after} not there"))
+        });
     }
 
     #[test]
     fn of_a_file_that_is_partly_there_just_that_part_stays() {
-        for way in [Way::DontCache, Way::Asking] {
-            let directory = tempfile::tempdir().unwrap();
-            let Some(file) = file(&directory) else { return };
+        in_one_of_many(|way, file| {
             let mut page = vec![0; usize::try_from(PAGE).unwrap()];
             for number in [0, 1, 40, 150, 151, 299] {
                 assert_eq!(file.read_at(&mut page, number * PAGE).unwrap(), page.len());
             }
-            read_all(&file, way);
-            let absent = bytes_absent(&file);
-            assert!(
-                absent <= (PAGES - 6) * PAGE + 10,
-                "{way:?} threw out what was there: {absent} bytes are not there"
-            );
-            assert!(absent > (PAGES - 6 - LEFT) * PAGE, "{way:?}: {absent} bytes are not there");
-        }
+            read_all(file, way);
+            let absent = bytes_absent(file);
+            let wanted = (PAGES - 6 - LEFT) * PAGE + 1..=(PAGES - 6) * PAGE + 10;
+            wanted.contains(&absent).then_some(()).ok_or_else(|| format!("{way:?}: {absent} bytes are not there"))
+        });
     }
 }

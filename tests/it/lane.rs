@@ -337,7 +337,6 @@ async fn a_short_big_file_does_not_wait_for_the_end_of_a_long_one() {
 }
 
 #[tokio::test(start_paused = true)]
-#[expect(clippy::print_stdout, reason = "a test says what it has skipped")]
 async fn the_big_files_of_one_owner_keep_nobody_elses_waiting() {
     if !is_root() {
         println!("skipped: only root can give files away");

@@ -17,7 +17,7 @@ use crate::{
 const WATCHED: &str = "logcheck-database rsyslog systemd bsdutils iproute2 procps";
 
 /// How long things may take on a busy machine.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// The hold-off of reports.
 const HOLD_OFF: Duration = Duration::from_secs(2);
