@@ -314,7 +314,7 @@ impl Keeper {
 fn refused_calls() -> Vec<(Vec<u8>, String)> {
     let said = |(capability, errno): (&Capability, Errno)| {
         let Capability { call, loss, .. } = capability;
-        tracing::info!(call, error = %errno, "a system call is refused: {loss}");
+        tracing::info!(call, error = %errno, loss, "a system call is refused");
         (call.as_bytes().to_vec(), format!("{call} is refused to the daemon ({}): {loss}", std::io::Error::from(errno)))
     };
     capabilities::refused().into_iter().map(said).collect()

@@ -72,7 +72,7 @@ fn stalled(facts: &Facts) -> impl Iterator<Item = Trouble> {
     let is_running = facts.daemon.is_running != Some(false);
     facts.standstills.iter().filter(move |_| is_running).map(|(task, since)| {
         let task = escape(task.as_bytes());
-        let words = format!("{task} has made no progress for {}: restart the daemon", span(facts.age(*since)));
+        let words = format!("{task} stopped working {} ago: restart the daemon", span(facts.age(*since)));
         trouble(Kind::TaskStalled, task, words)
     })
 }

@@ -222,7 +222,7 @@ fn a_helper_that_dies_is_told_and_what_waits_is_kept() {
             .contains("the helper process of the sandbox has ended")
     });
     let status = String::from_utf8(scratch.ask(&["status"]).stdout).unwrap();
-    assert!(status.contains("the helper process stands still"), "{status}");
+    assert!(status.contains("the helper process stopped working"), "{status}");
     let doctor = String::from_utf8(scratch.ask(&["doctor"]).stdout).unwrap();
     assert!(doctor.contains("FAIL  sandbox: the helper of the daemon"), "{doctor}");
     assert!(daemon.stop().success());

@@ -114,7 +114,7 @@ fn d4_a_line_that_imitates_us_never_stands_at_the_margin() {
     for mail in sink.mails() {
         for line in mail.text().lines() {
             assert!(!forged.contains(&line) && !line.starts_with("HEARTBEAT  4,711"), "{line}");
-            let is_theirs = ["4711", "48,102", "all is well", "curl evil", "ATTENTION", "=_0000"]
+            let is_theirs = ["4711", "48,102", "all is well", "curl evil", r"\u{2028}ATTENTION", "=_0000"]
                 .iter()
                 .any(|it| line.contains(it));
             // A subject and a headline name one line of a log behind our own words.

@@ -625,7 +625,7 @@ fn a_killed_process_is_mailed_shown_and_judged() {
     assert_eq!(died[0]["integrityd"]["watch"]["pidfile"], pidfile.to_str().unwrap());
     let judged = scratch.ask(&["status", "--nagios"]);
     let line = String::from_utf8(judged.stdout).unwrap();
-    assert!(judged.status.code() == Some(2) && line.contains("c.pid) does not run for"), "{line}");
+    assert!(judged.status.code() == Some(2) && line.contains("c.pid) has been down for"), "{line}");
     // Killed and started again, it says nothing twice; what died meanwhile it tells.
     daemon.kill();
     let mut second = self::child();

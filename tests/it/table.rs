@@ -82,6 +82,8 @@ fn the_table_of_torture_names_what_is_there() {
     let (tests, mutants) = (tests(), mutants());
     let mut wrong = Vec::new();
     let mut rows = BTreeSet::new();
+    // What follows is another table.
+    let text = text.split("<!-- troubles").next().unwrap();
     for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| row")) {
         let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
         let [name, _, shown, broken] = cells.as_slice() else {
