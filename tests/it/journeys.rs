@@ -18,7 +18,7 @@ use integrityd::{
         mime::plain_text,
         transport::{Accepted, Printer, Transport},
     },
-    store::{database::Store, door::Db, events::Filter},
+    store::{database::Store, door::Db, events::Filter, place::is_running},
 };
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
@@ -110,9 +110,19 @@ impl Journey {
 }
 
 impl Daemonic {
+    /// Stops the daemon, and waits until nobody holds the database any more: a blocking job that its task left behind may, for a moment
+    /// of the machine's own time.
     pub(crate) async fn stop(self) {
+        let path = self.db.lock().path().to_path_buf();
         self.orders.send(Order::Stop).await.unwrap();
         self.task.await.unwrap();
+        drop(self.db);
+        for _ in 0..1000 {
+            if is_running(&path) != Some(true) {
+                return;
+            }
+            tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(10))).await.unwrap();
+        }
     }
 
     pub(crate) async fn looks(&self) -> u64 {
