@@ -157,6 +157,12 @@ impl Glimpse<'_> {
             None => 0,
         };
         let is_same = entry.is_some_and(|entry| self.is_known(path, &entry, &home));
+        if is_same && row.is_some_and(|row| row.told.is_some()) {
+            // What belongs here is here again, and the table of mounts may be older than that: it was told, so its end is told.
+            review.outcome.events.push(self.back(path).into());
+            review.outcome.changes.push(settle(area, MountRow::at_home(path.to_vec(), home)));
+            return Ok(false);
+        }
         if count == 0 || is_same || mount.is_none() && self.is_gone(path) {
             if let Some(mount) = mount.filter(|_| is_directory && !is_same) {
                 review.outcome.events.push(self.mounted(path, mount).into());

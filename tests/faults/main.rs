@@ -244,13 +244,13 @@ fn i4_the_watchdog_is_fed_until_a_scheduler_stands_still() {
     assert_eq!(fed(&manager.hear(Duration::from_secs(1))), 0);
     let status = scratch.ask(&["status"]);
     let words = String::from_utf8(status.stdout).unwrap();
-    assert!(words.contains("the file walker stands still"), "{words}");
+    assert!(words.contains("the file walker stopped working"), "{words}");
     assert_eq!(status.status.code(), Some(2));
     daemon.kill();
     // Without that fault it is fed on and on.
     let daemon = scratch.start_with(&environment[..2]);
     manager.hear(Duration::from_secs(1));
     assert!(fed(&manager.hear(Duration::from_secs(1))) >= 3);
-    assert!(!String::from_utf8(scratch.ask(&["status"]).stdout).unwrap().contains("stands still"));
+    assert!(!String::from_utf8(scratch.ask(&["status"]).stdout).unwrap().contains("stopped working"));
     assert!(daemon.stop().success());
 }
