@@ -1,8 +1,15 @@
 //! Debian packages that tests need.
 
-use std::process::{Command, Stdio};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 
+/// Whether there is such a program, or a file at such an absolute path.
 fn has(program: &str) -> bool {
+    if program.starts_with('/') {
+        return Path::new(program).exists();
+    }
     Command::new("sh")
         .args(["-c", &format!("command -v {program}")])
         .stdout(Stdio::null())
@@ -10,7 +17,7 @@ fn has(program: &str) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Makes sure that `program` from `package` is there; installs it as root. `false`, said aloud, when it cannot be had.
+/// Makes sure that `program` from `package`, or a file of it by its absolute path, is there; installs it as root. `false`, said aloud, when it cannot be had.
 pub(crate) fn need(program: &str, package: &str) -> bool {
     if has(program) {
         return true;

@@ -60,8 +60,8 @@ fn fetched() -> Option<&'static Path> {
 
 /// Every rule of Debian, of all levels and layers: those under `/etc/logcheck` and those of other packages.
 fn shipped(locale: Locale) -> Option<RuleSet> {
-    // The database comes with it.
-    need("logcheck-test", "logcheck").then(|| {
+    let is_there = need("logcheck-test", "logcheck") && need("/etc/logcheck/ignore.d.server/ssh", "logcheck-database");
+    is_there.then(|| {
         let reading = Reading { locale, allows_broad: true, is_flat: false };
         let rules = |path: &Path| RuleDirectory { level: RuleLevel::Workstation, path: path.to_owned() };
         let directories: Vec<RuleDirectory> =
