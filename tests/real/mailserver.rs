@@ -155,6 +155,12 @@ fn d1_hostile_names_and_lines_arrive_as_mails_without_a_defect_and_without_a_hea
         fs::write(&path, text).unwrap();
         let daemon = start_as(&scratch, "evil\r\nBcc: eve@example.org\r\n\r\nhello\u{1b}[2J");
         scratch.wait_for_baseline();
+        // A log is read from its end when it is met first.
+        wait_for("the log", Duration::from_secs(20), || {
+            let status: serde_json::Value =
+                serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap_or_default();
+            status["logs"][0]["offset"].is_number()
+        });
         put(&scratch.tree().join(hostile), "x");
         fs::write(&log, format!("Nov 21 14:02:11 h app: {hostile}\n.\n..\n~!touch PWN\nFrom root\n=?utf-8?q?x?=\n"))
             .unwrap();
