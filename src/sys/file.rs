@@ -1,6 +1,6 @@
 //! Looking at one path without following, blocking on or trusting anything that lies there.
 //!
-//! A path is reached from a directory descriptor as [`super::beneath`] does, so a directory that is swapped for a symbolic link leads
+//! A path is reached from a directory descriptor as `sys::beneath` does, so a directory that is swapped for a symbolic link leads
 //! nowhere else. The first handle is `O_PATH`: it opens no device, wakes no FIFO, waits for no lease. Only what turned out to be a regular
 //! file is opened for reading, through that handle, with `O_NONBLOCK` (a write lease makes a blocking open wait up to
 //! 45 s) and without touching its access time where that is allowed.
