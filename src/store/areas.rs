@@ -298,11 +298,10 @@ impl Store {
             .into_iter()
             .map(|area| {
                 let entries = self.entries_of(area.id)?;
-                let (oldest, unreadable) = self.oldest_and_unreadable(area.id)?;
                 Ok(AreaSummary {
                     entries,
-                    unreadable,
-                    oldest,
+                    unreadable: self.unread_of(area.id)?.0,
+                    oldest: self.oldest_check(area.id)?,
                     median: self.checked_after(area.id, entries / 2)?,
                     most: self.checked_after(area.id, entries / 20)?,
                     area,
@@ -328,18 +327,6 @@ impl Store {
             .and_then(|mut statement| statement.query_row(params![area.0, GONE], |row| row.get::<_, Option<i64>>(0)))
             .trying("find what has waited longest")
             .map(|checked| checked.map(Timestamp::from_nanos))
-    }
-
-    fn oldest_and_unreadable(&self, area: AreaId) -> Result<(Option<Timestamp>, u64), StoreError> {
-        self.db
-            .prepare_cached("SELECT min(checked), coalesce(sum(hash_state = 5), 0) FROM entry WHERE area = ?1")
-            .and_then(|mut statement| {
-                statement.query_row([area.0], |row| {
-                    let oldest = row.get::<_, Option<i64>>(0)?.map(Timestamp::from_nanos);
-                    Ok((oldest, row.get::<_, i64>(1)?.cast_unsigned()))
-                })
-            })
-            .trying("find what has waited longest, and what cannot be read")
     }
 
     /// When the entry was looked at that `skipped` others have waited longer than. Visits order the looks, whatever the clocks did;
