@@ -66,13 +66,13 @@ fn h6_a_panic_at_one_path_costs_that_path_and_is_told_once() {
         put(&scratch.tree().join(name), "x");
     }
     fs::create_dir(scratch.tree().join("dir")).unwrap();
-    wait_for("the others", MOST, || ["other", "after", "dir"].iter().all(|name| is_added(&scratch, name)));
-    wait_for("both errors", MOST, || errors(&scratch).len() == 2);
+    wait_for("the others", || ["other", "after", "dir"].iter().all(|name| is_added(&scratch, name)));
+    wait_for("both errors", || errors(&scratch).len() == 2);
     // Rounds of a few milliseconds go on, and nobody comes to it again.
     let rounds = scratch.rounds();
-    wait_for("rounds", MOST, || scratch.rounds() >= rounds + 3);
+    wait_for("rounds", || scratch.rounds() >= rounds + 3);
     assert_eq!(errors(&scratch).len(), 2);
-    wait_for("the mail", MOST, || told(&sink.mails(), "internal error") && told(&sink.mails(), r"bo\x1bom"));
+    wait_for("the mail", || told(&sink.mails(), "internal error") && told(&sink.mails(), r"bo\x1bom"));
     assert!(daemon.stop().success());
     let log = scratch.log();
     let said = log.lines().filter(|line| line.contains("a fault in integrityd place=")).count();
@@ -96,7 +96,7 @@ fn h6_a_panic_at_a_log_or_a_line_leaves_the_others() {
         bad.display()
     ));
     let daemon = started(&scratch, "log:bad.log line:poison");
-    wait_for("the fault at a log", MOST, || errors(&scratch).len() == 1);
+    wait_for("the fault at a log", || errors(&scratch).len() == 1);
     let mut log = File::options().append(true).open(&good).unwrap();
     for line in ["one", "two poison", "three poison", "four"] {
         writeln!(log, "Nov 21 14:02:11 web3 app: {line}").unwrap();
@@ -106,8 +106,8 @@ fn h6_a_panic_at_a_log_or_a_line_leaves_the_others() {
         let text = |event: &Value| event["event"]["original"].as_str().map(str::to_owned);
         history.iter().filter_map(text).collect::<Vec<_>>()
     };
-    wait_for("all lines", MOST, || lines().len() == 4);
-    wait_for("the fault at a line", MOST, || errors(&scratch).len() == 2);
+    wait_for("all lines", || lines().len() == 4);
+    wait_for("the fault at a line", || errors(&scratch).len() == 2);
     assert!(daemon.stop().success());
     assert_eq!(errors(&scratch).len(), 2, "two lines are one fault");
 }
@@ -116,10 +116,10 @@ fn h6_a_panic_at_a_log_or_a_line_leaves_the_others() {
 fn h6_a_panic_in_a_report_leaves_its_counts() {
     let (scratch, sink) = configured("");
     let daemon = started(&scratch, "render:files");
-    wait_for("counts", MOST, || sink.mails().iter().any(|mail| mail.subject().contains("in counts only")));
-    wait_for("the error", MOST, || errors(&scratch).len() == 1);
+    wait_for("counts", || sink.mails().iter().any(|mail| mail.subject().contains("in counts only")));
+    wait_for("the error", || errors(&scratch).len() == 1);
     put(&scratch.tree().join("new"), "x");
-    wait_for("the next counts", MOST, || told(&sink.mails(), "  1 added\n"));
+    wait_for("the next counts", || told(&sink.mails(), "  1 added\n"));
     assert!(daemon.stop().success());
     assert_eq!(errors(&scratch).len(), 1);
 }
@@ -140,13 +140,13 @@ fn a_report_over_which_the_program_falls_is_made_in_counts_only() {
             assert_eq!(sink.mails().len(), 0);
         }
         let daemon = started(&scratch, "fall:files");
-        wait_for("counts", MOST, || sink.mails().iter().any(|mail| mail.subject().contains("in counts only")));
+        wait_for("counts", || sink.mails().iter().any(|mail| mail.subject().contains("in counts only")));
         assert!(told(&sink.mails(), "integrityd ended while it wrote this report in full"));
         // Nothing is wrong with the next one.
         daemon.kill();
         let daemon = scratch.start();
         put(&scratch.tree().join("new"), "x");
-        wait_for("the next report", MOST, || told(&sink.mails(), "/new"));
+        wait_for("the next report", || told(&sink.mails(), "/new"));
         assert!(daemon.stop().success());
     }
 }
@@ -155,15 +155,15 @@ fn a_report_over_which_the_program_falls_is_made_in_counts_only() {
 fn h6_a_panic_in_a_delivery_leaves_the_other_recipients_theirs() {
     let (scratch, sink) = configured("email = poison@example.org");
     let daemon = started(&scratch, "send:poison@example.org");
-    wait_for("the other's", MOST, || sink.mails().iter().any(|mail| mail.recipient == "root@example.org"));
-    wait_for("the error", MOST, || errors(&scratch).len() == 1);
+    wait_for("the other's", || sink.mails().iter().any(|mail| mail.recipient == "root@example.org"));
+    wait_for("the error", || errors(&scratch).len() == 1);
     let queue = String::from_utf8(scratch.ask(&["queue", "list"]).stdout).unwrap();
     assert!(queue.contains("poison@example.org") && queue.contains("a fault in integrityd"), "{queue}");
     assert!(daemon.stop().success());
     // Nothing is lost.
     let daemon = scratch.start();
     assert!(scratch.ask(&["queue", "retry", "--all"]).status.success());
-    wait_for("his", MOST, || sink.mails().iter().any(|mail| mail.recipient == "poison@example.org"));
+    wait_for("his", || sink.mails().iter().any(|mail| mail.recipient == "poison@example.org"));
     assert!(daemon.stop().success());
 }
 
@@ -189,7 +189,7 @@ fn h6_a_scheduler_that_ends_or_panics_ends_all_and_is_told_at_the_next_start() {
         assert_eq!(ended(started(&scratch, fault)).code(), Some(70), "{}", scratch.log());
         assert!(!told(&sink.mails(), "ended unasked"));
         let daemon = scratch.start();
-        wait_for("the notice", MOST, || told(&sink.mails(), words));
+        wait_for("the notice", || told(&sink.mails(), words));
         assert!(daemon.stop().success());
     }
 }
@@ -236,7 +236,7 @@ fn i4_the_watchdog_is_fed_until_a_scheduler_stands_still() {
     let heard = manager.hear(Duration::from_secs(2));
     assert!(fed(&heard) >= 3 && heard.iter().any(|words| words.contains("READY=1")), "{heard:?}");
     assert!(heard.iter().any(|words| words.contains("STATUS=watching")), "{heard:?}");
-    wait_for("the standstill", MOST, || {
+    wait_for("the standstill", || {
         scratch.log().contains("a task stands still; the watchdog is not fed task=the file walker")
     });
     // What was sent before that.

@@ -5,7 +5,6 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Output, Stdio},
-    time::{Duration, Instant},
 };
 
 use crate::support::{PROGRAM, Scratch, overwrite, put, shown, wait_for};
@@ -119,11 +118,10 @@ fn try_tells_of_one_change_of_each_kind_in_one_mail_and_leaves_nothing_behind() 
     fs::write(scratch.path("app.log"), "Nov 21 14:00:00 h app: from before\n").unwrap();
     let out = fs::File::create(scratch.path("out")).unwrap();
     let err = fs::File::create(scratch.path("err")).unwrap();
-    let begun = Instant::now();
     let mut child = Command::new(PROGRAM)
         .arg("try")
         .arg(&tree)
-        .args(["--for", "12s", "--log"])
+        .args(["--for", "20m", "--log"])
         .arg(scratch.path("app.log"))
         .env("XDG_STATE_HOME", scratch.path("xdg"))
         .stdin(Stdio::null())
@@ -132,20 +130,18 @@ fn try_tells_of_one_change_of_each_kind_in_one_mail_and_leaves_nothing_behind() 
         .spawn()
         .unwrap();
     let read = |name: &str| fs::read_to_string(scratch.path(name)).unwrap();
-    wait_for("the baseline", Duration::from_secs(3), || read("err").contains("baseline stands"));
+    wait_for("the baseline", || read("err").contains("baseline stands"));
     assert!(read("err").contains("left out:") && read("err").contains("/target"), "{}", read("err"));
     // Past the mail about the baseline itself, so that the changes are the only news.
-    wait_for("the first mail", Duration::from_secs(5), || read("out").contains("baseline established"));
+    wait_for("the first mail", || read("out").contains("baseline established"));
     overwrite(&tree.join("f3"), "changed");
     put(&tree.join("new"), "new");
     fs::remove_file(tree.join("f4")).unwrap();
     fs::write(tree.join("target/built"), "y").unwrap();
     overwrite(&scratch.path("app.log"), "Nov 21 14:00:00 h app: from before\nNov 21 14:02:11 h app: a strange thing\n");
-    let changed = Instant::now();
-    wait_for("the changes", Duration::from_secs(10), || read("out").contains("3 changes to review"));
-    println!("told {:?} after the change", changed.elapsed());
+    wait_for("the changes", || read("out").contains("3 changes to review"));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
     assert!(child.wait().unwrap().success());
-    assert!(begun.elapsed() < Duration::from_secs(20));
     let text = read("out");
     let about_files = text.lines().filter(|line| {
         line.starts_with("Subject: ") && !["log", "event:", "about rules"].iter().any(|word| line.contains(word))
@@ -170,7 +166,7 @@ fn a_reader_that_goes_away_is_no_failure() {
     let daemon = scratch.start();
     scratch.wait_for_baseline();
     (0..500).for_each(|number| fs::write(scratch.tree().join(format!("f{number}")), "other").unwrap());
-    wait_for("the changes", Duration::from_secs(20), || scratch.history().len() > 400);
+    wait_for("the changes", || scratch.history().len() > 400);
     assert!(daemon.stop().success());
     let script = format!(
         "{PROGRAM} --config {} history | head -1; echo ${{PIPESTATUS[0]}}",

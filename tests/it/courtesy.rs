@@ -208,9 +208,7 @@ fn the_workers_of_a_pass_let_everybody_else_go_first() {
     let mut command = Command::new(PROGRAM);
     command.arg("--config").arg(scratch.path("integrityd.conf")).arg("check").stdin(Stdio::null());
     let check = Running { child: command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap() };
-    wait_for("a worker that goes last", Duration::from_secs(20), || {
-        threads(check.pid()).contains(&(19, "idle".to_owned()))
-    });
+    wait_for("a worker that goes last", || threads(check.pid()).contains(&(19, "idle".to_owned())));
     let own = threads(std::process::id());
     assert!(threads(check.pid()).iter().any(|(nice, _)| *nice == own[0].0), "whoever stores is not among them");
     check.kill();

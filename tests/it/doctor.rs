@@ -5,7 +5,6 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     process::{Command, Output, Stdio},
-    time::Duration,
 };
 
 use crate::support::{PROGRAM, Scratch, sink::Sink, wait_for};
@@ -75,7 +74,7 @@ fn a_machine_that_works_is_0_and_only_reads() {
         "{json}"
     );
     let daemon = scratch.start();
-    wait_for("the daemon", Duration::from_secs(10), || scratch.ask(&["status"]).status.code() == Some(0));
+    wait_for("the daemon", || scratch.ask(&["status"]).status.code() == Some(0));
     let text = self::text(&scratch.ask(&["doctor"]));
     assert!(text.contains("ok    daemon: running") && text.contains("ok    database: "), "{text}");
     assert!(daemon.stop().success());

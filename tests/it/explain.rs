@@ -6,7 +6,6 @@ use std::{
     os::unix::{ffi::OsStrExt, fs::symlink},
     path::Path,
     process::{Command, Output, Stdio},
-    time::Duration,
 };
 
 use crate::support::{PROGRAM, Scratch, overwrite, shown, wait_for};
@@ -62,7 +61,7 @@ fn beside_the_daemon_what_is_stored_and_due_and_found_is_told() {
     let daemon = scratch.start();
     scratch.wait_for_baseline();
     overwrite(&scratch.tree().join("a"), "b\n");
-    wait_for("the change", Duration::from_secs(20), || json(&scratch, "a")["stored"]["pending"] == true);
+    wait_for("the change", || json(&scratch, "a")["stored"]["pending"] == true);
     let found = json(&scratch, "a");
     assert_eq!(found["stored"]["due"]["running"], true, "{found}");
     assert_eq!(found["stored"]["size"], 2);
@@ -135,9 +134,7 @@ fn members_of_a_summary_lead_to_its_event() {
     let daemon = scratch.start();
     scratch.wait_for_baseline();
     fs::remove_dir_all(scratch.tree().join("elsewhere")).unwrap();
-    wait_for("the removal", Duration::from_secs(20), || {
-        !json(&scratch, "elsewhere/z")["events"].as_array().unwrap().is_empty()
-    });
+    wait_for("the removal", || !json(&scratch, "elsewhere/z")["events"].as_array().unwrap().is_empty());
     assert!(daemon.stop().success());
     let of_member = json(&scratch, "elsewhere/z")["events"].clone();
     assert_eq!(of_member, json(&scratch, "elsewhere")["events"]);

@@ -7,7 +7,6 @@ use std::{
     os::unix::fs::{PermissionsExt, chown},
     path::Path,
     process::{Command, Output, Stdio},
-    time::Duration,
 };
 
 use crate::support::{PROGRAM, Scratch, is_root, shown, wait_for};
@@ -81,7 +80,7 @@ fn a_second_daemon_is_told_where_the_first_one_is() {
     let scratch = Scratch::new();
     scratch.configure("mail = stdout:");
     let daemon = scratch.start();
-    wait_for("the daemon", Duration::from_secs(10), || scratch.log().contains("BASELINE"));
+    wait_for("the daemon", || scratch.log().contains("BASELINE"));
     let output = scratch.ask(&["run"]);
     let text = shown(&scratch, &output);
     assert_eq!(output.status.code(), Some(75), "{text}");

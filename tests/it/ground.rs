@@ -59,12 +59,12 @@ fn text(sink: &Sink) -> String {
 /// Waits until a mail has this in its subject.
 fn wait_for_subject(sink: &Sink, words: &str) -> Mail {
     let find = || sink.mails().into_iter().find(|mail| mail.subject().contains(words));
-    wait_for(words, Duration::from_secs(20), || find().is_some());
+    wait_for(words, || find().is_some());
     find().unwrap()
 }
 
 fn wait_for_text(sink: &Sink, words: &str) {
-    wait_for(words, Duration::from_secs(20), || text(sink).contains(words));
+    wait_for(words, || text(sink).contains(words));
 }
 
 /// What lies beside the database and begins with its name and `.`+`why`.
@@ -104,7 +104,7 @@ fn e1_a_database_that_cannot_be_written_ends_nothing_and_loses_nothing() {
         format!("log = {}\nlogrules = {}\nlogchecktime = 1\n", log.display(), directory.path().join("rules").display());
     let (scratch, sink, mut daemon) = started(&more);
     wait_for_subject(&sink, "baseline");
-    wait_for("the log", Duration::from_secs(20), || {
+    wait_for("the log", || {
         let status: serde_json::Value = serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap();
         status["logs"].as_array().is_some_and(|logs| !logs.is_empty())
     });
@@ -151,7 +151,7 @@ fn e4_what_a_damaged_database_had_not_delivered_is_delivered_under_its_own_name(
     sink.behave(Mode::Busy);
     put(&scratch.tree().join("file"), "x");
     let daemon = scratch.start();
-    wait_for("a report in the queue", Duration::from_secs(20), || {
+    wait_for("a report in the queue", || {
         String::from_utf8_lossy(&scratch.ask(&["queue", "list"]).stdout).contains("root@example.org")
     });
     let raw = scratch.ask(&["queue", "show", "1", "--raw"]).stdout;
@@ -165,12 +165,12 @@ fn e4_what_a_damaged_database_had_not_delivered_is_delivered_under_its_own_name(
     let at = (page("entry") - 1) * 4096;
     garbage(&scratch.database(), at, 4096);
     let daemon = scratch.start();
-    wait_for("the damage", Duration::from_secs(20), || !aside(&scratch, "corrupt").is_empty());
+    wait_for("the damage", || !aside(&scratch, "corrupt").is_empty());
     sink.behave(Mode::Accept);
     let lost = wait_for_subject(&sink, "TRUST LOST: database restarted at seq 1 (was ");
     assert!(lost.text().contains("saved from it: 1"), "{}", lost.text());
     let is_saved = |mail: &Mail| mail.bytes.strip_suffix(b"\r\n") == Some(&raw) || mail.bytes == raw;
-    wait_for("the saved report, with the same bytes", Duration::from_secs(20), || sink.mails().iter().any(is_saved));
+    wait_for("the saved report, with the same bytes", || sink.mails().iter().any(is_saved));
     assert!(daemon.stop().success());
     verify(&scratch);
 }
@@ -200,7 +200,7 @@ fn e4_a_damaged_page_is_answered_by_one_new_database_and_a_second_one_within_the
     ruin();
     let mut daemon = scratch.start();
     let mut code = None;
-    wait_for("the end", Duration::from_secs(10), || {
+    wait_for("the end", || {
         code = daemon.child.try_wait().unwrap().and_then(|status| status.code());
         code.is_some()
     });
@@ -244,7 +244,7 @@ fn e7_a_database_that_was_removed_is_never_silently_learned_anew() {
     assert!(mail.text().contains("there was no database"), "{}", mail.text());
     assert!(daemon.stop().success());
     let daemon = scratch.start();
-    wait_for("the third start", Duration::from_secs(20), || scratch.log().matches(" watching ").count() == 3);
+    wait_for("the third start", || scratch.log().matches(" watching ").count() == 3);
     assert!(daemon.stop().success());
     let lost = scratch.history().iter().filter(|event| event["event"]["action"][0] == "trust-lost").count();
     assert_eq!(lost, 1, "told once");
@@ -324,7 +324,7 @@ fn h5_outputs_that_cannot_be_written_are_no_panic() {
     let mut command = Command::new(PROGRAM);
     command.arg("--config").arg(scratch.path("integrityd.conf")).arg("run").stdin(Stdio::null());
     let daemon = Running { child: command.stdout(full()).stderr(full()).spawn().unwrap() };
-    sink.wait_for(1, Duration::from_secs(20));
+    sink.wait_for(1);
     assert!(daemon.stop().success(), "it goes on though its log is full");
     // Closed outputs, by a shell.
     let script = r#"exec "$0" --config "$1" status >&- 2>&-"#;
@@ -457,7 +457,7 @@ fn e4_a_row_that_cannot_be_read_is_told_from_memory_once() {
         let mails = sink.mails();
         mails.iter().filter(|mail| mail.subject().contains("EMERGENCY: the database holds")).count()
     };
-    wait_for("the emergency mail", Duration::from_secs(20), || alarms() > 0);
+    wait_for("the emergency mail", || alarms() > 0);
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(alarms(), 1, "{}", scratch.log());
     assert!(daemon.stop().success());

@@ -5,14 +5,12 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use crate::support::{PROGRAM, Scratch, overwrite, put_program, sink::Sink, wait_for};
 
 const FAST: &str =
     "filerate = 2000\nreporttime = 0\nreportholdoff = 0\nurgentholdoff = 0\nlogchecktime = 1\npidchecktime = 1";
-const SOON: Duration = Duration::from_secs(20);
 
 /// What of these attempts came, a line each, in a process with the sandbox of this configuration; `None` without Landlock.
 fn tried(scratch: &Scratch, attempts: &[&str]) -> Option<String> {
@@ -122,7 +120,7 @@ fn the_daemon_that_runs_has_it_and_its_helper_ends_with_it() {
     let doctor = String::from_utf8(scratch.ask(&["doctor"]).stdout).unwrap();
     assert!(doctor.contains("ok    sandbox: Landlock ") && doctor.contains("and its helper ("), "{doctor}");
     daemon.kill();
-    wait_for("the end of the helper", SOON, || !Path::new(&format!("/proc/{helper}")).exists());
+    wait_for("the end of the helper", || !Path::new(&format!("/proc/{helper}")).exists());
     // Without it there is neither.
     let free = Command::new(PROGRAM)
         .arg("--config")
@@ -133,7 +131,7 @@ fn the_daemon_that_runs_has_it_and_its_helper_ends_with_it() {
         .spawn()
         .unwrap();
     let free = crate::support::Running { child: free };
-    wait_for("the daemon", SOON, || scratch.ask(&["status"]).status.code() != Some(2));
+    wait_for("the daemon", || scratch.ask(&["status"]).status.code() != Some(2));
     assert_eq!((status(free.pid(), "NoNewPrivs").as_str(), helper_of(free.pid())), ("0", None));
     let doctor = String::from_utf8(scratch.ask(&["doctor"]).stdout).unwrap();
     assert!(doctor.contains("runs without one"), "{doctor}");
@@ -154,7 +152,7 @@ fn a_reload_that_needs_more_is_told_and_the_old_settings_stay() {
     configure(&other, "");
     daemon.signal("HUP");
     let needle = format!("connections to port {}", other.port);
-    wait_for("the notice", SOON, || {
+    wait_for("the notice", || {
         let mails = sink.mails();
         mails.iter().any(|mail| mail.text().contains(&needle) && mail.text().contains("restart integrityd"))
     });
@@ -162,12 +160,12 @@ fn a_reload_that_needs_more_is_told_and_the_old_settings_stay() {
     // What needs nothing new is taken over.
     configure(&sink, "subject = logcheck");
     daemon.signal("HUP");
-    wait_for("the reload", SOON, || scratch.log().contains("the configuration was read again"));
+    wait_for("the reload", || scratch.log().contains("the configuration was read again"));
     assert!(daemon.stop().success());
     configure(&other, "");
     let daemon = scratch.start();
     fs::write(scratch.tree().join("new"), "x").unwrap();
-    wait_for("a mail by the new way", SOON, || other.mails().iter().any(|mail| mail.text().contains("/new")));
+    wait_for("a mail by the new way", || other.mails().iter().any(|mail| mail.text().contains("/new")));
     assert!(daemon.stop().success());
 }
 
@@ -195,7 +193,7 @@ fn a_sendmail_program_is_run_by_the_helper_and_writes_what_it_likes() {
     let daemon = scratch.start();
     scratch.wait_for_baseline();
     overwrite(&scratch.tree().join("file"), "two");
-    wait_for("the mail", SOON, || mails_in(&spool.path("")).contains("/tree/file"));
+    wait_for("the mail", || mails_in(&spool.path("")).contains("/tree/file"));
     assert!(daemon.stop().success());
 }
 
@@ -213,11 +211,11 @@ fn a_helper_that_dies_is_told_and_what_waits_is_kept() {
     let helper = helper_of(daemon.pid()).unwrap();
     assert!(Command::new("kill").args(["-KILL", &helper.to_string()]).status().unwrap().success());
     overwrite(&scratch.tree().join("file"), "two");
-    wait_for("the trouble", SOON, || {
+    wait_for("the trouble", || {
         let queue = String::from_utf8(scratch.ask(&["queue", "list"]).stdout).unwrap();
         queue.contains("the helper process is gone; restart integrityd")
     });
-    wait_for("the notice", SOON, || {
+    wait_for("the notice", || {
         String::from_utf8_lossy(&scratch.ask(&["history"]).stdout)
             .contains("the helper process of the sandbox has ended")
     });
@@ -227,7 +225,7 @@ fn a_helper_that_dies_is_told_and_what_waits_is_kept() {
     assert!(doctor.contains("FAIL  sandbox: the helper of the daemon"), "{doctor}");
     assert!(daemon.stop().success());
     let daemon = scratch.start();
-    wait_for("the mail", SOON, || mails_in(&spool.path("")).contains("/tree/file"));
+    wait_for("the mail", || mails_in(&spool.path("")).contains("/tree/file"));
     assert!(daemon.stop().success());
 }
 
@@ -244,10 +242,10 @@ fn a_process_is_known_by_its_program_though_the_daemon_cannot_see_it() {
     let daemon = scratch.start();
     scratch.wait_for_baseline();
     let name = scratch.path("sleep.pid").display().to_string();
-    wait_for("a look", SOON, || String::from_utf8_lossy(&scratch.ask(&["status"]).stdout).contains(&name));
+    wait_for("a look", || String::from_utf8_lossy(&scratch.ask(&["status"]).stdout).contains(&name));
     let pid = sleep.pid();
     sleep.kill();
-    wait_for("the mail", SOON, || sink.mails().iter().any(|mail| mail.text().contains(&format!("died {pid}"))));
+    wait_for("the mail", || sink.mails().iter().any(|mail| mail.text().contains(&format!("died {pid}"))));
     let died = scratch.history().into_iter().find(|event| event["event"]["action"][0] == "died").unwrap();
     assert_eq!(died["process"]["executable"], own.to_str().unwrap(), "{died}");
     assert!(daemon.stop().success());
@@ -262,7 +260,7 @@ fn a_directory_of_mails_and_a_mailbox_can_be_written() {
     let daemon = scratch.start();
     scratch.wait_for_baseline();
     overwrite(&scratch.tree().join("file"), "two");
-    wait_for("the mail", SOON, || mails.is_dir() && mails_in(&mails).contains("/tree/file"));
+    wait_for("the mail", || mails.is_dir() && mails_in(&mails).contains("/tree/file"));
     assert!(daemon.stop().success());
 }
 
@@ -278,14 +276,14 @@ fn a_state_directory_that_was_exchanged_ends_the_daemon_with_a_mail() {
     fs::rename(scratch.path("state"), scratch.path("away")).unwrap();
     fs::create_dir(scratch.path("state")).unwrap();
     // The place is looked at every 30 s.
-    wait_for("its end", Duration::from_mins(1), || daemon.child.try_wait().unwrap().is_some());
+    wait_for("its end", || daemon.child.try_wait().unwrap().is_some());
     assert_eq!(daemon.child.wait().unwrap().code(), Some(70), "{}", scratch.log());
     assert!(scratch.log().contains("is another one than at the start"), "{}", scratch.log());
     assert!(sink.mails().iter().any(|mail| mail.subject().contains("database")), "nobody was told");
     fs::remove_dir(scratch.path("state")).unwrap();
     fs::rename(scratch.path("away"), scratch.path("state")).unwrap();
     let daemon = scratch.start();
-    wait_for("the daemon", SOON, || scratch.ask(&["status"]).status.code() != Some(2));
+    wait_for("the daemon", || scratch.ask(&["status"]).status.code() != Some(2));
     assert!(daemon.stop().success());
 }
 

@@ -5,7 +5,6 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::Path,
     process::{Command, Output, Stdio},
-    time::Duration,
 };
 
 use sha2::{Digest, Sha256};
@@ -506,7 +505,7 @@ fn positions_go_back_to_the_first_line_that_was_not_mailed() {
     ));
     let daemon = scratch.start();
     let has_begun = || scratch.history().iter().any(|event| event.to_string().contains("read from now on"));
-    wait_for("the daemon", Duration::from_secs(20), has_begun);
+    wait_for("the daemon", has_begun);
     let lines = || scratch.history().iter().filter(|event| action(event) == "system-event").count();
     let mailed = |words: &str| {
         fs::read_dir(scratch.path("mails"))
@@ -514,13 +513,13 @@ fn positions_go_back_to_the_first_line_that_was_not_mailed() {
             .any(|mail| text(&fs::read(mail.unwrap().path()).unwrap()).contains(words))
     };
     fs::write(&log, [0, 1].map(line).concat()).unwrap();
-    wait_for("the first line", Duration::from_secs(20), || lines() == 1);
+    wait_for("the first line", || lines() == 1);
     daemon.signal("USR1");
-    wait_for("its mail", Duration::from_secs(20), || mailed("number 1"));
-    wait_for("its delivery", Duration::from_secs(20), || scratch.ask(&["queue", "list"]).status.code() == Some(0));
+    wait_for("its mail", || mailed("number 1"));
+    wait_for("its delivery", || scratch.ask(&["queue", "list"]).status.code() == Some(0));
     // Within the hold-off: read, but not mailed.
     fs::write(&log, [0, 1, 2, 1].map(line).concat()).unwrap();
-    wait_for("two more", Duration::from_secs(20), || lines() == 3);
+    wait_for("two more", || lines() == 3);
     let config = scratch.path("integrityd.conf");
     let back = || {
         import(

@@ -132,7 +132,7 @@ fn i3_no_number_is_repeated_or_left_out_whatever_kills_the_daemon() {
         daemon.kill();
     }
     let daemon = scratch.start();
-    wait_for("five heartbeats", Duration::from_secs(10), || beats(&sink.mails()).len() >= 5);
+    wait_for("five heartbeats", || beats(&sink.mails()).len() >= 5);
     assert!(daemon.stop().success());
     let mut found = beats(&sink.mails());
     // One that was accepted and not noted as such comes again under the same Message-ID.
@@ -166,7 +166,7 @@ fn i3_a_backlog_holds_one_heartbeat_and_the_next_comes_when_it_was_accepted() {
     let queue = String::from_utf8(scratch.ask(&["queue", "list", "--json"]).stdout).unwrap();
     assert_eq!(queue.lines().count(), 1, "{queue}");
     sink.behave(Mode::Accept);
-    wait_for("the next", Duration::from_secs(10), || beats(&sink.mails()).len() >= 2);
+    wait_for("the next", || beats(&sink.mails()).len() >= 2);
     assert!(daemon.stop().success());
     let numbers: Vec<u64> = beats(&sink.mails()).iter().map(|(number, _)| *number).collect();
     assert_eq!(numbers[..2], [1, 2]);
@@ -208,7 +208,7 @@ fn logcheck_s_subjects_name_the_gravest_layer_and_other_mails_keep_ours() {
                 && words[3].starts_with(['+', '-'])
                 && words[4] == title
         };
-        wait_for(title, Duration::from_secs(10), || subjects().iter().any(form));
+        wait_for(title, || subjects().iter().any(form));
     }
     assert!(subjects().iter().any(|subject| subject.starts_with("[integrityd] ")));
     assert!(daemon.stop().success());

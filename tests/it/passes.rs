@@ -124,7 +124,7 @@ fn init_learns_what_the_walker_would_and_reports_what_differs() {
     assert_eq!(code(&scratch.ask(&["init", "--quiet"])), 0);
     // The walker finds nothing to tell in a baseline that init has made.
     let daemon = scratch.start();
-    wait_for("a round", Duration::from_secs(10), || scratch.rounds() >= 2);
+    wait_for("a round", || scratch.rounds() >= 2);
     assert!(daemon.stop().success());
     let files = |scratch: &Scratch| {
         scratch.history().iter().filter(|event| event["event"]["dataset"] == "integrityd.file").count()
@@ -137,7 +137,7 @@ fn init_learns_what_the_walker_would_and_reports_what_differs() {
     assert!(shown.contains("/new") && shown.contains("added") && again.stderr.is_empty(), "{shown}");
     assert_eq!(code(&scratch.ask(&["init"])), 0, "told once");
     let daemon = scratch.start();
-    wait_for("the mail", Duration::from_secs(10), || sink.mails().iter().any(|mail| mail.text().contains("/new ")));
+    wait_for("the mail", || sink.mails().iter().any(|mail| mail.text().contains("/new ")));
     assert!(daemon.stop().success());
     assert_eq!(files(&scratch), 1);
 }
@@ -198,13 +198,13 @@ fn what_check_accepts_beside_a_daemon_is_told_once() {
     fill(&tree);
     assert_eq!(code(&scratch.ask(&["init", "-q"])), 0);
     let daemon = scratch.start();
-    wait_for("the first mail", Duration::from_secs(10), || !sink.mails().is_empty());
+    wait_for("the first mail", || !sink.mails().is_empty());
     overwrite(&tree.join("d/f1"), "CONTENT 1");
     put(&tree.join("d/new"), "new");
     let full = scratch.ask(&["init"]);
     assert_eq!(code(&full), 75, "a full init beside a daemon: {}", words(&full));
     assert_eq!(code(&scratch.ask(&["check", "--update"])), 5);
-    wait_for("the mail", Duration::from_secs(5), || {
+    wait_for("the mail", || {
         let text: String = sink.mails().iter().map(crate::support::sink::Mail::text).collect();
         text.contains("/d/f1 ") && text.contains("/d/new ")
     });
@@ -212,7 +212,7 @@ fn what_check_accepts_beside_a_daemon_is_told_once() {
     // Quick now: the walker meets both and knows them.
     scratch.configure(&format!("{FAST}{}", sink.setting()));
     let daemon = scratch.start();
-    wait_for("a round", Duration::from_secs(10), || scratch.rounds() >= 2);
+    wait_for("a round", || scratch.rounds() >= 2);
     assert!(daemon.stop().success());
     let told: Vec<String> = scratch
         .history()
@@ -303,7 +303,7 @@ fn run_once_does_everything_once_and_keeps_what_nobody_takes() {
     assert_eq!(code(&second), 75, "{}", words(&second));
     assert!(words(&second).contains("451"), "{}", words(&second));
     sink.behave(Mode::Accept);
-    wait_for("the mail", Duration::from_secs(5), || {
+    wait_for("the mail", || {
         scratch.ask(&["run", "--once"]);
         sink.mails().len() == 2
     });
@@ -384,7 +384,7 @@ fn passes_that_run_at_once_beside_a_daemon_tell_each_change_once() {
             }
         });
     }
-    wait_for("two rounds", Duration::from_secs(30), || scratch.rounds() >= 3);
+    wait_for("two rounds", || scratch.rounds() >= 3);
     assert!(daemon.stop().success());
     let mut told: BTreeMap<String, usize> = BTreeMap::new();
     for event in scratch.history().iter().filter(|event| event["event"]["dataset"] == "integrityd.file") {

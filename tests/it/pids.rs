@@ -599,7 +599,7 @@ fn a_killed_process_is_mailed_shown_and_judged() {
     let status = || -> serde_json::Value {
         serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap_or_default()
     };
-    wait_for("the process in status", 20 * SECOND, || status()["processes"][0]["pid"] == child.id());
+    wait_for("the process in status", || status()["processes"][0]["pid"] == child.id());
     let process = &status()["processes"][0];
     assert_eq!((&process["state"], &process["restarts_24h"]), (&"running".into(), &0.into()), "{process}");
     assert_eq!(process["name"], "sleep");
@@ -615,7 +615,7 @@ fn a_killed_process_is_mailed_shown_and_judged() {
         let files = fs::read_dir(&outbox).unwrap().filter_map(Result::ok);
         files.filter_map(|file| fs::read_to_string(file.path()).ok()).collect()
     };
-    wait_for("the mail", 20 * SECOND, || mails().contains("PROCESSES"));
+    wait_for("the mail", || mails().contains("PROCESSES"));
     let mail = mails();
     assert!(mail.contains("HIGH sleep (") && mail.contains(&format!("died {}", child.id())), "{mail}");
     let died: Vec<_> =
@@ -632,12 +632,12 @@ fn a_killed_process_is_mailed_shown_and_judged() {
     put(&pidfile, &format!("{}\n", second.id()));
     let daemon = scratch.start();
     let events = || scratch.history().into_iter().filter(|it| it["event"]["dataset"] == "integrityd.process").count();
-    wait_for("the restart", 20 * SECOND, || events() == 2);
+    wait_for("the restart", || events() == 2);
     daemon.kill();
     second.kill().unwrap();
     second.wait().unwrap();
     let daemon = scratch.start();
-    wait_for("the death meanwhile", 20 * SECOND, || events() == 3);
+    wait_for("the death meanwhile", || events() == 3);
     let shown = String::from_utf8(scratch.ask(&["history", "--kind", "pid"]).stdout).unwrap();
     assert_eq!(shown.matches("while integrityd was not running").count(), 2, "{shown}");
     daemon.kill();

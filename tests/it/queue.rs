@@ -39,7 +39,7 @@ fn refused() -> (Scratch, Sink) {
     scratch.configure(&format!("{SLOW}{}", sink.setting()));
     sink.behave(Mode::Refuse("root@example.org".to_owned()));
     let daemon = scratch.start();
-    wait_for("the refusal", Duration::from_secs(20), || text(&scratch.ask(&["queue", "list"])).contains("last answer"));
+    wait_for("the refusal", || text(&scratch.ask(&["queue", "list"])).contains("last answer"));
     assert!(daemon.stop().success());
     (scratch, sink)
 }
@@ -82,9 +82,9 @@ fn a_retry_reaches_a_server_that_accepts_now_and_the_bytes_are_those_shown() {
     the daemon is not running; what is due is sent when it is started
     ");
     let daemon = scratch.start();
-    let mails = sink.wait_for(1, Duration::from_secs(20));
+    let mails = sink.wait_for(1);
     assert!(mails[0].bytes == raw, "{}", String::from_utf8_lossy(&mails[0].bytes));
-    wait_for("an empty queue", Duration::from_secs(10), || scratch.ask(&["queue", "list"]).status.code() == Some(0));
+    wait_for("an empty queue", || scratch.ask(&["queue", "list"]).status.code() == Some(0));
     assert!(daemon.stop().success());
     insta::assert_snapshot!(shown(&scratch, &sink, &scratch.ask(&["queue", "list"])), @r"
     exit 0
@@ -103,7 +103,7 @@ fn a_retry_beside_a_running_daemon_is_tried_within_seconds() {
     std::thread::sleep(Duration::from_secs(2));
     assert!(sink.mails().is_empty());
     assert_eq!(scratch.ask(&["queue", "retry", "1"]).status.code(), Some(0));
-    sink.wait_for(1, Duration::from_secs(5));
+    sink.wait_for(1);
     assert!(daemon.stop().success());
 }
 
@@ -190,13 +190,13 @@ fn a_sendmail_program_that_hangs_does_not_hold_up_the_end_of_the_daemon() {
     put_program(&scratch.path("sendmail"), "sleep 30 & echo $! > $0.child; wait");
     scratch.configure(&format!("{SLOW}mail = sendmail:{}", scratch.path("sendmail").display()));
     let daemon = scratch.start();
-    wait_for("the program", Duration::from_secs(20), || scratch.path("sendmail.child").exists());
+    wait_for("the program", || scratch.path("sendmail.child").exists());
     assert!(daemon.stop().success());
     let child = fs::read_to_string(scratch.path("sendmail.child")).unwrap();
     let is_alive = || {
         let stat = fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
     };
-    wait_for("the end of the program", Duration::from_secs(5), || !is_alive());
+    wait_for("the end of the program", || !is_alive());
     assert_eq!(scratch.ask(&["queue", "list"]).status.code(), Some(1), "the report is kept");
 }

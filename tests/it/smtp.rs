@@ -140,12 +140,10 @@ fn a22_where_tls_is_required_and_not_offered_nothing_goes_in_clear() {
         sink.port
     ));
     let daemon = scratch.start();
-    wait_for("the trouble", PATIENCE, || {
+    wait_for("the trouble", || {
         String::from_utf8_lossy(&scratch.ask(&["queue", "list"]).stdout).contains("offers no STARTTLS")
     });
-    wait_for("the event", PATIENCE, || {
-        scratch.history().iter().any(|event| event["event"]["action"][0] == "delivery-trouble")
-    });
+    wait_for("the event", || scratch.history().iter().any(|event| event["event"]["action"][0] == "delivery-trouble"));
     assert!(!scratch.ask(&["status"]).status.success());
     assert!(daemon.stop().success());
     assert!(sink.mails().is_empty());

@@ -178,13 +178,13 @@ fn mail_that_is_refused_or_an_area_that_went_away_is_2_and_so_is_a_daemon_that_s
     sink.behave(Mode::Refuse("root@example.org".to_owned()));
     let daemon = scratch.start();
     scratch.wait_for_baseline();
-    wait_for("the refusal", Duration::from_secs(20), || nagios(&scratch).1.contains("refused by the mail server"));
+    wait_for("the refusal", || nagios(&scratch).1.contains("refused by the mail server"));
     assert_eq!(nagios(&scratch).0, 2);
     sink.behave(Mode::Accept);
-    wait_for("the mail", Duration::from_secs(20), || nagios(&scratch).0 == 0);
+    wait_for("the mail", || nagios(&scratch).0 == 0);
     fs::rename(scratch.tree(), scratch.path("moved")).unwrap();
     let missing = format!("{} is missing", scratch.tree().display());
-    wait_for("the missing area", Duration::from_secs(20), || nagios(&scratch).1.contains(&missing));
+    wait_for("the missing area", || nagios(&scratch).1.contains(&missing));
     assert_eq!(nagios(&scratch).0, 2);
     assert!(daemon.stop().success());
     assert!(nagios(&scratch).1.contains("the daemon is not running (stopped"), "{}", nagios(&scratch).1);

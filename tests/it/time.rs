@@ -243,7 +243,7 @@ fn f3_a_process_that_was_stopped_takes_nobody_for_dead_and_no_clock_for_set() {
     std::thread::sleep(Duration::from_secs(3));
     daemon.signal("CONT");
     put(&scratch.tree().join("g"), "x");
-    wait_for("the change", Duration::from_secs(5), || scratch.history().len() > before);
+    wait_for("the change", || scratch.history().len() > before);
     let news: Vec<_> = scratch.history().split_off(before);
     assert_eq!(news.len(), 1, "{news:?}");
     assert_eq!(news[0]["event"]["action"][0], "added");
@@ -269,11 +269,11 @@ fn i6_a_killed_daemon_is_told_by_the_next_with_the_time_it_was_away() {
     fs::write(scratch.tree().join("f"), "x").unwrap();
     let daemon = scratch.start();
     scratch.wait_for_baseline();
-    sink.wait_for(1, Duration::from_secs(10));
+    sink.wait_for(1);
     daemon.kill();
     std::thread::sleep(Duration::from_secs(2));
     let daemon = scratch.start();
-    wait_for("the mail", Duration::from_secs(10), || {
+    wait_for("the mail", || {
         sink.mails().iter().any(|mail| mail.text().contains("unclean: it was killed or has crashed"))
     });
     let mails = sink.mails();
@@ -298,7 +298,7 @@ fn i5_other_settings_are_told_at_once_with_their_old_and_new_values() {
     scratch.wait_for_baseline();
     assert!(notes(&scratch, "configuration-changed").is_empty(), "there is nothing to compare with yet");
     daemon.signal("HUP");
-    wait_for("the reload", Duration::from_secs(5), || scratch.log().contains("was read again"));
+    wait_for("the reload", || scratch.log().contains("was read again"));
     assert!(notes(&scratch, "configuration-changed").is_empty(), "nothing has changed");
     scratch.configure(&format!(
         "{settings}exclude = {}/secret\nreportlines = 77\n{}",
@@ -306,9 +306,7 @@ fn i5_other_settings_are_told_at_once_with_their_old_and_new_values() {
         sink.setting()
     ));
     daemon.signal("HUP");
-    wait_for("the mail", Duration::from_secs(10), || {
-        sink.mails().iter().any(|mail| mail.subject().contains("configuration changed"))
-    });
+    wait_for("the mail", || sink.mails().iter().any(|mail| mail.subject().contains("configuration changed")));
     let told = notes(&scratch, "configuration-changed");
     assert_eq!((told.len(), told[0].0), (1, 70));
     assert!(
@@ -320,10 +318,10 @@ fn i5_other_settings_are_told_at_once_with_their_old_and_new_values() {
     // The same while nobody looks.
     scratch.configure(&format!("{settings}{}", sink.setting()));
     let daemon = scratch.start();
-    wait_for("the event", Duration::from_secs(5), || notes(&scratch, "configuration-changed").len() == 2);
+    wait_for("the event", || notes(&scratch, "configuration-changed").len() == 2);
     assert!(daemon.stop().success());
     let daemon = scratch.start();
-    wait_for("another start", Duration::from_secs(5), || notes(&scratch, "not-running").len() == 2);
+    wait_for("another start", || notes(&scratch, "not-running").len() == 2);
     assert!(daemon.stop().success());
     assert_eq!(notes(&scratch, "configuration-changed").len(), 2);
 }
@@ -366,12 +364,10 @@ fn i5_another_program_in_our_place_is_told_at_once_and_once() {
     fs::write(&next, bytes).unwrap();
     fs::rename(&next, &program).unwrap();
     let daemon = start();
-    wait_for("the mail", Duration::from_secs(10), || {
-        sink.mails().iter().any(|mail| mail.subject().contains("program changed"))
-    });
+    wait_for("the mail", || sink.mails().iter().any(|mail| mail.subject().contains("program changed")));
     assert!(daemon.stop().success());
     let daemon = start();
-    wait_for("another start", Duration::from_secs(5), || notes(&scratch, "not-running").len() == 2);
+    wait_for("another start", || notes(&scratch, "not-running").len() == 2);
     assert!(daemon.stop().success());
     let told = notes(&scratch, "program-changed");
     assert_eq!((told.len(), told[0].0), (1, 70), "{told:?}");

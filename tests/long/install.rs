@@ -4,7 +4,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use rusqlite::Connection;
@@ -14,8 +13,6 @@ use crate::{
     machine::{Machine, difference, package, rpm_package},
     packages::need,
 };
-
-const SOON: Duration = Duration::from_mins(1);
 
 /// Everything at once and nothing held off, so that a test need not wait. The other settings are not touched.
 const HASTE: &str = "reporttime = 1s\nreportholdoff = 1s\nlogreporttime = 1s\nurgentholdoff = 1s\nlogchecktime = 1s\n\
@@ -43,7 +40,7 @@ fn start_mail_server(machine: &Machine) {
         "postconf -e mydestination=web3.example,localhost myhostname=web3.example inet_interfaces=loopback-only \
          inet_protocols=ipv4 && newaliases && service postfix start",
     );
-    machine.wait("the mail server", SOON, "ss -ltn | grep -q 127.0.0.1:25");
+    machine.wait("the mail server", "ss -ltn | grep -q 127.0.0.1:25");
 }
 
 /// Has every second file looked at soon.
@@ -67,7 +64,7 @@ fn mails(machine: &Machine) -> Vec<String> {
 
 fn await_mail(machine: &Machine, what: &str) -> String {
     let mut found = None;
-    crate::support::wait_for(what, SOON, || {
+    crate::support::wait_for(what, || {
         found = mails(machine).into_iter().find(|mail| mail.contains(what));
         found.is_some()
     });
@@ -118,8 +115,8 @@ fn cron_is_replaced_three_reports_arrive_and_nothing_is_left_in_the_end() {
     hasten(&machine);
     machine.must("(sleep 1000 >/dev/null 2>&1 & echo $! >/run/worker.pid)");
     machine.must("service integrityd start");
-    machine.wait("the baseline", SOON * 2, "integrityd history | grep -q 'baseline established'");
-    machine.wait("a quiet machine", SOON, "integrityd queue list");
+    machine.wait("the baseline", "integrityd history | grep -q 'baseline established'");
+    machine.wait("a quiet machine", "integrityd queue list");
 
     machine.must("echo 'umask 000' >>/etc/profile.d/umask.sh");
     await_mail(&machine, "/etc/profile.d/umask.sh ");
@@ -193,7 +190,7 @@ fn a_purge_gives_the_tree_back_as_it_was() {
     // What it depends on is part of the smallest Debian.
     let before = machine.tree();
     machine.must("dpkg -i /tmp/integrityd.deb");
-    machine.wait("the database", SOON, "test -s /var/lib/integrityd/integrityd.sqlite");
+    machine.wait("the database", "test -s /var/lib/integrityd/integrityd.sqlite");
     assert!(!machine.path("/etc/integrityd.d/logs.conf").exists(), "logs are read without rules");
     machine.must("service integrityd stop");
     machine.must("dpkg --purge integrityd");
@@ -303,9 +300,9 @@ fn the_configuration_of_2012_works_as_it_stands() {
     machine.must("dpkg -i --force-confold /tmp/integrityd.deb");
     assert_eq!(machine.read("/etc/integrityd.conf"), LEGACY);
     assert!(machine.must("service integrityd status").contains("runs"));
-    machine.wait("the new database", SOON, "integrityd status --json | grep -q '\"/etc\"'");
+    machine.wait("the new database", "integrityd status --json | grep -q '\"/etc\"'");
     assert_eq!(fs::read(&old).unwrap(), fs::read(machine.path("/path/to/the/database.2012")).unwrap());
-    machine.wait("the news", SOON, "integrityd history | grep -q 'the 2012 integrityd'");
+    machine.wait("the news", "integrityd history | grep -q 'the 2012 integrityd'");
     machine.must("service integrityd stop");
 }
 

@@ -3,11 +3,10 @@
 use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
 };
 
 use crate::{
-    booted::{INTO_A_DIRECTORY, SOON, Service, User},
+    booted::{INTO_A_DIRECTORY, Service, User},
     machine::package,
     support::wait_for,
 };
@@ -57,7 +56,7 @@ fn a_unit_is_watched(service: &Service) {
     service.configure(&format!("{INTO_A_DIRECTORY}unit = worker.service\n"));
     service.machine.must("systemctl reload integrityd");
     let is_known = || service.machine.must("integrityd status --json").contains("worker.service");
-    wait_for("the unit", SOON, is_known);
+    wait_for("the unit", is_known);
     // It has to be seen alive first.
     service.a_change_is_mailed("beside-a-unit");
     service.machine.must("systemctl kill -s KILL worker.service");
@@ -86,7 +85,7 @@ fn postfix_delivers(service: &Service, way: &str, mark: &str) {
     service.machine.must("systemctl restart integrityd");
     service.areas_are_watched();
     service.machine.must(&format!("echo {mark} >/srv/watched/{mark}"));
-    wait_for("the mail in the mailbox", SOON, || {
+    wait_for("the mail in the mailbox", || {
         service.machine.read("/var/mail/root").contains(&format!("/srv/watched/{mark}"))
     });
     service.configure(INTO_A_DIRECTORY);
@@ -176,7 +175,7 @@ fn timer(table: &mut Table, variant: &'static str) {
         service.configure("mail = sendmail:/usr/sbin/sendmail\n");
         service.machine.must("echo x >/srv/watched/by-sendmail");
         once();
-        wait_for("the mail in the mailbox", SOON, || {
+        wait_for("the mail in the mailbox", || {
             service.machine.read("/var/mail/root").contains("/srv/watched/by-sendmail")
         });
         service.configure(INTO_A_DIRECTORY);
@@ -256,7 +255,7 @@ fn in_a_container_nothing_is_called_missing_and_doctor_says_what_is_refused() {
                 status["areas"][0]["rounds"].as_u64().unwrap_or_default()
             };
             let before = rounds();
-            wait_for("two rounds", Duration::from_mins(2), || rounds() >= before + 2);
+            wait_for("two rounds", || rounds() >= before + 2);
             nothing_is_missing(&service);
         });
         table.check(variant, "doctor names what is refused", || {

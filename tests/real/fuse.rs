@@ -18,13 +18,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::PATIENCE;
+
 const ROOT: u64 = 1;
 const EIO: i32 = 5;
 const ENOENT: i32 = 2;
 const ENOSYS: i32 = 38;
 
-/// It ends after this, so that a test which waits for a process that hangs in it goes red instead of waiting for ever.
-const LONGEST: Duration = Duration::from_secs(100);
+/// It ends after this, so that a test which waits for a process that hangs in it goes red instead of waiting for ever;
+/// and later than any test waits for what must not hang.
+const LONGEST: Duration = PATIENCE.saturating_mul(2);
 
 /// One level of files.
 #[derive(Default)]

@@ -46,7 +46,7 @@ fn owners_set_id_bits_and_device_nodes_are_told_precisely() {
     fs::rename(scratch.path("node"), tree.join("node")).unwrap();
     let text = || -> String { sink.mails().iter().map(Mail::text).collect() };
     let wanted = ["owner root → www-data", "group root → www-data", "set-user-ID", "rdev 1:3 → 1:5"];
-    wait_for("all four", Duration::from_secs(20), || wanted.iter().all(|words| text().contains(words)));
+    wait_for("all four", || wanted.iter().all(|words| text().contains(words)));
     let text = text();
     for name in ["owner", "group", "setuid", "node"] {
         let path = format!("{}/{name} ", tree.display());
@@ -64,7 +64,7 @@ fn a_second_daemon_and_a_foreign_configuration_are_refused() {
     scratch.wait_for_baseline();
     let mut second = scratch.start();
     let mut code = None;
-    wait_for("the refusal", Duration::from_secs(10), || {
+    wait_for("the refusal", || {
         code = second.child.try_wait().unwrap().and_then(|status| status.code());
         code.is_some()
     });
@@ -76,8 +76,6 @@ fn a_second_daemon_and_a_foreign_configuration_are_refused() {
     assert_eq!(refused.status.code(), Some(77), "{words}");
     assert!(words.contains("chmod go-w"), "{words}");
 }
-
-const SOON: Duration = Duration::from_secs(30);
 
 /// A state directory with a file system of 8 MiB to itself.
 struct Small {
@@ -139,8 +137,8 @@ fn with_log(sink: &Sink) -> (Scratch, PathBuf) {
 fn settled(scratch: &Scratch, sink: &Sink) -> Running {
     let daemon = scratch.start();
     scratch.wait_for_baseline();
-    sink.wait_for(1, SOON);
-    wait_for("the log", SOON, || {
+    sink.wait_for(1);
+    wait_for("the log", || {
         let status: serde_json::Value = serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap();
         status["logs"].as_array().is_some_and(|logs| !logs.is_empty())
     });
@@ -155,7 +153,7 @@ fn append(log: &Path, line: &str) {
 /// All of what was found and written while the ground shook is told once, and the chain is whole.
 fn is_all_told(scratch: &Scratch, sink: &Sink, daemon: Running, tokens: &[&str]) {
     for token in tokens {
-        wait_for(token, Duration::from_mins(1), || text(sink).contains(token));
+        wait_for(token, || text(sink).contains(token));
     }
     for token in tokens {
         assert_eq!(text(sink).matches(token).count(), 1, "{token}");
@@ -179,7 +177,7 @@ fn e1_a_full_file_system_is_told_from_memory_and_everything_is_caught_up() {
     for number in 0..100 {
         append(&log, &format!("token{number:03} {}", "x".repeat(200)));
     }
-    wait_for("the emergency mail", SOON, || emergencies(&sink) == 1);
+    wait_for("the emergency mail", || emergencies(&sink) == 1);
     let status = scratch.ask(&["status"]);
     assert_eq!(status.status.code(), Some(2), "{}", String::from_utf8_lossy(&status.stdout));
     assert!(String::from_utf8_lossy(&status.stdout).contains("is full"), "{}", String::from_utf8_lossy(&status.stdout));
@@ -200,7 +198,7 @@ fn e1_a_start_on_a_full_file_system_is_told_from_memory_and_waits_for_room() {
     let filler = small.fill();
     change_before_the_start(&scratch, &log);
     let mut daemon = scratch.start();
-    wait_for("the emergency mail", SOON, || emergencies(&sink) == 1);
+    wait_for("the emergency mail", || emergencies(&sink) == 1);
     sleep(Duration::from_secs(6));
     assert!(daemon.child.try_wait().unwrap().is_none(), "{}", scratch.log());
     fs::remove_file(filler).unwrap();
@@ -223,11 +221,11 @@ fn e2_a_start_on_a_read_only_file_system_waits_and_ends_when_told() {
     assert_eq!(scratch.ask(&["run", "--once"]).status.code(), Some(74), "what runs once waits for nothing");
     assert_eq!(emergencies(&sink), 0);
     let daemon = scratch.start();
-    wait_for("the emergency mail", SOON, || emergencies(&sink) == 1);
+    wait_for("the emergency mail", || emergencies(&sink) == 1);
     assert!(daemon.stop().success(), "{}", scratch.log());
     change_before_the_start(&scratch, &log);
     let daemon = scratch.start();
-    wait_for("the emergency mail", SOON, || emergencies(&sink) == 2);
+    wait_for("the emergency mail", || emergencies(&sink) == 2);
     remount("rw");
     is_all_told_from_before(&scratch, &sink, daemon);
     assert_eq!(emergencies(&sink), 2);
@@ -264,7 +262,7 @@ fn e2_a_file_system_that_becomes_read_only_ends_nothing_and_loses_nothing() {
     let Some(tracer) = failing(&daemon, "inject=pwrite64:error=EROFS") else { return };
     put(&scratch.tree().join("read-only"), "x");
     append(&log, "token while read-only");
-    wait_for("the emergency mail", SOON, || emergencies(&sink) == 1);
+    wait_for("the emergency mail", || emergencies(&sink) == 1);
     sleep(Duration::from_secs(4));
     assert!(daemon.child.try_wait().unwrap().is_none(), "{}", scratch.log());
     end_tracing(tracer);
@@ -280,11 +278,11 @@ fn a_commit_that_the_disk_does_not_confirm_is_answered_by_a_new_generation() {
     let Some(tracer) = failing(&daemon, "inject=fsync,fdatasync:error=EIO:when=1") else { return };
     put(&scratch.tree().join("unknown"), "x");
     append(&log, "token of an unknown commit");
-    wait_for("the renewal", SOON, || scratch.log().contains("the database is opened anew"));
+    wait_for("the renewal", || scratch.log().contains("the database is opened anew"));
     end_tracing(tracer);
     // Each thread of the daemon that writes has had a failure of its own.
     let words = "the disk did not confirm what was written";
-    wait_for(words, SOON, || text(&sink).contains(words));
+    wait_for(words, || text(&sink).contains(words));
     is_all_told(&scratch, &sink, daemon, &["/unknown ", "token of an unknown commit"]);
 }
 
@@ -329,7 +327,7 @@ fn e10_a_reader_that_stays_keeps_the_journal_bounded() {
     reader.execute_batch("COMMIT").unwrap();
     drop(reader);
     let mut number = 0;
-    wait_for("a short journal", SOON, || {
+    wait_for("a short journal", || {
         // It is cut when it is begun anew.
         number += 1;
         put(&scratch.tree().join(format!("after{number}")), "x");

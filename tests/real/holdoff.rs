@@ -52,13 +52,13 @@ fn hold_off_over_a_jump(offset: &str) -> Option<Duration> {
         .spawn()
         .unwrap();
     let daemon = Running { child };
-    let first = sink.wait_for(1, Duration::from_secs(20))[0].at;
+    let first = sink.wait_for(1)[0].at;
     std::thread::sleep(Duration::from_secs(7).saturating_sub(first.elapsed()));
     overwrite(&scratch.tree().join("one"), "y");
-    sink.wait_for(2, Duration::from_secs(20));
+    sink.wait_for(2);
     fs::write(scratch.path("offset"), format!("{offset}\n")).unwrap();
     overwrite(&scratch.tree().join("two"), "y");
-    let mails = sink.wait_for(3, Duration::from_secs(30));
+    let mails = sink.wait_for(3);
     let dates: Vec<String> = mails.iter().map(|mail| String::from_utf8_lossy(&mail.bytes).into_owned()).collect();
     let year = |mail: &str| mail.lines().find(|line| line.starts_with("Date:")).unwrap().to_owned();
     println!("{offset}: {} then {}", year(&dates[1]), year(&dates[2]));

@@ -9,7 +9,6 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    time::Duration,
 };
 
 use crate::{
@@ -220,14 +219,14 @@ fn logcheck_reports_exactly_the_lines_that_were_not_mailed() {
     let mailed = |words: &str| {
         fs::read_dir(&mails).unwrap().any(|mail| text(&fs::read(mail.unwrap().path()).unwrap()).contains(words))
     };
-    wait_for("the line between both", Duration::from_secs(30), || told() == 1);
+    wait_for("the line between both", || told() == 1);
     daemon.signal("USR1");
-    wait_for("its mail", Duration::from_secs(30), || mailed("between both"));
-    wait_for("its delivery", Duration::from_secs(30), || scratch.ask(&["queue", "list"]).status.code() == Some(0));
+    wait_for("its mail", || mailed("between both"));
+    wait_for("its delivery", || scratch.ask(&["queue", "list"]).status.code() == Some(0));
     // Within the hold-off: read, but mailed to nobody.
     lines.extend([stamp(2, "harmless"), stamp(3, "not mailed"), stamp(4, "harmless"), stamp(5, "not mailed")]);
     write(&lines);
-    wait_for("two lines", Duration::from_secs(30), || told() == 3);
+    wait_for("two lines", || told() == 3);
     assert!(daemon.stop().success());
     lines.push(stamp(6, "after the end"));
     write(&lines);

@@ -1,6 +1,6 @@
 //! The Debian package on a copy of this machine, in namespaces of its own; on a fresh Debian: `.ci/long install`.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf};
 
 use crate::machine::{Machine, can_be_had, package};
 use crate::packages::need;
@@ -29,7 +29,7 @@ fn the_package_installs_starts_stops_and_is_purged_without_a_trace() {
     assert_eq!(machine.must("integrityd config check").lines().count(), 1);
     assert!(machine.holds("getent passwd integrityd && ls /etc/rc2.d/S*integrityd /etc/rc6.d/K*integrityd"));
     assert!(machine.holds("readlink /etc/systemd/system/multi-user.target.wants/integrityd.service"));
-    machine.wait("the database", Duration::from_secs(10), "test -s /var/lib/integrityd/integrityd.sqlite");
+    machine.wait("the database", "test -s /var/lib/integrityd/integrityd.sqlite");
 
     machine.must("dpkg --remove integrityd");
     assert!(!machine.holds("pgrep -x integrityd"), "it was removed and runs");

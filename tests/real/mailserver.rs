@@ -5,7 +5,6 @@ use std::{
     os::unix::fs::{PermissionsExt, chown},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use crate::{
@@ -49,9 +48,7 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
-        wait_for("the mail server", Duration::from_secs(10), || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
+        wait_for("the mail server", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
         Self { child, directory, _alone: alone }
     }
 
@@ -85,7 +82,7 @@ fn what_the_server_accepts_arrives_unchanged() {
         scratch.configure(&format!("mail = {way}"));
         let output = scratch.ask(&["mail", "test"]);
         assert!(output.status.success(), "{way}: {output:?}");
-        wait_for("the mail", Duration::from_secs(10), || server.mails().len() == number);
+        wait_for("the mail", || server.mails().len() == number);
     }
     for mail in server.mails() {
         assert!(mail.contains("\nSubject: [integrityd] web3.example: test mail\n"), "{mail}");
@@ -156,7 +153,7 @@ fn d1_hostile_names_and_lines_arrive_as_mails_without_a_defect_and_without_a_hea
         let daemon = start_as(&scratch, "evil\r\nBcc: eve@example.org\r\n\r\nhello\u{1b}[2J");
         scratch.wait_for_baseline();
         // A log is read from its end when it is met first.
-        wait_for("the log", Duration::from_secs(20), || {
+        wait_for("the log", || {
             let status: serde_json::Value =
                 serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap_or_default();
             status["logs"][0]["offset"].is_number()
@@ -165,7 +162,7 @@ fn d1_hostile_names_and_lines_arrive_as_mails_without_a_defect_and_without_a_hea
         fs::write(&log, format!("Nov 21 14:02:11 h app: {hostile}\n.\n..\n~!touch PWN\nFrom root\n=?utf-8?q?x?=\n"))
             .unwrap();
         let before = server.paths().len();
-        wait_for("both mails", Duration::from_secs(20), || {
+        wait_for("both mails", || {
             let mails = server.mails();
             let fresh: String = mails.concat();
             fresh.matches("touch PWN").count() > count && fresh.matches("added").count() > count

@@ -22,14 +22,13 @@ use crate::mounted::Mounted;
 use crate::support::{PROGRAM, Running, Scratch, is_root, wait_for};
 
 const FAST: &str = "filerate = 2000\nbyterate = 100M\nmail = stdout:\n";
-const SOON: Duration = Duration::from_mins(1);
 
 fn told(scratch: &Scratch, action: &str) -> Vec<serde_json::Value> {
     scratch.history().into_iter().filter(|event| event["event"]["action"][0] == action).collect()
 }
 
 fn wait_for_event(scratch: &Scratch, action: &str, path: &Path) {
-    wait_for(&format!("{action} {}", path.display()), SOON, || {
+    wait_for(&format!("{action} {}", path.display()), || {
         told(scratch, action).iter().any(|event| event["file"]["path"] == *path.to_str().unwrap())
     });
 }
@@ -37,7 +36,7 @@ fn wait_for_event(scratch: &Scratch, action: &str, path: &Path) {
 /// Waits until all that happened before was looked at.
 fn wait_for_round(scratch: &Scratch) {
     let rounds = scratch.rounds();
-    wait_for("two rounds", SOON, || scratch.rounds() >= rounds + 2);
+    wait_for("two rounds", || scratch.rounds() >= rounds + 2);
 }
 
 /// What a walk that has not yet heard of a mount sees of `path`, at most ten seconds long; nothing when it hangs.
@@ -214,7 +213,7 @@ fn what_was_unmounted_is_one_finding_until_it_is_back_or_accepted() {
     fs::write(point.join("3"), "changed").unwrap();
     wait_for_event(&scratch, "changed", &point.join("3"));
     drop(disk);
-    wait_for("another finding", SOON, || told(&scratch, "covered").len() == 2);
+    wait_for("another finding", || told(&scratch, "covered").len() == 2);
     assert!(told(&scratch, "removed").is_empty());
     let accepted = scratch.ask(&["init", "--accept", scratch.tree().to_str().unwrap()]);
     assert!(accepted.status.success(), "{}", String::from_utf8_lossy(&accepted.stderr));
@@ -277,13 +276,13 @@ fn a_directory_of_many_names_costs_no_memory_and_holds_up_nothing() {
     }
     fs::write(tree.join("near"), "x").unwrap();
     let daemon = scratch.start();
-    wait_for("the baseline", Duration::from_mins(5), || !told(&scratch, "baseline-established").is_empty());
+    wait_for("the baseline", || !told(&scratch, "baseline-established").is_empty());
     assert_eq!(told(&scratch, "baseline-established")[0]["integrityd"]["count"], 8_003);
     for number in 0..2_000 {
         fs::remove_file(name(number)).unwrap();
     }
     fs::write(tree.join("near"), "changed").unwrap();
-    wait_for("the change beside it", Duration::from_mins(4), || {
+    wait_for("the change beside it", || {
         let output = scratch.ask(&["history", "--json", "--path", tree.join("near").to_str().unwrap()]);
         String::from_utf8(output.stdout).unwrap().contains("\"changed\"")
     });
@@ -292,7 +291,7 @@ fn a_directory_of_many_names_costs_no_memory_and_holds_up_nothing() {
         let output = scratch.ask(&["status", "--json"]);
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["areas"][0]["entries"].clone()
     };
-    wait_for("all removals", Duration::from_mins(5), || entries() == 6_003);
+    wait_for("all removals", || entries() == 6_003);
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
@@ -449,7 +448,7 @@ fn who_mounts_in_the_namespace_of_the_daemon_alone_is_told() {
         let notices = told(&scratch, "notice").into_iter();
         notices.map(|event| event["event"]["reason"].to_string()).filter(|words| words.contains("entered it")).collect()
     };
-    wait_for("the intruder", SOON, || !told_of().is_empty());
+    wait_for("the intruder", || !told_of().is_empty());
     wait_for_round(&scratch);
     assert_eq!(told_of().len(), 1);
     assert!(told_of()[0].contains("tmpfs intruder"), "{:?}", told_of());

@@ -119,7 +119,7 @@ impl Namespace {
     fn first(&self) -> u32 {
         let children = format!("/proc/{0}/task/{0}/children", self.0.id());
         let text = || fs::read_to_string(&children).unwrap_or_default();
-        wait_for("the namespace", 10 * SECOND, || !text().trim().is_empty());
+        wait_for("the namespace", || !text().trim().is_empty());
         text().trim().parse().unwrap()
     }
 }
@@ -142,7 +142,7 @@ async fn a_process_of_a_pid_namespace_is_found_by_its_number_there() {
         "sleep 600 & echo $! > n.pid; while [ ! -e go ]; do sleep 0.1; done; kill -9 $(cat n.pid); wait; sleep 600";
     let namespace = Namespace::new(&scratch, script);
     let first = namespace.first();
-    wait_for("the PID file", 10 * SECOND, || fs::metadata(scratch.path("n.pid")).is_ok_and(|it| it.len() > 1));
+    wait_for("the PID file", || fs::metadata(scratch.path("n.pid")).is_ok_and(|it| it.len() > 1));
     let inner: u32 = fs::read_to_string(scratch.path("n.pid")).unwrap().trim().parse().unwrap();
     let watching = Watching::of(&scratch, vec![inside(&scratch.path("n.pid"), &format!("pid:{first}"))]);
     let process = watching.until_running().await;
@@ -164,12 +164,12 @@ async fn a_number_that_is_handed_to_another_program_is_told_with_both_names() {
          echo $((pid - 1)) > /proc/sys/kernel/ns_last_pid; tail -f /dev/null & echo $! > got; sleep 600";
     let namespace = Namespace::new(&scratch, script);
     let first = namespace.first();
-    wait_for("the PID file", 10 * SECOND, || fs::metadata(scratch.path("n.pid")).is_ok_and(|it| it.len() > 1));
+    wait_for("the PID file", || fs::metadata(scratch.path("n.pid")).is_ok_and(|it| it.len() > 1));
     let watching = Watching::of(&scratch, vec![inside(&scratch.path("n.pid"), &format!("pid:{first}"))]);
     let process = watching.until_running().await;
     assert_eq!(process.comm, b"sleep");
     put(&scratch.path("go"), "");
-    wait_for("the other program", 10 * SECOND, || fs::metadata(scratch.path("got")).is_ok_and(|it| it.len() > 1));
+    wait_for("the other program", || fs::metadata(scratch.path("got")).is_ok_and(|it| it.len() > 1));
     let got = fs::read_to_string(scratch.path("got")).unwrap();
     assert_eq!(got, fs::read_to_string(scratch.path("n.pid")).unwrap(), "the number was not handed out again");
     let is_replaced = |event: &Event| event.category == Category::ProcessReplaced;
@@ -307,11 +307,11 @@ fn nobody_is_signalled_when_a_death_is_found() {
         all.map(|it| it["event"]["action"][0].as_str().unwrap().to_owned()).collect()
     };
     let watched = || fs::read_to_string(scratch.path("trace")).unwrap_or_default().matches("pidfd_open(").count() >= 2;
-    wait_for("both watched", 30 * SECOND, watched);
+    wait_for("both watched", watched);
     child.kill().unwrap();
     child.wait().unwrap();
     zombie.kill().unwrap();
-    wait_for("death and zombie", 20 * SECOND, || {
+    wait_for("death and zombie", || {
         let actions = actions();
         actions.contains(&"died".to_owned()) && actions.contains(&"zombie".to_owned())
     });
@@ -347,14 +347,14 @@ fn with_few_open_files_the_rest_is_polled_and_that_is_said_once() {
     let processes = || -> Vec<serde_json::Value> {
         scratch.history().into_iter().filter(|it| it["event"]["dataset"] == "integrityd.process").collect()
     };
-    wait_for("what is said", 30 * SECOND, || !processes().is_empty());
+    wait_for("what is said", || !processes().is_empty());
     let said = processes().remove(0)["event"]["reason"].as_str().unwrap().to_owned();
     assert!(said.starts_with("only 64 processes tell") && said.contains("936 others"), "{said}");
     let open = fs::read_dir(format!("/proc/{}/fd", daemon.id())).unwrap().count();
     assert!((64..256).contains(&open), "{open} open files");
     children[3].kill().unwrap();
     children[3].wait().unwrap();
-    wait_for("the deaths", 30 * SECOND, || processes().len() == 101);
+    wait_for("the deaths", || processes().len() == 101);
     println!("1,000 PID files, limit 256: {open} open files");
     daemon.kill().unwrap();
     daemon.wait().unwrap();

@@ -5,12 +5,9 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use crate::support::{PROGRAM, Running, Scratch, is_root, overwrite, sink::Sink, wait_for};
-
-const SOON: Duration = Duration::from_secs(30);
 
 /// A user whom nobody else is.
 const USER: u32 = 64_998;
@@ -169,13 +166,13 @@ fn a_user_of_its_own_reads_everything_and_writes_only_its_state() {
     let daemon = start_as_user(&scratch, &program);
     scratch.wait_for_baseline();
     assert_eq!(fs::metadata(scratch.database()).unwrap().uid(), USER);
-    wait_for("the digest of /etc/shadow", SOON, || {
+    wait_for("the digest of /etc/shadow", || {
         let told = String::from_utf8(scratch.ask(&["explain", "/etc/shadow"]).stdout).unwrap();
         told.contains("blake3")
     });
     overwrite(&secret, "two");
     overwrite(&log, "a line that no rule knows\n");
-    wait_for("both mails", SOON, || {
+    wait_for("both mails", || {
         let all: String = sink.mails().iter().map(crate::support::sink::Mail::text).collect();
         all.contains("/tree/secret") && all.contains("a line that no rule knows")
     });

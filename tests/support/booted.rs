@@ -106,7 +106,7 @@ impl Service {
         assert!(started.status.success(), "{}", self.log());
         self.areas_are_watched();
         // A journal that is met for the first time is read from its end.
-        wait_for("the end of the journal", SOON, || {
+        wait_for("the end of the journal", || {
             let status = self.machine.run("integrityd status --json").stdout;
             let status: serde_json::Value = serde_json::from_slice(&status).unwrap_or_default();
             status["logs"].as_array().is_some_and(|logs| logs.iter().any(|log| log["path"] == "journal"))
@@ -144,14 +144,14 @@ impl Service {
         let read = || self.log().matches("the configuration was read again").count();
         let times = read();
         self.machine.must("systemctl reload integrityd");
-        wait_for("the reload", SOON, || read() > times);
+        wait_for("the reload", || read() > times);
         assert_eq!(self.number(), before);
         self.a_change_is_mailed("after-a-reload");
     }
 
     /// Waits until systemd has started another one instead of `before`.
     pub(crate) fn await_successor(&self, before: &str) {
-        wait_for("the next daemon", SOON, || {
+        wait_for("the next daemon", || {
             let now = self.number();
             now != "0" && now != before && self.machine.holds("systemctl is-active --quiet integrityd")
         });

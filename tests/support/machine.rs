@@ -84,7 +84,7 @@ impl Machine {
     pub(crate) fn start(layers: &[PathBuf]) -> Self {
         let unshared = ["--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"];
         let mut machine = Self::begin(layers, &unshared, FIRST);
-        wait_for("the machine", Duration::from_secs(20), || {
+        wait_for("the machine", || {
             machine.first = child_of(&machine.holder.id().to_string());
             // The last thing it does is to run a shell that knows nothing of us.
             let words = fs::read(format!("/proc/{}/cmdline", machine.first)).unwrap_or_default();
@@ -98,7 +98,7 @@ impl Machine {
         // With numbers of its own, so that all of it ends with nspawn.
         let unshared = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
         let mut machine = Self::begin(layers, &unshared, BOOT);
-        wait_for("the system", Duration::from_mins(2), || {
+        wait_for("the system", || {
             machine.first = child_of(&child_of(&machine.holder.id().to_string()));
             let state = machine.run("systemctl is-system-running").stdout;
             ["running", "degraded"].contains(&String::from_utf8_lossy(&state).trim())
@@ -165,8 +165,8 @@ impl Machine {
         String::from_utf8_lossy(&fs::read(self.path(inside)).unwrap_or_default()).into_owned()
     }
 
-    pub(crate) fn wait(&self, what: &str, most: Duration, condition: &str) {
-        wait_for(what, most, || self.holds(condition));
+    pub(crate) fn wait(&self, what: &str, condition: &str) {
+        wait_for(what, || self.holds(condition));
     }
 
     /// Every object of the system with kind, mode, owner and what a link leads to, but for what any installation leaves behind: the

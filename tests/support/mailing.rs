@@ -84,7 +84,7 @@ fn start_log(machine: &Machine, log: Log) {
              ln -sf /run/systemd/journal/dev-log /dev/log",
         ),
     };
-    machine.wait("the log", SOON, "[ -S /dev/log ]");
+    machine.wait("the log", "[ -S /dev/log ]");
 }
 
 /// What has come to joe, into whichever mailbox the server has for him.
@@ -149,7 +149,7 @@ pub(crate) fn no_mail_follows_a_mail(server: Server, way: &str, log: Log) -> boo
     machine.must("useradd -m joe && mkdir -p /srv/watched && echo a >/srv/watched/file");
     start_log(&machine, log);
     machine.must(server.start);
-    machine.wait("the mail server", SOON, "ss -ltn | grep -q 127.0.0.1:25");
+    machine.wait("the mail server", "ss -ltn | grep -q 127.0.0.1:25");
     let logs = if log == Log::Journal && server.name == "exim" {
         format!("log = journal\n{}", server.logs)
     } else if log == Log::Journal {
@@ -166,7 +166,7 @@ pub(crate) fn no_mail_follows_a_mail(server: Server, way: &str, log: Log) -> boo
         ),
     );
     machine.must("chmod 600 /etc/integrityd.conf && (integrityd run >/root/log 2>&1 &)");
-    machine.wait("the baseline", SOON, "integrityd history | grep -q 'baseline established'");
+    machine.wait("the baseline", "integrityd history | grep -q 'baseline established'");
     await_mails(&machine, "the mail about the baseline", 1);
     settle(&machine);
 
@@ -186,6 +186,6 @@ pub(crate) fn no_mail_follows_a_mail(server: Server, way: &str, log: Log) -> boo
     await_mails(&machine, "the test mail", before + 3);
     no_more(&machine, "a test mail and a visit of doctor", HOLD_OFF * 3);
     machine.must("kill $(pgrep -x integrityd)");
-    wait_for("its end", SOON, || !machine.holds("pgrep -x integrityd"));
+    wait_for("its end", || !machine.holds("pgrep -x integrityd"));
     true
 }

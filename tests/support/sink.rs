@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::PATIENCE;
 use tokio_rustls::rustls::{
     ServerConfig, ServerConnection, StreamOwned,
     crypto::ring,
@@ -166,10 +167,11 @@ impl Sink {
     }
 
     /// Waits until so many mails were accepted in all.
-    pub(crate) fn wait_for(&self, count: usize, most: Duration) -> Vec<Mail> {
+    pub(crate) fn wait_for(&self, count: usize) -> Vec<Mail> {
         let mails = self.shared.mails.lock().unwrap();
-        let (mails, timeout) = self.shared.came.wait_timeout_while(mails, most, |mails| mails.len() < count).unwrap();
-        assert!(!timeout.timed_out(), "only {} of {count} mails came within {most:?}", mails.len());
+        let (mails, timeout) =
+            self.shared.came.wait_timeout_while(mails, PATIENCE, |mails| mails.len() < count).unwrap();
+        assert!(!timeout.timed_out(), "only {} of {count} mails came", mails.len());
         mails.clone()
     }
 }

@@ -118,7 +118,7 @@ impl Load {
     /// Waits until a daemon has a baseline and has begun with the log.
     pub(crate) fn wait_until_known(scratch: &Scratch) {
         scratch.wait_for_baseline();
-        wait_for("the log is begun", Duration::from_secs(30), || {
+        wait_for("the log is begun", || {
             String::from_utf8_lossy(&scratch.ask(&["history", "--kind", "log"]).stdout).contains("beginning on")
         });
     }
