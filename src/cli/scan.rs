@@ -156,6 +156,13 @@ pub(super) fn init(source: &Source, arguments: &InitArguments, out: &mut Out) ->
     if summary.unreadable > 0 {
         talk(&format!("{} cannot be read: see `{} doctor`", entries(summary.unreadable), source.program()));
     }
+    if summary.passed.silent > 0 {
+        talk(&format!(
+            "{} on mounts that do not answer: the daemon goes on asking, and so does the next `{} init`",
+            entries(summary.passed.silent),
+            source.program()
+        ));
+    }
     if !arguments.quiet {
         for area in areas.iter().filter(|area| area.area.state.is_active()) {
             talk(&format!("{}: baseline of {}", escape_name(&area.area.path), entries(area.entries)));
@@ -168,7 +175,8 @@ pub(super) fn init(source: &Source, arguments: &InitArguments, out: &mut Out) ->
         }
     }
     // A mount that is not entered is told, but is no finding.
-    let is_fine = bits(&summary.findings) == 0 && summary.unreadable == 0 && missing().next().is_none();
+    let is_fine =
+        bits(&summary.findings) == 0 && summary.unreadable + summary.passed.silent == 0 && missing().next().is_none();
     Ok(if is_fine { Exit::Fine } else { Exit::Findings })
 }
 

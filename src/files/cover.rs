@@ -4,12 +4,15 @@
 //! one event stands for all that is hidden, nothing beneath is looked at, and the baseline is kept. A mount that hides nothing becomes home
 //! at once: what it shows is found by the walk, and where a directory of the baseline is its point, that it was mounted is an event.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::PoisonError,
+};
 
 use rustix::io::Errno;
 
 use super::{
-    ground::{Ground, Tract, is_beneath},
+    ground::{Concerned, Ground, Tract, is_beneath},
     sight::Trouble,
 };
 use crate::{
@@ -47,12 +50,12 @@ pub(super) struct Review {
 /// [`StoreError`] when the store fails.
 pub(super) fn review(store: &mut Store, ground: &Ground, now: Moment) -> Result<(), StoreError> {
     store.flush()?;
-    let changes = ground.lay.changes();
+    let (changes, concerned) = (ground.lay.changes(), concerned(ground));
     let review = look(store, ground, now)?;
     if !review.outcome.changes.is_empty() || !review.outcome.events.is_empty() {
         store.commit(&review.outcome)?;
     }
-    ground.cover(review.covered, changes);
+    ground.cover(review.covered, changes, concerned);
     Ok(())
 }
 
@@ -61,10 +64,46 @@ pub(super) fn review(store: &mut Store, ground: &Ground, now: Moment) -> Result<
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
 pub fn hidden(store: &Store, ground: &Ground, now: Moment) -> Result<Vec<Event>, StoreError> {
-    let changes = ground.lay.changes();
+    let (changes, concerned) = (ground.lay.changes(), concerned(ground));
     let review = look(store, ground, now)?;
-    ground.cover(review.covered, changes);
+    ground.cover(review.covered, changes, concerned);
     Ok(review.hidden)
+}
+
+impl Ground {
+    /// From now on this hides parts of the baseline and is not entered; that was found out after so many changes of what is mounted.
+    pub(super) fn cover(&self, covered: Vec<Mount>, changes: u64, concerned: Concerned) {
+        *self.covered.write().unwrap_or_else(PoisonError::into_inner) = covered;
+        *self.reviewed.lock().unwrap_or_else(PoisonError::into_inner) = Some((changes, concerned));
+    }
+
+    /// Whether something was mounted or unmounted in an area, or at its root, of which it was not found out yet what it hides. What
+    /// others mount elsewhere, as a host of containers does all day, holds nothing up.
+    pub(super) fn is_unreviewed(&self) -> bool {
+        let mut reviewed = self.reviewed.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((until, concerned_then)) = reviewed.as_mut() else { return false };
+        let changes = self.lay.changes();
+        if *until == changes {
+            return false;
+        }
+        // The table is at least as new as the number: if it is newer, the number is another one the next time.
+        if *concerned_then != concerned(self) {
+            return true;
+        }
+        *until = changes;
+        false
+    }
+}
+
+/// All mounts that the areas have to do with now.
+fn concerned(ground: &Ground) -> Concerned {
+    let table = ground.lay.table();
+    let of = |tract: &Tract| {
+        let root = table.met(&tract.real_of(&tract.path)).pop().map(|mount| (tract.path.clone(), mount));
+        let within = mounted(ground, tract, table.all()).into_iter();
+        within.chain(root).map(|(path, mount)| (path, mount.clone())).collect()
+    };
+    ground.tracts.iter().map(of).collect()
 }
 
 /// What is mounted within an area now, as what belongs there from now on.

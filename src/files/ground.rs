@@ -1,14 +1,14 @@
 //! The ground the walker may tread: the configured areas, what is left out of them, and the descriptors of their roots.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fs,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -30,9 +30,6 @@ use crate::{
 
 /// How often all entries of an area are counted at most.
 const COUNT_TIME: Duration = Duration::from_mins(1);
-
-/// Stands for no review yet.
-const NEVER: u64 = u64::MAX;
 
 /// One area as the walker treads it.
 #[derive(Debug)]
@@ -154,6 +151,9 @@ impl Tract {
     }
 }
 
+/// For each area what is mounted at its root and within it, by the paths by which the walk meets it.
+pub(super) type Concerned = Vec<BTreeMap<Vec<u8>, Mount>>;
+
 /// Why the walk leaves a path out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeftOut {
@@ -183,9 +183,10 @@ pub struct Ground {
     /// Those of them that were given to be told.
     pub(super) told: Mutex<Vec<Mount>>,
     /// What hides a part of the baseline; not entered either.
-    covered: RwLock<Vec<Mount>>,
-    /// Up to which change of what is mounted that was found out; nothing waits for it before that was done once.
-    reviewed: AtomicU64,
+    pub(super) covered: RwLock<Vec<Mount>>,
+    /// Up to which change of what is mounted that was found out, and what concerned the areas then; nothing waits for it before that
+    /// was done once.
+    pub(super) reviewed: Mutex<Option<(u64, Concerned)>>,
     /// Paths that matter more than others.
     pub(super) urgent: UrgentList,
 }
@@ -203,7 +204,7 @@ impl Ground {
             barred: RwLock::default(),
             told: Mutex::default(),
             covered: RwLock::default(),
-            reviewed: AtomicU64::new(NEVER),
+            reviewed: Mutex::default(),
             urgent: config.urgent.clone(),
             tracts,
         }
@@ -226,18 +227,6 @@ impl Ground {
             let list = list.read().unwrap_or_else(PoisonError::into_inner);
             list.iter().find(|mount| is_beneath(path, &mount.point)).cloned()
         })
-    }
-
-    /// From now on this hides parts of the baseline and is not entered; that was found out after so many changes of what is mounted.
-    pub(super) fn cover(&self, covered: Vec<Mount>, changes: u64) {
-        *self.covered.write().unwrap_or_else(PoisonError::into_inner) = covered;
-        self.reviewed.store(changes, Ordering::SeqCst);
-    }
-
-    /// Whether something was mounted or unmounted of which it was not found out yet what it hides.
-    pub(super) fn is_unreviewed(&self) -> bool {
-        let reviewed = self.reviewed.load(Ordering::SeqCst);
-        reviewed != NEVER && reviewed != self.lay.changes()
     }
 
     /// Whether a part of the baseline in which `path` lies is hidden.

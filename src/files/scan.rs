@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::{
     big::of_metadata,
     content::{Purpose, Read},
+    cover::hidden,
     ground::{Ground, Tract},
     growth::Evidence,
     harvest::{Harvest, news},
@@ -189,11 +190,18 @@ impl<'a> Scan<'a> {
         known: Option<&Entry>,
         harvest: &mut Harvest,
     ) -> Look {
-        let mut torn = None;
+        let mut last = Look::Silent;
         for _attempt in 0..TRIES {
             let (object, mut seen) = match self.ground.glance(self.tract, path, &place.directory, name) {
                 Glance::Gone => return Look::Gone,
-                Glance::Silent => return Look::Silent,
+                Glance::Silent => {
+                    last = Look::Silent;
+                    // Something was mounted in an area this very moment: what it hides is found out, and then it is looked at again.
+                    if self.ground.is_unreviewed() && hidden(self.store, self.ground, self.clock.now()).is_ok() {
+                        continue;
+                    }
+                    return last;
+                }
                 Glance::Refused(errno) => return Look::Refused(errno),
                 Glance::There(object, seen) => (object, seen),
             };
@@ -201,13 +209,10 @@ impl<'a> Scan<'a> {
                 Read::Whole(whole) => return Look::There(whole),
                 Read::Left(whole) => return Look::Left(whole),
                 Read::Silent => return Look::Silent,
-                Read::Torn => torn = Some(seen),
+                Read::Torn => last = Look::There(Box::new(without_content(&seen, known, HashState::Busy).into())),
             }
         }
-        match torn {
-            Some(seen) => Look::There(Box::new(without_content(&seen, known, HashState::Busy).into())),
-            None => Look::Gone,
-        }
+        last
     }
 
     fn settle(

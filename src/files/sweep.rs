@@ -306,7 +306,12 @@ impl Sweep {
             return Ok(Done::default());
         };
         self.keep_up(store)?;
-        let (directory, listing) = match self.ground.list(tract, &path, &root, tract.beneath(&path)) {
+        let mut listed = self.ground.list(tract, &path, &root, tract.beneath(&path));
+        if matches!(listed, Err(Trouble::Silent)) && self.ground.is_unreviewed() {
+            self.keep_up(store)?;
+            listed = self.ground.list(tract, &path, &root, tract.beneath(&path));
+        }
+        let (directory, listing) = match listed {
             Ok((directory, _, listing)) => (directory, listing),
             Err(Trouble::Silent) if self.ground.is_covered(&path) => return Ok(Done::default()),
             Err(Trouble::Silent) => return Ok((Harvest::silent(!is_new), Vec::new())),

@@ -4,7 +4,12 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -473,4 +478,59 @@ fn a_changed_sysctl_is_told() {
     fs::write(name, before).unwrap();
     assert!(told(&scratch, "busy").is_empty());
     assert!(daemon.stop().success());
+}
+
+/// While it lives, something is mounted and unmounted at `point` without a pause.
+struct Restless {
+    must_end: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Restless {
+    fn begin(point: PathBuf) -> Self {
+        let must_end = Arc::<AtomicBool>::default();
+        let is_over = Arc::clone(&must_end);
+        let work = move || {
+            while !is_over.load(Ordering::SeqCst) {
+                drop(Mounted::new(&["-t", "tmpfs", "restless"], &point));
+            }
+        };
+        Self { must_end, thread: Some(std::thread::spawn(work)) }
+    }
+}
+
+impl Drop for Restless {
+    fn drop(&mut self) {
+        self.must_end.store(true, Ordering::SeqCst);
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// A host of containers mounts something all day: what is mounted meanwhile kept a pass from entering any other mount, and nobody was told.
+#[test]
+fn what_others_mount_meanwhile_hides_nothing() {
+    if !is_root() {
+        println!("skipped: only root can mount");
+        return;
+    }
+    let scratch = scratch();
+    let tree = scratch.tree();
+    let (stands, outside, inside) = (tree.join("stands"), scratch.path("outside"), tree.join("inside"));
+    [&stands, &outside, &inside].into_iter().for_each(|directory| fs::create_dir(directory).unwrap());
+    let _stands = Mounted::new(&["-t", "tmpfs", "stands"], &stands);
+    (0..20).for_each(|number| fs::write(stands.join(format!("f{number}")), "good").unwrap());
+    for (round, restless) in [outside, inside].into_iter().enumerate() {
+        let restless = Restless::begin(restless);
+        for attempt in 0..5 {
+            let target = stands.join(format!("f{}", round * 5 + attempt));
+            if attempt == 0 {
+                scratch.ask(&["init", "-q"]);
+            }
+            fs::write(&target, "evil").unwrap();
+            let checked = scratch.ask(&["check"]);
+            let text = String::from_utf8(checked.stdout).unwrap();
+            assert!(text.contains(target.to_str().unwrap()), "{round}: {text}");
+        }
+        drop(restless);
+    }
 }
