@@ -5,10 +5,12 @@ use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
 };
 
-use crate::{packages::need, support::Scratch};
+use crate::{
+    packages::need,
+    support::{Scratch, wait_for},
+};
 
 const FILES: usize = 300;
 
@@ -31,9 +33,10 @@ struct Look {
     is_recheck: bool,
 }
 
-/// Runs the daemon under strace for `span` and gives its looks at files, in order.
-fn looks(scratch: &Scratch, span: Duration) -> Vec<Look> {
+/// Runs the daemon under strace until `is_enough` and gives its looks at files, in order.
+fn looks(scratch: &Scratch, is_enough: impl Fn(&[Look]) -> bool) -> Vec<Look> {
     let trace = scratch.path("trace");
+    let _of_the_last_run = fs::remove_file(&trace);
     let mut strace = Command::new("strace")
         .args(["-f", "-qq", "-e", "trace=openat2,statx", "-o"])
         .arg(&trace)
@@ -46,11 +49,12 @@ fn looks(scratch: &Scratch, span: Duration) -> Vec<Look> {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    std::thread::sleep(span);
+    let seen = || parse(&String::from_utf8_lossy(&fs::read(&trace).unwrap_or_default()));
+    wait_for("the looks", || is_enough(&seen()));
     let stopped = Command::new("sh").args(["-c", &format!("kill -TERM $(pgrep -P {})", strace.id())]).status().unwrap();
     assert!(stopped.success());
     strace.wait().unwrap();
-    parse(&fs::read_to_string(&trace).unwrap())
+    seen()
 }
 
 fn parse(trace: &str) -> Vec<Look> {
@@ -91,8 +95,7 @@ fn nobody_can_foresee_the_order_of_looks() {
     // Rechecks wait a minute, so these rounds are the walk alone.
     scratch.configure("filerate = 300\nbyterate = 100M\nspeedup = 1\nmail = stdout:");
     for _run in 0..3 {
-        let rounds = rounds(&looks(&scratch, Duration::from_secs(5)));
-        assert!(rounds.len() >= 2, "{} rounds", rounds.len());
+        let rounds = rounds(&looks(&scratch, |looks| rounds(looks).len() >= 2));
         orders.push(rounds[0].clone());
         orders.push(rounds[1].clone());
     }
@@ -125,7 +128,7 @@ fn every_second_look_is_the_stalest_entry() {
     fill(&scratch);
     // The first round takes 5 s; from 60 s on the oldest looks may be repeated.
     scratch.configure("filerate = 3\nbyterate = 100M\nspeedup = 20\nmail = stdout:");
-    let looks = looks(&scratch, Duration::from_secs(90));
+    let looks = looks(&scratch, |looks| looks.iter().filter(|look| look.is_recheck).count() >= 45);
     let mut last: HashMap<usize, usize> = HashMap::new();
     let mut rechecks = 0;
     let mut begun = None;

@@ -331,9 +331,13 @@ impl Disk {
         run("xfs_io", &["-x", "-c", "shutdown", self.place.to_str().unwrap()]);
     }
 
-    /// As after the power is back: the journal is replayed.
+    /// As after the power is back: the journal is replayed. On a copy, since a mount namespace of another test may keep the old one alive,
+    /// and the same image would be given the file system that has no power.
     fn mend(&self) {
         run("umount", &[self.place.to_str().unwrap()]);
+        let next = self.image.with_extension("next");
+        run("cp", &["--sparse=always", self.image.to_str().unwrap(), next.to_str().unwrap()]);
+        fs::rename(&next, &self.image).unwrap();
         self.mount();
     }
 }
