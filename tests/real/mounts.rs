@@ -516,7 +516,9 @@ fn what_others_mount_meanwhile_hides_nothing() {
     let scratch = scratch();
     let tree = scratch.tree();
     let (stands, outside, inside) = (tree.join("stands"), scratch.path("outside"), tree.join("inside"));
-    [&stands, &outside, &inside].into_iter().for_each(|directory| fs::create_dir(directory).unwrap());
+    for directory in [&stands, &outside, &inside] {
+        fs::create_dir(directory).unwrap();
+    }
     let _stands = Mounted::new(&["-t", "tmpfs", "stands"], &stands);
     (0..20).for_each(|number| fs::write(stands.join(format!("f{number}")), "good").unwrap());
     for (round, restless) in [outside, inside].into_iter().enumerate() {
