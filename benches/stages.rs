@@ -28,7 +28,7 @@ use integrityd::{
         entry::{Algorithm, AlgorithmSet, EntryId, FileKind},
     },
     store::{database::Store, door::Db},
-    sys::file::{attributes_of, open_beneath, open_root},
+    sys::fs::handle::{attributes_of, open_beneath, open_root},
 };
 use walkdir::WalkDir;
 

@@ -7,15 +7,15 @@ use std::{
 
 use clap::{Args, Subcommand};
 
-use super::{
-    Exit, Source,
-    exit::usage,
-    out::{Out, talk},
-    queue::asks,
-};
 use crate::{
+    cli::{
+        Exit, Source,
+        exit::usage,
+        out::{Out, talk},
+        queue::asks,
+    },
     model::clock::Clock,
-    sys::{privileges, proc},
+    sys::{fs::ownership, host},
 };
 
 #[derive(Debug, Subcommand)]
@@ -55,8 +55,8 @@ fn adopt(source: &Source, arguments: &AdoptArguments, out: &mut Out) -> anyhow::
         talk("nothing was adopted");
         return Ok(Exit::Fine);
     }
-    let now = Clock::System(proc::boot_id(Path::new("/"))).now();
-    store.adopt(&words, privileges::own_uid(), now)?;
+    let now = Clock::System(host::boot_id(Path::new("/"))).now();
+    store.adopt(&words, ownership::own_uid(), now)?;
     out.line(&format!("adopted: {words}"))?;
     Ok(Exit::Fine)
 }

@@ -3,22 +3,24 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{
-    Exit, Source,
-    diagnosis::{Finding, Health},
-    doctor_areas::areas,
-    doctor_config::configuration,
-    doctor_health::health,
-    doctor_host::host,
-    doctor_logs::logs,
-    doctor_mail::mail,
-    doctor_pids::pids,
-    doctor_sandbox::sandbox,
-    doctor_state::state,
-    mailboxes::{Mailbox, mailboxes},
-    out::Out,
+use crate::{
+    cli::{
+        Exit, Source,
+        diagnosis::{Finding, Health},
+        doctor_areas::areas,
+        doctor_config::configuration,
+        doctor_health::health,
+        doctor_host::host,
+        doctor_logs::logs,
+        doctor_mail::mail,
+        doctor_pids::pids,
+        doctor_sandbox::sandbox,
+        doctor_state::state,
+        mailboxes::{Mailbox, mailboxes},
+        out::Out,
+    },
+    sys::fs::ownership::own_uid,
 };
-use crate::sys::privileges::own_uid;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{
-    diagnosis::Finding,
-    out::{age, number, size},
-};
 use crate::{
+    cli::{
+        diagnosis::Finding,
+        out::{age, number, size},
+    },
     config::{
         settings::{Config, Rates},
         units::{format_rate, format_span},
@@ -21,7 +21,7 @@ use crate::{
         format::rate,
     },
     store::{demand::Demand, standing::Ahead},
-    sys::privileges,
+    sys::fs::ownership,
 };
 
 const WHAT: &str = "area";
@@ -134,7 +134,7 @@ fn count(ground: &Ground, tract: &Tract) -> Census {
         let is_unread = match met {
             Met::File(size) => {
                 census.bytes = census.bytes.saturating_add(size);
-                !privileges::may_read(&tract.really(path))
+                !ownership::may_read(&tract.really(path))
             }
             Met::Closed => {
                 // It was counted by its name.
@@ -168,7 +168,7 @@ fn judge(shown: &str, census: &Census, config: &Config, tract: &Tract) -> Vec<Fi
     if census.unreadable > 0 {
         let example = census.example.as_ref().map(|path| format!(", such as {path}")).unwrap_or_default();
         let detail = format!("{shown}: {} cannot be read by this user{example}", number(census.unreadable));
-        let remedy = match privileges::own_uid() {
+        let remedy = match ownership::own_uid() {
             0 => "look at the file system's permissions and security modules, or exclude them",
             _ => "as root it may look better: sudo integrityd doctor",
         };

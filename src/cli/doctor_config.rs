@@ -2,11 +2,11 @@
 
 use std::{fs, io::ErrorKind, os::unix::fs::PermissionsExt, path::Path};
 
-use super::{diagnosis::Finding, out::number};
 use crate::{
+    cli::{diagnosis::Finding, out::number},
     config::{self, LoadError, fault::Fault, settings::Config},
     model::escape::escape_name,
-    sys::privileges,
+    sys::fs::ownership,
 };
 
 const WHAT: &str = "configuration";
@@ -51,7 +51,7 @@ fn place(fault: &Fault) -> String {
 /// Owner and mode of one file of the configuration.
 fn trust(path: &Path) -> Option<Finding> {
     let shown = escape_name(path.as_os_str().as_encoded_bytes());
-    if let Err(distrust) = privileges::check(path) {
+    if let Err(distrust) = ownership::check(path) {
         return Some(distrusted(WHAT, &distrust));
     }
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
@@ -62,10 +62,10 @@ fn trust(path: &Path) -> Option<Finding> {
 }
 
 /// A distrust as a failure; its last words are the remedy.
-pub(super) fn distrusted(what: &'static str, distrust: &privileges::Distrust) -> Finding {
+pub(super) fn distrusted(what: &'static str, distrust: &ownership::Distrust) -> Finding {
     let words = crate::store::error::with_causes(distrust);
     match (distrust, words.rsplit_once(": ")) {
-        (privileges::Distrust::Owner { .. } | privileges::Distrust::Writable { .. }, Some((detail, remedy))) => {
+        (ownership::Distrust::Owner { .. } | ownership::Distrust::Writable { .. }, Some((detail, remedy))) => {
             Finding::fail(what, detail, remedy)
         }
         _ => Finding::fail(what, words, "run doctor as root"),

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::{diagnosis::Finding, starting};
 use crate::{
+    cli::{diagnosis::Finding, starting},
     config::settings::Config,
     model::{
         clock::Clock,
@@ -15,14 +15,14 @@ use crate::{
         error::StoreError,
         facts::{Facts, Terms},
     },
-    sys::proc,
+    sys::host,
 };
 
 /// What is wrong by the database at `path`; nothing where there is none, for then that was said.
 pub(super) fn health(path: &Path, config: Option<&Config>) -> Vec<Finding> {
     let terms = config.map(Terms::of).unwrap_or_default();
     let read = || -> Result<Facts, StoreError> {
-        let now = Clock::System(proc::boot_id(Path::new("/"))).now();
+        let now = Clock::System(host::boot_id(Path::new("/"))).now();
         let mut facts = Facts::read(&Store::open_read_only(path)?, &terms, now)?;
         facts.daemon.start = starting::command(Path::new("/"));
         Ok(facts)

@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
-use super::{diagnosis::Finding, out::number};
-use crate::sys::{
-    capabilities::{self, Capability},
-    file, limits, mounts,
-    pressure::io_pressure,
-    proc,
+use crate::{
+    cli::{diagnosis::Finding, out::number},
+    sys::{
+        capabilities::{self, Capability},
+        fs::{handle, mounts},
+        host,
+        pressure::io_pressure,
+        rlimit,
+    },
 };
 
 /// Open files the daemon needs at most: the directories in hand, the areas' roots, the database and what is read.
@@ -26,7 +29,7 @@ fn kernel() -> Vec<Finding> {
     let is_refused = |call: &str| refused.iter().any(|(capability, _)| capability.call == call);
     let usable: Vec<&str> =
         capabilities::ALL.iter().map(|capability| capability.call).filter(|call| !is_refused(call)).collect();
-    let mut found = vec![Finding::fine("kernel", format!("{}: {} can be used", proc::release(), usable.join(", ")))];
+    let mut found = vec![Finding::fine("kernel", format!("{}: {} can be used", host::release(), usable.join(", ")))];
     found.extend(refused.into_iter().map(|(capability, errno)| {
         let error = std::io::Error::from(errno);
         let words = format!("{} is refused here (tried on {}): {error}", capability.call, capability.tried_on);
@@ -46,7 +49,7 @@ fn lost(words: &str, capability: &Capability) -> Finding {
 
 /// They are evidence only, so their lack is no trouble.
 fn birth_times() -> Finding {
-    let seen = file::open_root(Path::new("/")).and_then(|root| root.attributes());
+    let seen = handle::open_root(Path::new("/")).and_then(|root| root.attributes());
     match seen {
         Ok(seen) if seen.btime.is_some() => Finding::fine("statx", "/ tells when files were born"),
         Ok(_) => Finding::fine("statx", "/ does not tell when files were born; reports leave that out"),
@@ -60,7 +63,7 @@ fn birth_times() -> Finding {
 
 fn of_proc() -> Finding {
     let root = Path::new("/");
-    let is_known = proc::boot_id(root) != crate::model::clock::BootId::default();
+    let is_known = host::boot_id(root) != crate::model::clock::BootId::default();
     match mounts::read(root) {
         Ok(_) if is_known => Finding::fine("/proc", "mounts and boot id can be read"),
         Ok(_) => Finding::warn("/proc", "the boot id cannot be read", "mount /proc, and allow /proc/sys/kernel/random"),
@@ -84,7 +87,7 @@ fn pressure() -> Finding {
 }
 
 fn open_files() -> Finding {
-    match limits::open_files() {
+    match rlimit::open_files() {
         Some(most) if most < OPEN_FILES => Finding::warn(
             "limits",
             format!("{} open files, {OPEN_FILES} are needed at most", number(most)),

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{diagnosis::Finding, out::number};
 use crate::{
+    cli::{diagnosis::Finding, out::number},
     config::{
         exclude::is_glob,
         include::on_disk,
@@ -16,7 +16,7 @@ use crate::{
         telling::refused,
     },
     model::escape::escape_name,
-    sys::privileges::{may_execute, may_read},
+    sys::fs::ownership::{may_execute, may_read},
 };
 
 /// What reads the journal.

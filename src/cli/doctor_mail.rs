@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-use super::{Source, diagnosis::Finding, noted::Noted, out::number};
 use crate::{
+    cli::{Source, diagnosis::Finding, noted::Noted, out::number},
     config::settings::{MailWay, SmtpServer, TlsMode},
     model::escape::{escape_cut, escape_name},
     report::local::Places,
-    sys::privileges,
+    sys::fs::ownership,
 };
 
 const WHAT: &str = "mail";
@@ -172,20 +172,20 @@ fn sendmail(path: &Path) -> Finding {
 }
 
 fn is_program(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|seen| seen.is_file()) && privileges::may_execute(path)
+    fs::metadata(path).is_ok_and(|seen| seen.is_file()) && ownership::may_execute(path)
 }
 
 fn of_directory(path: &Path) -> Finding {
     let shown = escape_name(path.as_os_str().as_encoded_bytes());
     let is_directory = fs::metadata(path).is_ok_and(|seen| seen.is_dir());
-    match (is_directory, privileges::may_write(path)) {
+    match (is_directory, ownership::may_write(path)) {
         (true, true) => Finding::fine(WHAT, format!("reports go into {shown}, which can be written")),
         (true, false) => Finding::fail(
             WHAT,
             format!("{shown} cannot be written by this user"),
             "give it to the user integrityd runs as (chown), or run doctor as that user",
         ),
-        (false, _) if path.symlink_metadata().is_err() && path.parent().is_some_and(privileges::may_write) => {
+        (false, _) if path.symlink_metadata().is_err() && path.parent().is_some_and(ownership::may_write) => {
             Finding::fine(WHAT, format!("reports go into {shown}, which the first one makes"))
         }
         (false, _) => Finding::fail(WHAT, format!("{shown} is no directory"), format!("mkdir -m 700 {shown}")),

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::diagnosis::Finding;
 use crate::{
+    cli::diagnosis::Finding,
     config::settings::Config,
     model::{
         clock::{Clock, Moment},
@@ -16,7 +16,7 @@ use crate::{
         notices::Notices,
         watch::{Target, Watch},
     },
-    sys::{proc, process},
+    sys::{host, process::stat},
 };
 
 /// What was found of the processes of a configuration.
@@ -25,7 +25,7 @@ pub(super) fn pids(config: &Config) -> Vec<Finding> {
         return Vec::new();
     }
     let root = Path::new("/");
-    let now = Clock::System(proc::boot_id(root)).now();
+    let now = Clock::System(host::boot_id(root)).now();
     let eyes = Eyes::new(root, now);
     let mut found = vec![kernel(root)];
     found.extend(limits(config.processes.len()));
@@ -36,15 +36,15 @@ pub(super) fn pids(config: &Config) -> Vec<Finding> {
 }
 
 fn kernel(root: &Path) -> Finding {
-    if matches!(process::stat(root, 1), Ok(None) | Err(_)) {
+    if matches!(stat::stat(root, 1), Ok(None) | Err(_)) {
         let remedy = "run it as root, or mount /proc without hidepid=, or with gid= of a group of its user";
         return Finding::fail("pids", "/proc hides the processes of others", remedy);
     }
-    if let Err(errno) = process::death_notice(std::process::id()) {
+    if let Err(errno) = stat::death_notice(std::process::id()) {
         let detail = format!("processes cannot tell when they end: {}", std::io::Error::from(errno));
         return Finding::warn("pids", detail, "they are looked at every pidchecktime; allow pidfd_open (seccomp)");
     }
-    if process::executable(root, 1).is_none() || process::namespace(root, 1).is_none() {
+    if stat::executable(root, 1).is_none() || stat::namespace(root, 1).is_none() {
         let detail = "the programs of others cannot be told: a process is known by number, start and name only";
         return Finding::warn("pids", detail, "give it CAP_SYS_PTRACE, or run it as root");
     }

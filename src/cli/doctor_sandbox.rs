@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use super::{diagnosis::Finding, helpers};
 use crate::{
+    cli::{diagnosis::Finding, helpers},
     daemon::watch::HELPER,
     model::escape::escape_cut,
     store::{database::Store, place::daemon_of},
-    sys::{child::listen, deputy, process},
+    sys::process::{broker, capture::listen, stat},
 };
 
 const WHAT: &str = "sandbox";
@@ -52,7 +52,7 @@ pub(super) fn sandbox(config: &Path, database: &Path) -> Vec<Finding> {
 fn tried(config: &Path) -> Finding {
     let own = PathBuf::from("/proc/self/exe");
     let mut command = Command::new(&own);
-    command.arg0(deputy::SHOWN).arg("--config").arg(config).arg(helpers::TRY);
+    command.arg0(broker::SHOWN).arg("--config").arg(config).arg(helpers::TRY);
     command.arg("--write").arg(PROBE).arg("--execute").arg(&own).args(["--connect", "9", "--listen", "0"]);
     let mut words = Vec::new();
     let heard = listen(&mut command, PATIENCE, &mut |piece| {
@@ -89,11 +89,11 @@ fn judge(words: &str) -> Finding {
 fn of_daemon(pid: u32, database: &Path) -> Vec<Finding> {
     let root = Path::new("/");
     let is_helper = |other: &u32| {
-        process::stat(root, *other).is_ok_and(|stat| stat.is_some_and(|stat| stat.parent == pid))
+        stat::stat(root, *other).is_ok_and(|stat| stat.is_some_and(|stat| stat.parent == pid))
             && fs::read(root.join(format!("proc/{other}/cmdline")))
-                .is_ok_and(|line| line.split(|byte| *byte == 0).any(|word| word == deputy::WORD.as_bytes()))
+                .is_ok_and(|line| line.split(|byte| *byte == 0).any(|word| word == broker::WORD.as_bytes()))
     };
-    let helper = process::all(root).unwrap_or_default().into_iter().find(is_helper);
+    let helper = stat::all(root).unwrap_or_default().into_iter().find(is_helper);
     let is_lost = || {
         let store = Store::open_read_only(database).ok();
         store.and_then(|store| store.standstills().ok()).unwrap_or_default().iter().any(|(task, _)| task == HELPER)

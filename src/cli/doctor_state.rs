@@ -6,21 +6,21 @@ use std::{
     path::Path,
 };
 
-use super::{
-    diagnosis::Finding,
-    doctor_config::distrusted,
-    exit::{Exit, code},
-    out::{number, size, span},
-    starting,
-};
 use crate::{
+    cli::{
+        diagnosis::Finding,
+        doctor_config::distrusted,
+        exit::{Exit, code},
+        out::{number, size, span},
+        starting,
+    },
     model::{clock::Clock, escape::escape_name},
     store::{
         database::Store,
         error::{StoreError, with_causes},
         place::{is_running, own_files, running_for},
     },
-    sys::{privileges, proc},
+    sys::{fs::ownership, host},
 };
 
 fn shown(path: &Path) -> String {
@@ -43,7 +43,7 @@ fn of_directory(path: &Path) -> Finding {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let above = path.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/"));
             let detail = format!("{} is not there yet", shown(path));
-            if !privileges::may_write(above) {
+            if !ownership::may_write(above) {
                 return needs_root(WHAT, format!("{detail}, and this user cannot make it in {}", shown(above)));
             }
             return Finding::warn(WHAT, detail, "integrityd run makes it");
@@ -51,7 +51,7 @@ fn of_directory(path: &Path) -> Finding {
         Err(error) => return needs_root(WHAT, format!("{}: {error}", shown(path))),
     };
     let is_own = path.file_name().is_some_and(|name| name == "integrityd");
-    match (privileges::check_state(path), privileges::check_state_but_for_groups(path)) {
+    match (ownership::check_state(path), ownership::check_state_but_for_groups(path)) {
         (Err(distrust), Err(_)) => return distrusted(WHAT, &distrust),
         (Err(distrust), Ok(())) if is_own => return distrusted(WHAT, &distrust),
         (Err(distrust), Ok(())) => {
@@ -61,8 +61,8 @@ fn of_directory(path: &Path) -> Finding {
     }
     let mode = seen.permissions().mode() & 0o7777;
     let detail = format!("{} (mode {mode:04o}, uid {})", shown(path), seen.uid());
-    if !privileges::may_write(path) {
-        return match privileges::own_uid() {
+    if !ownership::may_write(path) {
+        return match ownership::own_uid() {
             0 => Finding::fail(
                 WHAT,
                 format!("{detail} cannot be written"),
@@ -96,7 +96,7 @@ fn database(path: &Path) -> Vec<Finding> {
         }
         Err(error) => vec![unopened(error)],
     };
-    if let Err(distrust) = privileges::check_state_but_for_groups(path) {
+    if let Err(distrust) = ownership::check_state_but_for_groups(path) {
         found.push(distrusted(WHAT, &distrust));
     }
     let mode = fs::metadata(path).map_or(0, |seen| seen.permissions().mode() & 0o7777);
@@ -116,7 +116,7 @@ fn unopened(error: StoreError) -> Finding {
     if matches!(error, StoreError::Older { .. }) {
         return Finding::warn(WHAT, words, "integrityd run brings it up to date in its first round");
     }
-    if code(&error.into()) == Exit::Permission && privileges::own_uid() != 0 {
+    if code(&error.into()) == Exit::Permission && ownership::own_uid() != 0 {
         return needs_root(WHAT, words);
     }
     let remedy = "if it is damaged, set it aside (mv): integrityd run builds a new one and learns everything anew";
@@ -126,7 +126,7 @@ fn unopened(error: StoreError) -> Finding {
 /// Whether it runs; that it does not is said among what is wrong, once there is a database.
 fn daemon(path: &Path) -> Option<Finding> {
     const WHAT: &str = "daemon";
-    let now = Clock::System(proc::boot_id(Path::new("/"))).now();
+    let now = Clock::System(host::boot_id(Path::new("/"))).now();
     Some(match (is_running(path), running_for(path, now.boottime)) {
         (Some(true), Some(since)) => Finding::fine(WHAT, format!("running for {}", span(since))),
         (Some(true), None) => Finding::fine(WHAT, "running"),

@@ -10,13 +10,17 @@ use anyhow::Context;
 use clap::Args;
 use jiff::tz::TimeZone;
 
-use super::{
-    Exit, Source,
-    explained::{Due, Explained, Known, Stored},
-    out::{Out, talk},
-};
 use crate::{
-    config::{self, settings::Config, settings::Rates, units::to_float},
+    cli::{
+        Exit, Source,
+        explained::{Due, Explained, Known, Stored},
+        out::{Out, talk},
+    },
+    config::{
+        self,
+        settings::{Config, Rates},
+        units::to_float,
+    },
     files::{
         cover::hidden,
         ground::Ground,
@@ -29,7 +33,7 @@ use crate::{
     },
     report::listing::Listing,
     store::{areas::AreaRow, database::Store, error::StoreError, place::is_running, standing::Ahead},
-    sys::{proc, users::Names},
+    sys::{host, users::Names},
 };
 
 /// So many events are shown.
@@ -59,7 +63,7 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
     let rows = store.as_ref().map(Store::areas).transpose()?.unwrap_or_default();
     let ground = ground(&config, &rows);
     let path = wanted(&ground, &arguments.path)?;
-    let now = Clock::System(proc::boot_id(Path::new("/"))).now();
+    let now = Clock::System(host::boot_id(Path::new("/"))).now();
     if let Some(store) = &store {
         hidden(store, &ground, now)?;
     }

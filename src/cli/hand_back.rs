@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use jiff::tz::TimeZone;
 
-use super::{
-    Source,
-    exit::TryLater,
-    logcheck_options::shown,
-    out::{number, talk},
-};
 use crate::{
+    cli::{
+        Source,
+        exit::TryLater,
+        logcheck_options::shown,
+        out::{number, talk},
+    },
     logs::{
         handback,
         oneshot::{
@@ -23,7 +23,7 @@ use crate::{
     },
     model::clock::{Clock, Timestamp},
     store::{database::Store, place},
-    sys::proc,
+    sys::host,
 };
 
 /// Refuses while the daemon runs, and says what nobody has got a mail about. Without a configuration, or a database that it names,
@@ -70,7 +70,7 @@ fn tell_untold(source: &Source, store: &Store) -> anyhow::Result<()> {
 /// Writes the positions of all logs that logcheck reads by `conf`.
 pub(super) fn run(source: &Source, conf: &Conf) -> anyhow::Result<()> {
     let store = Store::open_read_only(&stopped(source)?)?;
-    let now = Clock::System(proc::boot_id(Path::new("/"))).now().wall;
+    let now = Clock::System(host::boot_id(Path::new("/"))).now().wall;
     let mut lock = conf.lock.clone().into_os_string();
     lock.push(".lock");
     check_free(Path::new(&lock), now)?;

@@ -13,15 +13,14 @@ use std::{
 
 use clap::Args;
 
-use super::{Exit, Source, out::Out};
 use crate::{
+    cli::{Exit, Source, out::Out},
     config,
     daemon::fence,
     model::escape::escape_name,
     sys::{
-        deputy::SHOWN,
-        process,
-        sandbox::{self, Limits},
+        landlock::{self, Limits},
+        process::{broker::SHOWN, stat},
     },
 };
 
@@ -40,7 +39,7 @@ pub(super) struct Confined {
 
 /// Gives up writing and connecting, and becomes the program.
 pub(super) fn confined(arguments: &Confined) -> anyhow::Result<Exit> {
-    sandbox::confine(&Limits { may_execute: true, ..Limits::default() })?;
+    landlock::confine(&Limits { may_execute: true, ..Limits::default() })?;
     let [program, words @ ..] = arguments.program.as_slice() else { return Ok(Exit::Usage) };
     let mut command = Command::new(program);
     if program == "/proc/self/exe" {
@@ -101,7 +100,7 @@ pub(super) fn try_sandbox(source: &Source, attempts: &Attempts, out: &mut Out) -
     for pid in &attempts.look {
         // Without the helper first: what the sandbox itself leaves.
         let own = std::fs::read_link(format!("/proc/{pid}/exe"));
-        let asked = process::executable(Path::new("/"), *pid).map_or("unknown".to_owned(), |exe| escape_name(&exe));
+        let asked = stat::executable(Path::new("/"), *pid).map_or("unknown".to_owned(), |exe| escape_name(&exe));
         out.line(&format!("look {pid} {}, by the helper {asked}", word(own)))?;
     }
     Ok(Exit::Fine)

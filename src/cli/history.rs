@@ -6,14 +6,14 @@ use clap::{Args, Subcommand, ValueEnum};
 use globset::{GlobBuilder, GlobMatcher};
 use jiff::{Timestamp as JiffTimestamp, Zoned, civil::DateTime, tz::TimeZone};
 
-use super::{
-    Exit, Source,
-    exit::usage,
-    out::{Out, talk},
-    queue::{self, LetterArguments},
-    search::Search,
-};
 use crate::{
+    cli::{
+        Exit, Source,
+        exit::usage,
+        out::{Out, talk},
+        queue::{self, LetterArguments},
+        search::Search,
+    },
     config::units::parse_span,
     model::{
         clock::{Clock, Timestamp},
@@ -25,7 +25,7 @@ use crate::{
         listing::Listing,
     },
     store::events::Filter,
-    sys::{proc, users::Names},
+    sys::{host, users::Names},
 };
 
 /// Most paths of a summary event that `show` prints.
@@ -133,7 +133,7 @@ impl From<SeverityName> for Severity {
 
 pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
     let store = source.open()?;
-    let clock = Clock::System(proc::boot_id(Path::new("/")));
+    let clock = Clock::System(host::boot_id(Path::new("/")));
     let now = clock.now().wall;
     let search = search(arguments, now)?;
     let Some(span) = search.span(&store)? else {
@@ -207,7 +207,7 @@ pub(super) fn show(source: &Source, arguments: &ShowArguments, out: &mut Out) ->
         out.line(&to_json_with(&stored, &host(), &members, left_out).to_string())?;
         return Ok(Exit::Fine);
     }
-    let clock = Clock::System(proc::boot_id(Path::new("/")));
+    let clock = Clock::System(host::boot_id(Path::new("/")));
     let zone = TimeZone::system();
     let names = Names::read(Path::new("/"));
     let program = source.program();
@@ -219,7 +219,7 @@ pub(super) fn show(source: &Source, arguments: &ShowArguments, out: &mut Out) ->
 
 pub(super) fn host() -> Host {
     let root = Path::new("/");
-    Host { name: proc::host_name(root), id: proc::machine_id(root) }
+    Host { name: host::host_name(root), id: host::machine_id(root) }
 }
 
 fn matcher(glob: &str) -> anyhow::Result<GlobMatcher> {

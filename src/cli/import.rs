@@ -8,15 +8,15 @@ use std::{
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use super::{
-    Exit, Source, doctor_areas,
-    exit::TryLater,
-    hand_back, import_cron, import_fcheck, import_logcheck,
-    import_text::Text,
-    logcheck_options::{read_text, shown},
-    out::{Out, number, size, talk},
-};
 use crate::{
+    cli::{
+        Exit, Source, doctor_areas,
+        exit::TryLater,
+        hand_back, import_cron, import_fcheck, import_logcheck,
+        import_text::Text,
+        logcheck_options::{read_text, shown},
+        out::{Out, number, size, talk},
+    },
     config::{
         self,
         fcheck::{Fcheck, Word},
@@ -25,11 +25,13 @@ use crate::{
         units::format_span,
     },
     files::adopt,
-    logs::oneshot::{conf::Conf, list::entries_of},
-    logs::tree::Locale,
+    logs::{
+        oneshot::{conf::Conf, list::entries_of},
+        tree::Locale,
+    },
     model::format::rate,
     store::{demand::Demand, standing::Ahead},
-    sys::proc,
+    sys::host,
 };
 
 #[derive(Debug, Subcommand)]
@@ -176,7 +178,7 @@ fn logcheck(source: &Source, arguments: &LogcheckArguments, out: &mut Out) -> an
     // A line for each start of the machine says nothing about the time between two runs.
     let mut cron: Vec<(String, Option<std::time::Duration>)> = cron.collect();
     cron.sort_by_key(|(_, interval)| interval.is_none());
-    let host = proc::host_name(&arguments.cron.root);
+    let host = host::host_name(&arguments.cron.root);
     let (logs, unread) = entries_of(&conf.list, &conf.lists, Locale::C);
     let known = import_logcheck::Logcheck {
         conf: &conf,

@@ -12,14 +12,14 @@ use std::{
 
 use anyhow::Context;
 
-use super::{
-    Exit, Source,
-    logcheck_mail::Post,
-    logcheck_options::{Arguments, read_text, shown},
-    out::{Out, talk},
-    run::runtime,
-};
 use crate::{
+    cli::{
+        Exit, Source,
+        logcheck_mail::Post,
+        logcheck_options::{Arguments, read_text, shown},
+        out::{Out, talk},
+        run::runtime,
+    },
     config::settings::RuleDirectory,
     logs::{
         classify::Classifier,
@@ -41,7 +41,7 @@ use crate::{
         clock::{Clock, Timestamp},
         escape::escape,
     },
-    sys::proc,
+    sys::host,
 };
 
 /// Half a line is looked at again after this.
@@ -76,7 +76,7 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
         out.line(concat!("integrityd ", env!("CARGO_PKG_VERSION"), ", as logcheck 1.4.2"))?;
         return Ok(Exit::Fine);
     }
-    let now = Clock::System(proc::boot_id(Path::new("/"))).now().wall;
+    let now = Clock::System(host::boot_id(Path::new("/"))).now().wall;
     let run = Run { arguments, conf: arguments.conf()?, locale: locale(), now };
     for name in &run.conf.unserved {
         talk(&format!(

@@ -10,8 +10,8 @@ use anyhow::anyhow;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use super::{Source, exit::TryLater, run::runtime};
 use crate::{
+    cli::{Source, exit::TryLater, run::runtime},
     config::{self, LoadError, settings::Config},
     logs::{oneshot::conf::Conf, rules::Layer},
     model::{clock::Timestamp, escape::escape, event::Severity},
@@ -20,7 +20,7 @@ use crate::{
         postmaster::{default_sender, full_address},
         transport::{Printer, Transport},
     },
-    sys::proc,
+    sys::host,
 };
 
 /// What all mails of a run have in common.
@@ -57,7 +57,7 @@ impl Post<'_> {
         if let Some(host) = self.host {
             return escape(host.as_bytes());
         }
-        let host = proc::host_name(Path::new("/"));
+        let host = host::host_name(Path::new("/"));
         match host.split_once('.') {
             Some((short, _)) if !self.conf.is_host_full => short.to_owned(),
             _ => host,
@@ -78,7 +78,7 @@ impl Post<'_> {
             Err(LoadError::Unreadable { .. }) => Config::embedded(Vec::new(), PathBuf::new()),
             Err(error) => return Err(error.into()),
         };
-        let host = proc::host_name(Path::new("/"));
+        let host = host::host_name(Path::new("/"));
         let from = config.mail.from.as_deref().map_or_else(|| default_sender(&host), full_address);
         let words = self.conf.recipients.split([',', ' ', '\t']).filter(|word| !word.is_empty());
         let to: Vec<String> = words.map(full_address).collect();

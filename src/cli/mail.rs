@@ -9,14 +9,14 @@ use std::{
 use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
 
-use super::{
-    Exit, Source,
-    exit::usage,
-    noted::Noted,
-    out::{Out, talk},
-    run::runtime,
-};
 use crate::{
+    cli::{
+        Exit, Source,
+        exit::usage,
+        noted::Noted,
+        out::{Out, talk},
+        run::runtime,
+    },
     config::{self, settings::Config},
     model::{
         clock::Clock,
@@ -28,7 +28,7 @@ use crate::{
         test_mail::TestMail,
         transport::{Printer, Transport},
     },
-    sys::proc,
+    sys::host,
 };
 
 #[derive(Debug, Subcommand)]
@@ -66,7 +66,7 @@ pub(super) fn run(source: &Source, command: &Command, out: &mut Out) -> anyhow::
             vec![Readership { recipients: vec![full_address(to)], areas: None }]
         }
     };
-    let host = config.hostname.clone().unwrap_or_else(|| proc::host_name(Path::new("/")));
+    let host = config.hostname.clone().unwrap_or_else(|| host::host_name(Path::new("/")));
     let from = config.mail.from.as_deref().map_or_else(|| default_sender(&host), full_address);
     check_addresses(&from, &readerships)?;
     let printer = Printer(Arc::new(Mutex::new(io::stdout())));
@@ -120,7 +120,7 @@ impl Test {
             host: &self.host,
             from: &self.from,
             to: &readership.recipients,
-            date: Clock::System(proc::boot_id(Path::new("/"))).now().wall,
+            date: Clock::System(host::boot_id(Path::new("/"))).now().wall,
             zone: &TimeZone::system(),
         };
         let command = format!("{} mail test", self.program);

@@ -75,7 +75,7 @@ use crate::{
     files::scout,
     model::escape::escape_name,
     store::database::Store,
-    sys::{deputy, office},
+    sys::process::{broker, broker_server},
 };
 pub use exit::Exit;
 use out::Out;
@@ -159,10 +159,10 @@ enum Command {
         point: OsString,
     },
     /// Run and look at what another process of this program may not, which asks.
-    #[command(name = deputy::WORD, hide = true)]
+    #[command(name = broker::WORD, hide = true)]
     Deputy,
     /// Become another program that can neither write nor connect.
-    #[command(name = deputy::CONFINED, hide = true)]
+    #[command(name = broker::CONFINED, hide = true)]
     Confined(helpers::Confined),
     /// Put up the sandbox of `run` and try to get out of it.
     #[command(name = helpers::TRY, hide = true)]
@@ -255,7 +255,7 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
             scout::serve(&point, id, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())?;
             Ok(Exit::Fine)
         }
-        Command::Deputy => office::serve().map(|()| Exit::Fine).map_err(Into::into),
+        Command::Deputy => broker_server::serve().map(|()| Exit::Fine).map_err(Into::into),
         Command::Confined(arguments) => helpers::confined(&arguments),
         Command::TrySandbox(attempts) => helpers::try_sandbox(&source, &attempts, out),
     }

@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
-use super::Source;
 use crate::{
+    cli::Source,
     model::clock::{Clock, Timestamp},
     store::database::Store,
-    sys::proc,
+    sys::host,
 };
 
 /// An attempt that is noted.
@@ -18,7 +18,7 @@ pub(super) struct Noted {
 }
 
 fn now() -> Timestamp {
-    Clock::System(proc::boot_id(Path::new("/"))).now().wall
+    Clock::System(host::boot_id(Path::new("/"))).now().wall
 }
 
 impl Noted {

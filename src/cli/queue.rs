@@ -9,12 +9,12 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp as JiffTimestamp;
 use serde_json::json;
 
-use super::{
-    Exit, Source,
-    exit::usage,
-    out::{Out, number, size, span, talk},
-};
 use crate::{
+    cli::{
+        Exit, Source,
+        exit::usage,
+        out::{Out, number, size, span, talk},
+    },
     config,
     model::{
         clock::{Clock, Moment},
@@ -28,7 +28,7 @@ use crate::{
         place::is_running,
         queue::{Standing, Undelivered},
     },
-    sys::{privileges, proc},
+    sys::{fs::ownership, host},
 };
 
 #[derive(Debug, Subcommand)]
@@ -91,7 +91,7 @@ pub(super) fn run(source: &Source, command: &Command, out: &mut Out) -> anyhow::
 }
 
 fn now() -> Moment {
-    Clock::System(proc::boot_id(Path::new("/"))).now()
+    Clock::System(host::boot_id(Path::new("/"))).now()
 }
 
 fn list(source: &Source, is_json: bool, out: &mut Out) -> anyhow::Result<Exit> {
@@ -234,7 +234,7 @@ fn drop_reports(source: &Source, arguments: &DropArguments, out: &mut Out) -> an
         talk("nothing was dropped");
         return Ok(Exit::Fine);
     }
-    let uid = privileges::own_uid();
+    let uid = ownership::own_uid();
     for dropped in store.drop_reports(&reports, uid, now())? {
         let recipients: Vec<String> = dropped.recipients.iter().map(|to| escape_name(to.as_bytes())).collect();
         out.line(&format!("dropped report {}, undelivered to {}", dropped.report.0, recipients.join(", ")))?;

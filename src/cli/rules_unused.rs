@@ -6,16 +6,16 @@ use clap::Args;
 use jiff::{Timestamp as JiffTimestamp, tz::TimeZone};
 use serde_json::json;
 
-use super::{
-    Exit, Source,
-    out::{Out, number, span, talk},
-    rules::{Choice, Groups, count_of, rule_words, shown, tell_faults},
-};
 use crate::{
+    cli::{
+        Exit, Source,
+        out::{Out, number, span, talk},
+        rules::{Choice, Groups, count_of, rule_words, shown, tell_faults},
+    },
     logs::rules::RuleSet,
     model::clock::{Clock, Timestamp},
     store::rules::RuleCount,
-    sys::proc,
+    sys::host,
 };
 
 #[derive(Debug, Args)]
@@ -49,7 +49,7 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
     };
     let set = groups.read_all();
     tell_faults(&set, source, &arguments.choice);
-    let now = Clock::System(proc::boot_id(Path::new("/"))).now().wall;
+    let now = Clock::System(host::boot_id(Path::new("/"))).now().wall;
     let before = now.before(Duration::from_hours(24).saturating_mul(arguments.days));
     let (known, unused) = unused(&set, &counts, before);
     for rule in &unused {

@@ -13,11 +13,11 @@ use rand::{SeedableRng, rngs::StdRng};
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
-use super::{
-    Exit,
-    out::{number, talk},
-};
 use crate::{
+    cli::{
+        Exit,
+        out::{number, talk},
+    },
     config::{self, settings::Config},
     daemon::{
         Daemon,
@@ -33,7 +33,7 @@ use crate::{
     },
     report::{syslog, transport::Printer},
     store::{database::Store, door::Db},
-    sys::{guard::log_panics, limits::raise_open_files, proc},
+    sys::{host, panic::log_panics, rlimit::raise_open_files},
 };
 
 #[derive(Debug, Args)]
@@ -63,7 +63,7 @@ pub(super) fn run(path: &Path, arguments: &Arguments, program: String) -> anyhow
     let orders = (!arguments.once).then(Orders::from_signals).transpose().context("signals cannot be handled")?;
     drop(entered);
     let root = Path::new("/");
-    let clock = Clock::System(proc::boot_id(root));
+    let clock = Clock::System(host::boot_id(root));
     let shown = |path: &Path| escape_name(path.as_os_str().as_encoded_bytes());
     let areas: Vec<String> = config.areas.iter().map(|area| shown(&area.path)).collect();
     let database = shown(&config.database);
@@ -75,7 +75,7 @@ pub(super) fn run(path: &Path, arguments: &Arguments, program: String) -> anyhow
         watching();
         return once(daemon, &runtime);
     };
-    let (host, printer) = (proc::host_name(root), printer());
+    let (host, printer) = (host::host_name(root), printer());
     let opening = Opening { config: &config, clock: &clock, host: &host, program: &program, printer: &printer };
     let Some(db) = runtime.block_on(opening.open(&mut orders))? else { return Ok(Exit::Fine) };
     watching();
@@ -128,7 +128,7 @@ fn over(db: Db, config: Config, source: Option<&Path>, clock: Clock, program: St
         source: source.map(Path::to_path_buf),
         db,
         clock,
-        host: proc::host_name(Path::new("/")),
+        host: host::host_name(Path::new("/")),
         chance: StdRng::from_rng(&mut rand::rng()),
         printer: printer(),
         transport: None,

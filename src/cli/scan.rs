@@ -9,15 +9,15 @@ use std::{
 use clap::Args;
 use jiff::tz::TimeZone;
 
-use super::{
-    Exit, Source,
-    exit::usage,
-    history::host,
-    out::{Out, number, talk},
-    progress::{Progress, has_bar},
-    run::begin_to_log,
-};
 use crate::{
+    cli::{
+        Exit, Source,
+        exit::usage,
+        history::host,
+        out::{Out, number, talk},
+        progress::{Progress, has_bar},
+        run::begin_to_log,
+    },
     config::{self, settings::Config},
     daemon::sources::check_sources,
     files::{
@@ -37,7 +37,7 @@ use crate::{
     },
     report::{ecs::to_line, listing::Listing},
     store::{areas::AreaState, database::Store, door::Db},
-    sys::{limits::raise_open_files, privileges::own_uid, proc, users::Names},
+    sys::{fs::ownership::own_uid, host, rlimit::raise_open_files, users::Names},
 };
 
 #[derive(Debug, Args)]
@@ -90,7 +90,7 @@ impl Scene {
         if config.areas.is_empty() {
             return Err(usage(format!("{} names no area: add a line such as area = /etc", shown(&source.config))));
         }
-        Ok(Self { config, clock: Clock::System(proc::boot_id(Path::new("/"))) })
+        Ok(Self { config, clock: Clock::System(host::boot_id(Path::new("/"))) })
     }
 
     fn pass<'a>(&'a self, db: &'a Db) -> Pass<'a> {
@@ -321,7 +321,7 @@ fn print(summary: &Summary, source: &Source, is_json: bool, out: &mut Out) -> an
     let zone = TimeZone::system();
     let names = Names::read(Path::new("/"));
     let program = source.program();
-    let now = Clock::System(proc::boot_id(Path::new("/"))).now().wall;
+    let now = Clock::System(host::boot_id(Path::new("/"))).now().wall;
     let listing = Listing::new(now, &zone, &names, &program);
     for stored in &summary.findings {
         out.text(&listing.finding(stored))?;

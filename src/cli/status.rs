@@ -5,17 +5,17 @@ use std::path::Path;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{
-    Exit, Source,
-    exit::{usage, words},
-    level::Level,
-    nagios,
-    out::{Out, talk},
-    prometheus,
-    screen::{Look, screen},
-    starting,
-};
 use crate::{
+    cli::{
+        Exit, Source,
+        exit::{usage, words},
+        level::Level,
+        nagios,
+        out::{Out, talk},
+        prometheus,
+        screen::{Look, screen},
+        starting,
+    },
     config::{self, LoadError, settings::Config, units::parse_span},
     model::{
         clock::Clock,
@@ -29,7 +29,7 @@ use crate::{
         fact_processes::Process,
         facts::{Area, Facts, Terms},
     },
-    sys::proc,
+    sys::host,
 };
 
 #[derive(Debug, Args)]
@@ -103,7 +103,7 @@ fn unknown(why: &str, arguments: &Form, out: &mut Out) -> anyhow::Result<Exit> {
 
 fn read(source: &Source) -> anyhow::Result<Facts> {
     let (store, config, remarks) = open(source)?;
-    let now = Clock::System(proc::boot_id(Path::new("/"))).now();
+    let now = Clock::System(host::boot_id(Path::new("/"))).now();
     let terms = config.as_ref().map(Terms::of).unwrap_or_default();
     let mut facts = Facts::read(&store, &terms, now)?;
     facts.remarks = remarks;

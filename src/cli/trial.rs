@@ -12,14 +12,14 @@ use anyhow::Context;
 use clap::Args;
 use tokio::sync::mpsc;
 
-use super::{
-    Exit,
-    exit::usage,
-    out::{number, talk},
-    quoted,
-    run::{begin_to_log, prepare, runtime},
-};
 use crate::{
+    cli::{
+        Exit,
+        exit::usage,
+        out::{number, talk},
+        quoted,
+        run::{begin_to_log, prepare, runtime},
+    },
     config::{
         exclude::Excludes,
         settings::{Area, Config, LogGroup, MailWay, Pooling, RuleDirectory, RuleLevel},
@@ -38,8 +38,8 @@ use crate::{
     },
     store::{door::Db, error::StoreError, events::Filter, place::own_files},
     sys::{
-        privileges::{make_private_directory, may_execute, may_read, may_write},
-        proc,
+        fs::ownership::{make_private_directory, may_execute, may_read, may_write},
+        host,
     },
 };
 
@@ -104,7 +104,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let areas = directories.iter().map(|directory| area(directory)).collect::<anyhow::Result<_>>()?;
     let config = Config { logs: logs(&arguments.logs)?, ..settings(areas, database) };
     let left_out = left_out(&config);
-    let clock = Clock::System(proc::boot_id(Path::new("/")));
+    let clock = Clock::System(host::boot_id(Path::new("/")));
     let config = with_rates(config);
     announce(&config, &left_out);
     let commands = format!("{} --database {}", own_name(), quoted(&config.database));
@@ -182,7 +182,7 @@ fn name_of(typed: &Path, places: &[PathBuf]) -> String {
 /// Removes the database of an earlier try, unless one is running.
 fn start_afresh(database: &Path) -> anyhow::Result<()> {
     let files = own_files(database);
-    let is_running = files.iter().any(|file| proc::is_locked(Path::new("/"), file) == Some(true));
+    let is_running = files.iter().any(|file| host::is_locked(Path::new("/"), file) == Some(true));
     if is_running {
         return Err(StoreError::Running { path: database.to_path_buf() })
             .context("another try is running: end it first, or set XDG_STATE_HOME to a directory of its own");

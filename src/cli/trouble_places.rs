@@ -5,11 +5,11 @@ use std::{path::Path, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use super::{
-    doctor_health, nagios,
-    screen::{Look, screen},
-};
 use crate::{
+    cli::{
+        doctor_health, nagios,
+        screen::{Look, screen},
+    },
     model::{
         clock::{BootId, Boottime, Moment},
         health::{Trouble, TroubleKind as Kind, Weight},
@@ -26,7 +26,7 @@ use crate::{
         recurring::{Last, Marks},
         trouble_rows::TroubleRow,
     },
-    sys::space::Space,
+    sys::fs::space::Space,
 };
 
 /// A machine on which this is wrong, and nothing else.

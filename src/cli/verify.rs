@@ -13,11 +13,11 @@ use clap::Args;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{
-    Exit, Source, mailbox,
-    out::{Out, number},
-};
 use crate::{
+    cli::{
+        Exit, Source, mailbox,
+        out::{Out, number},
+    },
     config,
     model::{
         clock::{Clock, Timestamp},
@@ -25,7 +25,7 @@ use crate::{
     },
     report::witness::{Statement, statement},
     store::{database::Store, error::StoreError, outbox::ReportId, prune::Keeping, witness::Fate},
-    sys::proc,
+    sys::host,
 };
 
 /// Most recipients and foreign databases that are told apart in a mailbox.
@@ -66,7 +66,7 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
         Err(error) => return Err(error.into()),
     }
     if let Some(path) = &arguments.mails {
-        let now = Clock::System(proc::boot_id(Path::new("/"))).now().wall;
+        let now = Clock::System(host::boot_id(Path::new("/"))).now().wall;
         // Beside a database that was copied from elsewhere there may be none.
         let kept = config::load(&source.config)
             .ok()

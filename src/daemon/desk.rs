@@ -6,7 +6,7 @@ use crate::{
     config::settings::Config,
     model::clock::Clock,
     report::postmaster::{MailForm, Postmaster, default_sender, full_address, readerships},
-    sys::proc,
+    sys::host,
 };
 
 /// Writes the mails of this configuration; `host` is the name of the machine where that gives none.
@@ -20,7 +20,7 @@ pub(super) fn postmaster(config: &Config, host: &str, clock: &Clock, program: &s
         zone: jiff::tz::TimeZone::system(),
         clock: clock.clone(),
         program: program.to_owned(),
-        form: MailForm::new(&config.report, proc::machine_id(Path::new("/"))),
+        form: MailForm::new(&config.report, host::machine_id(Path::new("/"))),
         host,
     }
 }

@@ -13,9 +13,9 @@ use crate::{
     report::{sendmail, transport::Places},
     store::error::with_causes,
     sys::{
-        deputy::{self, Deputy, Permit},
-        privileges::make_private_directory,
-        sandbox::{self, Hold, Limits, SandboxError},
+        fs::ownership::make_private_directory,
+        landlock::{self, Hold, Limits, SandboxError},
+        process::broker::{self, Deputy, Permit},
     },
 };
 
@@ -65,7 +65,7 @@ pub fn permits(config: &Config) -> Vec<Permit> {
 /// [`SandboxError`]; then all works as before.
 pub fn put_up(limits: &Limits, permits: Vec<Permit>) -> Result<Hold, SandboxError> {
     let deputy = Deputy::start(permits).map_err(SandboxError::Helper)?;
-    match sandbox::confine(limits) {
+    match landlock::confine(limits) {
         Ok(hold) => {
             deputy.install();
             Ok(hold)
@@ -102,9 +102,9 @@ pub fn put_up_if_possible(config: &Config) {
 
 /// Why the sandbox that stands does not do for another configuration; `None` when it does, or none stands.
 pub(super) fn objection(next: &Config) -> Option<String> {
-    let (held, _) = sandbox::limits()?;
+    let (held, _) = landlock::limits()?;
     let mut lacks = held.lacks(&limits(next));
-    let known = deputy::installed().map(Deputy::permits).unwrap_or_default();
+    let known = broker::installed().map(Deputy::permits).unwrap_or_default();
     let unknown = permits(next).into_iter().filter(|permit| !known.contains(permit));
     lacks.extend(
         unknown

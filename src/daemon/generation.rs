@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    error::DaemonError,
-    watch::{Roll, Watch},
-};
 use crate::{
     config::settings::Config,
+    daemon::{
+        error::DaemonError,
+        watch::{Roll, Watch},
+    },
     model::{
         clock::{Clock, Moment},
         event::{Category, Channel, Event, Severity},
@@ -28,9 +28,9 @@ use crate::{
         outcome::Outcome,
     },
     sys::{
-        faults,
-        guard::{Caught, guard_task},
-        notify,
+        fault_injection,
+        panic::{Caught, guard_task},
+        sd_notify,
     },
 };
 
@@ -141,7 +141,7 @@ impl Generation {
     async fn describe(&mut self, db: &Db, now: Moment) {
         let description = &mut self.description;
         description.listened += 1;
-        if description.listened <= DESCRIBE_EVERY || !notify::has_listener() {
+        if description.listened <= DESCRIBE_EVERY || !sd_notify::has_listener() {
             return;
         }
         description.listened = 0;
@@ -156,7 +156,7 @@ impl Generation {
         let words = in_a_line(description.headline.as_deref(), queue.queued.saturating_add(queue.parked));
         if words != description.words {
             description.words.clone_from(&words);
-            run_blocking(move || notify::describe(&words)).await;
+            run_blocking(move || sd_notify::describe(&words)).await;
         }
     }
 
@@ -236,13 +236,13 @@ pub(super) async fn mourn(
 /// The task, but for the faults that a test wants.
 async fn faulty(name: &'static str, task: impl Future<Output = ()>) {
     let word = name.replace(' ', "-");
-    let is_wanted = |kind| faults::is_wanted(kind, word.as_bytes());
+    let is_wanted = |kind| fault_injection::is_wanted(kind, word.as_bytes());
     if !["end", "panic", "stall"].into_iter().any(is_wanted) {
         return task.await;
     }
     // Long enough for the others to have begun.
     if tokio::time::timeout(Duration::from_millis(1500), task).await.is_err() {
-        faults::strike("panic", word.as_bytes());
+        fault_injection::strike("panic", word.as_bytes());
         if is_wanted("stall") {
             std::future::pending::<()>().await;
         }

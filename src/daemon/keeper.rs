@@ -10,6 +10,11 @@ use rustix::io::Errno;
 
 use crate::{
     config::{self, settings::Config},
+    daemon::{
+        clocks::ClockWatch,
+        life::{Way, is_doubtful, since_last},
+        ourselves::{Ourselves, compare, settings, unit},
+    },
     model::{
         clock::{Boottime, Clock, Moment, Timestamp},
         event::{Category, Event, Severity},
@@ -25,14 +30,8 @@ use crate::{
     },
     sys::{
         capabilities::{self, Capability},
-        sandbox,
+        landlock,
     },
-};
-
-use super::{
-    clocks::ClockWatch,
-    life::{Way, is_doubtful, since_last},
-    ourselves::{Ourselves, compare, settings, unit},
 };
 
 /// How often the store is told that the daemon lives.
@@ -169,7 +168,7 @@ impl Keeper {
             return Ok(());
         }
         let words = "no sandbox is around the daemon; integrityd doctor says why".to_owned();
-        let rows: Vec<_> = sandbox::limits().is_none().then(|| (Vec::new(), words)).into_iter().collect();
+        let rows: Vec<_> = landlock::limits().is_none().then(|| (Vec::new(), words)).into_iter().collect();
         self.db.call(move |store| store.set_troubles(TroubleKind::NoSandbox, &rows, now.wall)).await
     }
 

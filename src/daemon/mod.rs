@@ -54,8 +54,8 @@ use crate::{
         outcome::Outcome,
     },
     sys::{
-        notify::{self, Phase},
-        proc,
+        host,
+        sd_notify::{self, Phase},
     },
 };
 pub use error::DaemonError;
@@ -233,7 +233,7 @@ impl Daemon {
         let mut courier = self.courier(&generation.postmaster, Arc::clone(&generation.courier))?;
         let stop = generation.stop.clone();
         // Embedded settings are tried out; no other machine moves in step with that.
-        let phase = self.source.as_ref().map_or(0.0, |_| proc::phase(Path::new("/"), &self.host));
+        let phase = self.source.as_ref().map_or(0.0, |_| host::phase(Path::new("/"), &self.host));
         let chance = StdRng::from_rng(&mut self.chance);
         if !config.areas.is_empty() {
             let pulse = generation.roll.watch(WALKER, longest_rest(&config.rates));
@@ -395,5 +395,5 @@ impl Daemon {
 
 /// Tells the service manager how far we are.
 async fn tell(phase: Phase) {
-    run_blocking(move || notify::tell(phase)).await;
+    run_blocking(move || sd_notify::tell(phase)).await;
 }

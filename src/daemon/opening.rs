@@ -5,14 +5,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    DaemonError, desk,
-    sentry::Alarm,
-    signals::{Order, Orders},
-    tell,
-};
 use crate::{
     config::settings::Config,
+    daemon::{
+        DaemonError, desk,
+        sentry::Alarm,
+        signals::{Order, Orders},
+        tell,
+    },
     model::clock::Clock,
     report::transport::{Printer, Transport},
     store::{
@@ -22,7 +22,7 @@ use crate::{
         error::{StoreError, with_causes},
         health::Troubles,
     },
-    sys::notify::{self, Phase},
+    sys::sd_notify::{self, Phase},
 };
 
 /// The first and the longest wait between two attempts.
@@ -107,7 +107,7 @@ async fn is_undisturbed(wait: impl Future<Output = ()>, orders: &mut Orders) -> 
         tokio::select! {
             () = &mut wait => return true,
             // Else it would end a start that takes too long, and begin another.
-            _ = signs.tick() => run_blocking(|| notify::linger(PATIENCE)).await,
+            _ = signs.tick() => run_blocking(|| sd_notify::linger(PATIENCE)).await,
             order = orders.next() => if order == Order::Stop {
                 tracing::info!("told to stop");
                 tell(Phase::Stopping).await;

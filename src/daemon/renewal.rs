@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{
-    error::DaemonError,
-    sentry::Alarm,
-    signals::{Order, Orders},
-};
 use crate::{
+    daemon::{
+        error::DaemonError,
+        sentry::Alarm,
+        signals::{Order, Orders},
+    },
     model::clock::Clock,
     store::{
         ailment::Ailment,
@@ -15,7 +15,7 @@ use crate::{
         error::{StoreError, with_causes},
         health::Trouble,
     },
-    sys::{notify, sandbox},
+    sys::{landlock, sd_notify},
 };
 
 /// The first and the longest wait between two attempts.
@@ -68,7 +68,7 @@ pub(super) async fn renew(
         let rest = tokio::time::sleep(patience);
         tokio::pin!(rest);
         loop {
-            run_blocking(notify::feed).await;
+            run_blocking(sd_notify::feed).await;
             tokio::select! {
                 () = &mut rest => break,
                 () = tokio::time::sleep(FEED_TIME) => {}
@@ -84,5 +84,5 @@ pub(super) async fn renew(
 /// Whether the sandbox refuses what the rights of the user would allow: another directory lies where the state was at the start.
 fn is_out_of_reach(error: &StoreError) -> bool {
     let is_denied = |source: &std::io::Error| source.kind() == std::io::ErrorKind::PermissionDenied;
-    sandbox::limits().is_some() && matches!(error, StoreError::Io { source, .. } if is_denied(source))
+    landlock::limits().is_some() && matches!(error, StoreError::Io { source, .. } if is_denied(source))
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{
     config::{self, settings::Config},
-    sys::privileges::{self, Distrust},
+    sys::fs::ownership::{self, Distrust},
 };
 
 /// Checks that nobody else may have written any file of a configuration.
@@ -12,7 +12,7 @@ use crate::{
 /// # Errors
 /// [`Distrust`] names the first place that others control.
 pub fn check_sources(config: &Config) -> Result<(), Distrust> {
-    config.sources.iter().try_for_each(|source| privileges::check(source))
+    config.sources.iter().try_for_each(|source| ownership::check(source))
 }
 
 /// Loads a configuration whose files are trusted.

@@ -22,8 +22,9 @@ use crate::{
         outcome::Outcome,
     },
     sys::{
-        deputy::{self, Deputy},
-        faults, notify,
+        fault_injection,
+        process::broker::{self, Deputy},
+        sd_notify,
     },
 };
 
@@ -73,7 +74,7 @@ impl Roll {
     /// Watches one more task, whose longest rest between two beats is `rest`; gives its pulse.
     pub(super) fn watch(&mut self, name: &'static str, rest: Duration) -> Pulse {
         let pulse = Pulse::default();
-        let step = faults::patience().map_or(STEP, Duration::from_secs);
+        let step = fault_injection::patience().map_or(STEP, Duration::from_secs);
         let (limit, without) = (rest.saturating_add(step), Duration::ZERO);
         self.0.push(Watched { name, pulse: pulse.clone(), limit, beats: 0, without, still: None });
         pulse
@@ -124,7 +125,7 @@ impl Watch {
         if let Err(error) = self.db.call(Store::forget_standstills).await {
             tracing::error!(error = %with_causes(&error), "it cannot be stored what stands still");
         }
-        let fed = notify::watchdog();
+        let fed = sd_notify::watchdog();
         // Half of the time, as sd_watchdog_enabled(3) recommends.
         let interval = fed.map_or(LOOK_TIME, |limit| (limit / 2).min(LOOK_TIME));
         let (mut looked, mut seen, mut has_helper) = (Instant::now(), self.clock.now(), true);
@@ -139,12 +140,12 @@ impl Watch {
             for news in self.roll.look(elapsed, self.clock.now().wall) {
                 self.tell(news);
             }
-            if has_helper && deputy::installed().is_some_and(Deputy::is_gone) {
+            if has_helper && broker::installed().is_some_and(Deputy::is_gone) {
                 has_helper = false;
                 self.mourn_helper();
             }
             if fed.is_some() && self.roll.goes_on() && has_helper {
-                run_blocking(notify::feed).await;
+                run_blocking(sd_notify::feed).await;
             }
             if self.stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_none() {
                 return;
@@ -157,7 +158,7 @@ impl Watch {
     fn mourn_helper(&self) {
         let now = self.clock.now();
         self.tell(News { name: HELPER, since: Some(now.wall) });
-        if !deputy::installed().is_some_and(Deputy::is_news_gone) {
+        if !broker::installed().is_some_and(Deputy::is_news_gone) {
             return;
         }
         self.store(Event::new(Category::Notice, Severity::High, now, Vec::new()).with_note(HELPER_GONE));

@@ -15,13 +15,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    foreign::{Baseline, Record},
-    ground::{Ground, Tract},
-    learning::Met,
-};
 use crate::{
     config::settings::Config,
+    files::{
+        foreign::{Baseline, Record},
+        ground::{Ground, Tract},
+        learning::Met,
+    },
     model::{
         change::{Attribute, AttributeSet},
         clock::{Moment, Timestamp},
@@ -35,7 +35,7 @@ use crate::{
         error::StoreError,
         outcome::{Outcome, StateChange},
     },
-    sys::privileges,
+    sys::fs::ownership,
 };
 
 /// No database is larger, in bytes.
@@ -67,7 +67,7 @@ pub fn assess(path: &Path) -> Result<(), String> {
 fn load(path: &Path) -> Result<(Baseline, Timestamp), String> {
     let shown = escape_name(path.as_os_str().as_bytes());
     let unreadable = |error: std::io::Error| format!("{shown} cannot be read: {error}");
-    privileges::check(path).map_err(|distrust| distrust.to_string())?;
+    ownership::check(path).map_err(|distrust| distrust.to_string())?;
     // A FIFO in that place would block.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let mut file = File::options().read(true).custom_flags(flags).open(path).map_err(unreadable)?;

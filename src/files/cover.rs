@@ -11,11 +11,11 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{
-    ground::{Concerned, Ground, Tract, is_beneath},
-    sight::Trouble,
-};
 use crate::{
+    files::{
+        ground::{Concerned, Ground, Tract, is_beneath},
+        sight::Trouble,
+    },
     model::{
         clock::Moment,
         entry::{AreaId, Attributes, Entry, FileKind},
@@ -29,7 +29,7 @@ use crate::{
         mounts::MountRow,
         outcome::{Outcome, StateChange},
     },
-    sys::mounts::Mount,
+    sys::fs::mounts::Mount,
 };
 
 /// What a look at the mounts has shown.

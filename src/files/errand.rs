@@ -3,13 +3,13 @@
 //! The form is ours on both ends and never stored: a tag, then numbers (big-endian) and bytes led by their length. What comes back is
 //! checked as if somebody else had written it.
 
-use super::growth::{Evidence, OldPart, Wanted};
 use crate::{
+    files::growth::{Evidence, OldPart, Wanted},
     model::{
         canonical::{decode_observation, encode_observation},
         entry::{AlgorithmSet, Attributes, Digests, HashState, Observation},
     },
-    sys::dir::Name,
+    sys::fs::dir::Name,
 };
 
 /// The errno, which no kernel gives, for a mount that is not where it was, and for a number nothing is held under.
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn questions_and_answers_come_back_as_they_were() {
-        let handle = crate::sys::file::open_root(std::path::Path::new("/")).unwrap();
+        let handle = crate::sys::fs::handle::open_root(std::path::Path::new("/")).unwrap();
         let attributes = Attributes { xattrs: Some(vec![1, 2]), ..handle.attributes().unwrap() };
         let names = [("a", true), ("\u{1}", false)].map(|(name, is_directory)| Name {
             bytes: name.into(),

@@ -4,16 +4,16 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    lane::Lane,
-    pace::{Pace, SpeedUp},
-    promise::Promises,
-    restraint::Restraint,
-    target::Target,
-    visit::{Step, Visited, Visitor},
-};
 use crate::{
     config::settings::{Config, Rates},
+    files::{
+        lane::Lane,
+        pace::{Pace, SpeedUp},
+        promise::Promises,
+        restraint::Restraint,
+        target::Target,
+        visit::{Step, Visited, Visitor},
+    },
     model::{
         clock::{Boottime, Clock},
         entry::EntryId,
@@ -25,7 +25,7 @@ use crate::{
         door::{Db, run_blocking},
         error::StoreError,
     },
-    sys::{guard::guard, pressure::io_pressure, timer::wait_until},
+    sys::{panic::guard, pressure::io_pressure, sleep::wait_until},
 };
 
 /// Looks that found nothing are written at the latest after this.

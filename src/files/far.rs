@@ -8,16 +8,18 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    errand::{Answer, Question},
-    scout,
-};
 use crate::{
     config::settings::Helper,
+    files::{
+        errand::{Answer, Question},
+        scout,
+    },
     sys::{
-        life::Life,
-        line::{Line, now, reap},
-        mounts::Mount,
+        fs::mounts::Mount,
+        process::{
+            child::Life,
+            framed::{Line, now, reap},
+        },
     },
 };
 

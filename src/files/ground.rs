@@ -13,19 +13,19 @@ use std::{
     time::Duration,
 };
 
-use super::{lay::Lay, sight::Base};
 use crate::{
     config::{
         settings::{Area, Config, MailWay, OnChange},
         urgent::UrgentList,
     },
+    files::{lay::Lay, sight::Base},
     model::{
         change::{Attribute, AttributeSet},
         clock::Boottime,
         entry::{AreaId, LONGEST_PATH},
     },
     store::place::own_files,
-    sys::mounts::Mount,
+    sys::fs::mounts::Mount,
 };
 
 /// How often all entries of an area are counted at most.

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use rand::{RngExt, rngs::StdRng};
 
-use super::{
-    limit::{is_near, room},
-    sight::{Base, Listing, Trouble},
-};
 use crate::{
+    files::{
+        limit::{is_near, room},
+        sight::{Base, Listing, Trouble},
+    },
     model::entry::EntryId,
-    sys::{dir::Name, limits::open_files},
+    sys::{fs::dir::Name, rlimit::open_files},
 };
 
 /// Most directories in hand at once.

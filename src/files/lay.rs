@@ -15,12 +15,12 @@ use std::{
     },
 };
 
-use super::far::{Far, Graves, News};
 use crate::{
     config::settings::Helper,
+    files::far::{Far, Graves, News},
     sys::{
-        line::reap,
-        mounts::{self, Mount, Table, Watch},
+        fs::mounts::{self, Mount, Table, Watch},
+        process::framed::reap,
     },
 };
 

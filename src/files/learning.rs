@@ -2,15 +2,15 @@
 
 use std::{os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
 
-use super::{
-    adopt,
-    ground::{Ground, Tract, is_beneath, join},
-    sight::{Base, Glance, Object},
-};
 use crate::{
     config::{
         settings::{Area, Config},
         units::format_size,
+    },
+    files::{
+        adopt,
+        ground::{Ground, Tract, is_beneath, join},
+        sight::{Base, Glance, Object},
     },
     model::{
         change::Attribute,
@@ -27,7 +27,7 @@ use crate::{
         error::StoreError,
         outcome::{Outcome, StateChange},
     },
-    sys::mounts::Mount,
+    sys::fs::mounts::Mount,
 };
 
 /// Most entries counted before the first round; beyond, the estimate says "more than".

@@ -2,13 +2,17 @@
 
 use rustix::io::Errno;
 
-use super::{
-    eye::{Eye, Leave},
-    itinerary::{Ahead, Open},
-    opening::open_directory,
-    sight::Trouble,
+use crate::{
+    files::{
+        eye::{Eye, Leave},
+        itinerary::{Ahead, Open},
+        opening::open_directory,
+        sight::Trouble,
+    },
+    model::entry::EntryId,
+    store::door::run_blocking,
+    sys::panic::guard,
 };
-use crate::{model::entry::EntryId, store::door::run_blocking, sys::guard::guard};
 
 impl Eye {
     /// Opens a directory for listing; `None` when it cannot be, or is left alone.

@@ -80,7 +80,7 @@ use crate::{
         door::{Db, run_blocking},
         error::with_causes,
     },
-    sys::timer,
+    sys::sleep,
 };
 use eye::{Eye, Leave};
 use ground::Ground;
@@ -177,7 +177,7 @@ impl Walker {
                     self.db.call(Store::shed_looks).await;
                     self.itinerary = Itinerary::default();
                     self.eye.visitor = None;
-                    if stop.run_until_cancelled(timer::rest(&self.clock, patience)).await.is_none() {
+                    if stop.run_until_cancelled(sleep::rest(&self.clock, patience)).await.is_none() {
                         break;
                     }
                     let had_rest = self.clock.now().since(began) > STORE_RETRY.1 * 2;

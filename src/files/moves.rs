@@ -15,15 +15,15 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{
-    ground::{Ground, Tract, join},
-    inodes::Inodes,
-    judge::{Company, Judge},
-    sight::Glance,
-    target::{Target, Way},
-    visit::Visitor,
-};
 use crate::{
+    files::{
+        ground::{Ground, Tract, join},
+        inodes::Inodes,
+        judge::{Company, Judge},
+        sight::Glance,
+        target::{Target, Way},
+        visit::Visitor,
+    },
     model::{
         clock::Boottime,
         entry::{Entry, EntryId, FileKind, HashState, Observation},
@@ -35,7 +35,7 @@ use crate::{
         error::StoreError,
         outcome::{Found, StateChange},
     },
-    sys::{dir::Listing, file::Handle},
+    sys::fs::{dir::Listing, handle::Handle},
 };
 
 /// Rows read at once for the table of inodes.

@@ -6,13 +6,13 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use super::cover::{identity, with_root};
 use crate::{
+    files::cover::{identity, with_root},
     model::{
         clock::Moment,
         event::{Category, Event, Severity},
     },
-    sys::mounts::{self, Mount},
+    sys::fs::mounts::{self, Mount},
 };
 
 /// Where the service manager mounts what it hands to units, also while they run.

@@ -12,18 +12,20 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::growth::{Evidence, MarkedHasher, Wanted};
 use crate::{
+    files::growth::{Evidence, MarkedHasher, Wanted},
     model::{
         clock::Timestamp,
         entry::{Attributes, FileKind, HashState, Observation},
     },
     sys::{
-        cached::CachedReader,
-        courtesy::IdleInput,
-        file::{Handle, attributes_of, open_beneath, open_root},
-        holes::{Stretch, stretch_at},
-        xattr::xattrs_of_file,
+        fs::{
+            handle::{Handle, attributes_of, open_beneath, open_root},
+            sparse::{Stretch, stretch_at},
+            uncached::CachedReader,
+            xattr::xattrs_of_file,
+        },
+        priority::IdleInput,
     },
 };
 

@@ -2,18 +2,18 @@
 
 use rustix::io::Errno;
 
-use super::{
-    ground::{Tract, join},
-    itinerary::{Ahead, Open, Place},
-    limit::is_near,
-    shortage::{is_shortage, shortage},
-    sight::{Glance, Trouble},
-    visit::Visitor,
-};
 use crate::{
+    files::{
+        ground::{Tract, join},
+        itinerary::{Ahead, Open, Place},
+        limit::is_near,
+        shortage::{is_shortage, shortage},
+        sight::{Glance, Trouble},
+        visit::Visitor,
+    },
     model::entry::{Entry, HashState, LONGEST_PATH},
     store::error::StoreError,
-    sys::faults,
+    sys::fault_injection,
 };
 
 /// Opens a directory of the baseline from the root of its area; `None` when it cannot be listed, which its entry then says.
@@ -41,7 +41,7 @@ pub(super) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<O
     if path.len() > LONGEST_PATH {
         return Ok(None);
     }
-    faults::strike("list", &path);
+    fault_injection::strike("list", &path);
     let mut listed = visitor.ground.list(tract, &path, &root, &relative);
     if matches!(listed, Err(Trouble::Silent)) && visitor.is_moving() && !visitor.is_hidden(&path)? {
         listed = visitor.ground.list(tract, &path, &root, &relative);

@@ -15,17 +15,19 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{
-    far::Far,
-    ground::{Ground, Tract, is_beneath},
-    sight::{Base, Glance, Listing, Trouble, glance_at},
-};
 use crate::{
+    files::{
+        far::Far,
+        ground::{Ground, Tract, is_beneath},
+        sight::{Base, Glance, Listing, Trouble, glance_at},
+    },
     model::entry::AreaId,
     sys::{
-        courtesy::IdleInput,
-        file::{Handle, open_beneath, open_on_mount, open_root},
-        mounts::Mount,
+        fs::{
+            handle::{Handle, open_beneath, open_on_mount, open_root},
+            mounts::Mount,
+        },
+        priority::IdleInput,
     },
 };
 

@@ -7,14 +7,14 @@
 
 use std::os::{fd::AsFd, unix::ffi::OsStringExt};
 
-use super::{
-    ground::{Ground, Tract},
-    loss::Loss,
-    missing::removal,
-    sight::{Base, Glance},
-    visit::Visitor,
-};
 use crate::{
+    files::{
+        ground::{Ground, Tract},
+        loss::Loss,
+        missing::removal,
+        sight::{Base, Glance},
+        visit::Visitor,
+    },
     model::{
         change::{Attribute, AttributeSet},
         clock::Moment,
@@ -25,7 +25,7 @@ use crate::{
         error::StoreError,
         outcome::{Found, Members, Outcome, Part, StateChange},
     },
-    sys::file::attributes_of,
+    sys::fs::handle::attributes_of,
 };
 
 impl Ground {

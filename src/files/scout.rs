@@ -16,18 +16,22 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{
-    errand::{Answer, ELSEWHERE, Question, bare},
-    growth::Wanted,
-    observe::{Content, Glance, Reading, complete, glance, judge},
-};
 use crate::{
+    files::{
+        errand::{Answer, ELSEWHERE, Question, bare},
+        growth::Wanted,
+        observe::{Content, Glance, Reading, complete, glance, judge},
+    },
     model::entry::Attributes,
     sys::{
-        deputy::{Permit, SHOWN, Word},
-        dir::Listing,
-        file::{attributes_of, open_directory_beneath, open_root},
-        line::{LONGEST, now, read_frame, write_frame},
+        fs::{
+            dir::Listing,
+            handle::{attributes_of, open_directory_beneath, open_root},
+        },
+        process::{
+            broker::{Permit, SHOWN, Word},
+            framed::{LONGEST, now, read_frame, write_frame},
+        },
     },
 };
 

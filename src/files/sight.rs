@@ -12,19 +12,21 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{
-    errand::{Answer, ELSEWHERE, Question},
-    far::Far,
-    growth::{Evidence, Wanted},
-    observe,
-};
 use crate::{
+    files::{
+        errand::{Answer, ELSEWHERE, Question},
+        far::Far,
+        growth::{Evidence, Wanted},
+        observe,
+    },
     model::entry::{Attributes, HashState, Observation},
     sys::{
-        dir,
-        file::{Handle, attributes_of},
-        line::now,
-        mounts::Mount,
+        fs::{
+            dir,
+            handle::{Handle, attributes_of},
+            mounts::Mount,
+        },
+        process::framed::now,
     },
 };
 

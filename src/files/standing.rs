@@ -8,8 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::ground::{Ground, LeftOut, Tract, is_beneath, join};
-use crate::sys::mounts::{self, Mount};
+use crate::{
+    files::ground::{Ground, LeftOut, Tract, is_beneath, join},
+    sys::fs::mounts::{self, Mount},
+};
 
 /// How a path stands to the walk.
 #[derive(Debug)]

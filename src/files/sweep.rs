@@ -18,28 +18,28 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{
-    cover::hidden,
-    ground::{Ground, Tract, is_beneath, join},
-    harvest::Harvest,
-    limit::is_near,
-    loss::{Lost, lost_event},
-    moves::Moves,
-    roll::{NAMES, Named, Roll, sort_out},
-    scan::{Entered, Scan},
-    shortage::{is_shortage, shortage},
-    sight::{Base, Trouble},
-    stack::Stack,
-};
 use crate::{
     config::urgent::UrgentList,
+    files::{
+        cover::hidden,
+        ground::{Ground, Tract, is_beneath, join},
+        harvest::Harvest,
+        limit::is_near,
+        loss::{Lost, lost_event},
+        moves::Moves,
+        roll::{NAMES, Named, Roll, sort_out},
+        scan::{Entered, Scan},
+        shortage::{is_shortage, shortage},
+        sight::{Base, Trouble},
+        stack::Stack,
+    },
     model::{
         clock::Clock,
         entry::{AreaId, Entry, EntryId, HashState},
         event::Event,
     },
     store::{database::Store, door::Db, error::StoreError, missing::GONE},
-    sys::courtesy::be_last,
+    sys::priority::be_last,
 };
 
 /// Looks whose findings are handed over together: each hand-over wakes the one who writes.

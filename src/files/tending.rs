@@ -2,16 +2,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{
-    cover::{hidden, named, review},
-    far::News,
-    ground::{Ground, is_beneath},
-    learning::{note_not_entered, tell_of_barred},
-    namespace::{Namespace, intrusion, mounts_of},
-    sweep::{Scope, Sweep},
-    visit::Visitor,
-};
 use crate::{
+    files::{
+        cover::{hidden, named, review},
+        far::News,
+        ground::{Ground, is_beneath},
+        learning::{note_not_entered, tell_of_barred},
+        namespace::{Namespace, intrusion, mounts_of},
+        sweep::{Scope, Sweep},
+        visit::Visitor,
+    },
     model::{
         clock::Moment,
         event::{Category, Event, Severity, StoredEvent},
@@ -22,7 +22,7 @@ use crate::{
         error::StoreError,
         outcome::Outcome,
     },
-    sys::mounts::Mount,
+    sys::fs::mounts::Mount,
 };
 
 /// Reads what is mounted now, and tells of mounts within areas that are not entered or hide something, and of those that only our own

@@ -7,20 +7,20 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{
-    big::{Deadline, Reads, unread},
-    fresh::is_fresh,
-    ground::{Ground, Tract},
-    growth::{Evidence, Wanted},
-    inodes::Inodes,
-    judge::without_content,
-    observe::unread_for,
-    shortage::{is_shortage, shortage},
-    sight::{Content, Glance, Object, Reading, Trouble},
-    target::{Target, Way},
-};
 use crate::{
     config::urgent::UrgentList,
+    files::{
+        big::{Deadline, Reads, unread},
+        fresh::is_fresh,
+        ground::{Ground, Tract},
+        growth::{Evidence, Wanted},
+        inodes::Inodes,
+        judge::without_content,
+        observe::unread_for,
+        shortage::{is_shortage, shortage},
+        sight::{Content, Glance, Object, Reading, Trouble},
+        target::{Target, Way},
+    },
     model::{
         clock::{Clock, Timestamp},
         entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, LONGEST_PATH, Observation},
@@ -32,7 +32,7 @@ use crate::{
         error::StoreError,
         outcome::{Found, Members, Outcome, StateChange},
     },
-    sys::faults,
+    sys::fault_injection,
 };
 
 /// What a visit has shown.
@@ -136,7 +136,7 @@ impl Visitor {
     }
 
     fn look_at(&self, target: Target, reads: Reads) -> Result<Step, StoreError> {
-        faults::strike("look", &target.path);
+        fault_injection::strike("look", &target.path);
         let Some(tract) = self.ground.tracts.get(target.area) else {
             return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
         };

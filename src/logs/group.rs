@@ -9,23 +9,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    duplicates::{Duplicates, Judged, Side},
-    glob::Start,
-    journal::Journal,
-    journal_words::JournalHappening,
-    judge::{Judge, lines_in, tell_faults_once},
-    lines::Record,
-    own_logs::OwnMailLogs,
-    own_mail::Judged as OfOwnMail,
-    sources::{self, Source},
-    surroundings::Surroundings,
-    tail::Tail,
-    telling::{self, JOURNAL},
-    upkeep::{News, Upkeep},
-};
 use crate::{
     config::settings::{Config, LogGroup},
+    logs::{
+        duplicates::{Duplicates, Judged, Side},
+        glob::Start,
+        journal::Journal,
+        journal_words::JournalHappening,
+        judge::{Judge, lines_in, tell_faults_once},
+        lines::Record,
+        own_logs::OwnMailLogs,
+        own_mail::Judged as OfOwnMail,
+        sources::{self, Source},
+        surroundings::Surroundings,
+        tail::Tail,
+        telling::{self, JOURNAL},
+        upkeep::{News, Upkeep},
+    },
     model::{
         clock::{Moment, Timestamp},
         event::{Category, Event, Severity},
@@ -39,7 +39,7 @@ use crate::{
         logs::{LogName, LogRow},
         outcome::{Outcome, StateChange},
     },
-    sys::{faults, guard::guard},
+    sys::{fault_injection, panic::guard},
 };
 
 /// So many logs that a glob finds are kept open between two polls, so that whoever makes many of them takes no descriptor from the
@@ -260,7 +260,7 @@ impl Group {
             return Ok(false);
         }
         let polled = guard(|| {
-            faults::strike("log", name);
+            fault_injection::strike("log", name);
             match source {
                 Source::File(path) => self.poll_log(path, now),
                 Source::Journal => self.poll_journal(now),

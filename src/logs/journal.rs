@@ -21,24 +21,26 @@ use std::{
 
 use jiff::tz::TimeZone;
 
-use super::{
-    export::{Entry, Export, FIELDS, Garbage},
-    journal_files::{PLACES, Sight, look},
-    journal_words::JournalHappening,
-    lines::Record,
-    own::Own,
-    short::show,
-};
 use crate::{
+    logs::{
+        export::{Entry, Export, FIELDS, Garbage},
+        journal_files::{PLACES, Sight, look},
+        journal_words::JournalHappening,
+        lines::Record,
+        own::Own,
+        short::show,
+    },
     model::{
         clock::Timestamp,
         journal::{JournalState, Obstacle, Place, Trouble},
     },
     sys::{
-        child::{Ending, listen},
-        deputy::{Permit, Word},
-        life::Life,
-        privileges::{self, Distrust},
+        fs::ownership::{self, Distrust},
+        process::{
+            broker::{Permit, Word},
+            capture::{Ending, listen},
+            child::Life,
+        },
     },
 };
 
@@ -198,7 +200,7 @@ impl Journal {
             }
             self.undead = None;
         }
-        match privileges::check_but_for_groups(&self.settings.program) {
+        match ownership::check_but_for_groups(&self.settings.program) {
             // One that is not there is told by the attempt to run it.
             Ok(()) | Err(Distrust::Io { .. }) => {}
             Err(distrust) => return Err((Obstacle::Untrusted, distrust.to_string().into_bytes())),

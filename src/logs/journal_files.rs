@@ -19,9 +19,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     model::entry::FileKind,
-    sys::{
+    sys::fs::{
         dir::Listing,
-        file::{Handle, open_beneath, open_directory_beneath},
+        handle::{Handle, open_beneath, open_directory_beneath},
         resolve::{Denied, reach_directory},
     },
 };

@@ -1,19 +1,19 @@
 //! New lines become events: what is ours is dropped, what rules know is judged, and what was cut is told.
 
-use super::{
-    classify::Classifier,
-    layers::{Marks, Verdict},
-    lines::{Record, without_trailing_space},
-    own_lines::OwnLines,
-    telling,
-};
 use crate::{
+    logs::{
+        classify::Classifier,
+        layers::{Marks, Verdict},
+        lines::{Record, without_trailing_space},
+        own_lines::OwnLines,
+        telling,
+    },
     model::{
         clock::Moment,
         event::{Category, Event},
     },
     store::{fault::fault, outcome::StateChange},
-    sys::{faults, guard::guard},
+    sys::{fault_injection, panic::guard},
 };
 
 /// What lines are judged by.
@@ -67,7 +67,7 @@ impl Judge<'_> {
         let mut marks = Vec::with_capacity(lines.len());
         for line in &lines {
             let marked = guard(|| {
-                faults::strike("line", line.bytes);
+                fault_injection::strike("line", line.bytes);
                 self.classifier.marks(line.bytes)
             });
             marks.push(marked.unwrap_or_else(|_caught| {

@@ -4,14 +4,14 @@ use std::{fs::File, os::fd::AsFd, path::Path};
 
 use rustix::io::Errno;
 
-use super::siblings::{errno_of, is_planted};
 use crate::{
+    logs::siblings::{errno_of, is_planted},
     model::{
         entry::{Attributes, FileKind},
         log::{FileId, Refusal},
     },
-    sys::{
-        file::{Handle, attributes_of},
+    sys::fs::{
+        handle::{Handle, attributes_of},
         resolve::{Denied, Place, reach},
     },
 };

@@ -75,7 +75,7 @@ use crate::{
         door::run_blocking,
         error::{StoreError, with_causes},
     },
-    sys::timer,
+    sys::sleep,
 };
 use group::Group;
 use inherit::{forget_others, inherit};
@@ -128,7 +128,7 @@ impl Tailer {
                     patience / 2
                 }
             };
-            if self.stop.run_until_cancelled(timer::rest(&self.clock, rest)).await.is_none() {
+            if self.stop.run_until_cancelled(sleep::rest(&self.clock, rest)).await.is_none() {
                 break;
             }
         }

@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 
-use super::{
-    lines::Record,
-    mail_lines,
-    own_mail::{Judged, Tracker, Us},
-    surroundings::Surroundings,
+use crate::{
+    logs::{
+        lines::Record,
+        mail_lines,
+        own_mail::{Judged, Tracker, Us},
+        surroundings::Surroundings,
+    },
+    model::clock::Timestamp,
+    store::error::StoreError,
+    sys::panic::guard,
 };
-use crate::{model::clock::Timestamp, store::error::StoreError, sys::guard::guard};
 
 /// What each log has shown, by its path.
 #[derive(Debug, Default)]

@@ -15,20 +15,20 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use super::{
-    ere::{Ere, parse},
-    letters::Name,
-    lint::{Lint, broad},
-    single::HEAVIEST_RULE,
-    tree::Locale,
-};
 use crate::{
     config::{
         fault::Fault,
         settings::{Logcheck, RuleDirectory, RuleLevel},
     },
+    logs::{
+        ere::{Ere, parse},
+        letters::Name,
+        lint::{Lint, broad},
+        single::HEAVIEST_RULE,
+        tree::Locale,
+    },
     sys::{
-        privileges::{self, Distrust},
+        fs::ownership::{self, Distrust},
         users::Names,
     },
 };
@@ -241,8 +241,7 @@ impl RuleSet {
 
     /// Whether rules at `path` may be used; others who can write there could hide lines by them.
     fn may_count(&mut self, path: &Path, layer: Layer, trusted: Option<u32>) -> bool {
-        let Some(distrust) =
-            layer.hides().then(|| privileges::check_but_for_owner(path, trusted)).and_then(Result::err)
+        let Some(distrust) = layer.hides().then(|| ownership::check_but_for_owner(path, trusted)).and_then(Result::err)
         else {
             return true;
         };

@@ -14,9 +14,9 @@ use crate::{
         entry::{Attributes, FileKind},
         log::{Anchor, FileId},
     },
-    sys::{
+    sys::fs::{
         dir::Listing,
-        file::{Handle, open_beneath},
+        handle::{Handle, open_beneath},
         resolve::{Denied, Place, reach_directory},
     },
 };

@@ -4,12 +4,12 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use super::{journal, own::Own, own_lines::OwnLines};
 use crate::{
     config::settings::Config,
+    logs::{journal, own::Own, own_lines::OwnLines},
     model::clock::Moment,
     store::door::Db,
-    sys::{privileges, proc},
+    sys::{fs::ownership, host},
 };
 
 /// What all groups of a generation share.
@@ -33,13 +33,13 @@ impl Surroundings {
     /// The surroundings of this process at `now`.
     pub fn new(db: Db, config: &Config, own: Arc<OwnLines>, now: Moment) -> Self {
         let pid = std::process::id();
-        let started = proc::started(Path::new("/"), pid).unwrap_or(now.boottime);
+        let started = host::started(Path::new("/"), pid).unwrap_or(now.boottime);
         let since = now.wall.before(now.boottime.since(started));
         Self {
             db,
             own,
             pid,
-            uid: privileges::own_uid(),
+            uid: ownership::own_uid(),
             error_nag: config.report.error_nag,
             journal: journal::Settings {
                 own: Some(Own { pid, boot: now.boot, since }),

@@ -5,25 +5,25 @@
 
 use std::{collections::BTreeSet, fs::File, os::fd::AsFd as _, path::PathBuf, time::Duration};
 
-use super::{
-    anchor::{accounted, beginning_of},
-    glob::{Start, start_of},
-    ledger::{Scene, account, prune, read_all},
-    lines::LONGEST,
-    live::{Live, Sight, look},
-    logtail::Offset,
-    round::{Cache, Happening, Poll, Round, Told},
-    siblings::{Listed, Packing, is_plainly_rotated, is_planted, is_refused, list},
-    stream::{Sketch, Stream, agrees, anchor_at},
-    trouble::{note_target, note_trouble},
-};
 use crate::{
+    logs::{
+        anchor::{accounted, beginning_of},
+        glob::{Start, start_of},
+        ledger::{Scene, account, prune, read_all},
+        lines::LONGEST,
+        live::{Live, Sight, look},
+        logtail::Offset,
+        round::{Cache, Happening, Poll, Round, Told},
+        siblings::{Listed, Packing, is_plainly_rotated, is_planted, is_refused, list},
+        stream::{Sketch, Stream, agrees, anchor_at},
+        trouble::{note_target, note_trouble},
+    },
     model::{
         clock::Timestamp,
         entry::Attributes,
         log::{Anchor, FileId, LogState, Position, Refusal, Sibling, Standing, Trouble},
     },
-    sys::file::attributes_of,
+    sys::fs::handle::attributes_of,
 };
 
 /// What is configured for a log.

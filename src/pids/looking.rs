@@ -5,16 +5,16 @@
 
 use std::{cell::RefCell, collections::HashMap, io, path::Path};
 
-use super::{
-    containers::{belongs, id_of},
-    liveness::Seen,
-};
 use crate::{
     model::{
         clock::Moment,
         process::{Liveness, Process, ProcessId},
     },
-    sys::process::{self, Stat},
+    pids::{
+        containers::{belongs, id_of},
+        liveness::Seen,
+    },
+    sys::process::stat::{self, Stat},
 };
 
 /// A container.
@@ -61,7 +61,7 @@ impl<'a> Eyes<'a> {
         if known.id.boot != self.now.boot {
             return Ok(Liveness::Gone);
         }
-        let stat = process::stat(self.root, known.id.pid)?;
+        let stat = stat::stat(self.root, known.id.pid)?;
         Ok(stat.filter(|stat| stat.started == known.id.started).map_or(Liveness::Gone, |stat| liveness(&stat)))
     }
 
@@ -71,7 +71,7 @@ impl<'a> Eyes<'a> {
     /// # Errors
     /// When `/proc` does not tell.
     pub fn see(&self, pid: u32, known: Option<&Process>, is_thorough: bool) -> io::Result<Option<Seen>> {
-        let Some(stat) = process::stat(self.root, pid)? else { return Ok(None) };
+        let Some(stat) = stat::stat(self.root, pid)? else { return Ok(None) };
         let liveness = liveness(&stat);
         if liveness == Liveness::Gone {
             return Ok(None);
@@ -81,7 +81,7 @@ impl<'a> Eyes<'a> {
         let exe = match known {
             Some(known) if known.comm == stat.comm && !is_thorough => known.exe.clone(),
             // That of one that has ended cannot be had any more.
-            known => process::executable(self.root, pid).or_else(|| known.and_then(|known| known.exe.clone())),
+            known => stat::executable(self.root, pid).or_else(|| known.and_then(|known| known.exe.clone())),
         };
         let since = self.now.wall.before(self.now.boottime.since(stat.started));
         let comm = stat.comm;
@@ -91,7 +91,7 @@ impl<'a> Eyes<'a> {
     /// The number on the host of the process that has `number` within `container`.
     pub fn host_number(&self, container: &Container, number: u32) -> Option<u32> {
         self.members(container).into_iter().find(|pid| {
-            let place = process::place(self.root, *pid);
+            let place = stat::place(self.root, *pid);
             match place.environment {
                 Some(environment) if environment > 0 => place.inner == Some(number),
                 _ => place.numbers.last() == Some(&number),
@@ -117,7 +117,7 @@ impl<'a> Eyes<'a> {
         }
         let mut found = Vec::new();
         for pid in pids {
-            if let Some(stat) = process::stat(self.root, *pid)?.filter(|stat| liveness(stat) != Liveness::Gone) {
+            if let Some(stat) = stat::stat(self.root, *pid)?.filter(|stat| liveness(stat) != Liveness::Gone) {
                 found.push((pids.contains(&stat.parent), liveness(&stat) == Liveness::Zombie, stat.started, *pid));
             }
         }
@@ -134,22 +134,22 @@ impl<'a> Eyes<'a> {
     }
 
     fn search(&self, container: &Container) -> Vec<u32> {
-        let mut all = process::all(self.root).unwrap_or_default();
+        let mut all = stat::all(self.root).unwrap_or_default();
         all.sort_unstable();
         let within = |space: &[u8]| {
-            let is_in = |pid: &&u32| process::namespace(self.root, **pid).as_deref() == Some(space);
+            let is_in = |pid: &&u32| stat::namespace(self.root, **pid).as_deref() == Some(space);
             all.iter().filter(is_in).copied().collect::<Vec<u32>>()
         };
         let name = match container {
             Container::Of(pid) => {
-                return process::namespace(self.root, *pid).map(|space| within(&space)).unwrap_or_default();
+                return stat::namespace(self.root, *pid).map(|space| within(&space)).unwrap_or_default();
             }
             Container::Named(name) => name,
         };
         let named = self.named(&all, name);
         // What a manager runs beside the container, or for all of it, may count as the host does.
-        let host = process::namespace(self.root, 1);
-        let mut spaces = named.iter().filter_map(|pid| process::namespace(self.root, *pid));
+        let host = stat::namespace(self.root, 1);
+        let mut spaces = named.iter().filter_map(|pid| stat::namespace(self.root, *pid));
         let own = spaces.find(|space| Some(space) != host.as_ref());
         own.map_or(named, |space| within(&space))
     }
@@ -157,7 +157,7 @@ impl<'a> Eyes<'a> {
     /// The processes that the container's manager, or OpenVZ, says to be in it.
     fn named(&self, all: &[u32], name: &str) -> Vec<u32> {
         let by = |wanted: &str| -> Vec<u32> {
-            all.iter().copied().filter(|pid| belongs(&process::cgroups(self.root, *pid), wanted)).collect()
+            all.iter().copied().filter(|pid| belongs(&stat::cgroups(self.root, *pid), wanted)).collect()
         };
         let found = by(name);
         if !found.is_empty() {
@@ -167,7 +167,7 @@ impl<'a> Eyes<'a> {
             return found;
         }
         let Ok(number) = name.parse::<u32>() else { return found };
-        all.iter().copied().filter(|pid| process::place(self.root, *pid).environment == Some(number)).collect()
+        all.iter().copied().filter(|pid| stat::place(self.root, *pid).environment == Some(number)).collect()
     }
 }
 

@@ -32,7 +32,7 @@ use crate::{
         error::{StoreError, with_causes},
         outcome::Outcome,
     },
-    sys::timer,
+    sys::sleep,
 };
 use liveness::CONFIRM;
 use notices::{Deaf, Notices};
@@ -77,7 +77,7 @@ impl PidWatch {
             let Some(error) = self.stop.run_until_cancelled(watch).await else { return };
             tracing::error!(error = %with_causes(&error), wait = ?patience, "the processes cannot be watched on");
             self.db.troubles.note(&error, self.clock.now());
-            if self.stop.run_until_cancelled(timer::rest(&self.clock, patience)).await.is_none() {
+            if self.stop.run_until_cancelled(sleep::rest(&self.clock, patience)).await.is_none() {
                 return;
             }
             patience = (patience * 2).min(STORE_RETRY.1);

@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     model::process::ProcessId,
-    sys::{limits, process},
+    sys::{process::stat, rlimit},
 };
 
 /// Descriptors that are left for everything else: 64 directories of the walker with their listings, and what else is open.
@@ -57,7 +57,7 @@ fn register(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 impl Default for Notices {
     /// As many as the limit of open files allows.
     fn default() -> Self {
-        Self { tasks: JoinSet::new(), waiting: HashMap::new(), most: share(limits::open_files()) }
+        Self { tasks: JoinSet::new(), waiting: HashMap::new(), most: share(rlimit::open_files()) }
     }
 }
 
@@ -76,13 +76,13 @@ impl Notices {
         if self.waiting.len() >= self.most {
             return Err(Deaf::Full);
         }
-        let descriptor = process::death_notice(id.pid).map_err(|errno| match errno {
+        let descriptor = stat::death_notice(id.pid).map_err(|errno| match errno {
             Errno::SRCH => Deaf::Gone,
             Errno::MFILE | Errno::NFILE => Deaf::Full,
             errno => Deaf::Refused(errno),
         })?;
         // The number may have been handed out again since it was looked at; from now on that cannot happen.
-        let stat = process::stat(Path::new("/"), id.pid).ok().flatten();
+        let stat = stat::stat(Path::new("/"), id.pid).ok().flatten();
         if stat.is_none_or(|stat| stat.started != id.started) {
             return Err(Deaf::Gone);
         }
@@ -131,7 +131,7 @@ mod tests {
     #[tokio::test]
     async fn a_child_that_is_killed_tells_at_once() {
         let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
-        let started = process::stat(Path::new("/"), child.id()).unwrap().unwrap().started;
+        let started = stat::stat(Path::new("/"), child.id()).unwrap().unwrap().started;
         let id = ProcessId { pid: child.id(), started, boot: BootId::default() };
         let mut notices = Notices::default();
         assert_eq!(notices.add(3, id), Ok(()));

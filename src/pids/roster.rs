@@ -2,18 +2,18 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{
-    liveness::{Circumstances, Sight, Step, step},
-    looking::Eyes,
-    telling::Telling,
-    watch::{Watch, name_of},
-};
 use crate::{
     config::settings::Config,
     model::{
         clock::{Boottime, Moment, Timestamp},
         process::{Liveness, ProcessId, WatchState},
         quarantine::Quarantine,
+    },
+    pids::{
+        liveness::{Circumstances, Sight, Step, step},
+        looking::Eyes,
+        telling::Telling,
+        watch::{Watch, name_of},
     },
     store::{
         database::Store,
@@ -22,7 +22,7 @@ use crate::{
         outcome::{Outcome, StateChange},
         processes::WatchRow,
     },
-    sys::{faults, guard::guard},
+    sys::{fault_injection, panic::guard},
 };
 
 /// So many processes that tell of their end by themselves are looked at in one round all the same: that a first thread has ended and
@@ -153,7 +153,7 @@ impl Roster {
             let is_first = self.away_since.is_some() && watch.looked.is_none() && watch.state.process.is_some();
             let at = Circumstances { now, grace: self.grace, is_first };
             let looked = guard(|| {
-                faults::strike("pid", &watch.name.source);
+                fault_injection::strike("pid", &watch.name.source);
                 let sight: Sight = watch.look(&eyes, now, is_thorough);
                 step(&watch.state, watch.doubt, &sight, at)
             });

@@ -6,18 +6,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    liveness::{Doubt, Sight},
-    looking::{Container, Eyes},
-    units,
-};
 use crate::{
     config::settings::{ProcessSource, ProcessWatch},
     model::{
         clock::{Boottime, Moment, Timestamp},
         process::{FileFault, Liveness, Process, ProcessId, WatchName, WatchState},
     },
-    sys::pidfile::{self, Stamp},
+    pids::{
+        liveness::{Doubt, Sight},
+        looking::{Container, Eyes},
+        units,
+    },
+    sys::process::pidfile::{self, Stamp},
 };
 
 /// What is watched.

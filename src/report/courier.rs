@@ -12,17 +12,17 @@ use rand::{RngExt, rngs::StdRng};
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    answer::{SendError, Verdict},
-    mbox,
-    split::split,
-    transport::Transport,
-};
 use crate::{
     config::settings::MailSettings,
     model::{
         clock::{Clock, Deadline, Moment},
         pulse::Pulse,
+    },
+    report::{
+        answer::{SendError, Verdict},
+        mbox,
+        split::split,
+        transport::Transport,
     },
     store::{
         database::Store,
@@ -32,8 +32,8 @@ use crate::{
         trouble::Failure,
     },
     sys::{
-        faults,
-        guard::{Caught, guard_task},
+        fault_injection,
+        panic::{Caught, guard_task},
     },
 };
 
@@ -229,7 +229,7 @@ impl Courier {
         let deadline = self.settings.send_timeout;
         let attempt = self.begin(delivery, message_id).await;
         let sending = guard_task(async {
-            faults::strike("send", delivery.recipient.as_bytes());
+            fault_injection::strike("send", delivery.recipient.as_bytes());
             self.transport.send_telling_way(&self.from, &delivery.recipient, message_id, bytes, deadline).await
         });
         let sent = tokio::select! {

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::{mime::MimeError, notice::Notice, words::counted};
 use crate::{
     model::{
         escape::{escape_cut, escape_name},
         event::Severity,
     },
+    report::{mime::MimeError, notice::Notice, words::counted},
     store::{ailment::Ailment, health::Trouble},
-    sys::space::{Space, space},
+    sys::fs::space::{Space, space},
 };
 
 /// All that becomes an emergency mail.

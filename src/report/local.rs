@@ -7,16 +7,16 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
 
-use super::{
-    answer::SendError,
-    sendmail::Sendmail,
-    smtp::{Dialogue, Smtp, TransportError},
-};
 use crate::{
     config::settings::{MailSettings, SmtpServer, TlsMode},
     model::escape::escape_name,
+    report::{
+        answer::SendError,
+        sendmail::Sendmail,
+        smtp::{Dialogue, Smtp, TransportError},
+    },
     store::door::run_blocking,
-    sys::privileges,
+    sys::fs::ownership,
 };
 
 /// Where the mail system of a machine is looked for.
@@ -37,7 +37,7 @@ impl Default for Places {
         Self {
             servers: vec![("127.0.0.1".to_owned(), 25), ("::1".to_owned(), 25)],
             programs: vec![PathBuf::from("/usr/sbin/sendmail"), PathBuf::from("/usr/lib/sendmail")],
-            has_program_first: privileges::own_uid() == 0 && privileges::lets_programs_gain(),
+            has_program_first: ownership::own_uid() == 0 && ownership::lets_programs_gain(),
         }
     }
 }

@@ -12,8 +12,7 @@ use std::{
 use jiff::tz::TimeZone;
 use rustix::fs::{FlockOperation, OFlags, flock};
 
-use super::words::zoned;
-use crate::{model::clock::Timestamp, sys::privileges};
+use crate::{model::clock::Timestamp, report::words::zoned, sys::fs::ownership};
 
 /// Appends a mail to the mailbox at `path`, which is made (0600) when it is not there. It is on the disk when this returns.
 ///
@@ -21,7 +20,7 @@ use crate::{model::clock::Timestamp, sys::privileges};
 /// The error of the system, or why the mailbox is not ours to write; then it is as it was.
 pub fn append(path: &Path, from: &str, at: Timestamp, mail: &[u8]) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
-    privileges::check_but_for_groups(directory).map_err(io::Error::other)?;
+    ownership::check_but_for_groups(directory).map_err(io::Error::other)?;
     let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).map_err(io::Error::other)?;
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)?;
     let found = file.metadata()?;
@@ -29,7 +28,7 @@ pub fn append(path: &Path, from: &str, at: Timestamp, mail: &[u8]) -> io::Result
         return Err(io::Error::other("it is no regular file with one name"));
     }
     let owner = found.uid();
-    if owner != privileges::own_uid() && owner != 0 {
+    if owner != ownership::own_uid() && owner != 0 {
         return Err(io::Error::other(format!("it belongs to uid {owner}")));
     }
     if found.mode() & 0o007 != 0 {

@@ -9,25 +9,25 @@ use std::{
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use super::{
-    attachment::{Attachment, attachment},
-    batch::{Batch, Tally},
-    choice::chosen,
-    ecs::Host,
-    fold::grown,
-    gather::gather,
-    mime::{Letter, MessageId, MimeError, check_address, compose_with},
-    render::{Rendered, render, render_counts},
-    subject::{in_counts, logcheck_subject},
-    trouble::delivery_trouble,
-    words::{Times, number},
-};
 use crate::{
     config::settings::{Attach, Config, ReportSettings, SubjectStyle},
     model::{
         clock::{Clock, Moment},
         coverage::Coverage,
         event::Channel,
+    },
+    report::{
+        attachment::{Attachment, attachment},
+        batch::{Batch, Tally},
+        choice::chosen,
+        ecs::Host,
+        fold::grown,
+        gather::gather,
+        mime::{Letter, MessageId, MimeError, check_address, compose_with},
+        render::{Rendered, render, render_counts},
+        subject::{in_counts, logcheck_subject},
+        trouble::delivery_trouble,
+        words::{Times, number},
     },
     store::{
         areas::{AreaRow, AreaState},
@@ -36,7 +36,7 @@ use crate::{
         events::{Range, Waiting},
         outbox::{NewReport, ReportId},
     },
-    sys::{faults, guard::guard, users::Names},
+    sys::{fault_injection, panic::guard, users::Names},
 };
 
 /// Reports queued for every recipient of a batch beyond which its events stay unbatched. One recipient whose server refuses does not keep
@@ -257,7 +257,7 @@ impl Postmaster {
         tally: &Tally,
         occasion: &Occasion<'_>,
     ) -> Result<NewReport, BatchError> {
-        faults::strike("render", range.channel.name().as_bytes());
+        fault_injection::strike("render", range.channel.name().as_bytes());
         let lines = gather(store, range, self.lines)?;
         let mut events = chosen(store, range, self.lines, 0)?;
         let grown = grown(store, range, &events)?;

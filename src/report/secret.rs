@@ -2,7 +2,7 @@
 
 use std::{fmt, fs::File, io::Read, os::unix::fs::MetadataExt, path::Path};
 
-use crate::sys::privileges;
+use crate::sys::fs::ownership;
 
 /// Most bytes of a password file.
 const MOST: u64 = 4096;
@@ -29,7 +29,7 @@ impl Secret {
 /// # Errors
 /// Why it cannot be used, with the remedy.
 pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
-    privileges::check(path).map_err(|distrust| distrust.to_string())?;
+    ownership::check(path).map_err(|distrust| distrust.to_string())?;
     let mut file = File::open(path).map_err(|error| error.to_string())?;
     // Asked of what is read, not of what the path may name by now.
     let found = file.metadata().map_err(|error| error.to_string())?;

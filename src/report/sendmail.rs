@@ -17,14 +17,16 @@ use tokio::{
     net::unix::pipe,
 };
 
-use super::answer::{SendError, shown};
 use crate::{
     model::escape::escape_name,
+    report::answer::{SendError, shown},
     store::door::run_blocking,
     sys::{
-        deputy::{Permit, Word},
-        life::{self, Ends, Life},
-        privileges::{self, Distrust},
+        fs::ownership::{self, Distrust},
+        process::{
+            broker::{Permit, Word},
+            child::{self, Ends, Life},
+        },
     },
 };
 
@@ -88,7 +90,7 @@ impl Sendmail {
             )));
         }
         let program = self.program.clone();
-        match run_blocking(move || privileges::check_but_for_groups(&program)).await {
+        match run_blocking(move || ownership::check_but_for_groups(&program)).await {
             // One that is not there is told by the attempt to run it.
             Ok(()) | Err(Distrust::Io { .. }) => {}
             Err(distrust) => {
@@ -167,7 +169,7 @@ fn start(program: &Path, from: &str, recipient: &str) -> io::Result<Running> {
     command.args(["-i", "-f", from, "--", recipient]).current_dir("/").env_clear().envs(environment());
     let ends = Ends { input: stdin.into(), output: stdout.try_clone()?.into(), error: stdout.into() };
     // Our writing ends of the pipe go here: then the end of the program is the end of its words.
-    let life = life::start(&mut command, ends)?.within_runtime()?;
+    let life = child::start(&mut command, ends)?.within_runtime()?;
     Ok(Running { life, input, output })
 }
 

@@ -189,7 +189,7 @@ fn file_name(message_id: &str) -> String {
 
 fn write_file(path: &Path, mail: &[u8]) -> io::Result<String> {
     let directory = path.parent().unwrap_or(Path::new("/"));
-    crate::sys::privileges::make_private_directory(directory)?;
+    crate::sys::fs::ownership::make_private_directory(directory)?;
     let temporary = path.with_extension("tmp");
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
     file.write_all(mail)?;

@@ -15,21 +15,20 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig, params};
 
 use crate::{
     model::{clock::Moment, entry::EntryId, event::Event},
-    sys::{privileges, space::space},
-};
-
-use super::{
-    alive::Alive,
-    baseline::Pending,
-    bells::Bells,
-    error::{StoreError, Trying},
-    header,
-    outcome::Outcome,
-    place::{beside, has_2012_tables, io_error, is_running, make_private_file, set_2012_aside, take_lock},
-    predecessor,
-    renew::open_vouched,
-    schema,
-    stalest::StaleQueue,
+    store::{
+        alive::Alive,
+        baseline::Pending,
+        bells::Bells,
+        error::{StoreError, Trying},
+        header,
+        outcome::Outcome,
+        place::{beside, has_2012_tables, io_error, is_running, make_private_file, set_2012_aside, take_lock},
+        predecessor,
+        renew::open_vouched,
+        schema,
+        stalest::StaleQueue,
+    },
+    sys::fs::{ownership, space::space},
 };
 
 /// How many entry ids are reserved at once; a command that writes beside the daemon gets a block of its own.
@@ -83,18 +82,18 @@ impl Store {
     /// [`StoreError::Newer`] when a newer program wrote it, others when the disk or `SQLite` refuse.
     pub fn open(path: &Path, now: Moment) -> Result<Self, StoreError> {
         let directory = path.parent().unwrap_or(Path::new("/"));
-        privileges::make_private_directory(directory).map_err(|source| StoreError::Io {
+        ownership::make_private_directory(directory).map_err(|source| StoreError::Io {
             what: "make the state directory",
             path: directory.to_path_buf(),
             source,
         })?;
         let mut notices = Vec::new();
-        if let Err(distrust) = privileges::check_state(directory) {
+        if let Err(distrust) = ownership::check_state(directory) {
             // A directory of our own has no business with groups; one that is shared may.
             if directory.file_name().is_some_and(|name| name == "integrityd") {
                 return Err(distrust.into());
             }
-            privileges::check_state_but_for_groups(directory)?;
+            ownership::check_state_but_for_groups(directory)?;
             notices.push(format!("the database lies where its group can replace it: {distrust}"));
         }
         let lock = take_lock(path)?;
@@ -165,7 +164,7 @@ impl Store {
     pub fn open_beside(path: &Path) -> Result<Self, StoreError> {
         // Looks whether it is there and ours before anything is opened for writing.
         drop(Self::open_read_only(path)?);
-        privileges::check_state_but_for_groups(path)?;
+        ownership::check_state_but_for_groups(path)?;
         let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         schema::refuse_older(path, schema::version(&db)?)?;
         set_pragmas(&db)?;
@@ -312,7 +311,7 @@ impl Store {
 fn is_at_rest(path: &Path) -> bool {
     let directory = path.parent().unwrap_or(Path::new("/"));
     space(directory).is_some_and(|space| space.is_read_only)
-        || !privileges::may_write(directory) && is_running(path) == Some(false)
+        || !ownership::may_write(directory) && is_running(path) == Some(false)
 }
 
 /// Opens a database that lies where nothing can be written: on read-only media, or as another user's copy. Readers of a journal in WAL mode

@@ -2,12 +2,6 @@
 
 use std::time::Duration;
 
-use super::{
-    areas::AreaState,
-    fact_logs::Log,
-    fact_processes::Process,
-    facts::{Area, Facts},
-};
 use crate::{
     config::units::format_span,
     model::{
@@ -16,7 +10,13 @@ use crate::{
         health::{Health, Trouble, TroubleKind as Kind},
         process::Liveness,
     },
-    sys::space::Space,
+    store::{
+        areas::AreaState,
+        fact_logs::Log,
+        fact_processes::Process,
+        facts::{Area, Facts},
+    },
+    sys::fs::space::Space,
 };
 
 /// A report that waits longer than this is stuck.

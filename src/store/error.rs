@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, path::PathBuf};
 
-use crate::{model::canonical::CanonicalError, sys::privileges::Distrust};
+use crate::{model::canonical::CanonicalError, sys::fs::ownership::Distrust};
 
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]

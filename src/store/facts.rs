@@ -3,20 +3,6 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use super::{
-    areas::{AreaState, AreaSummary},
-    database::{Counters, Store},
-    demand::Demand,
-    error::StoreError,
-    events::Head,
-    fact_logs::{Log, logs},
-    fact_processes::{Process, processes},
-    missing::MissingCount,
-    outbox::QueueSummary,
-    place::{is_running, own_files, running_for},
-    standing::Ahead,
-    trouble_rows::TroubleRow,
-};
 use crate::{
     config::{
         settings::{Area as AreaSettings, Config},
@@ -28,7 +14,21 @@ use crate::{
         escape::escape_name,
         event::Category,
     },
-    sys::{
+    store::{
+        areas::{AreaState, AreaSummary},
+        database::{Counters, Store},
+        demand::Demand,
+        error::StoreError,
+        events::Head,
+        fact_logs::{Log, logs},
+        fact_processes::{Process, processes},
+        missing::MissingCount,
+        outbox::QueueSummary,
+        place::{is_running, own_files, running_for},
+        standing::Ahead,
+        trouble_rows::TroubleRow,
+    },
+    sys::fs::{
         mounts::{self, Mount},
         space::{Space, space},
     },

@@ -13,13 +13,13 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::{
-    error::{StoreError, Trying},
-    predecessor::ASIDE,
-};
 use crate::{
     model::clock::Boottime,
-    sys::{privileges, proc},
+    store::{
+        error::{StoreError, Trying},
+        predecessor::ASIDE,
+    },
+    sys::{fs::ownership, host},
 };
 
 pub(super) fn io_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + 'a {
@@ -41,20 +41,20 @@ pub fn is_running(path: &Path) -> Option<bool> {
     match fs::symlink_metadata(&lock) {
         // No daemon was ever here.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some(false),
-        _ => proc::is_locked(Path::new("/"), &lock),
+        _ => host::is_locked(Path::new("/"), &lock),
     }
 }
 
 /// For how long the daemon that holds the database at `path` runs at `now`; `None` when none does or that cannot be told.
 pub fn running_for(path: &Path, now: Boottime) -> Option<Duration> {
     let root = Path::new("/");
-    let started = proc::lock_holder(root, &lock_path(path)).and_then(|pid| proc::started(root, pid))?;
+    let started = host::lock_holder(root, &lock_path(path)).and_then(|pid| host::started(root, pid))?;
     Some(now.since(started))
 }
 
 /// The daemon that holds the database at `path`, by its number; `None` when none does or that cannot be told.
 pub fn daemon_of(path: &Path) -> Option<u32> {
-    proc::lock_holder(Path::new("/"), &lock_path(path))
+    host::lock_holder(Path::new("/"), &lock_path(path))
 }
 
 /// The file whose name is that of the database with this ending.
@@ -81,7 +81,7 @@ pub(super) fn take_lock(path: &Path) -> Result<File, StoreError> {
         opened => opened,
     };
     let file = opened.map_err(io_error("open the lock", &path))?;
-    privileges::check_state_but_for_groups(&path)?;
+    ownership::check_state_but_for_groups(&path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Running { path }),
@@ -96,7 +96,7 @@ pub(super) fn make_private_file(path: &Path) -> Result<(), StoreError> {
     if found.permissions().mode() & 0o7777 == 0o644 {
         file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(io_error("make private the database", path))?;
     }
-    privileges::check_state_but_for_groups(path).map_err(StoreError::from)
+    ownership::check_state_but_for_groups(path).map_err(StoreError::from)
 }
 
 /// Whether the file is a database of the 2012 daemon (tables `NodeInfo`, `LogPosition`, `PID`).

@@ -11,24 +11,24 @@ use std::{
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{
-    ailment::Ailment,
-    database::{Store, keep_journal},
-    error::{StoreError, Trying, with_causes},
-    events::append,
-    mark::{Mark, restarted, trust_lost},
-    outbox::number_up_to,
-    outcome::{Found, Outcome},
-    place::{beside, io_error, lock_path, make_private_file, take_lock},
-    ruins::{last_seq, put_back, recent, salvage, set_aside, sync_directory},
-};
 use crate::{
     model::{
         clock::Moment,
         escape::escape_name,
         event::{Category, Event, Severity},
     },
-    sys::privileges,
+    store::{
+        ailment::Ailment,
+        database::{Store, keep_journal},
+        error::{StoreError, Trying, with_causes},
+        events::append,
+        mark::{Mark, restarted, trust_lost},
+        outbox::number_up_to,
+        outcome::{Found, Outcome},
+        place::{beside, io_error, lock_path, make_private_file, take_lock},
+        ruins::{last_seq, put_back, recent, salvage, set_aside, sync_directory},
+    },
+    sys::fs::ownership,
 };
 
 fn shown(path: &Path) -> String {
@@ -159,7 +159,7 @@ impl Store {
     fn return_home(&mut self, now: Moment) -> Result<(), StoreError> {
         let path = self.path.clone();
         let directory = path.parent().unwrap_or(Path::new("/"));
-        privileges::make_private_directory(directory).map_err(io_error("make the state directory", directory))?;
+        ownership::make_private_directory(directory).map_err(io_error("make the state directory", directory))?;
         self.keep_lock()?;
         let fresh = beside(&path, ".fresh");
         match fs::remove_file(&fresh) {

@@ -529,7 +529,7 @@ async fn watched_child(machine: &Machine, child: &Child) -> CancellationToken {
     let mut config = machine.config(vec![file(&machine.path("c.pid"))]);
     config.pid_check_time = Duration::from_hours(24);
     let stop = CancellationToken::new();
-    let clock = Clock::System(integrityd::sys::proc::boot_id(Path::new("/")));
+    let clock = Clock::System(integrityd::sys::host::boot_id(Path::new("/")));
     let (config, db, root) = (Arc::new(config), machine.db.clone(), PathBuf::from("/"));
     tokio::spawn(
         PidWatch { config, db, clock, root, away_since: None, pulse: Pulse::default(), stop: stop.clone() }.run(),

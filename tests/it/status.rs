@@ -35,7 +35,7 @@ const HOUR: Duration = Duration::from_hours(1);
 const FAST: &str = "filerate = 2000\nbyterate = 100M\nreporttime = 1\nreportholdoff = 1\nretrybase = 100ms\n";
 
 fn now() -> Moment {
-    Clock::System(integrityd::sys::proc::boot_id(Path::new("/"))).now()
+    Clock::System(integrityd::sys::host::boot_id(Path::new("/"))).now()
 }
 
 fn ago(span: Duration) -> Moment {

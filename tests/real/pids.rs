@@ -20,7 +20,7 @@ use integrityd::{
         roster::{Roster, Which},
     },
     store::{database::Store, door::Db, events::Filter},
-    sys::proc,
+    sys::host,
 };
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, sleep};
@@ -31,7 +31,7 @@ use crate::support::{PROGRAM, Scratch, is_root, put, wait_for};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn clock() -> Clock {
-    Clock::System(proc::boot_id(Path::new("/")))
+    Clock::System(host::boot_id(Path::new("/")))
 }
 
 fn config(scratch: &Scratch, processes: Vec<ProcessWatch>) -> Config {

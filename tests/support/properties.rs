@@ -30,7 +30,7 @@ use integrityd::{
         render::render,
         wire::Wire,
     },
-    sys::{pidfile, users::Names},
+    sys::{process::pidfile, users::Names},
 };
 
 /// A property of any bytes, and its name.

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::{
     model::{clock::Timestamp, escape::escape_cut},
-    sys::child::{Ending, listen},
+    sys::process::capture::{Ending, listen},
 };
 
 /// The name in the lists of logs.

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::{capabilities::has_faccessat2, users::Names};
+use crate::sys::{capabilities::has_faccessat2, users::Names};
 
 /// The user of `init/integrityd-unprivileged.conf`.
 const SERVICE_USER: &str = "integrityd";

@@ -31,10 +31,10 @@ use rustix::{
     stdio::stdin,
 };
 
-use super::{
-    deputy::{CONFINED, LONGEST, Permit, Reply, Request, SHOWN},
+use crate::sys::process::{
+    broker::{CONFINED, LONGEST, Permit, Reply, Request, SHOWN},
     group::Group,
-    pidfile, process,
+    pidfile, stat,
 };
 
 /// Requests served at once; beyond, none is taken until one is done.
@@ -127,8 +127,8 @@ fn attend(words: &[u8], fds: Vec<OwnedFd>, permits: &[Permit]) {
                 (None, _) => Reply::Failed(Errno::PERM.raw_os_error()),
             }
         }
-        Request::Executable(pid) => Reply::Name(process::executable(root, pid).map(OsString::from_vec)),
-        Request::Namespace(pid) => Reply::Name(process::namespace(root, pid).map(OsString::from_vec)),
+        Request::Executable(pid) => Reply::Name(stat::executable(root, pid).map(OsString::from_vec)),
+        Request::Namespace(pid) => Reply::Name(stat::namespace(root, pid).map(OsString::from_vec)),
         Request::PidFile(pid, path) => match pidfile::read(Path::new(&path), Some(&inside(pid))) {
             Ok(number) => Reply::Number(number),
             Err(fault) => {

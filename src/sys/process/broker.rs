@@ -96,7 +96,7 @@ impl Permit {
 
 /// What a deputy is asked. Directories are those of the processes in `/proc`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Request {
+pub(in crate::sys) enum Request {
     /// To run this, with the three descriptors that come along.
     Run(OsString, Vec<OsString>),
     /// Which file a process runs.
@@ -111,7 +111,7 @@ pub(super) enum Request {
 
 /// What a deputy answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Reply {
+pub(in crate::sys) enum Reply {
     /// The program runs; `Ended` follows.
     Started,
     /// It cannot be run, for this errno.
@@ -215,7 +215,7 @@ impl Deputy {
     ///
     /// # Errors
     /// `BrokenPipe` when the deputy is gone, else the error of running it.
-    pub(super) fn run(&self, command: &Command, ends: [BorrowedFd<'_>; 3]) -> io::Result<OwnedFd> {
+    pub(in crate::sys) fn run(&self, command: &Command, ends: [BorrowedFd<'_>; 3]) -> io::Result<OwnedFd> {
         let arguments = command.get_args().map(OsStr::to_os_string).collect();
         let request = Request::Run(command.get_program().to_os_string(), arguments);
         let (session, its) = pair(SocketFlags::CLOEXEC)?;

@@ -7,7 +7,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::courtesy::IdleInput;
+use crate::sys::priority::IdleInput;
 
 /// A name in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Listing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::file::open_root;
+    use crate::sys::fs::handle::open_root;
 
     #[test]
     fn blocks_hold_every_name_once() {

@@ -18,7 +18,7 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-use super::life::{Ends, Life, nowhere, start};
+use crate::sys::process::child::{Ends, Life, nowhere, start};
 
 /// Longest frame, in bytes: more than the longest block of names.
 pub const LONGEST: usize = 8 << 20;

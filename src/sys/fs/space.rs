@@ -16,7 +16,7 @@ pub struct Space {
 /// The room on the file system of `path`; `None` when that cannot be told.
 pub fn space(path: &Path) -> Option<Space> {
     let found = statvfs(path).ok()?;
-    let blocks = if crate::sys::privileges::own_uid() == 0 { found.f_bfree } else { found.f_bavail };
+    let blocks = if crate::sys::fs::ownership::own_uid() == 0 { found.f_bfree } else { found.f_bavail };
     Some(Space {
         free: blocks.saturating_mul(found.f_frsize),
         is_read_only: found.f_flag.contains(StatVfsMountFlags::RDONLY),

@@ -13,11 +13,13 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
-use super::{
-    deputy::{self, Deputy},
-    proc::ticks,
+use crate::{
+    model::clock::Boottime,
+    sys::{
+        host::ticks,
+        process::broker::{self, Deputy},
+    },
 };
-use crate::model::clock::Boottime;
 
 /// No file of `/proc` is read beyond this many bytes.
 const LIMIT: u64 = 64 << 10;
@@ -117,7 +119,7 @@ pub fn namespace(root: &Path, pid: u32) -> Option<Vec<u8>> {
 
 /// Who has to be asked about a process of others, when this one is restricted.
 fn helper(root: &Path, pid: u32) -> Option<&'static Deputy> {
-    deputy::installed().filter(|_| root == Path::new("/") && pid != std::process::id())
+    broker::installed().filter(|_| root == Path::new("/") && pid != std::process::id())
 }
 
 /// The lines of `/proc/PID/cgroup` (`cgroups(7)`); empty when they cannot be read.

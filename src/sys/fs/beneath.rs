@@ -2,7 +2,7 @@
 //! that is asked for.
 //!
 //! `openat2(2)` does that in one call. Where it is refused (a filter of the service manager or of a container, see
-//! [`super::capabilities`]) each component is opened by itself with `O_PATH` and `O_NOFOLLOW`, which follows nothing either, and what was
+//! [`crate::sys::capabilities`]) each component is opened by itself with `O_PATH` and `O_NOFOLLOW`, which follows nothing either, and what was
 //! reached is compared by the number of its mount. The difference: what was mounted on the way a moment ago, and is not in the table of
 //! mounts yet, is noticed after its root was reached, not before.
 
@@ -20,7 +20,7 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-use super::capabilities::{has_mount_numbers, has_openat2};
+use crate::sys::capabilities::{has_mount_numbers, has_openat2};
 
 /// Longest piece of a relative path handed to the kernel at once; `PATH_MAX` is 4,096 with its NUL.
 const LONGEST_PIECE: usize = 4000;
@@ -31,7 +31,7 @@ const FLAGS: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC
 
 /// Which mounts may be entered on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mounts {
+pub(in crate::sys) enum Mounts {
     /// All.
     Any,
     /// Only that of the directory.
@@ -43,7 +43,7 @@ pub(super) enum Mounts {
 /// # Errors
 /// The errno of `openat2(2)`: `ENOENT` when it is gone, `ELOOP` or `ENOTDIR` when a component on the way is no directory, `EXDEV` when it
 /// leads out or to another mount.
-pub(super) fn open(directory: BorrowedFd<'_>, relative: &[u8], mounts: Mounts) -> Result<OwnedFd, Errno> {
+pub(in crate::sys) fn open(directory: BorrowedFd<'_>, relative: &[u8], mounts: Mounts) -> Result<OwnedFd, Errno> {
     if !has_openat2() {
         return by_components(directory, relative, mounts);
     }

@@ -14,8 +14,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::capabilities::has_xattrs;
-use crate::model::xattr::{KNOWN, Writer};
+use crate::{
+    model::xattr::{KNOWN, Writer},
+    sys::capabilities::has_xattrs,
+};
 
 /// The most the kernel gives at once, of names or of one value: `XATTR_LIST_MAX`, `XATTR_SIZE_MAX`, in bytes.
 const MOST: usize = 64 * 1024;
@@ -155,7 +157,7 @@ mod tests {
     use super::*;
     use crate::{
         model::xattr::{Item, digest, items},
-        sys::file::open_root,
+        sys::fs::handle::open_root,
     };
 
     fn of(path: &std::path::Path) -> Vec<u8> {

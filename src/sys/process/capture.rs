@@ -17,7 +17,7 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-use super::life::{Ends, Life, nothing, start};
+use crate::sys::process::child::{Ends, Life, nothing, start};
 
 /// How long a killed program may take to go; longer only in uninterruptible sleep.
 const DYING: Duration = Duration::from_secs(2);

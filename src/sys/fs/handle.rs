@@ -22,15 +22,19 @@ use rustix::{
     path::DecInt,
 };
 
-use super::{
-    beneath::{self, Mounts},
-    capabilities::{self, Metadata},
-    xattr::xattrs_of,
-};
-use crate::model::{
-    clock::Timestamp,
-    entry::{Attributes, FileKind},
-    flags::RECORDED,
+use crate::{
+    model::{
+        clock::Timestamp,
+        entry::{Attributes, FileKind},
+        flags::RECORDED,
+    },
+    sys::{
+        capabilities::{self, Metadata},
+        fs::{
+            beneath::{self, Mounts},
+            xattr::xattrs_of,
+        },
+    },
 };
 
 /// An `O_PATH` handle: names an object, opens nothing.

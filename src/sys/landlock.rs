@@ -19,7 +19,7 @@ use landlock::{
 };
 use rustix::io::Errno;
 
-use super::capabilities::ask_landlock;
+use crate::sys::capabilities::ask_landlock;
 
 /// The newest rules that were tried out; a kernel without them leaves out what it does not know.
 const TRIED: ABI = ABI::V7;

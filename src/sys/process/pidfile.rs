@@ -10,15 +10,19 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{
-    deputy::{self, Deputy, process_of},
-    file::{Handle, open_root},
-    resolve::{Denied, open_within, reach},
-};
-use crate::model::{
-    clock::Timestamp,
-    entry::{Attributes, FileKind},
-    process::FileFault,
+use crate::{
+    model::{
+        clock::Timestamp,
+        entry::{Attributes, FileKind},
+        process::FileFault,
+    },
+    sys::{
+        fs::{
+            handle::{Handle, open_root},
+            resolve::{Denied, open_within, reach},
+        },
+        process::broker::{self, Deputy, process_of},
+    },
 };
 
 /// A PID file says what it has to say within so many bytes.
@@ -86,7 +90,7 @@ fn unreadable(error: &io::Error) -> FileFault {
 
 /// Who has to be asked about the root directory of a process, when this one is restricted.
 fn helper(root: &Path) -> Option<(&'static Deputy, u32)> {
-    deputy::installed().zip(process_of(root))
+    broker::installed().zip(process_of(root))
 }
 
 fn unreachable(errno: Errno) -> FileFault {

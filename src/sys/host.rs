@@ -8,8 +8,10 @@ use std::{
     path::Path,
 };
 
-use super::file::open_root;
-use crate::model::clock::{BootId, Boottime};
+use crate::{
+    model::clock::{BootId, Boottime},
+    sys::fs::handle::open_root,
+};
 
 /// The id of this boot (`random(4)`), or zeros where `/proc` does not tell.
 pub fn boot_id(root: &Path) -> BootId {

@@ -19,8 +19,8 @@ use rustix::{
 
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{
-    deputy::{self, Reply},
+use crate::sys::process::{
+    broker::{self, Reply},
     group::Group,
 };
 
@@ -72,7 +72,7 @@ pub fn nowhere() -> io::Result<OwnedFd> {
 /// The error of starting it.
 pub fn start(command: &mut Command, ends: Ends) -> io::Result<Life> {
     GRAVES.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|child| matches!(child.try_wait(), Ok(None)));
-    if let Some(deputy) = deputy::installed() {
+    if let Some(deputy) = broker::installed() {
         let session = deputy.run(command, [ends.input.as_fd(), ends.output.as_fd(), ends.error.as_fd()])?;
         return Ok(Life(Kind::Lent { session, ended: None }));
     }

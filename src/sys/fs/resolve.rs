@@ -14,11 +14,13 @@ use rustix::{
     io::Errno,
 };
 
-use super::{
-    capabilities::has_openat2,
-    file::{Handle, open_root},
+use crate::{
+    model::entry::{Attributes, FileKind},
+    sys::{
+        capabilities::has_openat2,
+        fs::handle::{Handle, open_root},
+    },
 };
-use crate::model::entry::{Attributes, FileKind};
 
 /// As many links as the kernel follows (`path_resolution(7)`).
 const MOST_LINKS: u8 = 40;
