@@ -25,7 +25,7 @@ use integrityd::{
     files::{digest::Hasher, passes::Pass},
     model::{
         clock::{BootId, Clock},
-        entry::{Algorithm, AlgorithmSet, EntryId, FileKind},
+        file::entry::{Algorithm, AlgorithmSet, EntryId, FileKind},
     },
     store::{database::Store, door::Db},
     sys::fs::handle::{attributes_of, open_beneath, open_root},

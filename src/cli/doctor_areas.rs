@@ -16,8 +16,8 @@ use crate::{
         learning::Met,
     },
     model::{
-        entry::AreaId,
         escape::{escape, escape_name},
+        file::entry::AreaId,
         format::rate,
     },
     store::{demand::Demand, standing::Ahead},

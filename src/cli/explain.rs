@@ -28,8 +28,8 @@ use crate::{
     },
     model::{
         clock::{Clock, Timestamp},
-        entry::{AreaId, Entry, FileKind},
         escape::escape_name,
+        file::entry::{AreaId, Entry, FileKind},
     },
     report::listing::Listing,
     store::{areas::AreaRow, database::Store, error::StoreError, place::is_running, standing::Ahead},
@@ -182,7 +182,7 @@ fn within(entry: &Entry, ahead: Ahead, rates: &Rates, now: Timestamp) -> Duratio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{
+    use crate::model::file::{
         change::AttributeSet,
         entry::{Attributes, Digests, EntryId, HashState, Observation},
     };

@@ -2,11 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{
-    explain::area_of,
-    out::{number, span},
-};
 use crate::{
+    cli::{
+        explain::area_of,
+        out::{number, span},
+    },
     config::{
         attributes::Growth,
         effective::{Block, Effective, Given},
@@ -18,10 +18,12 @@ use crate::{
         standing::{Link, Standing},
     },
     model::{
-        change::{Attribute, AttributeSet},
-        entry::{Entry, LONGEST_PATH},
         escape::escape_name,
         event::StoredEvent,
+        file::{
+            change::{Attribute, AttributeSet},
+            entry::{Entry, LONGEST_PATH},
+        },
     },
     report::listing::Listing,
 };

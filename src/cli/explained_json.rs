@@ -2,17 +2,19 @@
 
 use serde_json::json;
 
-use super::{
-    explain::area_of,
-    explained::{Due, Explained, Stored, list},
-};
 use crate::{
+    cli::{
+        explain::area_of,
+        explained::{Due, Explained, Stored, list},
+    },
     files::{ground::LeftOut, standing::Standing},
     model::{
-        change::Attribute,
-        entry::{Algorithm, HashState},
         escape::{escape_name, hex},
-        flags,
+        file::{
+            change::Attribute,
+            entry::{Algorithm, HashState},
+            inode_flags,
+        },
     },
     report::attributes,
     sys::users::Names,
@@ -126,7 +128,7 @@ impl Explained<'_> {
             "caps": words(Attribute::Caps),
             "selinux": words(Attribute::Selinux),
             "xattrs": words(Attribute::Xattrs),
-            "flags": seen.flags.map(flags::words),
+            "flags": seen.flags.map(inode_flags::words),
             "digests": digests,
             "hash_state": hash_word(entry.known.hash_state),
             "recorded": list(entry.recorded),

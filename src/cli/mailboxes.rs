@@ -5,14 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::diagnosis::Finding;
 use crate::{
+    cli::diagnosis::Finding,
     config::settings::Config,
     files::{
         ground::Ground,
         standing::{Standing, standing},
     },
-    model::{entry::AreaId, escape::escape_name},
+    model::{escape::escape_name, file::entry::AreaId},
 };
 
 /// Where mail servers put what is for a user of this machine, below the directory of all.

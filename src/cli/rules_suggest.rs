@@ -11,13 +11,13 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 
-use super::{
-    Exit, Source,
-    out::{Out, talk},
-    rules::{Choice, Groups, count_of, rule_words, shown, tell_faults, visible},
-    rules_others::Others,
-};
 use crate::{
+    cli::{
+        Exit, Source,
+        out::{Out, talk},
+        rules::{Choice, Groups, count_of, rule_words, shown, tell_faults, visible},
+        rules_others::Others,
+    },
     logs::{
         classify::Classifier,
         layers::Verdict,
@@ -27,7 +27,7 @@ use crate::{
     },
     model::{
         escape::{escape, escape_cut},
-        log::Anchor,
+        log::position::Anchor,
     },
 };
 

@@ -13,12 +13,12 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{
-    Exit, Source,
-    out::{Out, number, talk},
-    rules::{Choice, Groups, rule_words, shown, tell_faults},
-};
 use crate::{
+    cli::{
+        Exit, Source,
+        out::{Out, number, talk},
+        rules::{Choice, Groups, rule_words, shown, tell_faults},
+    },
     logs::{
         classify::Classifier,
         layers::Verdict,
@@ -27,7 +27,7 @@ use crate::{
     },
     model::{
         escape::{escape, escape_cut},
-        log::Anchor,
+        log::position::Anchor,
     },
 };
 

@@ -31,9 +31,9 @@ use crate::{
     },
     model::{
         clock::Clock,
-        entry::AreaId,
         escape::escape_name,
         event::{Category, StoredEvent},
+        file::entry::AreaId,
     },
     report::{ecs::to_line, listing::Listing},
     store::{areas::AreaState, database::Store, door::Db},

@@ -32,9 +32,9 @@ use crate::{
     files::{ground::Ground, learning},
     model::{
         clock::Clock,
-        entry::AreaId,
         escape::escape_name,
         event::{Category, Kind},
+        file::entry::AreaId,
     },
     store::{door::Db, error::StoreError, events::Filter, place::own_files},
     sys::{

@@ -13,7 +13,7 @@ use crate::{
     model::{
         clock::{BootId, Boottime, Moment},
         health::{Trouble, TroubleKind as Kind, Weight},
-        log::Refusal,
+        log::position::Refusal,
         process::Liveness,
     },
     report::{batch::Tally, life::Figures},

@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{
-    exclude::{Excludes, can_reach},
-    fault::show_path,
-    item::{Findings, Place},
-    settings::{Area, OnChange},
-    sheet::{Entry, Sheet, repeated},
-    table::Table,
-    value::Value,
+use crate::{
+    config::{
+        exclude::{Excludes, can_reach},
+        fault::show_path,
+        item::{Findings, Place},
+        settings::{Area, OnChange},
+        sheet::{Entry, Sheet, repeated},
+        table::Table,
+        value::Value,
+    },
+    model::file::{change::Attribute, entry::AlgorithmSet},
 };
-use crate::model::{change::Attribute, entry::AlgorithmSet};
 
 /// An area while it is put together.
 pub(super) struct Draft<'a> {

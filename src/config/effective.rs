@@ -9,21 +9,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    areas,
-    attributes::{GROWTH, Growth},
-    fault::show_path,
-    form::Form,
-    groups,
-    item::{Findings, Place},
-    keys::{KEYS, Key, Unit, find},
-    settings::{Config, RuleLevel, default_attributes},
-    sheet::{Entry, Sheet},
-    table::Table,
-    units::{format_rate, format_span},
-    value::{Value, read},
+use crate::{
+    config::{
+        areas,
+        attributes::{GROWTH, Growth},
+        fault::show_path,
+        form::Form,
+        groups,
+        item::{Findings, Place},
+        keys::{KEYS, Key, Unit, find},
+        settings::{Config, RuleLevel, default_attributes},
+        sheet::{Entry, Sheet},
+        table::Table,
+        units::{format_rate, format_span},
+        value::{Value, read},
+    },
+    model::file::change::AttributeSet,
 };
-use crate::model::change::AttributeSet;
 
 /// Where a value comes from. Displays as `/etc/integrityd.conf:12`, `default` or `from reporttime`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -260,7 +262,7 @@ fn spell_out(given: &mut Given) {
 }
 
 fn names(set: AttributeSet) -> String {
-    set.iter().map(crate::model::change::Attribute::name).collect::<Vec<_>>().join(" ")
+    set.iter().map(crate::model::file::change::Attribute::name).collect::<Vec<_>>().join(" ")
 }
 
 /// What holds for an item that was not given.
@@ -273,7 +275,7 @@ fn default(key: &'static Key, sheet: &Sheet, config: &Config) -> Option<Given> {
         "logreporttime" => (format_span(logs.report_time), Source::From("reporttime")),
         "logreportholdoff" => (format_span(logs.hold_off), Source::From("reportholdoff")),
         "areahash" => {
-            let words: Vec<&str> = sheet.hash("hash").iter().map(crate::model::entry::Algorithm::name).collect();
+            let words: Vec<&str> = sheet.hash("hash").iter().map(crate::model::file::entry::Algorithm::name).collect();
             (words.join("+"), Source::From("hash"))
         }
         "areaattributes" => (names(default_attributes()), Source::Default),

@@ -3,10 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 pub use super::urgent::UrgentList;
-use super::{attributes::Growth, exclude::Excludes, fault::Fault};
-use crate::model::{
-    change::{Attribute, AttributeSet},
-    entry::{Algorithm, AlgorithmSet},
+use crate::{
+    config::{attributes::Growth, exclude::Excludes, fault::Fault},
+    model::file::{
+        change::{Attribute, AttributeSet},
+        entry::{Algorithm, AlgorithmSet},
+    },
 };
 
 /// Everything the daemon is told to do.

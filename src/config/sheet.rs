@@ -5,14 +5,16 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{
-    fault::show,
-    item::{Findings, Item, Place},
-    keys::{Key, find},
-    table::Table,
-    value::{Value, read},
+use crate::{
+    config::{
+        fault::show,
+        item::{Findings, Item, Place},
+        keys::{Key, find},
+        table::Table,
+        value::{Value, read},
+    },
+    model::file::entry::AlgorithmSet,
 };
-use crate::model::entry::AlgorithmSet;
 
 /// One value with its place.
 #[derive(Debug, Clone)]

@@ -4,13 +4,18 @@ use std::{collections::BTreeMap, time::Duration};
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::model::{
-    change::{Attribute, AttributeSet},
-    entry::{Algorithm, AlgorithmSet},
-};
-use settings::{
-    LogGroup, MailWay, OnChange, Pooling, ProcessSource, ProcessWatch, RuleDirectory, RuleLevel, default_attributes,
+use crate::{
+    config::{
+        settings::{
+            LogGroup, MailWay, OnChange, Pooling, ProcessSource, ProcessWatch, RuleDirectory, RuleLevel,
+            default_attributes,
+        },
+        *,
+    },
+    model::file::{
+        change::{Attribute, AttributeSet},
+        entry::{Algorithm, AlgorithmSet},
+    },
 };
 
 fn memory(files: &[(&str, &str)]) -> Files {

@@ -2,19 +2,21 @@
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, time::Duration};
 
-use super::{
-    address::{check_address, is_host},
-    attributes::{ATTRIBUTE_GROUPS, GROWTH, Growth, LOG_GROUP},
-    exclude::{compile, has_open_class, is_glob},
-    fault::{Problem, show, show_path},
-    keys::{Key, Unit, closest},
-    mail_url,
-    settings::{Attach, MailWay, RuleDirectory, RuleLevel, default_attributes},
-    units::{UnitError, parse_rate, parse_size, parse_span, to_float, without_per_second},
-};
-use crate::model::{
-    change::{Attribute, AttributeSet},
-    entry::{Algorithm, AlgorithmSet},
+use crate::{
+    config::{
+        address::{check_address, is_host},
+        attributes::{ATTRIBUTE_GROUPS, GROWTH, Growth, LOG_GROUP},
+        exclude::{compile, has_open_class, is_glob},
+        fault::{Problem, show, show_path},
+        keys::{Key, Unit, closest},
+        mail_url,
+        settings::{Attach, MailWay, RuleDirectory, RuleLevel, default_attributes},
+        units::{UnitError, parse_rate, parse_size, parse_span, to_float, without_per_second},
+    },
+    model::file::{
+        change::{Attribute, AttributeSet},
+        entry::{Algorithm, AlgorithmSet},
+    },
 };
 
 /// A value that is in range.

@@ -15,7 +15,7 @@ use crate::{
         clock::{Clock, Moment},
         event::{Category, Channel, Event, Severity},
         format::counted,
-        pulse::Pulse,
+        keepalive::Pulse,
     },
     report::postmaster::Postmaster,
     store::{

@@ -35,7 +35,7 @@ use crate::{
     model::{
         clock::{Clock, Timestamp},
         event::{Category, Channel, Event, Severity},
-        pulse::Pulse,
+        keepalive::Pulse,
     },
     pids::PidWatch,
     report::{

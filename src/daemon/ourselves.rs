@@ -16,10 +16,12 @@ use crate::{
     files::digest::Hasher,
     model::{
         clock::Moment,
-        entry::{Algorithm, AlgorithmSet},
         escape::{escape_name, hex},
         event::{Category, Event, Severity},
-        xattr::digest,
+        file::{
+            entry::{Algorithm, AlgorithmSet},
+            xattr::digest,
+        },
     },
     store::{
         database::Store,

@@ -12,7 +12,7 @@ use crate::{
     model::{
         clock::{Boottime, Clock, Moment},
         event::{Category, Event, Severity},
-        pulse::Pulse,
+        keepalive::Pulse,
     },
     report::{emergency::Emergency, notice::Notice, postmaster::Postmaster, transport::Transport},
     store::{

@@ -13,7 +13,7 @@ use crate::{
     model::{
         clock::{Clock, Moment, Timestamp},
         event::{Category, Event, Severity},
-        pulse::Pulse,
+        keepalive::Pulse,
     },
     store::{
         database::Store,

@@ -23,11 +23,13 @@ use crate::{
         learning::Met,
     },
     model::{
-        change::{Attribute, AttributeSet},
         clock::{Moment, Timestamp},
-        entry::{AreaId, Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
         escape::escape_name,
         event::{Category, Event, Severity},
+        file::{
+            change::{Attribute, AttributeSet},
+            entry::{AreaId, Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
+        },
     },
     store::{
         areas::{AreaRow, AreaState},

@@ -2,19 +2,18 @@
 
 use std::{io, sync::PoisonError};
 
-use super::{
-    ground::Ground,
-    ground::Tract,
-    harvest::Harvest,
-    loss::Loss,
-    missing::{ROOT_GONE, misfit, missing_event},
-    root::retarget,
-    shortage::{is_shortage, shortage},
-    sight::Glance,
-    sweep::{Directory, Sweep},
-};
 use crate::{
-    model::entry::{Attributes, Entry, FileKind, HashState},
+    files::{
+        ground::{Ground, Tract},
+        harvest::Harvest,
+        loss::Loss,
+        missing::{ROOT_GONE, misfit, missing_event},
+        root::retarget,
+        shortage::{is_shortage, shortage},
+        sight::Glance,
+        sweep::{Directory, Sweep},
+    },
+    model::file::entry::{Attributes, Entry, FileKind, HashState},
     store::{areas::AreaRow, database::Store, door::Db, error::StoreError},
 };
 

@@ -8,20 +8,20 @@
 
 use std::time::Duration;
 
-use super::{
-    ground::Tract,
-    judge::{Verdict, without_content},
-    observe::is_same,
-    recheck::LEAST_AGE,
-    sight::Glance,
-    target::Target,
-    visit::{Looked, Open, Step, Visitor},
-};
 use crate::{
+    files::{
+        ground::Tract,
+        judge::{Verdict, without_content},
+        observe::is_same,
+        recheck::LEAST_AGE,
+        sight::Glance,
+        target::Target,
+        visit::{Looked, Open, Step, Visitor},
+    },
     model::{
         clock::Timestamp,
-        entry::{AlgorithmSet, Attributes, Entry, EntryId, FileKind, HashState, Observation},
         event::Category,
+        file::entry::{AlgorithmSet, Attributes, Entry, EntryId, FileKind, HashState, Observation},
     },
     store::{database::Store, error::StoreError, missing::GONE},
 };
@@ -162,9 +162,11 @@ mod tests {
     use crate::{
         files::compare::{alarm, compare, weigh},
         model::{
-            change::{Attribute, AttributeSet},
-            entry::{Algorithm, AreaId, Digests},
             event::Severity,
+            file::{
+                change::{Attribute, AttributeSet},
+                entry::{Algorithm, AreaId, Digests},
+            },
         },
     };
 

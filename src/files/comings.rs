@@ -1,16 +1,16 @@
 //! What a pass at full speed finds where the baseline has nothing, and of what the baseline has where nothing is.
 
-use super::{
-    ground::{LeftOut, is_beneath},
-    harvest::{Harvest, Passed, news},
-    judge::Company,
-    missing::{departed, removal},
-    moves::{Origin, changes, moved},
-    scan::{Entered, Known, Scan},
-    sweep::{Ids, Place},
-};
 use crate::{
-    model::entry::{Entry, EntryId, Observation},
+    files::{
+        ground::{LeftOut, is_beneath},
+        harvest::{Harvest, Passed, news},
+        judge::Company,
+        missing::{departed, removal},
+        moves::{Origin, changes, moved},
+        scan::{Entered, Known, Scan},
+        sweep::{Ids, Place},
+    },
+    model::file::entry::{Entry, EntryId, Observation},
     store::{
         error::StoreError,
         outcome::{Found, Members, StateChange},

@@ -1,11 +1,13 @@
 //! Baseline against look: which attributes differ, what that is called, and how much it matters.
 
 use crate::model::{
-    capability::Capabilities,
-    change::{Attribute, AttributeSet, ChangeClass, FileChange},
-    entry::{Attributes, FileKind, HashState, Observation},
     event::Severity,
-    xattr::{CAPABILITY, is_same, value},
+    file::{
+        capability::Capabilities,
+        change::{Attribute, AttributeSet, ChangeClass, FileChange},
+        entry::{Attributes, FileKind, HashState, Observation},
+        xattr::{CAPABILITY, is_same, value},
+    },
 };
 
 /// The attributes whose change alone, with the content the same, is nothing but a rewrite.
@@ -236,7 +238,7 @@ pub fn weigh(change: &FileChange, is_urgent_path: bool) -> Severity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{clock::Timestamp, entry::Digests};
+    use crate::model::{clock::Timestamp, file::entry::Digests};
 
     fn seen() -> Observation {
         Observation {
@@ -333,7 +335,7 @@ mod tests {
     }
 
     fn with_capabilities(value: Option<&[u8]>) -> Observation {
-        let mut writer = crate::model::xattr::Writer::default();
+        let mut writer = crate::model::file::xattr::Writer::default();
         if let Some(value) = value {
             writer.add(CAPABILITY, Some(value));
         }

@@ -1,15 +1,17 @@
 //! The content of a file in a full-speed pass: read at once, and verified by what the baseline has of it.
 
-use super::{
-    big::unread,
-    ground::Tract,
-    growth::{Evidence, Wanted},
-    harvest::Harvest,
-    judge::without_content,
-    observe::unread_for,
-    sight::{Content, Object, Reading, Trouble},
+use crate::{
+    files::{
+        big::unread,
+        ground::Tract,
+        growth::{Evidence, Wanted},
+        harvest::Harvest,
+        judge::without_content,
+        observe::unread_for,
+        sight::{Content, Object, Reading, Trouble},
+    },
+    model::file::entry::{Attributes, Digests, Entry, FileKind, HashState, Observation},
 };
-use crate::model::entry::{Attributes, Digests, Entry, FileKind, HashState, Observation};
 
 /// Most zeros of holes that are hashed of one file: a minute of work at most.
 const MOST_HOLES: u64 = 64 << 30;

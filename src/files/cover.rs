@@ -18,9 +18,9 @@ use crate::{
     },
     model::{
         clock::Moment,
-        entry::{AreaId, Attributes, Entry, FileKind},
         escape::{escape, escape_name},
         event::{Category, Event, Severity},
+        file::entry::{AreaId, Attributes, Entry, FileKind},
     },
     store::{
         areas::AreaState,

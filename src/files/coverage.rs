@@ -9,8 +9,8 @@ use crate::{
     config::settings::Rates,
     model::{
         clock::{Moment, Timestamp},
-        entry::AreaId,
         event::{Category, Event, Severity},
+        file::entry::AreaId,
     },
     store::{areas::AreaState, database::Store, demand::Demand, error::StoreError, outcome::Outcome, standing::Ahead},
 };

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256, Sha512};
 
-use crate::model::entry::{Algorithm, AlgorithmSet, Digests};
+use crate::model::file::entry::{Algorithm, AlgorithmSet, Digests};
 
 /// A hasher for one or more algorithms at once.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use crate::{
     files::growth::{Evidence, OldPart, Wanted},
     model::{
         canonical::{decode_observation, encode_observation},
-        entry::{AlgorithmSet, Attributes, Digests, HashState, Observation},
+        file::entry::{AlgorithmSet, Attributes, Digests, HashState, Observation},
     },
     sys::fs::dir::Name,
 };

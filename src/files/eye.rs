@@ -15,10 +15,10 @@ use crate::{
         visit::{Step, Visited, Visitor},
     },
     model::{
+        backoff::Quarantine,
         clock::{Boottime, Clock},
-        entry::EntryId,
-        pulse::Pulse,
-        quarantine::Quarantine,
+        file::entry::EntryId,
+        keepalive::Pulse,
     },
     store::{
         database::Store,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::entry::FileKind;
+use crate::model::file::entry::FileKind;
 
 /// The digest of nothing, which fcheck spells `ZeroLength`.
 const EMPTY: [u8; 32] = [

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::model::{clock::Timestamp, entry::Attributes};
+use crate::model::{clock::Timestamp, file::entry::Attributes};
 
 /// How long a write may take, and longer than a tick (10 ms at 100 Hz).
 const YOUNG: Duration = Duration::from_millis(20);

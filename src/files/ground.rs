@@ -20,9 +20,11 @@ use crate::{
     },
     files::{lay::Lay, sight::Base},
     model::{
-        change::{Attribute, AttributeSet},
         clock::Boottime,
-        entry::{AreaId, LONGEST_PATH},
+        file::{
+            change::{Attribute, AttributeSet},
+            entry::{AreaId, LONGEST_PATH},
+        },
     },
     store::place::own_files,
     sys::fs::mounts::Mount,

@@ -4,13 +4,15 @@
 //! same reading as those of the whole, so that nothing can be exchanged between the two. While a content cannot be read, the size and
 //! the times in the baseline stay those of its digests, else the next reading would not know how long the old part is.
 
-use super::{digest::Hasher, ground::Tract};
 use crate::{
     config::attributes::Growth,
+    files::{digest::Hasher, ground::Tract},
     model::{
-        change::{Attribute, AttributeSet},
-        entry::{AlgorithmSet, Attributes, Digests, Entry, FileKind, HashState, Observation},
         event::Event,
+        file::{
+            change::{Attribute, AttributeSet},
+            entry::{AlgorithmSet, Attributes, Digests, Entry, FileKind, HashState, Observation},
+        },
     },
 };
 
@@ -189,7 +191,7 @@ mod tests {
         files::judge::{Judge, Verdict},
         model::{
             clock::{BootId, Boottime, Moment, Timestamp},
-            entry::{Algorithm, AreaId, EntryId},
+            file::entry::{Algorithm, AreaId, EntryId},
         },
     };
 

@@ -1,12 +1,12 @@
 //! What a full-speed pass brings in, and how it gets into the store: in batches, each change together with its events.
 
-use super::ground::Tract;
 use crate::{
+    files::ground::Tract,
     model::{
         clock::{Moment, Timestamp},
-        entry::{Entry, EntryId},
         escape::escape_name,
         event::{Category, Event, Member, Severity},
+        file::entry::{Entry, EntryId},
     },
     store::{
         database::Store,

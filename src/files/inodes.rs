@@ -13,7 +13,7 @@ use std::{
 use crate::{
     model::{
         clock::{Boottime, Timestamp},
-        entry::EntryId,
+        file::entry::EntryId,
     },
     store::error::StoreError,
 };

@@ -13,7 +13,7 @@ use crate::{
         limit::{is_near, room},
         sight::{Base, Listing, Trouble},
     },
-    model::entry::EntryId,
+    model::file::entry::EntryId,
     sys::{fs::dir::Name, rlimit::open_files},
 };
 

@@ -1,21 +1,23 @@
 //! What a look means: an arrival, nothing new, or events with the state that belongs to them. Pure: nothing is read or written here.
 
-use super::{
-    compare::{COLLECTED, IN_XATTRS, alarm, compare, weigh},
-    ground::Tract,
-    growth::{self, Evidence, Weighed},
-    own_mail,
-};
 use crate::{
     config::urgent::UrgentList,
+    files::{
+        compare::{COLLECTED, IN_XATTRS, alarm, compare, weigh},
+        ground::Tract,
+        growth::{self, Evidence, Weighed},
+        own_mail,
+    },
     model::{
         canonical::encode_observation,
-        change::{Attribute, AttributeSet, ChangeClass, FileChange},
         clock::{Moment, Timestamp},
-        entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, LONGEST_PATH, Observation},
         escape::escape_name,
         event::{Category, Event, Severity},
-        xattr::part,
+        file::{
+            change::{Attribute, AttributeSet, ChangeClass, FileChange},
+            entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, LONGEST_PATH, Observation},
+            xattr::part,
+        },
     },
 };
 

@@ -15,16 +15,18 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    big::Deadline,
-    eye::{Eye, Leave},
-    share::Share,
-    target::Target,
-    visit::{Open, Step},
-};
-use crate::model::{
-    clock::{Boottime, Timestamp},
-    entry::EntryId,
+use crate::{
+    files::{
+        big::Deadline,
+        eye::{Eye, Leave},
+        share::Share,
+        target::Target,
+        visit::{Open, Step},
+    },
+    model::{
+        clock::{Boottime, Timestamp},
+        file::entry::EntryId,
+    },
 };
 
 /// Most entries that wait; beyond, those go whose time comes last. Their next look offers them again.

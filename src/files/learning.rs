@@ -13,11 +13,13 @@ use crate::{
         sight::{Base, Glance, Object},
     },
     model::{
-        change::Attribute,
         clock::{Clock, Moment},
-        entry::{Algorithm, AreaId, Attributes, FileKind},
         escape::{escape, escape_name},
         event::{Category, Event, Severity},
+        file::{
+            change::Attribute,
+            entry::{Algorithm, AreaId, Attributes, FileKind},
+        },
         health::TroubleKind,
     },
     store::{

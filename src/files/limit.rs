@@ -5,14 +5,14 @@
 //! it is too long any more, and is counted with what cannot be read. Rows of the baseline that lie beyond (a directory was moved to
 //! where its paths became too long, or an older version has looked there) leave it with one notice.
 
-use super::{
-    ground::{Tract, join},
-    judge::Verdict,
-    target::Target,
-    visit::{Visited, Visitor},
-};
 use crate::{
-    model::entry::{Entry, EntryId, HashState, LONGEST_PATH},
+    files::{
+        ground::{Tract, join},
+        judge::Verdict,
+        target::Target,
+        visit::{Visited, Visitor},
+    },
+    model::file::entry::{Entry, EntryId, HashState, LONGEST_PATH},
     store::{
         error::StoreError,
         outcome::{Found, Outcome, Piece, StateChange},

@@ -9,7 +9,7 @@ use crate::{
         opening::open_directory,
         sight::Trouble,
     },
-    model::entry::EntryId,
+    model::file::entry::EntryId,
     store::door::run_blocking,
     sys::panic::guard,
 };

@@ -8,16 +8,16 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::{
-    ground::{Ground, Tract, is_beneath, join},
-    sight::{Base, Glance},
-};
 use crate::{
+    files::{
+        ground::{Ground, Tract, is_beneath, join},
+        sight::{Base, Glance},
+    },
     model::{
         clock::{Boottime, Moment, Timestamp},
-        entry::{Entry, EntryId, FileKind},
         escape::escape_name,
         event::{Category, Event, Severity},
+        file::entry::{Entry, EntryId, FileKind},
     },
     store::{
         database::Store,

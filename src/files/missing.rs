@@ -1,20 +1,20 @@
 //! What is not there: a file, a whole subtree, the root of an area.
 
-use super::{
-    cover::is_root_covered,
-    ground::{Ground, Tract, join},
-    judge::{Company, Judge},
-    loss::Loss,
-    root::retarget,
-    sight::{Base, Glance, Object},
-    target::Target,
-    visit::{Step, Visited, Visitor},
-};
 use crate::{
+    files::{
+        cover::is_root_covered,
+        ground::{Ground, Tract, join},
+        judge::{Company, Judge},
+        loss::Loss,
+        root::retarget,
+        sight::{Base, Glance, Object},
+        target::Target,
+        visit::{Step, Visited, Visitor},
+    },
     model::{
         clock::{Boottime, Moment},
-        entry::{Attributes, Entry, FileKind},
         event::{Category, Event, Severity},
+        file::entry::{Attributes, Entry, FileKind},
     },
     store::{
         areas::{AreaRow, AreaState, RootIdentity},

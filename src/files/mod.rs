@@ -71,8 +71,8 @@ use crate::{
     config::settings::Config,
     model::{
         clock::{Boottime, Clock},
-        entry::AreaId,
-        pulse::Pulse,
+        file::entry::AreaId,
+        keepalive::Pulse,
     },
     store::{
         areas::AreaState,

@@ -26,8 +26,8 @@ use crate::{
     },
     model::{
         clock::Boottime,
-        entry::{Entry, EntryId, FileKind, HashState, Observation},
         event::Member,
+        file::entry::{Entry, EntryId, FileKind, HashState, Observation},
     },
     store::{
         areas::AreaState,
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
     use crate::model::{
         clock::Timestamp,
-        entry::{Attributes, Digests},
+        file::entry::{Attributes, Digests},
     };
 
     fn file() -> Observation {

@@ -16,7 +16,7 @@ use crate::{
     files::growth::{Evidence, MarkedHasher, Wanted},
     model::{
         clock::Timestamp,
-        entry::{Attributes, FileKind, HashState, Observation},
+        file::entry::{Attributes, FileKind, HashState, Observation},
     },
     sys::{
         fs::{
@@ -360,7 +360,7 @@ mod tests {
     use std::{io::Write, os::unix::fs::FileExt};
 
     use super::*;
-    use crate::model::entry::{Algorithm, AlgorithmSet};
+    use crate::model::file::entry::{Algorithm, AlgorithmSet};
 
     fn begin(path: &Path) -> Reading {
         let handle = open_root(path).unwrap();

@@ -11,7 +11,7 @@ use crate::{
         sight::{Glance, Trouble},
         visit::Visitor,
     },
-    model::entry::{Entry, HashState, LONGEST_PATH},
+    model::file::entry::{Entry, HashState, LONGEST_PATH},
     store::error::StoreError,
     sys::fault_injection,
 };

@@ -5,8 +5,10 @@
 
 use std::{collections::HashSet, fs::File, os::unix::fs::FileExt as _};
 
-use super::{growth::Evidence, sight::Object};
-use crate::model::entry::{Attributes, FileKind, Observation};
+use crate::{
+    files::{growth::Evidence, sight::Object},
+    model::file::entry::{Attributes, FileKind, Observation},
+};
 
 /// Bytes of mails that are looked through.
 const MOST: u64 = 8 << 20;

@@ -7,29 +7,29 @@ use std::{
     thread,
 };
 
-use super::{
-    approach::absence,
-    cover::{hidden, homes, review},
-    ground::{Ground, Tract, is_beneath},
-    harvest::{Barn, Harvest, Passed, acceptance},
-    inodes::Inodes,
-    itinerary::Ahead,
-    learning,
-    loss::tell_back,
-    missing::missing_event,
-    moves::Moves,
-    opening::open_directory,
-    sweep::{Directory, Ids, Scope, Sweep},
-    target::Target,
-    tending::{add, tell_of_stalls, unseen, unstored},
-    visit::{Step, Visitor},
-};
 use crate::{
     config::settings::{Config, Helper, OnChange},
+    files::{
+        approach::absence,
+        cover::{hidden, homes, review},
+        ground::{Ground, Tract, is_beneath},
+        harvest::{Barn, Harvest, Passed, acceptance},
+        inodes::Inodes,
+        itinerary::Ahead,
+        learning,
+        loss::tell_back,
+        missing::missing_event,
+        moves::Moves,
+        opening::open_directory,
+        sweep::{Directory, Ids, Scope, Sweep},
+        target::Target,
+        tending::{add, tell_of_stalls, unseen, unstored},
+        visit::{Step, Visitor},
+    },
     model::{
         clock::Clock,
-        entry::AreaId,
         event::{Category, Channel, Kind, StoredEvent},
+        file::entry::AreaId,
     },
     store::{
         areas::{AreaRow, RootIdentity},

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::{
     config::{settings::Rates, units::to_float},
-    model::{clock::Boottime, entry::AreaId},
+    model::{clock::Boottime, file::entry::AreaId},
     store::{demand::Demand, standing::Ahead},
 };
 

@@ -21,7 +21,7 @@ use crate::{
         ground::{Ground, Tract, is_beneath},
         sight::{Base, Glance, Listing, Trouble, glance_at},
     },
-    model::entry::AreaId,
+    model::file::entry::AreaId,
     sys::{
         fs::{
             handle::{Handle, open_beneath, open_on_mount, open_root},

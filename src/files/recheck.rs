@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use super::{
-    coverage::{Terms, Wanted, take_stock},
-    eye::{Eye, Leave},
-};
 use crate::{
+    files::{
+        coverage::{Terms, Wanted, take_stock},
+        eye::{Eye, Leave},
+    },
     model::{
         clock::Boottime,
-        entry::{AreaId, Entry, EntryId},
+        file::entry::{AreaId, Entry, EntryId},
     },
     store::{
         database::Store,

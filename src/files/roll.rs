@@ -7,15 +7,15 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{
-    limit::room,
-    scan::Known,
-    sight::{Listing, Trouble},
-};
 use crate::{
+    files::{
+        limit::room,
+        scan::Known,
+        sight::{Listing, Trouble},
+    },
     model::{
-        entry::{Entry, EntryId},
         escape::escape_name,
+        file::entry::{Entry, EntryId},
     },
     store::{database::Store, error::StoreError},
 };

@@ -16,10 +16,12 @@ use crate::{
         visit::Visitor,
     },
     model::{
-        change::{Attribute, AttributeSet},
         clock::Moment,
-        entry::{Attributes, Entry, FileKind, Observation},
         event::{Category, Event, Severity},
+        file::{
+            change::{Attribute, AttributeSet},
+            entry::{Attributes, Entry, FileKind, Observation},
+        },
     },
     store::{
         error::StoreError,

@@ -4,28 +4,28 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustix::io::Errno;
 
-use super::{
-    big::of_metadata,
-    content::{Purpose, Read},
-    cover::hidden,
-    ground::{Ground, Tract},
-    growth::Evidence,
-    harvest::{Harvest, news},
-    judge::{Judge, Verdict, collected, untold, without_content},
-    limit::{changes, room, state_of},
-    moves::Moves,
-    own_mail::{holds_only, new_part},
-    settle::leaves_children,
-    shortage::{is_shortage, shortage},
-    sight::{Glance, Object},
-    sweep::{Ids, Place, Scope},
-};
 use crate::{
     config::urgent::UrgentList,
+    files::{
+        big::of_metadata,
+        content::{Purpose, Read},
+        cover::hidden,
+        ground::{Ground, Tract},
+        growth::Evidence,
+        harvest::{Harvest, news},
+        judge::{Judge, Verdict, collected, untold, without_content},
+        limit::{changes, room, state_of},
+        moves::Moves,
+        own_mail::{holds_only, new_part},
+        settle::leaves_children,
+        shortage::{is_shortage, shortage},
+        sight::{Glance, Object},
+        sweep::{Ids, Place, Scope},
+    },
     model::{
         clock::Clock,
-        entry::{Attributes, Entry, FileKind, HashState, Observation},
         event::{Category, Event, Severity},
+        file::entry::{Attributes, Entry, FileKind, HashState, Observation},
     },
     store::{
         database::Store,

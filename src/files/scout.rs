@@ -22,7 +22,7 @@ use crate::{
         growth::Wanted,
         observe::{Content, Glance, Reading, complete, glance, judge},
     },
-    model::entry::Attributes,
+    model::file::entry::Attributes,
     sys::{
         fs::{
             dir::Listing,

@@ -1,21 +1,21 @@
 //! What was seen, against the baseline: learned, unchanged, or an event that is stored together with the new state.
 
-use super::{
-    big::{deadline, of_metadata, of_reading, unread},
-    ground::Tract,
-    growth::Evidence,
-    judge::{Judge, Verdict},
-    moves::{Origin, changes, moved},
-    own_mail::{holds_only, new_part},
-    sight::Glance,
-    target::Target,
-    visit::{Looked, Visited, Visitor},
-};
 use crate::{
+    files::{
+        big::{deadline, of_metadata, of_reading, unread},
+        ground::Tract,
+        growth::Evidence,
+        judge::{Judge, Verdict},
+        moves::{Origin, changes, moved},
+        own_mail::{holds_only, new_part},
+        sight::Glance,
+        target::Target,
+        visit::{Looked, Visited, Visitor},
+    },
     model::{
         clock::Moment,
-        entry::{Entry, EntryId, FileKind, HashState, Observation},
         event::Category,
+        file::entry::{Entry, EntryId, FileKind, HashState, Observation},
     },
     store::{
         database::Store,

@@ -19,7 +19,7 @@ use crate::{
         growth::{Evidence, Wanted},
         observe,
     },
-    model::entry::{Attributes, HashState, Observation},
+    model::file::entry::{Attributes, HashState, Observation},
     sys::{
         fs::{
             dir,

@@ -182,7 +182,7 @@ mod tests {
             exclude::Excludes,
             settings::{Area, Config},
         },
-        model::entry::AreaId,
+        model::file::entry::AreaId,
     };
 
     fn ground(areas: &[(&str, &[&str], bool)]) -> Ground {

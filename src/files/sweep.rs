@@ -35,8 +35,8 @@ use crate::{
     },
     model::{
         clock::Clock,
-        entry::{AreaId, Entry, EntryId, HashState},
         event::Event,
+        file::entry::{AreaId, Entry, EntryId, HashState},
     },
     store::{database::Store, door::Db, error::StoreError, missing::GONE},
     sys::priority::be_last,

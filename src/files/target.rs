@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{
-    ground::{Tract, join},
-    itinerary::Place,
-    sight::{Base, Glance},
-    visit::Visitor,
-};
 use crate::{
-    model::entry::{Entry, EntryId, FileKind},
+    files::{
+        ground::{Tract, join},
+        itinerary::Place,
+        sight::{Base, Glance},
+        visit::Visitor,
+    },
+    model::file::entry::{Entry, EntryId, FileKind},
     store::{areas::AreaState, error::StoreError},
 };
 

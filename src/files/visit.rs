@@ -23,7 +23,7 @@ use crate::{
     },
     model::{
         clock::{Clock, Timestamp},
-        entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, LONGEST_PATH, Observation},
+        file::entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, LONGEST_PATH, Observation},
     },
     store::{
         areas::AreaState,

@@ -1,9 +1,11 @@
 //! Which stream is which: anchors against what files say now. Pure.
 
-use super::stream::Sketch;
-use crate::model::{
-    entry::Attributes,
-    log::{Anchor, FileId, LogState, Position, Sibling, Standing},
+use crate::{
+    logs::stream::Sketch,
+    model::{
+        file::entry::Attributes,
+        log::position::{Anchor, FileId, LogState, Position, Sibling, Standing},
+    },
 };
 
 /// An anchor at the beginning of a file.

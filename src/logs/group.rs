@@ -27,10 +27,10 @@ use crate::{
         upkeep::{News, Upkeep},
     },
     model::{
+        backoff::Quarantine,
         clock::{Moment, Timestamp},
         event::{Category, Event, Severity},
-        log::LogState,
-        quarantine::Quarantine,
+        log::position::LogState,
     },
     store::{
         database::Store,

@@ -16,18 +16,20 @@ use std::{
 
 use jiff::{Timestamp as Instant, tz::TimeZone};
 
-use super::{
-    lines::{LONGEST, without_trailing_space},
-    logtail::Offset,
-    message::parse,
-    oneshot::list::open_regular,
-    telling::JOURNAL,
-};
 use crate::{
+    logs::{
+        lines::{LONGEST, without_trailing_space},
+        logtail::Offset,
+        message::parse,
+        oneshot::list::open_regular,
+        telling::JOURNAL,
+    },
     model::{
         clock::Timestamp,
-        journal::Place,
-        log::{LogState, Position, Standing},
+        log::{
+            journal_cursor::Place,
+            position::{LogState, Position, Standing},
+        },
     },
     store::{database::Store, error::StoreError},
 };
@@ -135,7 +137,8 @@ fn of_wall(seconds: i64, zone: &TimeZone) -> Option<Timestamp> {
 
 /// The earliest of the places from which groups read a log on: a rotated file that is being read, the position, or the beginning.
 fn earliest(states: &[LogState], path: &Path) -> Option<Offset> {
-    let of_anchor = |anchor: &crate::model::log::Anchor| Offset { inode: anchor.file.inode, offset: anchor.offset };
+    let of_anchor =
+        |anchor: &crate::model::log::position::Anchor| Offset { inode: anchor.file.inode, offset: anchor.offset };
     let mut places = Vec::new();
     for state in states {
         let reading = state.siblings.iter().find(|sibling| sibling.standing == Standing::Reading);

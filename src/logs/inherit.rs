@@ -10,19 +10,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    group::Group,
-    logtail::{Offset, file_name, parse},
-    oneshot::position::States,
-    telling::JOURNAL,
-};
 use crate::{
+    logs::{
+        group::Group,
+        logtail::{Offset, file_name, parse},
+        oneshot::position::States,
+        telling::JOURNAL,
+    },
     model::{
         clock::Moment,
         escape::escape_name,
         event::{Category, Event, Severity},
-        journal::{JournalState, Place},
-        log::{LogState, Position},
+        log::{
+            journal_cursor::{JournalState, Place},
+            position::{LogState, Position},
+        },
     },
     store::{
         database::Store,

@@ -32,7 +32,7 @@ use crate::{
     },
     model::{
         clock::Timestamp,
-        journal::{JournalState, Obstacle, Place, Trouble},
+        log::journal_cursor::{JournalState, Obstacle, Place, Trouble},
     },
     sys::{
         fs::ownership::{self, Distrust},

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    model::entry::FileKind,
+    model::file::entry::FileKind,
     sys::fs::{
         dir::Listing,
         handle::{Handle, open_beneath, open_directory_beneath},

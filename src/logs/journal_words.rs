@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use crate::model::{clock::Timestamp, escape::escape_name_cut, journal::Obstacle};
+use crate::model::{clock::Timestamp, escape::escape_name_cut, log::journal_cursor::Obstacle};
 
 /// Bytes of a path or of journalctl's own words that are shown.
 const MOST_SHOWN: usize = 500;

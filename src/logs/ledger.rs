@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use super::{
-    anchor::{Origin, Whereabouts, accounted, beginning_of, find, fits, offsets, origin, unpack_limit},
-    lines::Reading,
-    live::Live,
-    round::{Happening, Round},
-    siblings::{Found, Listed, Packing, is_plainly_rotated, is_refused, unpacked_name},
-    stream::{Sketch, Stream, agrees, head_before, marker_before},
+use crate::{
+    logs::{
+        anchor::{Origin, Whereabouts, accounted, beginning_of, find, fits, offsets, origin, unpack_limit},
+        lines::Reading,
+        live::Live,
+        round::{Happening, Round},
+        siblings::{Found, Listed, Packing, is_plainly_rotated, is_refused, unpacked_name},
+        stream::{Sketch, Stream, agrees, head_before, marker_before},
+    },
+    model::log::position::{Anchor, FileId, Position, Sibling, Standing},
 };
-use crate::model::log::{Anchor, FileId, Position, Sibling, Standing};
 
 /// A packed file that ends early may still be written; one that was left alone for so long is broken.
 const UNFINISHED: Duration = Duration::from_mins(1);

@@ -3,8 +3,10 @@
 //! Pure: what was read goes in, records come out, and the place after the last whole line is what an anchor may remember. Nothing
 //! but the first [`LONGEST`] bytes of a line is ever kept.
 
-use super::stream::joined;
-use crate::model::log::{Anchor, FileId, HEAD, MARKER};
+use crate::{
+    logs::stream::joined,
+    model::log::position::{Anchor, FileId, HEAD, MARKER},
+};
 
 /// How much of a line is kept, in bytes; the rest is counted.
 pub const LONGEST: usize = 64 * 1024;

@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use crate::{
     logs::siblings::{errno_of, is_planted},
     model::{
-        entry::{Attributes, FileKind},
-        log::{FileId, Refusal},
+        file::entry::{Attributes, FileKind},
+        log::position::{FileId, Refusal},
     },
     sys::fs::{
         handle::{Handle, attributes_of},

@@ -68,7 +68,7 @@ use crate::{
     model::{
         clock::{Boottime, Clock, Moment},
         health::TroubleKind,
-        pulse::Pulse,
+        keepalive::Pulse,
     },
     store::{
         database::Store,

@@ -5,14 +5,16 @@
 
 use std::{io, time::Duration};
 
-use super::{
-    lines::{Reading, Record},
-    stream::{Stream, marker_before},
-    trouble::Retarget,
-};
-use crate::model::{
-    clock::Timestamp,
-    log::{Anchor, FileId, LogState, Refusal},
+use crate::{
+    logs::{
+        lines::{Reading, Record},
+        stream::{Stream, marker_before},
+        trouble::Retarget,
+    },
+    model::{
+        clock::Timestamp,
+        log::position::{Anchor, FileId, LogState, Refusal},
+    },
 };
 
 /// Bytes read in one poll: what one transaction may hold.

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 
 use crate::{
     model::{
-        entry::{Attributes, FileKind},
-        log::{Anchor, FileId},
+        file::entry::{Attributes, FileKind},
+        log::position::{Anchor, FileId},
     },
     sys::fs::{
         dir::Listing,

@@ -11,7 +11,7 @@ use std::{
 use flate2::bufread::MultiGzDecoder;
 use rustix::fs::SeekFrom as Whence;
 
-use crate::model::log::{Anchor, HEAD, MARKER};
+use crate::model::log::position::{Anchor, HEAD, MARKER};
 
 /// How much is read at once, in bytes.
 const PIECE: usize = 64 * 1024;

@@ -20,8 +20,8 @@ use crate::{
     },
     model::{
         clock::Timestamp,
-        entry::Attributes,
-        log::{Anchor, FileId, LogState, Position, Refusal, Sibling, Standing, Trouble},
+        file::entry::Attributes,
+        log::position::{Anchor, FileId, LogState, Position, Refusal, Sibling, Standing, Trouble},
     },
     sys::fs::handle::attributes_of,
 };

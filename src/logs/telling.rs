@@ -4,12 +4,14 @@
 
 use jiff::tz::TimeZone;
 
-use super::{journal_words::JournalHappening, lines::Record, round::Happening};
-use crate::model::{
-    clock::Moment,
-    escape::escape,
-    event::{Category, Event, LogLine, Severity},
-    log::Refusal,
+use crate::{
+    logs::{journal_words::JournalHappening, lines::Record, round::Happening},
+    model::{
+        clock::Moment,
+        escape::escape,
+        event::{Category, Event, LogLine, Severity},
+        log::position::Refusal,
+    },
 };
 
 /// The name of the journal among the logs.

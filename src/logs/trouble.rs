@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
-use super::{
-    round::{Happening, Round},
-    tail::Settings,
-};
-use crate::model::{
-    clock::Timestamp,
-    log::{Position, Refusal, Trouble},
+use crate::{
+    logs::{
+        round::{Happening, Round},
+        tail::Settings,
+    },
+    model::{
+        clock::Timestamp,
+        log::position::{Position, Refusal, Trouble},
+    },
 };
 
 /// A link that was told to lead elsewhere.

@@ -5,11 +5,13 @@
 //! tags: tag (u16), length (u32), value; numbers are big-endian, absent values have no field. A reader passes over tags it does
 //! not know. A golden file under `tests/fixtures` holds the form in place.
 
-use super::{
-    change::AttributeSet,
+use crate::model::{
     clock::{BootId, Boottime, Moment, Timestamp},
-    entry::{Algorithm, Attributes, Digests, FileKind, HashState, Observation},
     event::{Category, Event, LogLine, Member, Severity},
+    file::{
+        change::AttributeSet,
+        entry::{Algorithm, Attributes, Digests, FileKind, HashState, Observation},
+    },
     process::{Process, ProcessId, ProcessNews},
 };
 

@@ -1,9 +1,11 @@
 //! What is told to people: one finding or notice, with its class, weight and evidence.
 
-use super::{
-    change::{AttributeSet, ChangeClass},
+use crate::model::{
     clock::{Moment, Timestamp},
-    entry::Observation,
+    file::{
+        change::{AttributeSet, ChangeClass},
+        entry::Observation,
+    },
     process::ProcessNews,
 };
 

@@ -23,8 +23,8 @@ use crate::{
     model::{
         clock::{Boottime, Clock, Timestamp},
         event::{Category, Event, Severity},
+        keepalive::Pulse,
         process::ProcessId,
-        pulse::Pulse,
     },
     store::{
         database::Store,

@@ -5,9 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use crate::{
     config::settings::Config,
     model::{
+        backoff::Quarantine,
         clock::{Boottime, Moment, Timestamp},
         process::{Liveness, ProcessId, WatchState},
-        quarantine::Quarantine,
     },
     pids::{
         liveness::{Circumstances, Sight, Step, step},

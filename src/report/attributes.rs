@@ -1,17 +1,19 @@
 //! Access control lists, capabilities, labels, other extended attributes and inode flags in words; neutralised, for they hold what
 //! anybody likes.
 
-use super::words::{VALUE_LIMIT, digits16, length, number};
 use crate::{
     model::{
-        acl,
-        capability::Capabilities,
-        change::Attribute,
-        entry::Attributes,
         escape::{escape_name_cut, hex},
-        flags,
-        xattr::{ACCESS, DEFAULT, Item, attribute_of, digest, items, part},
+        file::{
+            acl,
+            capability::Capabilities,
+            change::Attribute,
+            entry::Attributes,
+            inode_flags,
+            xattr::{ACCESS, DEFAULT, Item, attribute_of, digest, items, part},
+        },
     },
+    report::words::{VALUE_LIMIT, digits16, length, number},
     sys::users::Names,
 };
 
@@ -24,7 +26,7 @@ const MOST_HEX: usize = 32;
 /// The words for `attribute`, one of those kept as extended attributes or the flags; `None` when there is nothing.
 pub(crate) fn words(attribute: Attribute, seen: &Attributes, names: &Names) -> Option<String> {
     let all: Vec<String> = match attribute {
-        Attribute::Flags => flags::words(seen.flags.unwrap_or_default()),
+        Attribute::Flags => inode_flags::words(seen.flags.unwrap_or_default()),
         attribute => items(seen.xattrs.as_deref().unwrap_or_default())
             .filter(|item| item.attribute() == attribute)
             .map(|item| one(item, names))
@@ -153,7 +155,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{
+        model::file::{
             entry::FileKind,
             xattr::{CAPABILITY, SELINUX, Writer},
         },

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
-use super::{fold::Grown, gather::Section};
 use crate::{
     model::{
         clock::{Moment, Timestamp},
-        coverage::Coverage,
         event::{Category, Kind, Severity, StoredEvent},
+        file::coverage::Coverage,
     },
+    report::{fold::Grown, gather::Section},
     sys::users::Names,
 };
 

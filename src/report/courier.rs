@@ -16,7 +16,7 @@ use crate::{
     config::settings::MailSettings,
     model::{
         clock::{Clock, Deadline, Moment},
-        pulse::Pulse,
+        keepalive::Pulse,
     },
     report::{
         answer::{SendError, Verdict},

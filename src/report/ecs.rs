@@ -8,17 +8,19 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::{attributes, ecs_process as process, words::change_type};
 use crate::{
     model::{
-        change::Attribute,
         clock::Timestamp,
-        entry::{Algorithm, FileKind, HashState, Observation},
         escape::{escape, hex},
         event::{Category, Event, Kind, Member, Severity, StoredEvent},
-        flags,
-        xattr::{Item, digest, items},
+        file::{
+            change::Attribute,
+            entry::{Algorithm, FileKind, HashState, Observation},
+            inode_flags,
+            xattr::{Item, digest, items},
+        },
     },
+    report::{attributes, ecs_process as process, words::change_type},
     sys::users::Names,
 };
 
@@ -325,7 +327,7 @@ fn beyond_ecs(seen: &Observation, wanted: impl Fn(Attribute) -> bool, out: &mut 
         out.put_some(attribute.name(), attributes::words(attribute, it, &Names::default()));
     }
     if wanted(Attribute::Flags) {
-        let words = flags::words(it.flags.unwrap_or_default());
+        let words = inode_flags::words(it.flags.unwrap_or_default());
         out.put_some("flags", (!words.is_empty()).then_some(words));
     }
     if wanted(Attribute::Xattrs) {

@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::{item::kind, words::counted};
 use crate::{
     model::{
-        entry::FileKind,
         event::{Category, Severity, StoredEvent},
+        file::entry::FileKind,
     },
+    report::{item::kind, words::counted},
     store::{database::Store, error::StoreError, events::Range},
 };
 

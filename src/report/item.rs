@@ -1,16 +1,18 @@
 //! One finding about a file as lines of a report: the verdict on the first, the evidence indented below.
 
-use super::{
-    attributes,
-    fold::Folded,
-    words::{INDENT, Times, VALUE_LIMIT, WIDTH, counted, digits16, flow, note_lines, number},
-};
 use crate::{
     model::{
-        change::{Attribute, AttributeSet},
-        entry::{Algorithm, Attributes, FileKind, HashState, Observation},
         escape::{escape_cut, escape_name_cut},
         event::{Category, Event, Severity, StoredEvent},
+        file::{
+            change::{Attribute, AttributeSet},
+            entry::{Algorithm, Attributes, FileKind, HashState, Observation},
+        },
+    },
+    report::{
+        attributes,
+        fold::Folded,
+        words::{INDENT, Times, VALUE_LIMIT, WIDTH, counted, digits16, flow, note_lines, number},
     },
     sys::users::Names,
 };

@@ -5,21 +5,21 @@
 
 use jiff::tz::TimeZone;
 
-use super::{
-    batch::Tally,
-    render::Rendered,
-    subject::{self, HOST_LIMIT, counted_words, shorten},
-    words::{Times, VALUE_LIMIT, bytes, counted, flow, length, number, span},
-};
 use crate::{
     config::units::format_span,
     model::{
         clock::{Moment, Timestamp},
-        entry::AreaId,
         escape::{escape_cut, escape_name_cut, hex},
         event::Severity,
+        file::entry::AreaId,
         health::Health,
         process::Liveness,
+    },
+    report::{
+        batch::Tally,
+        render::Rendered,
+        subject::{self, HOST_LIMIT, counted_words, shorten},
+        words::{Times, VALUE_LIMIT, bytes, counted, flow, length, number, span},
     },
     store::{
         areas::AreaState,

@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{coverage::Coverage, event::Severity},
+        model::{event::Severity, file::coverage::Coverage},
         report::{
             batch::{Batch, Tally},
             listing::Listing,

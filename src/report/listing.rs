@@ -2,18 +2,18 @@
 
 use jiff::tz::TimeZone;
 
-use super::{
-    item::{self, Layout},
-    lines::{self, Extent},
-    own, processes, stored,
-    words::{Times, number},
-};
 use crate::{
     model::{
         clock::Timestamp,
-        entry::Entry,
         escape::escape_name,
         event::{Kind, Member, StoredEvent},
+        file::entry::Entry,
+    },
+    report::{
+        item::{self, Layout},
+        lines::{self, Extent},
+        own, processes, stored,
+        words::{Times, number},
     },
     sys::users::Names,
 };

@@ -48,7 +48,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    model::{clock::Clock, event::Channel, pulse::Pulse},
+    model::{clock::Clock, event::Channel, keepalive::Pulse},
     store::{
         database::Store,
         door::Db,

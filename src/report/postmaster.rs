@@ -13,8 +13,8 @@ use crate::{
     config::settings::{Attach, Config, ReportSettings, SubjectStyle},
     model::{
         clock::{Clock, Moment},
-        coverage::Coverage,
         event::Channel,
+        file::coverage::Coverage,
     },
     report::{
         attachment::{Attachment, attachment},

@@ -9,18 +9,18 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    batch::Tally,
-    life::Figures,
-    postmaster::{self as mail, BatchError, Postmaster, Readership},
-};
 use crate::{
     config::settings::ReportSettings,
     model::{
         clock::{Clock, Deadline, Moment, Timestamp},
-        entry::AreaId,
         event::{Category, Channel, Event, Severity},
-        pulse::Pulse,
+        file::entry::AreaId,
+        keepalive::Pulse,
+    },
+    report::{
+        batch::Tally,
+        life::Figures,
+        postmaster::{self as mail, BatchError, Postmaster, Readership},
     },
     store::{
         database::Store,

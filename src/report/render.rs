@@ -7,17 +7,19 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    batch::{Batch, Tally},
-    fold::Folds,
-    gather::SECTIONS,
-    item, lines, own, processes, subject,
-    words::{Times, VALUE_LIMIT, WIDTH, counted, flow, note_lines, number, span},
-};
-use crate::model::{
-    coverage::Coverage,
-    escape::{escape_cut, escape_name_cut, hex},
-    event::{Category, Kind, Severity, StoredEvent},
+use crate::{
+    model::{
+        escape::{escape_cut, escape_name_cut, hex},
+        event::{Category, Kind, Severity, StoredEvent},
+        file::coverage::Coverage,
+    },
+    report::{
+        batch::{Batch, Tally},
+        fold::Folds,
+        gather::SECTIONS,
+        item, lines, own, processes, subject,
+        words::{Times, VALUE_LIMIT, WIDTH, counted, flow, note_lines, number, span},
+    },
 };
 
 /// Most lines about what could not be read.
@@ -382,7 +384,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{
+        model::file::{
             change::Attribute,
             entry::{FileKind, Observation},
         },
@@ -560,7 +562,7 @@ mod tests {
     #[test]
     fn links_devices_and_other_types() {
         let mut link = event(Category::Retyped, Severity::Normal, b"/etc/resolv.conf");
-        link.changed = crate::model::change::AttributeSet::of(&[Attribute::Type, Attribute::Size]);
+        link.changed = crate::model::file::change::AttributeSet::of(&[Attribute::Type, Attribute::Size]);
         link.old = Some(look(FileKind::Regular, 0o644, 92, 0xe3));
         link.new = Some(look(FileKind::Symlink, 0o777, 9, 0));
         let target = changed(11, b"/etc/alternatives/vi", &[Attribute::Target], |new| {

@@ -9,13 +9,17 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::gather::{Gathering, SECTIONS, Section};
-use crate::model::{
-    change::{Attribute, AttributeSet},
-    clock::{BootId, Boottime, Moment, Timestamp},
-    entry::{Attributes, Digests, FileKind, HashState, Observation},
-    event::{Category, Event, LogLine, Severity, StoredEvent},
-    process::{Process, ProcessId, ProcessNews},
+use crate::{
+    model::{
+        clock::{BootId, Boottime, Moment, Timestamp},
+        event::{Category, Event, LogLine, Severity, StoredEvent},
+        file::{
+            change::{Attribute, AttributeSet},
+            entry::{Attributes, Digests, FileKind, HashState, Observation},
+        },
+        process::{Process, ProcessId, ProcessNews},
+    },
+    report::gather::{Gathering, SECTIONS, Section},
 };
 
 /// 2026-11-21T13:10:02Z.

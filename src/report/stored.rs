@@ -1,15 +1,17 @@
 //! What the baseline holds of one path, in full: the words of the mails, with digests whole and all times.
 
-use super::{
-    attributes,
-    item::{device, portrait, unread},
-    words::{Times, counted, span},
-};
 use crate::{
     model::{
-        change::Attribute,
-        entry::{Algorithm, Entry, HashState},
         escape::hex,
+        file::{
+            change::Attribute,
+            entry::{Algorithm, Entry, HashState},
+        },
+    },
+    report::{
+        attributes,
+        item::{device, portrait, unread},
+        words::{Times, counted, span},
     },
     sys::users::Names,
 };
@@ -56,7 +58,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{
+        model::file::{
             change::AttributeSet,
             entry::{AreaId, EntryId, FileKind},
         },

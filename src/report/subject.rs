@@ -343,7 +343,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::coverage::Coverage,
+        model::file::coverage::Coverage,
         report::sample::{added, added_directory, event, gathered, now, stored},
         sys::users::Names,
     };

@@ -2,18 +2,21 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use crate::model::{
-    canonical::encode_hash_state,
-    change::AttributeSet,
-    clock::{BootId, Timestamp},
-    entry::{AlgorithmSet, AreaId, FileKind, HashState},
-};
-
-use super::{
-    database::Store,
-    error::{StoreError, Trying},
-    missing::GONE,
-    rows::array,
+use crate::{
+    model::{
+        canonical::encode_hash_state,
+        clock::{BootId, Timestamp},
+        file::{
+            change::AttributeSet,
+            entry::{AlgorithmSet, AreaId, FileKind, HashState},
+        },
+    },
+    store::{
+        database::Store,
+        error::{StoreError, Trying},
+        missing::GONE,
+        rows::array,
+    },
 };
 
 /// What is done with an area.
@@ -69,7 +72,7 @@ impl AreaState {
 /// Which object the root of an area was, as evidence for "replaced".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RootIdentity {
-    /// Device, coded as in [`crate::model::entry::Attributes`].
+    /// Device, coded as in [`crate::model::file::entry::Attributes`].
     pub dev: u64,
     /// Inode.
     pub inode: u64,

@@ -8,17 +8,20 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use crate::model::{
-    clock::Timestamp,
-    coverage::Coverage,
-    entry::{AreaId, Entry, EntryId},
-};
-
-use super::{
-    database::{Counters, Store},
-    error::{StoreError, Trying},
-    rows::{ENTRY_COLUMNS, entry, put_entry},
-    subtree::hand_over,
+use crate::{
+    model::{
+        clock::Timestamp,
+        file::{
+            coverage::Coverage,
+            entry::{AreaId, Entry, EntryId},
+        },
+    },
+    store::{
+        database::{Counters, Store},
+        error::{StoreError, Trying},
+        rows::{ENTRY_COLUMNS, entry, put_entry},
+        subtree::hand_over,
+    },
 };
 
 /// So many looks are kept while the database cannot be written.

@@ -2,28 +2,29 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::model::{entry::Entry, event::Category};
-
-use super::{
-    alive::put_sign,
-    areas::{put_accepted, put_area},
-    baseline::{stored_by_id, stored_by_name},
-    database::{Store, data_version},
-    doubt::put_doubt,
-    error::{StoreError, Trying},
-    events::append,
-    journal::{put_journal, remove_journal},
-    logs::{put_log, put_polled, remove_log},
-    missing::{put_missing, remove_missing},
-    mounts::{put_mount, remove_mount, replace_mounts},
-    ourselves::put_own_part,
-    outcome::{Outcome, Piece, StateChange},
-    own_mail::put_own_mail_lines,
-    processes::{put_process, remove_process},
-    recurring::add_lines,
-    rows::put_entry,
-    rules::add_hits,
-    subtree::{hand_over, remove_children, remove_longer, remove_tree},
+use crate::{
+    model::{event::Category, file::entry::Entry},
+    store::{
+        alive::put_sign,
+        areas::{put_accepted, put_area},
+        baseline::{stored_by_id, stored_by_name},
+        database::{Store, data_version},
+        doubt::put_doubt,
+        error::{StoreError, Trying},
+        events::append,
+        journal::{put_journal, remove_journal},
+        logs::{put_log, put_polled, remove_log},
+        missing::{put_missing, remove_missing},
+        mounts::{put_mount, remove_mount, replace_mounts},
+        ourselves::put_own_part,
+        outcome::{Outcome, Piece, StateChange},
+        own_mail::put_own_mail_lines,
+        processes::{put_process, remove_process},
+        recurring::add_lines,
+        rows::put_entry,
+        rules::add_hits,
+        subtree::{hand_over, remove_children, remove_longer, remove_tree},
+    },
 };
 
 impl Store {

@@ -14,7 +14,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, config::DbConfig, params};
 
 use crate::{
-    model::{clock::Moment, entry::EntryId, event::Event},
+    model::{clock::Moment, event::Event, file::entry::EntryId},
     store::{
         alive::Alive,
         baseline::Pending,

@@ -7,11 +7,13 @@ use std::{
     path::Path,
 };
 
-use super::{database::Store, error::StoreError};
-use crate::model::{
-    clock::Timestamp,
-    escape::escape_name,
-    log::{Position, Refusal},
+use crate::{
+    model::{
+        clock::Timestamp,
+        escape::escape_name,
+        log::position::{Position, Refusal},
+    },
+    store::{database::Store, error::StoreError},
 };
 
 /// One log of one group.

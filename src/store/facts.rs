@@ -10,9 +10,9 @@ use crate::{
     },
     model::{
         clock::{Moment, Timestamp},
-        entry::AreaId,
         escape::escape_name,
         event::Category,
+        file::entry::AreaId,
     },
     store::{
         areas::{AreaState, AreaSummary},

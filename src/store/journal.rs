@@ -2,14 +2,15 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::model::{
-    clock::Timestamp,
-    journal::{JournalState, Obstacle, Place, Trouble},
-};
-
-use super::{
-    database::Store,
-    error::{StoreError, Trying},
+use crate::{
+    model::{
+        clock::Timestamp,
+        log::journal_cursor::{JournalState, Obstacle, Place, Trouble},
+    },
+    store::{
+        database::Store,
+        error::{StoreError, Trying},
+    },
 };
 
 /// A group that reads the journal, with a new state.

@@ -2,14 +2,15 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::model::{
-    clock::Timestamp,
-    log::{Anchor, FileId, LogState, Position, Refusal, Sibling, Standing, Trouble},
-};
-
-use super::{
-    database::Store,
-    error::{StoreError, Trying},
+use crate::{
+    model::{
+        clock::Timestamp,
+        log::position::{Anchor, FileId, LogState, Position, Refusal, Sibling, Standing, Trouble},
+    },
+    store::{
+        database::Store,
+        error::{StoreError, Trying},
+    },
 };
 
 /// A log of a group: the same file may be read under different rules.

@@ -5,14 +5,15 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::model::{
-    clock::Timestamp,
-    entry::{AreaId, EntryId},
-};
-
-use super::{
-    database::Store,
-    error::{StoreError, Trying},
+use crate::{
+    model::{
+        clock::Timestamp,
+        file::entry::{AreaId, EntryId},
+    },
+    store::{
+        database::Store,
+        error::{StoreError, Trying},
+    },
 };
 
 /// Stands in an entry that is gone and was reported, and whose baseline is kept.
@@ -187,7 +188,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::{
-        model::entry::{Attributes, Digests, Entry, FileKind, HashState, Observation},
+        model::file::entry::{Attributes, Digests, Entry, FileKind, HashState, Observation},
         store::{
             mounts::MountRow,
             outcome::{Outcome, StateChange},
@@ -221,7 +222,7 @@ mod tests {
             visit: id,
             checked: now().wall,
             known: Observation { attributes, hash_state: HashState::Off, digests: Digests::default() },
-            recorded: crate::model::change::AttributeSet::NONE,
+            recorded: crate::model::file::change::AttributeSet::NONE,
             reported: None,
         }
     }

@@ -2,11 +2,12 @@
 
 use rusqlite::{Connection, Row, params};
 
-use crate::model::{clock::Timestamp, entry::AreaId};
-
-use super::{
-    database::Store,
-    error::{StoreError, Trying},
+use crate::{
+    model::{clock::Timestamp, file::entry::AreaId},
+    store::{
+        database::Store,
+        error::{StoreError, Trying},
+    },
 };
 
 /// Most mounts of one area that are kept in mind.

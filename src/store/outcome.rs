@@ -1,21 +1,22 @@
 //! What a source hands over: the new state and the events that describe it, stored in one transaction or not at all.
 
-use crate::model::{
-    clock::Timestamp,
-    entry::{AreaId, Entry, EntryId},
-    event::{Event, Member},
-    process::WatchName,
-};
-
-use super::{
-    areas::{AreaRow, RootIdentity},
-    journal::JournalRow,
-    logs::{LogName, LogRow},
-    mounts::MountRow,
-    ourselves::OwnPart,
-    own_mail::OwnMailLines,
-    processes::WatchRow,
-    rules::RuleHit,
+use crate::{
+    model::{
+        clock::Timestamp,
+        event::{Event, Member},
+        file::entry::{AreaId, Entry, EntryId},
+        process::WatchName,
+    },
+    store::{
+        areas::{AreaRow, RootIdentity},
+        journal::JournalRow,
+        logs::{LogName, LogRow},
+        mounts::MountRow,
+        ourselves::OwnPart,
+        own_mail::OwnMailLines,
+        processes::WatchRow,
+        rules::RuleHit,
+    },
 };
 
 /// One change of state.

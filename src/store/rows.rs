@@ -2,14 +2,17 @@
 
 use rusqlite::{Row, types::ValueRef};
 
-use crate::model::{
-    canonical::{encode_hash_state, hash_state_from},
-    change::AttributeSet,
-    clock::{BootId, Boottime, Moment, Timestamp},
-    entry::{Algorithm, AreaId, Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
+use crate::{
+    model::{
+        canonical::{encode_hash_state, hash_state_from},
+        clock::{BootId, Boottime, Moment, Timestamp},
+        file::{
+            change::AttributeSet,
+            entry::{Algorithm, AreaId, Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
+        },
+    },
+    store::error::StoreError,
 };
-
-use super::error::StoreError;
 
 /// The columns of `entry` in the order [`entry`] reads them.
 pub(super) const ENTRY_COLUMNS: &str = "id, parent, name, area, visit, checked, kind, perms, uid, gid, nlink, dev, inode, rdev, size, \

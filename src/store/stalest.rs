@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use rusqlite::params;
 
-use crate::model::entry::{AreaId, Entry, EntryId};
-
-use super::{
-    database::Store,
-    error::{StoreError, Trying},
+use crate::{
+    model::file::entry::{AreaId, Entry, EntryId},
+    store::{
+        database::Store,
+        error::{StoreError, Trying},
+    },
 };
 
 /// How many of the stalest entries are fetched at once.

@@ -2,16 +2,17 @@
 
 use rusqlite::params;
 
-use crate::model::{
-    clock::Timestamp,
-    entry::{AreaId, Entry},
-    event::{Category, StoredEvent},
-};
-
-use super::{
-    database::Store,
-    error::{StoreError, Trying},
-    events::{COLUMNS, RawEvent},
+use crate::{
+    model::{
+        clock::Timestamp,
+        event::{Category, StoredEvent},
+        file::entry::{AreaId, Entry},
+    },
+    store::{
+        database::Store,
+        error::{StoreError, Trying},
+        events::{COLUMNS, RawEvent},
+    },
 };
 
 /// The entries that wait longer than a certain one.

@@ -2,16 +2,17 @@
 
 use rusqlite::{Connection, params};
 
-use crate::model::{
-    entry::{AreaId, Entry, EntryId},
-    event::Member,
-};
-
-use super::{
-    database::Store,
-    error::{StoreError, Trying},
-    outcome::{Members, Part},
-    rows::{ENTRY_COLUMNS, entry},
+use crate::{
+    model::{
+        event::Member,
+        file::entry::{AreaId, Entry, EntryId},
+    },
+    store::{
+        database::Store,
+        error::{StoreError, Trying},
+        outcome::{Members, Part},
+        rows::{ENTRY_COLUMNS, entry},
+    },
 };
 
 /// Directories of one directory that are read at once.

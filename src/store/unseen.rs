@@ -2,12 +2,13 @@
 
 use rusqlite::params;
 
-use crate::model::entry::AreaId;
-
-use super::{
-    database::Store,
-    error::{StoreError, Trying},
-    missing::GONE,
+use crate::{
+    model::file::entry::AreaId,
+    store::{
+        database::Store,
+        error::{StoreError, Trying},
+        missing::GONE,
+    },
 };
 
 /// Entries of an area that are not seen. An entry may count for two reasons, such as an unreadable one that is covered as well.

@@ -2,13 +2,15 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::{
-    baseline::stored_by_id,
-    database::Store,
-    error::{StoreError, Trying},
-    rows::{ENTRY_COLUMNS, entry},
+use crate::{
+    model::file::entry::{AreaId, Entry, EntryId, FileKind},
+    store::{
+        baseline::stored_by_id,
+        database::Store,
+        error::{StoreError, Trying},
+        rows::{ENTRY_COLUMNS, entry},
+    },
 };
-use crate::model::entry::{AreaId, Entry, EntryId, FileKind};
 
 impl Store {
     /// A stored entry of an area, drawn by `chance`; `None` when the area has none. Costs three searches in an index.

@@ -12,7 +12,7 @@ use integrityd::{
     config::settings::{Config, LogGroup, RuleDirectory, RuleLevel},
     files::Walker,
     logs::{Tailer, surroundings::Surroundings},
-    model::{event::Category, pulse::Pulse},
+    model::{event::Category, keepalive::Pulse},
     store::{database::Store, door::Db, events::Filter},
 };
 use rand::{SeedableRng, rngs::StdRng};

@@ -9,8 +9,8 @@ use std::{
 
 use integrityd::{
     model::{
-        entry::{AreaId, LONGEST_PATH},
         event::{Category, Event},
+        file::entry::{AreaId, LONGEST_PATH},
     },
     store::{database::Store, events::Filter},
 };

@@ -4,10 +4,12 @@ use std::{fs, path::Path};
 
 use integrityd::model::{
     canonical::{decode, encode},
-    change::{Attribute, AttributeSet},
     clock::{BootId, Boottime, Moment, Timestamp},
-    entry::{Attributes, Digests, FileKind, HashState, Observation},
     event::{Category, Event, Severity},
+    file::{
+        change::{Attribute, AttributeSet},
+        entry::{Attributes, Digests, FileKind, HashState, Observation},
+    },
 };
 use proptest::prelude::*;
 

@@ -12,9 +12,11 @@ use std::{
 use integrityd::{
     config::{attributes::Growth, settings::Config},
     model::{
-        change::Attribute,
-        entry::{Entry, HashState},
         event::{Category, Event},
+        file::{
+            change::Attribute,
+            entry::{Entry, HashState},
+        },
     },
     store::events::Filter,
 };

@@ -11,9 +11,11 @@ use std::{
 use integrityd::{
     config::settings::{Config, OnChange},
     model::{
-        change::Attribute,
-        entry::{Entry, HashState},
         event::{Category, Event, Severity},
+        file::{
+            change::Attribute,
+            entry::{Entry, HashState},
+        },
     },
     store::events::Filter,
 };
@@ -439,7 +441,7 @@ async fn a_big_file_that_is_being_written_is_told_once_until_it_was_read() {
     until_whole(&daemon, &journey, &path, Duration::from_mins(10)).await;
     let events = told(&daemon).await;
     let whole = events.iter().find(|event| event.changed.has(Attribute::Content)).unwrap();
-    let size = |seen: &Option<integrityd::model::entry::Observation>| seen.as_ref().unwrap().attributes.size;
+    let size = |seen: &Option<integrityd::model::file::entry::Observation>| seen.as_ref().unwrap().attributes.size;
     assert_eq!((size(&whole.old), size(&whole.new)), (before, fs::metadata(&path).unwrap().len()), "{whole:?}");
     // Where nothing but the times has moved, that is told once.
     let count = events.len();

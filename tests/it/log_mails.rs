@@ -12,7 +12,7 @@ use integrityd::{
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::{Category, Channel, Event, LogLine, Severity},
-        pulse::Pulse,
+        keepalive::Pulse,
     },
     report::{
         Reporter,

@@ -14,7 +14,7 @@ use integrityd::{
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::{Category, Channel, Event, Severity},
-        pulse::Pulse,
+        keepalive::Pulse,
     },
     pids::{
         PidWatch,

@@ -12,8 +12,8 @@ use std::{
 use integrityd::{
     config::settings::Area,
     model::{
-        entry::{Entry, HashState},
         event::{Category, Event},
+        file::entry::{Entry, HashState},
     },
     store::events::Filter,
 };

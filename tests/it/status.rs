@@ -10,10 +10,12 @@ use std::{
 
 use integrityd::{
     model::{
-        change::AttributeSet,
         clock::{Boottime, Clock, Moment},
-        entry::{Entry, EntryId},
         event::{Category, Channel, Event, Severity},
+        file::{
+            change::AttributeSet,
+            entry::{Entry, EntryId},
+        },
     },
     store::{
         areas::{AreaRow, AreaState},

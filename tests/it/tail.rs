@@ -15,7 +15,7 @@ use integrityd::{
         round::{Happening, Poll},
         tail::{Settings, Tail},
     },
-    model::{clock::Timestamp, log::LogState},
+    model::{clock::Timestamp, log::position::LogState},
 };
 use proptest::prelude::*;
 

@@ -14,7 +14,7 @@ use integrityd::{
         round::{Happening, Poll},
         tail::{Settings, Tail},
     },
-    model::{clock::Timestamp, log::LogState},
+    model::{clock::Timestamp, log::position::LogState},
 };
 
 use crate::tail::{Bench, gzip};

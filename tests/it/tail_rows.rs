@@ -16,8 +16,8 @@ use integrityd::{
         tail::{Settings, Tail},
     },
     model::{
-        entry::FileKind,
-        log::{Position, Refusal},
+        file::entry::FileKind,
+        log::position::{Position, Refusal},
     },
 };
 

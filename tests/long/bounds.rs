@@ -11,8 +11,8 @@ use std::{
 use integrityd::{
     model::{
         clock::{BootId, Clock},
-        entry::{Attributes, FileKind, Observation},
         event::{Category, Event, Severity},
+        file::entry::{Attributes, FileKind, Observation},
     },
     store::{database::Store, outcome::Outcome},
 };

@@ -25,8 +25,8 @@ use integrityd::{
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::Kind,
-        journal::{JournalState, Place},
-        pulse::Pulse,
+        keepalive::Pulse,
+        log::journal_cursor::{JournalState, Place},
     },
     store::{database::Store, door::Db, events::Filter},
 };

@@ -21,7 +21,7 @@ use integrityd::{
         round::Happening,
         tail::{Settings, Tail},
     },
-    model::{clock::Timestamp, log::LogState},
+    model::{clock::Timestamp, log::position::LogState},
 };
 
 use crate::packages::need;

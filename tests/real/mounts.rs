@@ -19,7 +19,7 @@ use integrityd::{
         ground::Ground,
         sight::{Base, Glance},
     },
-    model::entry::AreaId,
+    model::file::entry::AreaId,
 };
 
 use crate::fuse::{Fuse, can_mount};

@@ -13,7 +13,7 @@ use integrityd::{
     model::{
         clock::Clock,
         event::{Category, Event},
-        pulse::Pulse,
+        keepalive::Pulse,
     },
     pids::{
         PidWatch,

@@ -17,7 +17,7 @@ use std::{
 
 use integrityd::model::{
     clock::Timestamp,
-    entry::{Attributes, Digests, FileKind, HashState, Observation},
+    file::entry::{Attributes, Digests, FileKind, HashState, Observation},
 };
 
 /// The program under test.

@@ -22,7 +22,7 @@ use integrityd::{
         clock::{Moment, Timestamp},
         escape::{escape, escape_cut, is_hidden},
         event::{Category, Event, LogLine, Severity, StoredEvent},
-        log::Anchor,
+        log::position::Anchor,
     },
     report::{
         batch::{Batch, Tally},

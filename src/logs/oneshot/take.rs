@@ -15,15 +15,15 @@ use std::{
     time::Duration,
 };
 
-use super::position::Position;
 use crate::{
     logs::{
         live::{Live, Sight, look},
         logtail::Offset,
+        oneshot::position::Position,
         siblings::{Found, Packing, is_plainly_rotated, is_planted, list},
         stream::{Stream, joined, marker_before},
     },
-    model::{clock::Timestamp, log::Refusal},
+    model::{clock::Timestamp, log::position::Refusal},
 };
 
 /// A log whose last line has no newline and that was written to within this time is waited for.

@@ -25,8 +25,10 @@ use rustix::{
 use crate::{
     model::{
         clock::Timestamp,
-        entry::{Attributes, FileKind},
-        flags::RECORDED,
+        file::{
+            entry::{Attributes, FileKind},
+            inode_flags::RECORDED,
+        },
     },
     sys::{
         capabilities::{self, Metadata},
@@ -121,7 +123,7 @@ impl Handle {
         Ok(seen)
     }
 
-    /// Its extended attributes, in the form of [`crate::model::xattr`]; `None` when they cannot be had.
+    /// Its extended attributes, in the form of [`crate::model::file::xattr`]; `None` when they cannot be had.
     pub fn xattrs(&self) -> Option<Vec<u8>> {
         xattrs_of(self.0.as_fd())
     }

@@ -15,7 +15,7 @@ use rustix::{
 };
 
 use crate::{
-    model::entry::{Attributes, FileKind},
+    model::file::entry::{Attributes, FileKind},
     sys::{
         capabilities::has_openat2,
         fs::handle::{Handle, open_root},

@@ -15,7 +15,7 @@ use rustix::{
 };
 
 use crate::{
-    model::xattr::{KNOWN, Writer},
+    model::file::xattr::{KNOWN, Writer},
     sys::capabilities::has_xattrs,
 };
 
@@ -60,7 +60,7 @@ impl Source<'_> {
     }
 }
 
-/// The extended attributes of the object behind a handle, in the form of [`crate::model::xattr`]; empty where the file system has none.
+/// The extended attributes of the object behind a handle, in the form of [`crate::model::file::xattr`]; empty where the file system has none.
 /// `None` when they cannot be had. One system call where there are none.
 pub fn xattrs_of(object: BorrowedFd<'_>) -> Option<Vec<u8>> {
     let mut room = [0; 32];
@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::xattr::{Item, digest, items},
+        model::file::xattr::{Item, digest, items},
         sys::fs::handle::open_root,
     };
 

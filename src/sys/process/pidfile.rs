@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use crate::{
     model::{
         clock::Timestamp,
-        entry::{Attributes, FileKind},
+        file::entry::{Attributes, FileKind},
         process::FileFault,
     },
     sys::{

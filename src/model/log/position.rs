@@ -3,9 +3,9 @@
 //! An inode and an offset alone are fooled by reused inodes and by files that were truncated and have grown again, so an
 //! anchor also holds what the file said at its beginning and just before the offset.
 
-use super::{
+use crate::model::{
     clock::Timestamp,
-    entry::{Attributes, FileKind},
+    file::entry::{Attributes, FileKind},
 };
 
 /// How much of the beginning of a file an anchor remembers, in bytes.

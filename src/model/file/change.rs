@@ -1,6 +1,6 @@
 //! What can differ between the baseline and a look, and how such a difference is called.
 
-use super::entry::Observation;
+use crate::model::file::entry::Observation;
 
 macro_rules! attributes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $bit:literal, $word:literal;)+) => {

@@ -1,7 +1,6 @@
 //! What a look at one path gives, and what the baseline remembers of it.
 
-use super::change::AttributeSet;
-use super::clock::Timestamp;
+use crate::model::{clock::Timestamp, file::change::AttributeSet};
 
 /// The type of a file-system object (`inode(7)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,9 +114,9 @@ pub struct Attributes {
     pub btime: Option<Timestamp>,
     /// Where a symbolic link points; `None` for other kinds.
     pub target: Option<Vec<u8>>,
-    /// Extended attributes in the form of [`super::xattr`]; `None` when not collected.
+    /// Extended attributes in the form of [`crate::model::file::xattr`]; `None` when not collected.
     pub xattrs: Option<Vec<u8>>,
-    /// Inode flags, as [`super::flags`] names them; `None` where the file system tells none.
+    /// Inode flags, as [`crate::model::file::inode_flags`] names them; `None` where the file system tells none.
     pub flags: Option<u64>,
 }
 

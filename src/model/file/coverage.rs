@@ -1,6 +1,6 @@
 //! How well the baseline is kept: what every report says about the checks themselves.
 
-use super::clock::Timestamp;
+use crate::model::clock::Timestamp;
 
 /// The state of all watched areas together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

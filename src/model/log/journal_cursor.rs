@@ -1,6 +1,6 @@
 //! How far the journal was read: the cursor of an entry instead of an offset in a file.
 
-use super::clock::Timestamp;
+use crate::model::clock::Timestamp;
 
 /// Where the next entry comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

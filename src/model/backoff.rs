@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 
-use super::clock::Boottime;
+use crate::model::clock::Boottime;
 
 /// The first and the longest time for which an item is left alone.
 const REST: (Duration, Duration) = (Duration::from_mins(5), Duration::from_hours(24));
