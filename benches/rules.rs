@@ -19,16 +19,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integrityd::config::settings::{RuleDirectory, RuleLevel};
-use integrityd::logs::{
-    engine::{Engine, OnLimit},
-    glob::Start,
-    lines::Record,
-    rules::{Layer, Reading, RuleSet},
-    tail::{Settings, Tail},
-    tree::Locale,
+use integrityd::{
+    config::settings::config::{RuleDirectory, RuleLevel},
+    logs::{
+        engine::{Engine, OnLimit},
+        glob::Start,
+        lines::Record,
+        rules::{Layer, Reading, RuleSet},
+        tail::{Settings, Tail},
+        tree::Locale,
+    },
+    model::clock::Timestamp,
 };
-use integrityd::model::clock::Timestamp;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
 /// How many polls are averaged.

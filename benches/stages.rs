@@ -21,7 +21,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::{Area, Config},
+    config::settings::config::{Area, Config},
     files::{digest::Hasher, passes::Pass},
     model::{
         clock::{BootId, Clock},

@@ -8,14 +8,18 @@ use std::{
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{
-    Exit,
-    exit::usage,
-    mailboxes::mailboxes,
-    out::{Out, talk},
-};
 use crate::{
-    config::{self, effective::Effective, example, table::Table},
+    cli::{
+        Exit,
+        exit::usage,
+        mailboxes::mailboxes,
+        out::{Out, talk},
+    },
+    config::{
+        self,
+        schema::section::Table,
+        write::{effective::Effective, example},
+    },
     daemon::sources::check_sources,
     model::escape::{escape, escape_name},
 };

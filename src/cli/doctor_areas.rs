@@ -8,8 +8,8 @@ use crate::{
         out::{age, number, size},
     },
     config::{
-        settings::{Config, Rates},
-        units::{format_rate, format_span},
+        schema::units::{format_rate, format_span},
+        settings::config::{Config, Rates},
     },
     files::{
         ground::{Ground, Tract},
@@ -197,7 +197,7 @@ fn promise(shown: &str, census: &Census, rates: &Rates, max_age: Duration) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cli::diagnosis::Health, config::settings::Area};
+    use crate::{cli::diagnosis::Health, config::settings::config::Area};
 
     #[test]
     fn a_round_is_bound_by_looks_or_by_bytes() {
@@ -239,7 +239,7 @@ mod tests {
         for name in ["a", "b", "out/c", "out/d"] {
             std::fs::write(tree.path().join(name), "12345").unwrap();
         }
-        let excludes = crate::config::exclude::Excludes::new(&[tree.path().join("out")]).unwrap();
+        let excludes = crate::config::settings::exclude::Excludes::new(&[tree.path().join("out")]).unwrap();
         let area = Area { excludes, ..Area::new(tree.path().to_path_buf()) };
         let config = Config::embedded(vec![area], "/x".into());
         let ground = Ground::new(&config, &[AreaId(1)]);

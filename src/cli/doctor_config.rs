@@ -4,7 +4,7 @@ use std::{fs, io::ErrorKind, os::unix::fs::PermissionsExt, path::Path};
 
 use crate::{
     cli::{diagnosis::Finding, out::number},
-    config::{self, LoadError, fault::Fault, settings::Config},
+    config::{self, LoadError, schema::fault::Fault, settings::config::Config},
     model::escape::escape_name,
     sys::fs::ownership,
 };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{
     cli::{diagnosis::Finding, starting},
-    config::settings::Config,
+    config::settings::config::Config,
     model::{
         clock::Clock,
         health::{Health, Trouble, TroubleKind as Kind, Weight},

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use crate::{
     cli::{diagnosis::Finding, out::number},
     config::{
-        exclude::is_glob,
-        include::on_disk,
-        settings::{Config, LogGroup},
+        read::include::on_disk,
+        settings::{
+            config::{Config, LogGroup},
+            exclude::is_glob,
+        },
     },
     logs::{
         live::look,

@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     cli::{Source, diagnosis::Finding, noted::Noted, out::number},
-    config::settings::{MailWay, SmtpServer, TlsMode},
+    config::settings::config::{MailWay, SmtpServer, TlsMode},
     model::escape::{escape_cut, escape_name},
     report::local::Places,
     sys::fs::ownership,

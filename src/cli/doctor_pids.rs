@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{
     cli::diagnosis::Finding,
-    config::settings::Config,
+    config::settings::config::Config,
     model::{
         clock::{Clock, Moment},
         escape::escape_name,

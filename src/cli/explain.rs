@@ -18,8 +18,8 @@ use crate::{
     },
     config::{
         self,
-        settings::{Config, Rates},
-        units::to_float,
+        schema::units::to_float,
+        settings::config::{Config, Rates},
     },
     files::{
         cover::hidden,

@@ -8,9 +8,8 @@ use crate::{
         out::{number, span},
     },
     config::{
-        attributes::Growth,
-        effective::{Block, Effective, Given},
-        settings::Config,
+        settings::{attribute_groups::Growth, config::Config},
+        write::effective::{Block, Effective, Given},
     },
     files::{
         compare::{COLLECTED, meaningful},
@@ -263,7 +262,7 @@ fn settings(tract: &Tract, block: Option<&Block>, effective: &Effective) -> Vec<
         if let Some(given) = given(name) {
             let unused = name == "areahash" && tract.settings.algorithms.is_empty();
             let note = if unused { ", but content is not compared" } else { "" };
-            let later = crate::config::keys::find(name).is_some_and(|key| !effective.is_acted_upon(key));
+            let later = crate::config::schema::keys::find(name).is_some_and(|key| !effective.is_acted_upon(key));
             let later = if later { ", not acted upon yet" } else { "" };
             lines.push(format!("{word} {}{}{note}{later}", escape_name(&given.value), source(given)));
         }

@@ -14,7 +14,7 @@ use crate::{
         queue::{self, LetterArguments},
         search::Search,
     },
-    config::units::parse_span,
+    config::schema::units::parse_span,
     model::{
         clock::{Clock, Timestamp},
         escape::escape_name,

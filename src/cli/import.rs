@@ -19,10 +19,10 @@ use crate::{
     },
     config::{
         self,
-        fcheck::{Fcheck, Word},
-        include::Files,
-        settings::Config,
-        units::format_span,
+        foreign::fcheck::{Fcheck, Word},
+        read::include::Files,
+        schema::units::format_span,
+        settings::config::Config,
     },
     files::adopt,
     logs::{

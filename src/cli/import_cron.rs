@@ -12,8 +12,10 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use super::{logcheck_options::shown, out::talk};
-use crate::config::crontab::{Job, jobs, runs, switch};
+use crate::{
+    cli::{logcheck_options::shown, out::talk},
+    config::foreign::crontab::{Job, jobs, runs, switch},
+};
 
 /// No table is longer, in bytes.
 const LARGEST: u64 = 1 << 20;

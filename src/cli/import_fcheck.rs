@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use super::import_text::{Text, quoted};
 use crate::{
+    cli::import_text::{Text, quoted},
     config::{
-        fcheck::{Fcheck, Line, Place, Word},
-        line::legacy_line,
-        units::format_span,
+        foreign::fcheck::{Fcheck, Line, Place, Word},
+        schema::units::format_span,
+        write::legacy_line::legacy_line,
     },
     model::escape::escape_name,
 };

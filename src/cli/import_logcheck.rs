@@ -5,12 +5,16 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    import_text::{Text, quoted},
-    logcheck_options::shown,
-};
 use crate::{
-    config::{fault::Fault, line::legacy_line, settings::RuleLevel, units::format_span},
+    cli::{
+        import_text::{Text, quoted},
+        logcheck_options::shown,
+    },
+    config::{
+        schema::{fault::Fault, units::format_span},
+        settings::config::RuleLevel,
+        write::legacy_line::legacy_line,
+    },
     logs::oneshot::{conf::Conf, journal},
 };
 

@@ -1,6 +1,6 @@
 //! A configuration in the legacy form while it is written: lines that are read back as what was meant, and comments that are plain.
 
-use crate::{config::line::legacy_line, model::escape::escape_cut};
+use crate::{config::write::legacy_line::legacy_line, model::escape::escape_cut};
 
 /// Of a line that is only shown, so many bytes.
 const SHOWN: usize = 200;

@@ -20,7 +20,7 @@ use crate::{
         out::{Out, talk},
         run::runtime,
     },
-    config::settings::RuleDirectory,
+    config::settings::config::RuleDirectory,
     logs::{
         classify::Classifier,
         layers::Semantics,

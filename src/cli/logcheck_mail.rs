@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     cli::{Source, exit::TryLater, run::runtime},
-    config::{self, LoadError, settings::Config},
+    config::{self, LoadError, settings::config::Config},
     logs::{oneshot::conf::Conf, rules::Layer},
     model::{clock::Timestamp, escape::escape, event::Severity},
     report::{

@@ -8,9 +8,9 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 
-use super::out::talk;
 use crate::{
-    config::settings::RuleLevel,
+    cli::out::talk,
+    config::settings::config::RuleLevel,
     logs::oneshot::{conf::Conf, list::open_regular},
     model::escape::escape_name,
 };

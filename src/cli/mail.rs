@@ -17,7 +17,7 @@ use crate::{
         out::{Out, talk},
         run::runtime,
     },
-    config::{self, settings::Config},
+    config::{self, settings::config::Config},
     model::{
         clock::Clock,
         escape::{escape, escape_name},

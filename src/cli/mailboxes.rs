@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     cli::diagnosis::Finding,
-    config::settings::Config,
+    config::settings::config::Config,
     files::{
         ground::Ground,
         standing::{Standing, standing},
@@ -82,7 +82,7 @@ impl Mailbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings::Area;
+    use crate::config::settings::config::Area;
 
     #[test]
     fn a_mailbox_of_a_recipient_is_named_with_its_area() {

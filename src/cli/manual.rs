@@ -117,7 +117,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
-    use crate::{cli::Cli, config::keys::KEYS};
+    use crate::{cli::Cli, config::schema::keys::KEYS};
 
     fn pages() -> Vec<(String, String)> {
         PAGES.iter().map(|page| (format!("{}.{}", page.name, page.section), render(page, Cli::command()))).collect()

@@ -1,9 +1,11 @@
 //! The settings as the manual has them, made from the one table of all items.
 
-use super::manual_roff::{Page, escaped, plain};
-use crate::config::{
-    keys::{KEYS, Key},
-    table::Table,
+use crate::{
+    cli::manual_roff::{Page, escaped, plain},
+    config::schema::{
+        keys::{KEYS, Key},
+        section::Table,
+    },
 };
 
 /// Every setting with its place in both forms and its default, a line each.

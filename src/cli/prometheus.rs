@@ -1,8 +1,8 @@
 //! `status --prometheus`: the text exposition format 0.0.4, for a node exporter's textfile collector.
 
-use super::level::Level;
 use crate::{
-    config::units::to_float,
+    cli::level::Level,
+    config::schema::units::to_float,
     model::health::{Health, TroubleKind, Weight},
     store::{
         areas::AreaState,

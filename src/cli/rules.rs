@@ -8,16 +8,16 @@ use std::{
 use clap::{Args, Subcommand, ValueEnum};
 use globset::GlobBuilder;
 
-use super::{
-    Exit, Source,
-    exit::usage,
-    out::{Out, number, talk},
-    rules_lint, rules_suggest, rules_test, rules_unused,
-};
 use crate::{
+    cli::{
+        Exit, Source,
+        exit::usage,
+        out::{Out, number, talk},
+        rules_lint, rules_suggest, rules_test, rules_unused,
+    },
     config::{
         self, LoadError,
-        settings::{Config, LogGroup, RuleDirectory, RuleLevel},
+        settings::config::{Config, LogGroup, RuleDirectory, RuleLevel},
     },
     logs::{
         classify::Classifier,

@@ -8,13 +8,13 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::{
-    Exit, Source,
-    out::{Out, talk},
-    rules::{Choice, Groups, count_of, shown},
-};
 use crate::{
-    config::fault::Fault,
+    cli::{
+        Exit, Source,
+        out::{Out, talk},
+        rules::{Choice, Groups, count_of, shown},
+    },
+    config::schema::fault::Fault,
     logs::{
         rules::RuleSet,
         survey::{Finding, Remark, survey},

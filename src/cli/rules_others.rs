@@ -10,13 +10,13 @@ use std::{
 
 use anyhow::Context;
 
-use super::{
-    out::talk,
-    rules::{count_of, is_meant, shown},
-    rules_suggest::read_lines,
-};
 use crate::{
-    config::settings::LogGroup,
+    cli::{
+        out::talk,
+        rules::{count_of, is_meant, shown},
+        rules_suggest::read_lines,
+    },
+    config::settings::config::LogGroup,
     logs::{
         engine::{Engine, OnLimit},
         ere::parse,

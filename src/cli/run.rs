@@ -18,7 +18,7 @@ use crate::{
         Exit,
         out::{number, talk},
     },
-    config::{self, settings::Config},
+    config::{self, settings::config::Config},
     daemon::{
         Daemon,
         fence::put_up_if_possible,

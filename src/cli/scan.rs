@@ -18,7 +18,7 @@ use crate::{
         progress::{Progress, has_bar},
         run::begin_to_log,
     },
-    config::{self, settings::Config},
+    config::{self, settings::config::Config},
     daemon::sources::check_sources,
     files::{
         ground::Ground,

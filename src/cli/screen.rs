@@ -5,9 +5,9 @@ use std::io::IsTerminal as _;
 use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::{column::Column, level::Level, screen_processes::processes};
 use crate::{
-    config::units::format_span,
+    cli::{column::Column, level::Level, screen_processes::processes},
+    config::schema::units::format_span,
     model::{
         escape::{escape_cut, hex},
         format::{age, number, rate, size, span},

@@ -16,7 +16,7 @@ use crate::{
         screen::{Look, screen},
         starting,
     },
-    config::{self, LoadError, settings::Config, units::parse_span},
+    config::{self, LoadError, schema::units::parse_span, settings::config::Config},
     model::{
         clock::Clock,
         escape::{escape_name, hex},

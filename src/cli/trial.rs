@@ -21,9 +21,11 @@ use crate::{
         run::{begin_to_log, prepare, runtime},
     },
     config::{
-        exclude::Excludes,
-        settings::{Area, Config, LogGroup, MailWay, Pooling, RuleDirectory, RuleLevel},
-        units::{parse_span, to_float},
+        schema::units::{parse_span, to_float},
+        settings::{
+            config::{Area, Config, LogGroup, MailWay, Pooling, RuleDirectory, RuleLevel},
+            exclude::Excludes,
+        },
     },
     daemon::{
         Daemon,

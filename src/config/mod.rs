@@ -4,33 +4,13 @@
 //! (`value`) → settings that agree with each other (`check`). No step stops at the first mistake; a configuration with any
 //! fault is not used at all, and all its faults are shown at once.
 
-mod address;
-mod areas;
-pub mod attributes;
-mod check;
-mod convert;
-pub mod crontab;
-pub mod effective;
-pub mod example;
-pub mod exclude;
-pub mod fault;
-pub mod fcheck;
-mod form;
-mod groups;
-pub mod include;
-mod item;
-pub mod keys;
-mod legacy;
-pub mod line;
-mod mail_url;
+mod build;
+pub mod foreign;
+pub mod read;
+pub mod schema;
 pub mod settings;
-mod sheet;
-pub mod table;
-mod toml;
-pub mod units;
-pub mod urgent;
-mod value;
-mod written;
+mod tests;
+pub mod write;
 
 use std::{
     io,
@@ -39,22 +19,28 @@ use std::{
 
 use thiserror::Error;
 
-pub use convert::Converted;
-use effective::{Effective, Given, Row, effective};
-use fault::{Fault, Faults, show_path};
-use form::{Form, detect};
-use include::{Files, Gathered, gather};
-use item::Findings;
-use settings::{Area, Config};
-use sheet::Sheet;
-use written::Remark;
+pub use crate::config::write::convert::Converted;
+use crate::config::{
+    build::values::Sheet,
+    read::{
+        include::{Files, Gathered, gather},
+        item::Findings,
+        syntax::{Form, detect},
+    },
+    schema::fault::{Fault, Faults, show_path},
+    settings::config::{Area, Config},
+    write::{
+        effective::{Effective, Given, Row, effective},
+        render::Remark,
+    },
+};
 
 /// Where the configuration is, unless the command line says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/integrityd.conf";
 
 /// Where the database is, unless the configuration says otherwise.
 pub fn default_database() -> PathBuf {
-    keys::find("database").map(|key| PathBuf::from(key.default)).unwrap_or_default()
+    schema::keys::find("database").map(|key| PathBuf::from(key.default)).unwrap_or_default()
 }
 
 /// Why there is no configuration.
@@ -101,12 +87,12 @@ pub fn show(effective: &Effective) -> Vec<u8> {
         behind: if effective.is_acted_upon(row.key) {
             given.source.to_string()
         } else {
-            format!("{}{}", given.source, written::LATER)
+            format!("{}{}", given.source, write::render::LATER)
         },
     };
     match effective.form {
-        Form::Legacy => written::legacy(&effective.blocks, &remarks),
-        Form::Toml => written::toml(&effective.blocks, &remarks).into_bytes(),
+        Form::Legacy => write::render::legacy(&effective.blocks, &remarks),
+        Form::Toml => write::render::toml(&effective.blocks, &remarks).into_bytes(),
     }
 }
 
@@ -123,7 +109,7 @@ fn convert_text(path: &Path, text: &[u8], files: &Files) -> Result<Option<Conver
         return Ok(None);
     }
     let whole = read_whole(path, text, files)?;
-    convert::to_toml(&whole.sheet, &whole.gathered).map(Some)
+    write::convert::to_toml(&whole.sheet, &whole.gathered).map(Some)
 }
 
 fn text_of(path: &Path) -> Result<Vec<u8>, LoadError> {
@@ -153,9 +139,9 @@ fn read_whole(path: &Path, text: &[u8], files: &Files) -> Result<Whole, Faults> 
     let mut findings = Findings::default();
     let gathered = gather(path, text, files, &mut findings);
     let sheet = Sheet::of(&gathered.items, &mut findings);
-    let mut config = check::check(&sheet, &mut findings);
+    let mut config = build::check::check(&sheet, &mut findings);
     let Findings { mut faults, mut notices } = findings;
-    if faults.is_empty() && !check::has_work(&config) {
+    if faults.is_empty() && !build::check::has_work(&config) {
         faults.push(Fault {
             file: path.to_path_buf(),
             line: None,
@@ -179,13 +165,13 @@ fn read_whole(path: &Path, text: &[u8], files: &Files) -> Result<Whole, Faults> 
 
 /// What is wrong with `text` as the address of a recipient, and the remedy; `None` for `user` and `user@host`.
 pub fn address_fault(text: &str) -> Option<String> {
-    address::check_address(text).err().map(|problem| format!("{}: {}", problem.what, problem.hint))
+    read::address::check_address(text).err().map(|problem| format!("{}: {}", problem.what, problem.hint))
 }
 
 impl Config {
     /// Settings without a file: these areas, this database, and every default. Nothing is checked.
     pub fn embedded(areas: Vec<Area>, database: PathBuf) -> Self {
-        Self { areas, ..check::defaults(database) }
+        Self { areas, ..build::check::defaults(database) }
     }
 }
 
@@ -202,8 +188,3 @@ fn remedy(kind: io::ErrorKind) -> &'static str {
         _ => "name another with --config",
     }
 }
-
-#[cfg(test)]
-mod kept;
-#[cfg(test)]
-mod tests;

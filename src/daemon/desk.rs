@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    config::settings::Config,
+    config::settings::config::Config,
     model::clock::Clock,
     report::postmaster::{MailForm, Postmaster, default_sender, full_address, readerships},
     sys::host,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    config::settings::{Config, Helper, MailWay, SmtpServer},
+    config::settings::config::{Config, Helper, MailWay, SmtpServer},
     files::scout,
     logs::journal,
     report::{sendmail, transport::Places},

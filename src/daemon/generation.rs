@@ -6,7 +6,7 @@ use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::settings::Config,
+    config::settings::config::Config,
     daemon::{
         error::DaemonError,
         watch::{Roll, Watch},

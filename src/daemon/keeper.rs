@@ -9,7 +9,7 @@ use std::{
 use rustix::io::Errno;
 
 use crate::{
-    config::{self, settings::Config},
+    config::{self, settings::config::Config},
     daemon::{
         clocks::ClockWatch,
         life::{Way, is_doubtful, since_last},

@@ -29,7 +29,7 @@ use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::settings::Config,
+    config::settings::config::Config,
     files::{Walker, pace::longest_rest, passes::Pass},
     logs::{Tailer, own_lines::OwnLines, surroundings::Surroundings},
     model::{

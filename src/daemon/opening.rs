@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    config::settings::Config,
+    config::settings::config::Config,
     daemon::{
         DaemonError, desk,
         sentry::Alarm,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    config::effective::{Effective, Source},
+    config::write::effective::{Effective, Source},
     files::digest::Hasher,
     model::{
         clock::Moment,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    config::{self, settings::Config},
+    config::{self, settings::config::Config},
     sys::fs::ownership::{self, Distrust},
 };
 

@@ -16,7 +16,7 @@ use std::{
 };
 
 use crate::{
-    config::settings::Config,
+    config::settings::config::Config,
     files::{
         foreign::{Baseline, Record},
         ground::{Ground, Tract},

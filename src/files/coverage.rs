@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::{
-    config::settings::Rates,
+    config::settings::config::Rates,
     model::{
         clock::{Moment, Timestamp},
         event::{Category, Event, Severity},
@@ -146,7 +146,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::config::settings::Config;
+    use crate::config::settings::config::Config;
 
     const DAY: Duration = Duration::from_hours(24);
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::settings::{Config, Rates},
+    config::settings::config::{Config, Rates},
     files::{
         lane::Lane,
         pace::{Pace, SpeedUp},

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    config::settings::Helper,
+    config::settings::config::Helper,
     files::{
         errand::{Answer, Question},
         scout,

@@ -14,8 +14,8 @@ use std::{
 };
 
 use crate::{
-    config::{
-        settings::{Area, Config, MailWay, OnChange},
+    config::settings::{
+        config::{Area, Config, MailWay, OnChange},
         urgent::UrgentList,
     },
     files::{lay::Lay, sight::Base},
@@ -354,7 +354,8 @@ mod tests {
 
     #[test]
     fn a_directory_with_one_letter_at_the_top_can_be_left_out() {
-        let excludes = crate::config::exclude::Excludes::new(&[PathBuf::from("/a"), PathBuf::from("/etc/b")]).unwrap();
+        let excludes =
+            crate::config::settings::exclude::Excludes::new(&[PathBuf::from("/a"), PathBuf::from("/etc/b")]).unwrap();
         let ground = ground(vec![Area { excludes, ..Area::new(PathBuf::from("/")) }]);
         let tract = &ground.tracts[0];
         assert_eq!(ground.left_out_prefix(tract, b"/a/x"), Some(&b"/a"[..]));

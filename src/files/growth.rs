@@ -5,7 +5,7 @@
 //! the times in the baseline stay those of its digests, else the next reading would not know how long the old part is.
 
 use crate::{
-    config::attributes::Growth,
+    config::settings::attribute_groups::Growth,
     files::{digest::Hasher, ground::Tract},
     model::{
         event::Event,
@@ -187,7 +187,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{settings::Area, urgent::UrgentList},
+        config::settings::{config::Area, urgent::UrgentList},
         files::judge::{Judge, Verdict},
         model::{
             clock::{BootId, Boottime, Moment, Timestamp},

@@ -1,7 +1,7 @@
 //! What a look means: an arrival, nothing new, or events with the state that belongs to them. Pure: nothing is read or written here.
 
 use crate::{
-    config::urgent::UrgentList,
+    config::settings::urgent::UrgentList,
     files::{
         compare::{COLLECTED, IN_XATTRS, alarm, compare, weigh},
         ground::Tract,

@@ -16,7 +16,7 @@ use std::{
 };
 
 use crate::{
-    config::settings::Helper,
+    config::settings::config::Helper,
     files::far::{Far, Graves, News},
     sys::{
         fs::mounts::{self, Mount, Table, Watch},

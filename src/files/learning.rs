@@ -4,8 +4,8 @@ use std::{os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
 
 use crate::{
     config::{
-        settings::{Area, Config},
-        units::format_size,
+        schema::units::format_size,
+        settings::config::{Area, Config},
     },
     files::{
         adopt,

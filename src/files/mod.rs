@@ -68,7 +68,7 @@ use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::settings::Config,
+    config::settings::config::Config,
     model::{
         clock::{Boottime, Clock},
         file::entry::AreaId,

@@ -2,9 +2,9 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::restraint::LEAST;
 use crate::{
-    config::{settings::Rates, units::to_float},
+    config::{schema::units::to_float, settings::config::Rates},
+    files::restraint::LEAST,
     model::clock::Boottime,
 };
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    config::settings::{Config, Helper, OnChange},
+    config::settings::config::{Config, Helper, OnChange},
     files::{
         approach::absence,
         cover::{hidden, homes, review},
@@ -364,7 +364,7 @@ fn told_since(store: &Store, before: u64) -> Result<Vec<StoredEvent>, StoreError
 /// The rows of the configured areas, in their order; `None` for one that the store has never seen.
 fn rows_of(store: &Store, config: &Config) -> Result<Vec<Option<AreaRow>>, StoreError> {
     let all = store.areas()?;
-    let path = |area: &crate::config::settings::Area| area.path.as_os_str().as_encoded_bytes().to_vec();
+    let path = |area: &crate::config::settings::config::Area| area.path.as_os_str().as_encoded_bytes().to_vec();
     Ok(config.areas.iter().map(|area| all.iter().find(|row| row.path == path(area)).cloned()).collect())
 }
 

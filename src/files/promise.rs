@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::{
-    config::{settings::Rates, units::to_float},
+    config::{schema::units::to_float, settings::config::Rates},
     model::{clock::Boottime, file::entry::AreaId},
     store::{demand::Demand, standing::Ahead},
 };
@@ -128,7 +128,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::settings::Config;
+    use crate::config::settings::config::Config;
 
     const DAY: Duration = Duration::from_hours(24);
 

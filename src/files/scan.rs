@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rustix::io::Errno;
 
 use crate::{
-    config::urgent::UrgentList,
+    config::settings::urgent::UrgentList,
     files::{
         big::of_metadata,
         content::{Purpose, Read},

@@ -7,8 +7,7 @@
 
 use std::time::Duration;
 
-use super::pace::Pace;
-use crate::{config::units::to_float, model::clock::Boottime};
+use crate::{config::schema::units::to_float, files::pace::Pace, model::clock::Boottime};
 
 /// The least that is worth a slice: one page. Slices are whole pages, so that no page is read twice.
 const LEAST: u32 = 4096;

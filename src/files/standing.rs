@@ -178,9 +178,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{
+        config::settings::{
+            config::{Area, Config},
             exclude::Excludes,
-            settings::{Area, Config},
         },
         model::file::entry::AreaId,
     };

@@ -19,7 +19,7 @@ use std::{
 use rustix::io::Errno;
 
 use crate::{
-    config::urgent::UrgentList,
+    config::settings::urgent::UrgentList,
     files::{
         cover::hidden,
         ground::{Ground, Tract, is_beneath, join},

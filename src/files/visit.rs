@@ -8,7 +8,7 @@ use std::{
 use rustix::io::Errno;
 
 use crate::{
-    config::urgent::UrgentList,
+    config::settings::urgent::UrgentList,
     files::{
         big::{Deadline, Reads, unread},
         fresh::is_fresh,

@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::settings::{RuleDirectory, RuleLevel},
+        config::settings::config::{RuleDirectory, RuleLevel},
         logs::{
             layers::{Section, sections},
             rules::Reading,

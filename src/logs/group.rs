@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    config::settings::{Config, LogGroup},
+    config::settings::config::{Config, LogGroup},
     logs::{
         duplicates::{Duplicates, Judged, Side},
         glob::Start,

@@ -64,7 +64,7 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::settings::{Config, LogGroup},
+    config::settings::config::{Config, LogGroup},
     model::{
         clock::{Boottime, Clock, Moment},
         health::TroubleKind,

@@ -17,8 +17,8 @@ use rustix::fs::OFlags;
 
 use crate::{
     config::{
-        fault::Fault,
-        settings::{Logcheck, RuleDirectory, RuleLevel},
+        schema::fault::Fault,
+        settings::config::{Logcheck, RuleDirectory, RuleLevel},
     },
     logs::{
         ere::{Ere, parse},

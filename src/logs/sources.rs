@@ -10,15 +10,19 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    siblings::{is_plainly_rotated, is_sibling},
-    tail::Settings,
-    telling::JOURNAL,
-};
-use crate::config::{
-    exclude::{compile, is_glob},
-    include::on_disk,
-    settings::{LogGroup, RuleLevel},
+use crate::{
+    config::{
+        read::include::on_disk,
+        settings::{
+            config::{LogGroup, RuleLevel},
+            exclude::{compile, is_glob},
+        },
+    },
+    logs::{
+        siblings::{is_plainly_rotated, is_sibling},
+        tail::Settings,
+        telling::JOURNAL,
+    },
 };
 
 /// Most logs that one glob may find.
@@ -198,7 +202,7 @@ mod tests {
     fn groups_with_the_same_rules_are_one() {
         let (one, other) = (group(&[Path::new("/a")], &[]), group(&[Path::new("/b")], &[Path::new("/c")]));
         let third = LogGroup {
-            rules: vec![crate::config::settings::RuleDirectory { level: RuleLevel::Server, path: "/r".into() }],
+            rules: vec![crate::config::settings::config::RuleDirectory { level: RuleLevel::Server, path: "/r".into() }],
             journal: true,
             ..group(&[], &[])
         };
@@ -211,7 +215,7 @@ mod tests {
         let mut group = group(&[], &[]);
         assert_eq!(name(&group), b"");
         for (level, path) in [(RuleLevel::Server, "/a"), (RuleLevel::Paranoid, "/b")] {
-            group.rules.push(crate::config::settings::RuleDirectory { level, path: path.into() });
+            group.rules.push(crate::config::settings::config::RuleDirectory { level, path: path.into() });
         }
         assert_eq!(name(&group), b"server:/a paranoid:/b");
     }

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use jiff::tz::TimeZone;
 
 use crate::{
-    config::settings::Config,
+    config::settings::config::Config,
     logs::{journal, own::Own, own_lines::OwnLines},
     model::clock::Moment,
     store::door::Db,

@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
-use super::{
-    lint::{Lint, duplicates, lints},
-    rules::RuleSet,
+use crate::{
+    config::schema::fault::Fault,
+    logs::{
+        lint::{Lint, duplicates, lints},
+        rules::RuleSet,
+    },
+    model::escape::escape_name,
 };
-use crate::{config::fault::Fault, model::escape::escape_name};
 
 /// What kind of remark it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,7 +94,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::settings::{RuleDirectory, RuleLevel},
+        config::settings::config::{RuleDirectory, RuleLevel},
         logs::{rules::Reading, tree::Locale},
     };
 

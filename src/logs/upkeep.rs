@@ -10,13 +10,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    classify::Classifier,
-    layers::Semantics,
-    rules::{Layer, Reading, RuleSet},
-};
 use crate::{
-    config::settings::{Logcheck, RuleDirectory},
+    config::settings::config::{Logcheck, RuleDirectory},
+    logs::{
+        classify::Classifier,
+        layers::Semantics,
+        rules::{Layer, Reading, RuleSet},
+    },
     model::{clock::Timestamp, escape::escape_name},
     store::rules::RuleHit,
 };
@@ -250,7 +250,7 @@ fn news(changes: Vec<String>, standing: &[String], set: &RuleSet) -> News {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings::{Config, RuleLevel};
+    use crate::config::settings::config::{Config, RuleLevel};
 
     fn tree() -> tempfile::TempDir {
         let tree = tempfile::tempdir().unwrap();

@@ -19,7 +19,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::settings::Config,
+    config::settings::config::Config,
     model::{
         clock::{Boottime, Clock, Timestamp},
         event::{Category, Event, Severity},

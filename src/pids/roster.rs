@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::{
-    config::settings::Config,
+    config::settings::config::Config,
     model::{
         backoff::Quarantine,
         clock::{Boottime, Moment, Timestamp},

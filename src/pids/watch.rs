@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    config::settings::{ProcessSource, ProcessWatch},
+    config::settings::config::{ProcessSource, ProcessWatch},
     model::{
         clock::{Boottime, Moment, Timestamp},
         process::{FileFault, Liveness, Process, ProcessId, WatchName, WatchState},

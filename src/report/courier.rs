@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::settings::MailSettings,
+    config::settings::config::MailSettings,
     model::{
         clock::{Clock, Deadline, Moment},
         keepalive::Pulse,

@@ -6,7 +6,7 @@
 use jiff::tz::TimeZone;
 
 use crate::{
-    config::units::format_span,
+    config::schema::units::format_span,
     model::{
         clock::{Moment, Timestamp},
         escape::{escape_cut, escape_name_cut, hex},

@@ -8,7 +8,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
 
 use crate::{
-    config::settings::{MailSettings, SmtpServer, TlsMode},
+    config::settings::config::{MailSettings, SmtpServer, TlsMode},
     model::escape::escape_name,
     report::{
         answer::SendError,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    config::settings::{Pooling, ReportSettings},
+    config::settings::config::{Pooling, ReportSettings},
     model::{
         clock::{Deadline, Moment},
         event::Channel,

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use crate::{
-    config::settings::{Attach, Config, ReportSettings, SubjectStyle},
+    config::settings::config::{Attach, Config, ReportSettings, SubjectStyle},
     model::{
         clock::{Clock, Moment},
         event::Channel,

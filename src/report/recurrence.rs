@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::settings::ReportSettings,
+    config::settings::config::ReportSettings,
     model::{
         clock::{Clock, Deadline, Moment, Timestamp},
         event::{Category, Channel, Event, Severity},

@@ -10,12 +10,14 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lettre::Address;
 use tokio_rustls::rustls::{self, ClientConfig};
 
-use super::{
-    answer::{SendError, Verdict, shown},
-    secret::{Secret, read_secret},
-    wire::{Reply, Wire, WireError, tls},
+use crate::{
+    config::settings::config::{MailSettings, SmtpServer, TlsMode},
+    report::{
+        answer::{SendError, Verdict, shown},
+        secret::{Secret, read_secret},
+        wire::{Reply, Wire, WireError, tls},
+    },
 };
-use crate::config::settings::{MailSettings, SmtpServer, TlsMode};
 
 /// How long the answer to the final dot may take (RFC 5321, 4.5.3.2.6).
 const DOT_TIME: Duration = Duration::from_mins(10);

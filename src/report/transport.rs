@@ -14,20 +14,20 @@ use std::{
     time::Duration,
 };
 
-use super::answer::queue_id;
 pub use super::{
     answer::SendError,
     local::{Local, Places},
     sendmail::Sendmail,
     smtp::TransportError,
 };
-use super::{
-    mime::plain_text,
-    smtp::{Dialogue, Smtp},
-};
 use crate::{
-    config::settings::{MailSettings, MailWay},
+    config::settings::config::{MailSettings, MailWay},
     model::escape::escape_name,
+    report::{
+        answer::queue_id,
+        mime::plain_text,
+        smtp::{Dialogue, Smtp},
+    },
     store::door::run_blocking,
 };
 

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::standing::Ahead;
-use crate::config::{settings::Rates, units::to_float};
+use crate::{
+    config::{schema::units::to_float, settings::config::Rates},
+    store::standing::Ahead,
+};
 
 /// Checks that one entry costs within a promised age: when stops of the walk and rechecks of the stalest alternate at this pace, no
 /// entry waits longer than 0.94 of the age (simulated with 100 to 5,000 entries; at 1.4 some wait longer than promised).

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    config::units::format_span,
+    config::schema::units::format_span,
     model::{
         escape::{escape, escape_name},
         format::{age, counted, number, rate, size, span},

@@ -5,8 +5,8 @@ use std::{fs, path::Path, time::Duration};
 
 use crate::{
     config::{
-        settings::{Area as AreaSettings, Config},
-        units::to_float,
+        schema::units::to_float,
+        settings::config::{Area as AreaSettings, Config},
     },
     model::{
         clock::{Moment, Timestamp},

@@ -98,7 +98,7 @@ mod tests {
             last_batch: store.last_batch(Channel::Files).unwrap(),
         };
         let mut pool =
-            Pool::of(Channel::Files, &crate::config::settings::Config::embedded(Vec::new(), "x".into()).report);
+            Pool::of(Channel::Files, &crate::config::settings::config::Config::embedded(Vec::new(), "x".into()).report);
         (pool.ordinary.report_time, pool.ordinary.hold_off) = (HOUR, HOUR);
         let report = match pool.decide(&pending, at) {
             Decision::Wait(wait) => wait,

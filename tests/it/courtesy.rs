@@ -9,7 +9,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::{Config, LogGroup, RuleDirectory, RuleLevel},
+    config::settings::config::{Config, LogGroup, RuleDirectory, RuleLevel},
     files::Walker,
     logs::{Tailer, surroundings::Surroundings},
     model::{event::Category, keepalive::Pulse},

@@ -12,7 +12,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::{Config, LogGroup, RuleDirectory, RuleLevel},
+    config::settings::config::{Config, LogGroup, RuleDirectory, RuleLevel},
     logs::{
         group::Group,
         round::{Happening, Poll},

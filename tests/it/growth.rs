@@ -10,7 +10,7 @@ use std::{
 };
 
 use integrityd::{
-    config::{attributes::Growth, settings::Config},
+    config::settings::{attribute_groups::Growth, config::Config},
     model::{
         event::{Category, Event},
         file::{

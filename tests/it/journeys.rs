@@ -8,7 +8,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::{Area, Config, Pooling},
+    config::settings::config::{Area, Config, Pooling},
     daemon::{
         Daemon,
         signals::{Order, Orders},

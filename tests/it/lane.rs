@@ -9,7 +9,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::{Config, OnChange},
+    config::settings::config::{Config, OnChange},
     model::{
         event::{Category, Event, Severity},
         file::{

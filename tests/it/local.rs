@@ -9,7 +9,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::{Config, MailSettings},
+    config::settings::config::{Config, MailSettings},
     report::{
         answer::SendError,
         local::{Local, Places},

@@ -8,7 +8,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::Pooling,
+    config::settings::config::Pooling,
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::{Category, Channel, Event, LogLine, Severity},

@@ -15,7 +15,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::{Config, LogGroup, Pooling, RuleDirectory, RuleLevel},
+    config::settings::config::{Config, LogGroup, Pooling, RuleDirectory, RuleLevel},
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::{Category, Event, Kind, Severity},

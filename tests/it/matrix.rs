@@ -35,7 +35,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::{Area, Config},
+    config::settings::config::{Area, Config},
     store::events::Filter,
 };
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
-use integrityd::config::settings::OnChange;
+use integrityd::config::settings::config::OnChange;
 use serde_json::Value;
 use tokio::time::sleep;
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::{Config, ProcessSource, ProcessWatch},
+    config::settings::config::{Config, ProcessSource, ProcessWatch},
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::{Category, Channel, Event, Severity},

@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use integrityd::{
-    config::settings::{Area, Config},
+    config::settings::config::{Area, Config},
     model::event::{Category, StoredEvent},
     store::events::Filter,
 };

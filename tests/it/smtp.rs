@@ -9,7 +9,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::{Config, MailSettings, SmtpServer, TlsMode},
+    config::settings::config::{Config, MailSettings, SmtpServer, TlsMode},
     report::{
         answer::{SendError, Verdict},
         smtp::{Dialogue, Smtp},

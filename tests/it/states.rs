@@ -10,7 +10,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::Area,
+    config::settings::config::Area,
     model::{
         event::{Category, Event},
         file::entry::{Entry, HashState},

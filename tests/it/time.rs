@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use integrityd::{
-    config::settings::Pooling,
+    config::settings::config::Pooling,
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp, VirtualClock},
         event::{Category, Severity, StoredEvent},

@@ -8,7 +8,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::{Area, Config},
+    config::settings::config::{Area, Config},
     daemon::{
         Daemon,
         signals::{Order, Orders},

@@ -14,7 +14,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::{Config, LogGroup},
+    config::settings::config::{Config, LogGroup},
     logs::{
         Tailer,
         journal::{Journal, JournalPoll, Settings},

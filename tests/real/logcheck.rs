@@ -13,13 +13,15 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use integrityd::config::settings::{RuleDirectory, RuleLevel};
-use integrityd::logs::{
-    classify::Classifier,
-    layers::{Marks, Semantics, Verdict, sections},
-    oneshot::lines::{Order, arrange},
-    rules::{Layer, Reading, RuleSet},
-    tree::Locale,
+use integrityd::{
+    config::settings::config::{RuleDirectory, RuleLevel},
+    logs::{
+        classify::Classifier,
+        layers::{Marks, Semantics, Verdict, sections},
+        oneshot::lines::{Order, arrange},
+        rules::{Layer, Reading, RuleSet},
+        tree::Locale,
+    },
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::{Area, Config},
+    config::settings::config::{Area, Config},
     files::{
         ground::Ground,
         sight::{Base, Glance},

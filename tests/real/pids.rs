@@ -9,7 +9,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::{Config, ProcessSource, ProcessWatch},
+    config::settings::config::{Config, ProcessSource, ProcessWatch},
     model::{
         clock::Clock,
         event::{Category, Event},

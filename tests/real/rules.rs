@@ -10,11 +10,13 @@ use std::{
     thread,
 };
 
-use integrityd::config::settings::{RuleDirectory, RuleLevel};
-use integrityd::logs::{
-    engine::{Engine, OnLimit},
-    rules::{Reading, RuleSet},
-    tree::Locale,
+use integrityd::{
+    config::settings::config::{RuleDirectory, RuleLevel},
+    logs::{
+        engine::{Engine, OnLimit},
+        rules::{Reading, RuleSet},
+        tree::Locale,
+    },
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 

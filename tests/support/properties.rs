@@ -8,7 +8,7 @@ use std::{
 };
 
 use integrityd::{
-    config::{self, include::Files},
+    config::{self, read::include::Files},
     logs::{
         alphabet::Alphabet,
         ere::parse,

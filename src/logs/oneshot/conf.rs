@@ -6,8 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::report::Titles;
-use crate::config::{fault::Fault, settings::RuleLevel};
+use crate::{
+    config::{schema::fault::Fault, settings::config::RuleLevel},
+    logs::oneshot::report::Titles,
+};
 
 /// What is set, with logcheck's own defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,6 @@
+//! The settings that the rest of the program works with.
+
+pub mod attribute_groups;
+pub mod config;
+pub mod exclude;
+pub mod urgent;
