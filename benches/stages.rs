@@ -27,7 +27,7 @@ use integrityd::{
         clock::{BootId, Clock},
         file::entry::{Algorithm, AlgorithmSet, EntryId, FileKind},
     },
-    store::{database::Store, door::Db},
+    store::{db::Db, sqlite::connection::Store},
     sys::fs::handle::{attributes_of, open_beneath, open_root},
 };
 use walkdir::WalkDir;

@@ -63,7 +63,7 @@ fn trust(path: &Path) -> Option<Finding> {
 
 /// A distrust as a failure; its last words are the remedy.
 pub(super) fn distrusted(what: &'static str, distrust: &ownership::Distrust) -> Finding {
-    let words = crate::store::error::with_causes(distrust);
+    let words = crate::store::sqlite::error::with_causes(distrust);
     match (distrust, words.rsplit_once(": ")) {
         (ownership::Distrust::Owner { .. } | ownership::Distrust::Writable { .. }, Some((detail, remedy))) => {
             Finding::fail(what, detail, remedy)

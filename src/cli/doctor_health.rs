@@ -10,10 +10,11 @@ use crate::{
         health::{Health, Trouble, TroubleKind as Kind, Weight},
     },
     store::{
-        database::Store,
-        diagnose::diagnose,
-        error::StoreError,
-        facts::{Facts, Terms},
+        health::{
+            diagnose::diagnose,
+            facts::{Facts, Terms},
+        },
+        sqlite::{connection::Store, error::StoreError},
     },
     sys::host,
 };

@@ -13,7 +13,7 @@ use crate::{
     cli::{diagnosis::Finding, helpers},
     daemon::watch::HELPER,
     model::escape::escape_cut,
-    store::{database::Store, place::daemon_of},
+    store::sqlite::{connection::Store, files::daemon_of},
     sys::process::{broker, capture::listen, stat},
 };
 

@@ -15,10 +15,10 @@ use crate::{
         starting,
     },
     model::{clock::Clock, escape::escape_name},
-    store::{
-        database::Store,
+    store::sqlite::{
+        connection::Store,
         error::{StoreError, with_causes},
-        place::{is_running, own_files, running_for},
+        files::{is_running, own_files, running_for},
     },
     sys::{fs::ownership, host},
 };

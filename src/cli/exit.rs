@@ -2,14 +2,14 @@
 
 use std::{io, process::ExitCode};
 
-use super::out;
 use crate::{
+    cli::out,
     config::LoadError,
     daemon::DaemonError,
     logs::oneshot::position::StateError,
     model::escape::escape_name,
     report::{mime::MimeError, postmaster::BatchError, transport::TransportError},
-    store::error::StoreError,
+    store::sqlite::error::StoreError,
 };
 
 /// How the program ends (`sysexits.h` from 64 on).

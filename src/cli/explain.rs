@@ -32,7 +32,11 @@ use crate::{
         file::entry::{AreaId, Entry, FileKind},
     },
     report::listing::Listing,
-    store::{areas::AreaRow, database::Store, error::StoreError, place::is_running, standing::Ahead},
+    store::{
+        baseline::areas::AreaRow,
+        events::path_status::Ahead,
+        sqlite::{connection::Store, error::StoreError, files::is_running},
+    },
     sys::{host, users::Names},
 };
 

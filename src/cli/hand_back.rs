@@ -22,7 +22,7 @@ use crate::{
         tree::Locale,
     },
     model::clock::{Clock, Timestamp},
-    store::{database::Store, place},
+    store::sqlite::{connection::Store, files},
     sys::host,
 };
 
@@ -43,7 +43,7 @@ pub(super) fn check(source: &Source) -> anyhow::Result<()> {
 /// The database, when no daemon writes to it.
 fn stopped(source: &Source) -> anyhow::Result<PathBuf> {
     let database = source.database()?;
-    if place::is_running(&database) != Some(false) {
+    if files::is_running(&database) != Some(false) {
         let how = "stop it first (systemctl stop integrityd, or service integrityd stop): it would go on reporting";
         return Err(TryLater(format!("the daemon of {} runs, or that cannot be told; {how}", shown(&database))).into());
     }

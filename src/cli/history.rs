@@ -24,7 +24,7 @@ use crate::{
         ecs::{Host, to_json_with, to_line},
         listing::Listing,
     },
-    store::events::Filter,
+    store::events::append::Filter,
     sys::{host, users::Names},
 };
 

@@ -30,7 +30,7 @@ use crate::{
         tree::Locale,
     },
     model::format::rate,
-    store::{demand::Demand, standing::Ahead},
+    store::{baseline::max_age_rate::Demand, events::path_status::Ahead},
     sys::host,
 };
 

@@ -1,4 +1,4 @@
-//! How bad it is, as monitoring plugins count, by what [`crate::store::diagnose`] says.
+//! How bad it is, as monitoring plugins count, by what [`crate::store::health::diagnose`] says.
 
 use crate::model::health::{Health, Weight};
 

@@ -74,7 +74,7 @@ use crate::{
     config,
     files::scout,
     model::escape::escape_name,
-    store::database::Store,
+    store::sqlite::connection::Store,
     sys::process::{broker, broker_server},
 };
 pub use exit::Exit;

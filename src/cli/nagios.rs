@@ -1,12 +1,12 @@
 //! `status --nagios`: one line as monitoring plugins print it (Monitoring Plugins Development Guidelines: text, `|`, performance data).
 
-use super::level::Level;
 use crate::{
+    cli::level::Level,
     model::{
         format::{age, number},
         health::Health,
     },
-    store::facts::Facts,
+    store::health::facts::Facts,
 };
 
 /// The line, without its end.
@@ -64,7 +64,7 @@ fn performance(facts: &Facts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{diagnose::diagnose, facts::sample::facts};
+    use crate::store::health::{diagnose::diagnose, facts::sample::facts};
 
     #[test]
     fn a_fine_machine_is_one_line() {
@@ -80,7 +80,7 @@ mod tests {
     fn a_hostile_path_cannot_end_the_text() {
         let mut facts = facts();
         facts.areas[0].path = crate::model::escape::escape_name(b"/srv/a|x=1\nOK - fine");
-        facts.areas[0].state = crate::store::areas::AreaState::Missing;
+        facts.areas[0].state = crate::store::baseline::areas::AreaState::Missing;
         let line = line(&facts, &diagnose(&facts));
         assert!(line.starts_with(r"INTEGRITYD CRITICAL - /srv/a\x7cx=1\nOK - fine is missing"), "{line}");
         assert_eq!((line.matches('|').count(), line.lines().count()), (1, 1), "{line}");

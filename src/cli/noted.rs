@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::{
     cli::Source,
     model::clock::{Clock, Timestamp},
-    store::database::Store,
+    store::sqlite::connection::Store,
     sys::host,
 };
 

@@ -5,10 +5,12 @@ use crate::{
     config::schema::units::to_float,
     model::health::{Health, TroubleKind, Weight},
     store::{
-        areas::AreaState,
-        fact_logs::Log,
-        fact_processes::Process,
-        facts::{Area, Facts},
+        baseline::areas::AreaState,
+        health::{
+            fact_logs::Log,
+            fact_processes::Process,
+            facts::{Area, Facts},
+        },
     },
 };
 
@@ -193,7 +195,7 @@ fn queue(page: &mut Page, facts: &Facts) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{diagnose::diagnose, facts::sample::facts};
+    use crate::store::health::{diagnose::diagnose, facts::sample::facts};
 
     #[test]
     fn label_values_are_escaped_by_the_rules_of_the_format() {

@@ -22,11 +22,11 @@ use crate::{
     },
     report::mime::plain_text,
     store::{
-        database::Store,
-        error::StoreError,
-        outbox::ReportId,
-        place::is_running,
-        queue::{Standing, Undelivered},
+        outbox::{
+            admin::{Standing, Undelivered},
+            reports::ReportId,
+        },
+        sqlite::{connection::Store, error::StoreError, files::is_running},
     },
     sys::{fs::ownership, host},
 };

@@ -14,7 +14,7 @@ use crate::{
     },
     logs::rules::RuleSet,
     model::clock::{Clock, Timestamp},
-    store::rules::RuleCount,
+    store::sources::rule_hits::RuleCount,
     sys::host,
 };
 

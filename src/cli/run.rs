@@ -32,7 +32,7 @@ use crate::{
         escape::{escape, escape_name},
     },
     report::{syslog, transport::Printer},
-    store::{database::Store, door::Db},
+    store::{db::Db, sqlite::connection::Store},
     sys::{host, panic::log_panics, rlimit::raise_open_files},
 };
 

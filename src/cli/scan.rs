@@ -36,7 +36,7 @@ use crate::{
         file::entry::AreaId,
     },
     report::{ecs::to_line, listing::Listing},
-    store::{areas::AreaState, database::Store, door::Db},
+    store::{baseline::areas::AreaState, db::Db, sqlite::connection::Store},
     sys::{fs::ownership::own_uid, host, rlimit::raise_open_files, users::Names},
 };
 

@@ -14,9 +14,11 @@ use crate::{
         health::Health,
     },
     store::{
-        areas::AreaState,
-        fact_logs::Log,
-        facts::{Area, Facts},
+        baseline::areas::AreaState,
+        health::{
+            fact_logs::Log,
+            facts::{Area, Facts},
+        },
     },
 };
 
@@ -332,7 +334,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::store::{diagnose::diagnose, facts::sample::facts};
+    use crate::store::health::{diagnose::diagnose, facts::sample::facts};
 
     fn shown(facts: &Facts, width: usize) -> String {
         screen(facts, &diagnose(facts), Look { width, is_coloured: false })

@@ -1,16 +1,16 @@
 //! The watched processes on the screen of `status`: one line each.
 
-use super::{
-    column::Column,
-    level::Level,
-    screen::{Look, shortened, style},
-};
 use crate::{
+    cli::{
+        column::Column,
+        level::Level,
+        screen::{Look, shortened, style},
+    },
     model::{
         format::{number, span},
         process::Liveness,
     },
-    store::{fact_processes::Process, facts::Facts},
+    store::health::{fact_processes::Process, facts::Facts},
 };
 
 /// Narrower screens are shown without the names of programs.
@@ -61,7 +61,7 @@ mod tests {
     use unicode_width::UnicodeWidthStr as _;
 
     use super::*;
-    use crate::{model::process::FileFault, store::facts::sample::facts};
+    use crate::{model::process::FileFault, store::health::facts::sample::facts};
 
     #[test]
     fn each_process_is_one_line_of_any_screen() {

@@ -7,7 +7,10 @@ use globset::GlobMatcher;
 
 use crate::{
     model::event::StoredEvent,
-    store::{database::Store, error::StoreError, events::Filter, history::Order},
+    store::{
+        events::{append::Filter, history::Order},
+        sqlite::{connection::Store, error::StoreError},
+    },
 };
 
 /// Events read at once.

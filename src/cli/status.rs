@@ -23,11 +23,13 @@ use crate::{
         health::{Health, Weight},
     },
     store::{
-        database::Store,
-        diagnose::diagnose,
-        fact_logs::Log,
-        fact_processes::Process,
-        facts::{Area, Facts, Terms},
+        health::{
+            diagnose::diagnose,
+            fact_logs::Log,
+            fact_processes::Process,
+            facts::{Area, Facts, Terms},
+        },
+        sqlite::connection::Store,
     },
     sys::host,
 };

@@ -38,7 +38,11 @@ use crate::{
         event::{Category, Kind},
         file::entry::AreaId,
     },
-    store::{door::Db, error::StoreError, events::Filter, place::own_files},
+    store::{
+        db::Db,
+        events::append::Filter,
+        sqlite::{error::StoreError, files::own_files},
+    },
     sys::{
         fs::ownership::{make_private_directory, may_execute, may_read, may_write},
         host,

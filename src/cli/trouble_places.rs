@@ -18,13 +18,15 @@ use crate::{
     },
     report::{batch::Tally, life::Figures},
     store::{
-        areas::AreaState,
-        diagnose::diagnose,
-        fact_logs::{Log, word},
-        fact_processes::Process,
-        facts::{Facts, sample::facts},
-        recurring::{Last, Marks},
-        trouble_rows::TroubleRow,
+        baseline::areas::AreaState,
+        health::{
+            diagnose::diagnose,
+            fact_logs::{Log, word},
+            fact_processes::Process,
+            facts::{Facts, sample::facts},
+            troubles::TroubleRow,
+        },
+        outbox::schedule::{Last, Marks},
     },
     sys::fs::space::Space,
 };

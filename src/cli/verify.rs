@@ -24,7 +24,11 @@ use crate::{
         escape::hex,
     },
     report::witness::{Statement, statement},
-    store::{database::Store, error::StoreError, outbox::ReportId, prune::Keeping, witness::Fate},
+    store::{
+        events::prune::Keeping,
+        outbox::{reports::ReportId, sent::Fate},
+        sqlite::{connection::Store, error::StoreError},
+    },
     sys::host,
 };
 

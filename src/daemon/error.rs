@@ -2,7 +2,7 @@
 
 use crate::{
     report::{postmaster::BatchError, transport::TransportError},
-    store::error::StoreError,
+    store::sqlite::error::StoreError,
 };
 
 /// Why the daemon ends with a failure.

@@ -11,7 +11,7 @@ use crate::{
     files::scout,
     logs::journal,
     report::{sendmail, transport::Places},
-    store::error::with_causes,
+    store::sqlite::error::with_causes,
     sys::{
         fs::ownership::make_private_directory,
         landlock::{self, Hold, Limits, SandboxError},

@@ -19,13 +19,14 @@ use crate::{
     },
     report::postmaster::Postmaster,
     store::{
-        ailment::Ailment,
-        database::Store,
-        diagnose::diagnose,
-        door::{Db, run_blocking},
-        error::with_causes,
-        facts::{Facts, Terms},
-        outcome::Outcome,
+        db::{Db, run_blocking},
+        events::outcome::Outcome,
+        health::{
+            diagnose::diagnose,
+            facts::{Facts, Terms},
+        },
+        recovery::failure_kind::Ailment,
+        sqlite::{connection::Store, error::with_causes},
     },
     sys::{
         fault_injection,

@@ -21,12 +21,16 @@ use crate::{
         health::TroubleKind,
     },
     store::{
-        database::Store,
-        door::{Db, run_blocking},
-        error::{StoreError, with_causes},
-        ourselves::OwnPart,
-        outcome::Outcome,
-        prune::{Keeping, Step},
+        db::{Db, run_blocking},
+        events::{
+            outcome::Outcome,
+            prune::{Keeping, Step},
+        },
+        sources::own_parts::OwnPart,
+        sqlite::{
+            connection::Store,
+            error::{StoreError, with_causes},
+        },
     },
     sys::{
         capabilities::{self, Capability},
@@ -335,11 +339,13 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::model::{
-        clock::{BootId, VirtualClock},
-        event::Channel,
+    use crate::{
+        model::{
+            clock::{BootId, VirtualClock},
+            event::Channel,
+        },
+        store::events::append::Filter,
     };
-    use crate::store::events::Filter;
 
     const HOUR: Duration = Duration::from_hours(1);
 

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use crate::{
+    daemon::clocks::jumped,
     model::{
         clock::Moment,
         event::{Category, Event, Severity},
     },
-    store::alive::LastLife,
+    store::recovery::last_alive::LastLife,
 };
-
-use super::clocks::jumped;
 
 /// An orderly restart that took no longer is no news: an upgrade, other settings.
 const SHORT: Duration = Duration::from_mins(10);

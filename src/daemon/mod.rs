@@ -47,11 +47,11 @@ use crate::{
         transport::{Printer, Transport, TransportError},
     },
     store::{
-        door::{Db, run_blocking},
-        error::{StoreError, with_causes},
-        facts::Terms,
-        outbox::QueueSummary,
-        outcome::Outcome,
+        db::{Db, run_blocking},
+        events::outcome::Outcome,
+        health::facts::Terms,
+        outbox::reports::QueueSummary,
+        sqlite::error::{StoreError, with_causes},
     },
     sys::{
         host,

@@ -16,11 +16,12 @@ use crate::{
     model::clock::Clock,
     report::transport::{Printer, Transport},
     store::{
-        ailment::Ailment,
-        database::Store,
-        door::{Db, run_blocking},
-        error::{StoreError, with_causes},
-        health::Troubles,
+        db::{Db, run_blocking},
+        recovery::{encountered::Troubles, failure_kind::Ailment},
+        sqlite::{
+            connection::Store,
+            error::{StoreError, with_causes},
+        },
     },
     sys::sd_notify::{self, Phase},
 };

@@ -24,10 +24,9 @@ use crate::{
         },
     },
     store::{
-        database::Store,
-        error::StoreError,
-        ourselves::OwnPart,
-        outcome::{Outcome, StateChange},
+        events::outcome::{Outcome, StateChange},
+        sources::own_parts::OwnPart,
+        sqlite::{connection::Store, error::StoreError},
     },
 };
 
@@ -260,7 +259,7 @@ mod tests {
     use super::*;
     use crate::{
         model::clock::{BootId, Boottime, Clock, Timestamp},
-        store::events::Filter,
+        store::events::append::Filter,
     };
 
     fn now() -> Moment {

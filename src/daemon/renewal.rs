@@ -10,10 +10,9 @@ use crate::{
     },
     model::clock::Clock,
     store::{
-        ailment::Ailment,
-        door::{Db, run_blocking},
-        error::{StoreError, with_causes},
-        health::Trouble,
+        db::{Db, run_blocking},
+        recovery::{encountered::Trouble, failure_kind::Ailment},
+        sqlite::error::{StoreError, with_causes},
     },
     sys::{landlock, sd_notify},
 };

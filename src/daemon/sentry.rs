@@ -16,12 +16,16 @@ use crate::{
     },
     report::{emergency::Emergency, notice::Notice, postmaster::Postmaster, transport::Transport},
     store::{
-        ailment::Ailment,
-        database::Store,
-        door::Db,
-        error::{StoreError, with_causes},
-        health::{Trouble, Troubles},
-        outcome::Outcome,
+        db::Db,
+        events::outcome::Outcome,
+        recovery::{
+            encountered::{Trouble, Troubles},
+            failure_kind::Ailment,
+        },
+        sqlite::{
+            connection::Store,
+            error::{StoreError, with_causes},
+        },
     },
 };
 

@@ -16,10 +16,9 @@ use crate::{
         keepalive::Pulse,
     },
     store::{
-        database::Store,
-        door::{Db, run_blocking},
-        error::with_causes,
-        outcome::Outcome,
+        db::{Db, run_blocking},
+        events::outcome::Outcome,
+        sqlite::{connection::Store, error::with_causes},
     },
     sys::{
         fault_injection,

@@ -32,10 +32,9 @@ use crate::{
         },
     },
     store::{
-        areas::{AreaRow, AreaState},
-        database::Store,
-        error::StoreError,
-        outcome::{Outcome, StateChange},
+        baseline::areas::{AreaRow, AreaState},
+        events::outcome::{Outcome, StateChange},
+        sqlite::{connection::Store, error::StoreError},
     },
     sys::fs::ownership,
 };

@@ -14,7 +14,11 @@ use crate::{
         sweep::{Directory, Sweep},
     },
     model::file::entry::{Attributes, Entry, FileKind, HashState},
-    store::{areas::AreaRow, database::Store, door::Db, error::StoreError},
+    store::{
+        baseline::areas::AreaRow,
+        db::Db,
+        sqlite::{connection::Store, error::StoreError},
+    },
 };
 
 /// A root that was looked at: its metadata, itself when it is a directory, and what differs.

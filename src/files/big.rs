@@ -23,7 +23,10 @@ use crate::{
         event::Category,
         file::entry::{AlgorithmSet, Attributes, Entry, EntryId, FileKind, HashState, Observation},
     },
-    store::{database::Store, error::StoreError, missing::GONE},
+    store::{
+        baseline::missing::GONE,
+        sqlite::{connection::Store, error::StoreError},
+    },
 };
 
 /// Within what time the content of a big file should be read where nothing was promised: what `status` takes for in time.

@@ -12,8 +12,8 @@ use crate::{
     },
     model::file::entry::{Entry, EntryId, Observation},
     store::{
-        error::StoreError,
-        outcome::{Found, Members, StateChange},
+        events::outcome::{Found, Members, StateChange},
+        sqlite::error::StoreError,
     },
 };
 

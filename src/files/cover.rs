@@ -23,11 +23,9 @@ use crate::{
         file::entry::{AreaId, Attributes, Entry, FileKind},
     },
     store::{
-        areas::AreaState,
-        database::Store,
-        error::StoreError,
-        mounts::MountRow,
-        outcome::{Outcome, StateChange},
+        baseline::{areas::AreaState, mounts::MountRow},
+        events::outcome::{Outcome, StateChange},
+        sqlite::{connection::Store, error::StoreError},
     },
     sys::fs::mounts::Mount,
 };

@@ -12,7 +12,11 @@ use crate::{
         event::{Category, Event, Severity},
         file::entry::AreaId,
     },
-    store::{areas::AreaState, database::Store, demand::Demand, error::StoreError, outcome::Outcome, standing::Ahead},
+    store::{
+        baseline::{areas::AreaState, max_age_rate::Demand},
+        events::{outcome::Outcome, path_status::Ahead},
+        sqlite::{connection::Store, error::StoreError},
+    },
 };
 
 /// An area with its path and what was promised of it.

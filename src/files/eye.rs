@@ -21,9 +21,8 @@ use crate::{
         keepalive::Pulse,
     },
     store::{
-        database::Store,
-        door::{Db, run_blocking},
-        error::StoreError,
+        db::{Db, run_blocking},
+        sqlite::{connection::Store, error::StoreError},
     },
     sys::{panic::guard, pressure::io_pressure, sleep::wait_until},
 };

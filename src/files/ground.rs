@@ -26,7 +26,7 @@ use crate::{
             entry::{AreaId, LONGEST_PATH},
         },
     },
-    store::place::own_files,
+    store::sqlite::files::own_files,
     sys::fs::mounts::Mount,
 };
 

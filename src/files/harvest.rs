@@ -9,10 +9,9 @@ use crate::{
         file::entry::{Entry, EntryId},
     },
     store::{
-        database::Store,
-        door::Db,
-        error::StoreError,
-        outcome::{Found, Members, Outcome, Part, Piece, StateChange},
+        db::Db,
+        events::outcome::{Found, Members, Outcome, Part, Piece, StateChange},
+        sqlite::{connection::Store, error::StoreError},
     },
 };
 

@@ -15,7 +15,7 @@ use crate::{
         clock::{Boottime, Timestamp},
         file::entry::EntryId,
     },
-    store::error::StoreError,
+    store::sqlite::error::StoreError,
 };
 
 /// How long a table serves.

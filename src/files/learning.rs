@@ -23,11 +23,10 @@ use crate::{
         health::TroubleKind,
     },
     store::{
-        areas::{AreaRow, AreaState},
-        database::Store,
-        door::{Db, run_blocking},
-        error::StoreError,
-        outcome::{Outcome, StateChange},
+        baseline::areas::{AreaRow, AreaState},
+        db::{Db, run_blocking},
+        events::outcome::{Outcome, StateChange},
+        sqlite::{connection::Store, error::StoreError},
     },
     sys::fs::mounts::Mount,
 };

@@ -14,8 +14,8 @@ use crate::{
     },
     model::file::entry::{Entry, EntryId, HashState, LONGEST_PATH},
     store::{
-        error::StoreError,
-        outcome::{Found, Outcome, Piece, StateChange},
+        events::outcome::{Found, Outcome, Piece, StateChange},
+        sqlite::error::StoreError,
     },
 };
 

@@ -10,7 +10,7 @@ use crate::{
         sight::Trouble,
     },
     model::file::entry::EntryId,
-    store::door::run_blocking,
+    store::db::run_blocking,
     sys::panic::guard,
 };
 

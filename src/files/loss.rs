@@ -20,11 +20,10 @@ use crate::{
         file::entry::{Entry, EntryId, FileKind},
     },
     store::{
-        database::Store,
-        door::Db,
-        error::StoreError,
-        missing::{FoundAgain, GONE},
-        outcome::{Outcome, StateChange},
+        baseline::missing::{FoundAgain, GONE},
+        db::Db,
+        events::outcome::{Outcome, StateChange},
+        sqlite::{connection::Store, error::StoreError},
     },
 };
 

@@ -17,11 +17,12 @@ use crate::{
         file::entry::{Attributes, Entry, FileKind},
     },
     store::{
-        areas::{AreaRow, AreaState, RootIdentity},
-        database::Store,
-        error::StoreError,
-        missing::GONE,
-        outcome::{Found, Members, Outcome, Piece, StateChange},
+        baseline::{
+            areas::{AreaRow, AreaState, RootIdentity},
+            missing::GONE,
+        },
+        events::outcome::{Found, Members, Outcome, Piece, StateChange},
+        sqlite::{connection::Store, error::StoreError},
     },
 };
 

@@ -75,10 +75,9 @@ use crate::{
         keepalive::Pulse,
     },
     store::{
-        areas::AreaState,
-        database::Store,
-        door::{Db, run_blocking},
-        error::with_causes,
+        baseline::areas::AreaState,
+        db::{Db, run_blocking},
+        sqlite::{connection::Store, error::with_causes},
     },
     sys::sleep,
 };

@@ -30,10 +30,9 @@ use crate::{
         file::entry::{Entry, EntryId, FileKind, HashState, Observation},
     },
     store::{
-        areas::AreaState,
-        database::Store,
-        error::StoreError,
-        outcome::{Found, StateChange},
+        baseline::areas::AreaState,
+        events::outcome::{Found, StateChange},
+        sqlite::{connection::Store, error::StoreError},
     },
     sys::fs::{dir::Listing, handle::Handle},
 };

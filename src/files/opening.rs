@@ -12,7 +12,7 @@ use crate::{
         visit::Visitor,
     },
     model::file::entry::{Entry, HashState, LONGEST_PATH},
-    store::error::StoreError,
+    store::sqlite::error::StoreError,
     sys::fault_injection,
 };
 

@@ -32,14 +32,17 @@ use crate::{
         file::entry::AreaId,
     },
     store::{
-        areas::{AreaRow, RootIdentity},
-        database::Store,
-        door::Db,
-        error::StoreError,
-        events::Range,
-        missing::GONE,
-        outcome::{Found, Outcome, Piece, StateChange},
-        stretch::Most,
+        baseline::{
+            areas::{AreaRow, RootIdentity},
+            missing::GONE,
+        },
+        db::Db,
+        events::{
+            append::Range,
+            outcome::{Found, Outcome, Piece, StateChange},
+            report_queries::Most,
+        },
+        sqlite::{connection::Store, error::StoreError},
     },
 };
 

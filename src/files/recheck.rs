@@ -13,9 +13,8 @@ use crate::{
         file::entry::{AreaId, Entry, EntryId},
     },
     store::{
-        database::Store,
-        error::StoreError,
-        outcome::{Outcome, StateChange},
+        events::outcome::{Outcome, StateChange},
+        sqlite::{connection::Store, error::StoreError},
     },
 };
 

@@ -17,7 +17,7 @@ use crate::{
         escape::escape_name,
         file::entry::{Entry, EntryId},
     },
-    store::{database::Store, error::StoreError},
+    store::sqlite::{connection::Store, error::StoreError},
 };
 
 /// Names that one worker looks at in one go.

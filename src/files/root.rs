@@ -24,8 +24,8 @@ use crate::{
         },
     },
     store::{
-        error::StoreError,
-        outcome::{Found, Members, Outcome, Part, StateChange},
+        events::outcome::{Found, Members, Outcome, Part, StateChange},
+        sqlite::error::StoreError,
     },
     sys::fs::handle::attributes_of,
 };

@@ -28,9 +28,8 @@ use crate::{
         file::entry::{Attributes, Entry, FileKind, HashState, Observation},
     },
     store::{
-        database::Store,
-        error::StoreError,
-        outcome::{Found, Members, StateChange},
+        events::outcome::{Found, Members, StateChange},
+        sqlite::{connection::Store, error::StoreError},
     },
 };
 

@@ -18,9 +18,8 @@ use crate::{
         file::entry::{Entry, EntryId, FileKind, HashState, Observation},
     },
     store::{
-        database::Store,
-        error::StoreError,
-        outcome::{Found, Members, Outcome, Piece, StateChange},
+        events::outcome::{Found, Members, Outcome, Piece, StateChange},
+        sqlite::{connection::Store, error::StoreError},
     },
 };
 

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, io, os::unix::ffi::OsStrExt, path::PathBuf};
 
 use rustix::io::Errno;
 
-use crate::store::error::StoreError;
+use crate::store::sqlite::error::StoreError;
 
 /// Whether an errno says that we or the machine are short of descriptors or memory, which says nothing about the path.
 pub(super) const fn is_shortage(errno: i32) -> bool {

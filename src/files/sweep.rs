@@ -38,7 +38,11 @@ use crate::{
         event::Event,
         file::entry::{AreaId, Entry, EntryId, HashState},
     },
-    store::{database::Store, door::Db, error::StoreError, missing::GONE},
+    store::{
+        baseline::missing::GONE,
+        db::Db,
+        sqlite::{connection::Store, error::StoreError},
+    },
     sys::priority::be_last,
 };
 

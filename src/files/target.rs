@@ -10,7 +10,7 @@ use crate::{
         visit::Visitor,
     },
     model::file::entry::{Entry, EntryId, FileKind},
-    store::{areas::AreaState, error::StoreError},
+    store::{baseline::areas::AreaState, sqlite::error::StoreError},
 };
 
 /// Where a visit leads.

@@ -17,10 +17,9 @@ use crate::{
         event::{Category, Event, Severity, StoredEvent},
     },
     store::{
-        database::Store,
-        door::{Db, run_blocking},
-        error::StoreError,
-        outcome::Outcome,
+        db::{Db, run_blocking},
+        events::outcome::Outcome,
+        sqlite::{connection::Store, error::StoreError},
     },
     sys::fs::mounts::Mount,
 };

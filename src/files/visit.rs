@@ -26,11 +26,10 @@ use crate::{
         file::entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, LONGEST_PATH, Observation},
     },
     store::{
-        areas::AreaState,
-        database::Store,
-        door::Db,
-        error::StoreError,
-        outcome::{Found, Members, Outcome, StateChange},
+        baseline::areas::AreaState,
+        db::Db,
+        events::outcome::{Found, Members, Outcome, StateChange},
+        sqlite::{connection::Store, error::StoreError},
     },
     sys::fault_injection,
 };

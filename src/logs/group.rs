@@ -33,11 +33,12 @@ use crate::{
         log::position::LogState,
     },
     store::{
-        database::Store,
-        error::StoreError,
-        journal::JournalRow,
-        logs::{LogName, LogRow},
-        outcome::{Outcome, StateChange},
+        events::outcome::{Outcome, StateChange},
+        sources::{
+            journal_cursors::JournalRow,
+            log_positions::{LogName, LogRow},
+        },
+        sqlite::{connection::Store, error::StoreError},
     },
     sys::{fault_injection, panic::guard},
 };
@@ -405,7 +406,7 @@ mod tests {
     use super::*;
     use crate::{
         model::clock::{BootId, Boottime},
-        store::door::Db,
+        store::db::Db,
     };
 
     /// A reader of an earlier generation may come to its end when the next one has read on already.

@@ -31,7 +31,7 @@ use crate::{
             position::{LogState, Position, Standing},
         },
     },
-    store::{database::Store, error::StoreError},
+    store::sqlite::{connection::Store, error::StoreError},
 };
 
 /// What is read at once.

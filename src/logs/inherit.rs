@@ -27,13 +27,11 @@ use crate::{
         },
     },
     store::{
-        database::Store,
-        door::Db,
-        error::StoreError,
-        journal::JournalRow,
-        logs::LogName,
-        outcome::{Outcome, StateChange},
-        predecessor::OldPosition,
+        db::Db,
+        events::outcome::{Outcome, StateChange},
+        recovery::legacy_2012::OldPosition,
+        sources::{journal_cursors::JournalRow, log_positions::LogName},
+        sqlite::{connection::Store, error::StoreError},
     },
 };
 
@@ -165,7 +163,7 @@ fn move_position(from: &LogName, to: LogName, db: &Db) -> Result<(), StoreError>
     if let Some(polled) = polled {
         outcome = outcome.with_change(StateChange::LogsPolled(to.group.clone(), polled));
     }
-    let row = crate::store::logs::LogRow { name: to, state };
+    let row = crate::store::sources::log_positions::LogRow { name: to, state };
     store.commit(&outcome.with_change(StateChange::Log(Box::new(row)))).map(|_seq| ())
 }
 

@@ -12,7 +12,7 @@ use crate::{
         clock::Moment,
         event::{Category, Event},
     },
-    store::{fault::fault, outcome::StateChange},
+    store::events::{internal_error::fault, outcome::StateChange},
     sys::{fault_injection, panic::guard},
 };
 

@@ -71,9 +71,11 @@ use crate::{
         keepalive::Pulse,
     },
     store::{
-        database::Store,
-        door::run_blocking,
-        error::{StoreError, with_causes},
+        db::run_blocking,
+        sqlite::{
+            connection::Store,
+            error::{StoreError, with_causes},
+        },
     },
     sys::sleep,
 };

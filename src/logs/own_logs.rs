@@ -10,7 +10,7 @@ use crate::{
         surroundings::Surroundings,
     },
     model::clock::Timestamp,
-    store::error::StoreError,
+    store::sqlite::error::StoreError,
     sys::panic::guard,
 };
 

@@ -12,11 +12,13 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use jiff::tz::TimeZone;
 
-use super::{
-    mail_lines::{MailLine, Origin, Peer, Queue, Said},
-    own_attempts::{AFTER, Attempt, HANDLING},
+use crate::{
+    logs::{
+        mail_lines::{MailLine, Origin, Peer, Queue, Said},
+        own_attempts::{AFTER, Attempt, HANDLING},
+    },
+    store::outbox::own_mail::{Learned, OwnMail, OwnMailLines},
 };
-use crate::store::own_mail::{Learned, OwnMail, OwnMailLines};
 
 /// Queue ids that one attempt may have.
 const MOST_IDS: usize = 4;

@@ -8,7 +8,7 @@ use crate::{
     config::settings::config::Config,
     logs::{journal, own::Own, own_lines::OwnLines},
     model::clock::Moment,
-    store::door::Db,
+    store::db::Db,
     sys::{fs::ownership, host},
 };
 

@@ -18,7 +18,7 @@ use crate::{
         rules::{Layer, Reading, RuleSet},
     },
     model::{clock::Timestamp, escape::escape_name},
-    store::rules::RuleHit,
+    store::sources::rule_hits::RuleHit,
 };
 
 /// The rules for what integrityd writes to a log itself, which a process knows of its predecessors by these only.

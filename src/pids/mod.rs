@@ -27,10 +27,12 @@ use crate::{
         process::ProcessId,
     },
     store::{
-        database::Store,
-        door::{Db, run_blocking},
-        error::{StoreError, with_causes},
-        outcome::Outcome,
+        db::{Db, run_blocking},
+        events::outcome::Outcome,
+        sqlite::{
+            connection::Store,
+            error::{StoreError, with_causes},
+        },
     },
     sys::sleep,
 };

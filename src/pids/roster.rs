@@ -16,11 +16,10 @@ use crate::{
         watch::{Watch, name_of},
     },
     store::{
-        database::Store,
-        door::Db,
-        error::StoreError,
-        outcome::{Outcome, StateChange},
-        processes::WatchRow,
+        db::Db,
+        events::outcome::{Outcome, StateChange},
+        sources::processes::WatchRow,
+        sqlite::{connection::Store, error::StoreError},
     },
     sys::{fault_injection, panic::guard},
 };

@@ -6,10 +6,13 @@ use std::{io::Write as _, ops::ControlFlow};
 
 use flate2::{Compression, write::GzEncoder};
 
-use super::ecs::{Host, to_line};
 use crate::{
     model::event::StoredEvent,
-    store::{database::Store, error::StoreError, events::Range, history::Order},
+    report::ecs::{Host, to_line},
+    store::{
+        events::{append::Range, history::Order},
+        sqlite::{connection::Store, error::StoreError},
+    },
 };
 
 /// Most bytes, compressed.

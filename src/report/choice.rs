@@ -2,7 +2,10 @@
 
 use crate::{
     model::event::{Category, Kind, StoredEvent},
-    store::{database::Store, error::StoreError, events::Range, stretch::Most},
+    store::{
+        events::{append::Range, report_queries::Most},
+        sqlite::{connection::Store, error::StoreError},
+    },
 };
 
 /// Most bytes of events that are held for a report, about: of those about files, and of each other kind. What they leave out is

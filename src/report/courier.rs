@@ -25,11 +25,15 @@ use crate::{
         transport::Transport,
     },
     store::{
-        database::Store,
-        door::Db,
-        error::{StoreError, with_causes},
-        outbox::{Delivery, ReportId},
-        trouble::Failure,
+        db::Db,
+        outbox::{
+            failures::Failure,
+            reports::{Delivery, ReportId},
+        },
+        sqlite::{
+            connection::Store,
+            error::{StoreError, with_causes},
+        },
     },
     sys::{
         fault_injection,

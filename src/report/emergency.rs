@@ -8,7 +8,7 @@ use crate::{
         event::Severity,
     },
     report::{mime::MimeError, notice::Notice, words::counted},
-    store::{ailment::Ailment, health::Trouble},
+    store::recovery::{encountered::Trouble, failure_kind::Ailment},
     sys::fs::space::{Space, space},
 };
 

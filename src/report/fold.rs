@@ -11,7 +11,10 @@ use crate::{
         file::entry::FileKind,
     },
     report::{item::kind, words::counted},
-    store::{database::Store, error::StoreError, events::Range},
+    store::{
+        events::append::Range,
+        sqlite::{connection::Store, error::StoreError},
+    },
 };
 
 /// More paths than this below one new directory are folded into its line.

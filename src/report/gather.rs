@@ -12,7 +12,10 @@ use crate::{
         escape::escape_cut,
         event::{Category, StoredEvent},
     },
-    store::{database::Store, error::StoreError, events::Range, history::Order},
+    store::{
+        events::{append::Range, history::Order},
+        sqlite::{connection::Store, error::StoreError},
+    },
 };
 
 /// The classes of log lines, in the order of their sections.

@@ -22,11 +22,11 @@ use crate::{
         words::{Times, VALUE_LIMIT, bytes, counted, flow, length, number, span},
     },
     store::{
-        areas::AreaState,
-        events::Head,
-        facts::Facts,
-        recurring::{Last, Marks},
-        rules::RuleCount,
+        baseline::areas::AreaState,
+        events::append::Head,
+        health::facts::Facts,
+        outbox::schedule::{Last, Marks},
+        sources::rule_hits::RuleCount,
     },
 };
 

@@ -15,7 +15,7 @@ use crate::{
         sendmail::Sendmail,
         smtp::{Dialogue, Smtp, TransportError},
     },
-    store::door::run_blocking,
+    store::db::run_blocking,
     sys::fs::ownership,
 };
 

@@ -50,9 +50,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     model::{clock::Clock, event::Channel, keepalive::Pulse},
     store::{
-        database::Store,
-        door::Db,
-        error::{StoreError, with_causes},
+        db::Db,
+        sqlite::{
+            connection::Store,
+            error::{StoreError, with_causes},
+        },
     },
 };
 use pool::{Decision, Pending, Pool};

@@ -30,11 +30,10 @@ use crate::{
         words::{Times, number},
     },
     store::{
-        areas::{AreaRow, AreaState},
-        database::Store,
-        error::StoreError,
-        events::{Range, Waiting},
-        outbox::{NewReport, ReportId},
+        baseline::areas::{AreaRow, AreaState},
+        events::append::{Range, Waiting},
+        outbox::reports::{NewReport, ReportId},
+        sqlite::{connection::Store, error::StoreError},
     },
     sys::{fault_injection, panic::guard, users::Names},
 };

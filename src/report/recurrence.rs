@@ -23,14 +23,18 @@ use crate::{
         postmaster::{self as mail, BatchError, Postmaster, Readership},
     },
     store::{
-        database::Store,
-        diagnose::diagnose,
-        door::Db,
-        error::{StoreError, with_causes},
-        events::Range,
-        facts::{Facts, Terms},
-        recurring::{Last, Marks, Turn},
-        rules::RuleCount,
+        db::Db,
+        events::append::Range,
+        health::{
+            diagnose::diagnose,
+            facts::{Facts, Terms},
+        },
+        outbox::schedule::{Last, Marks, Turn},
+        sources::rule_hits::RuleCount,
+        sqlite::{
+            connection::Store,
+            error::{StoreError, with_causes},
+        },
     },
     sys::users::Names,
 };

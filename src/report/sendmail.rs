@@ -20,7 +20,7 @@ use tokio::{
 use crate::{
     model::escape::escape_name,
     report::answer::{SendError, shown},
-    store::door::run_blocking,
+    store::db::run_blocking,
     sys::{
         fs::ownership::{self, Distrust},
         process::{

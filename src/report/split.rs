@@ -1,16 +1,17 @@
 //! Takes a report that is too large back for one recipient and puts its parts into the queue, in one go with the store.
 
-use super::{
-    mime::MessageId,
-    part::{Part, Plan, divide, generation, has_attachment, is_counts, is_progress, lines_of, plan, replaced_by},
-};
 use crate::{
     model::clock::Moment,
+    report::{
+        mime::MessageId,
+        part::{Part, Plan, divide, generation, has_attachment, is_counts, is_progress, lines_of, plan, replaced_by},
+    },
     store::{
-        database::Store,
-        error::StoreError,
-        outbox::{Delivery, ReportId},
-        parts::{NewPart, Piece},
+        outbox::{
+            parts::{NewPart, Piece},
+            reports::{Delivery, ReportId},
+        },
+        sqlite::{connection::Store, error::StoreError},
     },
 };
 

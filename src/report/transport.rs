@@ -28,7 +28,7 @@ use crate::{
         mime::plain_text,
         smtp::{Dialogue, Smtp},
     },
-    store::door::run_blocking,
+    store::db::run_blocking,
 };
 
 /// Where a terminal's mails are printed.

@@ -1,9 +1,12 @@
 //! What a report says of earlier ones that nobody has accepted.
 
-use super::words::{Times, counted, number};
 use crate::{
     model::escape::{escape_cut, escape_name_cut},
-    store::{database::Store, error::StoreError, trouble::Trouble},
+    report::words::{Times, counted, number},
+    store::{
+        outbox::failures::Trouble,
+        sqlite::{connection::Store, error::StoreError},
+    },
 };
 
 /// Longest recipient and longest answer that are shown, in characters.

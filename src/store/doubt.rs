@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use super::{
-    database::Store,
-    error::{StoreError, Trying},
+use crate::{
+    model::clock::{Deadline, Moment},
+    store::sqlite::{
+        connection::Store,
+        error::{StoreError, Trying},
+    },
 };
-use crate::model::clock::{Deadline, Moment};
 
 /// How long it lasts: an administrator has a day to see it.
 const DOUBT: Duration = Duration::from_hours(24);

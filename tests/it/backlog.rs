@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, time::Duration};
 use integrityd::{
     model::event::{Category, Event, Severity},
     report::{mime::plain_text, transport::Transport},
-    store::outcome::Outcome,
+    store::events::outcome::Outcome,
 };
 use tokio::time::sleep;
 
@@ -27,7 +27,7 @@ async fn five_thousand_events_of_a_long_outage_become_few_mails_that_count_them_
     let daemon = journey.start_by(config, Transport::File(out.clone()));
     for minute in 0..MINUTES {
         let clock = journey.clock.clone();
-        let store = move |store: &mut integrityd::store::database::Store| {
+        let store = move |store: &mut integrityd::store::sqlite::connection::Store| {
             let mut outcome = Outcome::default();
             for number in 0..EVENTS / MINUTES {
                 let path = format!("/away/m{minute:03}-{number:03}").into_bytes();
@@ -86,7 +86,7 @@ async fn a_quiet_recipient_of_an_area_does_not_void_the_bound_of_the_others() {
     let daemon = journey.start_by(config, Transport::File(out));
     for minute in 0..MINUTES {
         let clock = journey.clock.clone();
-        let store = move |store: &mut integrityd::store::database::Store| {
+        let store = move |store: &mut integrityd::store::sqlite::connection::Store| {
             let path = format!("/away/m{minute:03}").into_bytes();
             let event = Event::new(Category::Added, Severity::Normal, clock.now(), path);
             store.commit(&Outcome::default().with_event(event))
@@ -95,7 +95,9 @@ async fn a_quiet_recipient_of_an_area_does_not_void_the_bound_of_the_others() {
         sleep(Duration::from_secs(8)).await;
     }
     let count = |recipient: &'static str| {
-        move |store: &mut integrityd::store::database::Store| store.shortest_queue(&[recipient.to_owned()]).unwrap()
+        move |store: &mut integrityd::store::sqlite::connection::Store| {
+            store.shortest_queue(&[recipient.to_owned()]).unwrap()
+        }
     };
     let (loud, quiet) =
         (daemon.db.call(count("root@example.org")).await, daemon.db.call(count("quiet@example.org")).await);

@@ -13,7 +13,7 @@ use integrityd::{
     files::Walker,
     logs::{Tailer, surroundings::Surroundings},
     model::{event::Category, keepalive::Pulse},
-    store::{database::Store, door::Db, events::Filter},
+    store::{db::Db, events::append::Filter, sqlite::connection::Store},
 };
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{task::JoinHandle, time::sleep};

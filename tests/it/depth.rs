@@ -12,7 +12,7 @@ use integrityd::{
         event::{Category, Event},
         file::entry::{AreaId, LONGEST_PATH},
     },
-    store::{database::Store, events::Filter},
+    store::{events::append::Filter, sqlite::connection::Store},
 };
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
 use tokio::time::sleep;

@@ -23,7 +23,7 @@ use integrityd::{
         clock::{BootId, Clock},
         event::Category,
     },
-    store::{database::Store, door::Db, events::Filter},
+    store::{db::Db, events::append::Filter, sqlite::connection::Store},
 };
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 

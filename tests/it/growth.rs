@@ -18,7 +18,7 @@ use integrityd::{
             entry::{Entry, HashState},
         },
     },
-    store::events::Filter,
+    store::events::append::Filter,
 };
 use serde_json::Value;
 use tokio::time::sleep;

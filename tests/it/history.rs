@@ -8,8 +8,8 @@ use integrityd::{
         event::{Category, Event, Member, Severity},
     },
     store::{
-        database::Store,
-        outcome::{Found, Outcome},
+        events::outcome::{Found, Outcome},
+        sqlite::connection::Store,
     },
 };
 

@@ -18,7 +18,11 @@ use integrityd::{
         mime::plain_text,
         transport::{Accepted, Printer, Transport},
     },
-    store::{database::Store, door::Db, events::Filter, place::is_running},
+    store::{
+        db::Db,
+        events::append::Filter,
+        sqlite::{connection::Store, files::is_running},
+    },
 };
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{

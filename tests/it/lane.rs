@@ -17,7 +17,7 @@ use integrityd::{
             entry::{Entry, HashState},
         },
     },
-    store::events::Filter,
+    store::events::append::Filter,
 };
 use tokio::time::sleep;
 

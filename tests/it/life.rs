@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use integrityd::{
     model::event::{Category, Channel},
     report::mime::plain_text,
-    store::events::Filter,
+    store::events::append::Filter,
 };
 use tokio::time::sleep;
 

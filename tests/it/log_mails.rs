@@ -21,10 +21,10 @@ use integrityd::{
         postmaster::{MailForm, Postmaster, Readership},
     },
     store::{
-        database::Store,
-        door::Db,
-        outbox::ReportId,
-        outcome::{Found, Outcome},
+        db::Db,
+        events::outcome::{Found, Outcome},
+        outbox::reports::ReportId,
+        sqlite::connection::Store,
     },
 };
 use jiff::tz::TimeZone;

@@ -20,7 +20,7 @@ use integrityd::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::{Category, Event, Kind, Severity},
     },
-    store::{database::Store, door::Db, events::Filter},
+    store::{db::Db, events::append::Filter, sqlite::connection::Store},
 };
 use tokio::time::{Instant, sleep};
 

@@ -36,7 +36,7 @@ use std::{
 
 use integrityd::{
     config::settings::config::{Area, Config},
-    store::events::Filter,
+    store::events::append::Filter,
 };
 use serde_json::Value;
 use tokio::time::sleep;

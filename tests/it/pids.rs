@@ -24,7 +24,7 @@ use integrityd::{
         mime::plain_text,
         postmaster::{MailForm, Postmaster, Readership},
     },
-    store::{database::Store, door::Db, events::Filter, outbox::ReportId},
+    store::{db::Db, events::append::Filter, outbox::reports::ReportId, sqlite::connection::Store},
 };
 use jiff::tz::TimeZone;
 use tokio::time::sleep;

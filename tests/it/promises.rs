@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use integrityd::{
     config::settings::config::{Area, Config},
     model::event::{Category, StoredEvent},
-    store::events::Filter,
+    store::events::append::Filter,
 };
 use tokio::time::sleep;
 

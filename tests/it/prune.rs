@@ -5,12 +5,13 @@ use std::{fs, time::Duration};
 use integrityd::{
     model::event::{Category, Event, Severity},
     store::{
-        database::Store,
-        events::Filter,
-        outbox::ReportId,
-        outcome::Outcome,
-        prune::{Keeping, Step},
-        trouble::Failure,
+        events::{
+            append::Filter,
+            outcome::Outcome,
+            prune::{Keeping, Step},
+        },
+        outbox::{failures::Failure, reports::ReportId},
+        sqlite::connection::Store,
     },
 };
 

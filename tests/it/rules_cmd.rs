@@ -12,9 +12,9 @@ use integrityd::{
     logs::suggest::suggest,
     model::clock::{BootId, Boottime, Clock, Moment, Timestamp},
     store::{
-        database::Store,
-        outcome::{Outcome, StateChange},
-        rules::RuleHit,
+        events::outcome::{Outcome, StateChange},
+        sources::rule_hits::RuleHit,
+        sqlite::connection::Store,
     },
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};

@@ -15,7 +15,7 @@ use integrityd::{
         event::{Category, Event},
         file::entry::{Entry, HashState},
     },
-    store::events::Filter,
+    store::events::append::Filter,
 };
 use rustix::io::Errno;
 use tokio::time::sleep;

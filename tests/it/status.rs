@@ -18,11 +18,13 @@ use integrityd::{
         },
     },
     store::{
-        areas::{AreaRow, AreaState},
-        database::Store,
-        events::Range,
-        outbox::NewReport,
-        outcome::{Outcome, StateChange},
+        baseline::areas::{AreaRow, AreaState},
+        events::{
+            append::Range,
+            outcome::{Outcome, StateChange},
+        },
+        outbox::reports::NewReport,
+        sqlite::connection::Store,
     },
 };
 

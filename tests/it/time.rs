@@ -8,7 +8,7 @@ use integrityd::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp, VirtualClock},
         event::{Category, Severity, StoredEvent},
     },
-    store::events::Filter,
+    store::events::append::Filter,
 };
 use tokio::time::{Instant, advance, sleep};
 

@@ -14,9 +14,9 @@ use integrityd::{
     },
     report::postmaster::{MailForm, Postmaster, Readership},
     store::{
-        database::Store,
-        outbox::ReportId,
-        outcome::{Found, Outcome},
+        events::outcome::{Found, Outcome},
+        outbox::reports::ReportId,
+        sqlite::connection::Store,
     },
 };
 use jiff::tz::TimeZone;

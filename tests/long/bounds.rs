@@ -14,7 +14,7 @@ use integrityd::{
         event::{Category, Event, Severity},
         file::entry::{Attributes, FileKind, Observation},
     },
-    store::{database::Store, outcome::Outcome},
+    store::{events::outcome::Outcome, sqlite::connection::Store},
 };
 
 use crate::{

@@ -15,7 +15,7 @@ use integrityd::{
     },
     model::clock::{BootId, Boottime, Clock, Moment, Timestamp},
     report::transport::{Printer, Transport},
-    store::{database::Store, door::Db},
+    store::{db::Db, sqlite::connection::Store},
 };
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{sync::mpsc, time::sleep};

@@ -28,7 +28,7 @@ use integrityd::{
         keepalive::Pulse,
         log::journal_cursor::{JournalState, Place},
     },
-    store::{database::Store, door::Db, events::Filter},
+    store::{db::Db, events::append::Filter, sqlite::connection::Store},
 };
 use jiff::tz::TimeZone;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};

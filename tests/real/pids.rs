@@ -19,7 +19,7 @@ use integrityd::{
         PidWatch,
         roster::{Roster, Which},
     },
-    store::{database::Store, door::Db, events::Filter},
+    store::{db::Db, events::append::Filter, sqlite::connection::Store},
     sys::host,
 };
 use rustix::time::{ClockId, clock_gettime};

@@ -1,0 +1,122 @@
+//! Looking back: stored events block by block, so that no answer needs more memory than a block.
+
+use rusqlite::params;
+
+use crate::{
+    model::{
+        clock::Timestamp,
+        event::{Kind, Severity, StoredEvent},
+    },
+    store::{
+        events::append::{COLUMNS, Filter, RawEvent},
+        sqlite::{
+            connection::Store,
+            error::{StoreError, Trying},
+        },
+    },
+};
+
+/// In which order events are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// By their numbers.
+    OldestFirst,
+    /// Against them.
+    NewestFirst,
+}
+
+impl Store {
+    /// The latest events that pass `filter`, in the order of their numbers.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or an event not be decoded.
+    pub fn history(&self, filter: &Filter) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut found = self.history_block(filter, (1, u64::MAX), Order::NewestFirst)?;
+        found.reverse();
+        Ok(found)
+    }
+
+    /// The next events with numbers in `range` (both ends included) that pass `filter`, at most its limit.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or an event not be decoded.
+    pub fn history_block(
+        &self,
+        filter: &Filter,
+        range: (u64, u64),
+        order: Order,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let direction = match order {
+            Order::OldestFirst => "ASC",
+            Order::NewestFirst => "DESC",
+        };
+        let statement = format!(
+            "SELECT {COLUMNS} FROM event WHERE seq BETWEEN ?1 AND ?2 AND (?3 IS NULL OR wall >= ?3)
+             AND (?4 IS NULL OR wall <= ?4) AND (?5 IS NULL OR kind = ?5) AND (?6 IS NULL OR severity >= ?6)
+             ORDER BY seq {direction} LIMIT ?7"
+        );
+        let number = |seq: u64| i64::try_from(seq).unwrap_or(i64::MAX);
+        self.db
+            .prepare_cached(&statement)
+            .and_then(|mut statement| {
+                statement
+                    .query_map(
+                        params![
+                            number(range.0),
+                            number(range.1),
+                            filter.since.map(Timestamp::as_nanos),
+                            filter.until.map(Timestamp::as_nanos),
+                            filter.kind.map(Kind::word),
+                            filter.severity.map(Severity::number),
+                            filter.limit
+                        ],
+                        RawEvent::read,
+                    )?
+                    .collect::<rusqlite::Result<Vec<_>>>()
+            })
+            .trying("read the history")?
+            .into_iter()
+            .map(RawEvent::decode)
+            .collect()
+    }
+
+    /// The paths of the first objects of the event `seq` that are wanted, at most `limit`, as raw bytes.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn members_like(
+        &self,
+        seq: u64,
+        is_wanted: &dyn Fn(&[u8]) -> bool,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.db
+            .prepare_cached("SELECT source FROM event_member WHERE seq = ?1 ORDER BY n")
+            .and_then(|mut statement| {
+                let mut rows = statement.query([seq.cast_signed()])?;
+                let mut found = Vec::new();
+                while found.len() < limit
+                    && let Some(row) = rows.next()?
+                {
+                    let source = row.get_ref(0)?.as_blob()?;
+                    if is_wanted(source) {
+                        found.push(source.to_vec());
+                    }
+                }
+                Ok(found)
+            })
+            .trying("search the objects of an event")
+    }
+
+    /// How many single objects are stored for the event `seq`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn count_members(&self, seq: u64) -> Result<u64, StoreError> {
+        self.db
+            .prepare_cached("SELECT count(*) FROM event_member WHERE seq = ?1")
+            .and_then(|mut statement| statement.query_row([seq.cast_signed()], |row| row.get::<_, i64>(0)))
+            .trying("count the objects of an event")
+            .map(i64::cast_unsigned)
+    }
+}

@@ -1,0 +1,122 @@
+//! The files of a database: who may write them, the lock beside them, and one of 2012 that lies in their place.
+//!
+//! The daemon holds a lock on a file beside the database for as long as it lives; `flock(2)` belongs to the open file
+//! description, so it goes with the process however that ends, and nobody else can open the 0600 file to take it first.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::Connection;
+
+use crate::{
+    model::clock::Boottime,
+    store::{
+        recovery::legacy_2012::ASIDE,
+        sqlite::error::{StoreError, Trying},
+    },
+    sys::{fs::ownership, host},
+};
+
+pub(in crate::store) fn io_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + 'a {
+    move |source| StoreError::Io { what, path: path.to_path_buf(), source }
+}
+
+/// The files that belong to the database at `path`: itself, its journal files, the lock, and copies of older schemas.
+pub fn own_files(path: &Path) -> Vec<PathBuf> {
+    ["", "-wal", "-shm", "-journal", ".lock", ".mark", ".mark.new", ".fresh"]
+        .iter()
+        .map(|suffix| beside(path, suffix))
+        .chain(crate::store::sqlite::schema::copies(path))
+        .collect()
+}
+
+/// Whether a daemon holds the database at `path`; `None` when that cannot be told.
+pub fn is_running(path: &Path) -> Option<bool> {
+    let lock = lock_path(path);
+    match fs::symlink_metadata(&lock) {
+        // No daemon was ever here.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(false),
+        _ => host::is_locked(Path::new("/"), &lock),
+    }
+}
+
+/// For how long the daemon that holds the database at `path` runs at `now`; `None` when none does or that cannot be told.
+pub fn running_for(path: &Path, now: Boottime) -> Option<Duration> {
+    let root = Path::new("/");
+    let started = host::lock_holder(root, &lock_path(path)).and_then(|pid| host::started(root, pid))?;
+    Some(now.since(started))
+}
+
+/// The daemon that holds the database at `path`, by its number; `None` when none does or that cannot be told.
+pub fn daemon_of(path: &Path) -> Option<u32> {
+    host::lock_holder(Path::new("/"), &lock_path(path))
+}
+
+/// The file whose name is that of the database with this ending.
+pub(in crate::store) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+pub(in crate::store) fn lock_path(path: &Path) -> PathBuf {
+    beside(path, ".lock")
+}
+
+/// Opens a file of ours as it is, or makes it for us alone.
+fn open_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
+}
+
+pub(in crate::store) fn take_lock(path: &Path) -> Result<File, StoreError> {
+    let path = lock_path(path);
+    let opened = match open_private(&path) {
+        // flock(2) asks for no right to write.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&path).or(Err(error)),
+        opened => opened,
+    };
+    let file = opened.map_err(io_error("open the lock", &path))?;
+    ownership::check_state_but_for_groups(&path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Running { path }),
+        Err(TryLockError::Error(source)) => Err(io_error("lock", &path)(source)),
+    }
+}
+
+/// Makes the database file 0600 before `SQLite` would make it by the umask; one made by hand with 0644 becomes 0600.
+pub(in crate::store) fn make_private_file(path: &Path) -> Result<(), StoreError> {
+    let file = open_private(path).map_err(io_error("open the database", path))?;
+    let found = file.metadata().map_err(io_error("look at the database", path))?;
+    if found.permissions().mode() & 0o7777 == 0o644 {
+        file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(io_error("make private the database", path))?;
+    }
+    ownership::check_state_but_for_groups(path).map_err(StoreError::from)
+}
+
+/// Whether the file is a database of the 2012 daemon (tables `NodeInfo`, `LogPosition`, `PID`).
+pub(super) fn has_2012_tables(db: &Connection) -> Result<bool, StoreError> {
+    let tables: i64 = db
+        .query_row(
+            "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('NodeInfo', 'LogPosition', 'PID')",
+            [],
+            |row| row.get(0),
+        )
+        .trying("read the file as a database (is it one?)")?;
+    Ok(tables == 3)
+}
+
+/// Renames a database of 2012 to make room; gives what is to be said, which tells `positions`, those of logs in it.
+pub(super) fn set_2012_aside(path: &Path, positions: &str) -> Result<String, StoreError> {
+    let aside = beside(path, ASIDE);
+    fs::rename(path, &aside).map_err(io_error("set aside the database of 2012 at", path))?;
+    Ok(format!(
+        "a database of the 2012 integrityd was found and set aside as {}; the baseline is built anew; {positions}",
+        crate::model::escape::escape_name(aside.as_os_str().as_encoded_bytes())
+    ))
+}
