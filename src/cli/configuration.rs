@@ -11,9 +11,11 @@ use serde_json::json;
 use crate::{
     cli::{
         Exit,
-        exit::usage,
         mailboxes::mailboxes,
-        out::{Out, talk},
+        terminal::{
+            exit::usage,
+            output::{Out, talk},
+        },
     },
     config::{
         self,

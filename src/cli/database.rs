@@ -10,9 +10,11 @@ use clap::{Args, Subcommand};
 use crate::{
     cli::{
         Exit, Source,
-        exit::usage,
-        out::{Out, talk},
         queue::asks,
+        terminal::{
+            exit::usage,
+            output::{Out, talk},
+        },
     },
     model::clock::Clock,
     sys::{fs::ownership, host},

@@ -12,10 +12,12 @@ use jiff::tz::TimeZone;
 use crate::{
     cli::{
         Exit, Source,
-        exit::usage,
-        noted::Noted,
-        out::{Out, talk},
+        own_mail::Noted,
         run::runtime,
+        terminal::{
+            exit::usage,
+            output::{Out, talk},
+        },
     },
     config::{self, settings::config::Config},
     model::{

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    cli::diagnosis::Finding,
+    cli::doctor::finding::Finding,
     config::settings::config::Config,
     files::{
         ground::Ground,

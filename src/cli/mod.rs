@@ -1,66 +1,24 @@
 //! The commands: the only room that prints, and the only one that knows exit codes.
 
-mod column;
-mod completions;
+mod check;
 mod configuration;
 mod database;
-mod diagnosis;
 mod doctor;
-mod doctor_areas;
-mod doctor_config;
-mod doctor_health;
-mod doctor_host;
-mod doctor_logs;
-mod doctor_mail;
-mod doctor_pids;
-mod doctor_sandbox;
-mod doctor_state;
-mod exit;
 mod explain;
-mod explained;
-mod explained_json;
-mod hand_back;
-mod helpers;
+mod hidden;
 mod history;
 mod import;
-mod import_cron;
-mod import_fcheck;
-mod import_logcheck;
-mod import_text;
-mod level;
 mod logcheck;
-mod logcheck_mail;
-mod logcheck_options;
 mod mail;
-mod mailbox;
 mod mailboxes;
 mod manual;
-mod manual_commands;
-mod manual_roff;
-mod manual_settings;
-mod nagios;
-mod noted;
-mod out;
-mod progress;
-mod prometheus;
+mod own_mail;
 mod queue;
 mod rules;
-mod rules_lint;
-mod rules_others;
-mod rules_suggest;
-mod rules_test;
-mod rules_unused;
 mod run;
-mod scan;
-mod screen;
-mod screen_processes;
-mod search;
-mod slip;
-mod starting;
 mod status;
-mod trial;
-#[cfg(test)]
-mod trouble_places;
+mod terminal;
+mod try_out;
 mod verify;
 
 use std::{
@@ -70,15 +28,15 @@ use std::{
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+pub use crate::cli::terminal::exit::Exit;
 use crate::{
+    cli::terminal::output::Out,
     config,
     files::scout,
     model::escape::escape_name,
     store::sqlite::connection::Store,
     sys::process::{broker, broker_server},
 };
-pub use exit::Exit;
-use out::Out;
 
 /// Under what the options of every command stand in its help.
 const GENERAL: &str = "General options";
@@ -106,12 +64,12 @@ enum Command {
     Run(run::Arguments),
     /// Try it out: no configuration, no root; mails appear on the terminal.
     #[command(name = "try")]
-    Trial(trial::Arguments),
+    Trial(try_out::Arguments),
     /// Build or complete the baseline at full speed. Exit code: 0 done, 1 something differs from a baseline that was there.
-    Init(scan::InitArguments),
+    Init(check::InitArguments),
     /// Compare everything with the baseline at full speed. Exit code: the sum of 1 (added), 2 (removed), 4 (changed) and 8
     /// (could not be read).
-    Check(scan::CheckArguments),
+    Check(check::CheckArguments),
     /// Show areas, coverage and the queue of reports. Exit code: 0 fine, 1 late, 2 critical, 3 unknown.
     Status(status::Arguments),
     /// Look at everything the daemon depends on and say what to do; nothing is changed or sent. Exit code: 0 works, 1 does not.
@@ -139,14 +97,14 @@ enum Command {
     Rules(rules::Command),
     /// Check the logs once as logcheck does, with its options, rules and positions: the drop-in for its line in cron. Exit code: 0
     /// done, 1 no log could be read.
-    Logcheck(Box<logcheck_options::Arguments>),
+    Logcheck(Box<logcheck::options::Arguments>),
     /// Work on the configuration.
     #[command(subcommand)]
     Config(configuration::Command),
     /// Print a page of the manual: `integrityd man | man -l -`.
     Man(manual::Arguments),
     /// Print what a shell needs to complete command lines.
-    Completions(completions::Arguments),
+    Completions(manual::completions::Arguments),
     /// Take over from fcheck or logcheck, and go back. What both print can stand in one file.
     #[command(subcommand)]
     Import(import::Command),
@@ -163,10 +121,10 @@ enum Command {
     Deputy,
     /// Become another program that can neither write nor connect.
     #[command(name = broker::CONFINED, hide = true)]
-    Confined(helpers::Confined),
+    Confined(hidden::Confined),
     /// Put up the sandbox of `run` and try to get out of it.
-    #[command(name = helpers::TRY, hide = true)]
-    TrySandbox(helpers::Attempts),
+    #[command(name = hidden::TRY, hide = true)]
+    TrySandbox(hidden::Attempts),
 }
 
 /// Where a question is put.
@@ -222,20 +180,22 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let words: Vec<OsString> = arguments.into_iter().collect();
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
-        Err(error) => return exit::of_usage(&slip::with_true_advice(error, Cli::command(), &words)),
+        Err(error) => {
+            return terminal::exit::of_usage(&terminal::suggestion::with_true_advice(error, Cli::command(), &words));
+        }
     };
     let mut out = Out::stdout();
     let done = run_command(cli, &mut out).and_then(|exit| out.flush().map(|()| exit));
-    done.unwrap_or_else(|error| exit::of_error(&error))
+    done.unwrap_or_else(|error| terminal::exit::of_error(&error))
 }
 
 fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
     let source = Source { config: cli.config.clone(), database: cli.database };
     match cli.command {
         Command::Run(arguments) => run::run(&cli.config, &arguments, source.program()),
-        Command::Init(arguments) => scan::init(&source, &arguments, out),
-        Command::Check(arguments) => scan::check(&source, &arguments, out),
-        Command::Trial(arguments) => trial::run(&arguments),
+        Command::Init(arguments) => check::init(&source, &arguments, out),
+        Command::Check(arguments) => check::check(&source, &arguments, out),
+        Command::Trial(arguments) => try_out::run(&arguments),
         Command::Status(arguments) => status::run(&source, &arguments, out),
         Command::Doctor(arguments) => doctor::run(&source, &arguments, out),
         Command::History(arguments) => history::run(&source, &arguments, out),
@@ -249,14 +209,14 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Logcheck(arguments) => logcheck::run(&source, &arguments, out),
         Command::Config(command) => configuration::run(&cli.config, &command, out),
         Command::Man(arguments) => manual::run(Cli::command(), &arguments, out),
-        Command::Completions(arguments) => completions::run(Cli::command(), &arguments, out),
+        Command::Completions(arguments) => manual::completions::run(Cli::command(), &arguments, out),
         Command::Import(command) => import::run(&source, &command, out),
         Command::Scout { id, point } => {
             scout::serve(&point, id, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())?;
             Ok(Exit::Fine)
         }
         Command::Deputy => broker_server::serve().map(|()| Exit::Fine).map_err(Into::into),
-        Command::Confined(arguments) => helpers::confined(&arguments),
-        Command::TrySandbox(attempts) => helpers::try_sandbox(&source, &attempts, out),
+        Command::Confined(arguments) => hidden::confined(&arguments),
+        Command::TrySandbox(attempts) => hidden::try_sandbox(&source, &attempts, out),
     }
 }

@@ -12,8 +12,10 @@ use serde_json::json;
 use crate::{
     cli::{
         Exit, Source,
-        exit::usage,
-        out::{Out, number, size, span, talk},
+        terminal::{
+            exit::usage,
+            output::{Out, number, size, span, talk},
+        },
     },
     config,
     model::{

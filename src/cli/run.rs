@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     cli::{
         Exit,
-        out::{number, talk},
+        terminal::output::{number, talk},
     },
     config::{self, settings::config::Config},
     daemon::{

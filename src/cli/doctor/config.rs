@@ -1,0 +1,97 @@
+//! `doctor` on the configuration: its faults, its owner and mode, and what of it has no effect yet.
+
+use std::{fs, io::ErrorKind, os::unix::fs::PermissionsExt, path::Path};
+
+use crate::{
+    cli::{doctor::finding::Finding, terminal::output::number},
+    config::{self, LoadError, schema::fault::Fault, settings::config::Config},
+    model::escape::escape_name,
+    sys::fs::ownership,
+};
+
+const WHAT: &str = "configuration";
+
+/// The configuration when it can be used, what was found, and whether it is missing or has faults.
+pub(in crate::cli) fn configuration(path: &Path) -> (Option<Config>, Vec<Finding>, bool) {
+    let shown = escape_name(path.as_os_str().as_encoded_bytes());
+    match config::load(path) {
+        Ok(config) => {
+            let areas = match config.areas.len() {
+                1 => "1 area".to_owned(),
+                count => format!("{count} areas"),
+            };
+            let mut found = vec![Finding::fine(WHAT, format!("{shown}: no faults, {areas}"))];
+            found.extend(config.notices.iter().map(|notice| Finding::warn(WHAT, place(notice), notice.hint.clone())));
+            found.extend(config.sources.iter().filter_map(|source| trust(source)));
+            found.extend(unused(&config));
+            (Some(config), found, false)
+        }
+        Err(LoadError::Faults(faults)) => {
+            let told = |fault: &Fault| Finding::fail(WHAT, place(fault), fault.hint.clone());
+            (None, faults.0.iter().map(told).collect(), true)
+        }
+        Err(LoadError::Unreadable { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+            let detail = format!("{shown} cannot be read by this user; the checks below assume the defaults");
+            (None, vec![Finding::warn(WHAT, detail, "it needs root: sudo integrityd doctor")], false)
+        }
+        Err(LoadError::Unreadable { source, remedy, .. }) => {
+            (None, vec![Finding::fail(WHAT, format!("{shown} cannot be read: {source}"), remedy)], true)
+        }
+    }
+}
+
+fn place(fault: &Fault) -> String {
+    let file = escape_name(fault.file.as_os_str().as_encoded_bytes());
+    match fault.line {
+        Some(line) => format!("{file}:{line}: {}", fault.what),
+        None => format!("{file}: {}", fault.what),
+    }
+}
+
+/// Owner and mode of one file of the configuration.
+fn trust(path: &Path) -> Option<Finding> {
+    let shown = escape_name(path.as_os_str().as_encoded_bytes());
+    if let Err(distrust) = ownership::check(path) {
+        return Some(distrusted(WHAT, &distrust));
+    }
+    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+    (mode & 0o044 != 0).then(|| {
+        let detail = format!("{shown} can be read by others (mode {mode:04o}): they learn what is not watched");
+        Finding::warn(WHAT, detail, format!("chmod 600 {shown}"))
+    })
+}
+
+/// A distrust as a failure; its last words are the remedy.
+pub(super) fn distrusted(what: &'static str, distrust: &ownership::Distrust) -> Finding {
+    let words = crate::store::sqlite::error::with_causes(distrust);
+    match (distrust, words.rsplit_once(": ")) {
+        (ownership::Distrust::Owner { .. } | ownership::Distrust::Writable { .. }, Some((detail, remedy))) => {
+            Finding::fail(what, detail, remedy)
+        }
+        _ => Finding::fail(what, words, "run doctor as root"),
+    }
+}
+
+fn unused(config: &Config) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let count = |values: usize, one: &str, many: &str| {
+        let words = number(u64::try_from(values).unwrap_or(u64::MAX));
+        format!("{words} {}", if values == 1 { one } else { many })
+    };
+    let rules: usize = config.logs.iter().map(|group| group.rules.len()).sum();
+    let rules = count(rules, "rule directory", "rule directories");
+    let logs: usize = config.logs.iter().map(|group| group.files.len() + group.transient.len()).sum();
+    let logs = count(logs, "log", "logs");
+    let journal = if config.logs.iter().any(|group| group.journal) { " and the journal" } else { "" };
+    let is_unused = |name: &str| config.inactive.contains(&name);
+    if !config.logs.is_empty() && is_unused("log") {
+        let detail = format!("{rules}, {logs}{journal}: not used yet");
+        found.push(Finding::warn("logs", detail, "keep logcheck's cron job until a version that reads them"));
+    }
+    let others: Vec<&str> = config.inactive.iter().filter(|name| !name.starts_with("log")).copied().collect();
+    if !others.is_empty() {
+        let detail = format!("set but not acted upon yet: {}", others.join(", "));
+        found.push(Finding::warn(WHAT, detail, "nothing has to be done; docs/CHANGELOG.md says when that changes"));
+    }
+    found
+}

@@ -1,0 +1,315 @@
+//! The answer of `explain` in words. Lines of ours keep to 60 columns; untrusted text is never wrapped.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{
+    cli::{
+        explain::area_of,
+        terminal::output::{number, span},
+    },
+    config::{
+        settings::{attribute_groups::Growth, config::Config},
+        write::effective::{Block, Effective, Given},
+    },
+    files::{
+        compare::{COLLECTED, meaningful},
+        ground::{LeftOut, Tract},
+        standing::{Link, Standing},
+    },
+    model::{
+        escape::escape_name,
+        event::StoredEvent,
+        file::{
+            change::{Attribute, AttributeSet},
+            entry::{Entry, LONGEST_PATH},
+        },
+    },
+    report::listing::Listing,
+};
+
+/// Columns of our own lines.
+const WIDTH: usize = 60;
+
+/// Columns of the labels.
+const LABEL: usize = 10;
+
+/// All that is known of a path.
+#[derive(Debug)]
+pub(in crate::cli) struct Explained<'a> {
+    pub(in crate::cli) path: Vec<u8>,
+    pub(in crate::cli) config: &'a Config,
+    pub(in crate::cli) effective: &'a Effective,
+    pub(in crate::cli) standing: Standing<'a>,
+    /// Areas that hold it too and leave it to an inner one.
+    pub(in crate::cli) outer: Vec<Vec<u8>>,
+    pub(in crate::cli) link: Option<Link>,
+    pub(super) is_urgent: bool,
+    pub(in crate::cli) stored: Stored,
+    pub(in crate::cli) events: Vec<StoredEvent>,
+}
+
+/// What the database holds.
+#[derive(Debug)]
+pub(in crate::cli) enum Stored {
+    /// There is none.
+    NoDatabase(PathBuf),
+    /// Nothing of this path.
+    Nothing,
+    /// This.
+    Entry(Box<Known>),
+}
+
+/// An entry of the baseline.
+#[derive(Debug)]
+pub(in crate::cli) struct Known {
+    pub(in crate::cli) entry: Entry,
+    /// How many entries lie below a directory.
+    pub(in crate::cli) below: Option<u64>,
+    pub(in crate::cli) due: Due,
+}
+
+/// When it is looked at again.
+#[derive(Debug)]
+pub(in crate::cli) enum Due {
+    /// Its area is in this state, in which nothing is looked at.
+    Never(&'static str),
+    /// It waits.
+    Queued {
+        /// So many wait longer.
+        ahead: u64,
+        /// The most it can take while the daemon runs.
+        within: Duration,
+        /// Whether the daemon runs; `None` when that cannot be told.
+        is_running: Option<bool>,
+    },
+}
+
+impl Explained<'_> {
+    /// The answer in lines, ended; neutralised.
+    pub(in crate::cli) fn text(&self, listing: &Listing<'_>, program: &str) -> String {
+        let mut lines = vec![escape_name(&self.path)];
+        if let Some((at, tract)) = area_of(&self.standing) {
+            let block = self.effective.areas().nth(at);
+            label(&mut lines, "area", self.area_words(tract, block));
+            label(&mut lines, "watched", vec![self.verdict(tract, block, program)]);
+            label(&mut lines, "settings", settings(tract, block, self.effective));
+            label(&mut lines, "compares", wrap(&names(self.compared(tract))));
+            label(&mut lines, "", self.ignored(tract));
+            label(&mut lines, "", growth(tract));
+            label(&mut lines, "mail to", self.recipients(tract));
+            label(&mut lines, "urgent", vec![if self.is_urgent { "yes" } else { "no" }.to_owned()]);
+        } else {
+            label(&mut lines, "area", vec!["none: no area line of the configuration holds it".to_owned()]);
+            if let Some(link) = &self.link {
+                label(&mut lines, "", vec![through(link, program)]);
+            }
+        }
+        match &self.stored {
+            Stored::NoDatabase(path) => {
+                let path = escape_name(path.as_os_str().as_encoded_bytes());
+                label(&mut lines, "stored", vec![format!("there is no database yet ({path})")]);
+            }
+            Stored::Nothing if matches!(self.standing, Standing::InNoArea) => {}
+            Stored::Nothing => label(&mut lines, "stored", vec!["nothing".to_owned()]),
+            Stored::Entry(known) => {
+                let mut stored = listing.entry(&known.entry);
+                stored.extend(known.below.map(|below| match below {
+                    1 => "1 entry below".to_owned(),
+                    below => format!("{} entries below", number(below)),
+                }));
+                label(&mut lines, "stored", stored);
+                label(&mut lines, "due", self.due(&known.due));
+            }
+        }
+        if !self.events.is_empty() {
+            label(&mut lines, "events", vec!["the last, oldest first".to_owned()]);
+        }
+        let events: String = self.events.iter().map(|stored| listing.event(stored)).collect();
+        lines.join("\n") + "\n" + &events
+    }
+
+    /// What is compared at this very path; of a stored object only what counts for its kind.
+    pub(in crate::cli) fn compared(&self, tract: &Tract) -> AttributeSet {
+        let set = tract.compared_at(&self.path).intersection(COLLECTED);
+        match &self.stored {
+            Stored::Entry(known) => {
+                let kind = known.entry.known.attributes.kind;
+                set.intersection(meaningful(kind, kind))
+            }
+            Stored::NoDatabase(_) | Stored::Nothing => set,
+        }
+    }
+
+    fn area_words(&self, tract: &Tract, block: Option<&Block>) -> Vec<String> {
+        let source = block.and_then(|block| block.values("area").first()).map(source).unwrap_or_default();
+        let outer = self.outer.iter().map(|outer| format!("area {} leaves it to this one", escape_name(outer)));
+        [format!("{}{source}", escape_name(&tract.path))].into_iter().chain(outer).collect()
+    }
+
+    /// Whether the walk comes to it, and why not.
+    fn verdict(&self, tract: &Tract, block: Option<&Block>, program: &str) -> String {
+        match &self.standing {
+            Standing::InNoArea => "no".to_owned(),
+            Standing::Watched { .. } => match self.link_beneath(tract) {
+                Some(link) => format!("no: {}", through(link, program)),
+                None => "yes".to_owned(),
+            },
+            Standing::Barred { mount, .. } if mount.kind.is_empty() => {
+                format!("no: what belongs at {} is not mounted", escape_name(&mount.point))
+            }
+            Standing::Barred { mount, .. } => format!(
+                "no: {} is mounted at {} and not entered",
+                escape_name(mount.kind.as_bytes()),
+                escape_name(&mount.point)
+            ),
+            Standing::LeftOut { at, why, .. } => match why {
+                LeftOut::Excluded => self.excluded(tract, at, block),
+                LeftOut::Own => format!("no: integrityd writes {} itself", escape_name(at)),
+                LeftOut::OtherArea => format!("no: {} is an area of its own", escape_name(at)),
+                LeftOut::TooLong => format!(
+                    "no: its path is longer than {LONGEST_PATH} bytes (PATH_MAX), and paths beyond are not looked at"
+                ),
+                LeftOut::NotEntered => {
+                    let source =
+                        block.and_then(|block| block.values("arearecurse").first()).map(source).unwrap_or_default();
+                    format!("no: directories are not entered, recurse = no{source}")
+                }
+            },
+        }
+    }
+
+    fn excluded(&self, tract: &Tract, at: &[u8], block: Option<&Block>) -> String {
+        let pattern = tract.settings.excludes.pattern_covering(at).unwrap_or_default();
+        let given = block.and_then(|block| block.values("exclude").iter().find(|given| given.value == pattern));
+        let covers = if at == self.path { String::new() } else { format!(" covers {}", escape_name(at)) };
+        format!("no: exclude {}{}{covers}", escape_name(pattern), given.map(source).unwrap_or_default())
+    }
+
+    /// A link between the root of the area and the path: the walk does not follow it.
+    pub(super) fn link_beneath(&self, tract: &Tract) -> Option<&Link> {
+        self.link.as_ref().filter(|link| link.at.len() > tract.path.len())
+    }
+
+    /// What of the area's attributes does not count at this very path.
+    fn ignored(&self, tract: &Tract) -> Vec<String> {
+        let here = tract.compared_at(&self.path);
+        let top = self.effective.blocks.first();
+        let given = |item: &str| {
+            let values = top.map(|block| block.values(item)).unwrap_or_default();
+            values.iter().find(|given| given.value == self.path)
+        };
+        let left: AttributeSet = tract
+            .settings
+            .attributes
+            .iter()
+            .filter(|attribute| !here.has(*attribute))
+            .fold(AttributeSet::NONE, AttributeSet::with);
+        let line = |item: &str, wanted: &[Attribute]| {
+            let names: Vec<&str> = wanted.iter().filter(|it| left.has(**it)).map(|it| it.name()).collect();
+            let given = given(item).filter(|_| !names.is_empty())?;
+            Some(format!("not {}: {item}{}", names.join(" and "), source(given)))
+        };
+        let inode = line("noinode", &[Attribute::Inode]);
+        inode.into_iter().chain(line("notime", &[Attribute::Mtime, Attribute::Ctime])).collect()
+    }
+
+    /// Who gets what concerns it, each once.
+    pub(in crate::cli) fn recipients(&self, tract: &Tract) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        for address in self.config.recipients.iter().chain(&tract.settings.recipients) {
+            if !all.contains(address) {
+                all.push(address.clone());
+            }
+        }
+        all
+    }
+
+    fn due(&self, due: &Due) -> Vec<String> {
+        match due {
+            Due::Never(state) => vec![format!("not looked at: the area is {state}")],
+            Due::Queued { .. } if !matches!(self.standing, Standing::Watched { .. }) => {
+                vec!["it leaves the baseline when its turn comes".to_owned()]
+            }
+            Due::Queued { ahead, within, is_running } => {
+                let waiting = match ahead {
+                    0 => "next in the queue".to_owned(),
+                    1 => "1 entry waits longer".to_owned(),
+                    ahead => format!("{} entries wait longer", number(*ahead)),
+                };
+                let mut lines = vec![waiting, format!("within about {} at the present rates", span(*within))];
+                if *is_running == Some(false) {
+                    lines.push("once the daemon runs: it does not now".to_owned());
+                }
+                lines
+            }
+        }
+    }
+}
+
+/// What is no change though it differs.
+fn growth(tract: &Tract) -> Vec<String> {
+    let may_grow = tract.settings.growth == Growth::Nothing;
+    may_grow.then(|| "files may grow while their old part stays".to_owned()).into_iter().collect()
+}
+
+/// The settings of the area that are no list, each with its source.
+fn settings(tract: &Tract, block: Option<&Block>, effective: &Effective) -> Vec<String> {
+    let given = |name: &str| block.and_then(|block| block.values(name).first());
+    let mut lines = Vec::new();
+    for (name, word) in
+        [("areahash", "hash"), ("areaonchange", "onchange"), ("arearecurse", "recurse"), ("areamaxage", "maxage")]
+    {
+        if let Some(given) = given(name) {
+            let unused = name == "areahash" && tract.settings.algorithms.is_empty();
+            let note = if unused { ", but content is not compared" } else { "" };
+            let later = crate::config::schema::keys::find(name).is_some_and(|key| !effective.is_acted_upon(key));
+            let later = if later { ", not acted upon yet" } else { "" };
+            lines.push(format!("{word} {}{}{note}{later}", escape_name(&given.value), source(given)));
+        }
+    }
+    let types = block.map(|block| block.values("areafstypes")).unwrap_or_default();
+    lines.extend(types.iter().map(|given| format!("fstypes {}{}", escape_name(&given.value), source(given))));
+    lines
+}
+
+/// Where a link on the way leads.
+fn through(link: &Link, program: &str) -> String {
+    let aim = link.real.as_deref().map(|real| format!("; ask for {program} explain {}", escape_name(real)));
+    format!("{} is a symbolic link to {}{}", escape_name(&link.at), escape_name(&link.target), aim.unwrap_or_default())
+}
+
+fn source(given: &Given) -> String {
+    format!(" ({})", given.source)
+}
+
+pub(in crate::cli) fn list(set: AttributeSet) -> Vec<&'static str> {
+    set.iter().map(Attribute::name).collect()
+}
+
+fn names(set: AttributeSet) -> String {
+    list(set).join(", ")
+}
+
+/// Adds `lines` behind and below a label.
+fn label(out: &mut Vec<String>, name: &str, lines: Vec<String>) {
+    for (at, line) in lines.into_iter().enumerate() {
+        let name = if at == 0 { name } else { "" };
+        out.push(format!("{name:<LABEL$}{line}"));
+    }
+}
+
+/// Breaks `text` at blanks, so that it fits behind a label.
+fn wrap(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if LABEL + line.len() + word.len() < WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
