@@ -21,7 +21,7 @@ use crate::{
         },
     },
     config::{self, settings::config::Config},
-    daemon::sources::check_sources,
+    daemon::config_trust::check_sources,
     files::{
         ground::Ground,
         harvest::Passed,

@@ -22,7 +22,7 @@ use crate::{
         schema::section::Table,
         write::{effective::Effective, example},
     },
-    daemon::sources::check_sources,
+    daemon::config_trust::check_sources,
     model::escape::{escape, escape_name},
 };
 

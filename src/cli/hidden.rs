@@ -16,7 +16,7 @@ use clap::Args;
 use crate::{
     cli::{Exit, Source, terminal::output::Out},
     config,
-    daemon::fence,
+    daemon::sandbox_policy,
     model::escape::escape_name,
     sys::{
         landlock::{self, Limits},
@@ -70,10 +70,10 @@ pub(super) struct Attempts {
 /// Puts up the sandbox that `run` puts up, tries all these, and says of each what came of it.
 pub(super) fn try_sandbox(source: &Source, attempts: &Attempts, out: &mut Out) -> anyhow::Result<Exit> {
     let config = config::load(&source.config)?;
-    let mut limits = fence::limits(&config);
+    let mut limits = sandbox_policy::limits(&config);
     // Nothing is made to try.
     limits.writable.retain(|place| place.exists());
-    match fence::put_up(&limits, fence::permits(&config)) {
+    match sandbox_policy::put_up(&limits, sandbox_policy::permits(&config)) {
         Ok(hold) => {
             out.line(&format!("landlock {} {}", hold.version, if hold.is_full { "full" } else { "partial" }))?;
         }

@@ -21,10 +21,10 @@ use crate::{
     config::{self, settings::config::Config},
     daemon::{
         Daemon,
-        fence::put_up_if_possible,
-        opening::Opening,
+        config_trust::check_sources,
+        open_store::Opening,
+        sandbox_policy::put_up_if_possible,
         signals::{Orders, outlive_large_files},
-        sources::check_sources,
     },
     logs::own_lines::OwnLines,
     model::{

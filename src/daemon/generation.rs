@@ -9,7 +9,7 @@ use crate::{
     config::settings::config::Config,
     daemon::{
         error::DaemonError,
-        watch::{Roll, Watch},
+        task_watchdog::{Roll, Watch},
     },
     model::{
         clock::{Clock, Moment},

@@ -3,20 +3,20 @@
 //! One falls, all fall: a task that ends unasked stores a notice, the others are stopped and the process ends with a failure, so
 //! that the service manager starts it again. A living process with a dead walker must not exist.
 
-mod clocks;
+mod clock_watch;
+pub mod config_trust;
 mod desk;
+mod downtime;
 mod error;
-pub mod fence;
 mod generation;
-mod keeper;
-mod life;
-pub mod opening;
-mod ourselves;
-mod renewal;
-mod sentry;
+mod housekeeping;
+pub mod open_store;
+mod reopen_store;
+pub mod sandbox_policy;
+mod self_check;
 pub mod signals;
-pub mod sources;
-pub mod watch;
+mod store_monitor;
+pub mod task_watchdog;
 
 use std::{
     path::{Path, PathBuf},
@@ -30,6 +30,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::settings::config::Config,
+    daemon::{
+        config_trust::load_trusted,
+        downtime::Way,
+        housekeeping::Keeper,
+        store_monitor::{Alarm, Sentry},
+    },
     files::{Walker, pace::longest_rest, passes::Pass},
     logs::{Tailer, own_lines::OwnLines, surroundings::Surroundings},
     model::{
@@ -62,11 +68,7 @@ pub use error::DaemonError;
 use generation::{
     COURIER, Generation, HEART, LONGEST_SLEEP, PROCESSES, READER, REPORTERS, SENTRY, Turn, WALKER, mourn,
 };
-use keeper::Keeper;
-use life::Way;
-use sentry::{Alarm, Sentry};
 use signals::Order;
-use sources::load_trusted;
 
 /// How often it is looked whether a command beside us has written.
 const LISTEN_TIME: Duration = Duration::from_secs(1);
@@ -120,7 +122,7 @@ impl Daemon {
                 }
                 Turn::Renew(why) => {
                     let alarm = self.alarm(&generation)?;
-                    if !renewal::renew(&self.db, &self.clock, why, &mut orders, alarm).await? {
+                    if !reopen_store::renew(&self.db, &self.clock, why, &mut orders, alarm).await? {
                         break;
                     }
                 }
@@ -365,7 +367,7 @@ impl Daemon {
                 "the database cannot be changed by a reload: restart integrityd".to_owned()
             }
             Ok(next) => match self.can_begin_with(&next) {
-                Ok(()) => match fence::objection(&next) {
+                Ok(()) => match sandbox_policy::objection(&next) {
                     None => return Ok(Some(next)),
                     Some(objection) => objection,
                 },

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     cli::{doctor::finding::Finding, hidden},
-    daemon::watch::HELPER,
+    daemon::task_watchdog::HELPER,
     model::escape::escape_cut,
     store::sqlite::{connection::Store, files::daemon_of},
     sys::process::{broker, capture::listen, stat},

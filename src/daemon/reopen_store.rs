@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::{
     daemon::{
         error::DaemonError,
-        sentry::Alarm,
         signals::{Order, Orders},
+        store_monitor::Alarm,
     },
     model::clock::Clock,
     store::{

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    daemon::clocks::jumped,
+    daemon::clock_watch::jumped,
     model::{
         clock::Moment,
         event::{Category, Event, Severity},

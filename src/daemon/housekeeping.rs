@@ -11,9 +11,9 @@ use rustix::io::Errno;
 use crate::{
     config::{self, settings::config::Config},
     daemon::{
-        clocks::ClockWatch,
-        life::{Way, is_doubtful, since_last},
-        ourselves::{Ourselves, compare, settings, unit},
+        clock_watch::ClockWatch,
+        downtime::{Way, is_doubtful, since_last},
+        self_check::{Ourselves, compare, settings, unit},
     },
     model::{
         clock::{Boottime, Clock, Moment, Timestamp},

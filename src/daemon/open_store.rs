@@ -9,8 +9,8 @@ use crate::{
     config::settings::config::Config,
     daemon::{
         DaemonError, desk,
-        sentry::Alarm,
         signals::{Order, Orders},
+        store_monitor::Alarm,
         tell,
     },
     model::clock::Clock,
