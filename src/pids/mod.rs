@@ -1,13 +1,13 @@
 //! Processes: that they live, by the PID files and units that name them, and at once when they do not.
 
 pub mod containers;
+pub mod events;
+pub mod inspect;
 pub mod liveness;
-pub mod looking;
-pub mod notices;
-pub mod roster;
-pub mod telling;
+pub mod pidfd;
 pub mod units;
 pub mod watch;
+pub mod watch_list;
 
 use std::{
     collections::HashSet,
@@ -26,6 +26,10 @@ use crate::{
         keepalive::Pulse,
         process::ProcessId,
     },
+    pids::{
+        pidfd::{Deaf, Notices},
+        watch_list::{Roster, Which},
+    },
     store::{
         db::{Db, run_blocking},
         events::outcome::Outcome,
@@ -37,8 +41,6 @@ use crate::{
     sys::sleep,
 };
 use liveness::CONFIRM;
-use notices::{Deaf, Notices};
-use roster::{Roster, Which};
 
 /// The first and the longest wait after the store has failed.
 const STORE_RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));

@@ -13,8 +13,8 @@ use crate::{
         process::{FileFault, Liveness, Process, ProcessId, WatchName, WatchState},
     },
     pids::{
+        inspect::{Container, Eyes},
         liveness::{Doubt, Sight},
-        looking::{Container, Eyes},
         units,
     },
     sys::process::pidfile::{self, Stamp},

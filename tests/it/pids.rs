@@ -18,7 +18,7 @@ use integrityd::{
     },
     pids::{
         PidWatch,
-        roster::{Roster, Which},
+        watch_list::{Roster, Which},
     },
     report::{
         mime::plain_text,

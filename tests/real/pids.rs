@@ -17,7 +17,7 @@ use integrityd::{
     },
     pids::{
         PidWatch,
-        roster::{Roster, Which},
+        watch_list::{Roster, Which},
     },
     store::{db::Db, events::append::Filter, sqlite::connection::Store},
     sys::host,

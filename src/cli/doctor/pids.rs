@@ -11,9 +11,9 @@ use crate::{
         process::{Liveness, WatchState},
     },
     pids::{
+        inspect::Eyes,
         liveness::Sight,
-        looking::Eyes,
-        notices::Notices,
+        pidfd::Notices,
         watch::{Target, Watch},
     },
     sys::{host, process::stat},

@@ -10,9 +10,9 @@ use crate::{
         process::{Liveness, ProcessId, WatchState},
     },
     pids::{
+        events::Telling,
+        inspect::Eyes,
         liveness::{Circumstances, Sight, Step, step},
-        looking::Eyes,
-        telling::Telling,
         watch::{Watch, name_of},
     },
     store::{
