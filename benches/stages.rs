@@ -22,7 +22,7 @@ use std::{
 
 use integrityd::{
     config::settings::config::{Area, Config},
-    files::{digest::Hasher, passes::Pass},
+    files::{look::hasher::Hasher, scan::pass::Pass},
     model::{
         clock::{BootId, Clock},
         file::entry::{Algorithm, AlgorithmSet, EntryId, FileKind},

@@ -23,13 +23,17 @@ use crate::{
     config::{self, settings::config::Config},
     daemon::config_trust::check_sources,
     files::{
-        ground::Ground,
-        harvest::Passed,
-        lay::Lay,
-        learning,
-        passes::{AcceptError, Pass, Summary},
-        standing::{self, Standing},
-        sweep::Scope,
+        area::{
+            membership::{self, Standing},
+            mount_map::Lay,
+            watched_areas::Ground,
+        },
+        baseline::learning,
+        scan::{
+            batch::Passed,
+            pass::{AcceptError, Pass, Summary},
+            workers::Scope,
+        },
     },
     model::{
         clock::Clock,
@@ -270,7 +274,7 @@ fn scope(scene: &Scene, store: &Store, arguments: &CheckArguments) -> anyhow::Re
     let ground = Ground::new(&scene.config, &ids);
     ground.survey();
     for path in &arguments.paths {
-        let asked = standing::asked(&ground, &here, path);
+        let asked = membership::asked(&ground, &here, path);
         if asked.areas.is_empty() {
             refuse_unwatched(&ground, store, &asked.path)?;
         }
@@ -287,7 +291,7 @@ fn scope(scene: &Scene, store: &Store, arguments: &CheckArguments) -> anyhow::Re
 /// Refuses a path of which nothing could be said, so that nobody takes silence for "no difference".
 fn refuse_unwatched(ground: &Ground, store: &Store, path: &[u8]) -> anyhow::Result<()> {
     let shown = escape_name(path);
-    match standing::standing(ground, path) {
+    match membership::standing(ground, path) {
         Standing::InNoArea => Err(usage(format!("{shown} lies in no area of the configuration"))),
         Standing::LeftOut { at, .. } => Err(usage(format!(
             "{shown} is not watched, {} is left out: `integrityd explain` says why",

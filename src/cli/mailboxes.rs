@@ -8,9 +8,9 @@ use std::{
 use crate::{
     cli::doctor::finding::Finding,
     config::settings::config::Config,
-    files::{
-        ground::Ground,
-        standing::{Standing, standing},
+    files::area::{
+        membership::{Standing, standing},
+        watched_areas::Ground,
     },
     model::{escape::escape_name, file::entry::AreaId},
 };

@@ -32,7 +32,7 @@ pub use crate::cli::terminal::exit::Exit;
 use crate::{
     cli::terminal::output::Out,
     config,
-    files::scout,
+    files::remote::helper,
     model::escape::escape_name,
     store::sqlite::connection::Store,
     sys::process::{broker, broker_server},
@@ -109,7 +109,7 @@ enum Command {
     #[command(subcommand)]
     Import(import::Command),
     /// Look at what lies on one mount, for another process of this program that asks.
-    #[command(name = scout::WORD, hide = true)]
+    #[command(name = helper::WORD, hide = true)]
     Scout {
         /// The number of the mount.
         id: u64,
@@ -212,7 +212,7 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Completions(arguments) => manual::completions::run(Cli::command(), &arguments, out),
         Command::Import(command) => import::run(&source, &command, out),
         Command::Scout { id, point } => {
-            scout::serve(&point, id, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())?;
+            helper::serve(&point, id, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())?;
             Ok(Exit::Fine)
         }
         Command::Deputy => broker_server::serve().map(|()| Exit::Fine).map_err(Into::into),

@@ -32,7 +32,7 @@ use crate::{
         Daemon,
         signals::{Order, Orders},
     },
-    files::{ground::Ground, learning},
+    files::{area::watched_areas::Ground, baseline::learning},
     model::{
         clock::Clock,
         escape::escape_name,

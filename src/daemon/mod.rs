@@ -36,7 +36,7 @@ use crate::{
         housekeeping::Keeper,
         store_monitor::{Alarm, Sentry},
     },
-    files::{Walker, pace::longest_rest, passes::Pass},
+    files::{Walker, pace::rate_limiter::longest_rest, scan::pass::Pass},
     logs::{Tailer, own_lines::OwnLines, surroundings::Surroundings},
     model::{
         clock::{Clock, Timestamp},

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     config::settings::config::{Config, Helper, MailWay, SmtpServer},
-    files::scout,
+    files::remote::helper,
     logs::journal,
     report::{sendmail, transport::Places},
     store::sqlite::error::with_causes,
@@ -55,7 +55,7 @@ pub fn permits(config: &Config) -> Vec<Permit> {
         MailWay::Sendmail(program) => vec![program.clone()],
         MailWay::Smtp(_) | MailWay::File(_) | MailWay::Stdout => Vec::new(),
     };
-    let own = [journal::permit(), scout::permit(&Helper::default().program)];
+    let own = [journal::permit(), helper::permit(&Helper::default().program)];
     own.into_iter().chain(programs.iter().map(|program| sendmail::permit(program))).collect()
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     config::write::effective::{Effective, Source},
-    files::digest::Hasher,
+    files::look::hasher::Hasher,
     model::{
         clock::Moment,
         escape::{escape_name, hex},

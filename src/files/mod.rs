@@ -3,58 +3,14 @@
 //! The walk finds what is new, the recheck notices what changed or went. Every look costs one slot, every byte is paid from one
 //! bucket; a change multiplies both rates until every entry has been looked at once since.
 
-pub mod adopt;
-mod approach;
-mod big;
-mod comings;
+pub mod area;
+pub mod baseline;
 pub mod compare;
-mod content;
-pub mod cover;
-mod coverage;
-pub mod digest;
-mod errand;
-mod eye;
-pub mod far;
-pub mod foreign;
-mod fresh;
-pub mod ground;
-mod growth;
-pub mod harvest;
-pub mod inodes;
-pub mod itinerary;
-mod judge;
-mod lane;
-pub mod lay;
-pub mod learning;
-mod limit;
-mod listing;
-mod loss;
-mod missing;
-pub mod moves;
-mod namespace;
-pub mod observe;
-mod opening;
-mod own_mail;
+pub mod look;
 pub mod pace;
-pub mod passes;
-pub mod promise;
-mod reach;
-mod recheck;
-mod restraint;
-mod roll;
-mod root;
-mod scan;
-pub mod scout;
-mod settle;
-mod share;
-mod shortage;
-pub mod sight;
-mod stack;
-pub mod standing;
-pub mod sweep;
-pub mod target;
-mod tending;
-pub mod visit;
+pub mod remote;
+pub mod scan;
+pub mod walk;
 
 use std::{
     collections::HashSet,
@@ -69,6 +25,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::settings::config::Config,
+    files::{
+        area::{
+            namespace::Namespace,
+            stalls::{survey, tell_of_stalls},
+            watched_areas::Ground,
+        },
+        baseline::mass_removal::tell_back,
+        compare::inode_index::Inodes,
+        walk::{
+            checker::{Eye, Leave},
+            entry_check::Visitor,
+            frontier::{Ahead, Itinerary, Next, Open},
+            target::Target,
+        },
+    },
     model::{
         clock::{Boottime, Clock},
         file::entry::AreaId,
@@ -81,15 +52,6 @@ use crate::{
     },
     sys::sleep,
 };
-use eye::{Eye, Leave};
-use ground::Ground;
-use inodes::Inodes;
-use itinerary::{Ahead, Itinerary, Next, Open};
-use loss::tell_back;
-use namespace::Namespace;
-use target::Target;
-use tending::{survey, tell_of_stalls};
-use visit::Visitor;
 
 /// How often the root of a missing area is looked for.
 const ROOT_TIME: Duration = Duration::from_mins(1);
@@ -217,7 +179,7 @@ impl Walker {
     /// Brings store and configuration in line, and begins to learn what is new.
     async fn settle_in(&mut self) -> Result<(), Leave> {
         let (config, clock) = (Arc::clone(&self.config), self.clock.clone());
-        let rows = self.db.call(move |store| learning::settle_in(store, &config, clock.now())).await?;
+        let rows = self.db.call(move |store| baseline::learning::settle_in(store, &config, clock.now())).await?;
         let ids: Vec<AreaId> = rows.iter().map(|row| row.id).collect();
         let ground = Arc::new(Ground::new(&self.config, &ids));
         self.eye.visitor = Some(Arc::new(Visitor {
@@ -235,7 +197,7 @@ impl Walker {
         self.eye.pace.put_off(self.clock.now().boottime, std::mem::take(&mut self.phase));
         self.survey().await?;
         let rates = (self.config.rates.files, self.config.rates.bytes, self.config.rates.speedup);
-        Ok(learning::announce(&self.db, &self.clock, rates, ground, rows).await?)
+        Ok(baseline::learning::announce(&self.db, &self.clock, rates, ground, rows).await?)
     }
 
     /// Tells of mounts within areas that are not entered or hide something; those that were there from the beginning are told with its begin.
@@ -347,7 +309,7 @@ impl Walker {
         let ids: Vec<AreaId> = ground.tracts.iter().map(|tract| tract.id).collect();
         let clock = self.clock.clone();
         let rows = self.db.call(move |store| {
-            learning::end_round(store, &areas, clock.now())?;
+            baseline::learning::end_round(store, &areas, clock.now())?;
             tell_back(store, &ground, true, clock.now())?;
             store.areas()
         });

@@ -16,8 +16,8 @@ use std::{
 use integrityd::{
     config::settings::config::{Area, Config},
     files::{
-        ground::Ground,
-        sight::{Base, Glance},
+        area::watched_areas::Ground,
+        remote::lookup::{Base, Glance},
     },
     model::file::entry::AreaId,
 };

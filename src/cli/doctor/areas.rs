@@ -12,8 +12,8 @@ use crate::{
         settings::config::{Config, Rates},
     },
     files::{
-        ground::{Ground, Tract},
-        learning::Met,
+        area::watched_areas::{Ground, Tract},
+        baseline::learning::Met,
     },
     model::{
         escape::{escape, escape_name},

@@ -12,9 +12,11 @@ use crate::{
         write::effective::{Block, Effective, Given},
     },
     files::{
-        compare::{COLLECTED, meaningful},
-        ground::{LeftOut, Tract},
-        standing::{Link, Standing},
+        area::{
+            membership::{Link, Standing},
+            watched_areas::{LeftOut, Tract},
+        },
+        compare::diff::{COLLECTED, meaningful},
     },
     model::{
         escape::escape_name,

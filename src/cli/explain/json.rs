@@ -7,7 +7,7 @@ use crate::{
         answer::{Due, Explained, Stored, list},
         area_of,
     },
-    files::{ground::LeftOut, standing::Standing},
+    files::area::{membership::Standing, watched_areas::LeftOut},
     model::{
         escape::{escape_name, hex},
         file::{

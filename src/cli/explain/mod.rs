@@ -24,10 +24,10 @@ use crate::{
         schema::units::to_float,
         settings::config::{Config, Rates},
     },
-    files::{
-        cover::hidden,
-        ground::Ground,
-        standing::{Standing, absolute, asked, link_on_way, standing},
+    files::area::{
+        membership::{Standing, absolute, asked, link_on_way, standing},
+        overmounts::hidden,
+        watched_areas::Ground,
     },
     model::{
         clock::{Clock, Timestamp},
@@ -133,13 +133,13 @@ fn outer(ground: &Ground, standing: &Standing<'_>, path: &[u8]) -> Vec<Vec<u8>> 
     let inner = area_of(standing).map(|(area, _)| area);
     let holding = ground.tracts.iter().enumerate().filter(|(at, _)| inner.is_some() && Some(*at) != inner);
     holding
-        .filter(|(_, tract)| crate::files::ground::is_beneath(path, &tract.path))
+        .filter(|(_, tract)| crate::files::area::watched_areas::is_beneath(path, &tract.path))
         .map(|(_, tract)| tract.path.clone())
         .collect()
 }
 
 /// The number and the path of the area.
-pub(super) fn area_of<'a>(standing: &'a Standing<'_>) -> Option<(usize, &'a crate::files::ground::Tract)> {
+pub(super) fn area_of<'a>(standing: &'a Standing<'_>) -> Option<(usize, &'a crate::files::area::watched_areas::Tract)> {
     match standing {
         Standing::InNoArea => None,
         Standing::Watched { area, tract }

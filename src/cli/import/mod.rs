@@ -32,7 +32,7 @@ use crate::{
         schema::units::format_span,
         settings::config::Config,
     },
-    files::adopt,
+    files::baseline::adopt_fcheck,
     logs::{
         oneshot::{conf::Conf, list::entries_of},
         tree::Locale,
@@ -139,7 +139,7 @@ fn baseline(fcheck: &Fcheck) -> Result<PathBuf, String> {
     let line = fcheck.last(Word::ReadDatabase).filter(|_| fcheck.last(Word::WriteDatabase).is_some());
     let line = line.or_else(|| fcheck.last(Word::Database)).ok_or("no DataBase is named")?;
     let path = PathBuf::from(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&line.value));
-    adopt::assess(&path).map(|()| path)
+    adopt_fcheck::assess(&path).map(|()| path)
 }
 
 /// Says what pace the promised ages need.

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
     cli::terminal::output::{number, size, span, talk},
-    files::harvest::Harvest,
+    files::scan::batch::Harvest,
     model::{
         clock::{Boottime, Clock},
         escape::escape_name,

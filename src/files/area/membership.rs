@@ -1,0 +1,280 @@
+//! How a path stands to the walk: in which area, and whether the walk comes to it. `explain` asks here, and the answer is that of
+//! the walker, because both ask the same [`Ground`].
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    files::area::watched_areas::{Ground, LeftOut, Tract, is_beneath, join},
+    sys::fs::mounts::{self, Mount},
+};
+
+/// How a path stands to the walk.
+#[derive(Debug)]
+pub enum Standing<'a> {
+    /// It lies in no area.
+    InNoArea,
+    /// The walk comes to it.
+    Watched {
+        /// The number of its area.
+        area: usize,
+        /// Its area.
+        tract: &'a Tract,
+    },
+    /// The walk leaves it out.
+    LeftOut {
+        /// The number of its area.
+        area: usize,
+        /// Its area.
+        tract: &'a Tract,
+        /// The leading part of the path at which the walk turns back.
+        at: Vec<u8>,
+        /// Why it does.
+        why: LeftOut,
+    },
+    /// It is or lies beneath a mount that is not entered.
+    Barred {
+        /// The number of its area.
+        area: usize,
+        /// Its area.
+        tract: &'a Tract,
+        /// The mount.
+        mount: Mount,
+    },
+}
+
+/// How the absolute `path` stands on `ground`, whose mounts must have been surveyed. Looks at no file.
+pub fn standing<'a>(ground: &'a Ground, path: &[u8]) -> Standing<'a> {
+    let Some((area, tract)) = ground.innermost(path) else {
+        return Standing::InNoArea;
+    };
+    if path != tract.path {
+        if let Some((at, why)) =
+            ground.left_out_prefix(tract, path).and_then(|at| Some((at.to_vec(), ground.reason(tract, at)?)))
+        {
+            return Standing::LeftOut { area, tract, at, why };
+        }
+        if let Some(mount) = ground.barrier(path) {
+            return Standing::Barred { area, tract, mount };
+        }
+    }
+    Standing::Watched { area, tract }
+}
+
+/// A path as somebody has named it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The path by which the walk comes to what was named: links on the way are followed, a link that is an entry stands for itself.
+    pub path: Vec<u8>,
+    /// The areas that lie at or beneath what was named, by their paths.
+    pub areas: Vec<Vec<u8>>,
+    /// Where it points, when it is a link that is an entry itself.
+    pub points_to: Option<Vec<u8>>,
+}
+
+/// What was named as `path`, seen from `here`. Of what could hang nothing is followed. The mounts of `ground` must have been surveyed.
+pub fn asked(ground: &Ground, here: &Path, path: &Path) -> Asked {
+    let words = absolute(here, path);
+    let whole = Path::new("/").join(here).join(path).into_os_string().into_vec();
+    let real = ground.lay.resolve(&whole);
+    let itself = itself(ground, &whole);
+    let is_root = ground.tracts.iter().any(|tract| tract.path == words);
+    let as_itself = if is_root { None } else { met(ground, &itself, &words) };
+    let is_near = ground.lay.far(&itself).is_none();
+    let target = as_itself.as_ref().filter(|_| is_near).and_then(|_| fs::read_link(as_path(&itself)).ok());
+    let path = match as_itself {
+        _ if is_root => words.clone(),
+        Some(path) => path,
+        None => met(ground, &real, &words).unwrap_or_else(|| words.clone()),
+    };
+    let lies_beneath = |tract: &&Tract| {
+        is_beneath(&tract.path, &words)
+            || is_beneath(&tract.path, &real)
+            || is_beneath(&tract.real_of(&tract.path), &real)
+    };
+    let areas = ground.tracts.iter().filter(lies_beneath).map(|tract| tract.path.clone()).collect();
+    Asked { path, areas, points_to: target.map(|target| target.into_os_string().into_vec()) }
+}
+
+/// The absolute path with the links of its directories followed, but not one that its last name is.
+fn itself(ground: &Ground, whole: &[u8]) -> Vec<u8> {
+    match whole.iter().rposition(|byte| *byte == b'/').map(|at| whole.split_at(at + 1)) {
+        Some((directory, name)) if ![&b""[..], b".", b".."].contains(&name) => {
+            join(&ground.lay.resolve(directory), name)
+        }
+        _ => ground.lay.resolve(whole),
+    }
+}
+
+/// The path by which the walk comes to the real path `real`: `words`, if that is one, else the first that is watched.
+fn met(ground: &Ground, real: &[u8], words: &[u8]) -> Option<Vec<u8>> {
+    let seen: Vec<Vec<u8>> = ground.tracts.iter().filter_map(|tract| tract.seen_as(real)).collect();
+    let is_watched = |path: &&Vec<u8>| matches!(standing(ground, path), Standing::Watched { .. });
+    let chosen = seen.iter().find(|path| path.as_slice() == words).or_else(|| seen.iter().find(is_watched));
+    chosen.or(seen.first()).cloned()
+}
+
+/// A symbolic link on the way to a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The leading part of the path that is the link.
+    pub at: Vec<u8>,
+    /// What the link says.
+    pub target: Vec<u8>,
+    /// Where the whole path really is, if that can be told.
+    pub real: Option<Vec<u8>>,
+}
+
+/// The first symbolic link among the directories that lead to the absolute `path`. Stops at a mount that could hang.
+pub fn link_on_way(path: &[u8]) -> Option<Link> {
+    let risky = risky_mounts();
+    let mut ends = path.iter().enumerate().filter(|(at, byte)| *at > 0 && **byte == b'/').map(|(at, _)| at);
+    let at = ends.find_map(|end| {
+        let prefix = path.get(..end)?;
+        let is_safe = !risky.iter().any(|point| is_beneath(prefix, point));
+        (is_safe && fs::symlink_metadata(as_path(prefix)).is_ok_and(|found| found.is_symlink())).then_some(prefix)
+    })?;
+    let target = fs::read_link(as_path(at)).map(|target| target.into_os_string().into_vec()).unwrap_or_default();
+    let rest = path.get(at.len() + 1..).unwrap_or_default();
+    // It may lead to a mount that hangs.
+    let directory = as_path(at).parent().map(Path::to_path_buf).unwrap_or_default();
+    let aim = absolute(&directory, &as_path(&target));
+    let is_safe = !risky.iter().any(|point| is_beneath(&aim, point));
+    let real = if is_safe { fs::canonicalize(as_path(at)).ok() } else { None }.map(|real| real.join(as_path(rest)));
+    Some(Link { at: at.to_vec(), target, real: real.map(|real| real.into_os_string().into_vec()) })
+}
+
+/// Where something is mounted that can hang.
+fn risky_mounts() -> Vec<Vec<u8>> {
+    let all = mounts::read(Path::new("/")).unwrap_or_default();
+    all.into_iter().filter(|mount| mount.is_slow() || mount.kind == "autofs").map(|mount| mount.point).collect()
+}
+
+/// The absolute form of `path`, seen from `here`: without `.`, `..` and doubled slashes, and without asking any file.
+pub fn absolute(here: &Path, path: &Path) -> Vec<u8> {
+    let whole = here.join(path);
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in whole.as_os_str().as_bytes().split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    [b"/", parts.join(&b'/').as_slice()].concat()
+}
+
+fn as_path(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        config::settings::{
+            config::{Area, Config},
+            exclude::Excludes,
+        },
+        model::file::entry::AreaId,
+    };
+
+    fn ground(areas: &[(&str, &[&str], bool)]) -> Ground {
+        let areas: Vec<Area> = areas
+            .iter()
+            .map(|(path, excludes, recurse)| {
+                let patterns: Vec<PathBuf> = excludes.iter().map(PathBuf::from).collect();
+                let excludes = Excludes::new(&patterns).unwrap();
+                Area { excludes, recurse: *recurse, ..Area::new(PathBuf::from(path)) }
+            })
+            .collect();
+        let ids: Vec<AreaId> = (1..).map(AreaId).take(areas.len()).collect();
+        Ground::new(&Config::embedded(areas, PathBuf::from("/srv/state/integrityd.sqlite")), &ids)
+    }
+
+    fn words(ground: &Ground, path: &str) -> String {
+        match standing(ground, path.as_bytes()) {
+            Standing::InNoArea => "no area".to_owned(),
+            Standing::Watched { area, .. } => format!("watched {area}"),
+            Standing::LeftOut { area, at, why, .. } => {
+                format!("{area} {why:?} {}", String::from_utf8(at).unwrap())
+            }
+            Standing::Barred { area, mount, .. } => format!("{area} barred {}", mount.kind),
+        }
+    }
+
+    #[test]
+    fn the_innermost_area_decides() {
+        let ground =
+            ground(&[("/srv", &["/srv/*/cache", "/srv/in"], true), ("/srv/in/deep", &[], true), ("/flat", &[], false)]);
+        for (path, wanted) in [
+            ("/etc/x", "no area"),
+            ("/srv", "watched 0"),
+            ("/srv2", "no area"),
+            ("/srv/a/x", "watched 0"),
+            ("/srv/a/cache/b/c", "0 Excluded /srv/a/cache"),
+            ("/srv/in", "0 Excluded /srv/in"),
+            ("/srv/in/deep", "watched 1"),
+            ("/srv/in/deep/cache", "watched 1"),
+            ("/srv/state/integrityd.sqlite-wal", "0 Own /srv/state/integrityd.sqlite-wal"),
+            ("/flat/a", "watched 2"),
+            ("/flat/a/b", "2 NotEntered /flat/a/b"),
+        ] {
+            assert_eq!(words(&ground, path), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_made_absolute_by_its_words_alone() {
+        for (path, wanted) in
+            [("x", "/here/x"), ("../x/./y/", "/x/y"), ("/a//b/../c", "/a/c"), ("/../..", "/"), ("", "/here")]
+        {
+            assert_eq!(absolute(Path::new("/here"), Path::new(path)), wanted.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_first_link_on_the_way_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(directory.path()).unwrap();
+        fs::create_dir(root.join("real")).unwrap();
+        std::os::unix::fs::symlink("real", root.join("link")).unwrap();
+        let path = root.join("link/x");
+        let found = link_on_way(path.as_os_str().as_bytes()).unwrap();
+        assert_eq!(found.at, root.join("link").as_os_str().as_bytes());
+        assert_eq!(found.target, b"real");
+        assert_eq!(found.real.as_deref(), Some(root.join("real/x").as_os_str().as_bytes()));
+        assert_eq!(
+            link_on_way(root.join("link").as_os_str().as_bytes()),
+            None,
+            "the path itself is looked at as it is"
+        );
+    }
+
+    proptest! {
+        /// A walk that enters what is not left out comes to exactly the paths that are said to be watched.
+        #[test]
+        fn what_is_watched_is_what_a_walk_comes_to(
+            path in "(/(a|b|cache|in|srv|deep|state)){1,6}",
+            excludes in proptest::collection::vec("/srv(/(a|b|cache|\\*|\\*\\*|in)){1,3}", 0..4),
+            recurse in any::<bool>(),
+        ) {
+            let excludes: Vec<&str> = excludes.iter().map(String::as_str).collect();
+            let ground = ground(&[("/srv", &excludes, recurse), ("/srv/in/deep", &[], true)]);
+            let is_met = ground.tracts.iter().any(|tract| {
+                let bytes = path.as_bytes();
+                let ends = (1..=bytes.len()).filter(|end| *end == bytes.len() || bytes[*end] == b'/');
+                is_beneath(bytes, &tract.path)
+                    && ends.filter(|end| *end > tract.path.len()).all(|end| !ground.leaves_out(tract, &bytes[..end]))
+            });
+            let is_watched = matches!(standing(&ground, path.as_bytes()), Standing::Watched { .. });
+            prop_assert_eq!(is_watched, is_met, "{}", path);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What becomes of mounts while we are on the way: what is new, what does not answer, and that it does again, each told once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::{
+    files::{
+        area::{
+            namespace::{Namespace, intrusion, mounts_of},
+            overmounts::{hidden, named, review},
+            watched_areas::{Ground, is_beneath},
+        },
+        baseline::learning::{note_not_entered, tell_of_barred},
+        remote::remote_mount::News,
+        scan::workers::{Scope, Sweep},
+        walk::entry_check::Visitor,
+    },
+    model::{
+        clock::Moment,
+        event::{Category, Event, Severity, StoredEvent},
+    },
+    store::{
+        db::{Db, run_blocking},
+        events::outcome::Outcome,
+        sqlite::{connection::Store, error::StoreError},
+    },
+    sys::fs::mounts::Mount,
+};
+
+/// Reads what is mounted now, and tells of mounts within areas that are not entered or hide something, and of those that only our own
+/// namespace has.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub(in crate::files) async fn survey(
+    db: &Db,
+    visitor: Arc<Visitor>,
+    namespace: &Arc<Mutex<Namespace>>,
+    now: Moment,
+) -> Result<(), StoreError> {
+    let (ground, namespace) = (Arc::clone(&visitor.ground), Arc::clone(namespace));
+    let look = move || {
+        let new = visitor.ground.survey();
+        (new, namespace.lock().unwrap_or_else(PoisonError::into_inner).intruders(mounts_of))
+    };
+    let (new, intruders) = run_blocking(look).await;
+    db.call(move |store| {
+        tell_of_barred(store, &new, now)?;
+        note_not_entered(store, &ground.not_entered(), now)?;
+        if !intruders.is_empty() {
+            let events = intruders.iter().map(|mount| intrusion(mount, now).into()).collect();
+            store.commit(&Outcome { changes: Vec::new(), events })?;
+        }
+        review(store, &ground, now)
+    })
+    .await
+}
+
+impl Visitor {
+    /// Takes note of what was mounted or unmounted a moment ago, and finds out what that hides before anything is looked at.
+    pub(in crate::files) fn keep_up(&self) -> Result<(), StoreError> {
+        if self.is_moving() { review(&mut self.db.lock(), &self.ground, self.clock.now()) } else { Ok(()) }
+    }
+
+    /// Whether `path` is hidden, also by what was mounted or unmounted a moment ago.
+    pub(in crate::files) fn is_hidden(&self, path: &[u8]) -> Result<bool, StoreError> {
+        self.keep_up()?;
+        Ok(self.ground.is_covered(path))
+    }
+
+    /// Whether something was mounted or unmounted a moment ago, so that nothing is concluded from what is seen.
+    pub(in crate::files) fn is_moving(&self) -> bool {
+        self.ground.keep_up();
+        self.ground.is_unreviewed()
+    }
+}
+
+/// Tells what has become of slow mounts.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub(in crate::files) fn tell_of_stalls(store: &mut Store, ground: &Ground, now: Moment) -> Result<(), StoreError> {
+    let mut outcome = Outcome::default();
+    let news = ground.lay.attend();
+    if !news.is_empty() {
+        store.flush()?;
+    }
+    for (mount, news) in news {
+        let event = event(store, ground, &mount, &news, now)?;
+        let last = store.told_last([Category::Stalled, Category::Answering], &event.source)?;
+        // Not again after a restart, and nothing answers again of which nobody was told that it did not.
+        if last.unwrap_or(Category::Answering) != event.category {
+            outcome = outcome.with_event(event);
+        }
+    }
+    if outcome.events.is_empty() { Ok(()) } else { store.commit(&outcome).map(|_seq| ()) }
+}
+
+/// One event for each part of the areas that a pass did not see, told before or not: it is covered, does not answer, or is missing while
+/// its baseline is kept.
+///
+/// # Errors
+/// [`StoreError`] when the database cannot be read or written.
+pub(in crate::files) fn unseen(store: &mut Store, sweep: &Sweep, now: Moment) -> Result<Vec<Event>, StoreError> {
+    store.flush()?;
+    let ground = &sweep.ground;
+    let mut unseen = hidden(store, ground, now)?;
+    unseen.extend(sweep.missing());
+    for (mount, why) in ground.lay.stalled() {
+        unseen.push(event(store, ground, &mount, &News::Stalled(why), now)?);
+    }
+    Ok(unseen)
+}
+
+/// Adds to findings what was not found just now but is so, as far as that was asked for.
+pub(in crate::files) fn add(findings: &mut Vec<StoredEvent>, events: Vec<Event>, scope: &Scope) {
+    for event in events.into_iter().filter(|event| scope.concerns(&event.source)) {
+        let key = |event: &Event| match event.category {
+            // What was found missing at different times is one finding of its area.
+            Category::EntriesMissing => (event.category, event.area.clone()),
+            category => (category, event.source.clone()),
+        };
+        if !findings.iter().any(|found| key(&found.event) == key(&event)) {
+            findings.push(unstored(event));
+        }
+    }
+}
+
+/// A finding that is shown, not stored.
+pub(in crate::files) fn unstored(event: Event) -> StoredEvent {
+    StoredEvent { seq: 0, event, prev_hash: [0; 32], hash: [0; 32] }
+}
+
+fn event(store: &Store, ground: &Ground, mount: &Mount, news: &News, now: Moment) -> Result<Event, StoreError> {
+    let (area, count) = extent(store, ground, mount)?;
+    let (category, severity, note) = match news {
+        News::Stalled(why) => {
+            let note = "nothing on it is looked at; it is tried again after a minute, then less and less often, at \
+                        least every hour";
+            (Category::Stalled, Severity::Normal, format!("{}: {why}; {note}", named(mount)))
+        }
+        News::Back => (Category::Answering, Severity::Normal, format!("{}: it is compared again", named(mount))),
+    };
+    let event = Event { area, count, ..Event::new(category, severity, now, mount.point.clone()) };
+    Ok(event.with_note(note))
+}
+
+/// The area that a slow mount belongs to, and how many entries of the baseline lie on it.
+fn extent(store: &Store, ground: &Ground, mount: &Mount) -> Result<(Vec<u8>, u64), StoreError> {
+    let within = ground.tracts.iter().filter_map(|tract| Some((tract, tract.seen_as(&mount.point)?)));
+    if let Some((tract, path)) = within.max_by_key(|(tract, _)| tract.path.len()) {
+        let count = match store.entry_at(&tract.path, &path)? {
+            Some(entry) => store.entries_below(entry.id)? + 1,
+            None => 0,
+        };
+        return Ok((tract.path.clone(), count));
+    }
+    let mut on_it = (Vec::new(), 0);
+    for tract in ground.tracts.iter().filter(|tract| is_beneath(&tract.real_of(&tract.path), &mount.point)) {
+        on_it = (tract.path.clone(), on_it.1 + store.entries_of(tract.id)?);
+    }
+    Ok(on_it)
+}

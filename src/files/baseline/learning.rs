@@ -1,0 +1,376 @@
+//! The first round over an area, and what a new configuration means for areas that are known.
+
+use std::{os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
+
+use crate::{
+    config::{
+        schema::units::format_size,
+        settings::config::{Area, Config},
+    },
+    files::{
+        area::watched_areas::{Ground, Tract, is_beneath, join},
+        baseline::adopt_fcheck,
+        remote::lookup::{Base, Glance, Object},
+    },
+    model::{
+        clock::{Clock, Moment},
+        escape::{escape, escape_name},
+        event::{Category, Event, Severity},
+        file::{
+            change::Attribute,
+            entry::{Algorithm, AreaId, Attributes, FileKind},
+        },
+        health::TroubleKind,
+    },
+    store::{
+        baseline::areas::{AreaRow, AreaState},
+        db::{Db, run_blocking},
+        events::outcome::{Outcome, StateChange},
+        sqlite::{connection::Store, error::StoreError},
+    },
+    sys::fs::mounts::Mount,
+};
+
+/// Most entries counted before the first round; beyond, the estimate says "more than".
+const MOST_COUNTED: usize = 300_000;
+
+/// Names of a directory taken at once.
+const BLOCK: usize = 1024;
+
+/// Brings the stored areas in line with the configuration; gives the rows of the configured ones, in their order.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub fn settle_in(store: &mut Store, config: &Config, now: Moment) -> Result<Vec<AreaRow>, StoreError> {
+    let paths: Vec<&[u8]> = config.areas.iter().map(|area| area.path.as_os_str().as_bytes()).collect();
+    for row in store.areas()? {
+        if !paths.contains(&row.path.as_slice()) && row.state != AreaState::Unconfigured {
+            let event = Event::new(Category::Notice, Severity::Normal, now, row.path.clone())
+                .with_note("this area is no longer configured; its baseline is kept and compared when it comes back");
+            let row = AreaRow { state: AreaState::Unconfigured, ..row };
+            store.commit(&Outcome::tell(event).with_change(StateChange::Area(Box::new(row))))?;
+        }
+    }
+    let rows: Result<Vec<AreaRow>, StoreError> = config
+        .areas
+        .iter()
+        .zip(paths)
+        .map(|(area, path)| {
+            let row = store.area_at(path)?;
+            let row = take_over(store, row)?;
+            take_on(store, area, row, now)
+        })
+        .collect();
+    adopt_fcheck::take_over(store, config, rows?, now)
+}
+
+/// A new area within a known one takes its part of the baseline over, so that nothing in it is learned unseen.
+fn take_over(store: &mut Store, row: AreaRow) -> Result<AreaRow, StoreError> {
+    if row.rounds > 0 || store.entry_named(None, &row.path)?.is_some() {
+        return Ok(row);
+    }
+    let outer = store
+        .areas()?
+        .into_iter()
+        .filter(|other| other.id != row.id && other.rounds > 0 && is_beneath(&row.path, &other.path))
+        .max_by_key(|other| other.path.len());
+    let Some(outer) = outer else { return Ok(row) };
+    let Some(top) = store.entry_at(&outer.path, &row.path)?.map(|entry| entry.id) else {
+        return Ok(row);
+    };
+    store.make_root(top, &row.path, row.id)?;
+    let row = AreaRow { state: AreaState::Watched, was_learning: false, rounds: outer.rounds, ..row };
+    store.commit(&Outcome::default().with_change(StateChange::Area(Box::new(row.clone()))))?;
+    Ok(row)
+}
+
+/// Notes the settings of one area; attributes and digests that an existing baseline lacks are learned, and said once.
+fn take_on(store: &mut Store, area: &Area, row: AreaRow, now: Moment) -> Result<AreaRow, StoreError> {
+    let is_known = row.rounds > 0;
+    let is_wider =
+        !area.attributes.is_within(row.attributes) || area.algorithms.union(row.algorithms) != row.algorithms;
+    let state = match (row.state, row.was_learning) {
+        (AreaState::Unconfigured, true) => AreaState::Learning,
+        (AreaState::Unconfigured, false) => AreaState::Watched,
+        (state, _) => state,
+    };
+    let next = AreaRow { state, attributes: area.attributes, algorithms: area.algorithms, ..row.clone() };
+    if next == row {
+        return Ok(row);
+    }
+    let mut outcome = Outcome::default().with_change(StateChange::Area(Box::new(next.clone())));
+    if is_known && is_wider {
+        let attributes =
+            area.attributes.iter().filter(|attribute| !row.attributes.has(*attribute)).map(Attribute::name);
+        let digests = area.algorithms.iter().filter(|it| !row.algorithms.has(*it)).map(Algorithm::name);
+        let names: Vec<&str> = attributes.chain(digests).collect();
+        let note = format!(
+            "more is compared than the baseline holds: {} learned in the next round, after what it holds was compared",
+            names.join(", ") + if names.len() == 1 { " is" } else { " are" }
+        );
+        outcome =
+            outcome.with_event(Event::new(Category::Learning, Severity::Normal, now, row.path.clone()).with_note(note));
+    }
+    store.commit(&outcome)?;
+    Ok(next)
+}
+
+/// Looks and bytes a second that are not exceeded in an estimate, whatever is configured: about what one slow core does.
+const FASTEST: (f64, f64) = (3000.0, 150e6);
+
+/// How many entries the first round will meet, counted without looking at any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Census {
+    /// Entries, at most 300,000.
+    pub entries: usize,
+    /// Bytes of regular files.
+    pub bytes: u64,
+    /// Whether there are more.
+    pub is_cut: bool,
+}
+
+/// What is met where only names and sizes count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Met {
+    /// A regular file of so many bytes.
+    File(u64),
+    /// Something else.
+    Other,
+    /// A directory that was met already and cannot be listed.
+    Closed,
+}
+
+impl Ground {
+    /// Goes over what the walk would enter of an area and tells `each` of it, its root first, until that says no. What can hang is not
+    /// opened. Mounts that are not entered must have been surveyed.
+    pub fn roam(&self, tract: &Tract, each: &mut dyn FnMut(&[u8], Met) -> bool) {
+        let root = match self.glance_at_root(tract) {
+            Glance::There(Object::Near(handle), seen) => (handle, seen),
+            _ => return,
+        };
+        if !each(&tract.path, met(&root.1)) || root.1.kind != FileKind::Directory {
+            return;
+        }
+        let root = Base::Near(root.0.into_descriptor());
+        let mut ahead = vec![tract.path.clone()];
+        while let Some(directory) = ahead.pop() {
+            let Ok((base, _, mut listing)) = self.list(tract, &directory, &root, tract.beneath(&directory)) else {
+                if self.is_barred(&directory) || self.far(tract, &directory).is_some() || each(&directory, Met::Closed)
+                {
+                    continue;
+                }
+                return;
+            };
+            while let Ok(names) = listing.next_block(BLOCK) {
+                let is_last = names.len() < BLOCK;
+                for name in names {
+                    let path = join(&directory, &name.bytes);
+                    if self.leaves_out(tract, &path) || self.is_barred(&path) || self.far(tract, &path).is_some() {
+                        continue;
+                    }
+                    let Glance::There(_, seen) = self.glance(tract, &path, &base, &name.bytes) else { continue };
+                    if !each(&path, met(&seen)) {
+                        return;
+                    }
+                    if seen.kind == FileKind::Directory {
+                        ahead.push(path);
+                    }
+                }
+                if is_last {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn met(seen: &Attributes) -> Met {
+    if seen.kind == FileKind::Regular { Met::File(seen.size) } else { Met::Other }
+}
+
+/// Counts what the areas with these rows hold, by listing alone what the walk would enter. Cost: one look at each entry, without its
+/// content. What lies on slow file systems is not counted: it would have to be waited for.
+pub fn count(ground: &Ground, areas: &[AreaId]) -> Census {
+    let mut census = Census { entries: 0, bytes: 0, is_cut: false };
+    for tract in ground.tracts.iter().filter(|tract| areas.contains(&tract.id)) {
+        let before = census.entries;
+        ground.roam(tract, &mut |_, met| {
+            if met != Met::Closed {
+                census.entries += 1;
+            }
+            if let Met::File(size) = met {
+                census.bytes = census.bytes.saturating_add(size);
+            }
+            census.is_cut = census.entries >= MOST_COUNTED;
+            !census.is_cut
+        });
+        // The area itself, where it cannot be seen.
+        census.entries = census.entries.max(before + 1);
+        if census.is_cut {
+            break;
+        }
+    }
+    census
+}
+
+/// Tells that the first round over the new ones among the areas `rows` begins; `rates` are those configured, files and bytes a second,
+/// and the speed-up.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub async fn announce(
+    db: &Db,
+    clock: &Clock,
+    (files, bytes, speedup): (f64, f64, f64),
+    ground: Arc<Ground>,
+    rows: Vec<AreaRow>,
+) -> Result<(), StoreError> {
+    let is_new = |row: &AreaRow| row.state == AreaState::Learning && row.started.is_none();
+    let new: Vec<AreaRow> = rows.into_iter().filter(is_new).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<AreaId> = new.iter().map(|row| row.id).collect();
+    let (counted, clock) = (Arc::clone(&ground), clock.clone());
+    let (census, ids) = run_blocking(move || (count(&counted, &ids), ids)).await;
+    db.call(move |store| {
+        let now = clock.now();
+        let mut outcome = Outcome::tell(begun(&ground, &ids, census, (files * speedup, bytes * speedup), now));
+        for row in new {
+            outcome = outcome.with_change(StateChange::Area(Box::new(AreaRow { started: Some(now.wall), ..row })));
+        }
+        store.commit(&outcome)
+    })
+    .await
+    .map(drop)
+}
+
+/// The event that begins the first round over `areas`.
+pub fn begun(ground: &Ground, areas: &[AreaId], census: Census, rates: (f64, f64), now: Moment) -> Event {
+    let named: Vec<String> =
+        ground.tracts.iter().filter(|tract| areas.contains(&tract.id)).map(|tract| escape_name(&tract.path)).collect();
+    // Every other look may be a recheck.
+    let entries = u32::try_from(census.entries).unwrap_or(u32::MAX);
+    let kibibytes = u32::try_from(census.bytes / 1024).unwrap_or(u32::MAX);
+    let looks = rates.0.min(FASTEST.0);
+    let bytes = rates.1.min(FASTEST.1);
+    let span = (f64::from(entries) * 1.5 / looks).max(f64::from(kibibytes) * 1024.0 / bytes);
+    let span = Duration::try_from_secs_f64(span.ceil()).unwrap_or(Duration::MAX);
+    let mut note = format!(
+        "learning\n{}\nentries: {} {}, {}; the first round should end within {}\n\
+         nothing new is reported until then; changes to what was learned already are",
+        named.join("\n"),
+        if census.is_cut { "more than" } else { "about" },
+        census.entries,
+        format_size(census.bytes.next_multiple_of(if census.bytes < 1 << 20 { 1024 } else { 1 << 20 })),
+        in_words(span)
+    );
+    let own: Vec<String> = ground.own_in_areas().into_iter().map(escape_name).collect();
+    if !own.is_empty() {
+        note.push_str("\nour own files are left out: ");
+        note.push_str(&own.join(", "));
+    }
+    Event::new(Category::BaselineStarted, Severity::Normal, now, Vec::new()).with_note(note)
+}
+
+/// Tells of mounts within areas that are not entered, each once in the life of the database.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub fn tell_of_barred(store: &mut Store, mounts: &[Mount], now: Moment) -> Result<(), StoreError> {
+    let mut outcome = Outcome::default();
+    for mount in mounts {
+        if !store.has_told(Category::Skipped, &mount.point)? {
+            let kind = escape(mount.kind.as_bytes());
+            let (severity, why) = if mount.is_slow() {
+                (Severity::Low, "it may hang: see areafstypes")
+            } else {
+                (Severity::Count, "virtual")
+            };
+            let event = Event::new(Category::Skipped, severity, now, mount.point.clone())
+                .with_note(format!("{kind} is not entered: {why}"));
+            outcome = outcome.with_event(event);
+        }
+    }
+    if outcome.events.is_empty() { Ok(()) } else { store.commit(&outcome).map(|_seq| ()) }
+}
+
+/// Keeps it for `status` which mounts within areas are not entered.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub fn note_not_entered(store: &mut Store, mounts: &[Mount], now: Moment) -> Result<(), StoreError> {
+    let row = |mount: &Mount| {
+        let detail = format!("{} ({})", escape_name(&mount.point), escape(mount.kind.as_bytes()));
+        (mount.point.clone(), detail)
+    };
+    let mut rows: Vec<_> = mounts.iter().map(row).collect();
+    // Of mounts over one another the uppermost.
+    rows.reverse();
+    rows.sort_by(|(one, _), (other, _)| one.cmp(other));
+    rows.dedup_by(|(one, _), (other, _)| one == other);
+    store.set_troubles(TroubleKind::MountNotEntered, &rows, now.wall)
+}
+
+fn in_words(span: Duration) -> String {
+    match span.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} h", seconds.div_ceil(3600)),
+    }
+}
+
+/// Ends a round over the areas with these rows: counts it, and makes those that were learning watched. Gives whether any was.
+///
+/// # Errors
+/// [`StoreError`] when the store fails.
+pub fn end_round(store: &mut Store, areas: &[AreaId], now: Moment) -> Result<bool, StoreError> {
+    let mut outcome = Outcome::default();
+    let mut learned = Vec::new();
+    store.flush()?;
+    for row in store.areas()?.into_iter().filter(|row| areas.contains(&row.id) && row.state.is_active()) {
+        if row.state == AreaState::Learning {
+            let (unreadable, unread) = store.unread_of(row.id)?;
+            learned.push(Learned { path: row.path.clone(), entries: store.entries_of(row.id)?, unreadable, unread });
+        }
+        outcome.changes.push(StateChange::Area(Box::new(AreaRow {
+            state: AreaState::Watched,
+            was_learning: false,
+            rounds: row.rounds.saturating_add(1),
+            started: None,
+            ..row
+        })));
+    }
+    if !learned.is_empty() {
+        outcome = outcome.with_event(established(&learned, now));
+    }
+    store.commit(&outcome)?;
+    Ok(!learned.is_empty())
+}
+
+/// An area whose first round is over, with numbers of entries.
+struct Learned {
+    path: Vec<u8>,
+    entries: u64,
+    /// Of them, those that cannot be read.
+    unreadable: u64,
+    /// Of them, big files that are still being read beside the walk.
+    unread: u64,
+}
+
+/// The end of the first round.
+fn established(learned: &[Learned], now: Moment) -> Event {
+    let line = |area: &Learned| {
+        let parts = [(area.unreadable, "cannot be read"), (area.unread, "big and still being read")];
+        let parts: Vec<String> =
+            parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        let of_which = if parts.is_empty() { String::new() } else { format!(", of which {}", parts.join(", ")) };
+        format!("{}: {}{of_which}", escape_name(&area.path), area.entries)
+    };
+    let lines: Vec<String> = learned.iter().map(line).collect();
+    Event {
+        count: learned.iter().map(|area| area.entries).sum(),
+        ..Event::new(Category::BaselineEstablished, Severity::Normal, now, Vec::new())
+    }
+    .with_note(lines.join("\n"))
+}

@@ -1,0 +1,7 @@
+//! What a look at an entry means, compared with the baseline. Pure: no file is touched here.
+
+pub mod diff;
+pub(super) mod growth;
+pub mod inode_index;
+pub(super) mod own_mail;
+pub(super) mod verdict;

@@ -1,0 +1,195 @@
+//! The helper process: looks, lists and reads on one mount for a daemon that must not touch it, because whoever does may never come
+//! back. It ends with its input.
+//!
+//! Between two questions nothing on the mount is held open but what is being listed or read, so that it can be unmounted.
+
+use std::{
+    ffi::OsStr,
+    io::{self, Read, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{ffi::OsStrExt, process::CommandExt as _},
+    },
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::io::Errno;
+
+use crate::{
+    files::{
+        compare::growth::Wanted,
+        look::reader::{Content, Glance, Reading, complete, glance, judge},
+        remote::protocol::{Answer, ELSEWHERE, Question, bare},
+    },
+    model::file::entry::Attributes,
+    sys::{
+        fs::{
+            dir::Listing,
+            handle::{attributes_of, open_directory_beneath, open_root},
+        },
+        process::{
+            broker::{Permit, SHOWN, Word},
+            framed::{LONGEST, now, read_frame, write_frame},
+        },
+    },
+};
+
+/// Files and directories held open at once; beyond, the eldest is let go, for who has asked for it may have given up.
+const MOST_HELD: usize = 80;
+
+/// A slice of reading ends after this, so that who waits for it hears something.
+const SLICE_TIME: Duration = Duration::from_millis(400);
+
+const LOST: Errno = Errno::from_raw_os_error(ELSEWHERE);
+
+/// Bytes read between two looks at the clock.
+const SIP: usize = 64 * 1024;
+
+/// Serves questions about the mount with number `id` at `point` until `input` ends.
+///
+/// # Errors
+/// The error of reading or writing; questions that cannot be understood are one too.
+pub fn serve(point: &OsStr, id: u64, input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
+    let mut scout = Scout { point: PathBuf::from(point), id, next: 0, held: Vec::new() };
+    while let Some(frame) = read_frame(input)? {
+        let question = Question::decode(&frame).ok_or(io::ErrorKind::InvalidData)?;
+        let answer = scout.answer(question).unwrap_or_else(|errno| Answer::Refused(errno.raw_os_error()));
+        write_frame(output, &answer.encode())?;
+    }
+    Ok(())
+}
+
+struct Scout {
+    point: PathBuf,
+    id: u64,
+    next: u64,
+    held: Vec<(u64, Held)>,
+}
+
+enum Held {
+    Reading(Box<Reading>),
+    Listing(Listing),
+}
+
+impl Scout {
+    fn answer(&mut self, question: Question) -> Result<Answer, Errno> {
+        Ok(match question {
+            Question::Look(path) => match self.look(&path)? {
+                Glance::There(_, seen) => Answer::There(Box::new(bare(&seen))),
+                Glance::Gone => Answer::Gone,
+                Glance::Refused(errno) => Answer::Refused(errno.raw_os_error()),
+            },
+            Question::Read(path, wanted, seen) => self.read(&path, wanted, &seen)?,
+            Question::Advance(id, most) => self.advance(id, most)?,
+            Question::Finish(id) => match self.take(id)? {
+                Held::Reading(reading) => match reading.finish().0 {
+                    Content::Stable(whole) => Answer::Whole(whole),
+                    Content::Torn => Answer::Torn,
+                    Content::Unreadable(errno) => Answer::Refused(errno),
+                },
+                Held::Listing(_) => return Err(LOST),
+            },
+            Question::List(path) => {
+                let root = self.root()?;
+                let handle = open_directory_beneath(root.as_fd(), &path)?;
+                let directory = handle.open_directory()?;
+                let inode = attributes_of(directory.as_fd())?.inode;
+                Answer::Begun(self.hold(Held::Listing(Listing::new(directory)?)), inode)
+            }
+            Question::Names(id, most) => self.names(id, most)?,
+        })
+    }
+
+    /// The root of the mount. What lies at its point when it is gone, or has another over it, is none of our business.
+    fn root(&self) -> Result<OwnedFd, Errno> {
+        let root = open_root(&self.point)?;
+        // Where nobody tells the number it is taken for what the daemon has found in the table of mounts.
+        let is_here = root.mount()?.is_none_or(|id| id == self.id);
+        if is_here { Ok(root.into_descriptor()) } else { Err(LOST) }
+    }
+
+    fn look(&self, path: &[u8]) -> Result<Glance, Errno> {
+        let root = self.root()?;
+        let mut seen = if path.is_empty() { judge(Ok(root.into())) } else { glance(root.as_fd(), path) };
+        if let Glance::There(object, seen) = &mut seen {
+            complete(object, seen);
+        }
+        Ok(seen)
+    }
+
+    fn read(&mut self, path: &[u8], wanted: Wanted, seen: &Attributes) -> Result<Answer, Errno> {
+        let Glance::There(object, mut now) = self.look(path)? else { return Ok(Answer::Torn) };
+        // Of the device they have a number of their own.
+        if (Attributes { dev: now.dev, ..seen.clone() }) != now {
+            return Ok(Answer::Torn);
+        }
+        match Reading::begin(&object, &mut now, wanted, Vec::new()) {
+            Ok(reading) => Ok(Answer::Begun(self.hold(Held::Reading(Box::new(reading.in_sips(SIP)))), 0)),
+            Err(errno) => Ok(Answer::Refused(errno)),
+        }
+    }
+
+    fn advance(&mut self, id: u64, most: u64) -> Result<Answer, Errno> {
+        let Held::Reading(mut reading) = self.take(id)? else { return Err(LOST) };
+        let begun = now();
+        let mut got = 0;
+        loop {
+            match reading.advance(1) {
+                Ok((count, is_end)) => {
+                    got += count;
+                    if is_end || got >= most || now().saturating_sub(begun) >= SLICE_TIME {
+                        self.held.push((id, Held::Reading(reading)));
+                        return Ok(Answer::Advanced(got, is_end));
+                    }
+                }
+                Err(errno) => return Ok(Answer::Refused(errno)),
+            }
+        }
+    }
+
+    fn names(&mut self, id: u64, most: u64) -> Result<Answer, Errno> {
+        let Held::Listing(mut listing) = self.take(id)? else { return Err(LOST) };
+        // Names of a block fit into one frame, however long they are.
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(LONGEST / 2048);
+        let names = listing.next_block(most)?;
+        if names.len() == most {
+            self.held.push((id, Held::Listing(listing)));
+        }
+        Ok(Answer::Names(names))
+    }
+
+    fn hold(&mut self, what: Held) -> u64 {
+        if self.held.len() >= MOST_HELD {
+            self.held.remove(0);
+        }
+        self.next += 1;
+        self.held.push((self.next, what));
+        self.next
+    }
+
+    fn take(&mut self, id: u64) -> Result<Held, Errno> {
+        let at = self.held.iter().position(|(held, _)| *held == id).ok_or(LOST)?;
+        Ok(self.held.remove(at).1)
+    }
+}
+
+/// How the program is called to be a helper for the mount with number `id` at `point`.
+pub(in crate::files) fn command(program: &Path, point: &[u8], id: u64) -> std::process::Command {
+    let mut command = std::process::Command::new(program);
+    command.arg0(SHOWN).arg(WORD).arg(id.to_string()).arg(OsStr::from_bytes(point));
+    command
+}
+
+/// What a deputy may run: this program, as a helper for some mount.
+pub fn permit(program: &Path) -> Permit {
+    Permit {
+        program: program.as_os_str().to_os_string(),
+        arguments: vec![Word::Is(WORD.into()), Word::NoOption, Word::Any],
+        environment: Vec::new(),
+        is_free: false,
+    }
+}
+
+/// The hidden command of the helper.
+pub const WORD: &str = "scout";

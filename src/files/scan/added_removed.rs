@@ -1,0 +1,114 @@
+//! What a pass at full speed finds where the baseline has nothing, and of what the baseline has where nothing is.
+
+use crate::{
+    files::{
+        area::watched_areas::{LeftOut, is_beneath},
+        compare::verdict::Company,
+        scan::{
+            batch::{Harvest, Passed, news},
+            entry_check::{Entered, Known, Scan},
+            workers::{Ids, Place},
+        },
+        walk::{
+            missing::{departed, removal},
+            moves::{Origin, changes, moved},
+        },
+    },
+    model::file::entry::{Entry, EntryId, Observation},
+    store::{
+        events::outcome::{Found, Members, StateChange},
+        sqlite::error::StoreError,
+    },
+};
+
+impl Scan<'_> {
+    /// A path that is not in the baseline.
+    pub(in crate::files) fn meet(
+        &mut self,
+        place: &Place,
+        name: &[u8],
+        path: &[u8],
+        seen: Observation,
+        harvest: &mut Harvest,
+    ) -> Result<Entered, StoreError> {
+        let origin = if self.is_learning || !self.tract.accepts_changes() {
+            None
+        } else {
+            self.moves.claim(self.store, self.ground, place.entry.id, &seen)?
+        };
+        if let Some(origin) = origin {
+            return self.meet_again(place, name, path, seen, (&origin, harvest));
+        }
+        // Without a row of its own nothing is asked about it again.
+        let id = self.ids.map_or(Ok(EntryId(-1)), Ids::next)?;
+        let judge = self.judge();
+        let entry = judge.newcomer(id, Some(place.entry.id), name, seen.clone());
+        match (self.is_learning, self.ids) {
+            (true, Some(_)) => harvest.learned.push(entry.clone()),
+            (true, None) => harvest.unlearned += 1,
+            (false, _) => harvest.news.push(news(
+                None,
+                vec![judge.arrival(path, seen).into()],
+                vec![StateChange::Put(Box::new(entry.clone()))],
+            )),
+        }
+        Ok(Entered { entry: Box::new(entry), is_new: true })
+    }
+
+    /// A path that is not in the baseline, though what is there was known at another.
+    fn meet_again(
+        &mut self,
+        place: &Place,
+        name: &[u8],
+        path: &[u8],
+        seen: Observation,
+        (origin, harvest): (&Origin, &mut Harvest),
+    ) -> Result<Entered, StoreError> {
+        let judge = self.judge();
+        let entry = judge.newcomer(origin.entry.id, Some(place.entry.id), name, seen.clone());
+        let found = moved(judge, self.store, origin, (path, seen))?;
+        harvest.news.push(news(Some(&origin.entry), vec![found], changes(origin, entry.clone())));
+        Ok(Entered { entry: Box::new(entry), is_new: false })
+    }
+
+    /// A path of the baseline that is gone.
+    pub(in crate::files) fn gone(&mut self, path: &[u8], known: &Entry) -> Result<Harvest, StoreError> {
+        let moved: Vec<Vec<u8>> = self.moves.paths().into_iter().filter(|from| is_beneath(from, path)).collect();
+        let judge = self.judge();
+        let mut company = Company::default();
+        company.add(&judge, path);
+        self.store.each_beneath(known.id, path, |path, _| {
+            if !moved.iter().any(|from| is_beneath(path, from)) {
+                company.add(&judge, path);
+            }
+        })?;
+        let found = departed(judge, known, path, &company);
+        let change = removal(self.tract, known);
+        Ok(news(Some(known), vec![found], vec![change]).into())
+    }
+
+    /// A path that the configuration leaves out: what the baseline has of it goes, with one notice.
+    pub(super) fn leave_out(
+        &mut self,
+        place: &Place,
+        (name, path): (&[u8], &[u8]),
+        known: Known,
+        why: LeftOut,
+    ) -> Result<Harvest, StoreError> {
+        let known = self.known(place, name, known)?;
+        let mut passed = Passed::default();
+        // What is ours, or another area's, is no part of this one.
+        if matches!(why, LeftOut::Excluded | LeftOut::NotEntered) {
+            passed.excluded = 1;
+            passed.known = u64::from(known.is_some() && self.ids.is_none());
+        }
+        let Some(known) = known.filter(|_| self.ids.is_some()) else {
+            return Ok(Harvest { passed, ..Harvest::default() });
+        };
+        let count = self.store.entries_below(known.id)? + 1;
+        let event = self.judge().exclusion(&known, path, count);
+        let members = if count > 1 { Members::tree(&known, path) } else { Members::default() };
+        let changes = vec![StateChange::RemoveTree(known.id)];
+        Ok(news(Some(&known), vec![Found { event, members }], changes).into())
+    }
+}

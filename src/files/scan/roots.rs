@@ -1,0 +1,139 @@
+//! Where a full-speed pass begins: the roots of the areas, looked at and judged before anything beneath them.
+
+use std::{io, sync::PoisonError};
+
+use crate::{
+    files::{
+        area::watched_areas::{Ground, Tract},
+        baseline::mass_removal::Loss,
+        look::shortage::{is_shortage, shortage},
+        remote::lookup::Glance,
+        scan::{
+            batch::Harvest,
+            workers::{Directory, Sweep},
+        },
+        walk::{
+            missing::{ROOT_GONE, misfit, missing_event},
+            root::retarget,
+        },
+    },
+    model::file::entry::{Attributes, Entry, FileKind, HashState},
+    store::{
+        baseline::areas::AreaRow,
+        db::Db,
+        sqlite::{connection::Store, error::StoreError},
+    },
+};
+
+/// A root that was looked at: its metadata, itself when it is a directory, and what differs.
+pub(in crate::files) type RootLook = (Attributes, Option<Directory>, Harvest);
+
+/// Why the root of an area cannot be looked at; `None` when something is there.
+pub(super) fn absence(ground: &Ground, tract: &Tract) -> Option<String> {
+    match ground.look_at_root(tract) {
+        Glance::There(..) => None,
+        Glance::Silent => Some(SILENT.to_owned()),
+        Glance::Gone => Some(ROOT_GONE.to_owned()),
+        Glance::Refused(errno) => Some(format!("its root cannot be looked at: {}", io::Error::from(errno))),
+    }
+}
+
+const SILENT: &str = "the file system it lies on does not answer";
+
+impl Sweep {
+    /// Looks at the root of an area against the baseline; gives it to begin with, when it is the one the baseline belongs to.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub(in crate::files) fn approach(
+        &self,
+        area: usize,
+        row: &AreaRow,
+        root: &Entry,
+        db: &Db,
+    ) -> Result<(Option<Directory>, Harvest), StoreError> {
+        let Some(tract) = self.tract(area) else {
+            return Ok((None, Harvest::default()));
+        };
+        let now = self.clock.now();
+        let missing = |why: &str| -> Result<_, StoreError> {
+            let event = missing_event(tract, db.lock().entries_of(tract.id)?, why, now);
+            Ok((None, Harvest::telling(event)))
+        };
+        let seen = match self.ground.look_at_root(tract) {
+            Glance::There(_, seen) => seen,
+            // That it does not answer is told with its mount.
+            Glance::Silent => return Ok((None, Harvest::default())),
+            Glance::Gone => return missing(ROOT_GONE),
+            Glance::Refused(errno) => {
+                return missing(&format!("its root cannot be looked at: {}", io::Error::from(errno)));
+            }
+        };
+        let covered = self.ground.covered_root(&db.lock(), tract, (row, Some(root), &seen), now)?;
+        if let Some(why) = misfit(tract, row, Some(root), &seen, now).or(covered) {
+            return missing(why);
+        }
+        let Ok((_, directory, mut harvest)) = self.take_root(area, root, &mut db.lock())? else {
+            // It went while it was looked at: the next pass will tell.
+            return Ok((None, Harvest::default()));
+        };
+        if let Some(event) = retarget(tract, root, &seen, now) {
+            harvest.add(Harvest::telling(event));
+        } else if let Some(open) = tract.root()
+            && let Some(loss) = Loss::emptied(db, &self.ground, tract, (&open, None))?
+        {
+            // Nothing is stored: what is missing is one finding all the same.
+            let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+            lost.fresh.extend(loss.topmost.into_iter().map(|lost| (lost.id, lost.entries)));
+        }
+        Ok((directory, harvest))
+    }
+
+    /// Looks at the root of an area, whatever it is; gives its metadata, and itself to begin with when it is a directory. The inner
+    /// error says why it cannot be looked at.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub(super) fn take_root(
+        &self,
+        area: usize,
+        root: &Entry,
+        store: &mut Store,
+    ) -> Result<Result<RootLook, String>, StoreError> {
+        let Some(tract) = self.tract(area) else {
+            return Ok(Err("it is not configured".to_owned()));
+        };
+        let (handle, seen) = match self.ground.look_at_root(tract) {
+            Glance::There(handle, seen) => (handle, seen),
+            Glance::Silent => return Ok(Err(SILENT.to_owned())),
+            Glance::Gone => return Ok(Err("it does not exist".to_owned())),
+            Glance::Refused(errno) => return Ok(Err(io::Error::from(errno).to_string())),
+        };
+        let opened = if seen.kind == FileKind::Directory { handle.open_directory().map(Some) } else { Ok(None) };
+        let mut harvest = Harvest::default();
+        let mut buffer = Vec::new();
+        let next = self.scan(tract, store, &mut buffer).at_root(&handle, &seen, root, &mut harvest)?;
+        match opened {
+            Ok(opened) => tract.set_root(opened),
+            Err(errno) if is_shortage(errno.raw_os_error()) => {
+                return Err(shortage(&tract.path, errno.raw_os_error()));
+            }
+            Err(errno) => {
+                tract.set_root(None);
+                let state = HashState::Unreadable(errno.raw_os_error());
+                harvest.add(self.scan(tract, store, &mut buffer).content_state(&tract.path, &next, state));
+            }
+        }
+        Ok(Ok((seen, self.root(area, next), harvest)))
+    }
+
+    /// The open root of an area, to begin with; `None` when it is no directory or not open.
+    pub(in crate::files) fn root(&self, area: usize, entry: Entry) -> Option<Directory> {
+        let tract = self.tract(area)?;
+        if entry.known.attributes.kind != FileKind::Directory {
+            return None;
+        }
+        tract.root()?;
+        Some(Directory { area, entry: Box::new(entry), is_new: false, path: tract.path.clone() })
+    }
+}

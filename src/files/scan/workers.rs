@@ -1,0 +1,414 @@
+//! The full-speed pass behind `init` and `check`: the same looks and judgements as the walker's, by as many workers as there are
+//! cores.
+//!
+//! A worker takes a directory, reads its part of the baseline in one query, and looks at its names; its sub-directories, as paths
+//! beneath the open root of their area, are its own next work, of which it gives half away when others have none. Each worker has a connection of its own to the
+//! database; what is to be stored goes through a channel to the caller, who alone writes.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    ops::Range,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{SyncSender, sync_channel},
+    },
+    thread,
+};
+
+use rustix::io::Errno;
+
+use crate::{
+    config::settings::urgent::UrgentList,
+    files::{
+        area::{
+            overmounts::hidden,
+            path_limit::is_near,
+            watched_areas::{Ground, Tract, is_beneath, join},
+        },
+        baseline::mass_removal::{Lost, lost_event},
+        look::shortage::{is_shortage, shortage},
+        remote::lookup::{Base, Trouble},
+        scan::{
+            batch::Harvest,
+            directory::{NAMES, Named, Roll, sort_out},
+            entry_check::{Entered, Scan},
+            work_queue::Stack,
+        },
+        walk::moves::Moves,
+    },
+    model::{
+        clock::Clock,
+        event::Event,
+        file::entry::{AreaId, Entry, EntryId, HashState},
+    },
+    store::{
+        baseline::missing::GONE,
+        db::Db,
+        sqlite::{connection::Store, error::StoreError},
+    },
+    sys::priority::be_last,
+};
+
+/// Looks whose findings are handed over together: each hand-over wakes the one who writes.
+const LOOKS: u64 = 1000;
+
+/// What opening a directory fails with that is gone, or exchanged for something else.
+const WITHOUT_WAY: [Errno; 3] = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP];
+
+/// Harvests that may wait to be stored.
+const WAITING: usize = 64;
+
+/// Ids for new rows reserved at once.
+const IDS: i64 = 10_000;
+
+/// What of the areas is looked at.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// These paths and everything beneath them; empty for everything.
+    pub paths: Vec<Vec<u8>>,
+}
+
+impl Scope {
+    /// Whether `path` is looked at.
+    pub fn covers(&self, path: &[u8]) -> bool {
+        self.paths.is_empty() || self.paths.iter().any(|wanted| is_beneath(path, wanted))
+    }
+
+    /// Whether something that is looked at lies at, beneath or above `path`.
+    pub fn concerns(&self, path: &[u8]) -> bool {
+        self.covers(path) || self.paths.iter().any(|wanted| is_beneath(wanted, path))
+    }
+}
+
+/// What a pass is given.
+#[derive(Debug)]
+pub struct Sweep {
+    /// The areas.
+    pub ground: Arc<Ground>,
+    /// Paths that matter more than others.
+    pub urgent: UrgentList,
+    /// The time.
+    pub clock: Clock,
+    /// The database, which every worker opens for itself.
+    pub database: PathBuf,
+    /// What is looked at.
+    pub scope: Scope,
+    /// How many work.
+    pub workers: usize,
+    /// Areas whose unknown paths are learned instead of told.
+    pub learning: HashSet<AreaId>,
+    /// Where ids for new rows come from; `None` when nothing is to be stored.
+    pub ids: Option<Ids>,
+    /// What has only another name.
+    pub moves: Moves,
+    /// Whether what is missing while its baseline is kept leaves it now.
+    pub accepts_missing: bool,
+    /// What is missing.
+    pub(in crate::files) lost: Mutex<Missing>,
+}
+
+/// What a pass finds missing while its baseline is kept.
+#[derive(Debug, Default)]
+pub(in crate::files) struct Missing {
+    /// The rows of what the pass has found to be a mass removal itself, where nothing is stored.
+    pub(in crate::files) fresh: HashMap<EntryId, u64>,
+    /// What was not found, by area.
+    pub(in crate::files) found: BTreeMap<AreaId, Vec<Lost>>,
+}
+
+/// Ids for new rows, reserved in blocks.
+#[derive(Debug)]
+pub struct Ids {
+    db: Db,
+    block: Mutex<Range<i64>>,
+}
+
+impl Ids {
+    /// Ids from `db`.
+    pub fn new(db: Db) -> Self {
+        Self { db, block: Mutex::new(0..0) }
+    }
+
+    pub(in crate::files) fn next(&self) -> Result<EntryId, StoreError> {
+        let mut block = self.block.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(id) = block.next() {
+                return Ok(EntryId(id));
+            }
+            *block = self.db.lock().reserve_ids(IDS)?;
+        }
+    }
+}
+
+/// A directory that is to be listed.
+#[derive(Debug)]
+pub struct Directory {
+    /// Which of the areas.
+    pub area: usize,
+    /// Its row, or what will be its row.
+    pub entry: Box<Entry>,
+    /// Whether the baseline has nothing beneath it.
+    pub is_new: bool,
+    /// Its whole path. No descriptor: a tree may be deeper and broader than there are descriptors.
+    pub path: Vec<u8>,
+}
+
+/// An open directory whose names are looked at.
+#[derive(Debug)]
+pub(in crate::files) struct Place {
+    pub(in crate::files) area: usize,
+    pub(in crate::files) entry: Box<Entry>,
+    pub(in crate::files) path: Vec<u8>,
+    pub(in crate::files) directory: Base,
+}
+
+/// A piece of work.
+#[derive(Debug)]
+enum Work {
+    List(Directory),
+    Look(Arc<Place>, Vec<Named>),
+}
+
+/// What a piece of work came to: what was found, and more work.
+type Done = (Harvest, Vec<Work>);
+
+impl Sweep {
+    /// Goes through everything beneath `roots`; `collect` gets what is found, a directory always before what lies in it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read, or the error of `collect`; then the pass ends early.
+    ///
+    /// # Panics
+    /// Passes on a panic of a worker; one at a single path is caught and counts as that path's fault.
+    pub fn run(
+        &self,
+        roots: Vec<Directory>,
+        mut collect: impl FnMut(Harvest) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let stack = Stack::new(roots.into_iter().map(Work::List).collect());
+        let (out, harvests) = sync_channel(WAITING);
+        thread::scope(|scope| {
+            let crew: Vec<_> = (0..self.workers.max(1))
+                .map(|_| {
+                    let out = out.clone();
+                    scope.spawn(|| self.work(&stack, out))
+                })
+                .collect();
+            drop(out);
+            let mut result = Ok(());
+            let mut gone = Vec::new();
+            for mut harvest in harvests {
+                gone.append(&mut harvest.gone);
+                if result.is_ok() {
+                    result = collect(harvest);
+                    if result.is_err() {
+                        stack.cancel();
+                    }
+                }
+            }
+            for worker in crew {
+                let ended = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                result = result.and(ended);
+            }
+            result.and_then(|()| self.tell_gone(gone, collect))
+        })
+    }
+
+    /// Hands on what is gone, now that it is known what was only moved. What is missing while its baseline is kept is collected.
+    fn tell_gone(
+        &self,
+        gone: Vec<(EntryId, Vec<u8>)>,
+        mut collect: impl FnMut(Harvest) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let mut store = Store::open_read_only(&self.database)?;
+        self.keep_up(&store)?;
+        for (id, path) in gone.into_iter().filter(|(_, path)| !self.ground.is_covered(path)) {
+            let Some(entry) = store.entry(id)?.filter(|_| !self.moves.has(id)) else { continue };
+            let Some(tract) = self.ground.tracts.iter().find(|tract| tract.id == entry.area) else { continue };
+            if self.is_missing(&store, &entry, &path)? {
+                continue;
+            }
+            let is_told = self.ids.is_some() && !tract.accepts_changes() && entry.reported == Some(GONE);
+            if !is_told {
+                collect(self.scan(tract, &mut store, &mut Vec::new()).gone(&path, &entry)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of what was mounted or unmounted a moment ago, and finds out what that hides.
+    fn keep_up(&self, store: &Store) -> Result<(), StoreError> {
+        self.ground.keep_up();
+        if self.ground.is_unreviewed() { hidden(store, &self.ground, self.clock.now()).map(drop) } else { Ok(()) }
+    }
+
+    /// Whether an entry that is gone is one of those whose baseline is kept; notes it.
+    fn is_missing(&self, store: &Store, entry: &Entry, path: &[u8]) -> Result<bool, StoreError> {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = lost.fresh.get(&entry.id).copied();
+        let since = store.missing_since(entry.id)?;
+        if self.accepts_missing || fresh.is_none() && since.is_none() {
+            return Ok(false);
+        }
+        let entries = match fresh {
+            Some(entries) => entries,
+            None => store.entries_below(entry.id)?.saturating_add(1),
+        };
+        lost.found.entry(entry.area).or_default().push(Lost { id: entry.id, path: path.to_vec(), entries, since });
+        Ok(true)
+    }
+
+    /// One event for each area of which something is missing while its baseline is kept, told before or not.
+    pub(in crate::files) fn missing(&self) -> Vec<Event> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let tracts = self.ground.tracts.iter().filter_map(|tract| Some((tract, lost.found.get(&tract.id)?)));
+        tracts.map(|(tract, found)| lost_event(tract, found, None, self.clock.now())).collect()
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the channel ends with its last sender")]
+    fn work(&self, stack: &Stack<Work>, out: SyncSender<Harvest>) -> Result<(), StoreError> {
+        be_last();
+        let mut store = Store::open_read_only(&self.database).inspect_err(|_| stack.cancel())?;
+        let mut buffer = Vec::new();
+        let mut harvest = Harvest::default();
+        while let Some((first, _taken)) = stack.take() {
+            let mut own = vec![first];
+            while let Some(work) = own.pop() {
+                let done = match work {
+                    Work::List(directory) => self.list(&mut store, directory, &mut buffer),
+                    Work::Look(place, names) => self.look(&mut store, &place, names, &mut buffer),
+                };
+                let (found, more) = done.inspect_err(|_| stack.cancel())?;
+                harvest.add(found);
+                own.extend(more);
+                let is_shared = stack.is_wanted();
+                if is_shared || own.is_empty() || harvest.looks >= LOOKS || harvest.news.len() >= NAMES {
+                    // Before others can find its children, so that a directory is stored before what lies in it.
+                    if out.send(std::mem::take(&mut harvest)).is_err() {
+                        return Ok(());
+                    }
+                }
+                if is_shared && !stack.share(&mut own) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(in crate::files) fn tract(&self, area: usize) -> Option<&Tract> {
+        self.ground.tracts.get(area)
+    }
+
+    /// Lists a directory and looks at its names, or leaves the larger part of many to others.
+    fn list(&self, store: &mut Store, directory: Directory, buffer: &mut Vec<u8>) -> Result<Done, StoreError> {
+        let Directory { area, entry, is_new, path } = directory;
+        let Some(tract) = self.tract(area) else {
+            return Ok(Done::default());
+        };
+        let Some(root) = tract.root() else {
+            return Ok(Done::default());
+        };
+        self.keep_up(store)?;
+        let mut listed = self.ground.list(tract, &path, &root, tract.beneath(&path));
+        if matches!(listed, Err(Trouble::Silent)) && self.ground.is_unreviewed() {
+            self.keep_up(store)?;
+            listed = self.ground.list(tract, &path, &root, tract.beneath(&path));
+        }
+        let (directory, listing) = match listed {
+            Ok((directory, _, listing)) => (directory, listing),
+            Err(Trouble::Silent) if self.ground.is_covered(&path) => return Ok(Done::default()),
+            Err(Trouble::Silent) => return Ok((Harvest::silent(!is_new), Vec::new())),
+            // Gone or exchanged since it was looked at: the next pass will tell.
+            Err(Trouble::Errno(errno)) if WITHOUT_WAY.map(Errno::raw_os_error).contains(&errno) => {
+                return Ok(Done::default());
+            }
+            Err(Trouble::Errno(errno)) if is_shortage(errno) => return Err(shortage(&path, errno)),
+            Err(Trouble::Errno(errno)) => {
+                let state = HashState::Unreadable(errno);
+                return Ok((self.scan(tract, store, buffer).content_state(&path, &entry, state), Vec::new()));
+            }
+        };
+        let mut harvest = Harvest::default();
+        let is_limited = entry.known.hash_state == HashState::PATHS_TOO_LONG && is_near(&path);
+        if matches!(entry.known.hash_state, HashState::Unreadable(_)) && !is_limited {
+            harvest = self.scan(tract, store, buffer).content_state(&path, &entry, HashState::Off);
+        }
+        let place = Arc::new(Place { area, entry, path, directory });
+        let Roll { mut pieces, is_beyond } =
+            sort_out(store, &place.path, (!is_new).then_some(place.entry.id), listing)?;
+        if let Some(is_beyond) = is_beyond.filter(|_| is_near(&place.path)) {
+            harvest.add(self.scan(tract, store, buffer).limit(&place.path, &place.entry, is_beyond)?);
+        }
+        let own = pieces.pop().unwrap_or_default();
+        let (found, deeper) = self.look(store, &place, own, buffer)?;
+        harvest.add(found);
+        let others = pieces.into_iter().map(|names| Work::Look(Arc::clone(&place), names));
+        Ok((harvest, others.chain(deeper).collect()))
+    }
+
+    /// Looks at names of one directory.
+    fn look(
+        &self,
+        store: &mut Store,
+        place: &Place,
+        names: Vec<Named>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Done, StoreError> {
+        let Some(tract) = self.tract(place.area) else {
+            return Ok(Done::default());
+        };
+        let mut harvest = Harvest::default();
+        let mut more = Vec::new();
+        for (name, known) in names {
+            let path = join(&place.path, &name);
+            // What is covered is told as a whole.
+            if !self.scope.concerns(&path) || self.ground.is_covered(&path) {
+                continue;
+            }
+            let mut scan = self.scan(tract, store, buffer);
+            if self.ground.is_barred(&path) {
+                harvest.passed.barred += 1;
+                harvest.passed.known += u64::from(scan.known(place, &name, known)?.is_some());
+                continue;
+            }
+            if let Some(why) = self.ground.reason(tract, &path) {
+                harvest.add(scan.leave_out(place, (&name, &path), known, why)?);
+                continue;
+            }
+            let Some(directory) = scan.at(place, &name, &path, known, &mut harvest)? else {
+                continue;
+            };
+            if tract.settings.recurse {
+                let Entered { entry, is_new } = directory;
+                more.push(Work::List(Directory { area: place.area, entry, is_new, path }));
+            }
+        }
+        Ok((harvest, more))
+    }
+
+    pub(in crate::files) fn scan<'a>(
+        &'a self,
+        tract: &'a Tract,
+        store: &'a mut Store,
+        buffer: &'a mut Vec<u8>,
+    ) -> Scan<'a> {
+        Scan {
+            tract,
+            ground: &self.ground,
+            urgent: &self.urgent,
+            clock: &self.clock,
+            scope: &self.scope,
+            moves: &self.moves,
+            is_learning: self.learning.contains(&tract.id),
+            ids: self.ids.as_ref(),
+            is_own_mail: false,
+            store,
+            buffer,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Opening a directory of the baseline, so that its names become stops.
+
+use rustix::io::Errno;
+
+use crate::{
+    files::{
+        area::{
+            path_limit::is_near,
+            watched_areas::{Tract, join},
+        },
+        look::shortage::{is_shortage, shortage},
+        remote::lookup::{Glance, Trouble},
+        walk::{
+            entry_check::Visitor,
+            frontier::{Ahead, Open, Place},
+        },
+    },
+    model::file::entry::{Entry, HashState, LONGEST_PATH},
+    store::sqlite::error::StoreError,
+    sys::fault_injection,
+};
+
+/// Opens a directory of the baseline from the root of its area; `None` when it cannot be listed, which its entry then says.
+pub(in crate::files) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<Open>, StoreError> {
+    let (entry, way, since) = {
+        let store = visitor.db.lock();
+        // One that was moved to another area meanwhile is met there.
+        let area = visitor.ground.tracts.get(ahead.area).map(|tract| tract.id);
+        let Some(entry) = store.entry(ahead.entry)?.filter(|entry| Some(entry.area) == area) else {
+            return Ok(None);
+        };
+        let Some(way) = store.way_to(ahead.entry)? else {
+            return Ok(None);
+        };
+        (entry, way, store.last_visit() + 1)
+    };
+    let Some(tract) = visitor.ground.tracts.get(ahead.area) else {
+        return Ok(None);
+    };
+    let Some(root) = tract.root() else {
+        return visitor.note_unlisted(tract, ahead.area, &entry).map(|()| None);
+    };
+    let relative = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/');
+    let path = if relative.is_empty() { tract.path.clone() } else { join(&tract.path, &relative) };
+    if path.len() > LONGEST_PATH {
+        return Ok(None);
+    }
+    fault_injection::strike("list", &path);
+    let mut listed = visitor.ground.list(tract, &path, &root, &relative);
+    if matches!(listed, Err(Trouble::Silent)) && visitor.is_moving() && !visitor.is_hidden(&path)? {
+        listed = visitor.ground.list(tract, &path, &root, &relative);
+    }
+    match listed {
+        Ok((directory, inode, listing)) => {
+            // Whether names in it are still too long shows when they have been read.
+            let is_limited = entry.known.hash_state == HashState::PATHS_TOO_LONG && is_near(&path);
+            if matches!(entry.known.hash_state, HashState::Unreadable(_)) && !is_limited {
+                visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, HashState::Off)?;
+            }
+            let place = Place { area: ahead.area, entry: ahead.entry, path, directory, inode, since };
+            Ok(Some(Open::new(place, listing)))
+        }
+        Err(Trouble::Errno(errno)) if is_shortage(errno) => Err(shortage(&path, errno)),
+        // No answer for now.
+        Err(Trouble::Silent) => Ok(None),
+        Err(Trouble::Errno(errno)) => {
+            // Gone or exchanged since it was looked at: its next look will tell.
+            if ![Errno::NOENT, Errno::NOTDIR, Errno::LOOP].map(Errno::raw_os_error).contains(&errno) {
+                visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, HashState::Unreadable(errno))?;
+            }
+            Ok(None)
+        }
+    }
+}
+
+impl Visitor {
+    /// Notes that the root of an area cannot be listed, if that is why it is not open.
+    fn note_unlisted(&self, tract: &Tract, area: usize, root: &Entry) -> Result<(), StoreError> {
+        let Glance::There(object, _) = self.ground.glance_at_root(tract) else { return Ok(()) };
+        match object.open_directory() {
+            Ok(_) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) if is_shortage(errno.raw_os_error()) => Err(shortage(&tract.path, errno.raw_os_error())),
+            Err(errno) => {
+                let state = HashState::Unreadable(errno.raw_os_error());
+                self.set_hash_state(&mut self.db.lock(), area, root, state).map(drop)
+            }
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! One visit: look, compare with the baseline, and store what was found. Runs in a blocking job and never sleeps.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
+
+use rustix::io::Errno;
+
+use crate::{
+    config::settings::urgent::UrgentList,
+    files::{
+        area::watched_areas::{Ground, Tract},
+        compare::{
+            growth::{Evidence, Wanted},
+            inode_index::Inodes,
+            verdict::without_content,
+        },
+        look::{
+            racy::is_fresh,
+            reader::unread_for,
+            shortage::{is_shortage, shortage},
+        },
+        remote::lookup::{Content, Glance, Object, Reading, Trouble},
+        walk::{
+            big_file::{Deadline, Reads, unread},
+            target::{Target, Way},
+        },
+    },
+    model::{
+        clock::{Clock, Timestamp},
+        file::entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, LONGEST_PATH, Observation},
+    },
+    store::{
+        baseline::areas::AreaState,
+        db::Db,
+        events::outcome::{Found, Members, Outcome, StateChange},
+        sqlite::{connection::Store, error::StoreError},
+    },
+    sys::fault_injection,
+};
+
+/// What a visit has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visited {
+    /// A key of the path, for the speed-up.
+    pub key: u64,
+    /// The number of the visit.
+    pub visit: i64,
+    /// Whether something was found that was told.
+    pub is_changed: bool,
+    /// The row, when it is a directory that can be entered.
+    pub directory: Option<EntryId>,
+    /// Whether its area can still be walked.
+    pub is_area_active: bool,
+    /// Bytes that were read at once and are not paid for yet.
+    pub read: u64,
+    /// By when the lane should read what was left to it.
+    pub(in crate::files) left: Option<Deadline>,
+}
+
+/// How far a visit came.
+#[derive(Debug)]
+pub enum Step {
+    /// It is over.
+    Done(Visited),
+    /// A larger file is to be read at the pace of the bytes.
+    Read(Box<Open>),
+    /// The file changed while it was read.
+    Torn(Box<Looked>),
+}
+
+/// A visit in the middle of reading.
+#[derive(Debug)]
+pub struct Open {
+    /// What is being read.
+    pub reading: Reading,
+    pub(in crate::files) looked: Looked,
+}
+
+/// A visit that has seen the metadata.
+#[derive(Debug, Clone)]
+pub struct Looked {
+    pub(in crate::files) target: Target,
+    pub(in crate::files) entry: Option<Entry>,
+    pub(in crate::files) seen: Attributes,
+    pub(in crate::files) reads: Reads,
+    /// Bytes that were read.
+    pub(in crate::files) read: u64,
+    /// Those of them that were read at once and are not paid for yet.
+    pub(super) read_at_once: u64,
+    /// When its look began.
+    began: Timestamp,
+    /// What was read, where that may be half of a write.
+    unsure: Option<Box<Evidence>>,
+}
+
+impl Looked {
+    /// Bytes that were read at once and are not paid for yet.
+    pub const fn unpaid(&self) -> u64 {
+        self.read_at_once
+    }
+}
+
+/// What visits need, shared by all of them.
+#[derive(Debug)]
+pub struct Visitor {
+    /// The areas.
+    pub ground: Arc<Ground>,
+    /// The store.
+    pub db: Db,
+    /// The time.
+    pub clock: Clock,
+    /// Paths that matter more than others.
+    pub urgent: UrgentList,
+    /// Up to this size a file is read at once.
+    pub small_file: u64,
+    /// Above this size a file is read by the lane.
+    pub big_file: u64,
+    /// What makes the keys of paths.
+    pub keys: RandomState,
+    /// Which rows have which inode.
+    pub inodes: Inodes,
+}
+
+impl Visitor {
+    /// Begins a visit.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails; what was seen will be seen again.
+    pub fn begin(&self, target: Target) -> Result<Step, StoreError> {
+        self.look_at(target, Reads::UpToBig)
+    }
+
+    /// Begins a visit of the lane, which reads the content whatever its size.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails; what was seen will be seen again.
+    pub fn begin_whole(&self, target: Target) -> Result<Step, StoreError> {
+        self.look_at(target, Reads::Everything)
+    }
+
+    fn look_at(&self, target: Target, reads: Reads) -> Result<Step, StoreError> {
+        fault_injection::strike("look", &target.path);
+        let Some(tract) = self.ground.tracts.get(target.area) else {
+            return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
+        };
+        self.keep_up()?;
+        if target.parent.is_some() && target.path.len() > LONGEST_PATH {
+            return self.leave_beyond(tract, &target).map(Step::Done);
+        }
+        if target.parent.is_some()
+            && let Some(prefix) = self.ground.left_out_prefix(tract, &target.path)
+        {
+            return self.drop_left_out(&target, prefix.len()).map(Step::Done);
+        }
+        if target.parent.is_some() && !self.is_reachable(tract, &target)? {
+            let mut store = self.db.lock();
+            let is_area_active = store.area_state(tract.id)?.is_some_and(AreaState::is_active);
+            return Ok(Step::Done(Visited { is_area_active, ..self.over(&target.path, &mut store, false) }));
+        }
+        // Not even a look: it could hang for ever.
+        if self.ground.is_barred(&target.path) && target.parent.is_some() {
+            return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
+        }
+        let mut seen = self.glance(tract, &target);
+        // While something was mounted there is no answer: now it is known what that hides.
+        if matches!(seen, Glance::Silent) && self.is_moving() && !self.is_hidden(&target.path)? {
+            seen = self.glance(tract, &target);
+        }
+        match seen {
+            Glance::Silent => Ok(Step::Done(self.silent(&target))),
+            Glance::Gone => self.gone(tract, &target),
+            Glance::Refused(errno) => self.refused(tract, &target, errno).map(Step::Done),
+            Glance::There(handle, seen) => {
+                if target.parent.is_none()
+                    && let Some(stop) = self.check_root(tract, &target, &handle, &seen)?
+                {
+                    return Ok(Step::Done(stop));
+                }
+                let entry = self.db.lock().entry_named(target.parent, &target.name)?;
+                let began = self.clock.now().wall;
+                let looked = Looked { target, entry, seen, reads, read: 0, read_at_once: 0, began, unsure: None };
+                self.read(tract, looked, &handle)
+            }
+        }
+    }
+
+    pub(in crate::files) fn glance(&self, tract: &Tract, target: &Target) -> Glance {
+        match &target.way {
+            Way::Root => self.ground.look_at_root(tract),
+            Way::BeneathRoot(root, relative) => self.ground.glance(tract, &target.path, root, relative),
+            Way::InDirectory(place) => self.ground.glance(tract, &target.path, &place.directory, &target.name),
+        }
+    }
+
+    /// Reads a regular file: at once when it is small, else begins to.
+    fn read(&self, tract: &Tract, mut looked: Looked, handle: &Object) -> Result<Step, StoreError> {
+        let wanted = tract.settings.algorithms;
+        if looked.seen.kind != FileKind::Regular || wanted.is_empty() {
+            handle.complete(&mut looked.seen);
+            let seen = Observation {
+                attributes: looked.seen.clone(),
+                hash_state: HashState::Off,
+                digests: Digests::default(),
+            };
+            return self.settle(&looked, seen).map(Step::Done);
+        }
+        if self.leaves_content(tract, &looked) {
+            handle.complete(&mut looked.seen);
+            let seen = unread(&looked.seen, looked.entry.as_ref(), wanted);
+            return self.settle(&looked, seen).map(Step::Done);
+        }
+        // What is stored is verified before other digests take its place.
+        let stored = looked.entry.as_ref().map(|entry| entry.known.digests.algorithms());
+        let algorithms = stored.map_or(wanted, |stored| stored.union(wanted));
+        let wanted = Wanted::from(algorithms).of_growing(looked.entry.as_ref(), &looked.seen);
+        let reading = match Reading::begin(handle, &mut looked.seen, wanted, Vec::new()) {
+            Ok(reading) => reading,
+            Err(trouble) => return self.failed(&looked, trouble).map(Step::Done),
+        };
+        let open = Box::new(Open { reading, looked });
+        if open.reading.size() > self.small_file || open.reading.is_far() && self.small_file < u64::MAX {
+            return Ok(Step::Read(open));
+        }
+        let mut open = open;
+        loop {
+            match open.reading.advance(u64::MAX) {
+                Ok((count, is_end)) => {
+                    open.looked.read_at_once += count;
+                    if is_end {
+                        return self.finish(*open);
+                    }
+                }
+                Err(trouble) => return self.failed(&open.looked, trouble).map(Step::Done),
+            }
+        }
+    }
+
+    /// Ends a visit whose file was read to its end.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails; what was seen will be seen again.
+    pub fn finish(&self, open: Open) -> Result<Step, StoreError> {
+        let Open { reading, mut looked } = open;
+        // Those of the lane were counted slice by slice.
+        if looked.reads == Reads::UpToBig {
+            looked.read = looked.read.saturating_add(reading.read());
+        }
+        match reading.finish().0 {
+            Content::Stable(seen) if is_fresh(&seen.seen.attributes, looked.began) => {
+                looked.unsure = Some(seen);
+                Ok(Step::Torn(Box::new(looked)))
+            }
+            Content::Stable(seen) => self.settle(&looked, *seen).map(Step::Done),
+            Content::Torn => Ok(Step::Torn(Box::new(looked))),
+            Content::Failed(trouble) => self.failed(&looked, trouble).map(Step::Done),
+        }
+    }
+
+    /// Ends a visit whose file could not be read.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails; what was seen will be seen again.
+    pub fn fail(&self, open: &Open, trouble: Trouble) -> Result<Visited, StoreError> {
+        self.failed(&open.looked, trouble)
+    }
+
+    /// Ends a visit whose file changed during every attempt: the state becomes `busy`, the last stable digest stays.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails; what was seen will be seen again.
+    pub fn give_up(&self, looked: &Looked) -> Result<Visited, StoreError> {
+        // Written again and again, but never seen to change while it was read.
+        if let Some(seen) = &looked.unsure {
+            return self.settle(looked, Evidence::clone(seen));
+        }
+        let seen = without_content(&looked.seen, looked.entry.as_ref(), HashState::Busy);
+        self.settle(looked, seen)
+    }
+
+    fn failed(&self, looked: &Looked, trouble: Trouble) -> Result<Visited, StoreError> {
+        let Trouble::Errno(errno) = trouble else {
+            self.ground.tracts.get(looked.target.area).into_iter().for_each(Tract::note_silence);
+            return Ok(self.silent(&looked.target));
+        };
+        if is_shortage(errno) {
+            return Err(shortage(&looked.target.path, errno));
+        }
+        let seen = without_content(&looked.seen, looked.entry.as_ref(), unread_for(errno));
+        self.settle(looked, seen)
+    }
+
+    /// A visit without an answer. Without one from its root an area is not entered.
+    fn silent(&self, target: &Target) -> Visited {
+        Visited { is_area_active: target.parent.is_some(), ..self.over(&target.path, &mut self.db.lock(), false) }
+    }
+
+    /// A path that cannot even be looked at: its entry, or the directory it lies in, becomes unreadable.
+    fn refused(&self, tract: &Tract, target: &Target, errno: Errno) -> Result<Visited, StoreError> {
+        if is_shortage(errno.raw_os_error()) {
+            return Err(shortage(&target.path, errno.raw_os_error()));
+        }
+        let mut store = self.db.lock();
+        store.count_look(0);
+        if target.parent.is_none() {
+            let why = format!("its root cannot be looked at: {}", std::io::Error::from(errno));
+            return self.area_missing(&mut store, tract, target, &why);
+        }
+        let entry = match store.entry_named(target.parent, &target.name)? {
+            Some(entry) => Some(entry),
+            None => target.parent.map(|parent| store.entry(parent)).transpose()?.flatten(),
+        };
+        let is_changed = match entry {
+            Some(entry) => {
+                self.set_hash_state(&mut store, target.area, &entry, HashState::Unreadable(errno.raw_os_error()))?
+            }
+            None => false,
+        };
+        Ok(self.over(&target.path, &mut store, is_changed))
+    }
+
+    /// Gives an entry another hash state, with the event that belongs to it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn set_hash_state(
+        &self,
+        store: &mut Store,
+        area: usize,
+        entry: &Entry,
+        hash_state: HashState,
+    ) -> Result<bool, StoreError> {
+        let visit = store.next_visit();
+        let Some(tract) = self.ground.tracts.get(area) else {
+            return Ok(false);
+        };
+        let way = store.way_to(entry.id)?.unwrap_or_default();
+        let Some(target) = Target::of_entry(area, tract, entry, &way) else {
+            return Ok(false);
+        };
+        let mut verdict = self.judge(tract, self.clock.now()).content_state(&target.path, entry, hash_state);
+        if Self::is_learning(store, tract)? {
+            verdict.events.clear();
+        }
+        Self::store_again(store, &target, entry, verdict, visit)
+    }
+
+    /// An entry that the configuration leaves out now goes with one notice for its topmost part.
+    fn drop_left_out(&self, target: &Target, prefix: usize) -> Result<Visited, StoreError> {
+        let mut store = self.db.lock();
+        let path = target.path.get(..prefix).unwrap_or(&target.path);
+        let Some(tract) = self.ground.tracts.get(target.area) else {
+            return Ok(self.over(path, &mut store, false));
+        };
+        let depth = tract.depth_of(path);
+        let top = match store.entry_named(target.parent, &target.name)? {
+            Some(entry) => match store.way_to(entry.id)?.unwrap_or_default().get(depth) {
+                Some((id, _)) => store.entry(*id)?,
+                None => None,
+            },
+            None => None,
+        };
+        let Some(top) = top else {
+            return Ok(self.over(path, &mut store, false));
+        };
+        store.flush()?;
+        let count = store.entries_below(top.id)? + 1;
+        let event = self.judge(tract, self.clock.now()).exclusion(&top, path, count);
+        let members = if count > 1 { Members::tree(&top, path) } else { Members::default() };
+        let outcome =
+            Outcome { changes: vec![StateChange::RemoveTree(top.id)], events: vec![Found { event, members }] };
+        store.commit(&outcome)?;
+        Ok(self.over(path, &mut store, false))
+    }
+
+    /// A visit that ends without an entry of its own.
+    pub(in crate::files) fn over(&self, path: &[u8], store: &mut Store, is_changed: bool) -> Visited {
+        Visited {
+            key: self.key(path),
+            visit: store.last_visit(),
+            is_changed,
+            directory: None,
+            is_area_active: true,
+            read: 0,
+            left: None,
+        }
+    }
+
+    pub(in crate::files) fn key(&self, path: &[u8]) -> u64 {
+        self.keys.hash_one(path)
+    }
+}

@@ -1,0 +1,258 @@
+//! The stops still ahead, in an order nobody can foresee.
+//!
+//! Up to 64 directories are in hand at once and the next name is drawn from all names in hand, so neither names nor inodes nor
+//! directories come in a block. Directories are drawn at even odds while few are in hand, so that the draw soon spans the whole
+//! tree. Only directories wait here (as numbers of their rows); names come from the disk in bounded blocks.
+
+use std::sync::Arc;
+
+use rand::{RngExt, rngs::StdRng};
+
+use crate::{
+    files::{
+        area::path_limit::{is_near, room},
+        remote::lookup::{Base, Listing, Trouble},
+    },
+    model::file::entry::EntryId,
+    sys::{fs::dir::Name, rlimit::open_files},
+};
+
+/// Most directories in hand at once.
+const MOST_OPEN: usize = 64;
+
+/// The part of the files that may be open (`RLIMIT_NOFILE`) which directories in hand take; fewer than two would block the way down.
+const PART: u64 = 8;
+const LEAST_OPEN: usize = 2;
+
+/// Most names of one directory in hand at once.
+const BLOCK: usize = 4096;
+
+/// When so many names are in hand, further blocks are small.
+const MANY_NAMES: usize = 32_768;
+
+/// The size of a block then.
+const SMALL_BLOCK: usize = 256;
+
+/// A directory that is still to be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ahead {
+    /// Which of the configured areas it lies in.
+    pub area: usize,
+    /// Its row.
+    pub entry: EntryId,
+}
+
+/// Where a directory in hand is.
+#[derive(Debug)]
+pub struct Place {
+    /// Which of the configured areas it lies in.
+    pub area: usize,
+    /// Its row.
+    pub entry: EntryId,
+    /// Its whole path.
+    pub path: Vec<u8>,
+    /// Itself, as it was opened.
+    pub directory: Base,
+    /// Its inode.
+    pub inode: u64,
+    /// The visit number when it was opened: what is not seen again from then on has left it.
+    pub since: i64,
+}
+
+/// A directory in hand.
+#[derive(Debug)]
+pub struct Open {
+    /// Where it is.
+    pub place: Arc<Place>,
+    directories: Vec<Vec<u8>>,
+    others: Vec<Vec<u8>>,
+    rest: Option<Listing>,
+    /// The last name that the listing did not show and that became a stop.
+    unseen_until: Vec<u8>,
+    /// Most bytes of a name that makes no path that is too long.
+    room: usize,
+    /// Whether there are longer ones, and whether that was asked for.
+    is_beyond: bool,
+    is_asked: bool,
+}
+
+impl Open {
+    /// A directory whose names come from `listing`.
+    pub fn new(place: Place, listing: Listing) -> Self {
+        Self {
+            room: room(&place.path),
+            is_beyond: false,
+            is_asked: !is_near(&place.path),
+            place: Arc::new(place),
+            directories: Vec::new(),
+            others: Vec::new(),
+            rest: Some(listing),
+            unseen_until: Vec::new(),
+        }
+    }
+
+    /// Whether names are still to be read from the disk.
+    pub const fn has_more(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    /// Reads the next block of at most `most` names.
+    ///
+    /// # Errors
+    /// Why the rest cannot be had; then the listing counts as ended.
+    pub fn read_block(&mut self, most: usize) -> Result<(), Trouble> {
+        let Some(mut listing) = self.rest.take() else {
+            return Ok(());
+        };
+        let block = listing.next_block(most)?;
+        if block.len() == most {
+            self.rest = Some(listing);
+        }
+        for Name { bytes, is_directory, .. } in block {
+            if bytes.len() > self.room {
+                self.is_beyond = true;
+            } else if is_directory {
+                self.directories.push(bytes);
+            } else {
+                self.others.push(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether paths in it are too long, once that is known and may be news.
+    pub fn limit(&mut self) -> Option<bool> {
+        if self.is_asked || !self.is_beyond && self.has_more() {
+            return None;
+        }
+        self.is_asked = true;
+        Some(self.is_beyond)
+    }
+
+    /// Up to which name it was asked what the listing did not show.
+    pub fn unseen_until(&self) -> &[u8] {
+        &self.unseen_until
+    }
+
+    /// Adds names, in order, that the baseline has but the listing did not show; gives whether there were any.
+    pub fn add_unseen(&mut self, names: Vec<Vec<u8>>) -> bool {
+        let Some(last) = names.last() else { return false };
+        self.unseen_until.clone_from(last);
+        self.others.extend(names);
+        true
+    }
+
+    fn names(&self) -> usize {
+        self.directories.len() + self.others.len()
+    }
+}
+
+/// What the walker does next.
+#[derive(Debug)]
+pub enum Next {
+    /// Open this directory and hand it back with [`Itinerary::take_up`].
+    Open(Ahead),
+    /// Read the next block of so many names and hand the directory back with [`Itinerary::take_up`].
+    Refill(Open, usize),
+    /// All names of this directory that are in hand have been stops.
+    Finished(Open),
+    /// Stop at this name.
+    Stop(Arc<Place>, Vec<u8>),
+    /// The round is complete.
+    End,
+}
+
+/// The stops still ahead.
+#[derive(Debug)]
+pub struct Itinerary {
+    ahead: Vec<Ahead>,
+    open: Vec<Open>,
+    most_open: usize,
+}
+
+impl Default for Itinerary {
+    fn default() -> Self {
+        Self { ahead: Vec::new(), open: Vec::new(), most_open: most_open(open_files()) }
+    }
+}
+
+/// How many directories are in hand at most where so many files may be open.
+fn most_open(files: Option<u64>) -> usize {
+    files.map_or(MOST_OPEN, |files| usize::try_from(files / PART).unwrap_or(MOST_OPEN).clamp(LEAST_OPEN, MOST_OPEN))
+}
+
+impl Itinerary {
+    /// Adds a directory.
+    pub fn add(&mut self, directory: Ahead) {
+        self.ahead.push(directory);
+    }
+
+    /// Takes a directory (back) in hand.
+    pub fn take_up(&mut self, directory: Open) {
+        self.open.push(directory);
+    }
+
+    /// Forgets all stops in an area.
+    pub fn drop_area(&mut self, area: usize) {
+        self.ahead.retain(|ahead| ahead.area != area);
+        self.open.retain(|open| open.place.area != area);
+    }
+
+    /// The next thing to do.
+    pub fn next(&mut self, chance: &mut StdRng) -> Next {
+        if let Some(empty) = self.open.iter().position(|open| open.names() == 0) {
+            let open = self.open.swap_remove(empty);
+            return if open.has_more() {
+                let in_hand: usize = self.open.iter().map(Open::names).sum();
+                Next::Refill(open, if in_hand < MANY_NAMES { BLOCK } else { SMALL_BLOCK })
+            } else {
+                Next::Finished(open)
+            };
+        }
+        if self.open.len() < self.most_open && !self.ahead.is_empty() {
+            let index = chance.random_range(0..self.ahead.len());
+            return Next::Open(self.ahead.swap_remove(index));
+        }
+        match self.draw(chance) {
+            Some((place, name)) => Next::Stop(place, name),
+            None => Next::End,
+        }
+    }
+
+    /// Draws one of all names in hand, or one of all directories, each with the same chance.
+    fn draw(&mut self, chance: &mut StdRng) -> Option<(Arc<Place>, Vec<u8>)> {
+        let directories: usize = self.open.iter().map(|open| open.directories.len()).sum();
+        let wants_directory = directories > 0 && self.open.len() < self.most_open && chance.random();
+        let weight = |open: &Open| {
+            if wants_directory { open.directories.len() } else { open.names() }
+        };
+        let total: usize = self.open.iter().map(weight).sum();
+        if total == 0 {
+            return None;
+        }
+        let mut pick = chance.random_range(0..total);
+        for open in &mut self.open {
+            let here = weight(open);
+            if pick < here {
+                let name = if pick < open.directories.len() {
+                    open.directories.swap_remove(pick)
+                } else {
+                    open.others.swap_remove(pick - open.directories.len())
+                };
+                return Some((Arc::clone(&open.place), name));
+            }
+            pick -= here;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_in_hand_take_a_part_of_the_files_that_may_be_open() {
+        assert_eq!([None, Some(1 << 20), Some(1024), Some(64), Some(0)].map(most_open), [64, 64, 64, 8, 2]);
+    }
+}

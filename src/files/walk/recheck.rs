@@ -1,0 +1,113 @@
+//! Looking again at who has waited longest: of all areas after each stop of the walk, and of one with a promised age when its turn has
+//! come.
+
+use std::time::Duration;
+
+use crate::{
+    files::{
+        pace::coverage::{Terms, Wanted, take_stock},
+        walk::checker::{Eye, Leave},
+    },
+    model::{
+        clock::Boottime,
+        file::entry::{AreaId, Entry, EntryId},
+    },
+    store::{
+        events::outcome::{Outcome, StateChange},
+        sqlite::{connection::Store, error::StoreError},
+    },
+};
+
+/// An entry looked at less than this ago is not rechecked.
+pub(super) const LEAST_AGE: Duration = Duration::from_mins(1);
+
+/// How often it is counted what the areas hold.
+const STOCK_TIME: Duration = Duration::from_mins(10);
+
+/// Most rechecks of promised areas after one stop of the walk, so that a pace that is too low does not end the walk.
+const MOST_IN_A_ROW: u32 = 16;
+
+/// An entry with the names that lead to it.
+type EntryWithWay = (Entry, Vec<(EntryId, Vec<u8>)>);
+
+impl Eye {
+    /// Rechecks who has waited longest, unless it was looked at a moment ago.
+    pub(in crate::files) async fn recheck(&mut self) -> Result<(), Leave> {
+        let found = self.db.call(|store| stalest_with_way(store, None)).await?;
+        self.speed.settle(found.as_ref().map(|(entry, _)| entry.visit));
+        self.adjust_pace();
+        let mut is_served = false;
+        for _turn in 0..MOST_IN_A_ROW {
+            self.promises.fill(self.clock.now().boottime);
+            let Some(area) = self.promises.next() else { break };
+            self.promises.rechecked(area);
+            match self.db.call(move |store| stalest_with_way(store, Some(area))).await? {
+                Some(found) => self.look_again(found).await?,
+                None => break,
+            }
+            is_served = true;
+        }
+        match found.filter(|_| !is_served) {
+            Some(found) => {
+                self.promises.rechecked(found.0.area);
+                self.look_again(found).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn look_again(&mut self, (entry, way): EntryWithWay) -> Result<(), Leave> {
+        let Some(visitor) = self.visitor.clone() else {
+            return Ok(());
+        };
+        let now = self.clock.now();
+        // After a jump of the clock backwards everything is eligible.
+        if entry.checked <= now.wall && now.wall.since(entry.checked) < LEAST_AGE {
+            return Ok(());
+        }
+        if let Some(target) = visitor.target_of(&entry, &way) {
+            self.look(target).await?;
+        }
+        let (id, visit) = (entry.id, entry.visit);
+        Ok(self.db.call(move |store| store.pass_over(id, visit)).await?)
+    }
+
+    /// Counts what the areas hold when that is due, goes at the pace that promised ages need, and tells what cannot be kept.
+    pub(in crate::files) async fn take_stock(&mut self, is_due: bool) -> Result<(), Leave> {
+        let now = self.clock.now();
+        let Some(visitor) = self.visitor.clone() else {
+            return Ok(());
+        };
+        let is_time = self.stocked.is_none_or(|at: Boottime| now.boottime.since(at) >= STOCK_TIME);
+        let tracts = &visitor.ground.tracts;
+        if !(is_due || is_time) || tracts.iter().all(|tract| tract.settings.max_age.is_none()) {
+            return Ok(());
+        }
+        self.stocked = Some(now.boottime);
+        let wanted: Vec<Wanted> = tracts
+            .iter()
+            .map(|tract| Wanted { area: tract.id, path: tract.path.clone(), max_age: tract.settings.max_age })
+            .collect();
+        let terms = Terms { rates: self.rates, error_nag: self.error_nag };
+        let loads = self.db.call(move |store| take_stock(store, &wanted, terms, now)).await?;
+        self.promises.weigh(&loads, now.boottime);
+        self.adjust_pace();
+        Ok(())
+    }
+}
+
+/// Who has waited longest in `area`, or in all areas that are looked at.
+fn stalest_with_way(store: &mut Store, area: Option<AreaId>) -> Result<Option<EntryWithWay>, StoreError> {
+    let mut active = store.active_areas()?;
+    active.retain(|id| area.is_none_or(|wanted| *id == wanted));
+    let Some(entry) = store.stalest(&active)? else {
+        return Ok(None);
+    };
+    if let Some(way) = store.way_to(entry.id)? {
+        return Ok(Some((entry, way)));
+    }
+    // Cannot happen by our own doing; a row without a directory would be in the way for ever.
+    store.commit(&Outcome::default().with_change(StateChange::RemoveTree(entry.id)))?;
+    tracing::error!(id = entry.id.0, "a baseline entry without a directory was removed");
+    Ok(None)
+}

@@ -1,0 +1,110 @@
+//! The root of an area: where its configured path really leads, and what is told when that is elsewhere than before.
+//!
+//! A configured path may be a symbolic link or lead through one (`/bin`, `/srv/current`). What it leads to is watched, and where
+//! that is stands in the root's row of the baseline as the target of a link. When it leads elsewhere, that is one event of high
+//! severity; what lies there is compared with what is known, name by name, for most often it is a new release of the same. Should
+//! most of it be missing there, that is told with the same event: the area is not suspended, since somebody meant it so.
+
+use std::os::{fd::AsFd, unix::ffi::OsStringExt};
+
+use crate::{
+    files::{
+        area::watched_areas::{Ground, Tract},
+        baseline::mass_removal::Loss,
+        remote::lookup::{Base, Glance},
+        walk::{entry_check::Visitor, missing::removal},
+    },
+    model::{
+        clock::Moment,
+        event::{Category, Event, Severity},
+        file::{
+            change::{Attribute, AttributeSet},
+            entry::{Attributes, Entry, FileKind, Observation},
+        },
+    },
+    store::{
+        events::outcome::{Found, Members, Outcome, Part, StateChange},
+        sqlite::error::StoreError,
+    },
+    sys::fs::handle::attributes_of,
+};
+
+impl Ground {
+    /// Looks at the root of an area, through symbolic links; as its target it has the path where it really is.
+    pub(in crate::files) fn look_at_root(&self, tract: &Tract) -> Glance {
+        match self.glance_at_root(tract) {
+            // A link that leads nowhere.
+            Glance::There(_, seen) if seen.kind == FileKind::Symlink => Glance::Gone,
+            Glance::There(object, seen) => {
+                let target = Some(tract.real().into_os_string().into_vec());
+                Glance::There(object, Attributes { target, ..seen })
+            }
+            other => other,
+        }
+    }
+
+    /// Whether the configured path of an area leads to something else than its open root, or to nothing.
+    pub(in crate::files) fn is_another(&self, tract: &Tract) -> bool {
+        let root = tract.root();
+        let Some(Base::Near(open)) = root.as_deref() else { return false };
+        let Ok(open) = attributes_of(open.as_fd()) else { return false };
+        match self.glance_at_root(tract) {
+            Glance::There(_, there) => (there.dev, there.inode) != (open.dev, open.inode),
+            Glance::Silent => false,
+            Glance::Gone | Glance::Refused(_) => true,
+        }
+    }
+}
+
+/// The event of a root to which another way leads than was known; `None` when that is not so, or was never recorded.
+pub(in crate::files) fn retarget(tract: &Tract, known: &Entry, seen: &Attributes, now: Moment) -> Option<Event> {
+    let (before, after) = (known.known.attributes.target.as_ref()?, seen.target.as_ref()?);
+    if before == after {
+        return None;
+    }
+    let event = Event {
+        area: tract.path.clone(),
+        changed: AttributeSet::NONE.with(Attribute::Target),
+        old: Some(known.known.clone()),
+        new: Some(Observation { attributes: seen.clone(), ..known.known.clone() }),
+        not_before: Some(known.checked),
+        ..Event::new(Category::AreaReplaced, Severity::High, now, tract.path.clone())
+    };
+    Some(event.with_note("it leads elsewhere now; what lies there is compared with what is known, name by name"))
+}
+
+impl Visitor {
+    /// What is to be stored when another way leads to the root of an area than was known, which is open as `root`; `None` when that
+    /// is not so. When most of what is known is not there, it is gone with the same event.
+    pub(super) fn retargeted(
+        &self,
+        tract: &Tract,
+        known: &Entry,
+        seen: &Attributes,
+        root: Option<&Base>,
+    ) -> Result<Option<Outcome>, StoreError> {
+        let Some(mut event) = retarget(tract, known, seen, self.clock.now()) else {
+            return Ok(None);
+        };
+        let attributes = Attributes { target: seen.target.clone(), ..known.known.attributes.clone() };
+        let next = Entry { known: Observation { attributes, ..known.known.clone() }, ..known.clone() };
+        let mut outcome = Outcome::default().with_change(StateChange::Put(Box::new(next)));
+        let loss = root.map_or(Ok(None), |root| Loss::of(&self.db, &self.ground, tract, root))?;
+        let mut members = Members::default();
+        if let Some(loss) = loss {
+            let store = self.db.lock();
+            for lost in &loss.topmost {
+                if let Some(top) = store.entry(lost.id)? {
+                    members.0.push(Part::Tree(Box::new(top.clone()), lost.path.clone()));
+                    outcome.changes.push(removal(tract, &top));
+                }
+            }
+            event.count = loss.missing;
+            event
+                .note
+                .extend_from_slice(format!("\n{} of {} entries are not there", loss.missing, loss.known()).as_bytes());
+        }
+        outcome.events.push(Found { event, members });
+        Ok(Some(outcome))
+    }
+}

@@ -1,0 +1,106 @@
+//! Where a visit leads, and how it gets there.
+
+use std::sync::Arc;
+
+use crate::{
+    files::{
+        area::watched_areas::{Tract, join},
+        remote::lookup::{Base, Glance},
+        walk::{entry_check::Visitor, frontier::Place},
+    },
+    model::file::entry::{Entry, EntryId, FileKind},
+    store::{baseline::areas::AreaState, sqlite::error::StoreError},
+};
+
+/// Where a visit leads.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Which of the configured areas.
+    pub area: usize,
+    /// The row of the directory it lies in; `None` for the root of the area.
+    pub parent: Option<EntryId>,
+    /// The key of its row: its name, or the whole path of a root.
+    pub name: Vec<u8>,
+    /// Its whole path.
+    pub path: Vec<u8>,
+    pub(in crate::files) way: Way,
+}
+
+/// How the target is reached.
+#[derive(Debug, Clone)]
+pub(in crate::files) enum Way {
+    /// By the path of the area.
+    Root,
+    /// From the open root of its area.
+    BeneathRoot(Arc<Base>, Vec<u8>),
+    /// By its name in a directory in hand.
+    InDirectory(Arc<Place>),
+}
+
+impl Target {
+    /// The root of an area.
+    pub fn root(area: usize, tract: &Tract) -> Self {
+        Self { area, parent: None, name: tract.path.clone(), path: tract.path.clone(), way: Way::Root }
+    }
+
+    /// A name in a directory in hand.
+    pub fn in_directory(place: Arc<Place>, name: Vec<u8>) -> Self {
+        Self {
+            area: place.area,
+            parent: Some(place.entry),
+            path: join(&place.path, &name),
+            name,
+            way: Way::InDirectory(place),
+        }
+    }
+
+    /// An entry of the baseline, reached from the root of its area; `None` when that root is not open.
+    pub fn of_entry(area: usize, tract: &Tract, entry: &Entry, way: &[(EntryId, Vec<u8>)]) -> Option<Self> {
+        if entry.parent.is_none() {
+            return Some(Self::root(area, tract));
+        }
+        let relative = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/');
+        Some(Self {
+            area,
+            parent: entry.parent,
+            name: entry.name.clone(),
+            path: join(&tract.path, &relative),
+            way: Way::BeneathRoot(tract.root()?, relative),
+        })
+    }
+}
+
+impl Visitor {
+    /// Whether the way to a target is still that of the baseline: its area is not suspended, and the directory in hand was not
+    /// moved away or replaced since it was opened, for its names would then be taken for those of another.
+    pub(super) fn is_reachable(&self, tract: &Tract, target: &Target) -> Result<bool, StoreError> {
+        let store = self.db.lock();
+        if !store.area_state(tract.id)?.is_some_and(AreaState::is_active) {
+            return Ok(false);
+        }
+        let Way::InDirectory(place) = &target.way else { return Ok(true) };
+        let way = store.way_to(place.entry)?.unwrap_or_default();
+        let path = way.iter().skip(1).fold(tract.path.clone(), |path, (_, name)| join(&path, name));
+        let entry = store.entry(place.entry)?.filter(|_| path == place.path);
+        Ok(entry.is_some_and(|entry| {
+            let known = &entry.known.attributes;
+            // What is kept may be the file that a directory has replaced.
+            !tract.accepts_changes() || known.kind == FileKind::Directory && known.inode == place.inode
+        }))
+    }
+
+    /// Whether the directory in hand still is what its path leads to.
+    pub(super) fn is_in_place(&self, tract: &Tract, target: &Target) -> bool {
+        let (Way::InDirectory(place), Some(root)) = (&target.way, tract.root()) else { return true };
+        // Whether the root is another is looked after elsewhere.
+        let beneath = tract.beneath(&place.path);
+        if beneath.is_empty() {
+            return true;
+        }
+        match self.ground.glance(tract, &place.path, &root, beneath) {
+            Glance::There(_, now) => now.inode == place.inode,
+            Glance::Gone => false,
+            Glance::Refused(_) | Glance::Silent => true,
+        }
+    }
+}
