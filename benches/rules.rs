@@ -22,12 +22,16 @@ use std::{
 use integrityd::{
     config::settings::config::{RuleDirectory, RuleLevel},
     logs::{
-        engine::{Engine, OnLimit},
-        glob::Start,
-        lines::Record,
-        rules::{Layer, Reading, RuleSet},
-        tail::{Settings, Tail},
-        tree::Locale,
+        line::splitter::Record,
+        pattern::{
+            ast::Locale,
+            matcher::{Engine, OnLimit},
+        },
+        rules::rule_set::{Layer, Reading, RuleSet},
+        tail::{
+            file_tail::{Settings, Tail},
+            glob::Start,
+        },
     },
     model::clock::Timestamp,
 };

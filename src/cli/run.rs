@@ -26,7 +26,7 @@ use crate::{
         sandbox_policy::put_up_if_possible,
         signals::{Orders, outlive_large_files},
     },
-    logs::own_lines::OwnLines,
+    logs::group::own_output::OwnLines,
     model::{
         clock::Clock,
         escape::{escape, escape_name},

@@ -37,7 +37,10 @@ use crate::{
         store_monitor::{Alarm, Sentry},
     },
     files::{Walker, pace::rate_limiter::longest_rest, scan::pass::Pass},
-    logs::{Tailer, own_lines::OwnLines, surroundings::Surroundings},
+    logs::{
+        Tailer,
+        group::{context::Surroundings, own_output::OwnLines},
+    },
     model::{
         clock::{Clock, Timestamp},
         event::{Category, Channel, Event, Severity},

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     config::settings::config::{Config, Helper, MailWay, SmtpServer},
     files::remote::helper,
-    logs::journal,
+    logs::journal::reader,
     report::{sendmail, transport::Places},
     store::sqlite::error::with_causes,
     sys::{
@@ -55,7 +55,7 @@ pub fn permits(config: &Config) -> Vec<Permit> {
         MailWay::Sendmail(program) => vec![program.clone()],
         MailWay::Smtp(_) | MailWay::File(_) | MailWay::Stdout => Vec::new(),
     };
-    let own = [journal::permit(), helper::permit(&Helper::default().program)];
+    let own = [reader::permit(), helper::permit(&Helper::default().program)];
     own.into_iter().chain(programs.iter().map(|program| sendmail::permit(program))).collect()
 }
 

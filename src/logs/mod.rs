@@ -1,63 +1,15 @@
 //! Logs: every line once, in order, whatever rotates, truncates, replaces or hides the files they stand in; the
 //! journal as such lines; and the rules of logcheck, which of them a line matches.
 
-pub mod alphabet;
-pub mod anchor;
-mod automaton;
-pub mod backref;
-mod bracket;
-pub mod classify;
-pub mod duplicates;
-pub mod emit;
-pub mod engine;
-pub mod ere;
-pub mod export;
-pub mod glob;
 pub mod group;
-pub mod handback;
-mod inherit;
-mod interval;
 pub mod journal;
-pub mod journal_files;
-pub mod journal_words;
-mod judge;
-pub mod kind;
-pub mod layers;
-mod ledger;
-pub mod letters;
-pub mod lines;
-pub mod lint;
-pub mod literal;
-pub mod live;
-pub mod logtail;
-mod mail_lines;
-pub mod message;
-pub mod oneshot;
-pub mod own;
-mod own_attempts;
-pub mod own_lines;
-mod own_logs;
+pub mod line;
+pub mod logcheck;
 mod own_mail;
-mod prefix;
-mod recognise;
-pub mod round;
+pub mod pattern;
 pub mod rules;
-pub mod shape;
-pub mod short;
-pub mod siblings;
-mod sieve;
-pub mod single;
-pub mod sources;
-pub mod stamp;
-pub mod stream;
 pub mod suggest;
-pub mod surroundings;
-pub mod survey;
 pub mod tail;
-pub mod telling;
-pub mod tree;
-mod trouble;
-pub mod upkeep;
 
 use std::{sync::Arc, time::Duration};
 
@@ -65,6 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::settings::config::{Config, LogGroup},
+    logs::{
+        group::{context::Surroundings, log_group::Group, sources::Source},
+        logcheck::take_over::{forget_others, inherit},
+    },
     model::{
         clock::{Boottime, Clock, Moment},
         health::TroubleKind,
@@ -79,10 +35,6 @@ use crate::{
     },
     sys::sleep,
 };
-use group::Group;
-use inherit::{forget_others, inherit};
-use sources::Source;
-use surroundings::Surroundings;
 
 /// The first and the longest wait after the store has failed.
 const STORE_RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
@@ -208,7 +160,7 @@ impl Tailer {
         run_blocking(move || {
             let now = clock.now();
             let new = |settings: &LogGroup| Group::new(settings, &config, &surroundings, now).map(Box::new);
-            let mut groups = sources::merged(&config.logs).iter().map(new).collect::<Result<Vec<_>, _>>()?;
+            let mut groups = group::sources::merged(&config.logs).iter().map(new).collect::<Result<Vec<_>, _>>()?;
             inherit(&groups, &config.adopt, &surroundings.db, now)?;
             forget_others(&mut surroundings.db.lock(), &groups)?;
             let rules = groups.iter().flat_map(|group| group.rules());

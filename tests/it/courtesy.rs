@@ -11,7 +11,7 @@ use std::{
 use integrityd::{
     config::settings::config::{Config, LogGroup, RuleDirectory, RuleLevel},
     files::Walker,
-    logs::{Tailer, surroundings::Surroundings},
+    logs::{Tailer, group::context::Surroundings},
     model::{event::Category, keepalive::Pulse},
     store::{db::Db, events::append::Filter, sqlite::connection::Store},
 };

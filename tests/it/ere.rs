@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use integrityd::logs::{backref::Verdict, ere::parse, tree::Locale};
+use integrityd::logs::pattern::{ast::Locale, backtrack::Verdict, parser::parse};
 use proptest::{prelude::*, test_runner::RngSeed};
 use rand::{SeedableRng as _, rngs::StdRng};
 

@@ -14,10 +14,8 @@ use std::{
 use integrityd::{
     config::settings::config::{Config, LogGroup, RuleDirectory, RuleLevel},
     logs::{
-        group::Group,
-        round::{Happening, Poll},
-        sources,
-        surroundings::Surroundings,
+        group::{context::Surroundings, log_group::Group, sources},
+        tail::poll::{Happening, Poll},
     },
     model::{
         clock::{BootId, Clock},

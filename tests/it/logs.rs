@@ -335,13 +335,15 @@ async fn what_is_no_log_blocks_nobody_and_is_told_once() {
 }
 
 /// The rules that ship for our own lines, and no others.
-pub(crate) fn own_rules() -> integrityd::logs::classify::Classifier {
+pub(crate) fn own_rules() -> integrityd::logs::rules::classifier::Classifier {
     use integrityd::logs::{
-        classify::Classifier,
-        layers::Semantics,
-        rules::{Layer, Reading, RuleSet},
-        tree::Locale,
-        upkeep::OWN,
+        pattern::ast::Locale,
+        rules::{
+            classifier::Classifier,
+            layers::Semantics,
+            reload::OWN,
+            rule_set::{Layer, Reading, RuleSet},
+        },
     };
     let reading = Reading { locale: Locale::Utf8, allows_broad: false, is_flat: true };
     let mut set = RuleSet::read(&[], reading);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use integrityd::{
-    logs::suggest::suggest,
+    logs::suggest::suggestion::suggest,
     model::clock::{BootId, Boottime, Clock, Moment, Timestamp},
     store::{
         events::outcome::{Outcome, StateChange},

@@ -10,10 +10,12 @@ use std::{
 
 use integrityd::{
     logs::{
-        glob::Start,
-        lines::Record,
-        round::{Happening, Poll},
-        tail::{Settings, Tail},
+        line::splitter::Record,
+        tail::{
+            file_tail::{Settings, Tail},
+            glob::Start,
+            poll::{Happening, Poll},
+        },
     },
     model::{clock::Timestamp, log::position::LogState},
 };

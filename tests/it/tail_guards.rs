@@ -9,10 +9,10 @@ use std::{
 };
 
 use integrityd::{
-    logs::{
+    logs::tail::{
+        file_tail::{Settings, Tail},
         glob::Start,
-        round::{Happening, Poll},
-        tail::{Settings, Tail},
+        poll::{Happening, Poll},
     },
     model::{clock::Timestamp, log::position::LogState},
 };

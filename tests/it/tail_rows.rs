@@ -9,11 +9,13 @@ use std::{
 
 use integrityd::{
     logs::{
-        glob::Start,
-        lines::Record,
-        logtail,
-        round::Happening,
-        tail::{Settings, Tail},
+        line::splitter::Record,
+        tail::{
+            file_tail::{Settings, Tail},
+            glob::Start,
+            logtail_offset,
+            poll::Happening,
+        },
     },
     model::{
         file::entry::FileKind,
@@ -317,11 +319,11 @@ fn positions_of_logcheck_are_taken_over() {
     let inode = fs::metadata(&bench.path).unwrap().ino();
     fs::rename(&bench.path, bench.file("log.1")).unwrap();
     bench.append("newer\n");
-    let offset = logtail::parse(format!("{inode}\n5\n").as_bytes()).unwrap();
+    let offset = logtail_offset::parse(format!("{inode}\n5\n").as_bytes()).unwrap();
     bench.state = bench.tail.adopt(offset);
     assert!(matches!(bench.state.as_ref().unwrap().position, Position::At(_)));
     assert_eq!(bench.poll(), ["new", "newer"]);
-    assert_eq!(bench.tail.adopt(logtail::Offset { inode: 1, offset: 5 }), None);
+    assert_eq!(bench.tail.adopt(logtail_offset::Offset { inode: 1, offset: 5 }), None);
 }
 
 #[test]

@@ -17,10 +17,12 @@ use integrityd::{
     config::settings::config::{Config, LogGroup},
     logs::{
         Tailer,
-        journal::{Journal, JournalPoll, Settings},
-        journal_words::JournalHappening,
-        lines::Record,
-        surroundings::Surroundings,
+        group::context::Surroundings,
+        journal::{
+            notices::JournalHappening,
+            reader::{Journal, JournalPoll, Settings},
+        },
+        line::splitter::Record,
     },
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},

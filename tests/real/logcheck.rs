@@ -16,11 +16,13 @@ use std::{
 use integrityd::{
     config::settings::config::{RuleDirectory, RuleLevel},
     logs::{
-        classify::Classifier,
-        layers::{Marks, Semantics, Verdict, sections},
-        oneshot::lines::{Order, arrange},
-        rules::{Layer, Reading, RuleSet},
-        tree::Locale,
+        logcheck::sort::{Order, arrange},
+        pattern::ast::Locale,
+        rules::{
+            classifier::Classifier,
+            layers::{Marks, Semantics, Verdict, sections},
+            rule_set::{Layer, Reading, RuleSet},
+        },
     },
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};

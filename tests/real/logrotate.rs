@@ -16,10 +16,12 @@ use std::{
 
 use integrityd::{
     logs::{
-        glob::Start,
-        lines::Record,
-        round::Happening,
-        tail::{Settings, Tail},
+        line::splitter::Record,
+        tail::{
+            file_tail::{Settings, Tail},
+            glob::Start,
+            poll::Happening,
+        },
     },
     model::{clock::Timestamp, log::position::LogState},
 };

@@ -13,9 +13,11 @@ use std::{
 use integrityd::{
     config::settings::config::{RuleDirectory, RuleLevel},
     logs::{
-        engine::{Engine, OnLimit},
-        rules::{Reading, RuleSet},
-        tree::Locale,
+        pattern::{
+            ast::Locale,
+            matcher::{Engine, OnLimit},
+        },
+        rules::rule_set::{Reading, RuleSet},
     },
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};

@@ -5,12 +5,12 @@ use std::{
     process::{Command, Stdio},
 };
 
-use integrityd::logs::{
+use integrityd::logs::pattern::{
     alphabet::Alphabet,
-    backref::Verdict,
-    ere::{Ere, parse},
+    ast::{Locale, Node, Unit},
+    backtrack::Verdict,
+    parser::{Ere, parse},
     single::Single,
-    tree::{Locale, Node, Unit},
 };
 use rand::{RngExt as _, rngs::StdRng};
 

@@ -10,12 +10,9 @@ use std::{
 use integrityd::{
     config::{self, read::include::Files},
     logs::{
-        alphabet::Alphabet,
-        ere::parse,
-        lines::{LONGEST, Reading, Record},
-        single::Single,
-        stream::Stream,
-        tree::Locale,
+        line::splitter::{LONGEST, Reading, Record},
+        pattern::{alphabet::Alphabet, ast::Locale, parser::parse, single::Single},
+        tail::stream::Stream,
     },
     model::{
         canonical::{decode, decode_observation, decode_process, encode},

@@ -12,10 +12,9 @@ use crate::{
         },
     },
     logs::{
-        live::look,
-        rules::{Reading, RuleSet},
-        sources,
-        telling::refused,
+        group::{notices::refused, sources},
+        rules::rule_set::{Reading, RuleSet},
+        tail::live_file::look,
     },
     model::escape::escape_name,
     sys::fs::ownership::{may_execute, may_read},

@@ -86,7 +86,7 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    crate::logs::oneshot::list::open_regular(path)?.take(LARGEST).read_to_end(&mut text)?;
+    crate::logs::logcheck::log_list::open_regular(path)?.take(LARGEST).read_to_end(&mut text)?;
     Ok(text)
 }
 

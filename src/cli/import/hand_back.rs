@@ -15,13 +15,13 @@ use crate::{
         },
     },
     logs::{
-        handback,
-        oneshot::{
+        logcheck::{
             conf::Conf,
-            list::{Log, logs},
-            position::{Position, States, check_free},
+            hand_back,
+            log_list::{Log, logs},
+            state::{Position, States, check_free},
         },
-        tree::Locale,
+        pattern::ast::Locale,
     },
     model::clock::{Clock, Timestamp},
     store::sqlite::{connection::Store, files},
@@ -85,11 +85,11 @@ pub(in crate::cli) fn run(source: &Source, conf: &Conf) -> anyhow::Result<()> {
     let mut journal = None;
     for log in &logs {
         match log {
-            Log::File(log) => match handback::log(&store, log)? {
+            Log::File(log) => match hand_back::log(&store, log)? {
                 Some(found) => positions.push((log, found)),
                 None => talk(&format!("{}: never read by integrityd; logcheck's own position stays", shown(log))),
             },
-            Log::Journal => journal = handback::journal(&store, &TimeZone::system(), now)?,
+            Log::Journal => journal = hand_back::journal(&store, &TimeZone::system(), now)?,
         }
     }
     if positions.is_empty() && journal.is_none() {
@@ -99,7 +99,7 @@ pub(in crate::cli) fn run(source: &Source, conf: &Conf) -> anyhow::Result<()> {
     tell_untold(source, &store)
 }
 
-fn write(conf: &Conf, positions: &[(&PathBuf, handback::Handback)], journal: Option<Timestamp>) -> anyhow::Result<()> {
+fn write(conf: &Conf, positions: &[(&PathBuf, hand_back::Handback)], journal: Option<Timestamp>) -> anyhow::Result<()> {
     let states = States::lock(&conf.states)?;
     for (log, found) in positions {
         states.put(log, &Position { offset: found.offset, evidence: Vec::new() })?;

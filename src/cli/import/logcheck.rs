@@ -15,7 +15,7 @@ use crate::{
         settings::config::RuleLevel,
         write::legacy_line::legacy_line,
     },
-    logs::oneshot::{conf::Conf, journal},
+    logs::logcheck::{conf::Conf, journal},
 };
 
 /// The longest hold-off that a configuration can have.

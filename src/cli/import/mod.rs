@@ -34,8 +34,8 @@ use crate::{
     },
     files::baseline::adopt_fcheck,
     logs::{
-        oneshot::{conf::Conf, list::entries_of},
-        tree::Locale,
+        logcheck::{conf::Conf, log_list::entries_of},
+        pattern::ast::Locale,
     },
     model::format::rate,
     store::{baseline::max_age_rate::Demand, events::path_status::Ahead},

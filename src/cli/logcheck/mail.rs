@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     cli::{Source, run::runtime, terminal::exit::TryLater},
     config::{self, LoadError, settings::config::Config},
-    logs::{oneshot::conf::Conf, rules::Layer},
+    logs::{logcheck::conf::Conf, rules::rule_set::Layer},
     model::{clock::Timestamp, escape::escape, event::Severity},
     report::{
         mime::{Letter, MessageId, compose},

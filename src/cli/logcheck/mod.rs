@@ -27,20 +27,22 @@ use crate::{
     },
     config::settings::config::RuleDirectory,
     logs::{
-        classify::Classifier,
-        layers::Semantics,
-        logtail::Offset,
-        oneshot::{
+        logcheck::{
             conf::Conf,
             journal,
-            lines::{Order, arrange},
-            list::{Log, logs, open_regular},
-            position::{Position, StateError, States, check_free},
+            log_list::{Log, logs, open_regular},
+            read::take,
             report::{Found, Frame},
-            take::take,
+            sort::{Order, arrange},
+            state::{Position, StateError, States, check_free},
         },
-        rules::{Reading, RuleSet},
-        tree::Locale,
+        pattern::ast::Locale,
+        rules::{
+            classifier::Classifier,
+            layers::Semantics,
+            rule_set::{Reading, RuleSet},
+        },
+        tail::logtail_offset::Offset,
     },
     model::{
         clock::{Clock, Timestamp},

@@ -11,7 +11,7 @@ use clap::Args;
 use crate::{
     cli::terminal::output::talk,
     config::settings::config::RuleLevel,
-    logs::oneshot::{conf::Conf, list::open_regular},
+    logs::logcheck::{conf::Conf, log_list::open_regular},
     model::escape::escape_name,
 };
 

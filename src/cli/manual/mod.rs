@@ -16,7 +16,7 @@ use crate::{
         manual::roff::{Page, markup, plain},
         terminal::output::Out,
     },
-    logs::lint::Lint,
+    logs::pattern::lint::Lint,
 };
 
 /// When the words of the pages were last changed.

@@ -15,9 +15,9 @@ use crate::{
         terminal::output::{Out, talk},
     },
     config::schema::fault::Fault,
-    logs::{
-        rules::RuleSet,
-        survey::{Finding, Remark, survey},
+    logs::rules::{
+        check::{Finding, Remark, survey},
+        rule_set::RuleSet,
     },
 };
 

@@ -27,11 +27,13 @@ use crate::{
         settings::config::{Config, LogGroup, RuleDirectory, RuleLevel},
     },
     logs::{
-        classify::Classifier,
-        layers::Semantics,
-        rules::{Reading, RuleSet},
-        tree::Locale,
-        upkeep::add_built_in,
+        pattern::ast::Locale,
+        rules::{
+            classifier::Classifier,
+            layers::Semantics,
+            reload::add_built_in,
+            rule_set::{Reading, RuleSet},
+        },
     },
     model::escape::{escape, escape_name, is_hidden},
 };

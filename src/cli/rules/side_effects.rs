@@ -17,11 +17,13 @@ use crate::{
     },
     config::settings::config::LogGroup,
     logs::{
-        engine::{Engine, OnLimit},
-        ere::parse,
-        lines::without_trailing_space,
-        suggest::Suggestion,
-        tree::Locale,
+        line::splitter::without_trailing_space,
+        pattern::{
+            ast::Locale,
+            matcher::{Engine, OnLimit},
+            parser::parse,
+        },
+        suggest::suggestion::Suggestion,
     },
 };
 

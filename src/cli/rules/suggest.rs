@@ -18,11 +18,9 @@ use crate::{
         terminal::output::{Out, talk},
     },
     logs::{
-        classify::Classifier,
-        layers::Verdict,
-        lines::{Reading, Record, without_trailing_space},
-        rules::RuleSet,
-        suggest::{Suggestion, suggest},
+        line::splitter::{Reading, Record, without_trailing_space},
+        rules::{classifier::Classifier, layers::Verdict, rule_set::RuleSet},
+        suggest::suggestion::{Suggestion, suggest},
     },
     model::{
         escape::{escape, escape_cut},

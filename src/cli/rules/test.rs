@@ -20,10 +20,8 @@ use crate::{
         terminal::output::{Out, number, talk},
     },
     logs::{
-        classify::Classifier,
-        layers::Verdict,
-        lines::{Reading, Record, without_trailing_space},
-        rules::RuleSet,
+        line::splitter::{Reading, Record, without_trailing_space},
+        rules::{classifier::Classifier, layers::Verdict, rule_set::RuleSet},
     },
     model::{
         escape::{escape, escape_cut},
@@ -235,7 +233,7 @@ impl Desk<'_> {
         } else {
             self.out.text(&escape_cut(line, LINE_SHOWN))?;
         }
-        if length > u64::try_from(crate::logs::lines::LONGEST).unwrap_or(u64::MAX) {
+        if length > u64::try_from(crate::logs::line::splitter::LONGEST).unwrap_or(u64::MAX) {
             self.out.text(&format!(" … {} bytes in all", number(length)))?;
         }
         self.out.text("\n")

@@ -12,7 +12,7 @@ use crate::{
         rules::{Choice, Groups, count_of, rule_words, shown, tell_faults},
         terminal::output::{Out, number, span, talk},
     },
-    logs::rules::RuleSet,
+    logs::rules::rule_set::RuleSet,
     model::clock::{Clock, Timestamp},
     store::sources::rule_hits::RuleCount,
     sys::host,

@@ -6,7 +6,7 @@ use crate::{
     cli::terminal::output,
     config::LoadError,
     daemon::DaemonError,
-    logs::oneshot::position::StateError,
+    logs::logcheck::state::StateError,
     model::escape::escape_name,
     report::{mime::MimeError, postmaster::BatchError, transport::TransportError},
     store::sqlite::error::StoreError,

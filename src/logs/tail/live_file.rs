@@ -1,0 +1,76 @@
+//! Opening a log under its own name: nothing that waits, nothing that was planted.
+
+use std::{fs::File, os::fd::AsFd, path::Path};
+
+use rustix::io::Errno;
+
+use crate::{
+    logs::tail::rotated_files::{errno_of, is_planted},
+    model::{
+        file::entry::{Attributes, FileKind},
+        log::position::{FileId, Refusal},
+    },
+    sys::fs::{
+        handle::{Handle, attributes_of},
+        resolve::{Denied, Place, reach},
+    },
+};
+
+/// A log that can be read.
+#[derive(Debug)]
+pub struct Live {
+    /// The open file.
+    pub file: File,
+    /// Its metadata when it was looked at: nothing beyond this size is read in the same poll.
+    pub seen: Attributes,
+}
+
+impl Live {
+    /// Its identity.
+    pub fn id(&self) -> FileId {
+        FileId::of(&self.seen)
+    }
+}
+
+/// What stands under the name of a log.
+#[derive(Debug)]
+pub struct Sight {
+    /// The file, or why it is not read.
+    pub live: Result<Live, Refusal>,
+    /// The directories that may hold its rotated files.
+    pub places: Vec<Place>,
+    /// Where the name points when it is a symbolic link.
+    pub target: Option<Vec<u8>>,
+}
+
+/// Looks at `path`. Never blocks on what lies there.
+pub fn look(path: &Path) -> Sight {
+    match reach(path) {
+        Ok(reached) => {
+            let directory = reached.places.last().map(|place| &place.attributes);
+            let live = reached.end.map_err(refusal).and_then(|(handle, seen)| open(&handle, &seen, directory));
+            Sight { live, places: reached.places, target: reached.target }
+        }
+        Err(denied) => Sight { live: Err(refusal(denied)), places: Vec::new(), target: None },
+    }
+}
+
+fn open(handle: &Handle, seen: &Attributes, directory: Option<&Attributes>) -> Result<Live, Refusal> {
+    if seen.kind != FileKind::Regular {
+        return Err(Refusal::Kind(seen.kind));
+    }
+    if directory.is_some_and(|directory| is_planted(directory, seen)) {
+        return Err(Refusal::HardLink);
+    }
+    let file = handle.open_file().map_err(|error| refusal(Denied::Errno(errno_of(&error))))?;
+    let seen = attributes_of(file.as_fd()).map_err(|errno| refusal(Denied::Errno(errno)))?;
+    Ok(Live { file, seen })
+}
+
+fn refusal(denied: Denied) -> Refusal {
+    match denied {
+        Denied::Errno(Errno::NOENT | Errno::NOTDIR) => Refusal::Missing,
+        Denied::Errno(errno) => Refusal::Unreadable(errno.raw_os_error()),
+        Denied::Link(owner) => Refusal::Link(owner),
+    }
+}

@@ -1,0 +1,361 @@
+//! Rotated files: which of them are accounted for, which go on where the live file was read, and reading what is left of them.
+
+use std::time::Duration;
+
+use crate::{
+    logs::{
+        line::splitter::Reading,
+        tail::{
+            live_file::Live,
+            poll::{Happening, Round},
+            position::{Origin, Whereabouts, accounted, beginning_of, find, fits, offsets, origin, unpack_limit},
+            rotated_files::{Found, Listed, Packing, is_plainly_rotated, is_refused, unpacked_name},
+            stream::{Sketch, Stream, agrees, head_before, marker_before},
+        },
+    },
+    model::log::position::{Anchor, FileId, Position, Sibling, Standing},
+};
+
+/// A packed file that ends early may still be written; one that was left alone for so long is broken.
+const UNFINISHED: Duration = Duration::from_mins(1);
+
+/// What the rotated files are compared with.
+#[derive(Debug)]
+pub(in crate::logs) struct Scene<'a> {
+    /// The live file.
+    pub(in crate::logs) live: Option<&'a Live>,
+    /// Whether it goes on where it was read.
+    pub(in crate::logs) is_valid: bool,
+    /// What the file that was read looks like, if its descriptor was kept.
+    pub(in crate::logs) kept: Option<Sketch>,
+    /// Who owns the log.
+    pub(in crate::logs) owner: Option<u32>,
+    /// The name of the log.
+    pub(in crate::logs) log: &'a [u8],
+}
+
+/// Accounts for the files in `listed`; gives whether some have to be waited for.
+pub(super) fn account(round: &mut Round<'_>, scene: &Scene<'_>, listed: &Listed) -> bool {
+    for found in &listed.found {
+        follow_rename(round, scene, found);
+    }
+    for found in &listed.found {
+        if find(&mut round.poll.state.siblings, found.id()).is_some() {
+            review(round, scene, found);
+        }
+    }
+    let present: Vec<FileId> = listed.found.iter().map(Found::id).collect();
+    let mut has_to_wait = false;
+    for found in &listed.found {
+        if find(&mut round.poll.state.siblings, found.id()).is_none() {
+            has_to_wait |= !admit(round, scene, listed, &present, found);
+        }
+    }
+    has_to_wait
+}
+
+/// The very file that was read has another name now, unless it was truncated before: then it is a new one, and a copy may fit.
+fn follow_rename(round: &mut Round<'_>, scene: &Scene<'_>, found: &Found) {
+    let Position::At(anchor) = round.poll.state.position.clone() else { return };
+    if !anchor.file.is(&found.id()) || is_refused(scene.owner, found, Some(&anchor)) || !goes_on(round, found, &anchor)
+    {
+        return;
+    }
+    let state = &mut round.poll.state;
+    state.position = Position::Beginning;
+    state.siblings.retain(|sibling| !sibling.anchor.file.is(&found.id()));
+    state.siblings.push(Sibling { anchor, standing: Standing::Reading });
+    round.tell(Happening::Rotated(found.name.clone()));
+}
+
+fn goes_on(round: &mut Round<'_>, found: &Found, anchor: &Anchor) -> bool {
+    let Ok(stream) = stream_of(round, found) else { return false };
+    let goes_on = match &stream {
+        Stream::Plain(file) => found.seen.size >= anchor.taken && agrees(file, anchor).unwrap_or(false),
+        Stream::Gzip(_) => false,
+    };
+    round.cache.keep_stream(found.id(), stream);
+    goes_on
+}
+
+fn stream_of(round: &mut Round<'_>, found: &Found) -> std::io::Result<Stream> {
+    match round.cache.take_stream(found.id()) {
+        Some(stream) => Ok(stream),
+        None => Stream::new(found.handle.open_file()?, found.packing == Packing::Gzip),
+    }
+}
+
+/// What `found` looks like; the stream stays open for reading.
+fn sketch(round: &mut Round<'_>, found: &Found) -> std::io::Result<Sketch> {
+    let (offsets, limit) = (offsets(&round.poll.state), unpack_limit(&round.poll.state));
+    let mut stream = stream_of(round, found)?;
+    let sketch = stream.sketch(found.seen.size, &offsets, limit)?;
+    if found.packing == Packing::Gzip {
+        round.unpack = round.unpack.saturating_sub(sketch.size);
+    }
+    round.cache.keep_stream(found.id(), stream);
+    Ok(sketch)
+}
+
+/// Whether the stream is the beginning of the live file.
+fn is_beginning_of(live: &Live, sketch: &Sketch) -> bool {
+    sketch.size > 0
+        && sketch.size <= live.seen.size
+        && head_before(&live.file, sketch.size).is_ok_and(|head| head == sketch.head)
+        && marker_before(&live.file, sketch.size).is_ok_and(|marker| marker == sketch.tail)
+}
+
+/// Looks again at a file of the ledger. Whether it may be read is asked anew before it is: somebody may have linked it meanwhile.
+fn review(round: &mut Round<'_>, scene: &Scene<'_>, found: &Found) {
+    let Some(sibling) = find(&mut round.poll.state.siblings, found.id()) else { return };
+    let has_changed = sibling.anchor.length != found.seen.size;
+    if sibling.is_refused() || sibling.standing == Standing::Done && !has_changed {
+        return;
+    }
+    if is_refused(scene.owner, found, Some(&sibling.anchor)) {
+        *sibling = Sibling::refused(sibling.anchor.clone());
+        drop(round.cache.take_stream(found.id()));
+        round.tell(Happening::SiblingRefused(found.name.clone()));
+        return;
+    }
+    match sibling.standing {
+        Standing::Done if found.packing != Packing::Foreign => sibling.standing = Standing::Reading,
+        Standing::Done | Standing::Reading => {}
+        Standing::Copy => {
+            if !scene.is_valid || has_changed || found.packing == Packing::Plain {
+                review_copy(round, scene, found);
+            }
+        }
+    }
+}
+
+fn review_copy(round: &mut Round<'_>, scene: &Scene<'_>, found: &Found) {
+    let Ok(sketch) = sketch(round, found) else { return };
+    let state = &mut round.poll.state;
+    let is_copy = scene.live.is_some_and(|live| is_beginning_of(live, &sketch));
+    let new = match (&state.position, scene.is_valid) {
+        _ if is_copy => accounted(&found.seen, &sketch, Standing::Copy),
+        // No whole line of the live file was read yet, and it says something else now.
+        (Position::At(anchor), true) if anchor.taken == 0 => {
+            Sibling { anchor: moved(anchor, found), standing: Standing::Reading }
+        }
+        (Position::At(anchor), false) if anchor.taken == 0 || fits(anchor, &sketch, first(&sketch)) => {
+            let anchor = moved(anchor, found);
+            state.position = Position::Beginning;
+            round.poll.happenings.push(Happening::Rotated(found.name.clone()));
+            Sibling { anchor, standing: Standing::Reading }
+        }
+        // It ends within the half line that was seen.
+        (Position::At(anchor), false) if sketch.size > anchor.offset && sketch.size <= anchor.taken => {
+            let anchor = moved(&Reading::from(anchor.clone()).boundary(), found);
+            state.position = Position::Beginning;
+            round.poll.happenings.push(Happening::Rotated(found.name.clone()));
+            Sibling { anchor, standing: Standing::Reading }
+        }
+        // Everything in it was read before the live file was truncated.
+        (Position::At(anchor), false) if sketch.size <= anchor.offset => {
+            state.position = Position::Beginning;
+            round.poll.happenings.push(Happening::Rotated(found.name.clone()));
+            accounted(&found.seen, &sketch, Standing::Done)
+        }
+        // The live file was renamed meanwhile: what this is a copy of is read there.
+        (Position::Beginning, false) => accounted(&found.seen, &sketch, Standing::Done),
+        _ => {
+            let Some(sibling) = find(&mut state.siblings, found.id()) else { return };
+            sibling.standing = Standing::Reading;
+            return;
+        }
+    };
+    if let Some(sibling) = find(&mut state.siblings, found.id()) {
+        *sibling = new;
+    }
+}
+
+fn first(sketch: &Sketch) -> Option<&Vec<u8>> {
+    sketch.markers.first().and_then(Option::as_ref)
+}
+
+/// The anchor as it stands in the file it has moved to.
+fn moved(anchor: &Anchor, found: &Found) -> Anchor {
+    Anchor { file: found.id(), owner: found.seen.uid, length: found.seen.size, ..anchor.clone() }
+}
+
+/// Takes a file into the ledger that was not seen before; `false` when it has to be looked at again.
+fn admit(round: &mut Round<'_>, scene: &Scene<'_>, listed: &Listed, present: &[FileId], found: &Found) -> bool {
+    if found.seen.size == 0 || !is_plainly_rotated(scene.log, &found.name) {
+        return true;
+    }
+    if is_refused(scene.owner, found, None) {
+        round.poll.state.siblings.push(Sibling::refused(beginning_of(&found.seen)));
+        round.tell(Happening::SiblingRefused(found.name.clone()));
+        return true;
+    }
+    if found.packing == Packing::Foreign {
+        let why = "it is packed in a way that is not read here".to_owned();
+        set_aside(round, found, Happening::SiblingUnreadable(found.name.clone(), why));
+        return true;
+    }
+    let stem = unpacked_name(&found.name).0;
+    let is_same_directory = |other: &Found| other.directory.inode == found.directory.inode;
+    let is_being_packed = listed.found.iter().any(|other| other.name == stem && is_same_directory(other));
+    if found.packing == Packing::Gzip && (round.unpack == 0 || is_being_packed) {
+        // Being packed: what it is made from is still there. Or enough was unpacked in this poll.
+        round.poll.has_more |= round.unpack == 0;
+        return false;
+    }
+    let limit = unpack_limit(&round.poll.state);
+    let sketch = match sketch(round, found) {
+        Ok(sketch) => sketch,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return false,
+        Err(error) => {
+            set_aside(round, found, Happening::SiblingUnreadable(found.name.clone(), error.to_string()));
+            return true;
+        }
+    };
+    if let Some(fault) = sketch.fault {
+        if round.now.since(found.seen.mtime) < UNFINISHED && found.seen.mtime <= round.now {
+            return false;
+        }
+        round.tell(Happening::SiblingUnreadable(found.name.clone(), fault.to_string()));
+    }
+    if sketch.is_cut {
+        round.tell(Happening::SiblingTooLarge(found.name.clone(), limit));
+    }
+    place(round, scene, present, found, &sketch);
+    true
+}
+
+fn set_aside(round: &mut Round<'_>, found: &Found, why: Happening) {
+    round.poll.state.siblings.push(Sibling { anchor: beginning_of(&found.seen), standing: Standing::Done });
+    round.tell(why);
+}
+
+/// Finds the place of a new stream among those that are known.
+fn place(round: &mut Round<'_>, scene: &Scene<'_>, present: &[FileId], found: &Found, sketch: &Sketch) {
+    let state = &mut round.poll.state;
+    let live = if scene.is_valid { Whereabouts::InPlace } else { Whereabouts::Lost(scene.kept.as_ref()) };
+    let origin = origin(state, sketch, live, present);
+    if origin != Origin::Live && scene.live.is_some_and(|live| is_beginning_of(live, sketch)) {
+        state.siblings.push(accounted(&found.seen, sketch, Standing::Copy));
+        return;
+    }
+    let sibling = match origin {
+        Origin::Live | Origin::PerhapsLive => {
+            let Position::At(anchor) = &state.position else { return };
+            let anchor = moved(anchor, found);
+            state.position = Position::Beginning;
+            round.poll.happenings.push(Happening::Rotated(found.name.clone()));
+            Sibling { anchor, standing: Standing::Reading }
+        }
+        Origin::Known(index) => {
+            let Some(known) = state.siblings.get(index).cloned() else { return };
+            if !present.iter().any(|id| id.is(&known.anchor.file)) {
+                state.siblings.remove(index);
+            }
+            if known.standing == Standing::Copy {
+                state.siblings.push(accounted(&found.seen, sketch, Standing::Copy));
+                review_copy(round, scene, found);
+                return;
+            }
+            let is_over = known.standing == Standing::Done && sketch.size == known.anchor.taken;
+            let standing = if is_over { Standing::Done } else { Standing::Reading };
+            Sibling { anchor: moved(&known.anchor, found), standing }
+        }
+        Origin::New => Sibling { anchor: beginning_of(&found.seen), standing: Standing::Reading },
+    };
+    state.siblings.push(sibling);
+}
+
+/// Reads what is left of the rotated files, oldest first; `false` when the poll is full before that.
+pub(in crate::logs) fn read_all(round: &mut Round<'_>, listed: &Listed) -> bool {
+    listed.found.iter().all(|found| read_one(round, found))
+}
+
+fn read_one(round: &mut Round<'_>, found: &Found) -> bool {
+    let limit = unpack_limit(&round.poll.state);
+    let Some(sibling) = find(&mut round.poll.state.siblings, found.id()) else { return true };
+    if sibling.standing != Standing::Reading || sibling.is_refused() {
+        return true;
+    }
+    let mut anchor = sibling.anchor.clone();
+    let end = if found.packing == Packing::Plain { found.seen.size } else { limit };
+    let read = stream_of(round, found).and_then(|mut stream| {
+        if let Stream::Plain(file) = &stream
+            && (found.seen.size < anchor.taken || !agrees(file, &anchor)?)
+        {
+            anchor = beginning_of(&found.seen);
+        }
+        let read = round.read(&mut stream, &anchor, end);
+        round.cache.keep_stream(found.id(), stream);
+        read
+    });
+    let (standing, reached) = match read {
+        Ok((reading, false)) => {
+            let reached = reading.anchor();
+            round.poll.lag += end.saturating_sub(reading.at()).min(found.seen.size);
+            round.keep(reading);
+            (Standing::Reading, reached)
+        }
+        Ok((mut reading, true)) => {
+            // The writer may still have it open and finish its last line.
+            let is_final =
+                found.packing == Packing::Gzip || round.cache.has_settled(found.id(), found.seen.size, round.now);
+            if is_final || !reading.has_half_line() {
+                reading.finish(&mut round.poll.records);
+                round.cache.take_stream(found.id());
+                (Standing::Done, Anchor { length: found.seen.size, ..reading.anchor() })
+            } else {
+                let reached = reading.anchor();
+                round.keep(reading);
+                (Standing::Reading, Anchor { length: found.seen.size, ..reached })
+            }
+        }
+        Err(error) => {
+            round.tell(Happening::SiblingUnreadable(found.name.clone(), error.to_string()));
+            (Standing::Done, Anchor { length: found.seen.size, ..anchor })
+        }
+    };
+    let is_full = round.poll.has_more && standing == Standing::Reading;
+    if let Some(sibling) = find(&mut round.poll.state.siblings, found.id()) {
+        *sibling = Sibling { anchor: reached, standing };
+    }
+    !is_full
+}
+
+/// Drops what is gone from the ledger, after reading what is left of it where it is still open.
+pub(super) fn prune(round: &mut Round<'_>, listed: &Listed) {
+    for found in &listed.found {
+        round.cache.end_absence(found.id());
+    }
+    if listed.fault.is_some() || listed.is_cut || listed.is_moving {
+        return;
+    }
+    let is_there = |id: &FileId| listed.found.iter().any(|found| found.id().is(id));
+    let gone: Vec<Sibling> =
+        round.poll.state.siblings.iter().filter(|sibling| !is_there(&sibling.anchor.file)).cloned().collect();
+    for sibling in gone {
+        let id = sibling.anchor.file;
+        if !round.cache.is_gone(id, round.now) {
+            continue;
+        }
+        if sibling.standing == Standing::Reading
+            && let Some(mut stream) = round.cache.take_stream(id)
+            && let Ok((mut reading, is_over)) = round.read(&mut stream, &sibling.anchor, u64::MAX)
+        {
+            if !is_over {
+                let anchor = reading.anchor();
+                round.keep(reading);
+                round.cache.keep_stream(id, stream);
+                if let Some(known) = find(&mut round.poll.state.siblings, id) {
+                    known.anchor = anchor;
+                }
+                continue;
+            }
+            reading.finish(&mut round.poll.records);
+        } else if sibling.standing == Standing::Reading {
+            let (offset, unread) = (sibling.anchor.offset, sibling.anchor.length.saturating_sub(sibling.anchor.offset));
+            round.tell(Happening::ContinuityLost { offset, unread });
+        }
+        round.poll.state.siblings.retain(|known| !known.anchor.file.is(&id));
+    }
+}
