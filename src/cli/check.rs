@@ -41,7 +41,7 @@ use crate::{
         event::{Category, StoredEvent},
         file::entry::AreaId,
     },
-    report::{ecs::to_line, listing::Listing},
+    report::{ecs::to_line, render::listing::Listing},
     store::{baseline::areas::AreaState, db::Db, sqlite::connection::Store},
     sys::{fs::ownership::own_uid, host, rlimit::raise_open_files, users::Names},
 };

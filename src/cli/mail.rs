@@ -25,9 +25,8 @@ use crate::{
         escape::{escape, escape_name},
     },
     report::{
-        notice::Notice,
-        postmaster::{Readership, check_addresses, default_sender, full_address, readerships},
-        test_mail::TestMail,
+        mail::{notice::Notice, test_mail::TestMail},
+        task::composer::{Readership, check_addresses, default_sender, full_address, readerships},
         transport::{Printer, Transport},
     },
     sys::host,

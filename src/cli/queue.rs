@@ -22,7 +22,7 @@ use crate::{
         clock::{Clock, Moment},
         escape::{escape, escape_name},
     },
-    report::mime::plain_text,
+    report::mail::mime::plain_text,
     store::{
         outbox::{
             admin::{Standing, Undelivered},

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::{
     config::settings::config::Config,
     model::clock::Clock,
-    report::postmaster::{MailForm, Postmaster, default_sender, full_address, readerships},
+    report::task::composer::{MailForm, Postmaster, default_sender, full_address, readerships},
     sys::host,
 };
 

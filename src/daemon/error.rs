@@ -1,7 +1,7 @@
 //! Why the daemon ends with a failure.
 
 use crate::{
-    report::{postmaster::BatchError, transport::TransportError},
+    report::{task::composer::BatchError, transport::TransportError},
     store::sqlite::error::StoreError,
 };
 

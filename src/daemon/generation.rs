@@ -17,7 +17,7 @@ use crate::{
         format::counted,
         keepalive::Pulse,
     },
-    report::postmaster::Postmaster,
+    report::task::composer::Postmaster,
     store::{
         db::{Db, run_blocking},
         events::outcome::Outcome,

@@ -49,10 +49,12 @@ use crate::{
     pids::PidWatch,
     report::{
         Reporter,
-        courier::{Courier, Unstored},
-        pool::Pool,
-        postmaster::{BatchError, Postmaster, check_addresses},
-        recurrence::Recurrence,
+        task::{
+            composer::{BatchError, Postmaster, check_addresses},
+            delivery::{Courier, Unstored},
+            periodic::Recurrence,
+            pool::Pool,
+        },
         transport::{Printer, Transport, TransportError},
     },
     store::{

@@ -10,7 +10,7 @@ use crate::{
     config::settings::config::{Config, Helper, MailWay, SmtpServer},
     files::remote::helper,
     logs::journal::reader,
-    report::{sendmail, transport::Places},
+    report::transport::{Places, sendmail},
     store::sqlite::error::with_causes,
     sys::{
         fs::ownership::make_private_directory,

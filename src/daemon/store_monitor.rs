@@ -14,7 +14,11 @@ use crate::{
         event::{Category, Event, Severity},
         keepalive::Pulse,
     },
-    report::{emergency::Emergency, notice::Notice, postmaster::Postmaster, transport::Transport},
+    report::{
+        mail::{emergency::Emergency, notice::Notice},
+        task::composer::Postmaster,
+        transport::Transport,
+    },
     store::{
         db::Db,
         events::outcome::Outcome,

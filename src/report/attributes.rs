@@ -13,7 +13,7 @@ use crate::{
             xattr::{ACCESS, DEFAULT, Item, attribute_of, digest, items, part},
         },
     },
-    report::words::{VALUE_LIMIT, digits16, length, number},
+    report::render::format::{VALUE_LIMIT, digits16, length, number},
     sys::users::Names,
 };
 
@@ -159,7 +159,7 @@ mod tests {
             entry::FileKind,
             xattr::{CAPABILITY, SELINUX, Writer},
         },
-        report::sample::look,
+        report::render::test_events::look,
     };
 
     fn with(list: &[(&[u8], &[u8])]) -> Attributes {

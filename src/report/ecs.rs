@@ -20,7 +20,7 @@ use crate::{
             xattr::{Item, digest, items},
         },
     },
-    report::{attributes, ecs_process as process, words::change_type},
+    report::{attributes, ecs_process as process, render::format::change_type},
     sys::users::Names,
 };
 
@@ -395,7 +395,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::report::sample::{ago, any_event, changed, event, line, stored};
+    use crate::report::render::test_events::{ago, any_event, changed, event, line, stored};
 
     fn host() -> Host {
         Host { name: "web3.example".to_owned(), id: "4d1f".to_owned() }

@@ -1,46 +1,13 @@
 //! What is told, to whom and when: stored events become text, text becomes mail, mail is delivered.
 
-pub mod answer;
-pub mod attachment;
 pub(crate) mod attributes;
-pub mod batch;
-mod choice;
-pub mod courier;
 pub mod ecs;
 mod ecs_process;
-pub mod emergency;
-mod fold;
-pub mod gather;
-mod item;
-pub mod life;
-mod lines;
-pub mod listing;
-pub mod local;
-pub mod mbox;
-pub mod mime;
-pub mod notice;
-mod own;
-mod part;
-pub mod pool;
-pub mod postmaster;
-mod processes;
-pub mod recurrence;
+pub mod mail;
 pub mod render;
-#[cfg(test)]
-mod sample;
-mod secret;
-pub mod sendmail;
-pub mod smtp;
-mod split;
-mod stored;
-mod subject;
 pub mod syslog;
-pub mod test_mail;
+pub mod task;
 pub mod transport;
-mod trouble;
-pub mod wire;
-pub mod witness;
-mod words;
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,6 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     model::{clock::Clock, event::Channel, keepalive::Pulse},
+    report::task::{
+        composer::{BatchError, Postmaster},
+        pool::{Decision, Pending, Pool},
+    },
     store::{
         db::Db,
         sqlite::{
@@ -57,8 +28,6 @@ use crate::{
         },
     },
 };
-use pool::{Decision, Pending, Pool};
-use postmaster::{BatchError, Postmaster};
 
 /// How long the reporter waits before it looks again: while it has nothing to do, and after a failure.
 const LONGEST_REST: Duration = Duration::from_secs(30);

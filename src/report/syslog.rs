@@ -76,7 +76,7 @@ mod tests {
     use super::*;
     use crate::{
         model::file::change::Attribute,
-        report::sample::{added, any_event, changed, line as log_line},
+        report::render::test_events::{added, any_event, changed, line as log_line},
     };
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, time::Duration};
 
 use integrityd::{
     model::event::{Category, Event, Severity},
-    report::{mime::plain_text, transport::Transport},
+    report::{mail::mime::plain_text, transport::Transport},
     store::events::outcome::Outcome,
 };
 use tokio::time::sleep;

@@ -15,7 +15,7 @@ use integrityd::{
     },
     model::clock::{BootId, Boottime, Clock, Moment, Timestamp},
     report::{
-        mime::plain_text,
+        mail::mime::plain_text,
         transport::{Accepted, Printer, Transport},
     },
     store::{

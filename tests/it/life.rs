@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use integrityd::{
     model::event::{Category, Channel},
-    report::mime::plain_text,
+    report::mail::mime::plain_text,
     store::events::append::Filter,
 };
 use tokio::time::sleep;

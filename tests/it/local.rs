@@ -10,9 +10,9 @@ use std::{
 
 use integrityd::{
     config::settings::config::{Config, MailSettings},
-    report::{
-        answer::SendError,
-        local::{Local, Places},
+    report::transport::{
+        auto::{Local, Places},
+        outcome::SendError,
     },
 };
 

@@ -16,9 +16,11 @@ use integrityd::{
     },
     report::{
         Reporter,
-        mime::plain_text,
-        pool::Pool,
-        postmaster::{MailForm, Postmaster, Readership},
+        mail::mime::plain_text,
+        task::{
+            composer::{MailForm, Postmaster, Readership},
+            pool::Pool,
+        },
     },
     store::{
         db::Db,

@@ -21,8 +21,8 @@ use integrityd::{
         watch_list::{Roster, Which},
     },
     report::{
-        mime::plain_text,
-        postmaster::{MailForm, Postmaster, Readership},
+        mail::mime::plain_text,
+        task::composer::{MailForm, Postmaster, Readership},
     },
     store::{db::Db, events::append::Filter, outbox::reports::ReportId, sqlite::connection::Store},
 };

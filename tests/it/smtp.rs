@@ -10,8 +10,8 @@ use std::{
 
 use integrityd::{
     config::settings::config::{Config, MailSettings, SmtpServer, TlsMode},
-    report::{
-        answer::{SendError, Verdict},
+    report::transport::{
+        outcome::{SendError, Verdict},
         smtp::{Dialogue, Smtp},
     },
 };

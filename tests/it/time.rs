@@ -407,7 +407,7 @@ fn f4_times_are_stored_in_utc_and_shown_with_their_offset() {
             |mail: &&String| mail.lines().any(|line| line.starts_with("Date: ") && line.trim_end().ends_with(offset));
         let mail = mails.iter().find(date).unwrap_or_else(|| panic!("no mail of {offset}"));
         assert!(
-            integrityd::report::mime::plain_text(mail.as_bytes()).1.lines().next().unwrap().contains(offset),
+            integrityd::report::mail::mime::plain_text(mail.as_bytes()).1.lines().next().unwrap().contains(offset),
             "{mail}"
         );
     }

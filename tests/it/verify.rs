@@ -12,7 +12,7 @@ use integrityd::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::{Category, Channel, Event, Member, Severity},
     },
-    report::postmaster::{MailForm, Postmaster, Readership},
+    report::task::composer::{MailForm, Postmaster, Readership},
     store::{
         events::outcome::{Found, Outcome},
         outbox::reports::ReportId,
@@ -199,7 +199,7 @@ fn the_head_in_a_mail_is_that_of_the_last_event_it_tells_of() {
     batch(&mut store, 1, "root@example.org");
     let hash = store.event(1).unwrap().unwrap().hash;
     let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    let text = integrityd::report::mime::plain_text(&store.letter(ReportId(1)).unwrap().1).1;
+    let text = integrityd::report::mail::mime::plain_text(&store.letter(ReportId(1)).unwrap().1).1;
     assert!(text.contains(&format!("\nSEQ  1  head {hash}\n")), "{text}");
     save(&scratch, &store, [1]);
     drop(store);

@@ -22,10 +22,12 @@ use integrityd::{
         log::position::Anchor,
     },
     report::{
-        batch::{Batch, Tally},
-        mime::{Letter, MessageId, compose, plain_text},
-        render::render,
-        wire::Wire,
+        mail::mime::{Letter, MessageId, compose, plain_text},
+        render::{
+            batch::{Batch, Tally},
+            report::render,
+        },
+        transport::smtp_connection::Wire,
     },
     sys::{process::pidfile, users::Names},
 };

@@ -14,7 +14,7 @@ use crate::{
     cli::{Source, doctor::finding::Finding, own_mail::Noted, terminal::output::number},
     config::settings::config::{MailWay, SmtpServer, TlsMode},
     model::escape::{escape_cut, escape_name},
-    report::local::Places,
+    report::transport::auto::Places,
     sys::fs::ownership,
 };
 

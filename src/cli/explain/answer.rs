@@ -26,7 +26,7 @@ use crate::{
             entry::{Entry, LONGEST_PATH},
         },
     },
-    report::listing::Listing,
+    report::render::listing::Listing,
 };
 
 /// Columns of our own lines.

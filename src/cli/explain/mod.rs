@@ -34,7 +34,7 @@ use crate::{
         escape::escape_name,
         file::entry::{AreaId, Entry, FileKind},
     },
-    report::listing::Listing,
+    report::render::listing::Listing,
     store::{
         baseline::areas::AreaRow,
         events::path_status::Ahead,

@@ -26,7 +26,7 @@ use crate::{
     },
     report::{
         ecs::{Host, to_json_with, to_line},
-        listing::Listing,
+        render::listing::Listing,
     },
     store::events::append::Filter,
     sys::{host, users::Names},

@@ -16,8 +16,8 @@ use crate::{
     logs::{logcheck::conf::Conf, rules::rule_set::Layer},
     model::{clock::Timestamp, escape::escape, event::Severity},
     report::{
-        mime::{Letter, MessageId, compose},
-        postmaster::{default_sender, full_address},
+        mail::mime::{Letter, MessageId, compose},
+        task::composer::{default_sender, full_address},
         transport::{Printer, Transport},
     },
     sys::host,

@@ -19,7 +19,7 @@ use crate::{
         log::position::Refusal,
         process::Liveness,
     },
-    report::{batch::Tally, life::Figures},
+    report::render::{batch::Tally, sections::periodic::Figures},
     store::{
         baseline::areas::AreaState,
         health::{

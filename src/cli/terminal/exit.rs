@@ -8,7 +8,7 @@ use crate::{
     daemon::DaemonError,
     logs::logcheck::state::StateError,
     model::escape::escape_name,
-    report::{mime::MimeError, postmaster::BatchError, transport::TransportError},
+    report::{mail::mime::MimeError, task::composer::BatchError, transport::TransportError},
     store::sqlite::error::StoreError,
 };
 

@@ -25,7 +25,7 @@ use crate::{
         clock::{Clock, Timestamp},
         escape::hex,
     },
-    report::witness::{Statement, statement},
+    report::mail::chain_statement::{Statement, statement},
     store::{
         events::prune::Keeping,
         outbox::{reports::ReportId, sent::Fate},

@@ -54,7 +54,7 @@ mod tests {
             clock::{BootId, Boottime, Deadline},
             event::{Category, Channel, Event, Severity},
         },
-        report::pool::{Decision, Pending, Pool},
+        report::task::pool::{Decision, Pending, Pool},
         store::{
             events::{append::Range, outcome::Outcome},
             outbox::{

@@ -1,0 +1,7 @@
+//! The tasks: composing when a report is due, delivering, what is sent periodically.
+
+pub mod composer;
+pub mod delivery;
+pub mod periodic;
+pub mod pool;
+mod split;
