@@ -258,9 +258,9 @@ proptest! {
 
     #[test]
     fn no_sequence_of_items_panics(
-        lines in proptest::collection::vec((0..crate::config::schema::keys::KEYS.len(), "[/a-z0-9:\\x1b\u{202e} .*\\[{@-]{0,10}"), 0..12)
+        lines in proptest::collection::vec((0..schema::keys::KEYS.len(), "[/a-z0-9:\\x1b\u{202e} .*\\[{@-]{0,10}"), 0..12)
     ) {
-        let text: Vec<String> = lines.iter().map(|(at, value)| format!("{} = {value}", crate::config::schema::keys::KEYS[*at].name)).collect();
+        let text: Vec<String> = lines.iter().map(|(at, value)| format!("{} = {value}", schema::keys::KEYS[*at].name)).collect();
         let text = text.join("\n");
         if let Err(faults) = parse_text(&text) {
             let shown = faults.to_string();

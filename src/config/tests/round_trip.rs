@@ -58,12 +58,12 @@ const EXAMPLE_2012: &str = include_str!("../../../tests/fixtures/config/legacy-2
 
 #[test]
 fn shown_and_converted_settings_are_the_same() {
-    for text in [crate::config::write::example::legacy(), EXAMPLE_2012.to_owned()] {
+    for text in [write::example::legacy(), EXAMPLE_2012.to_owned()] {
         survives_showing(text.as_bytes()).unwrap();
         survives_conversion(&text).unwrap();
     }
-    survives_showing(crate::config::write::example::toml().as_bytes()).unwrap();
-    assert_eq!(convert_text(Path::new("c"), crate::config::write::example::toml().as_bytes(), &memory(&[])), Ok(None));
+    survives_showing(write::example::toml().as_bytes()).unwrap();
+    assert_eq!(convert_text(Path::new("c"), write::example::toml().as_bytes(), &memory(&[])), Ok(None));
 }
 
 #[test]
