@@ -28,10 +28,7 @@ use integrityd::{
             matcher::{Engine, OnLimit},
         },
         rules::rule_set::{Layer, Reading, RuleSet},
-        tail::{
-            file_tail::{Settings, Tail},
-            glob::Start,
-        },
+        tail::{file_tail::Tail, glob::Start, poll::Settings},
     },
     model::clock::Timestamp,
 };

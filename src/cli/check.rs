@@ -23,16 +23,16 @@ use crate::{
     config::{self, settings::config::Config},
     daemon::config_trust::check_sources,
     files::{
+        area::census::count,
         area::{
             membership::{self, Standing},
             mount_map::Lay,
             watched_areas::Ground,
         },
-        baseline::learning,
         scan::{
             batch::Passed,
             pass::{AcceptError, Pass, Summary},
-            workers::Scope,
+            scope::Scope,
         },
     },
     model::{
@@ -195,7 +195,7 @@ fn census(config: &Config) -> u64 {
     let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
     let ground = Ground::new(config, &ids);
     ground.survey();
-    u64::try_from(learning::count(&ground, &ids).entries).unwrap_or(u64::MAX)
+    u64::try_from(count(&ground, &ids).entries).unwrap_or(u64::MAX)
 }
 
 fn accept(scene: &Scene, area: &Path, is_quiet: bool, source: &Source, out: &mut Out) -> anyhow::Result<Exit> {

@@ -32,7 +32,7 @@ use crate::{
         Daemon,
         signals::{Order, Orders},
     },
-    files::{area::watched_areas::Ground, baseline::learning},
+    files::{area::census::count, area::watched_areas::Ground},
     model::{
         clock::Clock,
         escape::escape_name,
@@ -272,7 +272,7 @@ fn with_rates(mut config: Config) -> Config {
     let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
     let ground = Ground::new(&config, &ids);
     ground.survey();
-    let census = learning::count(&ground, &ids);
+    let census = count(&ground, &ids);
     let entries = to_float(u64::try_from(census.entries).unwrap_or(u64::MAX));
     config.rates.files = (entries / ROUND).clamp(RATES.0, RATES.1);
     config

@@ -9,7 +9,7 @@ use crate::model::{
     clock::{BootId, Boottime, Moment, Timestamp},
     event::{Category, Event, LogLine, Member, Severity},
     file::{
-        change::AttributeSet,
+        attribute::AttributeSet,
         entry::{Algorithm, Attributes, Digests, FileKind, HashState, Observation},
     },
     process::{Process, ProcessId, ProcessNews},

@@ -2,10 +2,7 @@
 
 use crate::model::{
     clock::{Moment, Timestamp},
-    file::{
-        change::{AttributeSet, ChangeClass},
-        entry::Observation,
-    },
+    file::{attribute::AttributeSet, change::ChangeClass, entry::Observation},
     process::ProcessNews,
 };
 

@@ -6,8 +6,8 @@ use crate::{
         escape::{escape_name_cut, hex},
         file::{
             acl,
+            attribute::Attribute,
             capability::Capabilities,
-            change::Attribute,
             entry::Attributes,
             inode_flags,
             xattr::{ACCESS, DEFAULT, Item, attribute_of, digest, items, part},

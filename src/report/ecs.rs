@@ -14,7 +14,7 @@ use crate::{
         escape::{escape, hex},
         event::{Category, Event, Kind, Member, Severity, StoredEvent},
         file::{
-            change::Attribute,
+            attribute::Attribute,
             entry::{Algorithm, FileKind, HashState, Observation},
             inode_flags,
             xattr::{Item, digest, items},

@@ -50,7 +50,7 @@ fn line(seq: u64, event: &Event) -> Option<String> {
     if event.count > 1 {
         line.push_str(&format!(" count={}", event.count));
     }
-    let what: Vec<&str> = event.changed.iter().map(crate::model::file::change::Attribute::name).collect();
+    let what: Vec<&str> = event.changed.iter().map(crate::model::file::attribute::Attribute::name).collect();
     if !what.is_empty() {
         line.push_str(&format!(" what={}", what.join(",")));
     }
@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::file::change::Attribute,
+        model::file::attribute::Attribute,
         report::render::test_events::{added, any_event, changed, line as log_line},
     };
 

@@ -7,7 +7,7 @@ use integrityd::model::{
     clock::{BootId, Boottime, Moment, Timestamp},
     event::{Category, Event, Severity},
     file::{
-        change::{Attribute, AttributeSet},
+        attribute::{Attribute, AttributeSet},
         entry::{Attributes, Digests, FileKind, HashState, Observation},
     },
 };

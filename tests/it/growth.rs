@@ -14,7 +14,7 @@ use integrityd::{
     model::{
         event::{Category, Event},
         file::{
-            change::Attribute,
+            attribute::Attribute,
             entry::{Entry, HashState},
         },
     },

@@ -13,7 +13,7 @@ use integrityd::{
     model::{
         event::{Category, Event, Severity},
         file::{
-            change::Attribute,
+            attribute::Attribute,
             entry::{Entry, HashState},
         },
     },

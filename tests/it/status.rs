@@ -13,7 +13,7 @@ use integrityd::{
         clock::{Boottime, Clock, Moment},
         event::{Category, Channel, Event, Severity},
         file::{
-            change::AttributeSet,
+            attribute::AttributeSet,
             entry::{Entry, EntryId},
         },
     },

@@ -12,9 +12,9 @@ use integrityd::{
     logs::{
         line::splitter::Record,
         tail::{
-            file_tail::{Settings, Tail},
+            file_tail::Tail,
             glob::Start,
-            poll::{Happening, Poll},
+            poll::{Happening, Poll, Settings},
         },
     },
     model::{clock::Timestamp, log::position::LogState},

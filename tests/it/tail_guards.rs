@@ -10,9 +10,9 @@ use std::{
 
 use integrityd::{
     logs::tail::{
-        file_tail::{Settings, Tail},
+        file_tail::Tail,
         glob::Start,
-        poll::{Happening, Poll},
+        poll::{Happening, Poll, Settings},
     },
     model::{clock::Timestamp, log::position::LogState},
 };

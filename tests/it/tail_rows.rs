@@ -11,10 +11,10 @@ use integrityd::{
     logs::{
         line::splitter::Record,
         tail::{
-            file_tail::{Settings, Tail},
+            file_tail::Tail,
             glob::Start,
             logtail_offset,
-            poll::Happening,
+            poll::{Happening, Settings},
         },
     },
     model::{

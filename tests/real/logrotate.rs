@@ -18,9 +18,9 @@ use integrityd::{
     logs::{
         line::splitter::Record,
         tail::{
-            file_tail::{Settings, Tail},
+            file_tail::Tail,
             glob::Start,
-            poll::Happening,
+            poll::{Happening, Settings},
         },
     },
     model::{clock::Timestamp, log::position::LogState},

@@ -11,9 +11,9 @@ use crate::{
         schema::units::{format_rate, format_span},
         settings::config::{Config, Rates},
     },
-    files::{
-        area::watched_areas::{Ground, Tract},
-        baseline::learning::Met,
+    files::area::{
+        census::Met,
+        watched_areas::{Ground, Tract},
     },
     model::{
         escape::{escape, escape_name},

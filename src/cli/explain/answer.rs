@@ -22,7 +22,7 @@ use crate::{
         escape::escape_name,
         event::StoredEvent,
         file::{
-            change::{Attribute, AttributeSet},
+            attribute::{Attribute, AttributeSet},
             entry::{Entry, LONGEST_PATH},
         },
     },

@@ -11,7 +11,7 @@ use crate::{
     model::{
         escape::{escape_name, hex},
         file::{
-            change::Attribute,
+            attribute::Attribute,
             entry::{Algorithm, HashState},
             inode_flags,
         },

@@ -190,7 +190,7 @@ fn within(entry: &Entry, ahead: Ahead, rates: &Rates, now: Timestamp) -> Duratio
 mod tests {
     use super::*;
     use crate::model::file::{
-        change::AttributeSet,
+        attribute::AttributeSet,
         entry::{Attributes, Digests, EntryId, HashState, Observation},
     };
 

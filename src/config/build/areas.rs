@@ -15,7 +15,7 @@ use crate::{
             exclude::{Excludes, can_reach},
         },
     },
-    model::file::{change::Attribute, entry::AlgorithmSet},
+    model::file::{attribute::Attribute, entry::AlgorithmSet},
 };
 
 /// An area while it is put together.

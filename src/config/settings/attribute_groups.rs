@@ -1,6 +1,6 @@
 //! Attributes that are named together, and the word for files that only grow.
 
-use crate::model::file::change::Attribute;
+use crate::model::file::attribute::Attribute;
 
 /// What it means when a regular file is longer than it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::{
         settings::{attribute_groups::Growth, exclude::Excludes},
     },
     model::file::{
-        change::{Attribute, AttributeSet},
+        attribute::{Attribute, AttributeSet},
         entry::{Algorithm, AlgorithmSet},
     },
 };

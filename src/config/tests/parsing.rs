@@ -13,7 +13,7 @@ use crate::{
         *,
     },
     model::file::{
-        change::{Attribute, AttributeSet},
+        attribute::{Attribute, AttributeSet},
         entry::{Algorithm, AlgorithmSet},
     },
 };

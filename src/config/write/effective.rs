@@ -31,7 +31,7 @@ use crate::{
             config::{Config, RuleLevel, default_attributes},
         },
     },
-    model::file::change::AttributeSet,
+    model::file::attribute::AttributeSet,
 };
 
 /// Where a value comes from. Displays as `/etc/integrityd.conf:12`, `default` or `from reporttime`.
@@ -269,7 +269,7 @@ fn spell_out(given: &mut Given) {
 }
 
 fn names(set: AttributeSet) -> String {
-    set.iter().map(crate::model::file::change::Attribute::name).collect::<Vec<_>>().join(" ")
+    set.iter().map(crate::model::file::attribute::Attribute::name).collect::<Vec<_>>().join(" ")
 }
 
 /// What holds for an item that was not given.

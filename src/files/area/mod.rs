@@ -1,6 +1,7 @@
 //! Areas: what is watched, where it is mounted, what lies over it, how it is opened.
 
 mod access;
+pub mod census;
 pub mod membership;
 pub mod mount_map;
 pub(super) mod namespace;

@@ -11,7 +11,7 @@ use crate::{
         },
         baseline::learning::{note_not_entered, tell_of_barred},
         remote::remote_mount::News,
-        scan::workers::{Scope, Sweep},
+        scan::{scope::Scope, workers::Sweep},
         walk::entry_check::Visitor,
     },
     model::{

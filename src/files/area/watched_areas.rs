@@ -22,7 +22,7 @@ use crate::{
     model::{
         clock::Boottime,
         file::{
-            change::{Attribute, AttributeSet},
+            attribute::{Attribute, AttributeSet},
             entry::{AreaId, LONGEST_PATH},
         },
     },

@@ -18,18 +18,18 @@ use std::{
 use crate::{
     config::settings::config::Config,
     files::{
-        area::watched_areas::{Ground, Tract},
-        baseline::{
-            fcheck_db::{Baseline, Record},
-            learning::Met,
+        area::{
+            census::Met,
+            watched_areas::{Ground, Tract},
         },
+        baseline::fcheck_db::{Baseline, Record},
     },
     model::{
         clock::{Moment, Timestamp},
         escape::escape_name,
         event::{Category, Event, Severity},
         file::{
-            change::{Attribute, AttributeSet},
+            attribute::{Attribute, AttributeSet},
             entry::{AreaId, Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
         },
     },

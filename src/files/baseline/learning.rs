@@ -8,17 +8,19 @@ use crate::{
         settings::config::{Area, Config},
     },
     files::{
-        area::watched_areas::{Ground, Tract, is_beneath, join},
+        area::{
+            census::{Census, count},
+            watched_areas::{Ground, is_beneath},
+        },
         baseline::adopt_fcheck,
-        remote::lookup::{Base, Glance, Object},
     },
     model::{
         clock::{Clock, Moment},
         escape::{escape, escape_name},
         event::{Category, Event, Severity},
         file::{
-            change::Attribute,
-            entry::{Algorithm, AreaId, Attributes, FileKind},
+            attribute::Attribute,
+            entry::{Algorithm, AreaId},
         },
         health::TroubleKind,
     },
@@ -30,12 +32,6 @@ use crate::{
     },
     sys::fs::mounts::Mount,
 };
-
-/// Most entries counted before the first round; beyond, the estimate says "more than".
-const MOST_COUNTED: usize = 300_000;
-
-/// Names of a directory taken at once.
-const BLOCK: usize = 1024;
 
 /// Brings the stored areas in line with the configuration; gives the rows of the configured ones, in their order.
 ///
@@ -117,101 +113,6 @@ fn take_on(store: &mut Store, area: &Area, row: AreaRow, now: Moment) -> Result<
 
 /// Looks and bytes a second that are not exceeded in an estimate, whatever is configured: about what one slow core does.
 const FASTEST: (f64, f64) = (3000.0, 150e6);
-
-/// How many entries the first round will meet, counted without looking at any.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Census {
-    /// Entries, at most 300,000.
-    pub entries: usize,
-    /// Bytes of regular files.
-    pub bytes: u64,
-    /// Whether there are more.
-    pub is_cut: bool,
-}
-
-/// What is met where only names and sizes count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Met {
-    /// A regular file of so many bytes.
-    File(u64),
-    /// Something else.
-    Other,
-    /// A directory that was met already and cannot be listed.
-    Closed,
-}
-
-impl Ground {
-    /// Goes over what the walk would enter of an area and tells `each` of it, its root first, until that says no. What can hang is not
-    /// opened. Mounts that are not entered must have been surveyed.
-    pub fn roam(&self, tract: &Tract, each: &mut dyn FnMut(&[u8], Met) -> bool) {
-        let root = match self.glance_at_root(tract) {
-            Glance::There(Object::Near(handle), seen) => (handle, seen),
-            _ => return,
-        };
-        if !each(&tract.path, met(&root.1)) || root.1.kind != FileKind::Directory {
-            return;
-        }
-        let root = Base::Near(root.0.into_descriptor());
-        let mut ahead = vec![tract.path.clone()];
-        while let Some(directory) = ahead.pop() {
-            let Ok((base, _, mut listing)) = self.list(tract, &directory, &root, tract.beneath(&directory)) else {
-                if self.is_barred(&directory) || self.far(tract, &directory).is_some() || each(&directory, Met::Closed)
-                {
-                    continue;
-                }
-                return;
-            };
-            while let Ok(names) = listing.next_block(BLOCK) {
-                let is_last = names.len() < BLOCK;
-                for name in names {
-                    let path = join(&directory, &name.bytes);
-                    if self.leaves_out(tract, &path) || self.is_barred(&path) || self.far(tract, &path).is_some() {
-                        continue;
-                    }
-                    let Glance::There(_, seen) = self.glance(tract, &path, &base, &name.bytes) else { continue };
-                    if !each(&path, met(&seen)) {
-                        return;
-                    }
-                    if seen.kind == FileKind::Directory {
-                        ahead.push(path);
-                    }
-                }
-                if is_last {
-                    break;
-                }
-            }
-        }
-    }
-}
-
-fn met(seen: &Attributes) -> Met {
-    if seen.kind == FileKind::Regular { Met::File(seen.size) } else { Met::Other }
-}
-
-/// Counts what the areas with these rows hold, by listing alone what the walk would enter. Cost: one look at each entry, without its
-/// content. What lies on slow file systems is not counted: it would have to be waited for.
-pub fn count(ground: &Ground, areas: &[AreaId]) -> Census {
-    let mut census = Census { entries: 0, bytes: 0, is_cut: false };
-    for tract in ground.tracts.iter().filter(|tract| areas.contains(&tract.id)) {
-        let before = census.entries;
-        ground.roam(tract, &mut |_, met| {
-            if met != Met::Closed {
-                census.entries += 1;
-            }
-            if let Met::File(size) = met {
-                census.bytes = census.bytes.saturating_add(size);
-            }
-            census.is_cut = census.entries >= MOST_COUNTED;
-            !census.is_cut
-        });
-        // The area itself, where it cannot be seen.
-        census.entries = census.entries.max(before + 1);
-        if census.is_cut {
-            break;
-        }
-    }
-    census
-}
 
 /// Tells that the first round over the new ones among the areas `rows` begins; `rates` are those configured, files and bytes a second,
 /// and the speed-up.

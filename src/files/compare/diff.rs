@@ -3,8 +3,9 @@
 use crate::model::{
     event::Severity,
     file::{
+        attribute::{Attribute, AttributeSet},
         capability::Capabilities,
-        change::{Attribute, AttributeSet, ChangeClass, FileChange},
+        change::{ChangeClass, FileChange},
         entry::{Attributes, FileKind, HashState, Observation},
         xattr::{CAPABILITY, is_same, value},
     },

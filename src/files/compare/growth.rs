@@ -6,27 +6,21 @@
 
 use crate::{
     config::settings::attribute_groups::Growth,
-    files::{area::watched_areas::Tract, look::hasher::Hasher},
+    files::{
+        area::watched_areas::Tract,
+        look::hasher::{Evidence, Wanted},
+    },
     model::{
         event::Event,
         file::{
-            change::{Attribute, AttributeSet},
-            entry::{AlgorithmSet, Attributes, Digests, Entry, FileKind, HashState, Observation},
+            attribute::{Attribute, AttributeSet},
+            entry::{AlgorithmSet, Attributes, Entry, FileKind, HashState, Observation},
         },
     },
 };
 
 /// What moves when a file grows.
 const MOVING: [Attribute; 4] = [Attribute::Size, Attribute::Content, Attribute::Mtime, Attribute::Ctime];
-
-/// What is wanted of a reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
-    /// The digests.
-    pub algorithms: AlgorithmSet,
-    /// How long the old part is whose digests are wanted as well, in bytes.
-    pub mark: Option<u64>,
-}
 
 impl From<AlgorithmSet> for Wanted {
     fn from(algorithms: AlgorithmSet) -> Self {
@@ -44,69 +38,6 @@ impl Wanted {
                 && !known.digests.algorithms().is_empty()
         });
         Self { mark: mark.map(|known| known.attributes.size), ..self }
-    }
-}
-
-/// The old part of a file that was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OldPart {
-    /// How long it is, in bytes.
-    pub length: u64,
-    /// Its digests.
-    pub digests: Digests,
-}
-
-/// What a look has shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Evidence {
-    /// What is there.
-    pub seen: Observation,
-    /// The old part of it, where that was wanted.
-    pub old_part: Option<OldPart>,
-}
-
-impl From<Observation> for Evidence {
-    fn from(seen: Observation) -> Self {
-        Self { seen, old_part: None }
-    }
-}
-
-/// A hasher that keeps the digests of what it had taken at the mark.
-#[derive(Debug)]
-pub(in crate::files) struct MarkedHasher {
-    hasher: Hasher,
-    mark: Option<u64>,
-    /// Bytes up to the mark; `None` beyond it.
-    ahead: Option<u64>,
-    old_part: Option<OldPart>,
-}
-
-impl MarkedHasher {
-    /// A hasher for what is wanted.
-    pub(in crate::files) fn new(wanted: Wanted) -> Self {
-        let Wanted { algorithms, mark } = wanted;
-        Self { hasher: Hasher::new(algorithms), mark, ahead: mark, old_part: None }
-    }
-
-    /// Takes the next bytes, any number.
-    pub(in crate::files) fn update(&mut self, bytes: &[u8]) {
-        let Some(ahead) = self.ahead else { return self.hasher.update(bytes) };
-        let split = usize::try_from(ahead).ok().and_then(|ahead| bytes.split_at_checked(ahead));
-        let Some((old, new)) = split else {
-            self.hasher.update(bytes);
-            self.ahead = u64::try_from(bytes.len()).ok().and_then(|length| ahead.checked_sub(length));
-            return;
-        };
-        self.hasher.update(old);
-        let digests = self.hasher.clone().finish();
-        self.old_part = self.mark.map(|length| OldPart { length, digests });
-        self.ahead = None;
-        self.hasher.update(new);
-    }
-
-    /// The digests of everything taken, and the old part if there is one.
-    pub(in crate::files) fn finish(self) -> (Digests, Option<OldPart>) {
-        (self.hasher.finish(), self.old_part)
     }
 }
 
@@ -188,10 +119,13 @@ mod tests {
     use super::*;
     use crate::{
         config::settings::{config::Area, urgent::UrgentList},
-        files::compare::verdict::{Judge, Verdict},
+        files::{
+            compare::verdict::{Judge, Verdict},
+            look::hasher::{MarkedHasher, OldPart},
+        },
         model::{
             clock::{BootId, Boottime, Moment, Timestamp},
-            file::entry::{Algorithm, AreaId, EntryId},
+            file::entry::{Algorithm, AreaId, Digests, EntryId},
         },
     };
 

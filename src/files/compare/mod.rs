@@ -1,5 +1,7 @@
 //! What a look at an entry means, compared with the baseline. Pure: no file is touched here.
 
+pub(super) mod absence;
+pub(super) mod big_file;
 pub mod diff;
 pub(super) mod growth;
 pub mod inode_index;

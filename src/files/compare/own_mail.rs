@@ -6,7 +6,7 @@
 use std::{collections::HashSet, fs::File, os::unix::fs::FileExt as _};
 
 use crate::{
-    files::{compare::growth::Evidence, remote::lookup::Object},
+    files::{look::hasher::Evidence, remote::lookup::Object},
     model::file::entry::{Attributes, FileKind, Observation},
 };
 

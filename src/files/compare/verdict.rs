@@ -6,9 +6,10 @@ use crate::{
         area::watched_areas::Tract,
         compare::{
             diff::{COLLECTED, IN_XATTRS, alarm, compare, weigh},
-            growth::{self, Evidence, Weighed},
+            growth::{self, Weighed},
             own_mail,
         },
+        look::hasher::Evidence,
     },
     model::{
         canonical::encode_observation,
@@ -16,7 +17,8 @@ use crate::{
         escape::escape_name,
         event::{Category, Event, Severity},
         file::{
-            change::{Attribute, AttributeSet, ChangeClass, FileChange},
+            attribute::{Attribute, AttributeSet},
+            change::{ChangeClass, FileChange},
             entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, LONGEST_PATH, Observation},
             xattr::part,
         },

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256, Sha512};
 
-use crate::model::file::entry::{Algorithm, AlgorithmSet, Digests};
+use crate::model::file::entry::{Algorithm, AlgorithmSet, Digests, Observation};
 
 /// A hasher for one or more algorithms at once.
 #[derive(Debug, Clone)]
@@ -43,6 +43,78 @@ impl Hasher {
             sha512: self.sha512.map(|hasher| hasher.finalize().into()),
         }
     }
+}
+
+/// The old part of a file that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldPart {
+    /// How long it is, in bytes.
+    pub length: u64,
+    /// Its digests.
+    pub digests: Digests,
+}
+
+/// What a look has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// What is there.
+    pub seen: Observation,
+    /// The old part of it, where that was wanted.
+    pub old_part: Option<OldPart>,
+}
+
+impl From<Observation> for Evidence {
+    fn from(seen: Observation) -> Self {
+        Self { seen, old_part: None }
+    }
+}
+
+/// A hasher that keeps the digests of what it had taken at the mark.
+#[derive(Debug)]
+pub(in crate::files) struct MarkedHasher {
+    hasher: Hasher,
+    mark: Option<u64>,
+    /// Bytes up to the mark; `None` beyond it.
+    ahead: Option<u64>,
+    old_part: Option<OldPart>,
+}
+
+impl MarkedHasher {
+    /// A hasher for what is wanted.
+    pub(in crate::files) fn new(wanted: Wanted) -> Self {
+        let Wanted { algorithms, mark } = wanted;
+        Self { hasher: Hasher::new(algorithms), mark, ahead: mark, old_part: None }
+    }
+
+    /// Takes the next bytes, any number.
+    pub(in crate::files) fn update(&mut self, bytes: &[u8]) {
+        let Some(ahead) = self.ahead else { return self.hasher.update(bytes) };
+        let split = usize::try_from(ahead).ok().and_then(|ahead| bytes.split_at_checked(ahead));
+        let Some((old, new)) = split else {
+            self.hasher.update(bytes);
+            self.ahead = u64::try_from(bytes.len()).ok().and_then(|length| ahead.checked_sub(length));
+            return;
+        };
+        self.hasher.update(old);
+        let digests = self.hasher.clone().finish();
+        self.old_part = self.mark.map(|length| OldPart { length, digests });
+        self.ahead = None;
+        self.hasher.update(new);
+    }
+
+    /// The digests of everything taken, and the old part if there is one.
+    pub(in crate::files) fn finish(self) -> (Digests, Option<OldPart>) {
+        (self.hasher.finish(), self.old_part)
+    }
+}
+
+/// What is wanted of a reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// The digests.
+    pub algorithms: AlgorithmSet,
+    /// How long the old part is whose digests are wanted as well, in bytes.
+    pub mark: Option<u64>,
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::{
 use rustix::io::Errno;
 
 use crate::{
-    files::compare::growth::{Evidence, MarkedHasher, Wanted},
+    files::look::hasher::{Evidence, MarkedHasher, Wanted},
     model::{
         clock::Timestamp,
         file::entry::{Attributes, FileKind, HashState, Observation},

@@ -121,6 +121,9 @@ impl Promises {
     }
 }
 
+/// An entry looked at less than this ago is not rechecked.
+pub(in crate::files) const LEAST_AGE: Duration = Duration::from_mins(1);
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;

@@ -18,8 +18,10 @@ use rustix::io::Errno;
 
 use crate::{
     files::{
-        compare::growth::Wanted,
-        look::reader::{Content, Glance, Reading, complete, glance, judge},
+        look::{
+            hasher::Wanted,
+            reader::{Content, Glance, Reading, complete, glance, judge},
+        },
         remote::protocol::{Answer, ELSEWHERE, Question, bare},
     },
     model::file::entry::Attributes,

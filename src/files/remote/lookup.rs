@@ -14,8 +14,10 @@ use rustix::io::Errno;
 
 use crate::{
     files::{
-        compare::growth::{Evidence, Wanted},
-        look::reader,
+        look::{
+            hasher::{Evidence, Wanted},
+            reader,
+        },
         remote::{
             protocol::{Answer, ELSEWHERE, Question},
             remote_mount::Far,

@@ -3,14 +3,14 @@
 use crate::{
     files::{
         area::watched_areas::{LeftOut, is_beneath},
-        compare::verdict::Company,
+        compare::{absence::removal, verdict::Company},
         scan::{
             batch::{Harvest, Passed, news},
-            entry_check::{Entered, Known, Scan},
-            workers::{Ids, Place},
+            entry_check::Scan,
+            scope::{Entered, Ids, Known, Place},
         },
         walk::{
-            missing::{departed, removal},
+            missing::departed,
             moves::{Origin, changes, moved},
         },
     },

@@ -3,14 +3,13 @@
 use crate::{
     files::{
         area::watched_areas::Tract,
-        compare::{
-            growth::{Evidence, Wanted},
-            verdict::without_content,
+        compare::{big_file::unread, verdict::without_content},
+        look::{
+            hasher::{Evidence, Wanted},
+            reader::unread_for,
         },
-        look::reader::unread_for,
         remote::lookup::{Content, Object, Reading, Trouble},
         scan::batch::Harvest,
-        walk::big_file::unread,
     },
     model::file::entry::{Attributes, Digests, Entry, FileKind, HashState, Observation},
 };

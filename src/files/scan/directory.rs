@@ -11,7 +11,7 @@ use crate::{
     files::{
         area::path_limit::room,
         remote::lookup::{Listing, Trouble},
-        scan::entry_check::Known,
+        scan::scope::Known,
     },
     model::{
         escape::escape_name,

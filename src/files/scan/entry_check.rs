@@ -13,18 +13,21 @@ use crate::{
             watched_areas::{Ground, Tract},
         },
         compare::{
-            growth::Evidence,
+            big_file::of_metadata,
             own_mail::{holds_only, new_part},
             verdict::{Judge, Verdict, collected, untold, without_content},
         },
-        look::shortage::{is_shortage, shortage},
+        look::{
+            hasher::Evidence,
+            shortage::{is_shortage, shortage},
+        },
         remote::lookup::{Glance, Object},
         scan::{
             batch::{Harvest, news},
             content::{Purpose, Read},
-            workers::{Ids, Place, Scope},
+            scope::{Entered, Ids, Known, Place, Scope},
         },
-        walk::{big_file::of_metadata, moves::Moves, record::leaves_children},
+        walk::{moves::Moves, record::leaves_children},
     },
     model::{
         clock::Clock,
@@ -39,24 +42,6 @@ use crate::{
 
 /// How often a file that changes while it is read is tried; a pass that is in a hurry does not wait between.
 const TRIES: u32 = 3;
-
-/// What the baseline has at a path.
-#[derive(Debug)]
-pub(in crate::files) enum Known {
-    /// This row.
-    Yes(Box<Entry>),
-    /// Nothing.
-    No,
-    /// It is to be asked.
-    Ask,
-}
-
-/// A directory that was looked at and can be entered.
-#[derive(Debug)]
-pub(in crate::files) struct Entered {
-    pub(in crate::files) entry: Box<Entry>,
-    pub(in crate::files) is_new: bool,
-}
 
 /// What a look needs.
 #[derive(Debug)]

@@ -6,16 +6,11 @@ use crate::{
     files::{
         area::watched_areas::{Ground, Tract},
         baseline::mass_removal::Loss,
+        compare::absence::{misfit, missing_event, retarget},
         look::shortage::{is_shortage, shortage},
         remote::lookup::Glance,
-        scan::{
-            batch::Harvest,
-            workers::{Directory, Sweep},
-        },
-        walk::{
-            missing::{ROOT_GONE, misfit, missing_event},
-            root::retarget,
-        },
+        scan::{batch::Harvest, scope::Directory, workers::Sweep},
+        walk::missing::ROOT_GONE,
     },
     model::file::entry::{Attributes, Entry, FileKind, HashState},
     store::{

@@ -7,7 +7,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    ops::Range,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -24,15 +23,16 @@ use crate::{
         area::{
             overmounts::hidden,
             path_limit::is_near,
-            watched_areas::{Ground, Tract, is_beneath, join},
+            watched_areas::{Ground, Tract, join},
         },
         baseline::mass_removal::{Lost, lost_event},
         look::shortage::{is_shortage, shortage},
-        remote::lookup::{Base, Trouble},
+        remote::lookup::Trouble,
         scan::{
             batch::Harvest,
             directory::{NAMES, Named, Roll, sort_out},
-            entry_check::{Entered, Scan},
+            entry_check::Scan,
+            scope::{Directory, Entered, Ids, Place, Scope},
             work_queue::Stack,
         },
         walk::moves::Moves,
@@ -44,7 +44,6 @@ use crate::{
     },
     store::{
         baseline::missing::GONE,
-        db::Db,
         sqlite::{connection::Store, error::StoreError},
     },
     sys::priority::be_last,
@@ -58,28 +57,6 @@ const WITHOUT_WAY: [Errno; 3] = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP];
 
 /// Harvests that may wait to be stored.
 const WAITING: usize = 64;
-
-/// Ids for new rows reserved at once.
-const IDS: i64 = 10_000;
-
-/// What of the areas is looked at.
-#[derive(Debug, Clone, Default)]
-pub struct Scope {
-    /// These paths and everything beneath them; empty for everything.
-    pub paths: Vec<Vec<u8>>,
-}
-
-impl Scope {
-    /// Whether `path` is looked at.
-    pub fn covers(&self, path: &[u8]) -> bool {
-        self.paths.is_empty() || self.paths.iter().any(|wanted| is_beneath(path, wanted))
-    }
-
-    /// Whether something that is looked at lies at, beneath or above `path`.
-    pub fn concerns(&self, path: &[u8]) -> bool {
-        self.covers(path) || self.paths.iter().any(|wanted| is_beneath(wanted, path))
-    }
-}
 
 /// What a pass is given.
 #[derive(Debug)]
@@ -115,52 +92,6 @@ pub(in crate::files) struct Missing {
     pub(in crate::files) fresh: HashMap<EntryId, u64>,
     /// What was not found, by area.
     pub(in crate::files) found: BTreeMap<AreaId, Vec<Lost>>,
-}
-
-/// Ids for new rows, reserved in blocks.
-#[derive(Debug)]
-pub struct Ids {
-    db: Db,
-    block: Mutex<Range<i64>>,
-}
-
-impl Ids {
-    /// Ids from `db`.
-    pub fn new(db: Db) -> Self {
-        Self { db, block: Mutex::new(0..0) }
-    }
-
-    pub(in crate::files) fn next(&self) -> Result<EntryId, StoreError> {
-        let mut block = self.block.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(id) = block.next() {
-                return Ok(EntryId(id));
-            }
-            *block = self.db.lock().reserve_ids(IDS)?;
-        }
-    }
-}
-
-/// A directory that is to be listed.
-#[derive(Debug)]
-pub struct Directory {
-    /// Which of the areas.
-    pub area: usize,
-    /// Its row, or what will be its row.
-    pub entry: Box<Entry>,
-    /// Whether the baseline has nothing beneath it.
-    pub is_new: bool,
-    /// Its whole path. No descriptor: a tree may be deeper and broader than there are descriptors.
-    pub path: Vec<u8>,
-}
-
-/// An open directory whose names are looked at.
-#[derive(Debug)]
-pub(in crate::files) struct Place {
-    pub(in crate::files) area: usize,
-    pub(in crate::files) entry: Box<Entry>,
-    pub(in crate::files) path: Vec<u8>,
-    pub(in crate::files) directory: Base,
 }
 
 /// A piece of work.

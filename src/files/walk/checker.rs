@@ -13,7 +13,7 @@ use crate::{
             rate_limiter::{Pace, SpeedUp},
         },
         walk::{
-            big_file_reader::Lane,
+            big_file_queue::Lane,
             entry_check::{Step, Visited, Visitor},
             target::Target,
         },

@@ -12,20 +12,18 @@ use crate::{
     files::{
         area::watched_areas::{Ground, Tract},
         compare::{
-            growth::{Evidence, Wanted},
+            big_file::{Deadline, Reads, unread},
             inode_index::Inodes,
             verdict::without_content,
         },
         look::{
+            hasher::{Evidence, Wanted},
             racy::is_fresh,
             reader::unread_for,
             shortage::{is_shortage, shortage},
         },
         remote::lookup::{Content, Glance, Object, Reading, Trouble},
-        walk::{
-            big_file::{Deadline, Reads, unread},
-            target::{Target, Way},
-        },
+        walk::target::{Target, Way},
     },
     model::{
         clock::{Clock, Timestamp},

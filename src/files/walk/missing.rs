@@ -7,11 +7,13 @@ use crate::{
             watched_areas::{Ground, Tract, join},
         },
         baseline::mass_removal::Loss,
-        compare::verdict::{Company, Judge},
+        compare::{
+            absence::{misfit, missing_event, removal, retarget},
+            verdict::{Company, Judge},
+        },
         remote::lookup::{Base, Glance, Object},
         walk::{
             entry_check::{Step, Visited, Visitor},
-            root::retarget,
             target::Target,
         },
     },
@@ -284,43 +286,6 @@ pub(in crate::files) fn departed(judge: Judge<'_>, top: &Entry, path: &[u8], com
     Found { event, members }
 }
 
-/// What becomes of an entry that is gone and was told.
-pub(in crate::files) fn removal(tract: &Tract, top: &Entry) -> StateChange {
-    if tract.accepts_changes() {
-        StateChange::RemoveTree(top.id)
-    } else {
-        StateChange::Put(Box::new(Entry { reported: Some(GONE), ..top.clone() }))
-    }
-}
-
-/// The event of an area that cannot be compared, with its `count` entries.
-pub(in crate::files) fn missing_event(tract: &Tract, count: u64, why: &str, now: Moment) -> Event {
-    Event {
-        area: tract.path.clone(),
-        count,
-        ..Event::new(Category::AreaMissing, Severity::High, now, tract.path.clone())
-    }
-    .with_note(why)
-}
-
-/// Why the object at the root of an area cannot be the one its baseline belongs to; `None` when it can.
-pub(in crate::files) fn misfit(
-    tract: &Tract,
-    row: &AreaRow,
-    known: Option<&Entry>,
-    seen: &Attributes,
-    now: Moment,
-) -> Option<&'static str> {
-    let root = row.root?;
-    let is_file_area = known.is_some_and(|known| known.known.attributes.kind != FileKind::Directory);
-    let is_retargeted = known.is_some_and(|known| retarget(tract, known, seen, now).is_some());
-    if seen.kind != FileKind::Directory && !is_file_area {
-        return Some("its root is no directory any more");
-    }
-    (!is_retargeted && is_elsewhere(root, seen, now))
-        .then_some("its root lies on another file system: is something not mounted?")
-}
-
 impl Ground {
     /// Why what was seen at the root of an area is not what its baseline belongs to although it lies on the same device: something was
     /// mounted over it since, in this boot.
@@ -339,10 +304,4 @@ impl Ground {
         let is_covered = is_this_boot && is_root_covered(store, self, tract, (known, seen))?;
         Ok(is_covered.then_some("something else is mounted over its root and hides what is known"))
     }
-}
-
-/// Whether the root lies on another device than the baseline. Device numbers may change with a boot; then the
-/// inode decides.
-fn is_elsewhere(root: RootIdentity, seen: &Attributes, now: Moment) -> bool {
-    root.dev != seen.dev && (root.boot == now.boot || root.inode != seen.inode)
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use crate::{
     files::{
-        pace::coverage::{Terms, Wanted, take_stock},
+        pace::{
+            coverage::{Terms, Wanted, take_stock},
+            max_age::LEAST_AGE,
+        },
         walk::checker::{Eye, Leave},
     },
     model::{
@@ -17,9 +20,6 @@ use crate::{
         sqlite::{connection::Store, error::StoreError},
     },
 };
-
-/// An entry looked at less than this ago is not rechecked.
-pub(super) const LEAST_AGE: Duration = Duration::from_mins(1);
 
 /// How often it is counted what the areas hold.
 const STOCK_TIME: Duration = Duration::from_mins(10);

@@ -4,13 +4,13 @@ use crate::{
     files::{
         area::watched_areas::Tract,
         compare::{
-            growth::Evidence,
+            big_file::{deadline, of_metadata, of_reading, unread},
             own_mail::{holds_only, new_part},
             verdict::{Judge, Verdict},
         },
+        look::hasher::Evidence,
         remote::lookup::Glance,
         walk::{
-            big_file::{deadline, of_metadata, of_reading, unread},
             entry_check::{Looked, Visited, Visitor},
             moves::{Origin, changes, moved},
             target::Target,

@@ -11,17 +11,11 @@ use crate::{
     files::{
         area::watched_areas::{Ground, Tract},
         baseline::mass_removal::Loss,
+        compare::absence::{removal, retarget},
         remote::lookup::{Base, Glance},
-        walk::{entry_check::Visitor, missing::removal},
+        walk::entry_check::Visitor,
     },
-    model::{
-        clock::Moment,
-        event::{Category, Event, Severity},
-        file::{
-            change::{Attribute, AttributeSet},
-            entry::{Attributes, Entry, FileKind, Observation},
-        },
-    },
+    model::file::entry::{Attributes, Entry, FileKind, Observation},
     store::{
         events::outcome::{Found, Members, Outcome, Part, StateChange},
         sqlite::error::StoreError,
@@ -54,23 +48,6 @@ impl Ground {
             Glance::Gone | Glance::Refused(_) => true,
         }
     }
-}
-
-/// The event of a root to which another way leads than was known; `None` when that is not so, or was never recorded.
-pub(in crate::files) fn retarget(tract: &Tract, known: &Entry, seen: &Attributes, now: Moment) -> Option<Event> {
-    let (before, after) = (known.known.attributes.target.as_ref()?, seen.target.as_ref()?);
-    if before == after {
-        return None;
-    }
-    let event = Event {
-        area: tract.path.clone(),
-        changed: AttributeSet::NONE.with(Attribute::Target),
-        old: Some(known.known.clone()),
-        new: Some(Observation { attributes: seen.clone(), ..known.known.clone() }),
-        not_before: Some(known.checked),
-        ..Event::new(Category::AreaReplaced, Severity::High, now, tract.path.clone())
-    };
-    Some(event.with_note("it leads elsewhere now; what lies there is compared with what is known, name by name"))
 }
 
 impl Visitor {

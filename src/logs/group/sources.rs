@@ -21,7 +21,7 @@ use crate::{
     logs::{
         group::notices::JOURNAL,
         tail::{
-            file_tail::Settings,
+            poll::Settings,
             rotated_files::{is_plainly_rotated, is_sibling},
         },
     },

@@ -5,9 +5,8 @@
 //! a line may cost. Reaching the limit is a verdict of its own: an ignore rule then does not match, a raising rule does.
 
 use crate::logs::pattern::{
-    ast::{Class, Edge, Locale, Node, Unit},
+    ast::{Class, Edge, Locale, Node, Unit, decode},
     char_class,
-    parser::decode,
 };
 
 /// Most instructions of one rule; about 10 MB.

@@ -1,9 +1,8 @@
 //! Reads a bracket expression as `regcomp.c` of the C library does: its errors are the errors of grep.
 
 use crate::logs::pattern::{
-    ast::{Class, Locale, Unit},
+    ast::{Class, Locale, Problem, Unit, unit},
     char_class::Name,
-    parser::{Problem, unit},
 };
 
 /// A bracket expression that was read.

@@ -1,6 +1,6 @@
 //! Reads an interval, `{2,3}`, as grep and the C library together do.
 
-use crate::logs::pattern::parser::Problem;
+use crate::logs::pattern::ast::Problem;
 
 /// `RE_DUP_MAX`: no interval goes further.
 const MOST_TIMES: u32 = 32767;

@@ -8,12 +8,10 @@
 //!
 //! Not copied: `^$x$` matches the line `x` in grep 3.8, which looks for the text alone where all else are anchors.
 
-use std::str;
-
 use thiserror::Error;
 
 use crate::logs::pattern::{
-    ast::{Class, Edge, Locale, Node, Unit},
+    ast::{Class, Edge, Locale, Node, Problem, unit},
     bracket,
     char_class::Name,
     interval::{self, Interval},
@@ -21,44 +19,6 @@ use crate::logs::pattern::{
 
 /// Deepest nesting of groups and repetitions in a rule, so that no rule exhausts the stack.
 const DEEPEST: usize = 60;
-
-/// Why a pattern is no pattern.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Problem {
-    /// A `(` without its `)`.
-    #[error("unmatched (")]
-    Group,
-    /// A `[` without its `]`.
-    #[error("unmatched [")]
-    Bracket,
-    /// A backslash as the last character.
-    #[error("trailing backslash")]
-    Backslash,
-    /// `\N` before the end of group N, in another branch, or without such a group.
-    #[error("invalid back-reference")]
-    Backref,
-    /// `{2,1}`, `{}` or `{1,2,3}`.
-    #[error("invalid content of {{}}")]
-    Interval,
-    /// More than 32,767 repetitions.
-    #[error("more than 32767 repetitions")]
-    TooMany,
-    /// A range that goes backwards, begins at a class or follows another range.
-    #[error("invalid range end")]
-    Range,
-    /// `[[:nonsense:]]`.
-    #[error("invalid character class name")]
-    ClassName,
-    /// `[:space:]`.
-    #[error("a character class is written [[:space:]], not [:space:]")]
-    ClassSyntax,
-    /// `[[.space.]]`, `[[=ab=]]`, or a range with a character beyond ASCII.
-    #[error("invalid collation character")]
-    Collation,
-    /// Deeper than this program reads.
-    #[error("nested too deeply")]
-    TooDeep,
-}
 
 /// What is wrong with a pattern, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -372,33 +332,10 @@ fn one_or(mut nodes: Vec<Node>, join: impl Fn(Vec<Node>) -> Node) -> Node {
     }
 }
 
-/// The first character of `text`, which is not empty, and its length in bytes.
-pub(in crate::logs) fn unit(text: &[u8], locale: Locale) -> (Unit, usize) {
-    let first = text.first().copied().unwrap_or_default();
-    if first < 0x80 {
-        return (Unit::Char(char::from(first)), 1);
-    }
-    match locale {
-        Locale::C => (Unit::Byte(first), 1),
-        Locale::Utf8 => decode(text).map_or((Unit::Byte(first), 1), |letter| (Unit::Char(letter), letter.len_utf8())),
-    }
-}
-
-/// The character that `text` begins with, when it is one in UTF-8.
-pub(super) fn decode(text: &[u8]) -> Option<char> {
-    let length = match text.first()? {
-        0..=0x7f => 1,
-        0xc2..=0xdf => 2,
-        0xe0..=0xef => 3,
-        0xf0..=0xf4 => 4,
-        _ => return None,
-    };
-    str::from_utf8(text.get(..length)?).ok()?.chars().next()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logs::pattern::ast::Unit;
 
     fn tree(rule: &str) -> Node {
         parse(rule.as_bytes(), Locale::Utf8).unwrap().tree

@@ -3,7 +3,7 @@
 //! The live file is looked at before its rotated files are listed, and read no further than it was long then: a copy that is
 //! begun later holds everything that was read, and a file that was truncated by then has its copy in the list.
 
-use std::{collections::BTreeSet, fs::File, os::fd::AsFd as _, path::PathBuf, time::Duration};
+use std::{fs::File, os::fd::AsFd as _, time::Duration};
 
 use crate::{
     logs::{
@@ -12,7 +12,7 @@ use crate::{
             glob::{Start, start_of},
             live_file::{Live, Sight, look},
             logtail_offset::Offset,
-            poll::{Cache, Happening, Poll, Round, Told},
+            poll::{Cache, Happening, Poll, Round, Settings, Told},
             position::{accounted, beginning_of},
             read_errors::{note_target, note_trouble},
             rotated_files::{Listed, Packing, is_plainly_rotated, is_planted, is_refused, list},
@@ -27,25 +27,6 @@ use crate::{
     },
     sys::fs::handle::attributes_of,
 };
-
-/// What is configured for a log.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// Its path.
-    pub path: PathBuf,
-    /// Where its rotated files go, when not only beside it.
-    pub olddirs: Vec<PathBuf>,
-    /// Names in its directory that are logs of their own, never rotated files of this one.
-    pub others: BTreeSet<Vec<u8>>,
-    /// After how long a standing trouble is told again.
-    pub errornag: Duration,
-    /// For how long it may be missing before that is told; a rotation makes a gap.
-    pub grace: Duration,
-    /// Whether it is over once it has been missing for long: a glob has found it, and nobody has named it.
-    pub is_passing: bool,
-    /// Whether its descriptor is closed after each poll, since so many others are open.
-    pub lets_go: bool,
-}
 
 /// A passing log that was missing for so long is gone for good.
 const OVER: Duration = Duration::from_mins(5);

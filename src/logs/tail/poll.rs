@@ -3,15 +3,12 @@
 //! Whatever is kept only saves work. It is bound to an anchor: when the caller comes back with an older state, because the new one
 //! could not be stored, it is dropped and the same lines are read again.
 
-use std::{io, time::Duration};
+use std::{collections::BTreeSet, io, path::PathBuf, time::Duration};
 
 use crate::{
     logs::{
         line::splitter::{Reading, Record},
-        tail::{
-            read_errors::Retarget,
-            stream::{Stream, marker_before},
-        },
+        tail::stream::{Stream, marker_before},
     },
     model::{
         clock::Timestamp,
@@ -283,4 +280,31 @@ impl<'a> Round<'a> {
             self.cache.readings.push(reading);
         }
     }
+}
+
+/// What is configured for a log.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Its path.
+    pub path: PathBuf,
+    /// Where its rotated files go, when not only beside it.
+    pub olddirs: Vec<PathBuf>,
+    /// Names in its directory that are logs of their own, never rotated files of this one.
+    pub others: BTreeSet<Vec<u8>>,
+    /// After how long a standing trouble is told again.
+    pub errornag: Duration,
+    /// For how long it may be missing before that is told; a rotation makes a gap.
+    pub grace: Duration,
+    /// Whether it is over once it has been missing for long: a glob has found it, and nobody has named it.
+    pub is_passing: bool,
+    /// Whether its descriptor is closed after each poll, since so many others are open.
+    pub lets_go: bool,
+}
+
+/// A link that was told to lead elsewhere.
+#[derive(Debug, Clone)]
+pub(in crate::logs) struct Retarget {
+    pub(super) told: Timestamp,
+    pub(super) old: Option<Vec<u8>>,
+    pub(super) new: Option<Vec<u8>>,
 }

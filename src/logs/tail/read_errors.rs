@@ -6,23 +6,12 @@
 use std::time::Duration;
 
 use crate::{
-    logs::tail::{
-        file_tail::Settings,
-        poll::{Happening, Round},
-    },
+    logs::tail::poll::{Happening, Retarget, Round, Settings},
     model::{
         clock::Timestamp,
         log::position::{Position, Refusal, Trouble},
     },
 };
-
-/// A link that was told to lead elsewhere.
-#[derive(Debug, Clone)]
-pub(in crate::logs) struct Retarget {
-    told: Timestamp,
-    old: Option<Vec<u8>>,
-    new: Option<Vec<u8>>,
-}
 
 /// Notes where the name of the log leads. What is not told yet is compared with what was told last.
 pub(super) fn note_target(round: &mut Round<'_>, target: Option<Vec<u8>>, errornag: Duration) {

@@ -1,6 +1,6 @@
 //! What a look at one path gives, and what the baseline remembers of it.
 
-use crate::model::{clock::Timestamp, file::change::AttributeSet};
+use crate::model::{clock::Timestamp, file::attribute::AttributeSet};
 
 /// The type of a file-system object (`inode(7)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,6 +1,7 @@
 //! What is known of a file: its attributes, the entry of the baseline, what changed.
 
 pub mod acl;
+pub mod attribute;
 pub mod capability;
 pub mod change;
 pub mod coverage;

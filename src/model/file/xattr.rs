@@ -5,7 +5,7 @@
 //! kept whole and never crowded out by the rest. A long value of the rest is kept as its length and BLAKE3 digest, and when names
 //! and values of the rest are more than 256 KiB together, only one digest over all of them is kept.
 
-use crate::model::file::change::Attribute;
+use crate::model::file::attribute::Attribute;
 
 /// Most bytes of names and values that are kept one by one.
 const MOST: u64 = 256 * 1024;

@@ -4,7 +4,7 @@ use crate::{
     model::{
         escape::hex,
         file::{
-            change::Attribute,
+            attribute::Attribute,
             entry::{Algorithm, Entry, HashState},
         },
     },
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
     use crate::{
         model::file::{
-            change::AttributeSet,
+            attribute::AttributeSet,
             entry::{AreaId, EntryId, FileKind},
         },
         report::render::test_events::{look, now},

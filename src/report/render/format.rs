@@ -8,7 +8,8 @@ pub(crate) use crate::model::format::{counted, number};
 use crate::model::{
     clock::Timestamp,
     escape::{escape_cut, hex},
-    event::Category,
+    event::{Category, Event},
+    file::entry::FileKind,
 };
 
 /// Columns our own layout keeps to; untrusted text is never wrapped.
@@ -181,6 +182,11 @@ pub(in crate::report) const fn change_type(category: Category) -> &'static str {
         | Category::ProcessExec => "change",
         _ => "info",
     }
+}
+
+/// What the object is, or was when it is gone.
+pub(crate) fn kind(event: &Event) -> Option<FileKind> {
+    event.new.as_ref().or(event.old.as_ref()).map(|seen| seen.attributes.kind)
 }
 
 #[cfg(test)]

@@ -384,7 +384,7 @@ mod tests {
     use super::*;
     use crate::{
         model::file::{
-            change::Attribute,
+            attribute::Attribute,
             entry::{FileKind, Observation},
         },
         report::render::{
@@ -563,7 +563,7 @@ mod tests {
     #[test]
     fn links_devices_and_other_types() {
         let mut link = event(Category::Retyped, Severity::Normal, b"/etc/resolv.conf");
-        link.changed = crate::model::file::change::AttributeSet::of(&[Attribute::Type, Attribute::Size]);
+        link.changed = crate::model::file::attribute::AttributeSet::of(&[Attribute::Type, Attribute::Size]);
         link.old = Some(look(FileKind::Regular, 0o644, 92, 0xe3));
         link.new = Some(look(FileKind::Symlink, 0o777, 9, 0));
         let target = changed(11, b"/etc/alternatives/vi", &[Attribute::Target], |new| {

@@ -14,7 +14,7 @@ use crate::{
         clock::{BootId, Boottime, Moment, Timestamp},
         event::{Category, Event, LogLine, Severity, StoredEvent},
         file::{
-            change::{Attribute, AttributeSet},
+            attribute::{Attribute, AttributeSet},
             entry::{Attributes, Digests, FileKind, HashState, Observation},
         },
         process::{Process, ProcessId, ProcessNews},

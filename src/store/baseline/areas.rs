@@ -7,7 +7,7 @@ use crate::{
         canonical::encode_hash_state,
         clock::{BootId, Timestamp},
         file::{
-            change::AttributeSet,
+            attribute::AttributeSet,
             entry::{AlgorithmSet, AreaId, FileKind, HashState},
         },
     },

@@ -227,7 +227,7 @@ mod tests {
             visit: id,
             checked: now().wall,
             known: Observation { attributes, hash_state: HashState::Off, digests: Digests::default() },
-            recorded: crate::model::file::change::AttributeSet::NONE,
+            recorded: crate::model::file::attribute::AttributeSet::NONE,
             reported: None,
         }
     }

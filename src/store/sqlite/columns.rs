@@ -7,7 +7,7 @@ use crate::{
         canonical::{encode_hash_state, hash_state_from},
         clock::{BootId, Boottime, Moment, Timestamp},
         file::{
-            change::AttributeSet,
+            attribute::AttributeSet,
             entry::{Algorithm, AreaId, Attributes, Digests, Entry, EntryId, FileKind, HashState, Observation},
         },
     },

@@ -10,7 +10,7 @@ use crate::{
         event::{Category, Severity, StoredEvent},
         file::entry::FileKind,
     },
-    report::render::{format::counted, sections::file_item::kind},
+    report::render::format::{counted, kind},
     store::{
         events::append::Range,
         sqlite::{connection::Store, error::StoreError},

@@ -5,14 +5,14 @@ use crate::{
         escape::{escape_cut, escape_name_cut},
         event::{Category, Event, Severity, StoredEvent},
         file::{
-            change::{Attribute, AttributeSet},
+            attribute::{Attribute, AttributeSet},
             entry::{Algorithm, Attributes, FileKind, HashState, Observation},
         },
     },
     report::{
         attributes,
         render::{
-            format::{INDENT, Times, VALUE_LIMIT, WIDTH, counted, digits16, flow, note_lines, number},
+            format::{INDENT, Times, VALUE_LIMIT, WIDTH, counted, digits16, flow, kind, note_lines, number},
             sections::collapse::Folded,
         },
     },
@@ -49,11 +49,6 @@ pub(crate) fn shown_path(event: &Event) -> String {
         path.push('/');
     }
     path
-}
-
-/// What the object is, or was when it is gone.
-pub(crate) fn kind(event: &Event) -> Option<FileKind> {
-    event.new.as_ref().or(event.old.as_ref()).map(|seen| seen.attributes.kind)
 }
 
 /// The lines of one item; `folded` is what was added below it and is not listed.
