@@ -11,11 +11,11 @@ use jiff::tz::TimeZone;
 
 use crate::{
     cli::{
-        Exit, Source,
+        context::Source,
         history::host,
         run::begin_to_log,
         terminal::{
-            exit::usage,
+            exit::{Exit, usage},
             output::{Out, number, talk},
             progress::{Progress, has_bar},
         },
@@ -23,8 +23,8 @@ use crate::{
     config::{self, settings::config::Config},
     daemon::config_trust::check_sources,
     files::{
-        area::census::count,
         area::{
+            census::count,
             membership::{self, Standing},
             mount_map::Lay,
             watched_areas::Ground,

@@ -10,10 +10,9 @@ use serde_json::json;
 
 use crate::{
     cli::{
-        Exit,
         mailboxes::mailboxes,
         terminal::{
-            exit::usage,
+            exit::{Exit, usage},
             output::{Out, talk},
         },
     },

@@ -9,10 +9,10 @@ use clap::{Args, Subcommand};
 
 use crate::{
     cli::{
-        Exit, Source,
+        context::Source,
         queue::asks,
         terminal::{
-            exit::usage,
+            exit::{Exit, usage},
             output::{Out, talk},
         },
     },

@@ -14,7 +14,10 @@ use std::{
 use clap::Args;
 
 use crate::{
-    cli::{Exit, Source, terminal::output::Out},
+    cli::{
+        context::Source,
+        terminal::{exit::Exit, output::Out},
+    },
     config,
     daemon::sandbox_policy,
     model::escape::escape_name,

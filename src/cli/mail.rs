@@ -11,11 +11,11 @@ use jiff::tz::TimeZone;
 
 use crate::{
     cli::{
-        Exit, Source,
+        context::Source,
         own_mail::Noted,
         run::runtime,
         terminal::{
-            exit::usage,
+            exit::{Exit, usage},
             output::{Out, talk},
         },
     },

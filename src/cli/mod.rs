@@ -2,6 +2,7 @@
 
 mod check;
 mod configuration;
+mod context;
 mod database;
 mod doctor;
 mod explain;
@@ -21,20 +22,15 @@ mod terminal;
 mod try_out;
 mod verify;
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use crate::cli::terminal::exit::Exit;
 use crate::{
-    cli::terminal::output::Out,
+    cli::{context::Source, terminal::output::Out},
     config,
     files::remote::helper,
-    model::escape::escape_name,
-    store::sqlite::connection::Store,
     sys::process::{broker, broker_server},
 };
 
@@ -125,54 +121,6 @@ enum Command {
     /// Put up the sandbox of `run` and try to get out of it.
     #[command(name = hidden::TRY, hide = true)]
     TrySandbox(hidden::Attempts),
-}
-
-/// Where a question is put.
-#[derive(Debug)]
-struct Source {
-    config: PathBuf,
-    database: Option<PathBuf>,
-}
-
-impl Source {
-    fn database(&self) -> anyhow::Result<PathBuf> {
-        Ok(match &self.database {
-            Some(path) => path.clone(),
-            None => config::load(&self.config)?.database,
-        })
-    }
-
-    fn open(&self) -> anyhow::Result<Store> {
-        Ok(Store::open_read_only(&self.database()?)?)
-    }
-
-    /// Opens it to write, beside a daemon that may be running.
-    fn open_beside(&self) -> anyhow::Result<Store> {
-        Ok(Store::open_beside(&self.database()?)?)
-    }
-
-    /// How a further command is called to lead to the same place.
-    fn program(&self) -> String {
-        match &self.database {
-            Some(database) => program("--database", database),
-            None if self.config == Path::new(config::DEFAULT_PATH) => "integrityd".to_owned(),
-            None => program("--config", &self.config),
-        }
-    }
-}
-
-/// The program with an option that names a file.
-fn program(option: &str, file: &Path) -> String {
-    format!("integrityd {option} {}", quoted(file))
-}
-
-/// A path as it is typed, quoted for a shell where that is needed.
-fn quoted(file: &Path) -> String {
-    // It is printed here and typed elsewhere.
-    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
-    let file = escape_name(file.as_os_str().as_encoded_bytes());
-    let is_plain = file.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@%=:,".contains(c));
-    if is_plain { file } else { format!("'{}'", file.replace('\'', "'\\''")) }
 }
 
 /// Runs the command in `arguments` (program name first) and gives the exit code.

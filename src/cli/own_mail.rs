@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::{
-    cli::Source,
+    cli::context::Source,
     model::clock::{Clock, Timestamp},
     store::sqlite::connection::Store,
     sys::host,

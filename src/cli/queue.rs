@@ -11,9 +11,9 @@ use serde_json::json;
 
 use crate::{
     cli::{
-        Exit, Source,
+        context::Source,
         terminal::{
-            exit::usage,
+            exit::{Exit, usage},
             output::{Out, number, size, span, talk},
         },
     },

@@ -14,9 +14,9 @@ use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    cli::{
-        Exit,
-        terminal::output::{number, talk},
+    cli::terminal::{
+        exit::Exit,
+        output::{number, talk},
     },
     config::{self, settings::config::Config},
     daemon::{

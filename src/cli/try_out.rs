@@ -14,10 +14,10 @@ use tokio::sync::mpsc;
 
 use crate::{
     cli::{
-        Exit, quoted,
+        context::quoted,
         run::{begin_to_log, prepare, runtime},
         terminal::{
-            exit::usage,
+            exit::{Exit, usage},
             output::{number, talk},
         },
     },
@@ -32,7 +32,7 @@ use crate::{
         Daemon,
         signals::{Order, Orders},
     },
-    files::{area::census::count, area::watched_areas::Ground},
+    files::area::{census::count, watched_areas::Ground},
     model::{
         clock::Clock,
         escape::escape_name,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    cli::{Source, doctor::finding::Finding, own_mail::Noted, terminal::output::number},
+    cli::{context::Source, doctor::finding::Finding, own_mail::Noted, terminal::output::number},
     config::settings::config::{MailWay, SmtpServer, TlsMode},
     model::escape::{escape_cut, escape_name},
     report::transport::auto::Places,

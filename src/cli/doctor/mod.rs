@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::{
     cli::{
-        Exit, Source,
+        context::Source,
         doctor::{
             areas::areas,
             config::configuration,
@@ -30,7 +30,7 @@ use crate::{
             state::state,
         },
         mailboxes::{Mailbox, mailboxes},
-        terminal::output::Out,
+        terminal::{exit::Exit, output::Out},
     },
     sys::fs::ownership::own_uid,
 };

@@ -3,10 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::{
-    cli::{
-        explain::area_of,
-        terminal::output::{number, span},
-    },
+    cli::terminal::output::{number, span},
     config::{
         settings::{attribute_groups::Growth, config::Config},
         write::effective::{Block, Effective, Given},
@@ -314,4 +311,14 @@ fn wrap(text: &str) -> Vec<String> {
         }
     }
     lines
+}
+
+/// The number and the path of the area.
+pub(in crate::cli) fn area_of<'a>(standing: &'a Standing<'_>) -> Option<(usize, &'a Tract)> {
+    match standing {
+        Standing::InNoArea => None,
+        Standing::Watched { area, tract }
+        | Standing::LeftOut { area, tract, .. }
+        | Standing::Barred { area, tract, .. } => Some((*area, tract)),
+    }
 }

@@ -3,10 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    cli::explain::{
-        answer::{Due, Explained, Stored, list},
-        area_of,
-    },
+    cli::explain::answer::{Due, Explained, Stored, area_of, list},
     files::area::{membership::Standing, watched_areas::LeftOut},
     model::{
         escape::{escape_name, hex},

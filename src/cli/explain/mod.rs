@@ -15,9 +15,12 @@ use jiff::tz::TimeZone;
 
 use crate::{
     cli::{
-        Exit, Source,
-        explain::answer::{Due, Explained, Known, Stored},
-        terminal::output::{Out, talk},
+        context::Source,
+        explain::answer::{Due, Explained, Known, Stored, area_of},
+        terminal::{
+            exit::Exit,
+            output::{Out, talk},
+        },
     },
     config::{
         self,
@@ -136,16 +139,6 @@ fn outer(ground: &Ground, standing: &Standing<'_>, path: &[u8]) -> Vec<Vec<u8>> 
         .filter(|(_, tract)| crate::files::area::watched_areas::is_beneath(path, &tract.path))
         .map(|(_, tract)| tract.path.clone())
         .collect()
-}
-
-/// The number and the path of the area.
-pub(super) fn area_of<'a>(standing: &'a Standing<'_>) -> Option<(usize, &'a crate::files::area::watched_areas::Tract)> {
-    match standing {
-        Standing::InNoArea => None,
-        Standing::Watched { area, tract }
-        | Standing::LeftOut { area, tract, .. }
-        | Standing::Barred { area, tract, .. } => Some((*area, tract)),
-    }
 }
 
 /// What the database knows of the path.

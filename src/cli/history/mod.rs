@@ -10,11 +10,11 @@ use jiff::{Timestamp as JiffTimestamp, Zoned, civil::DateTime, tz::TimeZone};
 
 use crate::{
     cli::{
-        Exit, Source,
+        context::Source,
         history::search::Search,
         queue::{self, LetterArguments},
         terminal::{
-            exit::usage,
+            exit::{Exit, usage},
             output::{Out, talk},
         },
     },

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use crate::{
     cli::{
-        Source,
+        context::Source,
         logcheck::options::shown,
         terminal::{
             exit::TryLater,

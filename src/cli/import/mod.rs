@@ -16,12 +16,12 @@ use clap::{Args, Subcommand};
 
 use crate::{
     cli::{
-        Exit, Source,
+        context::Source,
         doctor::areas,
         import::config_text::Text,
         logcheck::options::{read_text, shown},
         terminal::{
-            exit::TryLater,
+            exit::{Exit, TryLater},
             output::{Out, number, size, talk},
         },
     },

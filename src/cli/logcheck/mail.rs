@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use crate::{
-    cli::{Source, run::runtime, terminal::exit::TryLater},
+    cli::{context::Source, run::runtime, terminal::exit::TryLater},
     config::{self, LoadError, settings::config::Config},
     logs::{logcheck::conf::Conf, rules::rule_set::Layer},
     model::{clock::Timestamp, escape::escape, event::Severity},

@@ -17,13 +17,16 @@ use anyhow::Context;
 
 use crate::{
     cli::{
-        Exit, Source,
+        context::Source,
         logcheck::{
             mail::Post,
             options::{Arguments, read_text, shown},
         },
         run::runtime,
-        terminal::output::{Out, talk},
+        terminal::{
+            exit::Exit,
+            output::{Out, talk},
+        },
     },
     config::settings::config::RuleDirectory,
     logs::{

@@ -3,7 +3,7 @@
 use clap::{Arg, Args, Command};
 use clap_complete::{Shell, generate};
 
-use crate::cli::{Exit, terminal::output::Out};
+use crate::cli::terminal::{exit::Exit, output::Out};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {

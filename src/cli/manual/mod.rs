@@ -12,9 +12,8 @@ use clap::{Args, Command};
 
 use crate::{
     cli::{
-        Exit,
         manual::roff::{Page, markup, plain},
-        terminal::output::Out,
+        terminal::{exit::Exit, output::Out},
     },
     logs::pattern::lint::Lint,
 };

@@ -10,9 +10,12 @@ use serde_json::json;
 
 use crate::{
     cli::{
-        Exit, Source,
-        rules::{Choice, Groups, count_of, shown},
-        terminal::output::{Out, talk},
+        context::Source,
+        rules::selection::{Choice, Groups, count_of, shown},
+        terminal::{
+            exit::Exit,
+            output::{Out, talk},
+        },
     },
     config::schema::fault::Fault,
     logs::rules::{

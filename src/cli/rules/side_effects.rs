@@ -12,7 +12,7 @@ use anyhow::Context;
 
 use crate::{
     cli::{
-        rules::{count_of, is_meant, shown, suggest::read_lines},
+        rules::selection::{count_of, is_meant, read_lines, shown},
         terminal::output::talk,
     },
     config::settings::config::LogGroup,

@@ -13,26 +13,26 @@ use clap::Args;
 
 use crate::{
     cli::{
-        Exit, Source,
-        rules::{Choice, Groups, count_of, rule_words, shown, side_effects::Others, tell_faults, visible},
-        terminal::output::{Out, talk},
+        context::Source,
+        rules::{
+            selection::{Choice, Groups, count_of, read_lines, rule_words, shown, tell_faults, visible},
+            side_effects::Others,
+        },
+        terminal::{
+            exit::Exit,
+            output::{Out, talk},
+        },
     },
     logs::{
-        line::splitter::{Reading, Record, without_trailing_space},
+        line::splitter::without_trailing_space,
         rules::{classifier::Classifier, layers::Verdict, rule_set::RuleSet},
         suggest::suggestion::{Suggestion, suggest},
     },
-    model::{
-        escape::{escape, escape_cut},
-        log::position::Anchor,
-    },
+    model::escape::{escape, escape_cut},
 };
 
 /// More lines are not looked at.
 const MOST_LINES: usize = 10_000;
-
-/// More bytes of lines are not looked at.
-const MOST_BYTES: u64 = 16 << 20;
 
 /// So much of a line is shown, in bytes.
 const LINE_SHOWN: usize = 300;
@@ -142,22 +142,6 @@ fn given(words: &[std::ffi::OsString]) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut lines: Vec<Vec<u8>> = records.iter().map(|line| without_trailing_space(line).to_vec()).collect();
     lines.retain(|line| !line.is_empty());
     Ok(lines)
-}
-
-/// At most `most` lines of `input`, and of those the first 16 MiB.
-pub(super) fn read_lines(input: &mut dyn Read, most: usize) -> io::Result<Vec<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    input.take(MOST_BYTES).read_to_end(&mut bytes)?;
-    let mut reading = Reading::from(Anchor::default());
-    let mut records = Vec::new();
-    if reading.feed(&bytes, &mut records, most) == bytes.len() {
-        reading.finish(&mut records);
-    }
-    let line = |record| match record {
-        Record::Line { bytes, .. } => Some(bytes),
-        Record::Gap(_) => None,
-    };
-    Ok(records.into_iter().filter_map(line).collect())
 }
 
 /// The lines that no rule knows yet; tells of the others, and of those that rules for `target` would not hide.

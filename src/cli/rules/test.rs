@@ -15,9 +15,12 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        Exit, Source,
-        rules::{Choice, Groups, rule_words, shown, tell_faults},
-        terminal::output::{Out, number, talk},
+        context::Source,
+        rules::selection::{Choice, Groups, rule_words, shown, tell_faults},
+        terminal::{
+            exit::Exit,
+            output::{Out, number, talk},
+        },
     },
     logs::{
         line::splitter::{Reading, Record, without_trailing_space},

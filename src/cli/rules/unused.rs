@@ -8,9 +8,12 @@ use serde_json::json;
 
 use crate::{
     cli::{
-        Exit, Source,
-        rules::{Choice, Groups, count_of, rule_words, shown, tell_faults},
-        terminal::output::{Out, number, span, talk},
+        context::Source,
+        rules::selection::{Choice, Groups, count_of, rule_words, shown, tell_faults},
+        terminal::{
+            exit::Exit,
+            output::{Out, number, span, talk},
+        },
     },
     logs::rules::rule_set::RuleSet,
     model::clock::{Clock, Timestamp},

@@ -17,13 +17,10 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        Exit, Source,
-        status::{
-            level::Level,
-            screen::{Look, screen},
-        },
+        context::Source,
+        status::{column::Look, level::Level, screen::screen},
         terminal::{
-            exit::{usage, words},
+            exit::{Exit, usage, words},
             output::{Out, talk},
         },
     },

@@ -1,12 +1,13 @@
 //! `status` for people: one screen, 60 columns or wider, complete without colour.
 
-use std::io::IsTerminal as _;
-
-use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::{
-    cli::status::{column::Column, level::Level, screen_processes::processes},
+    cli::status::{
+        column::{Column, Look, shortened, style},
+        level::Level,
+        screen_processes::processes,
+    },
     config::schema::units::format_span,
     model::{
         escape::{escape_cut, hex},
@@ -22,12 +23,6 @@ use crate::{
     },
 };
 
-/// Where neither the terminal nor COLUMNS says anything.
-const USUAL_WIDTH: usize = 80;
-
-/// Narrower screens are written as if they were so wide.
-const LEAST_WIDTH: usize = 60;
-
 /// Columns of the labels at the left.
 const LABEL: usize = 10;
 
@@ -36,42 +31,6 @@ const GLUE: char = '\u{a0}';
 
 /// Bytes of a mail server's answer that are shown.
 const ANSWER: usize = 200;
-
-/// How the screen is written.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::cli) struct Look {
-    /// Columns.
-    pub(in crate::cli) width: usize,
-    /// Whether colours may be used.
-    pub(super) is_coloured: bool,
-}
-
-impl Look {
-    /// As the standard output wants it: COLUMNS or the terminal's own width; colour on a terminal only, and never with `NO_COLOR`.
-    pub(super) fn of_stdout() -> Self {
-        let stdout = std::io::stdout();
-        let set = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
-        let own = || terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
-        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        Self {
-            width: set.or_else(own).unwrap_or(USUAL_WIDTH).max(LEAST_WIDTH),
-            is_coloured: stdout.is_terminal() && !is_set("NO_COLOR") && !is_dumb,
-        }
-    }
-
-    pub(super) fn paint(self, text: &str, style: Style) -> String {
-        if self.is_coloured { format!("{style}{text}{style:#}") } else { text.to_owned() }
-    }
-}
-
-pub(in crate::cli) fn style(level: Level) -> Style {
-    match level {
-        Level::Fine => AnsiColor::Green.on_default(),
-        Level::Warning => AnsiColor::Yellow.on_default(),
-        Level::Critical => AnsiColor::Red.on_default().bold(),
-    }
-}
 
 /// The whole screen, each line ended.
 pub(in crate::cli) fn screen(facts: &Facts, health: &Health, look: Look) -> String {
@@ -247,29 +206,6 @@ fn bar(area: &Area, length: usize) -> String {
         .filter(|(place, _)| f64::from(*place) < tenths(f64::from(u32::try_from(length).unwrap_or(0))))
         .count();
     format!("{}{} {:>3}% in {}", "#".repeat(full), ".".repeat(length - full), tenths(100.0), format_span(area.within()))
-}
-
-/// The text within `room` columns: its middle gives way, because the beginning says where it is and the end what it is.
-pub(super) fn shortened(text: &str, room: usize) -> String {
-    if text.width() <= room {
-        return text.to_owned();
-    }
-    let left = room.saturating_sub(1);
-    let taken = |letters: &mut dyn Iterator<Item = char>, most: usize| {
-        let mut kept = String::new();
-        for letter in letters {
-            let mut longer = kept.clone();
-            longer.push(letter);
-            if longer.width() > most {
-                break;
-            }
-            kept = longer;
-        }
-        kept
-    };
-    let begin = taken(&mut text.chars(), left / 3);
-    let end: String = taken(&mut text.chars().rev(), left - begin.width()).chars().rev().collect();
-    format!("{begin}…{end}")
 }
 
 fn foot(facts: &Facts, width: usize) -> Vec<String> {

@@ -2,9 +2,8 @@
 
 use crate::{
     cli::status::{
-        column::Column,
+        column::{Column, Look, shortened, style},
         level::Level,
-        screen::{Look, shortened, style},
     },
     model::{
         format::{number, span},

@@ -8,10 +8,7 @@ use jiff::tz::TimeZone;
 use crate::{
     cli::{
         doctor::health,
-        status::{
-            nagios,
-            screen::{Look, screen},
-        },
+        status::{column::Look, nagios, screen::screen},
     },
     model::{
         clock::{BootId, Boottime, Moment},

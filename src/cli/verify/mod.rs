@@ -17,8 +17,11 @@ use uuid::Uuid;
 
 use crate::{
     cli::{
-        Exit, Source,
-        terminal::output::{Out, number},
+        context::Source,
+        terminal::{
+            exit::Exit,
+            output::{Out, number},
+        },
     },
     config,
     model::{
