@@ -39,11 +39,7 @@ use crate::{
         event::{Category, Kind},
         file::entry::AreaId,
     },
-    store::{
-        db::Db,
-        events::append::Filter,
-        sqlite::{error::StoreError, files::own_files},
-    },
+    store::{db::Db, events::append::Filter, open::own_files, sqlite::error::StoreError},
     sys::{
         fs::ownership::{make_private_directory, may_execute, may_read, may_write},
         host,

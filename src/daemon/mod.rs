@@ -24,7 +24,12 @@ use std::{
     time::Duration,
 };
 
+pub use error::DaemonError;
+use generation::{
+    COURIER, Generation, HEART, LONGEST_SLEEP, PROCESSES, READER, REPORTERS, SENTRY, Turn, WALKER, mourn,
+};
 use rand::{SeedableRng, rngs::StdRng};
+use signals::Order;
 use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -69,11 +74,6 @@ use crate::{
         sd_notify::{self, Phase},
     },
 };
-pub use error::DaemonError;
-use generation::{
-    COURIER, Generation, HEART, LONGEST_SLEEP, PROCESSES, READER, REPORTERS, SENTRY, Turn, WALKER, mourn,
-};
-use signals::Order;
 
 /// How often it is looked whether a command beside us has written.
 const LISTEN_TIME: Duration = Duration::from_secs(1);

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use liveness::CONFIRM;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -40,7 +41,6 @@ use crate::{
     },
     sys::sleep,
 };
-use liveness::CONFIRM;
 
 /// The first and the longest wait after the store has failed.
 const STORE_RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));

@@ -7,7 +7,6 @@ use crate::{
     store::{
         baseline::{
             areas::{put_accepted, put_area},
-            entries::{stored_by_id, stored_by_name},
             missing::{put_missing, remove_missing},
             mounts::{put_mount, remove_mount, replace_mounts},
             subtree::{hand_over, remove_children, remove_longer, remove_tree},
@@ -30,6 +29,7 @@ use crate::{
             columns::put_entry,
             connection::{Store, data_version},
             error::{StoreError, Trying},
+            write_buffer::{stored_by_id, stored_by_name},
         },
     },
 };
@@ -154,4 +154,17 @@ fn is_fresh(tx: &Connection, piece: &Piece) -> Result<bool, StoreError> {
         }
     }
     Ok(true)
+}
+
+impl Store {
+    /// Writes the looks that found nothing new. Cost: one transaction, none when there are none.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the looks are kept and written with the next ones.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.commit(&Outcome::default()).map(|_seq| ())
+    }
 }

@@ -6,6 +6,7 @@ pub mod db;
 mod doubt;
 pub mod events;
 pub mod health;
+pub(crate) mod open;
 pub mod outbox;
 pub mod recovery;
 pub mod sources;

@@ -16,10 +16,13 @@ use crate::{
         },
     },
     model::{clock::Clock, escape::escape_name},
-    store::sqlite::{
-        connection::Store,
-        error::{StoreError, with_causes},
-        files::{is_running, own_files, running_for},
+    store::{
+        open::own_files,
+        sqlite::{
+            connection::Store,
+            error::{StoreError, with_causes},
+            files::{is_running, running_for},
+        },
     },
     sys::{fs::ownership, host},
 };

@@ -1,13 +1,12 @@
 //! Which rules a command is about, and how it speaks of them.
 
-use globset::GlobBuilder;
-
-use clap::{Args, ValueEnum};
-
 use std::{
     io::{self, Read},
     path::{Path, PathBuf},
 };
+
+use clap::{Args, ValueEnum};
+use globset::GlobBuilder;
 
 use crate::{
     cli::{

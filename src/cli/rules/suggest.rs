@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io::{self, IsTerminal, Read, stdin, stdout},
+    io::{self, IsTerminal, stdin, stdout},
     os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
 };

@@ -1,9 +1,8 @@
 //! Columns of a table on a screen.
 
-use anstyle::{AnsiColor, Style};
-
 use std::io::IsTerminal as _;
 
+use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::cli::status::level::Level;

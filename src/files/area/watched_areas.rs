@@ -26,7 +26,7 @@ use crate::{
             entry::{AreaId, LONGEST_PATH},
         },
     },
-    store::sqlite::files::own_files,
+    store::open::own_files,
     sys::fs::mounts::Mount,
 };
 

@@ -2,9 +2,9 @@
 //!
 //! A tree belongs to one locale, because `é+` repeats one character under UTF-8 and the last of two bytes in the C locale.
 
-use thiserror::Error;
-
 use std::str;
+
+use thiserror::Error;
 
 use crate::logs::pattern::char_class::Name;
 

@@ -4,13 +4,11 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::{
     model::file::entry::{AreaId, Entry, EntryId, FileKind},
-    store::{
-        baseline::entries::stored_by_id,
-        sqlite::{
-            columns::{ENTRY_COLUMNS, entry},
-            connection::Store,
-            error::{StoreError, Trying},
-        },
+    store::sqlite::{
+        columns::{ENTRY_COLUMNS, entry},
+        connection::Store,
+        error::{StoreError, Trying},
+        write_buffer::stored_by_id,
     },
 };
 

@@ -7,7 +7,7 @@ use rusqlite::params;
 use crate::{
     model::file::entry::{AreaId, Entry, EntryId},
     store::sqlite::{
-        connection::Store,
+        connection::{StaleQueue, Store},
         error::{StoreError, Trying},
     },
 };
@@ -17,13 +17,6 @@ const QUEUE: usize = 256;
 
 /// Most sets of areas for which a queue is kept: all areas, and each with a promised age.
 const MOST_QUEUES: usize = 64;
-
-/// The stalest entries with the visit numbers they were fetched with; one that was looked at since has another number.
-#[derive(Debug, Default)]
-pub(in crate::store) struct StaleQueue {
-    waiting: VecDeque<(EntryId, i64)>,
-    areas: Vec<AreaId>,
-}
 
 impl Store {
     /// The entry of `areas` that has waited longest, whenever it was looked at.

@@ -1,11 +1,14 @@
 //! Looking back: stored events block by block, so that no answer needs more memory than a block.
 
+use std::collections::BTreeMap;
+
 use rusqlite::params;
 
 use crate::{
     model::{
         clock::Timestamp,
-        event::{Kind, Severity, StoredEvent},
+        event::{Category, Kind, Severity, StoredEvent},
+        process::WatchName,
     },
     store::{
         events::append::{COLUMNS, Filter, RawEvent},
@@ -120,3 +123,35 @@ impl Store {
             .map(i64::cast_unsigned)
     }
 }
+
+impl Store {
+    /// How often each watched process was restarted since then. Cost: a look at each event since.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or an event not be decoded.
+    pub fn restarts_since(&self, since: Timestamp) -> Result<BTreeMap<WatchName, u64>, StoreError> {
+        let found = self
+            .db
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM event WHERE wall >= ?1 AND category IN (?2, ?3) ORDER BY seq DESC LIMIT ?4"
+            ))
+            .and_then(|mut statement| {
+                let codes = [Category::ProcessRestarted, Category::ProcessReplaced].map(Category::code);
+                statement
+                    .query_map(params![since.as_nanos(), codes[0], codes[1], MOST_EVENTS], RawEvent::read)?
+                    .collect::<rusqlite::Result<Vec<_>>>()
+            })
+            .trying("count the restarts of processes")?;
+        let mut counts = BTreeMap::new();
+        for raw in found {
+            let event = raw.decode()?.event;
+            let container = event.process.map(|news| news.container).unwrap_or_default();
+            let count: &mut u64 = counts.entry(WatchName { source: event.source, container }).or_default();
+            *count = count.saturating_add(event.count);
+        }
+        Ok(counts)
+    }
+}
+
+/// Most events that are read to count restarts.
+pub(in crate::store) const MOST_EVENTS: u32 = 100_000;

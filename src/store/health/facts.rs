@@ -26,11 +26,13 @@ use crate::{
             fact_processes::{Process, processes},
             troubles::TroubleRow,
         },
+        open::own_files,
         outbox::reports::QueueSummary,
         sqlite::{
-            connection::{Counters, Store},
+            connection::Store,
             error::StoreError,
-            files::{is_running, own_files, running_for},
+            files::{is_running, running_for},
+            write_buffer::Counters,
         },
     },
     sys::fs::{

@@ -13,7 +13,7 @@ use crate::{
         recovery::clock::count_anew,
         sqlite::{
             columns::moment,
-            connection::Store,
+            connection::{Alive, Store},
             error::{StoreError, Trying},
         },
     },
@@ -25,23 +25,6 @@ const OVERDUE: Duration = Duration::from_secs(45);
 
 /// The name by which starts are counted.
 const START: &str = "start";
-
-/// The signs of this life.
-#[derive(Debug, Clone, Copy, Default)]
-pub(in crate::store) struct Alive {
-    latest: Option<Moment>,
-    written: Option<Moment>,
-}
-
-impl Alive {
-    pub(in crate::store) fn unwritten(&self) -> Option<Moment> {
-        self.latest.filter(|latest| Some(*latest) != self.written)
-    }
-
-    pub(in crate::store) fn written(&mut self) {
-        self.written = self.latest;
-    }
-}
 
 /// How the daemon before this one was last seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,14 +3,14 @@
 //! What the columns of its table `LogPosition` are called is not written down anywhere, so they are known by their names: one for a
 //! path, one for an offset in bytes, and perhaps one for an inode.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use rusqlite::{Connection, OpenFlags, types::ValueRef};
 
 use crate::store::sqlite::{
     connection::{Store, connect},
     error::{StoreError, Trying},
-    files::beside,
+    files::{beside, io_error},
 };
 
 /// The ending of a database that was set aside.
@@ -136,6 +136,28 @@ fn number(value: ValueRef<'_>) -> Option<u64> {
 
 fn as_os(bytes: &[u8]) -> std::ffi::OsString {
     <std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(bytes.to_vec())
+}
+
+/// Whether the file is a database of the 2012 daemon (tables `NodeInfo`, `LogPosition`, `PID`).
+pub(in crate::store) fn has_2012_tables(db: &Connection) -> Result<bool, StoreError> {
+    let tables: i64 = db
+        .query_row(
+            "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('NodeInfo', 'LogPosition', 'PID')",
+            [],
+            |row| row.get(0),
+        )
+        .trying("read the file as a database (is it one?)")?;
+    Ok(tables == 3)
+}
+
+/// Renames a database of 2012 to make room; gives what is to be said, which tells `positions`, those of logs in it.
+pub(in crate::store) fn set_2012_aside(path: &Path, positions: &str) -> Result<String, StoreError> {
+    let aside = beside(path, ASIDE);
+    fs::rename(path, &aside).map_err(io_error("set aside the database of 2012 at", path))?;
+    Ok(format!(
+        "a database of the 2012 integrityd was found and set aside as {}; the baseline is built anew; {positions}",
+        crate::model::escape::escape_name(aside.as_os_str().as_encoded_bytes())
+    ))
 }
 
 #[cfg(test)]

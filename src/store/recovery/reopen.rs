@@ -25,6 +25,7 @@ use crate::{
         outbox::reports::number_up_to,
         recovery::{
             failure_kind::Ailment,
+            file_header,
             rollback_guard::{Mark, restarted, trust_lost},
             salvage::{last_seq, put_back, recent, salvage, set_aside, sync_directory},
         },
@@ -32,6 +33,7 @@ use crate::{
             connection::{Store, keep_journal},
             error::{StoreError, Trying, with_causes},
             files::{beside, io_error, lock_path, make_private_file, take_lock},
+            schema,
         },
     },
     sys::fs::ownership,
@@ -215,6 +217,38 @@ fn reopen(path: &Path, now: Moment) -> Result<Store, StoreError> {
     store.commit(&Outcome::tell(event))?;
     store.vouch(mark.as_ref(), true, now)?;
     Ok(store)
+}
+
+impl Store {
+    /// Opens the database for the daemon: makes it when it is missing, migrates it, takes the lock.
+    ///
+    /// # Errors
+    /// [`StoreError::Running`] when another daemon has it, [`StoreError::Distrust`] when others can write it,
+    /// [`StoreError::Newer`] when a newer program wrote it, others when the disk or `SQLite` refuse.
+    pub fn open(path: &Path, now: Moment) -> Result<Self, StoreError> {
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        ownership::make_private_directory(directory).map_err(|source| StoreError::Io {
+            what: "make the state directory",
+            path: directory.to_path_buf(),
+            source,
+        })?;
+        let mut notices = Vec::new();
+        if let Err(distrust) = ownership::check_state(directory) {
+            // A directory of our own has no business with groups; one that is shared may.
+            if directory.file_name().is_some_and(|name| name == "integrityd") {
+                return Err(distrust.into());
+            }
+            ownership::check_state_but_for_groups(directory)?;
+            notices.push(format!("the database lies where its group can replace it: {distrust}"));
+        }
+        let lock = take_lock(path)?;
+        let found = file_header::version(path).map_err(io_error("read the schema version of", path))?;
+        schema::refuse_newer(path, found)?;
+        let mut store = open_vouched(path, now)?;
+        store.lock = Some(lock);
+        store.notices.extend(notices);
+        Ok(store)
+    }
 }
 
 #[cfg(test)]

@@ -1,27 +1,18 @@
 //! Watched processes: which one each was, and what was told of it.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::{
     model::{
         canonical::{decode_process, encode_process},
         clock::Timestamp,
-        event::Category,
         process::{FileFault, Liveness, Storm, WatchName, WatchState},
     },
-    store::{
-        events::append::{COLUMNS, RawEvent},
-        sqlite::{
-            connection::Store,
-            error::{StoreError, Trying},
-        },
+    store::sqlite::{
+        connection::Store,
+        error::{StoreError, Trying},
     },
 };
-
-/// Most events that are read to count restarts.
-const MOST_EVENTS: u32 = 100_000;
 
 /// A watched process with a new state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,33 +51,6 @@ impl Store {
             ))
             .and_then(|mut statement| statement.query_map([], read_row)?.collect())
             .trying("read which processes are watched")
-    }
-
-    /// How often each watched process was restarted since then. Cost: a look at each event since.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database cannot be read or an event not be decoded.
-    pub fn restarts_since(&self, since: Timestamp) -> Result<BTreeMap<WatchName, u64>, StoreError> {
-        let found = self
-            .db
-            .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM event WHERE wall >= ?1 AND category IN (?2, ?3) ORDER BY seq DESC LIMIT ?4"
-            ))
-            .and_then(|mut statement| {
-                let codes = [Category::ProcessRestarted, Category::ProcessReplaced].map(Category::code);
-                statement
-                    .query_map(params![since.as_nanos(), codes[0], codes[1], MOST_EVENTS], RawEvent::read)?
-                    .collect::<rusqlite::Result<Vec<_>>>()
-            })
-            .trying("count the restarts of processes")?;
-        let mut counts = BTreeMap::new();
-        for raw in found {
-            let event = raw.decode()?.event;
-            let container = event.process.map(|news| news.container).unwrap_or_default();
-            let count: &mut u64 = counts.entry(WatchName { source: event.source, container }).or_default();
-            *count = count.saturating_add(event.count);
-        }
-        Ok(counts)
     }
 }
 
@@ -165,7 +129,7 @@ mod tests {
     use crate::{
         model::{
             clock::{BootId, Boottime, Moment},
-            event::{Event, Severity},
+            event::{Category, Event, Severity},
             process::{Process, ProcessId, ProcessNews},
         },
         store::{

@@ -11,28 +11,14 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::Connection;
-
 use crate::{
     model::clock::Boottime,
-    store::{
-        recovery::legacy_2012::ASIDE,
-        sqlite::error::{StoreError, Trying},
-    },
+    store::sqlite::error::StoreError,
     sys::{fs::ownership, host},
 };
 
 pub(in crate::store) fn io_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + 'a {
     move |source| StoreError::Io { what, path: path.to_path_buf(), source }
-}
-
-/// The files that belong to the database at `path`: itself, its journal files, the lock, and copies of older schemas.
-pub fn own_files(path: &Path) -> Vec<PathBuf> {
-    ["", "-wal", "-shm", "-journal", ".lock", ".mark", ".mark.new", ".fresh"]
-        .iter()
-        .map(|suffix| beside(path, suffix))
-        .chain(crate::store::sqlite::schema::copies(path))
-        .collect()
 }
 
 /// Whether a daemon holds the database at `path`; `None` when that cannot be told.
@@ -97,26 +83,4 @@ pub(in crate::store) fn make_private_file(path: &Path) -> Result<(), StoreError>
         file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(io_error("make private the database", path))?;
     }
     ownership::check_state_but_for_groups(path).map_err(StoreError::from)
-}
-
-/// Whether the file is a database of the 2012 daemon (tables `NodeInfo`, `LogPosition`, `PID`).
-pub(super) fn has_2012_tables(db: &Connection) -> Result<bool, StoreError> {
-    let tables: i64 = db
-        .query_row(
-            "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('NodeInfo', 'LogPosition', 'PID')",
-            [],
-            |row| row.get(0),
-        )
-        .trying("read the file as a database (is it one?)")?;
-    Ok(tables == 3)
-}
-
-/// Renames a database of 2012 to make room; gives what is to be said, which tells `positions`, those of logs in it.
-pub(super) fn set_2012_aside(path: &Path, positions: &str) -> Result<String, StoreError> {
-    let aside = beside(path, ASIDE);
-    fs::rename(path, &aside).map_err(io_error("set aside the database of 2012 at", path))?;
-    Ok(format!(
-        "a database of the 2012 integrityd was found and set aside as {}; the baseline is built anew; {positions}",
-        crate::model::escape::escape_name(aside.as_os_str().as_encoded_bytes())
-    ))
 }

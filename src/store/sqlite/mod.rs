@@ -6,3 +6,4 @@ pub mod error;
 pub mod files;
 pub mod notifiers;
 pub(super) mod schema;
+pub(super) mod write_buffer;

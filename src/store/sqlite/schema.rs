@@ -38,14 +38,14 @@ pub(in crate::store) fn version(db: &Connection) -> Result<u32, StoreError> {
         .trying("read the schema version (is it an integrityd database?)")
 }
 
-pub(super) fn refuse_newer(path: &Path, found: u32) -> Result<(), StoreError> {
+pub(in crate::store) fn refuse_newer(path: &Path, found: u32) -> Result<(), StoreError> {
     if found > known() {
         return Err(StoreError::Newer { path: path.to_path_buf(), found, known: known() });
     }
     Ok(())
 }
 
-pub(super) fn refuse_older(path: &Path, found: u32) -> Result<(), StoreError> {
+pub(in crate::store) fn refuse_older(path: &Path, found: u32) -> Result<(), StoreError> {
     if found < known() {
         return Err(StoreError::Older { path: path.to_path_buf(), found, known: known() });
     }
@@ -60,12 +60,12 @@ pub(in crate::store) fn copy_path(path: &Path, found: u32) -> PathBuf {
 }
 
 /// The copies that migrations up to this program may have left.
-pub(super) fn copies(path: &Path) -> impl Iterator<Item = PathBuf> + '_ {
+pub(in crate::store) fn copies(path: &Path) -> impl Iterator<Item = PathBuf> + '_ {
     (1..known()).map(|found| copy_path(path, found))
 }
 
 /// Brings the database up to date; gives what should be told.
-pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<Option<String>, StoreError> {
+pub(in crate::store) fn migrate(db: &mut Connection, path: &Path) -> Result<Option<String>, StoreError> {
     let mut found = version(db)?;
     refuse_newer(path, found)?;
     if found == known() {
