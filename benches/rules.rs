@@ -22,15 +22,14 @@ use std::{
 use integrityd::{
     config::settings::config::{RuleDirectory, RuleLevel},
     logs::{
-        line::splitter::Record,
         pattern::{
             ast::Locale,
             matcher::{Engine, OnLimit},
         },
         rules::rule_set::{Layer, Reading, RuleSet},
-        tail::{file_tail::Tail, glob::Start, poll::Settings},
     },
     model::clock::Timestamp,
+    tail::{file_tail::Tail, glob::Start, poll::Settings, splitter::Record},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 

@@ -22,7 +22,8 @@ use std::{
 
 use integrityd::{
     config::settings::config::{Area, Config},
-    files::{look::hasher::Hasher, scan::pass::Pass},
+    content::hasher::Hasher,
+    files::scan::pass::Pass,
     model::{
         clock::{BootId, Clock},
         file::entry::{Algorithm, AlgorithmSet, EntryId, FileKind},

@@ -18,7 +18,9 @@
 
 pub mod cli;
 pub mod config;
+pub mod content;
 pub mod daemon;
+pub mod export;
 pub mod files;
 pub mod logs;
 pub mod model;
@@ -26,3 +28,4 @@ pub mod pids;
 pub mod report;
 pub mod store;
 pub mod sys;
+pub mod tail;

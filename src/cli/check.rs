@@ -22,6 +22,7 @@ use crate::{
     },
     config::{self, settings::config::Config},
     daemon::config_trust::check_sources,
+    export::ecs::to_line,
     files::{
         area::{
             census::count,
@@ -41,7 +42,7 @@ use crate::{
         event::{Category, StoredEvent},
         file::entry::AreaId,
     },
-    report::{ecs::to_line, render::listing::Listing},
+    report::render::listing::Listing,
     store::{baseline::areas::AreaState, db::Db, sqlite::connection::Store},
     sys::{fs::ownership::own_uid, host, rlimit::raise_open_files, users::Names},
 };

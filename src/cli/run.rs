@@ -26,12 +26,13 @@ use crate::{
         sandbox_policy::put_up_if_possible,
         signals::{Orders, outlive_large_files},
     },
+    export::syslog_line,
     logs::group::own_output::OwnLines,
     model::{
         clock::Clock,
         escape::{escape, escape_name},
     },
-    report::{syslog, transport::Printer},
+    report::transport::Printer,
     store::{db::Db, sqlite::connection::Store},
     sys::{host, panic::log_panics, rlimit::raise_open_files},
 };
@@ -79,7 +80,7 @@ pub(super) fn run(path: &Path, arguments: &Arguments, program: String) -> anyhow
     let opening = Opening { config: &config, clock: &clock, host: &host, program: &program, printer: &printer };
     let Some(db) = runtime.block_on(opening.open(&mut orders))? else { return Ok(Exit::Fine) };
     watching();
-    db.lock().set_teller(syslog::tell);
+    db.lock().set_teller(syslog_line::tell);
     let mut daemon = over(db, config, Some(path), clock, program);
     daemon.own_lines = own_lines;
     runtime.block_on(daemon.run(orders))?;

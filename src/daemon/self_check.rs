@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     config::write::effective::{Effective, Source},
-    files::look::hasher::Hasher,
+    content::hasher::Hasher,
     model::{
         clock::Moment,
         escape::{escape_name, hex},

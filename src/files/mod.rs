@@ -6,7 +6,6 @@
 pub mod area;
 pub mod baseline;
 pub mod compare;
-pub mod look;
 pub mod pace;
 pub mod remote;
 pub mod scan;

@@ -9,7 +9,6 @@ mod own_mail;
 pub mod pattern;
 pub mod rules;
 pub mod suggest;
-pub mod tail;
 
 use std::{sync::Arc, time::Duration};
 

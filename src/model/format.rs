@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::model::escape::hex;
+
 /// `1234567` as `1,234,567`.
 pub fn number(value: u64) -> String {
     let digits = value.to_string();
@@ -67,6 +69,19 @@ pub fn rate(value: f64) -> String {
         Ok(whole) => number(whole),
         Err(_) => shown.strip_suffix(".0").map_or(shown.clone(), str::to_owned),
     }
+}
+
+/// Most bytes shown of one name, value or line.
+pub(crate) const VALUE_LIMIT: usize = 500;
+
+/// The first 16 hexadecimal digits of a digest.
+pub(crate) fn digits16(digest: &[u8]) -> String {
+    hex(digest.get(..8).unwrap_or(digest))
+}
+
+/// A length as [`number`] shows it.
+pub(crate) fn length(value: usize) -> String {
+    number(u64::try_from(value).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

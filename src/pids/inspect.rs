@@ -10,11 +10,11 @@ use crate::{
         clock::Moment,
         process::{Liveness, Process, ProcessId},
     },
-    pids::{
+    pids::liveness::Seen,
+    sys::process::{
         containers::{belongs, id_of},
-        liveness::Seen,
+        stat::{self, Stat},
     },
-    sys::process::stat::{self, Stat},
 };
 
 /// A container.

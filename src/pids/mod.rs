@@ -1,6 +1,5 @@
 //! Processes: that they live, by the PID files and units that name them, and at once when they do not.
 
-pub mod containers;
 pub mod events;
 pub mod inspect;
 pub mod liveness;

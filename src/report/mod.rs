@@ -1,11 +1,7 @@
 //! What is told, to whom and when: stored events become text, text becomes mail, mail is delivered.
 
-pub(crate) mod attributes;
-pub mod ecs;
-mod ecs_process;
 pub mod mail;
 pub mod render;
-pub mod syslog;
 pub mod task;
 pub mod transport;
 

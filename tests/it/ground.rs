@@ -13,15 +13,13 @@ use std::{
 
 use integrityd::{
     config::settings::config::{Config, LogGroup, RuleDirectory, RuleLevel},
-    logs::{
-        group::{context::Surroundings, log_group::Group, sources},
-        tail::poll::{Happening, Poll},
-    },
+    logs::group::{context::Surroundings, log_group::Group, sources},
     model::{
         clock::{BootId, Clock},
         event::Category,
     },
     store::{db::Db, events::append::Filter, sqlite::connection::Store},
+    tail::poll::{Happening, Poll},
 };
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 

@@ -9,15 +9,13 @@ use std::{
 };
 
 use integrityd::{
-    logs::{
-        line::splitter::Record,
-        tail::{
-            file_tail::Tail,
-            glob::Start,
-            poll::{Happening, Poll, Settings},
-        },
-    },
     model::{clock::Timestamp, log::position::LogState},
+    tail::{
+        file_tail::Tail,
+        glob::Start,
+        poll::{Happening, Poll, Settings},
+        splitter::Record,
+    },
 };
 use proptest::prelude::*;
 

@@ -9,12 +9,12 @@ use std::{
 };
 
 use integrityd::{
-    logs::tail::{
+    model::{clock::Timestamp, log::position::LogState},
+    tail::{
         file_tail::Tail,
         glob::Start,
         poll::{Happening, Poll, Settings},
     },
-    model::{clock::Timestamp, log::position::LogState},
 };
 
 use crate::tail::{Bench, gzip};

@@ -8,18 +8,16 @@ use std::{
 };
 
 use integrityd::{
-    logs::{
-        line::splitter::Record,
-        tail::{
-            file_tail::Tail,
-            glob::Start,
-            logtail_offset,
-            poll::{Happening, Settings},
-        },
-    },
     model::{
         file::entry::FileKind,
         log::position::{Position, Refusal},
+    },
+    tail::{
+        file_tail::Tail,
+        glob::Start,
+        logtail_offset,
+        poll::{Happening, Settings},
+        splitter::Record,
     },
 };
 

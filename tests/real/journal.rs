@@ -22,7 +22,6 @@ use integrityd::{
             notices::JournalHappening,
             reader::{Journal, JournalPoll, Settings},
         },
-        line::splitter::Record,
     },
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
@@ -31,6 +30,7 @@ use integrityd::{
         log::journal_cursor::{JournalState, Place},
     },
     store::{db::Db, events::append::Filter, sqlite::connection::Store},
+    tail::splitter::Record,
 };
 use jiff::tz::TimeZone;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};

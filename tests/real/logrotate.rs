@@ -15,15 +15,13 @@ use std::{
 };
 
 use integrityd::{
-    logs::{
-        line::splitter::Record,
-        tail::{
-            file_tail::Tail,
-            glob::Start,
-            poll::{Happening, Settings},
-        },
-    },
     model::{clock::Timestamp, log::position::LogState},
+    tail::{
+        file_tail::Tail,
+        glob::Start,
+        poll::{Happening, Settings},
+        splitter::Record,
+    },
 };
 
 use crate::packages::need;

@@ -9,11 +9,7 @@ use std::{
 
 use integrityd::{
     config::{self, read::include::Files},
-    logs::{
-        line::splitter::{LONGEST, Reading, Record},
-        pattern::{alphabet::Alphabet, ast::Locale, parser::parse, single::Single},
-        tail::stream::Stream,
-    },
+    logs::pattern::{alphabet::Alphabet, ast::Locale, parser::parse, single::Single},
     model::{
         canonical::{decode, decode_observation, decode_process, encode},
         clock::{Moment, Timestamp},
@@ -30,6 +26,10 @@ use integrityd::{
         transport::smtp_connection::Wire,
     },
     sys::{process::pidfile, users::Names},
+    tail::{
+        splitter::{LONGEST, Reading, Record},
+        stream::Stream,
+    },
 };
 
 /// A property of any bytes, and its name.

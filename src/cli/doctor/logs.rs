@@ -14,10 +14,10 @@ use crate::{
     logs::{
         group::{notices::refused, sources},
         rules::rule_set::{Reading, RuleSet},
-        tail::live_file::look,
     },
     model::escape::escape_name,
     sys::fs::ownership::{may_execute, may_read},
+    tail::live_file::look,
 };
 
 /// What reads the journal.

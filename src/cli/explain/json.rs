@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::{
     cli::explain::answer::{Due, Explained, Stored, area_of, list},
+    export::attribute_text,
     files::area::{membership::Standing, watched_areas::LeftOut},
     model::{
         escape::{escape_name, hex},
@@ -13,7 +14,6 @@ use crate::{
             inode_flags,
         },
     },
-    report::attributes,
     sys::users::Names,
 };
 
@@ -103,7 +103,7 @@ impl Explained<'_> {
             })
             .collect();
         // Numbers for users and groups, as for owners.
-        let words = |attribute| attributes::words(attribute, seen, &Names::default());
+        let words = |attribute| attribute_text::words(attribute, seen, &Names::default());
         let due = match &known.due {
             Due::Never(state) => json!({ "state": state }),
             Due::Queued { ahead, within, is_running } => {

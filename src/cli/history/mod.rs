@@ -19,15 +19,13 @@ use crate::{
         },
     },
     config::schema::units::parse_span,
+    export::ecs::{Host, to_json_with, to_line},
     model::{
         clock::{Clock, Timestamp},
         escape::escape_name,
         event::{Kind, Severity},
     },
-    report::{
-        ecs::{Host, to_json_with, to_line},
-        render::listing::Listing,
-    },
+    report::render::listing::Listing,
     store::events::append::Filter,
     sys::{host, users::Names},
 };

@@ -45,13 +45,13 @@ use crate::{
             layers::Semantics,
             rule_set::{Reading, RuleSet},
         },
-        tail::logtail_offset::Offset,
     },
     model::{
         clock::{Clock, Timestamp},
         escape::escape,
     },
     sys::host,
+    tail::logtail_offset::Offset,
 };
 
 /// Half a line is looked at again after this.

@@ -21,7 +21,6 @@ use crate::{
         settings::config::{Config, LogGroup, RuleDirectory, RuleLevel},
     },
     logs::{
-        line::splitter::{self, Record},
         pattern::ast::Locale,
         rules::{
             classifier::Classifier,
@@ -34,6 +33,7 @@ use crate::{
         escape::{escape, escape_name, is_hidden},
         log::position::Anchor,
     },
+    tail::splitter::{self, Record},
 };
 
 /// Which rules.

@@ -17,7 +17,6 @@ use crate::{
     },
     config::settings::config::LogGroup,
     logs::{
-        line::splitter::without_trailing_space,
         pattern::{
             ast::Locale,
             matcher::{Engine, OnLimit},
@@ -25,6 +24,7 @@ use crate::{
         },
         suggest::suggestion::Suggestion,
     },
+    tail::splitter::without_trailing_space,
 };
 
 /// So much of the end of each log is read, in bytes.

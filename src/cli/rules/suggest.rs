@@ -24,11 +24,11 @@ use crate::{
         },
     },
     logs::{
-        line::splitter::without_trailing_space,
         rules::{classifier::Classifier, layers::Verdict, rule_set::RuleSet},
         suggest::suggestion::{Suggestion, suggest},
     },
     model::escape::{escape, escape_cut},
+    tail::splitter::without_trailing_space,
 };
 
 /// More lines are not looked at.

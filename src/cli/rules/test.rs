@@ -22,14 +22,12 @@ use crate::{
             output::{Out, number, talk},
         },
     },
-    logs::{
-        line::splitter::{Reading, Record, without_trailing_space},
-        rules::{classifier::Classifier, layers::Verdict, rule_set::RuleSet},
-    },
+    logs::rules::{classifier::Classifier, layers::Verdict, rule_set::RuleSet},
     model::{
         escape::{escape, escape_cut},
         log::position::Anchor,
     },
+    tail::splitter::{Reading, Record, without_trailing_space},
 };
 
 /// So much is read at once, in bytes.
@@ -236,7 +234,7 @@ impl Desk<'_> {
         } else {
             self.out.text(&escape_cut(line, LINE_SHOWN))?;
         }
-        if length > u64::try_from(crate::logs::line::splitter::LONGEST).unwrap_or(u64::MAX) {
+        if length > u64::try_from(crate::tail::splitter::LONGEST).unwrap_or(u64::MAX) {
             self.out.text(&format!(" … {} bytes in all", number(length)))?;
         }
         self.out.text("\n")

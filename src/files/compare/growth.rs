@@ -6,10 +6,8 @@
 
 use crate::{
     config::settings::attribute_groups::Growth,
-    files::{
-        area::watched_areas::Tract,
-        look::hasher::{Evidence, Wanted},
-    },
+    content::hasher::{Evidence, Wanted},
+    files::area::watched_areas::Tract,
     model::{
         event::Event,
         file::{
@@ -119,10 +117,8 @@ mod tests {
     use super::*;
     use crate::{
         config::settings::{config::Area, urgent::UrgentList},
-        files::{
-            compare::verdict::{Judge, Verdict},
-            look::hasher::{MarkedHasher, OldPart},
-        },
+        content::hasher::{MarkedHasher, OldPart},
+        files::compare::verdict::{Judge, Verdict},
         model::{
             clock::{BootId, Boottime, Moment, Timestamp},
             file::entry::{Algorithm, AreaId, Digests, EntryId},

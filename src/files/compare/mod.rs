@@ -6,4 +6,5 @@ pub mod diff;
 pub(super) mod growth;
 pub mod inode_index;
 pub(super) mod own_mail;
+pub(crate) mod shortage;
 pub(super) mod verdict;

@@ -6,7 +6,8 @@
 use std::{collections::HashSet, fs::File, os::unix::fs::FileExt as _};
 
 use crate::{
-    files::{look::hasher::Evidence, remote::lookup::Object},
+    content::hasher::Evidence,
+    files::remote::lookup::Object,
     model::file::entry::{Attributes, FileKind, Observation},
 };
 

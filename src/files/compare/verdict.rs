@@ -2,6 +2,7 @@
 
 use crate::{
     config::settings::urgent::UrgentList,
+    content::hasher::Evidence,
     files::{
         area::watched_areas::Tract,
         compare::{
@@ -9,7 +10,6 @@ use crate::{
             growth::{self, Weighed},
             own_mail,
         },
-        look::hasher::Evidence,
     },
     model::{
         canonical::encode_observation,

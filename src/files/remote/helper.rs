@@ -17,13 +17,11 @@ use std::{
 use rustix::io::Errno;
 
 use crate::{
-    files::{
-        look::{
-            hasher::Wanted,
-            reader::{Content, Glance, Reading, complete, glance, judge},
-        },
-        remote::protocol::{Answer, ELSEWHERE, Question, bare},
+    content::{
+        hasher::Wanted,
+        reader::{Content, Glance, Reading, complete, glance, judge},
     },
+    files::remote::protocol::{Answer, ELSEWHERE, Question, bare},
     model::file::entry::Attributes,
     sys::{
         fs::{

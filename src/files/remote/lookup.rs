@@ -13,15 +13,13 @@ use std::{
 use rustix::io::Errno;
 
 use crate::{
-    files::{
-        look::{
-            hasher::{Evidence, Wanted},
-            reader,
-        },
-        remote::{
-            protocol::{Answer, ELSEWHERE, Question},
-            remote_mount::Far,
-        },
+    content::{
+        hasher::{Evidence, Wanted},
+        reader,
+    },
+    files::remote::{
+        protocol::{Answer, ELSEWHERE, Question},
+        remote_mount::Far,
     },
     model::file::entry::{Attributes, HashState, Observation},
     sys::{

@@ -4,7 +4,7 @@
 //! checked as if somebody else had written it.
 
 use crate::{
-    files::look::hasher::{Evidence, OldPart, Wanted},
+    content::hasher::{Evidence, OldPart, Wanted},
     model::{
         canonical::{decode_observation, encode_observation},
         file::entry::{AlgorithmSet, Attributes, Digests, HashState, Observation},

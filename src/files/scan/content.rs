@@ -1,13 +1,13 @@
 //! The content of a file in a full-speed pass: read at once, and verified by what the baseline has of it.
 
 use crate::{
+    content::{
+        hasher::{Evidence, Wanted},
+        reader::unread_for,
+    },
     files::{
         area::watched_areas::Tract,
         compare::{big_file::unread, verdict::without_content},
-        look::{
-            hasher::{Evidence, Wanted},
-            reader::unread_for,
-        },
         remote::lookup::{Content, Object, Reading, Trouble},
         scan::batch::Harvest,
     },

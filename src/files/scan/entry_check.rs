@@ -6,6 +6,7 @@ use rustix::io::Errno;
 
 use crate::{
     config::settings::urgent::UrgentList,
+    content::hasher::Evidence,
     files::{
         area::{
             overmounts::hidden,
@@ -15,11 +16,8 @@ use crate::{
         compare::{
             big_file::of_metadata,
             own_mail::{holds_only, new_part},
-            verdict::{Judge, Verdict, collected, untold, without_content},
-        },
-        look::{
-            hasher::Evidence,
             shortage::{is_shortage, shortage},
+            verdict::{Judge, Verdict, collected, untold, without_content},
         },
         remote::lookup::{Glance, Object},
         scan::{

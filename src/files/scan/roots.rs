@@ -6,8 +6,10 @@ use crate::{
     files::{
         area::watched_areas::{Ground, Tract},
         baseline::mass_removal::Loss,
-        compare::absence::{misfit, missing_event, retarget},
-        look::shortage::{is_shortage, shortage},
+        compare::{
+            absence::{misfit, missing_event, retarget},
+            shortage::{is_shortage, shortage},
+        },
         remote::lookup::Glance,
         scan::{batch::Harvest, scope::Directory, workers::Sweep},
         walk::missing::ROOT_GONE,

@@ -26,7 +26,7 @@ use crate::{
             watched_areas::{Ground, Tract, join},
         },
         baseline::mass_removal::{Lost, lost_event},
-        look::shortage::{is_shortage, shortage},
+        compare::shortage::{is_shortage, shortage},
         remote::lookup::Trouble,
         scan::{
             batch::Harvest,

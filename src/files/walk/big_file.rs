@@ -7,10 +7,10 @@
 //! the walk, the recheck and the end of a speed-up do not wait for the lane.
 
 use crate::{
+    content::reader::is_same,
     files::{
         area::watched_areas::Tract,
         compare::big_file::Reads,
-        look::reader::is_same,
         remote::lookup::Glance,
         walk::{
             entry_check::{Looked, Open, Step, Visitor},

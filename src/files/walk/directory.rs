@@ -8,7 +8,7 @@ use crate::{
             path_limit::is_near,
             watched_areas::{Tract, join},
         },
-        look::shortage::{is_shortage, shortage},
+        compare::shortage::{is_shortage, shortage},
         remote::lookup::{Glance, Trouble},
         walk::{
             entry_check::Visitor,

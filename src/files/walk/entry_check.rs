@@ -9,18 +9,18 @@ use rustix::io::Errno;
 
 use crate::{
     config::settings::urgent::UrgentList,
+    content::{
+        hasher::{Evidence, Wanted},
+        racy::is_fresh,
+        reader::unread_for,
+    },
     files::{
         area::watched_areas::{Ground, Tract},
         compare::{
             big_file::{Deadline, Reads, unread},
             inode_index::Inodes,
-            verdict::without_content,
-        },
-        look::{
-            hasher::{Evidence, Wanted},
-            racy::is_fresh,
-            reader::unread_for,
             shortage::{is_shortage, shortage},
+            verdict::without_content,
         },
         remote::lookup::{Content, Glance, Object, Reading, Trouble},
         walk::target::{Target, Way},

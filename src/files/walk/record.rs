@@ -1,6 +1,7 @@
 //! What was seen, against the baseline: learned, unchanged, or an event that is stored together with the new state.
 
 use crate::{
+    content::hasher::Evidence,
     files::{
         area::watched_areas::Tract,
         compare::{
@@ -8,7 +9,6 @@ use crate::{
             own_mail::{holds_only, new_part},
             verdict::{Judge, Verdict},
         },
-        look::hasher::Evidence,
         remote::lookup::Glance,
         walk::{
             entry_check::{Looked, Visited, Visitor},

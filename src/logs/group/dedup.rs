@@ -18,11 +18,9 @@ use jiff::tz::TimeZone;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    logs::line::{
-        splitter::Record,
-        syslog::{Message, parse},
-    },
+    logs::line::syslog::{Message, parse},
     model::clock::Timestamp,
+    tail::splitter::Record,
 };
 
 /// How far the stamps of twins may lie apart, in seconds.

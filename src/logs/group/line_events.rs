@@ -3,7 +3,6 @@
 use crate::{
     logs::{
         group::{notices, own_output::OwnLines},
-        line::splitter::{Record, without_trailing_space},
         rules::{
             classifier::Classifier,
             layers::{Marks, Verdict},
@@ -15,6 +14,7 @@ use crate::{
     },
     store::events::{internal_error::fault, outcome::StateChange},
     sys::{fault_injection, panic::guard},
+    tail::splitter::{Record, without_trailing_space},
 };
 
 /// What lines are judged by.

@@ -20,10 +20,8 @@ use crate::{
             sources::{self, Source},
         },
         journal::{notices::JournalHappening, reader::Journal},
-        line::splitter::Record,
         own_mail::{log_state::OwnMailLogs, recogniser::Judged as OfOwnMail},
         rules::reload::{News, Upkeep},
-        tail::{file_tail::Tail, glob::Start},
     },
     model::{
         backoff::Quarantine,
@@ -40,6 +38,7 @@ use crate::{
         sqlite::{connection::Store, error::StoreError},
     },
     sys::{fault_injection, panic::guard},
+    tail::{file_tail::Tail, glob::Start, splitter::Record},
 };
 
 /// So many logs that a glob finds are kept open between two polls, so that whoever makes many of them takes no descriptor from the

@@ -5,13 +5,14 @@
 use jiff::tz::TimeZone;
 
 use crate::{
-    logs::{journal::notices::JournalHappening, line::splitter::Record, tail::poll::Happening},
+    logs::journal::notices::JournalHappening,
     model::{
         clock::Moment,
         escape::escape,
         event::{Category, Event, LogLine, Severity},
         log::position::Refusal,
     },
+    tail::{poll::Happening, splitter::Record},
 };
 
 /// The name of the journal among the logs.

@@ -18,12 +18,10 @@ use crate::{
             exclude::{compile, is_glob},
         },
     },
-    logs::{
-        group::notices::JOURNAL,
-        tail::{
-            poll::Settings,
-            rotated_files::{is_plainly_rotated, is_sibling},
-        },
+    logs::group::notices::JOURNAL,
+    tail::{
+        poll::Settings,
+        rotated_files::{is_plainly_rotated, is_sibling},
     },
 };
 

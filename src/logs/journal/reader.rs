@@ -22,15 +22,12 @@ use std::{
 use jiff::tz::TimeZone;
 
 use crate::{
-    logs::{
-        journal::{
-            export_format::{Entry, Export, FIELDS, Garbage},
-            files::{PLACES, Sight, look},
-            notices::JournalHappening,
-            own_entries::Own,
-            short_format::show,
-        },
-        line::splitter::Record,
+    logs::journal::{
+        export_format::{Entry, Export, FIELDS, Garbage},
+        files::{PLACES, Sight, look},
+        notices::JournalHappening,
+        own_entries::Own,
+        short_format::show,
     },
     model::{
         clock::Timestamp,
@@ -44,6 +41,7 @@ use crate::{
             child::Life,
         },
     },
+    tail::splitter::Record,
 };
 
 /// Entries passed, and lines given, in one poll.

@@ -9,12 +9,12 @@
 
 use jiff::tz::TimeZone;
 
-use crate::logs::{
-    journal::export_format::{Entry, Field, number},
-    line::{
-        splitter::{LONGEST, Record},
-        timestamp::MONTHS,
+use crate::{
+    logs::{
+        journal::export_format::{Entry, Field, number},
+        line::timestamp::MONTHS,
     },
+    tail::splitter::{LONGEST, Record},
 };
 
 /// Lines of one entry that are shown.

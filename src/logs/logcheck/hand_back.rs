@@ -17,15 +17,7 @@ use std::{
 use jiff::{Timestamp as Instant, tz::TimeZone};
 
 use crate::{
-    logs::{
-        group::notices::JOURNAL,
-        line::{
-            splitter::{LONGEST, without_trailing_space},
-            syslog::parse,
-        },
-        logcheck::log_list::open_regular,
-        tail::logtail_offset::Offset,
-    },
+    logs::{group::notices::JOURNAL, line::syslog::parse, logcheck::log_list::open_regular},
     model::{
         clock::Timestamp,
         log::{
@@ -34,6 +26,10 @@ use crate::{
         },
     },
     store::sqlite::{connection::Store, error::StoreError},
+    tail::{
+        logtail_offset::Offset,
+        splitter::{LONGEST, without_trailing_space},
+    },
 };
 
 /// What is read at once.

@@ -16,16 +16,14 @@ use std::{
 };
 
 use crate::{
-    logs::{
-        logcheck::state::Position,
-        tail::{
-            live_file::{Live, Sight, look},
-            logtail_offset::Offset,
-            rotated_files::{Found, Packing, is_plainly_rotated, is_planted, list},
-            stream::{Stream, joined, marker_before},
-        },
-    },
+    logs::logcheck::state::Position,
     model::{clock::Timestamp, log::position::Refusal},
+    tail::{
+        live_file::{Live, Sight, look},
+        logtail_offset::Offset,
+        rotated_files::{Found, Packing, is_plainly_rotated, is_planted, list},
+        stream::{Stream, joined, marker_before},
+    },
 };
 
 /// A log whose last line has no newline and that was written to within this time is waited for.

@@ -21,8 +21,8 @@ use std::{
 use rustix::fs::{FlockOperation, Gid, OFlags, Timespec, Timestamps, Uid, flock};
 
 use crate::{
-    logs::tail::logtail_offset::{self, Offset},
     model::{clock::Timestamp, escape::hex},
+    tail::logtail_offset::{self, Offset},
 };
 
 /// No offset file is longer, in bytes.

@@ -14,7 +14,6 @@ use crate::{
     logs::{
         group::{log_group::Group, notices::JOURNAL},
         logcheck::state::States,
-        tail::logtail_offset::{Offset, file_name, parse},
     },
     model::{
         clock::Moment,
@@ -32,6 +31,7 @@ use crate::{
         sources::{journal_cursors::JournalRow, log_positions::LogName},
         sqlite::{connection::Store, error::StoreError},
     },
+    tail::logtail_offset::{Offset, file_name, parse},
 };
 
 /// What the event of a position that was taken over from logcheck begins with.

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use crate::{
     logs::{
         group::context::Surroundings,
-        line::splitter::Record,
         own_mail::{
             recogniser::{Judged, Tracker, Us},
             server_lines,
@@ -14,6 +13,7 @@ use crate::{
     model::clock::Timestamp,
     store::sqlite::error::StoreError,
     sys::panic::guard,
+    tail::splitter::Record,
 };
 
 /// What each log has shown, by its path.

@@ -10,11 +10,9 @@ use std::net::IpAddr;
 use jiff::{civil::DateTime, tz::TimeZone};
 
 use crate::{
-    logs::line::{
-        splitter::Record,
-        syslog::{Message, legacy_stamp, parse},
-    },
+    logs::line::syslog::{Message, legacy_stamp, parse},
     model::clock::Timestamp,
+    tail::splitter::Record,
 };
 
 /// A line of a mail server.

@@ -7,8 +7,8 @@ use std::{io::Write as _, ops::ControlFlow};
 use flate2::{Compression, write::GzEncoder};
 
 use crate::{
+    export::ecs::{Host, to_line},
     model::event::StoredEvent,
-    report::ecs::{Host, to_line},
     store::{
         events::{append::Range, history::Order},
         sqlite::{connection::Store, error::StoreError},

@@ -6,11 +6,9 @@ use crate::{
     model::{
         escape::{escape_cut, escape_name},
         event::Severity,
+        format::counted,
     },
-    report::{
-        mail::{mime::MimeError, notice::Notice},
-        render::format::counted,
-    },
+    report::mail::{mime::MimeError, notice::Notice},
     store::recovery::{encountered::Trouble, failure_kind::Ailment},
     sys::fs::space::{Space, space},
 };

@@ -1,19 +1,18 @@
 //! What the baseline holds of one path, in full: the words of the mails, with digests whole and all times.
 
 use crate::{
+    export::attribute_text,
     model::{
         escape::hex,
         file::{
             attribute::Attribute,
             entry::{Algorithm, Entry, HashState},
         },
+        format::counted,
     },
-    report::{
-        attributes,
-        render::{
-            format::{Times, counted, span},
-            sections::file_item::{device, portrait, unread},
-        },
+    report::render::{
+        format::{Times, span},
+        sections::file_item::{device, portrait, unread},
     },
     sys::users::Names,
 };
@@ -39,7 +38,7 @@ pub(crate) fn lines(entry: &Entry, times: &Times<'_>, names: &Names) -> Vec<Stri
     let links = counted(seen.nlink.into(), "link", "links");
     out.push(format!("inode {} on device {}, {links}", seen.inode, device(seen.dev)));
     for attribute in [Attribute::Acl, Attribute::Caps, Attribute::Selinux, Attribute::Xattrs, Attribute::Flags] {
-        out.extend(attributes::words(attribute, seen, names).map(|words| format!("{} {words}", attribute.name())));
+        out.extend(attribute_text::words(attribute, seen, names).map(|words| format!("{} {words}", attribute.name())));
     }
     let missing: Vec<&str> =
         Attribute::ALL.iter().filter(|attribute| !entry.recorded.has(**attribute)).map(|it| it.name()).collect();

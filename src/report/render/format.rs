@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use jiff::{Zoned, civil::Date, tz::TimeZone};
 
-pub(crate) use crate::model::format::{counted, number};
 use crate::model::{
     clock::Timestamp,
-    escape::{escape_cut, hex},
-    event::{Category, Event},
+    escape::escape_cut,
+    event::Event,
     file::entry::FileKind,
+    format::{VALUE_LIMIT, length, number},
 };
 
 /// Columns our own layout keeps to; untrusted text is never wrapped.
@@ -18,16 +18,8 @@ pub(crate) const WIDTH: usize = 100;
 /// The indentation of the details of an item.
 pub(crate) const INDENT: &str = "        ";
 
-/// Most bytes shown of one name, value or line.
-pub(crate) const VALUE_LIMIT: usize = 500;
-
 /// Most lines shown of one note.
 const NOTE_LINES: usize = 40;
-
-/// A length as [`number`] shows it.
-pub(crate) fn length(value: usize) -> String {
-    number(u64::try_from(value).unwrap_or(u64::MAX))
-}
 
 /// Bytes with two figures: `900 B`, `1.4 KiB`, `3.1 GiB`.
 pub(crate) fn bytes(value: u64) -> String {
@@ -52,11 +44,6 @@ pub(crate) fn span(length: Duration) -> String {
 fn tenths(seconds: u64, unit: u64, name: &str) -> String {
     let tenths = seconds.saturating_mul(10) / unit;
     format!("{}.{} {name}", number(tenths / 10), tenths % 10)
-}
-
-/// The first 16 hexadecimal digits of a digest.
-pub(crate) fn digits16(digest: &[u8]) -> String {
-    hex(digest.get(..8).unwrap_or(digest))
 }
 
 /// Untrusted or foreign words, neutralised line by line; lines that are left out are announced with `command`.
@@ -165,25 +152,6 @@ pub(crate) fn zoned(at: Timestamp, zone: &TimeZone) -> Zoned {
     jiff::Timestamp::from_nanosecond(i128::from(at.as_nanos())).unwrap_or_default().to_zoned(zone.clone())
 }
 
-/// What an event is to a machine: `event.type` of the Elastic Common Schema.
-pub(in crate::report) const fn change_type(category: Category) -> &'static str {
-    match category {
-        Category::Added => "creation",
-        Category::Removed => "deletion",
-        Category::ProcessDied | Category::ProcessZombie => "end",
-        Category::ProcessRestarted => "start",
-        Category::Changed
-        | Category::Retyped
-        | Category::Rewritten
-        | Category::Touched
-        | Category::Moved
-        | Category::AreaReplaced
-        | Category::ProcessReplaced
-        | Category::ProcessExec => "change",
-        _ => "info",
-    }
-}
-
 /// What the object is, or was when it is gone.
 pub(crate) fn kind(event: &Event) -> Option<FileKind> {
     event.new.as_ref().or(event.old.as_ref()).map(|seen| seen.attributes.kind)
@@ -192,6 +160,7 @@ pub(crate) fn kind(event: &Event) -> Option<FileKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::format::counted;
 
     const NOON: i64 = 1_795_262_400_000_000_000; // 2026-11-21T12:00:00Z
 

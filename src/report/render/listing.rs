@@ -8,10 +8,11 @@ use crate::{
         escape::escape_name,
         event::{Kind, Member, StoredEvent},
         file::entry::Entry,
+        format::number,
     },
     report::render::{
         entry,
-        format::{Times, number},
+        format::Times,
         sections::{
             file_item::{self, Layout},
             log_lines::{self, Extent},

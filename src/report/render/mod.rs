@@ -9,4 +9,4 @@ pub mod report;
 pub mod sections;
 pub(super) mod subject;
 #[cfg(test)]
-pub(super) mod test_events;
+pub(crate) mod test_events;

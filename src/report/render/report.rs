@@ -12,10 +12,11 @@ use crate::{
         escape::{escape_cut, escape_name_cut, hex},
         event::{Category, Kind, Severity, StoredEvent},
         file::coverage::Coverage,
+        format::{VALUE_LIMIT, counted, number},
     },
     report::render::{
         batch::{Batch, Tally},
-        format::{Times, VALUE_LIMIT, WIDTH, counted, flow, note_lines, number, span},
+        format::{Times, WIDTH, flow, note_lines, span},
         sections::{collapse::Folds, file_item, log_lines, log_section::SECTIONS, processes, self_events},
         subject,
     },

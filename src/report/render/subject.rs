@@ -9,10 +9,11 @@ use crate::{
         clock::Timestamp,
         escape::{escape_cut, escape_name_cut},
         event::{Category, Kind, Severity, StoredEvent},
+        format::{counted, number},
     },
     report::render::{
         batch::{Batch, Tally},
-        format::{Times, counted, number},
+        format::Times,
         sections::{
             file_item::shown_path,
             processes,

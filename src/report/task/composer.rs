@@ -11,13 +11,14 @@ use uuid::Uuid;
 
 use crate::{
     config::settings::config::{Attach, Config, ReportSettings, SubjectStyle},
+    export::ecs::Host,
     model::{
         clock::{Clock, Moment},
         event::Channel,
         file::coverage::Coverage,
+        format::number,
     },
     report::{
-        ecs::Host,
         mail::{
             attachment::{Attachment, attachment},
             mime::{Letter, MessageId, MimeError, check_address, compose_with},
@@ -25,7 +26,7 @@ use crate::{
         render::{
             batch::{Batch, Tally},
             choice::chosen,
-            format::{Times, number},
+            format::Times,
             report::{Rendered, render, render_counts},
             sections::{collapse::grown, delivery_failures::delivery_trouble, log_section::gather},
             subject::{in_counts, logcheck_subject},

@@ -4,6 +4,7 @@ pub mod broker;
 pub mod broker_server;
 pub mod capture;
 pub mod child;
+pub mod containers;
 pub mod framed;
 pub mod group;
 pub mod pidfile;

@@ -9,8 +9,9 @@ use crate::{
     model::{
         event::{Category, Severity, StoredEvent},
         file::entry::FileKind,
+        format::counted,
     },
-    report::render::format::{counted, kind},
+    report::render::format::kind,
     store::{
         events::append::Range,
         sqlite::{connection::Store, error::StoreError},

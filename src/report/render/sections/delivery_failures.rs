@@ -1,8 +1,11 @@
 //! What a report says of earlier ones that nobody has accepted.
 
 use crate::{
-    model::escape::{escape_cut, escape_name_cut},
-    report::render::format::{Times, counted, number},
+    model::{
+        escape::{escape_cut, escape_name_cut},
+        format::{counted, number},
+    },
+    report::render::format::Times,
     store::{
         outbox::failures::Trouble,
         sqlite::{connection::Store, error::StoreError},

@@ -1,6 +1,7 @@
 //! One finding about a file as lines of a report: the verdict on the first, the evidence indented below.
 
 use crate::{
+    export::attribute_text,
     model::{
         escape::{escape_cut, escape_name_cut},
         event::{Category, Event, Severity, StoredEvent},
@@ -8,13 +9,11 @@ use crate::{
             attribute::{Attribute, AttributeSet},
             entry::{Algorithm, Attributes, FileKind, HashState, Observation},
         },
+        format::{VALUE_LIMIT, counted, digits16, number},
     },
-    report::{
-        attributes,
-        render::{
-            format::{INDENT, Times, VALUE_LIMIT, WIDTH, counted, digits16, flow, kind, note_lines, number},
-            sections::collapse::Folded,
-        },
+    report::render::{
+        format::{INDENT, Times, WIDTH, flow, kind, note_lines},
+        sections::collapse::Folded,
     },
     sys::users::Names,
 };
@@ -201,7 +200,7 @@ fn difference(attribute: Attribute, old: &Attributes, new: &Attributes, names: &
         Attribute::Nlink => (number(old.nlink.into()), number(new.nlink.into())),
         Attribute::Inode => (old.inode.to_string(), new.inode.to_string()),
         Attribute::Acl | Attribute::Caps | Attribute::Selinux | Attribute::Xattrs | Attribute::Flags => {
-            return attributes::differences(attribute, old, new, names);
+            return attribute_text::differences(attribute, old, new, names);
         }
         // Their values are told on lines of their own.
         Attribute::Content | Attribute::Mtime | Attribute::Ctime | Attribute::Btime => {
@@ -236,7 +235,7 @@ fn warnings(event: &Event, names: &Names) -> Vec<String> {
     if is_told
         && new.kind == FileKind::Regular
         && event.severity >= Severity::High
-        && let Some(all) = attributes::words(Attribute::Caps, new, names)
+        && let Some(all) = attribute_text::words(Attribute::Caps, new, names)
     {
         words.push(format!("file capabilities: whoever runs it gets {all}"));
     }

@@ -8,9 +8,10 @@ use crate::{
     model::{
         escape::{escape, escape_cut, escape_name, escape_name_cut},
         event::{Category, StoredEvent},
+        format::{VALUE_LIMIT, counted, number},
     },
     report::render::{
-        format::{INDENT, Times, VALUE_LIMIT, counted, number},
+        format::{INDENT, Times},
         sections::log_section::{Item, LINE_LIMIT, Section},
     },
 };

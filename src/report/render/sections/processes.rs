@@ -7,9 +7,10 @@ use crate::{
         clock::Timestamp,
         escape::{escape_name, escape_name_cut},
         event::{Category, Event, Severity, StoredEvent},
+        format::{VALUE_LIMIT, counted, number},
         process::{Process, WatchName},
     },
-    report::render::format::{INDENT, Times, VALUE_LIMIT, counted, note_lines, number, span},
+    report::render::format::{INDENT, Times, note_lines, span},
 };
 
 /// What happened to one watched process.

@@ -6,8 +6,9 @@ use crate::{
     model::{
         escape::escape_name_cut,
         event::{Category, Severity, StoredEvent},
+        format::{VALUE_LIMIT, counted, number},
     },
-    report::render::format::{INDENT, Times, VALUE_LIMIT, counted, note_lines, number},
+    report::render::format::{INDENT, Times, note_lines},
 };
 
 /// The lines of one event in our own words; `mark` is the width of the mark.

@@ -6,26 +6,24 @@
 use std::{fs::File, os::fd::AsFd as _, time::Duration};
 
 use crate::{
-    logs::{
-        line::splitter::LONGEST,
-        tail::{
-            glob::{Start, start_of},
-            live_file::{Live, Sight, look},
-            logtail_offset::Offset,
-            poll::{Cache, Happening, Poll, Round, Settings, Told},
-            position::{accounted, beginning_of},
-            read_errors::{note_target, note_trouble},
-            rotated_files::{Listed, Packing, is_plainly_rotated, is_planted, is_refused, list},
-            rotation::{Scene, account, prune, read_all},
-            stream::{Sketch, Stream, agrees, anchor_at},
-        },
-    },
     model::{
         clock::Timestamp,
         file::entry::Attributes,
         log::position::{Anchor, FileId, LogState, Position, Refusal, Sibling, Standing, Trouble},
     },
     sys::fs::handle::attributes_of,
+    tail::{
+        glob::{Start, start_of},
+        live_file::{Live, Sight, look},
+        logtail_offset::Offset,
+        poll::{Cache, Happening, Poll, Round, Settings, Told},
+        position::{accounted, beginning_of},
+        read_errors::{note_target, note_trouble},
+        rotated_files::{Listed, Packing, is_plainly_rotated, is_planted, is_refused, list},
+        rotation::{Scene, account, prune, read_all},
+        splitter::LONGEST,
+        stream::{Sketch, Stream, agrees, anchor_at},
+    },
 };
 
 /// A passing log that was missing for so long is gone for good.

@@ -42,7 +42,7 @@ pub(super) fn current(news: &ProcessNews) -> Option<Value> {
 }
 
 /// The process there was before another one.
-pub(super) fn previous(news: &ProcessNews) -> Option<Value> {
+pub(crate) fn previous(news: &ProcessNews) -> Option<Value> {
     let old = news.old.as_ref().filter(|_| news.new.is_some())?;
     Some(Value::Object(described(old)))
 }

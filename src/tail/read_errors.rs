@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use crate::{
-    logs::tail::poll::{Happening, Retarget, Round, Settings},
     model::{
         clock::Timestamp,
         log::position::{Position, Refusal, Trouble},
     },
+    tail::poll::{Happening, Retarget, Round, Settings},
 };
 
 /// Notes where the name of the log leads. What is not told yet is compared with what was told last.
@@ -40,7 +40,7 @@ fn is_recent(now: Timestamp, told: Timestamp, errornag: Duration) -> bool {
 }
 
 /// Notes whether the log can be read.
-pub(in crate::logs) fn note_trouble(round: &mut Round<'_>, refusal: Option<Refusal>, settings: &Settings) {
+pub(super) fn note_trouble(round: &mut Round<'_>, refusal: Option<Refusal>, settings: &Settings) {
     let now = round.now;
     let before = round.poll.state.trouble;
     let past = &mut round.cache.troubles;

@@ -232,7 +232,7 @@ impl Unpacking {
 }
 
 /// The last [`MARKER`] bytes of both.
-pub(in crate::logs) fn joined(before: &[u8], after: &[u8]) -> Vec<u8> {
+pub(crate) fn joined(before: &[u8], after: &[u8]) -> Vec<u8> {
     let after = after.get(after.len().saturating_sub(MARKER)..).unwrap_or(after);
     let from = (before.len() + after.len()).saturating_sub(MARKER);
     let mut both = before.get(from..).unwrap_or_default().to_vec();

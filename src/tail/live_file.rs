@@ -5,7 +5,6 @@ use std::{fs::File, os::fd::AsFd, path::Path};
 use rustix::io::Errno;
 
 use crate::{
-    logs::tail::rotated_files::{errno_of, is_planted},
     model::{
         file::entry::{Attributes, FileKind},
         log::position::{FileId, Refusal},
@@ -14,6 +13,7 @@ use crate::{
         handle::{Handle, attributes_of},
         resolve::{Denied, Place, reach},
     },
+    tail::rotated_files::{errno_of, is_planted},
 };
 
 /// A log that can be read.

@@ -1,6 +1,5 @@
 //! One file, read and hashed.
 
 pub mod hasher;
-pub(super) mod racy;
+pub(crate) mod racy;
 pub mod reader;
-pub(super) mod shortage;

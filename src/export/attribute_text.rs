@@ -12,8 +12,8 @@ use crate::{
             inode_flags,
             xattr::{ACCESS, DEFAULT, Item, attribute_of, digest, items, part},
         },
+        format::{VALUE_LIMIT, digits16, length, number},
     },
-    report::render::format::{VALUE_LIMIT, digits16, length, number},
     sys::users::Names,
 };
 

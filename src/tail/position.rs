@@ -1,11 +1,11 @@
 //! Which stream is which: anchors against what files say now. Pure.
 
 use crate::{
-    logs::tail::stream::Sketch,
     model::{
         file::entry::Attributes,
         log::position::{Anchor, FileId, LogState, Position, Sibling, Standing},
     },
+    tail::stream::Sketch,
 };
 
 /// An anchor at the beginning of a file.
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     fn anchor(inode: u64, text: &[u8]) -> Anchor {
-        let mut reading = crate::logs::line::splitter::Reading::from(Anchor {
+        let mut reading = crate::tail::splitter::Reading::from(Anchor {
             file: FileId { dev: 1, inode, born: None },
             ..Anchor::default()
         });

@@ -4,8 +4,8 @@
 //! but the first [`LONGEST`] bytes of a line is ever kept.
 
 use crate::{
-    logs::tail::stream::joined,
     model::log::position::{Anchor, FileId, HEAD, MARKER},
+    tail::stream::joined,
 };
 
 /// How much of a line is kept, in bytes; the rest is counted.

@@ -71,7 +71,7 @@ impl From<Observation> for Evidence {
 
 /// A hasher that keeps the digests of what it had taken at the mark.
 #[derive(Debug)]
-pub(in crate::files) struct MarkedHasher {
+pub(crate) struct MarkedHasher {
     hasher: Hasher,
     mark: Option<u64>,
     /// Bytes up to the mark; `None` beyond it.
@@ -81,13 +81,13 @@ pub(in crate::files) struct MarkedHasher {
 
 impl MarkedHasher {
     /// A hasher for what is wanted.
-    pub(in crate::files) fn new(wanted: Wanted) -> Self {
+    pub(crate) fn new(wanted: Wanted) -> Self {
         let Wanted { algorithms, mark } = wanted;
         Self { hasher: Hasher::new(algorithms), mark, ahead: mark, old_part: None }
     }
 
     /// Takes the next bytes, any number.
-    pub(in crate::files) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         let Some(ahead) = self.ahead else { return self.hasher.update(bytes) };
         let split = usize::try_from(ahead).ok().and_then(|ahead| bytes.split_at_checked(ahead));
         let Some((old, new)) = split else {
@@ -103,7 +103,7 @@ impl MarkedHasher {
     }
 
     /// The digests of everything taken, and the old part if there is one.
-    pub(in crate::files) fn finish(self) -> (Digests, Option<OldPart>) {
+    pub(crate) fn finish(self) -> (Digests, Option<OldPart>) {
         (self.hasher.finish(), self.old_part)
     }
 }

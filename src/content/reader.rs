@@ -13,7 +13,7 @@ use std::{
 use rustix::io::Errno;
 
 use crate::{
-    files::look::hasher::{Evidence, MarkedHasher, Wanted},
+    content::hasher::{Evidence, MarkedHasher, Wanted},
     model::{
         clock::Timestamp,
         file::entry::{Attributes, FileKind, HashState, Observation},
@@ -83,7 +83,7 @@ pub fn glance_at_root(path: &Path) -> Glance {
 }
 
 /// What a handle shows.
-pub(in crate::files) fn judge(opened: Result<Handle, Errno>) -> Glance {
+pub(crate) fn judge(opened: Result<Handle, Errno>) -> Glance {
     let seen = opened.and_then(|handle| {
         let mut seen = handle.attributes()?;
         // Those of a regular file are read when it is opened, which costs less.
@@ -185,7 +185,7 @@ impl Reading {
 
     /// The reading with no more than so many bytes at once.
     #[must_use]
-    pub(in crate::files) fn in_sips(mut self, most: usize) -> Self {
+    pub(crate) fn in_sips(mut self, most: usize) -> Self {
         self.buffer.truncate(most);
         self
     }
@@ -338,12 +338,12 @@ fn holes_of(file: &File, size: u64) -> u64 {
 }
 
 /// What is known of a content that cannot be had for this `errno(3)`.
-pub(in crate::files) fn unread_for(errno: i32) -> HashState {
+pub(crate) fn unread_for(errno: i32) -> HashState {
     if errno == Errno::FBIG.raw_os_error() { HashState::TooBig } else { HashState::Unreadable(errno) }
 }
 
 /// Whether two looks met the same file in the same state, as far as its metadata tell.
-pub(in crate::files) fn is_same(before: &Attributes, after: &Attributes) -> bool {
+pub(crate) fn is_same(before: &Attributes, after: &Attributes) -> bool {
     let key = |seen: &Attributes| -> (u64, u64, u64, Timestamp, Timestamp, u16) {
         (seen.dev, seen.inode, seen.size, seen.mtime, seen.ctime, seen.perms)
     };

@@ -9,6 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    export::{attribute_text, ecs_process as process},
     model::{
         clock::Timestamp,
         escape::{escape, hex},
@@ -20,7 +21,6 @@ use crate::{
             xattr::{Item, digest, items},
         },
     },
-    report::{attributes, ecs_process as process, render::format::change_type},
     sys::users::Names,
 };
 
@@ -324,7 +324,7 @@ fn beyond_ecs(seen: &Observation, wanted: impl Fn(Attribute) -> bool, out: &mut 
     }
     for attribute in [Attribute::Acl, Attribute::Caps, Attribute::Selinux].into_iter().filter(|it| wanted(*it)) {
         // Numbers for users and groups: who they are may differ where this is read.
-        out.put_some(attribute.name(), attributes::words(attribute, it, &Names::default()));
+        out.put_some(attribute.name(), attribute_text::words(attribute, it, &Names::default()));
     }
     if wanted(Attribute::Flags) {
         let words = inode_flags::words(it.flags.unwrap_or_default());
@@ -388,6 +388,25 @@ const fn type_word(kind: FileKind) -> &'static str {
 fn time(at: Timestamp) -> String {
     let at = jiff::Timestamp::from_nanosecond(i128::from(at.as_nanos())).unwrap_or_default();
     format!("{at:.9}")
+}
+
+/// What an event is to a machine: `event.type` of the Elastic Common Schema.
+pub(super) const fn change_type(category: Category) -> &'static str {
+    match category {
+        Category::Added => "creation",
+        Category::Removed => "deletion",
+        Category::ProcessDied | Category::ProcessZombie => "end",
+        Category::ProcessRestarted => "start",
+        Category::Changed
+        | Category::Retyped
+        | Category::Rewritten
+        | Category::Touched
+        | Category::Moved
+        | Category::AreaReplaced
+        | Category::ProcessReplaced
+        | Category::ProcessExec => "change",
+        _ => "info",
+    }
 }
 
 #[cfg(test)]

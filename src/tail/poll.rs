@@ -6,13 +6,13 @@
 use std::{collections::BTreeSet, io, path::PathBuf, time::Duration};
 
 use crate::{
-    logs::{
-        line::splitter::{Reading, Record},
-        tail::stream::{Stream, marker_before},
-    },
     model::{
         clock::Timestamp,
         log::position::{Anchor, FileId, LogState, Refusal},
+    },
+    tail::{
+        splitter::{Reading, Record},
+        stream::{Stream, marker_before},
     },
 };
 
@@ -111,11 +111,11 @@ struct Ending {
 
 /// What was told, as it is remembered between two polls: the directory was unlisted or the siblings too many, troubles that have passed
 /// and when each was told, where the name leads.
-pub(in crate::logs) type Told = (Vec<Happening>, Vec<(Refusal, Timestamp)>, Option<Retarget>);
+pub(super) type Told = (Vec<Happening>, Vec<(Refusal, Timestamp)>, Option<Retarget>);
 
 /// What is kept between two polls.
 #[derive(Debug, Default)]
-pub(in crate::logs) struct Cache {
+pub(super) struct Cache {
     readings: Vec<Reading>,
     streams: Vec<(FileId, Stream)>,
     /// The lengths of rotated files that end in half a line, and that of a file without a name.
@@ -123,21 +123,21 @@ pub(in crate::logs) struct Cache {
     /// Since when a rotated file was not found.
     absent: Vec<(FileId, Timestamp)>,
     /// The directory was told to be unlisted, the siblings to be too many.
-    pub(in crate::logs) told: Vec<Happening>,
+    pub(super) told: Vec<Happening>,
     /// Troubles that have passed, and when each was told.
-    pub(in crate::logs) troubles: Vec<(Refusal, Timestamp)>,
+    pub(super) troubles: Vec<(Refusal, Timestamp)>,
     /// Where the name was last told to lead.
     pub(super) retarget: Option<Retarget>,
 }
 
 impl Cache {
     /// What was told so far.
-    pub(in crate::logs) fn told(&self) -> Told {
+    pub(super) fn told(&self) -> Told {
         (self.told.clone(), self.troubles.clone(), self.retarget.clone())
     }
 
     /// Only that was told.
-    pub(in crate::logs) fn take_back(&mut self, told: Told) {
+    pub(super) fn take_back(&mut self, told: Told) {
         (self.told, self.troubles, self.retarget) = told;
     }
 
@@ -147,7 +147,7 @@ impl Cache {
     }
 
     /// Closes the files of which this holds.
-    pub(in crate::logs) fn close(&mut self, is_unwanted: impl Fn(&FileId) -> bool) {
+    pub(super) fn close(&mut self, is_unwanted: impl Fn(&FileId) -> bool) {
         self.streams.retain(|(id, _)| !is_unwanted(id));
     }
 
@@ -184,7 +184,7 @@ impl Cache {
     }
 
     /// Drops what belongs to none of these files.
-    pub(in crate::logs) fn retain(&mut self, wanted: impl Fn(&FileId) -> bool) {
+    pub(super) fn retain(&mut self, wanted: impl Fn(&FileId) -> bool) {
         self.readings.retain(|reading| wanted(&reading.file()));
         self.streams.retain(|(id, _)| wanted(id));
         self.lengths.retain(|seen| wanted(&seen.file));
@@ -212,22 +212,22 @@ impl Cache {
 
 /// A poll in the making.
 #[derive(Debug)]
-pub(in crate::logs) struct Round<'a> {
-    pub(in crate::logs) poll: Poll,
-    pub(in crate::logs) cache: &'a mut Cache,
-    pub(in crate::logs) now: Timestamp,
+pub(super) struct Round<'a> {
+    pub(super) poll: Poll,
+    pub(super) cache: &'a mut Cache,
+    pub(super) now: Timestamp,
     /// Bytes that may still be unpacked only to see what a file is.
     pub(super) unpack: u64,
     left: u64,
 }
 
 impl<'a> Round<'a> {
-    pub(in crate::logs) fn new(state: LogState, cache: &'a mut Cache, now: Timestamp) -> Self {
-        let unpack = crate::logs::tail::position::unpack_limit(&state);
+    pub(super) fn new(state: LogState, cache: &'a mut Cache, now: Timestamp) -> Self {
+        let unpack = crate::tail::position::unpack_limit(&state);
         Self { poll: Poll { state, ..Poll::default() }, cache, now, unpack, left: MOST_BYTES }
     }
 
-    pub(in crate::logs) fn tell(&mut self, happening: Happening) {
+    pub(super) fn tell(&mut self, happening: Happening) {
         self.poll.happenings.push(happening);
     }
 
@@ -244,12 +244,7 @@ impl<'a> Round<'a> {
     }
 
     /// Reads on from `anchor` up to `end`; gives how far it came and whether that is the end.
-    pub(in crate::logs) fn read(
-        &mut self,
-        stream: &mut Stream,
-        anchor: &Anchor,
-        end: u64,
-    ) -> io::Result<(Reading, bool)> {
+    pub(super) fn read(&mut self, stream: &mut Stream, anchor: &Anchor, end: u64) -> io::Result<(Reading, bool)> {
         let mut reading = self.cache.resume(anchor, stream);
         loop {
             if self.is_full() {
@@ -275,7 +270,7 @@ impl<'a> Round<'a> {
     }
 
     /// Keeps a half line in memory.
-    pub(in crate::logs) fn keep(&mut self, reading: Reading) {
+    pub(super) fn keep(&mut self, reading: Reading) {
         if reading.has_half_line() {
             self.cache.readings.push(reading);
         }
@@ -303,7 +298,7 @@ pub struct Settings {
 
 /// A link that was told to lead elsewhere.
 #[derive(Debug, Clone)]
-pub(in crate::logs) struct Retarget {
+pub(super) struct Retarget {
     pub(super) told: Timestamp,
     pub(super) old: Option<Vec<u8>>,
     pub(super) new: Option<Vec<u8>>,

@@ -3,17 +3,15 @@
 use std::time::Duration;
 
 use crate::{
-    logs::{
-        line::splitter::Reading,
-        tail::{
-            live_file::Live,
-            poll::{Happening, Round},
-            position::{Origin, Whereabouts, accounted, beginning_of, find, fits, offsets, origin, unpack_limit},
-            rotated_files::{Found, Listed, Packing, is_plainly_rotated, is_refused, unpacked_name},
-            stream::{Sketch, Stream, agrees, head_before, marker_before},
-        },
-    },
     model::log::position::{Anchor, FileId, Position, Sibling, Standing},
+    tail::{
+        live_file::Live,
+        poll::{Happening, Round},
+        position::{Origin, Whereabouts, accounted, beginning_of, find, fits, offsets, origin, unpack_limit},
+        rotated_files::{Found, Listed, Packing, is_plainly_rotated, is_refused, unpacked_name},
+        splitter::Reading,
+        stream::{Sketch, Stream, agrees, head_before, marker_before},
+    },
 };
 
 /// A packed file that ends early may still be written; one that was left alone for so long is broken.
@@ -21,17 +19,17 @@ const UNFINISHED: Duration = Duration::from_mins(1);
 
 /// What the rotated files are compared with.
 #[derive(Debug)]
-pub(in crate::logs) struct Scene<'a> {
+pub(super) struct Scene<'a> {
     /// The live file.
-    pub(in crate::logs) live: Option<&'a Live>,
+    pub(super) live: Option<&'a Live>,
     /// Whether it goes on where it was read.
-    pub(in crate::logs) is_valid: bool,
+    pub(super) is_valid: bool,
     /// What the file that was read looks like, if its descriptor was kept.
-    pub(in crate::logs) kept: Option<Sketch>,
+    pub(super) kept: Option<Sketch>,
     /// Who owns the log.
-    pub(in crate::logs) owner: Option<u32>,
+    pub(super) owner: Option<u32>,
     /// The name of the log.
-    pub(in crate::logs) log: &'a [u8],
+    pub(super) log: &'a [u8],
 }
 
 /// Accounts for the files in `listed`; gives whether some have to be waited for.
@@ -267,7 +265,7 @@ fn place(round: &mut Round<'_>, scene: &Scene<'_>, present: &[FileId], found: &F
 }
 
 /// Reads what is left of the rotated files, oldest first; `false` when the poll is full before that.
-pub(in crate::logs) fn read_all(round: &mut Round<'_>, listed: &Listed) -> bool {
+pub(super) fn read_all(round: &mut Round<'_>, listed: &Listed) -> bool {
     listed.found.iter().all(|found| read_one(round, found))
 }
 

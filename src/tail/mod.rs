@@ -9,4 +9,5 @@ pub mod position;
 mod read_errors;
 pub mod rotated_files;
 mod rotation;
+pub mod splitter;
 pub mod stream;
