@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     cli::{
-        mailboxes::mailboxes,
+        doctor::mailboxes::mailboxes,
         terminal::{
             exit::{Exit, usage},
             output::{Out, talk},

@@ -11,7 +11,6 @@ mod history;
 mod import;
 mod logcheck;
 mod mail;
-mod mailboxes;
 mod manual;
 mod own_mail;
 mod queue;
@@ -19,6 +18,8 @@ mod rules;
 mod run;
 mod status;
 mod terminal;
+#[cfg(test)]
+mod trouble_places;
 mod try_out;
 mod verify;
 

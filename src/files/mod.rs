@@ -9,6 +9,7 @@ pub mod compare;
 pub mod pace;
 pub mod remote;
 pub mod scan;
+pub(super) mod stalls;
 pub mod walk;
 
 use std::{
@@ -25,13 +26,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::settings::config::Config,
     files::{
-        area::{
-            namespace::Namespace,
-            stalls::{survey, tell_of_stalls},
-            watched_areas::Ground,
-        },
+        area::{namespace::Namespace, watched_areas::Ground},
         baseline::mass_removal::tell_back,
         compare::inode_index::Inodes,
+        stalls::{survey, tell_of_stalls},
         walk::{
             checker::{Eye, Leave},
             entry_check::Visitor,

@@ -16,11 +16,12 @@ use crate::{
             append::append,
             outcome::{Outcome, Piece, StateChange},
         },
-        outbox::{own_mail::put_own_mail_lines, schedule::add_lines},
+        outbox::schedule::add_lines,
         recovery::last_alive::put_sign,
         sources::{
             journal_cursors::{put_journal, remove_journal},
             log_positions::{put_log, put_polled, remove_log},
+            own_mail::put_own_mail_lines,
             own_parts::put_own_part,
             processes::{put_process, remove_process},
             rule_hits::add_hits,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use integrityd::store::{baseline::max_age_rate::Demand, events::path_status::Ahead};
+use integrityd::store::events::{max_age_rate::Demand, path_status::Ahead};
 
 use crate::support::{PROGRAM, Scratch};
 

@@ -20,7 +20,7 @@ use crate::{
         file::entry::AreaId,
         format::rate,
     },
-    store::{baseline::max_age_rate::Demand, events::path_status::Ahead},
+    store::events::{max_age_rate::Demand, path_status::Ahead},
     sys::fs::ownership,
 };
 

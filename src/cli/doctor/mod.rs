@@ -7,6 +7,7 @@ pub(super) mod health;
 mod host;
 mod logs;
 mod mail;
+pub(super) mod mailboxes;
 mod pids;
 mod sandbox;
 mod state;
@@ -25,11 +26,11 @@ use crate::{
             host::host,
             logs::logs,
             mail::mail,
+            mailboxes::{Mailbox, mailboxes},
             pids::pids,
             sandbox::sandbox,
             state::state,
         },
-        mailboxes::{Mailbox, mailboxes},
         terminal::{exit::Exit, output::Out},
     },
     sys::fs::ownership::own_uid,

@@ -38,7 +38,7 @@ use crate::{
         pattern::ast::Locale,
     },
     model::format::rate,
-    store::{baseline::max_age_rate::Demand, events::path_status::Ahead},
+    store::events::{max_age_rate::Demand, path_status::Ahead},
     sys::host,
 };
 

@@ -38,7 +38,7 @@ pub(in crate::cli) struct Look {
     /// Columns.
     pub(in crate::cli) width: usize,
     /// Whether colours may be used.
-    pub(super) is_coloured: bool,
+    pub(in crate::cli) is_coloured: bool,
 }
 
 impl Look {

@@ -1,14 +1,12 @@
 //! `status`: how things stand, for people and for three kinds of machines.
 
-mod column;
+pub(super) mod column;
 mod level;
-mod nagios;
+pub(super) mod nagios;
 mod prometheus;
-mod screen;
+pub(super) mod screen;
 mod screen_processes;
 pub(super) mod service;
-#[cfg(test)]
-mod trouble_places;
 
 use std::path::Path;
 

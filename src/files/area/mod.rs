@@ -7,5 +7,4 @@ pub mod mount_map;
 pub(super) mod namespace;
 pub mod overmounts;
 pub(super) mod path_limit;
-pub(super) mod stalls;
 pub mod watched_areas;

@@ -26,7 +26,7 @@ pub(in crate::files) struct Namespace {
 
 impl Namespace {
     /// Mounts that came since this was asked last and that PID 1 does not have. `read` gives the mounts of a process, `self` or `1`.
-    pub(super) fn intruders(&mut self, read: impl Fn(&str) -> Option<Vec<Mount>>) -> Vec<Mount> {
+    pub(in crate::files) fn intruders(&mut self, read: impl Fn(&str) -> Option<Vec<Mount>>) -> Vec<Mount> {
         let Some(ours) = read("self") else { return Vec::new() };
         let ours: BTreeSet<Mount> = ours.into_iter().collect();
         let Some(known) = self.known.replace(ours.clone()) else { return Vec::new() };
@@ -55,12 +55,12 @@ fn is_same_root<'a>(ours: impl IntoIterator<Item = &'a Mount>, theirs: &'a [Moun
 }
 
 /// The mounts of a process, as `/proc` tells them.
-pub(super) fn mounts_of(process: &str) -> Option<Vec<Mount>> {
+pub(in crate::files) fn mounts_of(process: &str) -> Option<Vec<Mount>> {
     mounts::read_of(Path::new("/"), process).ok()
 }
 
 /// The event of one that nobody else has.
-pub(super) fn intrusion(mount: &Mount, now: Moment) -> Event {
+pub(in crate::files) fn intrusion(mount: &Mount, now: Moment) -> Event {
     let note = format!(
         "{} was mounted here in the mount namespace of this process only: somebody has entered it, and what is checked at this path is not \
          what others see",

@@ -66,7 +66,7 @@ impl Tract {
     }
 
     /// Where `path`, which lies in this area, really is.
-    pub(super) fn real_of(&self, path: &[u8]) -> Vec<u8> {
+    pub(in crate::files) fn real_of(&self, path: &[u8]) -> Vec<u8> {
         let real = self.real.lock().unwrap_or_else(PoisonError::into_inner);
         match self.beneath(path) {
             b"" => real.clone(),
@@ -75,7 +75,7 @@ impl Tract {
     }
 
     /// How the walk comes to the real path `real`; `None` when it lies elsewhere.
-    pub(super) fn seen_as(&self, real: &[u8]) -> Option<Vec<u8>> {
+    pub(in crate::files) fn seen_as(&self, real: &[u8]) -> Option<Vec<u8>> {
         let root = self.real.lock().unwrap_or_else(PoisonError::into_inner);
         let rest = real.strip_prefix(root.as_slice()).filter(|_| is_beneath(real, &root))?;
         let rest = rest.strip_prefix(b"/").unwrap_or(rest);

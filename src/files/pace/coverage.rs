@@ -13,8 +13,8 @@ use crate::{
         file::entry::AreaId,
     },
     store::{
-        baseline::{areas::AreaState, max_age_rate::Demand},
-        events::{outcome::Outcome, path_status::Ahead},
+        baseline::areas::AreaState,
+        events::{max_age_rate::Demand, outcome::Outcome, path_status::Ahead},
         sqlite::{connection::Store, error::StoreError},
     },
 };

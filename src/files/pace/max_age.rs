@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{
     config::{schema::units::to_float, settings::config::Rates},
     model::{clock::Boottime, file::entry::AreaId},
-    store::{baseline::max_age_rate::Demand, events::path_status::Ahead},
+    store::events::{max_age_rate::Demand, path_status::Ahead},
 };
 
 /// How much of a recheck a stop of the walk is worth: what lies between 1.05 looks an entry and the half of 1.5 that are rechecks.

@@ -16,7 +16,8 @@ use crate::{
     },
     model::file::entry::{Entry, EntryId, Observation},
     store::{
-        events::outcome::{Found, Members, StateChange},
+        baseline::members::Members,
+        events::outcome::{Found, StateChange},
         sqlite::error::StoreError,
     },
 };

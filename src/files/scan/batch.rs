@@ -9,8 +9,9 @@ use crate::{
         file::entry::{Entry, EntryId},
     },
     store::{
+        baseline::members::{Members, Part},
         db::Db,
-        events::outcome::{Found, Members, Outcome, Part, Piece, StateChange},
+        events::outcome::{Found, Outcome, Piece, StateChange},
         sqlite::{connection::Store, error::StoreError},
     },
 };

@@ -33,7 +33,8 @@ use crate::{
         file::entry::{Attributes, Entry, FileKind, HashState, Observation},
     },
     store::{
-        events::outcome::{Found, Members, StateChange},
+        baseline::members::Members,
+        events::outcome::{Found, StateChange},
         sqlite::{connection::Store, error::StoreError},
     },
 };

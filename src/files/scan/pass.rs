@@ -12,17 +12,18 @@ use crate::{
     files::{
         area::{
             overmounts::{hidden, homes, review},
-            stalls::{add, tell_of_stalls, unseen, unstored},
             watched_areas::{Ground, Tract, is_beneath},
         },
         baseline::{learning, mass_removal::tell_back},
         compare::{absence::missing_event, inode_index::Inodes},
+        remote::remote_mount::News,
         scan::{
             batch::{Barn, Harvest, Passed, acceptance},
             roots::absence,
             scope::{Directory, Ids, Scope},
             workers::Sweep,
         },
+        stalls::{event, tell_of_stalls},
         walk::{
             directory::open_directory,
             entry_check::{Step, Visitor},
@@ -32,8 +33,8 @@ use crate::{
         },
     },
     model::{
-        clock::Clock,
-        event::{Category, Channel, Kind, StoredEvent},
+        clock::{Clock, Moment},
+        event::{Category, Channel, Event, Kind, StoredEvent},
         file::entry::AreaId,
     },
     store::{
@@ -393,4 +394,39 @@ pub enum AcceptError {
 /// Those of `news` that were still news when they were to be stored.
 fn still<'a>(news: &'a [Piece], fresh: &[bool]) -> Vec<&'a Piece> {
     news.iter().zip(fresh).filter(|(_, is_fresh)| **is_fresh).map(|(piece, _)| piece).collect()
+}
+
+/// One event for each part of the areas that a pass did not see, told before or not: it is covered, does not answer, or is missing while
+/// its baseline is kept.
+///
+/// # Errors
+/// [`StoreError`] when the database cannot be read or written.
+pub(in crate::files) fn unseen(store: &mut Store, sweep: &Sweep, now: Moment) -> Result<Vec<Event>, StoreError> {
+    store.flush()?;
+    let ground = &sweep.ground;
+    let mut unseen = hidden(store, ground, now)?;
+    unseen.extend(sweep.missing());
+    for (mount, why) in ground.lay.stalled() {
+        unseen.push(event(store, ground, &mount, &News::Stalled(why), now)?);
+    }
+    Ok(unseen)
+}
+
+/// Adds to findings what was not found just now but is so, as far as that was asked for.
+pub(in crate::files) fn add(findings: &mut Vec<StoredEvent>, events: Vec<Event>, scope: &Scope) {
+    for event in events.into_iter().filter(|event| scope.concerns(&event.source)) {
+        let key = |event: &Event| match event.category {
+            // What was found missing at different times is one finding of its area.
+            Category::EntriesMissing => (event.category, event.area.clone()),
+            category => (category, event.source.clone()),
+        };
+        if !findings.iter().any(|found| key(&found.event) == key(&event)) {
+            findings.push(unstored(event));
+        }
+    }
+}
+
+/// A finding that is shown, not stored.
+pub(in crate::files) fn unstored(event: Event) -> StoredEvent {
+    StoredEvent { seq: 0, event, prev_hash: [0; 32], hash: [0; 32] }
 }

@@ -30,9 +30,9 @@ use crate::{
         file::entry::{Attributes, Digests, Entry, EntryId, FileKind, HashState, LONGEST_PATH, Observation},
     },
     store::{
-        baseline::areas::AreaState,
+        baseline::{areas::AreaState, members::Members},
         db::Db,
-        events::outcome::{Found, Members, Outcome, StateChange},
+        events::outcome::{Found, Outcome, StateChange},
         sqlite::{connection::Store, error::StoreError},
     },
     sys::fault_injection,

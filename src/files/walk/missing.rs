@@ -25,9 +25,10 @@ use crate::{
     store::{
         baseline::{
             areas::{AreaRow, AreaState, RootIdentity},
+            members::Members,
             missing::GONE,
         },
-        events::outcome::{Found, Members, Outcome, Piece, StateChange},
+        events::outcome::{Found, Outcome, Piece, StateChange},
         sqlite::{connection::Store, error::StoreError},
     },
 };

@@ -22,7 +22,8 @@ use crate::{
         file::entry::{Entry, EntryId, FileKind, HashState, Observation},
     },
     store::{
-        events::outcome::{Found, Members, Outcome, Piece, StateChange},
+        baseline::members::Members,
+        events::outcome::{Found, Outcome, Piece, StateChange},
         sqlite::{connection::Store, error::StoreError},
     },
 };

@@ -17,7 +17,8 @@ use crate::{
     },
     model::file::entry::{Attributes, Entry, FileKind, Observation},
     store::{
-        events::outcome::{Found, Members, Outcome, Part, StateChange},
+        baseline::members::{Members, Part},
+        events::outcome::{Found, Outcome, StateChange},
         sqlite::error::StoreError,
     },
     sys::fs::handle::attributes_of,

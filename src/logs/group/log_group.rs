@@ -17,10 +17,11 @@ use crate::{
             dedup::{Duplicates, Judged, Side},
             line_events::{Judge, lines_in, tell_faults_once},
             notices::{self, JOURNAL},
+            own_mail_state::OwnMailLogs,
             sources::{self, Source},
         },
         journal::{notices::JournalHappening, reader::Journal},
-        own_mail::{log_state::OwnMailLogs, recogniser::Judged as OfOwnMail},
+        own_mail::recogniser::Judged as OfOwnMail,
         rules::reload::{News, Upkeep},
     },
     model::{

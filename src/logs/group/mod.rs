@@ -5,5 +5,6 @@ pub mod dedup;
 mod line_events;
 pub mod log_group;
 pub mod notices;
+pub(super) mod own_mail_state;
 pub mod own_output;
 pub mod sources;

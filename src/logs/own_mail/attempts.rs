@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use crate::{logs::line::syslog::Stamp, model::clock::Timestamp, store::outbox::own_mail::OwnMail};
+use crate::{logs::line::syslog::Stamp, model::clock::Timestamp, store::sources::own_mail::OwnMail};
 
 /// Seconds that a line may be stamped before an attempt or after its end: stamps are cut to seconds, and servers may write late.
 const BEFORE: i64 = 2;

@@ -17,7 +17,7 @@ use crate::{
         attempts::{AFTER, Attempt, HANDLING},
         server_lines::{MailLine, Origin, Peer, Queue, Said},
     },
-    store::outbox::own_mail::{Learned, OwnMail, OwnMailLines},
+    store::sources::own_mail::{Learned, OwnMail, OwnMailLines},
 };
 
 /// Queue ids that one attempt may have.

@@ -3,7 +3,7 @@
 pub mod areas;
 pub mod entries;
 pub mod lookup;
-pub mod max_age_rate;
+pub mod members;
 pub mod missing;
 pub mod mounts;
 pub(super) mod stalest;

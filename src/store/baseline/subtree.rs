@@ -8,7 +8,7 @@ use crate::{
         file::entry::{AreaId, Entry, EntryId},
     },
     store::{
-        events::outcome::{Members, Part},
+        baseline::members::{Members, Part},
         sqlite::{
             columns::{ENTRY_COLUMNS, entry},
             connection::Store,

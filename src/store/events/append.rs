@@ -10,8 +10,8 @@ use crate::{
         event::{Category, Channel, Kind, Member, Severity, StoredEvent},
     },
     store::{
-        baseline::subtree::each_member,
-        events::outcome::{Found, Members},
+        baseline::{members::Members, subtree::each_member},
+        events::outcome::Found,
         sqlite::{
             columns::needed_array,
             connection::Store,

@@ -5,6 +5,7 @@ pub mod grown;
 mod hash_chain;
 pub mod history;
 pub mod internal_error;
+pub mod max_age_rate;
 pub mod outcome;
 pub mod path_status;
 pub mod prune;

@@ -3,19 +3,20 @@
 use crate::{
     model::{
         clock::Timestamp,
-        event::{Event, Member},
+        event::Event,
         file::entry::{AreaId, Entry, EntryId},
         process::WatchName,
     },
     store::{
         baseline::{
             areas::{AreaRow, RootIdentity},
+            members::Members,
             mounts::MountRow,
         },
-        outbox::own_mail::OwnMailLines,
         sources::{
             journal_cursors::JournalRow,
             log_positions::{LogName, LogRow},
+            own_mail::OwnMailLines,
             own_parts::OwnPart,
             processes::WatchRow,
             rule_hits::RuleHit,
@@ -97,33 +98,6 @@ pub struct Found {
     pub event: Event,
     /// The objects, in the order their digest was taken over.
     pub members: Members,
-}
-
-/// The single objects a summary event stands for, in the order their digest is taken over.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Members(pub Vec<Part>);
-
-/// One of them, or many.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
-    /// One object.
-    One(Box<Member>),
-    /// A baseline row, whose path this is, with everything beneath it: read when the event is stored, so that it is never held.
-    Tree(Box<Entry>, Vec<u8>),
-}
-
-impl Members {
-    /// A baseline row, whose path is given, with everything beneath it.
-    pub fn tree(top: &Entry, path: &[u8]) -> Self {
-        Self(vec![Part::Tree(Box::new(top.clone()), path.to_vec())])
-    }
-}
-
-impl From<Vec<Member>> for Members {
-    /// These objects.
-    fn from(members: Vec<Member>) -> Self {
-        Self(members.into_iter().map(|member| Part::One(Box::new(member))).collect())
-    }
 }
 
 /// New state and the events that describe it.

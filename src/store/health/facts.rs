@@ -17,10 +17,9 @@ use crate::{
     store::{
         baseline::{
             areas::{AreaState, AreaSummary},
-            max_age_rate::Demand,
             missing::MissingCount,
         },
-        events::{append::Head, path_status::Ahead},
+        events::{append::Head, max_age_rate::Demand, path_status::Ahead},
         health::{
             fact_logs::{Log, logs},
             fact_processes::{Process, processes},

@@ -4,7 +4,6 @@ pub mod admin;
 mod attempt;
 mod due;
 pub mod failures;
-pub mod own_mail;
 pub mod parts;
 pub mod reports;
 pub mod schedule;

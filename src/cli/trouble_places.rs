@@ -165,7 +165,7 @@ fn cells(kind: Kind) -> (Trouble, [String; 5]) {
 
 #[test]
 fn every_trouble_is_said_in_every_place_as_the_table_has_it() {
-    const BEGIN: &str = "<!-- troubles: made by the test of src/cli/status/trouble_places.rs -->\n";
+    const BEGIN: &str = "<!-- troubles: made by the test of src/cli/trouble_places.rs -->\n";
     const END: &str = "<!-- end of troubles -->\n";
     let mut table = "| trouble, as `status` says it | heartbeat | status | nagios | doctor | subject of the heartbeat |\n|---|---|---|---|---|---|\n".to_owned();
     for kind in Kind::ALL {

@@ -20,13 +20,13 @@ const SPOOLS: [&str; 2] = ["/var/mail", "/var/spool/mail"];
 
 /// A mailbox that an area watches.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mailbox {
+pub(in crate::cli) struct Mailbox {
     path: PathBuf,
     area: Vec<u8>,
 }
 
 /// The mailboxes of local recipients that an area watches. Only those that are there, or could be made at once, count.
-pub(super) fn mailboxes(config: &Config) -> Vec<Mailbox> {
+pub(in crate::cli) fn mailboxes(config: &Config) -> Vec<Mailbox> {
     mailboxes_in(config, &SPOOLS.map(Path::new))
 }
 
@@ -64,7 +64,7 @@ fn local_user<'a>(recipient: &'a str, config: &Config) -> Option<&'a str> {
 
 impl Mailbox {
     /// What there is to say of it.
-    pub(super) fn words(&self) -> String {
+    pub(in crate::cli) fn words(&self) -> String {
         format!(
             "the mailbox {} lies in the area {}: what reports add to it is counted and not reported",
             escape_name(self.path.as_os_str().as_encoded_bytes()),
@@ -73,7 +73,7 @@ impl Mailbox {
     }
 
     /// What can be done, and the finding of `doctor`.
-    pub(super) fn finding(&self) -> Finding {
+    pub(in crate::cli) fn finding(&self) -> Finding {
         let path = escape_name(self.path.as_os_str().as_encoded_bytes());
         Finding::warn("mailbox", self.words(), format!("leave it out, for other mails are changes: exclude = {path}"))
     }

@@ -6,17 +6,16 @@ use crate::{
     files::{
         area::{
             namespace::{Namespace, intrusion, mounts_of},
-            overmounts::{hidden, named, review},
+            overmounts::{named, review},
             watched_areas::{Ground, is_beneath},
         },
         baseline::learning::{note_not_entered, tell_of_barred},
         remote::remote_mount::News,
-        scan::{scope::Scope, workers::Sweep},
         walk::entry_check::Visitor,
     },
     model::{
         clock::Moment,
-        event::{Category, Event, Severity, StoredEvent},
+        event::{Category, Event, Severity},
     },
     store::{
         db::{Db, run_blocking},
@@ -95,42 +94,13 @@ pub(in crate::files) fn tell_of_stalls(store: &mut Store, ground: &Ground, now: 
     if outcome.events.is_empty() { Ok(()) } else { store.commit(&outcome).map(|_seq| ()) }
 }
 
-/// One event for each part of the areas that a pass did not see, told before or not: it is covered, does not answer, or is missing while
-/// its baseline is kept.
-///
-/// # Errors
-/// [`StoreError`] when the database cannot be read or written.
-pub(in crate::files) fn unseen(store: &mut Store, sweep: &Sweep, now: Moment) -> Result<Vec<Event>, StoreError> {
-    store.flush()?;
-    let ground = &sweep.ground;
-    let mut unseen = hidden(store, ground, now)?;
-    unseen.extend(sweep.missing());
-    for (mount, why) in ground.lay.stalled() {
-        unseen.push(event(store, ground, &mount, &News::Stalled(why), now)?);
-    }
-    Ok(unseen)
-}
-
-/// Adds to findings what was not found just now but is so, as far as that was asked for.
-pub(in crate::files) fn add(findings: &mut Vec<StoredEvent>, events: Vec<Event>, scope: &Scope) {
-    for event in events.into_iter().filter(|event| scope.concerns(&event.source)) {
-        let key = |event: &Event| match event.category {
-            // What was found missing at different times is one finding of its area.
-            Category::EntriesMissing => (event.category, event.area.clone()),
-            category => (category, event.source.clone()),
-        };
-        if !findings.iter().any(|found| key(&found.event) == key(&event)) {
-            findings.push(unstored(event));
-        }
-    }
-}
-
-/// A finding that is shown, not stored.
-pub(in crate::files) fn unstored(event: Event) -> StoredEvent {
-    StoredEvent { seq: 0, event, prev_hash: [0; 32], hash: [0; 32] }
-}
-
-fn event(store: &Store, ground: &Ground, mount: &Mount, news: &News, now: Moment) -> Result<Event, StoreError> {
+pub(super) fn event(
+    store: &Store,
+    ground: &Ground,
+    mount: &Mount,
+    news: &News,
+    now: Moment,
+) -> Result<Event, StoreError> {
     let (area, count) = extent(store, ground, mount)?;
     let (category, severity, note) = match news {
         News::Stalled(why) => {
