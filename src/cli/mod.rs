@@ -1,4 +1,6 @@
 //! The commands: the only room that prints, and the only one that knows exit codes.
+//!
+//! Downwards: trouble_places, verify, explain, rules, import, logcheck, manual, check, history, try_out, mail, run, configuration, doctor, hidden, status, database, queue, terminal, own_mail, context.
 
 mod check;
 mod configuration;

@@ -3,6 +3,8 @@
 //! Reading goes in one direction: bytes → items with their places (`legacy`, `toml`, `include`) → values in range
 //! (`value`) → settings that agree with each other (`check`). No step stops at the first mistake; a configuration with any
 //! fault is not used at all, and all its faults are shown at once.
+//!
+//! Downwards: foreign, write, build, read, settings, schema.
 
 mod build;
 pub mod foreign;

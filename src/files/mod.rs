@@ -2,6 +2,8 @@
 //!
 //! The walk finds what is new, the recheck notices what changed or went. Every look costs one slot, every byte is paid from one
 //! bucket; a change multiplies both rates until every entry has been looked at once since.
+//!
+//! Downwards: scan, stalls, walk, baseline, compare, pace, area, remote.
 
 pub mod area;
 pub mod baseline;

@@ -1,5 +1,7 @@
 //! Logs: every line once, in order, whatever rotates, truncates, replaces or hides the files they stand in; the
 //! journal as such lines; and the rules of logcheck, which of them a line matches.
+//!
+//! Downwards: suggest, logcheck, group, own_mail, rules, pattern, journal, line.
 
 pub mod group;
 pub mod journal;

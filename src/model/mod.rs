@@ -1,4 +1,6 @@
 //! The words of the house: plain data that every other room speaks, without I/O and without waiting.
+//!
+//! Downwards: log, canonical, event, file, format.
 
 pub mod backoff;
 pub mod canonical;

@@ -1,4 +1,6 @@
 //! What is told, to whom and when: stored events become text, text becomes mail, mail is delivered.
+//!
+//! Downwards: task, transport, mail, render.
 
 pub mod mail;
 pub mod render;

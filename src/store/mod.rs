@@ -1,4 +1,6 @@
 //! The only room with SQL: outcomes go in whole, pending events and queued reports come out.
+//!
+//! Downwards: health, db, commit, open, recovery, outbox, events, sources, baseline, sqlite.
 
 pub mod baseline;
 mod commit;

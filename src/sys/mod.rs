@@ -1,4 +1,6 @@
 //! The kernel and the machine's own files, as values: the only room where unsafe code could ever stand.
+//!
+//! Downwards: process, landlock, host, fs.
 
 pub mod capabilities;
 pub mod fault_injection;

@@ -1,6 +1,7 @@
 //! The law of the house: imports go downstairs only, and each outside word lives in its room.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -9,7 +10,7 @@ use std::{
 const FLOORS: &[&[&str]] = &[
     &["model"],
     &["config", "sys"],
-    &["store"],
+    &["store", "export", "content", "tail"],
     &["files", "logs", "pids", "audit", "report", "actions"],
     &["daemon"],
     &["cli"],
@@ -19,7 +20,7 @@ const FLOORS: &[&[&str]] = &[
 const WORDS: &[(&str, &[&str])] = &[
     ("rusqlite", &["store/"]),
     ("lettre", &["report/"]),
-    ("blake3::", &["files/", "model/"]),
+    ("blake3::", &["content/", "files/compare/verdict.rs", "files/remote/lookup.rs", "model/"]),
     ("SystemTime", &["model/"]),
     ("unsafe ", &["sys/"]),
     ("std::time::Instant", &[]),
@@ -34,6 +35,9 @@ const WORDS: &[(&str, &[&str])] = &[
 
 /// Lines of code, without tests, comments and blank lines, that a file may have.
 const LONGEST_FILE: usize = 500;
+
+/// Files that a folder may hold, its own front among them.
+const MOST_FILES: usize = 15;
 
 struct Source {
     /// Its path below `src/`.
@@ -139,35 +143,182 @@ fn imports_go_downstairs_only() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[test]
-fn leaves_use_nothing_their_own_room_defines() {
-    let sources = sources();
-    let mut wrong = Vec::new();
-    for source in &sources {
-        let Some((room, file)) = source.path.split_once('/') else {
-            continue;
-        };
-        if file == "mod.rs" {
-            continue;
+/// All that a `use` of this tree names: `a::{b, c::D}` is `a::b` and `a::c::D`.
+fn leaves(tree: &str) -> Vec<Vec<String>> {
+    let tree = tree.trim();
+    let words = |text: &str| -> Vec<String> {
+        text.split("::").map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect()
+    };
+    let Some((front, inner)) = tree.split_once('{') else {
+        return vec![words(tree.split(" as ").next().unwrap())];
+    };
+    let inner = &inner[..inner.rfind('}').unwrap()];
+    let (mut depth, mut start, mut found) = (0, 0, Vec::new());
+    for (at, character) in inner.char_indices().chain([(inner.len(), ',')]) {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                let piece = inner[start..at].trim();
+                start = at + 1;
+                if !piece.is_empty() {
+                    found.extend(leaves(piece).into_iter().map(|leaf| [words(front), leaf].concat()));
+                }
+            }
+            _ => {}
         }
-        let Some(front) = sources.iter().find(|other| other.path == format!("{room}/mod.rs")) else {
-            continue;
-        };
-        let defined = front.code.lines().filter_map(|line| {
-            let line = line.strip_prefix("pub ")?;
-            let mut words = line.split_whitespace();
-            matches!(words.next()?, "struct" | "enum" | "fn" | "const" | "trait" | "type").then_some(())?;
-            Some(words.next()?.split(['(', '<', ':', ';']).next()?.to_owned())
-        });
-        for name in defined {
-            let by_super = format!("super::{name}");
-            let by_crate = format!("crate::{room}::{name}");
-            if source.code.contains(&by_super) || source.code.contains(&by_crate) {
-                wrong.push(format!("src/{} uses {name} of src/{room}/mod.rs", source.path));
+    }
+    found
+}
+
+/// The module of a file below `src/`: `a/mod.rs` and `a.rs` are `a`.
+fn module(path: &str) -> Vec<String> {
+    let path = path.trim_end_matches(".rs");
+    let path = path.strip_suffix("/mod").unwrap_or(if path == "lib" { "" } else { path });
+    path.split('/').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// Which files each file imports from, whatever the items are visible to.
+fn imports(sources: &[Source]) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
+    let shipped = || sources.iter().filter(|source| source.path != "main.rs" && !source.path.contains("/tests/"));
+    let files: BTreeSet<Vec<String>> = shipped().map(|source| module(&source.path)).collect();
+    let of = |source: &Source| {
+        let own = module(&source.path);
+        let code = source.code.replace("pub(in crate::", "pub(in ");
+        let mut named: Vec<Vec<String>> = Vec::new();
+        let mut body = String::new();
+        for statement in code.split_inclusive(';') {
+            let line = statement.trim_start().trim_end_matches(';');
+            let without_visibility = line
+                .strip_prefix("pub ")
+                .or_else(|| line.split_once(") ").filter(|(front, _)| front.starts_with("pub(")).map(|(_, rest)| rest))
+                .unwrap_or(line);
+            match without_visibility.strip_prefix("use ") {
+                Some(tree) => named.extend(leaves(tree)),
+                None => body.push_str(statement),
+            }
+        }
+        for word in ["crate::", "super::"] {
+            for (at, _) in body.match_indices(word) {
+                let is_start = !body[..at].ends_with(|before: char| before.is_alphanumeric() || "_:$".contains(before));
+                if is_start {
+                    let end =
+                        body[at..].find(|character: char| !character.is_alphanumeric() && !"_:".contains(character));
+                    named.extend(leaves(&body[at..end.map_or(body.len(), |end| at + end)]));
+                }
+            }
+        }
+        // A front door names its rooms without a prefix.
+        for child in files.iter().filter(|file| file.len() == own.len() + 1 && file.starts_with(&own)) {
+            let name = format!("{}::", child.last().unwrap());
+            for (at, _) in body.match_indices(&name) {
+                if source.path.ends_with("mod.rs")
+                    && !body[..at].ends_with(|before: char| before.is_alphanumeric() || "_:".contains(before))
+                {
+                    named.push([vec!["crate".to_owned()], child.clone()].concat());
+                }
+            }
+        }
+        let mut found = BTreeSet::new();
+        for path in named {
+            let absolute = match path[0].as_str() {
+                "crate" => path[1..].to_vec(),
+                "super" | "self" => {
+                    let up = path.iter().filter(|word| *word == "super").count();
+                    let rest = path.iter().skip_while(|word| *word == "super" || *word == "self").cloned();
+                    own[..own.len().saturating_sub(up)].iter().cloned().chain(rest).collect()
+                }
+                child if files.contains(&[own.clone(), vec![child.to_owned()]].concat()) => {
+                    [own.clone(), path].concat()
+                }
+                _ => continue,
+            };
+            let file = (0..=absolute.len()).rev().map(|end| absolute[..end].to_vec()).find(|file| files.contains(file));
+            found.extend(file.filter(|file| *file != own));
+        }
+        (own, found)
+    };
+    shipped().map(of).collect()
+}
+
+/// The members of a circle, if there is one.
+fn circle<T: Ord + Clone>(graph: &BTreeMap<T, BTreeSet<T>>) -> Vec<T> {
+    let mut left = graph.clone();
+    loop {
+        // Whoever imports nothing that is left is in no circle.
+        let ends: Vec<T> = left
+            .iter()
+            .filter(|(_, to)| !to.iter().any(|to| left.contains_key(to)))
+            .map(|(from, _)| from.clone())
+            .collect();
+        if ends.is_empty() {
+            // Nor is whom nothing that is left imports.
+            let imported: BTreeSet<T> = left.values().flatten().cloned().collect();
+            let before = left.len();
+            left.retain(|from, _| imported.contains(from));
+            if left.len() == before {
+                return left.into_keys().collect();
+            }
+        }
+        for end in &ends {
+            left.remove(end);
+        }
+    }
+}
+
+#[test]
+fn no_file_imports_itself_by_way_of_others() {
+    let imports = imports(&sources());
+    assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 1000, "the imports were not found");
+    let circle: Vec<String> = circle(&imports).iter().map(|file| file.join("/")).collect();
+    assert!(circle.is_empty(), "in a circle: {}", circle.join(", "));
+}
+
+#[test]
+fn within_a_room_imports_go_down_the_order_that_its_front_states() {
+    let sources = sources();
+    let imports = imports(&sources);
+    let mut wrong = Vec::new();
+    for front in sources.iter().filter(|source| source.path.ends_with("/mod.rs") && module(&source.path).len() == 1) {
+        let room = module(&front.path);
+        let inside = |path: &[String]| path.starts_with(&room) && path.len() > 1;
+        let folders: BTreeSet<&String> =
+            imports.keys().filter(|file| inside(file) && file.len() > 2).map(|file| &file[1]).collect();
+        let stated = front.text.lines().find_map(|line| line.strip_prefix("//! Downwards: "));
+        let order: Vec<&str> = stated.map_or(Vec::new(), |line| line.trim_end_matches('.').split(", ").collect());
+        wrong.extend(
+            folders
+                .iter()
+                .filter(|folder| !order.contains(&folder.as_str()))
+                .map(|folder| format!("src/{}: where does {folder} stand?", front.path)),
+        );
+        let rank = |name: &str| order.iter().position(|stated| *stated == name);
+        for (from, to) in
+            imports.iter().filter(|(from, _)| inside(from)).flat_map(|(from, all)| all.iter().map(move |to| (from, to)))
+        {
+            let (Some(above), Some(below)) =
+                (rank(&from[1]), to.get(1).filter(|_| inside(to)).and_then(|name| rank(name)))
+            else {
+                continue;
+            };
+            if above > below {
+                wrong.push(format!("{} imports {} from below", from.join("/"), to.join("/")));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_folder_holds_no_more_files_than_one_sees_at_once() {
+    let mut folders: BTreeMap<String, usize> = BTreeMap::new();
+    for source in sources() {
+        *folders
+            .entry(source.path.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned()))
+            .or_default() += 1;
+    }
+    let full: Vec<_> = folders.iter().filter(|(_, files)| **files > MOST_FILES).collect();
+    assert!(full.is_empty(), "{full:?}");
 }
 
 #[test]
@@ -202,4 +353,14 @@ fn every_file_says_what_it_is_for_and_is_short() {
 fn the_law_can_be_broken() {
     let code = "use crate::{\n    model::{clock::Clock, entry},\n    files::pace,\n};\nfn x() { crate::report::render::render(); }";
     assert_eq!(imported_rooms(code), ["model", "files", "report"]);
+    let source =
+        |path: &str, code: &str| Source { path: path.to_owned(), code: code.to_owned(), lines: 1, text: String::new() };
+    let files = [
+        source("a/mod.rs", "mod b;\nmod c;\nfn f() { b::g(); }"),
+        source("a/b.rs", "use super::{c::{D as E, F}};\npub(in crate::a) fn g() {}"),
+        source("a/c.rs", "struct D;\nfn h() { crate::a::f(); }"),
+        source("d.rs", "use crate::a::b::g;"),
+    ];
+    let found: Vec<String> = circle(&imports(&files)).iter().map(|file| file.join("/")).collect();
+    assert_eq!(found, ["a", "a/b", "a/c"]);
 }

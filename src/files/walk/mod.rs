@@ -10,8 +10,6 @@ pub mod frontier;
 mod listing;
 pub(super) mod missing;
 pub mod moves;
-mod path_limit;
-mod reachability;
 mod recheck;
 pub(super) mod record;
 pub(super) mod root;

@@ -24,8 +24,7 @@ use crate::logs::pattern::{
     hir::pattern,
     lint::is_anchored,
     parser::Ere,
-    prefilter::longest,
-    sieve::Sieve,
+    prefilter::{Sieve, longest},
     single::Single,
 };
 

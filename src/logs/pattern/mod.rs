@@ -13,5 +13,4 @@ pub mod lint;
 pub mod matcher;
 pub mod parser;
 pub mod prefilter;
-mod sieve;
 pub mod single;
