@@ -23,7 +23,7 @@ use std::{
 use integrityd::{
     config::settings::config::{Area, Config},
     content::hasher::Hasher,
-    files::scan::pass::Pass,
+    files::scan::pass::FullScan,
     model::{
         clock::{BootId, Clock},
         file::entry::{Algorithm, AlgorithmSet, EntryId, FileKind},
@@ -120,7 +120,7 @@ fn main() {
     let areas = roots.iter().cloned().map(Area::new).collect();
     let config = Config::embedded(areas, state.path().join("state/integrityd.sqlite"));
     let db = Db::new(Store::open(&config.database, clock.now()).unwrap());
-    Pass { config: &config, db: &db, clock: &clock }.go_round(&mut |_harvest| ()).unwrap();
+    FullScan { config: &config, db: &db, clock: &clock }.go_round(&mut |_harvest| ()).unwrap();
 
     let mut times = Times::default();
     let mut buffer = vec![0; 128 * 1024];

@@ -14,7 +14,7 @@
 //!
 //! A changed file travels upwards: [`files::Walker`] looks at it and compares it with the baseline, the outcome is committed by
 //! [`store`] in one transaction, its channel is notified, [`report::Reporter`] decides when, renders and stores the mail, and
-//! [`report::task::delivery::Courier`] delivers it. docs/architecture.md has the ways by file names.
+//! [`report::task::delivery::DeliveryTask`] delivers it. docs/architecture.md has the ways by file names.
 
 pub mod cli;
 pub mod config;

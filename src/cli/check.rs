@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         history::host,
         run::begin_to_log,
         terminal::{
@@ -26,13 +26,13 @@ use crate::{
     files::{
         area::{
             census::count,
-            membership::{self, Standing},
-            mount_map::Lay,
-            watched_areas::Ground,
+            membership::{self, Membership},
+            mount_map::MountMap,
+            watched_areas::WatchedAreas,
         },
         scan::{
             batch::Passed,
-            pass::{AcceptError, Pass, Summary},
+            pass::{AcceptError, FullScan, Summary},
             scope::Scope,
         },
     },
@@ -87,7 +87,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn set(source: &Source) -> anyhow::Result<Self> {
+    fn set(source: &CliContext) -> anyhow::Result<Self> {
         begin_to_log("warn");
         raise_open_files();
         let mut config = config::load(&source.config)?;
@@ -100,14 +100,14 @@ impl Scene {
         Ok(Self { config, clock: Clock::System(host::boot_id(Path::new("/"))) })
     }
 
-    fn pass<'a>(&'a self, db: &'a Db) -> Pass<'a> {
-        Pass { config: &self.config, db, clock: &self.clock }
+    fn pass<'a>(&'a self, db: &'a Db) -> FullScan<'a> {
+        FullScan { config: &self.config, db, clock: &self.clock }
     }
 
     /// The configured area at `path`.
     fn area(&self, path: &Path) -> anyhow::Result<usize> {
         let path = absolute(path).unwrap_or_else(|_| path.to_path_buf());
-        let lay = Lay::new(self.config.helper.clone());
+        let lay = MountMap::new(self.config.helper.clone());
         let real = |path: &Path| lay.resolve(path.as_os_str().as_bytes());
         let areas = &self.config.areas;
         let found = areas.iter().position(|area| area.path == path);
@@ -135,7 +135,7 @@ fn shown(path: &Path) -> String {
     escape_name(path.as_os_str().as_bytes())
 }
 
-pub(super) fn init(source: &Source, arguments: &InitArguments, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn init(source: &CliContext, arguments: &InitArguments, out: &mut Out) -> anyhow::Result<Exit> {
     let scene = Scene::set(source)?;
     check_sources(&scene.config)?;
     if let Some(area) = &arguments.accept {
@@ -194,12 +194,12 @@ fn entries(count: u64) -> String {
 /// How many entries the first round will meet.
 fn census(config: &Config) -> u64 {
     let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
-    let ground = Ground::new(config, &ids);
+    let ground = WatchedAreas::new(config, &ids);
     ground.survey();
     u64::try_from(count(&ground, &ids).entries).unwrap_or(u64::MAX)
 }
 
-fn accept(scene: &Scene, area: &Path, is_quiet: bool, source: &Source, out: &mut Out) -> anyhow::Result<Exit> {
+fn accept(scene: &Scene, area: &Path, is_quiet: bool, source: &CliContext, out: &mut Out) -> anyhow::Result<Exit> {
     let index = scene.area(area)?;
     let db = Db::new(Store::open_beside(&scene.config.database)?);
     let mut progress = Progress::begin(scene.clock.clone(), None, is_quiet);
@@ -222,7 +222,7 @@ fn accept(scene: &Scene, area: &Path, is_quiet: bool, source: &Source, out: &mut
     Ok(if differences == summary.findings.len() { Exit::Fine } else { Exit::Findings })
 }
 
-pub(super) fn check(source: &Source, arguments: &CheckArguments, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn check(source: &CliContext, arguments: &CheckArguments, out: &mut Out) -> anyhow::Result<Exit> {
     let scene = Scene::set(source)?;
     let store = if arguments.update {
         check_sources(&scene.config)?;
@@ -272,7 +272,7 @@ fn scope(scene: &Scene, store: &Store, arguments: &CheckArguments) -> anyhow::Re
     }
     let here = std::env::current_dir().unwrap_or_default();
     let ids = vec![AreaId(0); scene.config.areas.len()];
-    let ground = Ground::new(&scene.config, &ids);
+    let ground = WatchedAreas::new(&scene.config, &ids);
     ground.survey();
     for path in &arguments.paths {
         let asked = membership::asked(&ground, &here, path);
@@ -290,19 +290,19 @@ fn scope(scene: &Scene, store: &Store, arguments: &CheckArguments) -> anyhow::Re
 }
 
 /// Refuses a path of which nothing could be said, so that nobody takes silence for "no difference".
-fn refuse_unwatched(ground: &Ground, store: &Store, path: &[u8]) -> anyhow::Result<()> {
+fn refuse_unwatched(ground: &WatchedAreas, store: &Store, path: &[u8]) -> anyhow::Result<()> {
     let shown = escape_name(path);
-    match membership::standing(ground, path) {
-        Standing::InNoArea => Err(usage(format!("{shown} lies in no area of the configuration"))),
-        Standing::LeftOut { at, .. } => Err(usage(format!(
+    match membership::membership(ground, path) {
+        Membership::InNoArea => Err(usage(format!("{shown} lies in no area of the configuration"))),
+        Membership::LeftOut { at, .. } => Err(usage(format!(
             "{shown} is not watched, {} is left out: `integrityd explain` says why",
             escape_name(&at)
         ))),
-        Standing::Barred { mount, .. } => Err(usage(format!(
+        Membership::Barred { mount, .. } => Err(usage(format!(
             "{shown} is not watched: it lies on {}, which is not entered",
             escape_name(&mount.point)
         ))),
-        Standing::Watched { tract, .. } => {
+        Membership::Watched { tract, .. } => {
             // What could hang is not asked for.
             let is_far = ground.far(tract, path).is_some();
             if is_far
@@ -317,7 +317,7 @@ fn refuse_unwatched(ground: &Ground, store: &Store, path: &[u8]) -> anyhow::Resu
 }
 
 /// Prints what differs.
-fn print(summary: &Summary, source: &Source, is_json: bool, out: &mut Out) -> anyhow::Result<()> {
+fn print(summary: &Summary, source: &CliContext, is_json: bool, out: &mut Out) -> anyhow::Result<()> {
     if is_json {
         let host = host();
         for stored in &summary.findings {

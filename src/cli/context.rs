@@ -6,12 +6,12 @@ use crate::{config, model::escape::escape_name, store::sqlite::connection::Store
 
 /// Where a question is put.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct CliContext {
     pub(super) config: PathBuf,
     pub(super) database: Option<PathBuf>,
 }
 
-impl Source {
+impl CliContext {
     pub(super) fn database(&self) -> anyhow::Result<PathBuf> {
         Ok(match &self.database {
             Some(path) => path.clone(),

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         queue::asks,
         terminal::{
             exit::{Exit, usage},
@@ -34,13 +34,13 @@ pub(super) struct AdoptArguments {
     yes: bool,
 }
 
-pub(super) fn run(source: &Source, command: &Command, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn run(source: &CliContext, command: &Command, out: &mut Out) -> anyhow::Result<Exit> {
     match command {
         Command::Adopt(arguments) => adopt(source, arguments, out),
     }
 }
 
-fn adopt(source: &Source, arguments: &AdoptArguments, out: &mut Out) -> anyhow::Result<Exit> {
+fn adopt(source: &CliContext, arguments: &AdoptArguments, out: &mut Out) -> anyhow::Result<Exit> {
     if !arguments.yes && !io::stdin().is_terminal() {
         return Err(usage(
             "database adopt asks before it takes a database for the right one, and nobody can answer here: add --yes"

@@ -15,7 +15,7 @@ use clap::Args;
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         terminal::{exit::Exit, output::Out},
     },
     config,
@@ -71,7 +71,7 @@ pub(super) struct Attempts {
 }
 
 /// Puts up the sandbox that `run` puts up, tries all these, and says of each what came of it.
-pub(super) fn try_sandbox(source: &Source, attempts: &Attempts, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn try_sandbox(source: &CliContext, attempts: &Attempts, out: &mut Out) -> anyhow::Result<Exit> {
     let config = config::load(&source.config)?;
     let mut limits = sandbox_policy::limits(&config);
     // Nothing is made to try.

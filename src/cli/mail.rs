@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         own_mail::Noted,
         run::runtime,
         terminal::{
@@ -26,7 +26,7 @@ use crate::{
     },
     report::{
         mail::{notice::Notice, test_mail::TestMail},
-        task::composer::{Readership, check_addresses, default_sender, full_address, readerships},
+        task::composer::{Audience, check_addresses, default_sender, full_address, readerships},
         transport::{Printer, Transport},
     },
     sys::host,
@@ -55,7 +55,7 @@ struct Test {
     config: Config,
 }
 
-pub(super) fn run(source: &Source, command: &Command, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn run(source: &CliContext, command: &Command, out: &mut Out) -> anyhow::Result<Exit> {
     let Command::Test(arguments) = command;
     let config = config::load(&source.config)?;
     let readerships = match &arguments.to {
@@ -64,7 +64,7 @@ pub(super) fn run(source: &Source, command: &Command, out: &mut Out) -> anyhow::
             if let Some(fault) = config::address_fault(to) {
                 return Err(usage(format!("--to: {fault}")));
             }
-            vec![Readership { recipients: vec![full_address(to)], areas: None }]
+            vec![Audience { recipients: vec![full_address(to)], areas: None }]
         }
     };
     let host = config.hostname.clone().unwrap_or_else(|| host::host_name(Path::new("/")));
@@ -109,8 +109,8 @@ fn worse(one: Exit, other: Exit) -> Exit {
 impl Test {
     async fn send(
         &self,
-        source: &Source,
-        readership: &Readership,
+        source: &CliContext,
+        readership: &Audience,
         recipient: &str,
         out: &mut Out,
     ) -> anyhow::Result<Exit> {

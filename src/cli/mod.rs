@@ -31,7 +31,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use crate::cli::terminal::exit::Exit;
 use crate::{
-    cli::{context::Source, terminal::output::Out},
+    cli::{context::CliContext, terminal::output::Out},
     config,
     files::remote::helper,
     sys::process::{broker, broker_server},
@@ -141,7 +141,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 }
 
 fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
-    let source = Source { config: cli.config.clone(), database: cli.database };
+    let source = CliContext { config: cli.config.clone(), database: cli.database };
     match cli.command {
         Command::Run(arguments) => run::run(&cli.config, &arguments, source.program()),
         Command::Init(arguments) => check::init(&source, &arguments, out),

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::{
-    cli::context::Source,
+    cli::context::CliContext,
     model::clock::{Clock, Timestamp},
     store::sqlite::connection::Store,
     sys::host,
@@ -24,7 +24,7 @@ fn now() -> Timestamp {
 impl Noted {
     /// Notes that a mail with this Message-ID (empty when a server is only greeted) is sent from, to. `None` where there is no database
     /// that could be written: then there is no daemon either, or it is another user's.
-    pub(super) fn begin(source: &Source, message_id: &str, addresses: [&str; 2]) -> Option<Self> {
+    pub(super) fn begin(source: &CliContext, message_id: &str, addresses: [&str; 2]) -> Option<Self> {
         let mut store = source.open_beside().ok()?;
         let id = store.begin_own_mail(message_id, addresses, now()).ok()?;
         Some(Self { store, id })

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         terminal::{
             exit::{Exit, usage},
             output::{Out, number, size, span, talk},
@@ -25,7 +25,7 @@ use crate::{
     report::mail::mime::plain_text,
     store::{
         outbox::{
-            admin::{Standing, Undelivered},
+            admin::{DeliveryState, Undelivered},
             reports::ReportId,
         },
         sqlite::{connection::Store, error::StoreError, files::is_running},
@@ -83,7 +83,7 @@ pub(super) struct DropArguments {
     yes: bool,
 }
 
-pub(super) fn run(source: &Source, command: &Command, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn run(source: &CliContext, command: &Command, out: &mut Out) -> anyhow::Result<Exit> {
     match command {
         Command::List { json } => list(source, *json, out),
         Command::Show(arguments) => show(&source.open()?, arguments, out),
@@ -96,7 +96,7 @@ fn now() -> Moment {
     Clock::System(host::boot_id(Path::new("/"))).now()
 }
 
-fn list(source: &Source, is_json: bool, out: &mut Out) -> anyhow::Result<Exit> {
+fn list(source: &CliContext, is_json: bool, out: &mut Out) -> anyhow::Result<Exit> {
     let (store, now) = (source.open()?, now());
     let waiting = store.undelivered(now)?;
     if is_json {
@@ -125,7 +125,7 @@ fn as_json(delivery: &Undelivered) -> serde_json::Value {
         "to": escape(delivery.recipient.as_bytes()),
         "state": delivery.standing.word(),
         "attempts": delivery.attempts,
-        "next_seconds": (delivery.standing == Standing::Queued).then_some(delivery.wait.as_secs()),
+        "next_seconds": (delivery.standing == DeliveryState::Queued).then_some(delivery.wait.as_secs()),
         "last_answer": (!delivery.last_reply.is_empty()).then(|| harmless(&delivery.last_reply)),
         "created": JiffTimestamp::from_nanosecond(i128::from(delivery.created.as_nanos()))
             .map(|at| at.to_string()).ok(),
@@ -135,7 +135,7 @@ fn as_json(delivery: &Undelivered) -> serde_json::Value {
 }
 
 /// The local mailbox, as it is called now.
-fn mailbox(source: &Source) -> String {
+fn mailbox(source: &CliContext) -> String {
     let path = config::load(&source.config).ok().and_then(|config| config.mail.fallback_mbox);
     path.map_or_else(
         || "the local mailbox (fallbackmbox)".to_owned(),
@@ -153,9 +153,9 @@ fn table(waiting: &[Undelivered], now: Moment, mailbox: &str) -> String {
     )];
     for delivery in waiting {
         let next = match delivery.standing {
-            Standing::Parked => "-".to_owned(),
-            Standing::Queued if delivery.wait.is_zero() => "now".to_owned(),
-            Standing::Queued => span(delivery.wait),
+            DeliveryState::Parked => "-".to_owned(),
+            DeliveryState::Queued if delivery.wait.is_zero() => "now".to_owned(),
+            DeliveryState::Queued => span(delivery.wait),
         };
         lines.push(format!(
             "{:>6}  {:<width$}  {:<6}  {:>5}  {next:>7}  {:>7}  {:>8}",
@@ -224,7 +224,7 @@ fn distinct(ids: &[i64]) -> Vec<ReportId> {
     ids.into_iter().map(ReportId).collect()
 }
 
-fn drop_reports(source: &Source, arguments: &DropArguments, out: &mut Out) -> anyhow::Result<Exit> {
+fn drop_reports(source: &CliContext, arguments: &DropArguments, out: &mut Out) -> anyhow::Result<Exit> {
     if !arguments.yes && !io::stdin().is_terminal() {
         return Err(usage(
             "queue drop asks before it gives up a report, and nobody can answer here: add --yes".to_owned(),
@@ -285,7 +285,7 @@ mod tests {
             size: 20_000,
             created: Timestamp::from_nanos(0),
             recipient: "r\n@x".to_owned(),
-            standing: Standing::Queued,
+            standing: DeliveryState::Queued,
             attempts: 3,
             wait: Duration::from_mins(10),
             last_reply: "550 \u{9b}2J".to_owned(),

@@ -13,7 +13,7 @@ use crate::{
     model::{
         clock::{BootId, Boottime, Moment},
         health::{Trouble, TroubleKind as Kind, Weight},
-        log::position::Refusal,
+        log::position::ReadRefusal,
         process::Liveness,
     },
     report::render::{batch::Tally, sections::periodic::Figures},
@@ -69,7 +69,7 @@ fn example(kind: Kind) -> Facts {
         Kind::ProcessDown => it.processes = vec![Process { liveness: Liveness::Gone, ..process }],
         Kind::LogUnreadable => {
             it.logs =
-                vec![Log { trouble: Some((word(Refusal::Missing), it.now.before(Duration::from_secs(3)))), ..log }];
+                vec![Log { trouble: Some((word(ReadRefusal::Missing), it.now.before(Duration::from_secs(3)))), ..log }];
         }
         Kind::MailStuck => (it.queue.queued, it.queue.refused) = (1, 1),
         Kind::PathsMissing => it.areas[0].missing = Some((200, it.now.before(Duration::from_hours(3)))),

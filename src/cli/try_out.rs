@@ -32,7 +32,7 @@ use crate::{
         Daemon,
         signals::{Order, Orders},
     },
-    files::area::{census::count, watched_areas::Ground},
+    files::area::{census::count, watched_areas::WatchedAreas},
     model::{
         clock::Clock,
         escape::escape_name,
@@ -266,7 +266,7 @@ fn left_out(config: &Config) -> Vec<PathBuf> {
 /// Chooses the rate so that a round takes about [`ROUND`], however large the directories are.
 fn with_rates(mut config: Config) -> Config {
     let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
-    let ground = Ground::new(&config, &ids);
+    let ground = WatchedAreas::new(&config, &ids);
     ground.survey();
     let census = count(&ground, &ids);
     let entries = to_float(u64::try_from(census.entries).unwrap_or(u64::MAX));

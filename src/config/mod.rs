@@ -23,7 +23,7 @@ use thiserror::Error;
 
 pub use crate::config::write::convert::Converted;
 use crate::config::{
-    build::values::Sheet,
+    build::values::ValueSet,
     read::{
         include::{Files, Gathered, gather},
         item::Findings,
@@ -133,14 +133,14 @@ pub fn parse(path: &Path, text: &[u8], files: &Files) -> Result<Config, Faults> 
 /// A configuration without faults, at every step of reading it.
 struct Whole {
     gathered: Gathered,
-    sheet: Sheet,
+    sheet: ValueSet,
     config: Config,
 }
 
 fn read_whole(path: &Path, text: &[u8], files: &Files) -> Result<Whole, Faults> {
     let mut findings = Findings::default();
     let gathered = gather(path, text, files, &mut findings);
-    let sheet = Sheet::of(&gathered.items, &mut findings);
+    let sheet = ValueSet::of(&gathered.items, &mut findings);
     let mut config = build::check::check(&sheet, &mut findings);
     let Findings { mut faults, mut notices } = findings;
     if faults.is_empty() && !build::check::has_work(&config) {

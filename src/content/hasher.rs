@@ -47,7 +47,7 @@ impl Hasher {
 
 /// The old part of a file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OldPart {
+pub struct Prefix {
     /// How long it is, in bytes.
     pub length: u64,
     /// Its digests.
@@ -60,7 +60,7 @@ pub struct Evidence {
     /// What is there.
     pub seen: Observation,
     /// The old part of it, where that was wanted.
-    pub old_part: Option<OldPart>,
+    pub old_part: Option<Prefix>,
 }
 
 impl From<Observation> for Evidence {
@@ -71,15 +71,15 @@ impl From<Observation> for Evidence {
 
 /// A hasher that keeps the digests of what it had taken at the mark.
 #[derive(Debug)]
-pub(crate) struct MarkedHasher {
+pub(crate) struct PrefixHasher {
     hasher: Hasher,
     mark: Option<u64>,
     /// Bytes up to the mark; `None` beyond it.
     ahead: Option<u64>,
-    old_part: Option<OldPart>,
+    old_part: Option<Prefix>,
 }
 
-impl MarkedHasher {
+impl PrefixHasher {
     /// A hasher for what is wanted.
     pub(crate) fn new(wanted: Wanted) -> Self {
         let Wanted { algorithms, mark } = wanted;
@@ -97,13 +97,13 @@ impl MarkedHasher {
         };
         self.hasher.update(old);
         let digests = self.hasher.clone().finish();
-        self.old_part = self.mark.map(|length| OldPart { length, digests });
+        self.old_part = self.mark.map(|length| Prefix { length, digests });
         self.ahead = None;
         self.hasher.update(new);
     }
 
     /// The digests of everything taken, and the old part if there is one.
-    pub(crate) fn finish(self) -> (Digests, Option<OldPart>) {
+    pub(crate) fn finish(self) -> (Digests, Option<Prefix>) {
         (self.hasher.finish(), self.old_part)
     }
 }

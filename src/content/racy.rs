@@ -12,6 +12,6 @@ use crate::model::{clock::Timestamp, file::entry::Attributes};
 const YOUNG: Duration = Duration::from_millis(20);
 
 /// Whether a file that is `seen` like this changed so shortly before its reading `began` that the change may have gone on.
-pub(crate) fn is_fresh(seen: &Attributes, began: Timestamp) -> bool {
+pub(crate) fn is_racy(seen: &Attributes, began: Timestamp) -> bool {
     seen.ctime.after(YOUNG) > began && began.after(YOUNG) > seen.ctime
 }

@@ -13,7 +13,7 @@ use std::{
 use rustix::io::Errno;
 
 use crate::{
-    content::hasher::{Evidence, MarkedHasher, Wanted},
+    content::hasher::{Evidence, PrefixHasher, Wanted},
     model::{
         clock::Timestamp,
         file::entry::{Attributes, FileKind, HashState, Observation},
@@ -21,11 +21,11 @@ use crate::{
     sys::{
         fs::{
             handle::{Handle, attributes_of, open_beneath, open_root},
-            sparse::{Stretch, stretch_at},
-            uncached::CachedReader,
+            sparse::{Extent, stretch_at},
+            uncached::UncachedReader,
             xattr::xattrs_of_file,
         },
-        priority::IdleInput,
+        priority::IdleIoGuard,
     },
 };
 
@@ -73,7 +73,7 @@ pub enum Glance {
 
 /// Looks at `relative` beneath `directory`.
 pub fn glance(directory: BorrowedFd<'_>, relative: &[u8]) -> Glance {
-    let _idle = IdleInput::enter();
+    let _idle = IdleIoGuard::enter();
     judge(open_beneath(directory, relative))
 }
 
@@ -120,17 +120,17 @@ pub enum Content {
 
 /// A file that is being read and hashed, as far as it came.
 #[derive(Debug)]
-pub struct Reading {
-    file: CachedReader,
+pub struct FileReader {
+    file: UncachedReader,
     before: Attributes,
-    hasher: MarkedHasher,
+    hasher: PrefixHasher,
     buffer: Vec<u8>,
     /// How much of it is hashed.
     done: u64,
     /// How much of that was read; the rest lies in holes.
     read: u64,
     /// What it consists of where it is being read.
-    stretch: Stretch,
+    stretch: Extent,
     /// Bytes of its holes, as far as they are known.
     holes: u64,
     /// How many of them are hashed, and may be.
@@ -138,7 +138,7 @@ pub struct Reading {
     most_zeros: u64,
 }
 
-impl Reading {
+impl FileReader {
     /// Opens the regular file behind `handle`, whose metadata were `seen`, to be hashed as `wanted`; its extended attributes are added
     /// to `seen`. `buffer` is used again.
     ///
@@ -170,13 +170,13 @@ impl Reading {
             buffer.resize(length, 0);
         }
         Ok(Self {
-            file: CachedReader::new(file),
-            hasher: MarkedHasher::new(wanted),
+            file: UncachedReader::new(file),
+            hasher: PrefixHasher::new(wanted),
             buffer,
             before: seen.clone(),
             done: 0,
             read: 0,
-            stretch: if is_dense { Stretch::Data(u64::MAX) } else { Stretch::Hole(0) },
+            stretch: if is_dense { Extent::Data(u64::MAX) } else { Extent::Hole(0) },
             holes,
             zeros: 0,
             most_zeros,
@@ -211,14 +211,14 @@ impl Reading {
     /// # Errors
     /// The `errno(3)` of `read(2)`; `EFBIG` when there are too many holes, or more than 1 MiB of what the kernel makes.
     pub fn advance(&mut self, most: u64) -> Result<(u64, bool), i32> {
-        let _idle = IdleInput::enter();
+        let _idle = IdleIoGuard::enter();
         let (mut cost, mut zeros) = (0, 0);
         loop {
             if self.done >= self.stretch.end() && self.done < self.before.size {
                 self.stretch = stretch_at(self.file.file(), self.done, self.before.size);
             }
             let length = match self.stretch {
-                Stretch::Hole(end) => {
+                Extent::Hole(end) => {
                     let affordable = most.saturating_sub(cost).max(1).saturating_mul(ZEROS_PER_BYTE);
                     let length = self.pass_hole(end, affordable.min(MOST_ZEROS - zeros));
                     zeros += length;
@@ -229,7 +229,7 @@ impl Reading {
                     cost += length.div_ceil(ZEROS_PER_BYTE);
                     length
                 }
-                Stretch::Data(_) => {
+                Extent::Data(_) => {
                     let length = self.read_on(most.saturating_sub(cost))?;
                     cost += length;
                     length
@@ -297,7 +297,7 @@ impl Reading {
         (content, self.buffer)
     }
 
-    fn judge(before: &Attributes, mut after: Attributes, done: u64, hasher: MarkedHasher) -> Content {
+    fn judge(before: &Attributes, mut after: Attributes, done: u64, hasher: PrefixHasher) -> Content {
         if is_same(before, &after) && (done == after.size || after.is_generated()) {
             // Setting an extended attribute moves ctime, so that those of the first look are those of the last.
             after.xattrs.clone_from(&before.xattrs);
@@ -326,7 +326,7 @@ fn holes_of(file: &File, size: u64) -> u64 {
     let (mut at, mut holes) = (0, 0_u64);
     for _ in 0..SURVEYED {
         let stretch = stretch_at(file, at, size);
-        if matches!(stretch, Stretch::Hole(_)) {
+        if matches!(stretch, Extent::Hole(_)) {
             holes = holes.saturating_add(stretch.end().saturating_sub(at));
         }
         at = stretch.end();
@@ -362,10 +362,10 @@ mod tests {
     use super::*;
     use crate::model::file::entry::{Algorithm, AlgorithmSet};
 
-    fn begin(path: &Path) -> Reading {
+    fn begin(path: &Path) -> FileReader {
         let handle = open_root(path).unwrap();
         let mut seen = handle.attributes().unwrap();
-        Reading::begin(&handle, &mut seen, AlgorithmSet::NONE.with(Algorithm::Blake3), Vec::new()).unwrap()
+        FileReader::begin(&handle, &mut seen, AlgorithmSet::NONE.with(Algorithm::Blake3), Vec::new()).unwrap()
     }
 
     #[test]
@@ -454,7 +454,7 @@ mod tests {
             let mut seen = handle.attributes().unwrap();
             let length = u64::try_from(mark).unwrap();
             let wanted = Wanted { algorithms: AlgorithmSet::NONE.with(Algorithm::Blake3), mark: Some(length) };
-            let mut reading = Reading::begin(&handle, &mut seen, wanted, Vec::new()).unwrap();
+            let mut reading = FileReader::begin(&handle, &mut seen, wanted, Vec::new()).unwrap();
             while !reading.advance(100_000).unwrap().1 {}
             let Content::Stable(whole) = reading.finish().0 else { panic!("torn at {mark}") };
             let old = whole.old_part.unwrap();
@@ -478,7 +478,7 @@ mod tests {
             let handle = open_root(&path).unwrap();
             let mut seen = handle.attributes().unwrap();
             let blake3 = AlgorithmSet::NONE.with(Algorithm::Blake3);
-            let refused = Reading::begin(&handle, &mut seen, blake3, Vec::new()).unwrap_err();
+            let refused = FileReader::begin(&handle, &mut seen, blake3, Vec::new()).unwrap_err();
             assert_eq!(unread_for(refused), HashState::TooBig);
             assert!(seen.xattrs.is_some(), "its metadata are whole");
         }

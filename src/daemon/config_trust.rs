@@ -4,14 +4,14 @@ use std::path::Path;
 
 use crate::{
     config::{self, settings::config::Config},
-    sys::fs::ownership::{self, Distrust},
+    sys::fs::ownership::{self, OwnershipError},
 };
 
 /// Checks that nobody else may have written any file of a configuration.
 ///
 /// # Errors
-/// [`Distrust`] names the first place that others control.
-pub fn check_sources(config: &Config) -> Result<(), Distrust> {
+/// [`OwnershipError`] names the first place that others control.
+pub fn check_sources(config: &Config) -> Result<(), OwnershipError> {
     config.sources.iter().try_for_each(|source| ownership::check(source))
 }
 

@@ -5,15 +5,15 @@ use std::path::Path;
 use crate::{
     config::settings::config::Config,
     model::clock::Clock,
-    report::task::composer::{MailForm, Postmaster, default_sender, full_address, readerships},
+    report::task::composer::{MailForm, ReportComposer, default_sender, full_address, readerships},
     sys::host,
 };
 
 /// Writes the mails of this configuration; `host` is the name of the machine where that gives none.
-pub(super) fn postmaster(config: &Config, host: &str, clock: &Clock, program: &str) -> Postmaster {
+pub(super) fn postmaster(config: &Config, host: &str, clock: &Clock, program: &str) -> ReportComposer {
     let host = config.hostname.as_deref().unwrap_or(host).to_owned();
     let from = config.mail.from.as_deref().map_or_else(|| default_sender(&host), full_address);
-    Postmaster {
+    ReportComposer {
         from,
         readerships: readerships(config),
         lines: config.report.lines,

@@ -9,15 +9,15 @@ use crate::{
     config::settings::config::Config,
     daemon::{
         error::DaemonError,
-        task_watchdog::{Roll, Watch},
+        task_watchdog::{TaskRegistry, Watch},
     },
     model::{
         clock::{Clock, Moment},
         event::{Category, Channel, Event, Severity},
         format::counted,
-        keepalive::Pulse,
+        keepalive::Keepalive,
     },
-    report::task::composer::Postmaster,
+    report::task::composer::ReportComposer,
     store::{
         db::{Db, run_blocking},
         events::outcome::Outcome,
@@ -25,7 +25,7 @@ use crate::{
             diagnose::diagnose,
             facts::{Facts, Terms},
         },
-        recovery::failure_kind::Ailment,
+        recovery::failure_kind::DbFailure,
         sqlite::{connection::Store, error::with_causes},
     },
     sys::{
@@ -65,7 +65,7 @@ pub(super) enum Turn {
     /// Another one, with these settings.
     Next(Box<Config>),
     /// Another one, over a database that was opened anew.
-    Renew(Ailment),
+    Renew(DbFailure),
     /// The end.
     Stop,
 }
@@ -75,13 +75,13 @@ pub(super) enum Turn {
 pub(super) struct Generation {
     pub(super) tasks: JoinSet<Ended>,
     pub(super) stop: CancellationToken,
-    pub(super) postmaster: Arc<Postmaster>,
+    pub(super) postmaster: Arc<ReportComposer>,
     /// Rings the courier.
     pub(super) courier: Arc<Notify>,
     /// Who is watched, until the watch begins.
-    pub(super) roll: Roll,
+    pub(super) roll: TaskRegistry,
     /// Beats whenever commands beside us are listened to.
-    listener: Pulse,
+    listener: Keepalive,
     /// What was promised of the areas.
     terms: Terms,
     description: Description,
@@ -117,8 +117,8 @@ impl Ended {
 
 impl Generation {
     /// One without tasks, that listens every so often.
-    pub(super) fn new(postmaster: Arc<Postmaster>, terms: Terms, listen_time: Duration) -> Self {
-        let mut roll = Roll::default();
+    pub(super) fn new(postmaster: Arc<ReportComposer>, terms: Terms, listen_time: Duration) -> Self {
+        let mut roll = TaskRegistry::default();
         let listener = roll.watch(LISTENER, listen_time);
         let (tasks, stop, courier) = (JoinSet::new(), CancellationToken::new(), Arc::new(Notify::new()));
         let description =

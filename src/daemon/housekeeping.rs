@@ -55,7 +55,7 @@ const MOST_STEPS: u32 = 2000;
 
 /// Keeps house.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct Housekeeper {
     db: Db,
     clock: Clock,
     /// The configuration; `None` for embedded settings, which are tried out and have no program of their own to watch.
@@ -76,7 +76,7 @@ pub(super) struct Keeper {
     must_doubt: bool,
 }
 
-impl Keeper {
+impl Housekeeper {
     pub(super) fn new(db: Db, clock: Clock, source: Option<PathBuf>) -> Self {
         let now = clock.now();
         Self {
@@ -350,7 +350,7 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
 
     /// A keeper over 1,500 reported events, whose retention is a day.
-    fn keeper(directory: &Path) -> (Keeper, Config, VirtualClock) {
+    fn keeper(directory: &Path) -> (Housekeeper, Config, VirtualClock) {
         let clock = Clock::starting_at(Moment {
             wall: Timestamp::from_nanos(1_795_000_000_000_000_000),
             boottime: Boottime::from_nanos(1_000_000_000_000),
@@ -365,11 +365,11 @@ mod tests {
         store.batch(Channel::Files, 1500, clock.now(), &[]).unwrap();
         let mut config = Config::embedded(Vec::new(), path);
         config.report.retention = 24 * HOUR;
-        (Keeper::new(Db::new(store), clock, None), config, hands)
+        (Housekeeper::new(Db::new(store), clock, None), config, hands)
     }
 
     /// Keeps house for so many hours, some seconds of each; gives whether anything was taken out.
-    async fn keep(keeper: &mut Keeper, config: &Config, hours: u32) -> bool {
+    async fn keep(keeper: &mut Housekeeper, config: &Config, hours: u32) -> bool {
         for _ in 0..hours {
             advance(HOUR).await;
             for _ in 0..10 {
@@ -394,7 +394,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (mut keeper, config, _hands) = keeper(directory.path());
         keeper.db.call(|store| store.mark_start(Moment::default())).await.unwrap();
-        let told = |keeper: &Keeper| {
+        let told = |keeper: &Housekeeper| {
             let events = keeper.db.lock().history(&Filter { limit: 5000, ..Filter::default() }).unwrap();
             events.iter().filter(|stored| stored.event.category == Category::NotRunning).count()
         };
@@ -435,7 +435,7 @@ mod tests {
             boot: BootId([boot; 16]),
         };
         let store = Store::open(&directory.join("db"), at).unwrap();
-        let mut keeper = Keeper::new(Db::new(store), Clock::starting_at(at), None);
+        let mut keeper = Housekeeper::new(Db::new(store), Clock::starting_at(at), None);
         keeper.greet(config, Way::Once).await.unwrap();
         keeper.prune_at_once(config).await.unwrap();
         keeper.db.lock().mark_alive(keeper.clock.now(), true).unwrap();

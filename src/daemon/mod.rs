@@ -38,10 +38,10 @@ use crate::{
     daemon::{
         config_trust::load_trusted,
         downtime::Way,
-        housekeeping::Keeper,
-        store_monitor::{Alarm, Sentry},
+        housekeeping::Housekeeper,
+        store_monitor::{EmergencyMailer, StoreMonitor},
     },
-    files::{Walker, pace::rate_limiter::longest_rest, scan::pass::Pass},
+    files::{Walker, pace::rate_limiter::longest_rest, scan::pass::FullScan},
     logs::{
         Tailer,
         group::{context::Surroundings, own_output::OwnLines},
@@ -49,14 +49,14 @@ use crate::{
     model::{
         clock::{Clock, Timestamp},
         event::{Category, Channel, Event, Severity},
-        keepalive::Pulse,
+        keepalive::Keepalive,
     },
     pids::PidWatch,
     report::{
         Reporter,
         task::{
-            composer::{BatchError, Postmaster, check_addresses},
-            delivery::{Courier, Unstored},
+            composer::{BatchError, ReportComposer, check_addresses},
+            delivery::{DeliveryTask, Unstored},
             periodic::Recurrence,
             pool::Pool,
         },
@@ -148,7 +148,7 @@ impl Daemon {
     async fn attend(
         &mut self,
         generation: &mut Generation,
-        keeper: &mut Keeper,
+        keeper: &mut Housekeeper,
         orders: &mut signals::Orders,
     ) -> Result<Turn, DaemonError> {
         let mut ears = tokio::time::interval(LISTEN_TIME);
@@ -201,7 +201,8 @@ impl Daemon {
         let away_since = keeper.greet(&self.config, Way::Once).await?;
         if !self.config.areas.is_empty() {
             let (config, db, clock) = (self.config.clone(), self.db.clone(), self.clock.clone());
-            run_blocking(move || Pass { config: &config, db: &db, clock: &clock }.go_round(&mut |_harvest| ())).await?;
+            run_blocking(move || FullScan { config: &config, db: &db, clock: &clock }.go_round(&mut |_harvest| ()))
+                .await?;
         }
         if !self.config.logs.is_empty() {
             self.tailer(&Arc::new(self.config.clone()), CancellationToken::new()).run_once().await?;
@@ -228,8 +229,8 @@ impl Daemon {
             .await
     }
 
-    fn keeper(&self) -> Keeper {
-        Keeper::new(self.db.clone(), self.clock.clone(), self.source.clone())
+    fn keeper(&self) -> Housekeeper {
+        Housekeeper::new(self.db.clone(), self.clock.clone(), self.source.clone())
     }
 
     /// Starts the tasks of the current configuration.
@@ -274,7 +275,7 @@ impl Daemon {
         }
         let (alarm, deadline) = (self.alarm(&generation)?, config.mail.send_timeout);
         let pulse = generation.roll.watch(SENTRY, deadline.saturating_add(LONGEST_SLEEP));
-        let sentry = Sentry::new(self.db.clone(), self.clock.clone(), alarm, stop.clone());
+        let sentry = StoreMonitor::new(self.db.clone(), self.clock.clone(), alarm, stop.clone());
         generation.spawn(SENTRY, sentry.beating(pulse).run());
         courier.pulse = generation.roll.watch(COURIER, deadline.saturating_add(LONGEST_SLEEP * 2));
         generation.spawn(COURIER, courier.run(stop.clone()));
@@ -290,10 +291,10 @@ impl Daemon {
     }
 
     /// What tells of an emergency.
-    fn alarm(&self, generation: &Generation) -> Result<Alarm, TransportError> {
+    fn alarm(&self, generation: &Generation) -> Result<EmergencyMailer, TransportError> {
         let (postmaster, deadline) = (Arc::clone(&generation.postmaster), self.config.mail.send_timeout);
         let transport = self.way(&postmaster.host)?;
-        Ok(Alarm::new(transport, postmaster, self.config.database.clone(), deadline))
+        Ok(EmergencyMailer::new(transport, postmaster, self.config.database.clone(), deadline))
     }
 
     /// The way of the mails.
@@ -301,7 +302,7 @@ impl Daemon {
         self.transport.clone().map_or_else(|| Transport::new(&self.config.mail, host, &self.printer), Ok)
     }
 
-    fn recurrence(&self, postmaster: &Arc<Postmaster>, began: Timestamp) -> Recurrence {
+    fn recurrence(&self, postmaster: &Arc<ReportComposer>, began: Timestamp) -> Recurrence {
         Recurrence {
             settings: self.config.report.clone(),
             db: self.db.clone(),
@@ -310,27 +311,33 @@ impl Daemon {
             terms: Terms::of(&self.config),
             postmaster: Arc::clone(postmaster),
             courier: Arc::default(),
-            pulse: Pulse::default(),
+            pulse: Keepalive::default(),
             stop: CancellationToken::new(),
         }
     }
 
     fn tailer(&self, config: &Arc<Config>, stop: CancellationToken) -> Tailer {
         let surroundings = Surroundings::new(self.db.clone(), config, Arc::clone(&self.own_lines), self.clock.now());
-        Tailer { config: Arc::clone(config), surroundings, clock: self.clock.clone(), pulse: Pulse::default(), stop }
+        Tailer {
+            config: Arc::clone(config),
+            surroundings,
+            clock: self.clock.clone(),
+            pulse: Keepalive::default(),
+            stop,
+        }
     }
 
     fn pid_watch(&self, config: &Arc<Config>, away_since: Option<Timestamp>, stop: CancellationToken) -> PidWatch {
         let (config, db, clock) = (Arc::clone(config), self.db.clone(), self.clock.clone());
-        PidWatch { config, db, clock, root: PathBuf::from("/"), away_since, pulse: Pulse::default(), stop }
+        PidWatch { config, db, clock, root: PathBuf::from("/"), away_since, pulse: Keepalive::default(), stop }
     }
 
-    fn postmaster(&self, config: &Config) -> Postmaster {
+    fn postmaster(&self, config: &Config) -> ReportComposer {
         desk::postmaster(config, &self.host, &self.clock, &self.program)
     }
 
-    fn courier(&mut self, postmaster: &Postmaster, bell: Arc<Notify>) -> Result<Courier, DaemonError> {
-        Ok(Courier {
+    fn courier(&mut self, postmaster: &ReportComposer, bell: Arc<Notify>) -> Result<DeliveryTask, DaemonError> {
+        Ok(DeliveryTask {
             db: self.db.clone(),
             clock: self.clock.clone(),
             transport: self.way(&postmaster.host)?,
@@ -341,7 +348,7 @@ impl Daemon {
             chance: StdRng::from_rng(&mut self.chance),
             unstored: Arc::clone(&self.unstored),
             error_nag: self.config.report.error_nag,
-            pulse: Pulse::default(),
+            pulse: Keepalive::default(),
         })
     }
 

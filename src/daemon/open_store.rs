@@ -10,14 +10,14 @@ use crate::{
     daemon::{
         DaemonError, desk,
         signals::{Order, Orders},
-        store_monitor::Alarm,
+        store_monitor::EmergencyMailer,
         tell,
     },
     model::clock::Clock,
     report::transport::{Printer, Transport},
     store::{
         db::{Db, run_blocking},
-        recovery::{encountered::Troubles, failure_kind::Ailment},
+        recovery::{encountered::Troubles, failure_kind::DbFailure},
         sqlite::{
             connection::Store,
             error::{StoreError, with_causes},
@@ -88,16 +88,16 @@ impl Opening<'_> {
         }
     }
 
-    fn alarm(&self) -> Result<Alarm, DaemonError> {
+    fn alarm(&self) -> Result<EmergencyMailer, DaemonError> {
         let postmaster = desk::postmaster(self.config, self.host, self.clock, self.program);
         let mail = &self.config.mail;
         let transport = Transport::new(mail, &postmaster.host, self.printer)?;
-        Ok(Alarm::new(transport, Arc::new(postmaster), self.config.database.clone(), mail.send_timeout))
+        Ok(EmergencyMailer::new(transport, Arc::new(postmaster), self.config.database.clone(), mail.send_timeout))
     }
 }
 
 fn may_pass(error: &StoreError) -> bool {
-    error.ailment().is_some_and(|ailment| !matches!(ailment, Ailment::Corrupt | Ailment::Unreadable))
+    error.ailment().is_some_and(|ailment| !matches!(ailment, DbFailure::Corrupt | DbFailure::Unreadable))
 }
 
 /// Waits; `false` when told to stop meanwhile.

@@ -6,12 +6,12 @@ use crate::{
     daemon::{
         error::DaemonError,
         signals::{Order, Orders},
-        store_monitor::Alarm,
+        store_monitor::EmergencyMailer,
     },
     model::clock::Clock,
     store::{
         db::{Db, run_blocking},
-        recovery::{encountered::Trouble, failure_kind::Ailment},
+        recovery::{encountered::Trouble, failure_kind::DbFailure},
         sqlite::error::{StoreError, with_causes},
     },
     sys::{landlock, sd_notify},
@@ -32,9 +32,9 @@ const FEED_TIME: Duration = Duration::from_secs(5);
 pub(super) async fn renew(
     db: &Db,
     clock: &Clock,
-    why: Ailment,
+    why: DbFailure,
     orders: &mut Orders,
-    alarm: Alarm,
+    alarm: EmergencyMailer,
 ) -> Result<bool, DaemonError> {
     tracing::error!(why = ?why, "the database is opened anew");
     let (mut patience, mut alarm, since) = (RETRY.0, Some(alarm), clock.now());
@@ -48,7 +48,7 @@ pub(super) async fn renew(
             Err(error) if is_out_of_reach(&error) => {
                 if let Some(mut alarm) = alarm.take() {
                     let words = with_causes(&error);
-                    alarm.raise(&Trouble { since, ailment: Ailment::Unwritable, words, failures: 1 }, now);
+                    alarm.raise(&Trouble { since, ailment: DbFailure::Unwritable, words, failures: 1 }, now);
                     alarm.send().await;
                 }
                 return Err(DaemonError::Displaced(error));
@@ -58,7 +58,7 @@ pub(super) async fn renew(
                 tracing::error!(error = %with_causes(&error), wait = ?patience, "the database cannot be opened anew");
                 if let Some(mut alarm) = alarm.take() {
                     let words = with_causes(&error);
-                    alarm.raise(&Trouble { since, ailment: Ailment::Unwritable, words, failures: 1 }, now);
+                    alarm.raise(&Trouble { since, ailment: DbFailure::Unwritable, words, failures: 1 }, now);
                     // A server that is slow holds up nothing here.
                     tokio::spawn(async move { alarm.send().await });
                 }

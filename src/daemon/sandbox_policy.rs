@@ -15,7 +15,7 @@ use crate::{
     sys::{
         fs::ownership::make_private_directory,
         landlock::{self, Hold, Limits, SandboxError},
-        process::broker::{self, Deputy, Permit},
+        process::broker::{self, AllowedCommand, Broker},
     },
 };
 
@@ -49,7 +49,7 @@ fn ports_of(server: &SmtpServer) -> Vec<u16> {
 }
 
 /// What the deputy of such a daemon may run: journalctl, this very program for slow mounts, and the sendmail programs that may be used.
-pub fn permits(config: &Config) -> Vec<Permit> {
+pub fn permits(config: &Config) -> Vec<AllowedCommand> {
     let programs = match &config.mail.way {
         MailWay::Auto => Places::default().programs,
         MailWay::Sendmail(program) => vec![program.clone()],
@@ -63,8 +63,8 @@ pub fn permits(config: &Config) -> Vec<Permit> {
 ///
 /// # Errors
 /// [`SandboxError`]; then all works as before.
-pub fn put_up(limits: &Limits, permits: Vec<Permit>) -> Result<Hold, SandboxError> {
-    let deputy = Deputy::start(permits).map_err(SandboxError::Helper)?;
+pub fn put_up(limits: &Limits, permits: Vec<AllowedCommand>) -> Result<Hold, SandboxError> {
+    let deputy = Broker::start(permits).map_err(SandboxError::Helper)?;
     match landlock::confine(limits) {
         Ok(hold) => {
             deputy.install();
@@ -104,7 +104,7 @@ pub fn put_up_if_possible(config: &Config) {
 pub(super) fn objection(next: &Config) -> Option<String> {
     let (held, _) = landlock::limits()?;
     let mut lacks = held.lacks(&limits(next));
-    let known = broker::installed().map(Deputy::permits).unwrap_or_default();
+    let known = broker::installed().map(Broker::permits).unwrap_or_default();
     let unknown = permits(next).into_iter().filter(|permit| !known.contains(permit));
     lacks.extend(
         unknown

@@ -12,11 +12,11 @@ use crate::{
     model::{
         clock::{Boottime, Clock, Moment},
         event::{Category, Event, Severity},
-        keepalive::Pulse,
+        keepalive::Keepalive,
     },
     report::{
         mail::{emergency::Emergency, notice::Notice},
-        task::composer::Postmaster,
+        task::composer::ReportComposer,
         transport::Transport,
     },
     store::{
@@ -24,7 +24,7 @@ use crate::{
         events::outcome::Outcome,
         recovery::{
             encountered::{Trouble, Troubles},
-            failure_kind::Ailment,
+            failure_kind::DbFailure,
         },
         sqlite::{
             connection::Store,
@@ -44,38 +44,38 @@ const QUIET: Duration = Duration::from_mins(10);
 
 /// The task.
 #[derive(Debug)]
-pub(super) struct Sentry {
+pub(super) struct StoreMonitor {
     db: Db,
     clock: Clock,
-    alarm: Alarm,
+    alarm: EmergencyMailer,
     stop: CancellationToken,
     patience: Duration,
     /// When it is tried again to write.
     due: Option<Boottime>,
     looked: Option<Boottime>,
-    pulse: Pulse,
+    pulse: Keepalive,
 }
 
 /// What tells of an emergency without any store.
 #[derive(Debug)]
-pub(super) struct Alarm {
+pub(super) struct EmergencyMailer {
     pub(super) transport: Transport,
-    pub(super) postmaster: Arc<Postmaster>,
+    pub(super) postmaster: Arc<ReportComposer>,
     pub(super) database: PathBuf,
     pub(super) deadline: Duration,
     /// What was told to some and not yet to these.
     left: Option<(String, Vec<u8>, Vec<String>)>,
-    pulse: Pulse,
+    pulse: Keepalive,
 }
 
-impl Alarm {
+impl EmergencyMailer {
     pub(super) fn new(
         transport: Transport,
-        postmaster: Arc<Postmaster>,
+        postmaster: Arc<ReportComposer>,
         database: PathBuf,
         deadline: Duration,
     ) -> Self {
-        Self { transport, postmaster, database, deadline, left: None, pulse: Pulse::default() }
+        Self { transport, postmaster, database, deadline, left: None, pulse: Keepalive::default() }
     }
 
     /// Makes the mail; it is sent with `send`.
@@ -130,13 +130,13 @@ impl Alarm {
     }
 }
 
-impl Sentry {
-    pub(super) fn new(db: Db, clock: Clock, alarm: Alarm, stop: CancellationToken) -> Self {
-        Self { db, clock, alarm, stop, patience: RETRY.0, due: None, looked: None, pulse: Pulse::default() }
+impl StoreMonitor {
+    pub(super) fn new(db: Db, clock: Clock, alarm: EmergencyMailer, stop: CancellationToken) -> Self {
+        Self { db, clock, alarm, stop, patience: RETRY.0, due: None, looked: None, pulse: Keepalive::default() }
     }
 
     /// The same, with a pulse that beats at each step.
-    pub(super) fn beating(mut self, pulse: Pulse) -> Self {
+    pub(super) fn beating(mut self, pulse: Keepalive) -> Self {
         self.alarm.pulse = pulse.clone();
         self.pulse = pulse;
         self
@@ -224,7 +224,7 @@ impl Sentry {
             Ok(false) => {}
             Ok(true) => {
                 tracing::error!("the database was removed or replaced while it is in use; it is written again");
-                self.db.troubles.ask_for_renewal(Ailment::Moved);
+                self.db.troubles.ask_for_renewal(DbFailure::Moved);
             }
             Err(error) => {
                 tracing::error!(error = %with_causes(&error), "the lock of the database is gone");

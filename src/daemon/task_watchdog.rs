@@ -13,7 +13,7 @@ use crate::{
     model::{
         clock::{Clock, Moment, Timestamp},
         event::{Category, Event, Severity},
-        keepalive::Pulse,
+        keepalive::Keepalive,
     },
     store::{
         db::{Db, run_blocking},
@@ -22,7 +22,7 @@ use crate::{
     },
     sys::{
         fault_injection,
-        process::broker::{self, Deputy},
+        process::broker::{self, Broker},
         sd_notify,
     },
 };
@@ -47,7 +47,7 @@ const HELPER_GONE: &str = "the helper process of the sandbox has ended: restart 
 #[derive(Debug)]
 struct Watched {
     name: &'static str,
-    pulse: Pulse,
+    pulse: Keepalive,
     /// How long it may be without a beat.
     limit: Duration,
     /// Its beats at the last look, and for how long it has had them.
@@ -67,12 +67,12 @@ pub(super) struct News {
 
 /// All tasks of a generation.
 #[derive(Debug, Default)]
-pub(super) struct Roll(Vec<Watched>);
+pub(super) struct TaskRegistry(Vec<Watched>);
 
-impl Roll {
+impl TaskRegistry {
     /// Watches one more task, whose longest rest between two beats is `rest`; gives its pulse.
-    pub(super) fn watch(&mut self, name: &'static str, rest: Duration) -> Pulse {
-        let pulse = Pulse::default();
+    pub(super) fn watch(&mut self, name: &'static str, rest: Duration) -> Keepalive {
+        let pulse = Keepalive::default();
         let step = fault_injection::patience().map_or(STEP, Duration::from_secs);
         let (limit, without) = (rest.saturating_add(step), Duration::ZERO);
         self.0.push(Watched { name, pulse: pulse.clone(), limit, beats: 0, without, still: None });
@@ -112,7 +112,7 @@ impl Roll {
 /// The task that watches the others.
 #[derive(Debug)]
 pub(super) struct Watch {
-    pub(super) roll: Roll,
+    pub(super) roll: TaskRegistry,
     pub(super) db: Db,
     pub(super) clock: Clock,
     pub(super) stop: CancellationToken,
@@ -139,7 +139,7 @@ impl Watch {
             for news in self.roll.look(elapsed, self.clock.now().wall) {
                 self.tell(news);
             }
-            if has_helper && broker::installed().is_some_and(Deputy::is_gone) {
+            if has_helper && broker::installed().is_some_and(Broker::is_gone) {
                 has_helper = false;
                 self.mourn_helper();
             }
@@ -157,7 +157,7 @@ impl Watch {
     fn mourn_helper(&self) {
         let now = self.clock.now();
         self.tell(News { name: HELPER, since: Some(now.wall) });
-        if !broker::installed().is_some_and(Deputy::is_news_gone) {
+        if !broker::installed().is_some_and(Broker::is_news_gone) {
             return;
         }
         self.store(Event::new(Category::Notice, Severity::High, now, Vec::new()).with_note(HELPER_GONE));
@@ -217,7 +217,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// So many looks, one a second.
-    fn looks(roll: &mut Roll, count: i64, from: i64) -> Vec<News> {
+    fn looks(roll: &mut TaskRegistry, count: i64, from: i64) -> Vec<News> {
         let at = |second: i64| Timestamp::from_nanos(second * 1_000_000_000);
         (from..from + count).flat_map(|second| roll.look(SECOND, at(second))).collect()
     }
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn i4_one_task_that_stands_still_is_enough_and_a_beat_frees_it() {
-        let mut roll = Roll::default();
+        let mut roll = TaskRegistry::default();
         let (walker, reader) = (roll.watch("the walker", SECOND), roll.watch("the reader", Duration::from_hours(1)));
         walker.beat();
         reader.beat();

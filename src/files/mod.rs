@@ -28,21 +28,21 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::settings::config::Config,
     files::{
-        area::{namespace::Namespace, watched_areas::Ground},
+        area::{namespace::Namespace, watched_areas::WatchedAreas},
         baseline::mass_removal::tell_back,
-        compare::inode_index::Inodes,
+        compare::inode_index::InodeIndex,
         stalls::{survey, tell_of_stalls},
         walk::{
-            checker::{Eye, Leave},
-            entry_check::Visitor,
-            frontier::{Ahead, Itinerary, Next, Open},
+            checker::{Interrupt, PacedChecker},
+            entry_check::EntryChecker,
+            frontier::{Frontier, NextStep, OpenDir, PendingDir},
             target::Target,
         },
     },
     model::{
         clock::{Boottime, Clock},
         file::entry::AreaId,
-        keepalive::Pulse,
+        keepalive::Keepalive,
     },
     store::{
         baseline::areas::AreaState,
@@ -69,8 +69,8 @@ pub struct Walker {
     clock: Clock,
     stop: CancellationToken,
     chance: StdRng,
-    eye: Eye,
-    itinerary: Itinerary,
+    eye: PacedChecker,
+    itinerary: Frontier,
     /// Areas whose root was entered in this round.
     entered: HashSet<AreaId>,
     roots_checked: Boottime,
@@ -85,13 +85,13 @@ impl Walker {
     pub fn new(config: Arc<Config>, db: Db, clock: Clock, chance: StdRng, stop: CancellationToken) -> Self {
         let now = clock.now().boottime;
         Self {
-            eye: Eye::new(&config, db.clone(), clock.clone(), stop.clone()),
+            eye: PacedChecker::new(&config, db.clone(), clock.clone(), stop.clone()),
             config,
             db,
             clock,
             stop,
             chance,
-            itinerary: Itinerary::default(),
+            itinerary: Frontier::default(),
             entered: HashSet::new(),
             roots_checked: now,
             phase: 0.0,
@@ -101,7 +101,7 @@ impl Walker {
 
     /// The same walker with this pulse.
     #[must_use]
-    pub fn beating(mut self, pulse: Pulse) -> Self {
+    pub fn beating(mut self, pulse: Keepalive) -> Self {
         self.eye.pulse = pulse;
         self
     }
@@ -130,12 +130,12 @@ impl Walker {
             self.eye.pulse.beat();
             match self.go_round().await {
                 Ok(()) => {}
-                Err(Leave::Stopped) => break,
-                Err(Leave::Store(error)) => {
+                Err(Interrupt::Stopped) => break,
+                Err(Interrupt::Store(error)) => {
                     tracing::error!(error = %with_causes(&error), wait = ?patience, "the walk cannot go on; it begins anew");
                     self.db.troubles.note(&error, self.clock.now());
                     self.db.call(Store::shed_looks).await;
-                    self.itinerary = Itinerary::default();
+                    self.itinerary = Frontier::default();
                     self.eye.visitor = None;
                     if stop.run_until_cancelled(sleep::rest(&self.clock, patience)).await.is_none() {
                         break;
@@ -150,7 +150,7 @@ impl Walker {
         }
     }
 
-    async fn go_round(&mut self) -> Result<(), Leave> {
+    async fn go_round(&mut self) -> Result<(), Interrupt> {
         if self.eye.visitor.is_none() {
             self.settle_in().await?;
         }
@@ -162,26 +162,26 @@ impl Walker {
         loop {
             self.keep_house().await?;
             match self.itinerary.next(&mut self.chance) {
-                Next::Open(ahead) => self.open(ahead).await?,
-                Next::Refill(open, most) => self.refill(open, most).await?,
-                Next::Finished(open) => self.find_unseen(open).await?,
-                Next::Stop(place, name) => {
+                NextStep::Open(ahead) => self.open(ahead).await?,
+                NextStep::Refill(open, most) => self.refill(open, most).await?,
+                NextStep::Finished(open) => self.find_unseen(open).await?,
+                NextStep::Stop(place, name) => {
                     self.stop_at(Target::in_directory(place, name)).await?;
                     self.eye.recheck().await?;
                 }
-                Next::End => break,
+                NextStep::End => break,
             }
         }
         self.end_round().await
     }
 
     /// Brings store and configuration in line, and begins to learn what is new.
-    async fn settle_in(&mut self) -> Result<(), Leave> {
+    async fn settle_in(&mut self) -> Result<(), Interrupt> {
         let (config, clock) = (Arc::clone(&self.config), self.clock.clone());
         let rows = self.db.call(move |store| baseline::learning::settle_in(store, &config, clock.now())).await?;
         let ids: Vec<AreaId> = rows.iter().map(|row| row.id).collect();
-        let ground = Arc::new(Ground::new(&self.config, &ids));
-        self.eye.visitor = Some(Arc::new(Visitor {
+        let ground = Arc::new(WatchedAreas::new(&self.config, &ids));
+        self.eye.visitor = Some(Arc::new(EntryChecker {
             ground: Arc::clone(&ground),
             db: self.db.clone(),
             clock: self.clock.clone(),
@@ -189,7 +189,7 @@ impl Walker {
             small_file: self.config.rates.small_file,
             big_file: self.config.rates.big_file,
             keys: RandomState::new(),
-            inodes: Inodes::default(),
+            inodes: InodeIndex::default(),
         }));
         self.eye.is_learning = rows.iter().any(|row| row.state == AreaState::Learning);
         self.eye.adjust_pace();
@@ -200,13 +200,13 @@ impl Walker {
     }
 
     /// Tells of mounts within areas that are not entered or hide something; those that were there from the beginning are told with its begin.
-    async fn survey(&mut self) -> Result<(), Leave> {
+    async fn survey(&mut self) -> Result<(), Interrupt> {
         let Some(visitor) = self.eye.visitor.clone() else { return Ok(()) };
         Ok(survey(&self.db, visitor, &self.namespace, self.clock.now()).await?)
     }
 
     /// Looks after the helpers, and after what was mounted or unmounted. Waits for neither.
-    async fn tend(&mut self) -> Result<(), Leave> {
+    async fn tend(&mut self) -> Result<(), Interrupt> {
         let Some(ground) = self.eye.visitor.as_ref().map(|visitor| Arc::clone(&visitor.ground)) else {
             return Ok(());
         };
@@ -222,7 +222,7 @@ impl Walker {
     }
 
     /// Looks at the root of an area and puts it on the itinerary.
-    async fn enter(&mut self, area: usize) -> Result<(), Leave> {
+    async fn enter(&mut self, area: usize) -> Result<(), Interrupt> {
         let visitor = self.eye.visitor.clone();
         let Some(tract) = visitor.as_ref().and_then(|visitor| visitor.ground.tracts.get(area)) else {
             return Ok(());
@@ -237,13 +237,13 @@ impl Walker {
         }
         self.entered.insert(id);
         if let Some(entry) = visited.directory {
-            self.itinerary.add(Ahead { area, entry });
+            self.itinerary.add(PendingDir { area, entry });
         }
         Ok(())
     }
 
     /// A stop on the walk; a directory is entered later.
-    async fn stop_at(&mut self, target: Target) -> Result<(), Leave> {
+    async fn stop_at(&mut self, target: Target) -> Result<(), Interrupt> {
         let (area, is_child_of_root) = (target.area, target.parent);
         let Some(visitor) = self.eye.visitor.clone() else {
             return Ok(());
@@ -264,25 +264,25 @@ impl Walker {
             && tract.settings.recurse
             && is_child_of_root.is_some()
         {
-            self.itinerary.add(Ahead { area, entry });
+            self.itinerary.add(PendingDir { area, entry });
         }
         Ok(())
     }
 
-    async fn is_known(&self, target: &Target) -> Result<bool, Leave> {
+    async fn is_known(&self, target: &Target) -> Result<bool, Interrupt> {
         let (parent, name) = (target.parent, target.name.clone());
         Ok(self.db.call(move |store| store.entry_named(parent, &name)).await?.is_some())
     }
 
     /// Opens a directory for listing.
-    async fn open(&mut self, ahead: Ahead) -> Result<(), Leave> {
+    async fn open(&mut self, ahead: PendingDir) -> Result<(), Interrupt> {
         if let Some(open) = self.eye.open(ahead).await? {
             self.itinerary.take_up(open);
         }
         Ok(())
     }
 
-    async fn refill(&mut self, open: Open, most: usize) -> Result<(), Leave> {
+    async fn refill(&mut self, open: OpenDir, most: usize) -> Result<(), Interrupt> {
         if let Some(open) = self.eye.refill(open, most).await? {
             self.itinerary.take_up(open);
         }
@@ -290,7 +290,7 @@ impl Walker {
     }
 
     /// Makes stops of what the baseline has in a directory but its listing did not show, block by block.
-    async fn find_unseen(&mut self, mut open: Open) -> Result<(), Leave> {
+    async fn find_unseen(&mut self, mut open: OpenDir) -> Result<(), Interrupt> {
         let (entry, since, after) = (open.place.entry, open.place.since, open.unseen_until().to_vec());
         let unseen = self.db.call(move |store| store.unseen_since(entry, since, &after, UNSEEN)).await?;
         if open.add_unseen(unseen) {
@@ -299,7 +299,7 @@ impl Walker {
         Ok(())
     }
 
-    async fn end_round(&mut self) -> Result<(), Leave> {
+    async fn end_round(&mut self) -> Result<(), Interrupt> {
         let Some(ground) = self.eye.visitor.as_ref().map(|visitor| Arc::clone(&visitor.ground)) else {
             return Ok(());
         };
@@ -319,10 +319,10 @@ impl Walker {
     }
 
     /// What is due between two stops: writing collected looks, looking for missing roots.
-    async fn keep_house(&mut self) -> Result<(), Leave> {
+    async fn keep_house(&mut self) -> Result<(), Interrupt> {
         self.eye.pulse.beat();
         if self.stop.is_cancelled() {
-            return Err(Leave::Stopped);
+            return Err(Interrupt::Stopped);
         }
         self.eye.settle().await?;
         self.tend().await?;
@@ -339,7 +339,7 @@ impl Walker {
     }
 
     /// Tells of what was missing and is back; gives the areas whose root may be back or is another, and those that an administrator has accepted since the round began.
-    async fn areas_to_enter(&self) -> Result<Vec<usize>, Leave> {
+    async fn areas_to_enter(&self) -> Result<Vec<usize>, Interrupt> {
         let Some(visitor) = self.eye.visitor.clone() else { return Ok(Vec::new()) };
         let (ground, now) = (Arc::clone(&visitor.ground), self.clock.now());
         let rows =

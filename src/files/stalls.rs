@@ -7,11 +7,11 @@ use crate::{
         area::{
             namespace::{Namespace, intrusion, mounts_of},
             overmounts::{named, review},
-            watched_areas::{Ground, is_beneath},
+            watched_areas::{WatchedAreas, is_beneath},
         },
         baseline::learning::{note_not_entered, tell_of_barred},
-        remote::remote_mount::News,
-        walk::entry_check::Visitor,
+        remote::remote_mount::Transition,
+        walk::entry_check::EntryChecker,
     },
     model::{
         clock::Moment,
@@ -32,7 +32,7 @@ use crate::{
 /// [`StoreError`] when the store fails.
 pub(in crate::files) async fn survey(
     db: &Db,
-    visitor: Arc<Visitor>,
+    visitor: Arc<EntryChecker>,
     namespace: &Arc<Mutex<Namespace>>,
     now: Moment,
 ) -> Result<(), StoreError> {
@@ -54,7 +54,7 @@ pub(in crate::files) async fn survey(
     .await
 }
 
-impl Visitor {
+impl EntryChecker {
     /// Takes note of what was mounted or unmounted a moment ago, and finds out what that hides before anything is looked at.
     pub(in crate::files) fn keep_up(&self) -> Result<(), StoreError> {
         if self.is_moving() { review(&mut self.db.lock(), &self.ground, self.clock.now()) } else { Ok(()) }
@@ -77,7 +77,11 @@ impl Visitor {
 ///
 /// # Errors
 /// [`StoreError`] when the store fails.
-pub(in crate::files) fn tell_of_stalls(store: &mut Store, ground: &Ground, now: Moment) -> Result<(), StoreError> {
+pub(in crate::files) fn tell_of_stalls(
+    store: &mut Store,
+    ground: &WatchedAreas,
+    now: Moment,
+) -> Result<(), StoreError> {
     let mut outcome = Outcome::default();
     let news = ground.lay.attend();
     if !news.is_empty() {
@@ -96,26 +100,26 @@ pub(in crate::files) fn tell_of_stalls(store: &mut Store, ground: &Ground, now: 
 
 pub(super) fn event(
     store: &Store,
-    ground: &Ground,
+    ground: &WatchedAreas,
     mount: &Mount,
-    news: &News,
+    news: &Transition,
     now: Moment,
 ) -> Result<Event, StoreError> {
     let (area, count) = extent(store, ground, mount)?;
     let (category, severity, note) = match news {
-        News::Stalled(why) => {
+        Transition::Stalled(why) => {
             let note = "nothing on it is looked at; it is tried again after a minute, then less and less often, at \
                         least every hour";
             (Category::Stalled, Severity::Normal, format!("{}: {why}; {note}", named(mount)))
         }
-        News::Back => (Category::Answering, Severity::Normal, format!("{}: it is compared again", named(mount))),
+        Transition::Back => (Category::Answering, Severity::Normal, format!("{}: it is compared again", named(mount))),
     };
     let event = Event { area, count, ..Event::new(category, severity, now, mount.point.clone()) };
     Ok(event.with_note(note))
 }
 
 /// The area that a slow mount belongs to, and how many entries of the baseline lie on it.
-fn extent(store: &Store, ground: &Ground, mount: &Mount) -> Result<(Vec<u8>, u64), StoreError> {
+fn extent(store: &Store, ground: &WatchedAreas, mount: &Mount) -> Result<(Vec<u8>, u64), StoreError> {
     let within = ground.tracts.iter().filter_map(|tract| Some((tract, tract.seen_as(&mount.point)?)));
     if let Some((tract, path)) = within.max_by_key(|(tract, _)| tract.path.len()) {
         let count = match store.entry_at(&tract.path, &path)? {

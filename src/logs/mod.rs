@@ -25,7 +25,7 @@ use crate::{
     model::{
         clock::{Boottime, Clock, Moment},
         health::TroubleKind,
-        keepalive::Pulse,
+        keepalive::Keepalive,
     },
     store::{
         db::run_blocking,
@@ -50,7 +50,7 @@ pub struct Tailer {
     /// The time.
     pub clock: Clock,
     /// Beats with each chunk.
-    pub pulse: Pulse,
+    pub pulse: Keepalive,
     /// When to end.
     pub stop: CancellationToken,
 }

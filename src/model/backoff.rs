@@ -13,7 +13,7 @@ const MOST: usize = 1000;
 
 /// The items.
 #[derive(Debug, Clone)]
-pub struct Quarantine<Item> {
+pub struct BackoffSet<Item> {
     items: HashMap<Item, Aside>,
 }
 
@@ -23,13 +23,13 @@ struct Aside {
     rest: Duration,
 }
 
-impl<Item> Default for Quarantine<Item> {
+impl<Item> Default for BackoffSet<Item> {
     fn default() -> Self {
         Self { items: HashMap::new() }
     }
 }
 
-impl<Item: Eq + Hash + Clone> Quarantine<Item> {
+impl<Item: Eq + Hash + Clone> BackoffSet<Item> {
     /// Whether the item is to be left alone at `now`.
     pub fn holds<Key: Eq + Hash + ?Sized>(&self, item: &Key, now: Boottime) -> bool
     where
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn an_item_is_left_alone_twice_as_long_each_time() {
-        let mut quarantine = Quarantine::<Vec<u8>>::default();
+        let mut quarantine = BackoffSet::<Vec<u8>>::default();
         quarantine.set_aside(b"/x".to_vec(), at(0));
         assert!(quarantine.holds(&b"/x"[..], at(4)) && !quarantine.holds(&b"/x"[..], at(5)));
         quarantine.set_aside(b"/x".to_vec(), at(5));
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_items_is_bounded() {
-        let mut quarantine = Quarantine::<i64>::default();
+        let mut quarantine = BackoffSet::<i64>::default();
         (0..2000).for_each(|item| quarantine.set_aside(item, at(item)));
         assert_eq!(quarantine.items.len(), MOST);
         assert!(quarantine.holds(&1999, at(1999)));

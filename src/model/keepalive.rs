@@ -7,9 +7,9 @@ use std::sync::{
 
 /// The pulse of one task. Clones beat as one.
 #[derive(Debug, Clone, Default)]
-pub struct Pulse(Arc<AtomicU64>);
+pub struct Keepalive(Arc<AtomicU64>);
 
-impl Pulse {
+impl Keepalive {
     /// Says that the task has come this far.
     pub fn beat(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);

@@ -36,13 +36,13 @@ impl Container {
 
 /// Eyes for one round.
 #[derive(Debug)]
-pub struct Eyes<'a> {
+pub struct ProcessInspector<'a> {
     root: &'a Path,
     now: Moment,
     members: RefCell<HashMap<Container, Vec<u32>>>,
 }
 
-impl<'a> Eyes<'a> {
+impl<'a> ProcessInspector<'a> {
     /// Eyes that look at `/proc` below `root`.
     pub fn new(root: &'a Path, now: Moment) -> Self {
         Self { root, now, members: RefCell::default() }

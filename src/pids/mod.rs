@@ -23,11 +23,11 @@ use crate::{
     model::{
         clock::{Boottime, Clock, Timestamp},
         event::{Category, Event, Severity},
-        keepalive::Pulse,
+        keepalive::Keepalive,
         process::ProcessId,
     },
     pids::{
-        pidfd::{Deaf, Notices},
+        pidfd::{PidfdError, PidfdSet},
         watch_list::{Roster, Which},
     },
     store::{
@@ -64,7 +64,7 @@ pub struct PidWatch {
     /// When the daemon was last there, at its start; `None` after a reload.
     pub away_since: Option<Timestamp>,
     /// Beats with each look.
-    pub pulse: Pulse,
+    pub pulse: Keepalive,
     /// When to end.
     pub stop: CancellationToken,
 }
@@ -113,7 +113,7 @@ impl PidWatch {
             }
         }
         // Those of before a failure of the store have gone with it.
-        let mut notices = Notices::default();
+        let mut notices = PidfdSet::default();
         if let Some(roster) = watching {
             roster.forget_notices();
         }
@@ -149,7 +149,7 @@ impl PidWatch {
     }
 
     /// Waits until `due` or until a process has told that it ended.
-    async fn wait(&self, notices: &mut Notices, due: Boottime) -> Option<(usize, ProcessId)> {
+    async fn wait(&self, notices: &mut PidfdSet, due: Boottime) -> Option<(usize, ProcessId)> {
         let left = due.since(self.clock.now().boottime).min(LONGEST_SLEEP);
         tokio::time::timeout(left, notices.next()).await.ok()
     }
@@ -171,7 +171,7 @@ impl PidWatch {
     async fn listen(
         &self,
         watching: &mut Option<Roster>,
-        notices: &mut Notices,
+        notices: &mut PidfdSet,
         heard: &HashSet<ProcessId>,
         is_round: bool,
     ) -> Result<(), StoreError> {
@@ -180,9 +180,9 @@ impl PidWatch {
         for (watch, id) in roster.silent().into_iter().filter(|(_, id)| !heard.contains(id)) {
             match notices.add(watch, id) {
                 Ok(()) => roster.note(watch, Some(id)),
-                Err(Deaf::Gone) => {}
-                Err(Deaf::Full) => left += 1,
-                Err(Deaf::Refused(errno)) => {
+                Err(PidfdError::Gone) => {}
+                Err(PidfdError::Full) => left += 1,
+                Err(PidfdError::Refused(errno)) => {
                     tracing::debug!(%errno, "processes do not tell when they end");
                     return Ok(());
                 }

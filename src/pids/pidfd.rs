@@ -23,7 +23,7 @@ const MOST: u64 = 10_000;
 
 /// Who tells by himself.
 #[derive(Debug)]
-pub struct Notices {
+pub struct PidfdSet {
     tasks: JoinSet<(usize, ProcessId)>,
     waiting: HashMap<usize, (ProcessId, AbortHandle)>,
     most: usize,
@@ -31,7 +31,7 @@ pub struct Notices {
 
 /// Why a process does not tell by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deaf {
+pub enum PidfdError {
     /// It has ended, or is another one already.
     Gone,
     /// No more files may be open.
@@ -54,14 +54,14 @@ fn register(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(descriptor, Interest::READABLE)
 }
 
-impl Default for Notices {
+impl Default for PidfdSet {
     /// As many as the limit of open files allows.
     fn default() -> Self {
         Self { tasks: JoinSet::new(), waiting: HashMap::new(), most: share(rlimit::open_files()) }
     }
 }
 
-impl Notices {
+impl PidfdSet {
     /// How many may be taken.
     pub fn most(&self) -> usize {
         self.most
@@ -70,23 +70,23 @@ impl Notices {
     /// Has the process `id` tell number `watch` when it ends, instead of the one that did before.
     ///
     /// # Errors
-    /// [`Deaf`], then it is to be polled.
-    pub fn add(&mut self, watch: usize, id: ProcessId) -> Result<(), Deaf> {
+    /// [`PidfdError`], then it is to be polled.
+    pub fn add(&mut self, watch: usize, id: ProcessId) -> Result<(), PidfdError> {
         self.remove(watch);
         if self.waiting.len() >= self.most {
-            return Err(Deaf::Full);
+            return Err(PidfdError::Full);
         }
         let descriptor = stat::death_notice(id.pid).map_err(|errno| match errno {
-            Errno::SRCH => Deaf::Gone,
-            Errno::MFILE | Errno::NFILE => Deaf::Full,
-            errno => Deaf::Refused(errno),
+            Errno::SRCH => PidfdError::Gone,
+            Errno::MFILE | Errno::NFILE => PidfdError::Full,
+            errno => PidfdError::Refused(errno),
         })?;
         // The number may have been handed out again since it was looked at; from now on that cannot happen.
         let stat = stat::stat(Path::new("/"), id.pid).ok().flatten();
         if stat.is_none_or(|stat| stat.started != id.started) {
-            return Err(Deaf::Gone);
+            return Err(PidfdError::Gone);
         }
-        let notice = register(descriptor).or(Err(Deaf::Full))?;
+        let notice = register(descriptor).or(Err(PidfdError::Full))?;
         let task = self.tasks.spawn(async move {
             // An error ends the wait, too: then it is looked at, and found as it is.
             drop(notice.readable().await);
@@ -133,15 +133,15 @@ mod tests {
         let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
         let started = stat::stat(Path::new("/"), child.id()).unwrap().unwrap().started;
         let id = ProcessId { pid: child.id(), started, boot: BootId::default() };
-        let mut notices = Notices::default();
+        let mut notices = PidfdSet::default();
         assert_eq!(notices.add(3, id), Ok(()));
         let other = ProcessId { started: started.before(std::time::Duration::from_secs(1)), ..id };
-        assert_eq!(notices.add(4, other), Err(Deaf::Gone));
+        assert_eq!(notices.add(4, other), Err(PidfdError::Gone));
         child.kill().unwrap();
         assert_eq!(notices.next().await, (3, id));
         child.wait().unwrap();
-        assert_eq!(notices.add(3, id), Err(Deaf::Gone));
+        assert_eq!(notices.add(3, id), Err(PidfdError::Gone));
         notices.most = 0;
-        assert_eq!(notices.add(3, id), Err(Deaf::Full));
+        assert_eq!(notices.add(3, id), Err(PidfdError::Full));
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         process::{FileFault, Liveness, Process, ProcessId, WatchName, WatchState},
     },
     pids::{
-        inspect::{Container, Eyes},
+        inspect::{Container, ProcessInspector},
         liveness::{Doubt, Sight},
         units,
     },
@@ -86,7 +86,7 @@ impl Watch {
     }
 
     /// Looks at it.
-    pub fn look(&mut self, eyes: &Eyes<'_>, now: Moment, is_thorough: bool) -> Sight {
+    pub fn look(&mut self, eyes: &ProcessInspector<'_>, now: Moment, is_thorough: bool) -> Sight {
         let known = self.state.process.clone();
         let known = known.as_ref();
         let seen = match self.target.clone() {
@@ -120,7 +120,13 @@ impl Watch {
         read
     }
 
-    fn unit(&mut self, eyes: &Eyes<'_>, unit: &str, known: Option<&Process>, is_thorough: bool) -> io::Result<Sight> {
+    fn unit(
+        &mut self,
+        eyes: &ProcessInspector<'_>,
+        unit: &str,
+        known: Option<&Process>,
+        is_thorough: bool,
+    ) -> io::Result<Sight> {
         if self.group.as_ref().is_none_or(|group| !group.is_dir()) {
             self.group = units::find(eyes.root(), unit);
         }
@@ -133,7 +139,12 @@ impl Watch {
 }
 
 /// The number in a PID file of a container: in its own file system where the directory is there, else in that of the host.
-fn inside(eyes: &Eyes<'_>, path: &Path, container: &Container, known: Option<&Process>) -> Result<u32, FileFault> {
+fn inside(
+    eyes: &ProcessInspector<'_>,
+    path: &Path,
+    container: &Container,
+    known: Option<&Process>,
+) -> Result<u32, FileFault> {
     let living = known.filter(|known| eyes.fares(known).is_ok_and(|liveness| liveness == Liveness::Running));
     let member = living.map(|known| known.id.pid).or_else(|| eyes.member(container));
     let own = member.map(|pid| eyes.root().join(format!("proc/{pid}/root")));
@@ -141,15 +152,15 @@ fn inside(eyes: &Eyes<'_>, path: &Path, container: &Container, known: Option<&Pr
     pidfile::read(path, own.as_deref())
 }
 
-fn faulty(eyes: &Eyes<'_>, fault: FileFault, known: Option<&Process>) -> io::Result<Sight> {
+fn faulty(eyes: &ProcessInspector<'_>, fault: FileFault, known: Option<&Process>) -> io::Result<Sight> {
     Ok(Sight::Fault { fault, known: fares(eyes, known)? })
 }
 
-fn fares(eyes: &Eyes<'_>, known: Option<&Process>) -> io::Result<Liveness> {
+fn fares(eyes: &ProcessInspector<'_>, known: Option<&Process>) -> io::Result<Liveness> {
     known.map_or(Ok(Liveness::Gone), |known| eyes.fares(known))
 }
 
-fn host(eyes: &Eyes<'_>, number: u32, known: Option<&Process>, is_thorough: bool) -> io::Result<Sight> {
+fn host(eyes: &ProcessInspector<'_>, number: u32, known: Option<&Process>, is_thorough: bool) -> io::Result<Sight> {
     let named = eyes.see(number, known, is_thorough)?;
     let is_known = named.as_ref().map(|seen| seen.process.id) == known.map(|known| known.id);
     let known = if is_known { Liveness::Running } else { fares(eyes, known)? };
@@ -157,7 +168,7 @@ fn host(eyes: &Eyes<'_>, number: u32, known: Option<&Process>, is_thorough: bool
 }
 
 fn contained(
-    eyes: &Eyes<'_>,
+    eyes: &ProcessInspector<'_>,
     container: &Container,
     number: u32,
     known: Option<&Process>,

@@ -5,13 +5,13 @@ use std::{path::PathBuf, time::Duration};
 use crate::{
     config::settings::config::Config,
     model::{
-        backoff::Quarantine,
+        backoff::BackoffSet,
         clock::{Boottime, Moment, Timestamp},
         process::{Liveness, ProcessId, WatchState},
     },
     pids::{
         events::Telling,
-        inspect::Eyes,
+        inspect::ProcessInspector,
         liveness::{Circumstances, Sight, Step, step},
         watch::{Watch, name_of},
     },
@@ -21,7 +21,7 @@ use crate::{
         sources::processes::WatchRow,
         sqlite::{connection::Store, error::StoreError},
     },
-    sys::{fault_injection, panic::guard},
+    sys::{fault_injection, panic::catch_panic},
 };
 
 /// So many processes that tell of their end by themselves are looked at in one round all the same: that a first thread has ended and
@@ -39,7 +39,7 @@ pub struct Roster {
     /// Rounds so far.
     rounds: usize,
     /// Those over which our own code has stumbled, and those of them of whom it is still to be told.
-    set_aside: Quarantine<usize>,
+    set_aside: BackoffSet<usize>,
     untold: Vec<usize>,
     error_nag: Duration,
 }
@@ -81,7 +81,7 @@ impl Roster {
         }
         // At once or after two looks: a PID file may be rewritten, and a boot takes its time.
         let grace = config.pid_check_time * 2;
-        let (set_aside, untold, error_nag) = (Quarantine::default(), Vec::new(), config.report.error_nag);
+        let (set_aside, untold, error_nag) = (BackoffSet::default(), Vec::new(), config.report.error_nag);
         Ok(Self { watches, root, grace, away_since, rounds: 0, set_aside, untold, error_nag })
     }
 
@@ -136,7 +136,7 @@ impl Roster {
 
     fn steps(&mut self, which: &Which, now: Moment) -> Vec<(usize, Step)> {
         let turns = self.watches.len().div_ceil(THOROUGH).max(1);
-        let eyes = Eyes::new(&self.root, now);
+        let eyes = ProcessInspector::new(&self.root, now);
         let mut steps = Vec::new();
         for (number, watch) in self.watches.iter_mut().enumerate() {
             let is_due = watch.due.is_some_and(|due| due <= now.boottime);
@@ -151,7 +151,7 @@ impl Roster {
             }
             let is_first = self.away_since.is_some() && watch.looked.is_none() && watch.state.process.is_some();
             let at = Circumstances { now, grace: self.grace, is_first };
-            let looked = guard(|| {
+            let looked = catch_panic(|| {
                 fault_injection::strike("pid", &watch.name.source);
                 let sight: Sight = watch.look(&eyes, now, is_thorough);
                 step(&watch.state, watch.doubt, &sight, at)

@@ -13,9 +13,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    model::{clock::Clock, event::Channel, keepalive::Pulse},
+    model::{clock::Clock, event::Channel, keepalive::Keepalive},
     report::task::{
-        composer::{BatchError, Postmaster},
+        composer::{BatchError, ReportComposer},
         pool::{Decision, Pending, Pool},
     },
     store::{
@@ -44,13 +44,13 @@ pub struct Reporter {
     /// The time.
     pub clock: Clock,
     /// What makes the mails.
-    pub postmaster: Arc<Postmaster>,
+    pub postmaster: Arc<ReportComposer>,
     /// Rung when events were committed.
     pub bell: Arc<Notify>,
     /// Rings the courier.
     pub courier: Arc<Notify>,
     /// Beats with each step.
-    pub pulse: Pulse,
+    pub pulse: Keepalive,
     /// When to end.
     pub stop: CancellationToken,
 }

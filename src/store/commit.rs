@@ -14,7 +14,7 @@ use crate::{
         doubt::put_doubt,
         events::{
             append::append,
-            outcome::{Outcome, Piece, StateChange},
+            outcome::{ConditionalOutcome, Outcome, StateChange},
         },
         outbox::schedule::add_lines,
         recovery::last_alive::put_sign,
@@ -53,7 +53,7 @@ impl Store {
     /// [`StoreError`]; then nothing of it is stored, and what was looked at will be found again.
     pub fn commit_fresh(
         &mut self,
-        pieces: &[Piece],
+        pieces: &[ConditionalOutcome],
         conclude: impl FnOnce(&[bool]) -> Outcome,
     ) -> Result<Vec<bool>, StoreError> {
         let visit = self.visit;
@@ -132,7 +132,7 @@ fn apply(tx: &Connection, changes: &[StateChange]) -> Result<(), StoreError> {
 
 /// Whether the row of a piece is still what and where it was found; of a new path, that nobody has added it since and its directory
 /// is still there.
-fn is_fresh(tx: &Connection, piece: &Piece) -> Result<bool, StoreError> {
+fn is_fresh(tx: &Connection, piece: &ConditionalOutcome) -> Result<bool, StoreError> {
     let mut place = None;
     if let Some(basis) = &piece.basis {
         let state = |entry: &Entry| (entry.parent, entry.name.clone(), entry.known.clone(), entry.reported);

@@ -21,17 +21,17 @@ pub struct Caught(pub String);
 ///
 /// # Errors
 /// [`Caught`] when it panicked.
-pub fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Caught> {
+pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Caught> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| words(panic.as_ref()))
 }
 
-/// Does `work` as [`guard`] does, across its waits.
+/// Does `work` as [`catch_panic`] does, across its waits.
 ///
 /// # Errors
 /// [`Caught`] when it panicked.
 pub async fn guard_task<T>(work: impl Future<Output = T>) -> Result<T, Caught> {
     let mut work = pin!(work);
-    std::future::poll_fn(|context| match guard(|| work.as_mut().poll(context)) {
+    std::future::poll_fn(|context| match catch_panic(|| work.as_mut().poll(context)) {
         Ok(poll) => poll.map(Ok),
         Err(caught) => Poll::Ready(Err(caught)),
     })
@@ -60,9 +60,9 @@ mod tests {
 
     #[test]
     fn a_panic_is_caught_with_its_words_made_harmless() {
-        assert_eq!(guard(|| 7), Ok(7));
+        assert_eq!(catch_panic(|| 7), Ok(7));
         let caught =
-            guard(|| -> u8 { std::panic::panic_any(format!("esc \x1b[2J {}", "x".repeat(1000))) }).unwrap_err();
+            catch_panic(|| -> u8 { std::panic::panic_any(format!("esc \x1b[2J {}", "x".repeat(1000))) }).unwrap_err();
         assert!(caught.0.starts_with(r"esc \x1b[2J xxx") && caught.0.len() < 400, "{caught}");
     }
 

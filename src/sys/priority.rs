@@ -18,12 +18,12 @@ const LOWEST: i32 = 19;
 /// The I/O class of this thread is `idle` until this is dropped. Costs two or three short system calls.
 #[derive(Debug)]
 #[must_use]
-pub struct IdleInput {
+pub struct IdleIoGuard {
     /// What is put back.
     before: Option<libc::c_long>,
 }
 
-impl IdleInput {
+impl IdleIoGuard {
     /// Makes it so. Where the system refuses, nothing changes.
     pub fn enter() -> Self {
         let before = priority().filter(|before| *before != IDLE && set_priority(IDLE));
@@ -31,7 +31,7 @@ impl IdleInput {
     }
 }
 
-impl Drop for IdleInput {
+impl Drop for IdleIoGuard {
     fn drop(&mut self) {
         if let Some(before) = self.before {
             set_priority(before);
@@ -40,7 +40,7 @@ impl Drop for IdleInput {
 }
 
 /// Puts this thread behind all others, for good: priority 19, and the I/O class `idle`. What the system refuses stays as it is.
-pub fn be_last() {
+pub fn lower_priority() {
     // Of Linux, not of POSIX: only the calling thread (getpriority(2), C library/kernel differences).
     if let Err(error) = setpriority_process(None, LOWEST) {
         tracing::debug!(%error, "the priority stays");
@@ -73,9 +73,9 @@ mod tests {
     #[test]
     fn reading_is_idle_and_what_follows_is_as_before() {
         let before = priority().unwrap();
-        let idle = IdleInput::enter();
+        let idle = IdleIoGuard::enter();
         assert_eq!(priority(), Some(IDLE));
-        drop(IdleInput::enter());
+        drop(IdleIoGuard::enter());
         assert_eq!(priority(), Some(IDLE), "an inner one ends nothing");
         drop(idle);
         assert_eq!(priority(), Some(before));
@@ -85,8 +85,8 @@ mod tests {
     fn who_is_last_stays_so_and_is_alone_in_it() {
         let (others, before) = (getpriority_process(None).unwrap(), priority());
         std::thread::spawn(|| {
-            be_last();
-            drop(IdleInput::enter());
+            lower_priority();
+            drop(IdleIoGuard::enter());
             assert_eq!((getpriority_process(None).unwrap(), priority()), (LOWEST, Some(IDLE)));
         })
         .join()

@@ -9,14 +9,14 @@ use crate::{
     model::{
         clock::Timestamp,
         file::entry::Attributes,
-        log::position::{Anchor, FileId, LogState, Position, Refusal, Sibling, Standing, Trouble},
+        log::position::{Anchor, FileId, LogState, Position, ReadRefusal, RotatedState, Sibling, Trouble},
     },
     sys::fs::handle::attributes_of,
     tail::{
         glob::{Start, start_of},
         live_file::{Live, Sight, look},
         logtail_offset::Offset,
-        poll::{Cache, Happening, Poll, Round, Settings, Told},
+        poll::{Cache, Poll, PollState, Settings, TailEvent, Told},
         position::{accounted, beginning_of},
         read_errors::{note_target, note_trouble},
         rotated_files::{Listed, Packing, is_plainly_rotated, is_planted, is_refused, list},
@@ -66,7 +66,7 @@ impl Tail {
         self.kept.retain(
             |(id, _)| matches!(state, Some(LogState { position: Position::At(anchor), .. }) if anchor.file.is(id)),
         );
-        let mut round = Round::new(state.cloned().unwrap_or_default(), &mut self.cache, now);
+        let mut round = PollState::new(state.cloned().unwrap_or_default(), &mut self.cache, now);
         if live.is_ok() {
             note_target(&mut round, target, self.settings.errornag);
         }
@@ -113,7 +113,7 @@ impl Tail {
             Position::At(anchor) => Some(anchor.file),
             _ => None,
         };
-        let is_done = |sibling: &Sibling| sibling.standing == Standing::Done;
+        let is_done = |sibling: &Sibling| sibling.standing == RotatedState::Done;
         self.cache.close(|id| poll.state.siblings.iter().any(|sibling| is_done(sibling) && sibling.anchor.file.is(id)));
         self.cache.retain(|id| {
             position.is_some_and(|file| file.is(id))
@@ -146,7 +146,7 @@ impl Tail {
                 state.position = Position::At(at_offset(&found.handle.open_file().ok()?, &found.seen, offset.offset)?);
                 is_older = false;
             } else if is_older {
-                state.siblings.push(Sibling { anchor: beginning_of(&found.seen), standing: Standing::Done });
+                state.siblings.push(Sibling { anchor: beginning_of(&found.seen), standing: RotatedState::Done });
             }
         }
         (state.position != Position::Unbegun).then_some(state)
@@ -178,29 +178,29 @@ fn is_valid(position: &Position, live: &Live) -> bool {
 }
 
 /// Whether the live file is no longer what it was when it was looked at.
-fn has_changed(round: &Round<'_>, live: &Live, was_valid: bool) -> bool {
+fn has_changed(round: &PollState<'_>, live: &Live, was_valid: bool) -> bool {
     let is_shorter = live.file.metadata().map_or(true, |found| found.len() < live.seen.size);
     is_shorter || was_valid && !is_valid(&round.poll.state.position, live)
 }
 
-fn note_listing(round: &mut Round<'_>, listed: &Listed) {
+fn note_listing(round: &mut PollState<'_>, listed: &Listed) {
     if let Some(errno) = listed.fault {
-        round.tell_once(Happening::Unlisted(errno.raw_os_error()));
+        round.tell_once(TailEvent::Unlisted(errno.raw_os_error()));
     }
     if listed.is_cut {
-        round.tell_once(Happening::TooManySiblings);
+        round.tell_once(TailEvent::TooManySiblings);
     }
 }
 
 /// The first look ever: rotated files are accounted for as they are. Those of an owner before this one are no news.
-fn begin(round: &mut Round<'_>, live: &Result<Live, Refusal>, listed: &Listed, log: &[u8], start: Start) {
+fn begin(round: &mut PollState<'_>, live: &Result<Live, ReadRefusal>, listed: &Listed, log: &[u8], start: Start) {
     let (position, happening) = match live {
         Ok(live) => {
             let offset = if start == Start::End { last_line_end(live) } else { 0 };
             let Ok(anchor) = anchor_at(&live.file, offset, &beginning_of(&live.seen)) else { return };
-            (Position::At(anchor), Some(Happening::Began { offset, size: live.seen.size }))
+            (Position::At(anchor), Some(TailEvent::Began { offset, size: live.seen.size }))
         }
-        Err(Refusal::Missing) => (Position::Beginning, None),
+        Err(ReadRefusal::Missing) => (Position::Beginning, None),
         Err(_) => return,
     };
     round.poll.state.position = position;
@@ -209,7 +209,7 @@ fn begin(round: &mut Round<'_>, live: &Result<Live, Refusal>, listed: &Listed, l
     for found in listed.found.iter().filter(|found| is_plainly_rotated(log, &found.name)) {
         if is_refused(owner, found, None) {
             if is_planted(&found.directory, &found.seen) {
-                round.tell(Happening::SiblingRefused(found.name.clone()));
+                round.tell(TailEvent::SiblingRefused(found.name.clone()));
             }
             round.poll.state.siblings.push(Sibling::refused(beginning_of(&found.seen)));
             continue;
@@ -222,7 +222,7 @@ fn begin(round: &mut Round<'_>, live: &Result<Live, Refusal>, listed: &Listed, l
                 .unwrap_or_default(),
             Packing::Gzip | Packing::Foreign => Sketch::default(),
         };
-        round.poll.state.siblings.push(accounted(&found.seen, &sketch, Standing::Done));
+        round.poll.state.siblings.push(accounted(&found.seen, &sketch, RotatedState::Done));
     }
 }
 
@@ -240,9 +240,10 @@ fn last_line_end(live: &Live) -> u64 {
 }
 
 /// Whether a log that is missing is gone for good, and so are its rotated files: while one is there, the log may come back.
-fn is_gone(round: &Round<'_>, listed: &Listed) -> bool {
+fn is_gone(round: &PollState<'_>, listed: &Listed) -> bool {
     let state = &round.poll.state;
-    let is_missing = |trouble: &Trouble| trouble.refusal == Refusal::Missing && round.now.since(trouble.since) >= OVER;
+    let is_missing =
+        |trouble: &Trouble| trouble.refusal == ReadRefusal::Missing && round.now.since(trouble.since) >= OVER;
     state.trouble.as_ref().is_some_and(is_missing)
         && state.siblings.iter().all(Sibling::is_refused)
         && listed.fault.is_none()
@@ -250,11 +251,11 @@ fn is_gone(round: &Round<'_>, listed: &Listed) -> bool {
 }
 
 /// Reads what is left of a log that is gone for good; gives whether that was all.
-fn finish(round: &mut Round<'_>, kept: Option<&(FileId, File)>) -> bool {
+fn finish(round: &mut PollState<'_>, kept: Option<&(FileId, File)>) -> bool {
     let Position::At(anchor) = round.poll.state.position.clone() else { return true };
     let Some((_, file)) = kept.filter(|(id, _)| id.is(&anchor.file)) else {
         if anchor.length > anchor.offset {
-            round.tell(Happening::ContinuityLost { offset: anchor.offset, unread: anchor.length - anchor.offset });
+            round.tell(TailEvent::ContinuityLost { offset: anchor.offset, unread: anchor.length - anchor.offset });
         }
         return true;
     };
@@ -262,27 +263,27 @@ fn finish(round: &mut Round<'_>, kept: Option<&(FileId, File)>) -> bool {
     let is_quiet = round.cache.settled_for(anchor.file, seen.size, round.now) >= QUIET;
     let is_over = is_quiet && read_kept(round, file, &anchor, true);
     if is_over && round.now.since(seen.mtime) < RECENT {
-        round.tell(Happening::Replaced);
+        round.tell(TailEvent::Replaced);
     }
     is_over
 }
 
 /// Finds an end for a position that fits neither the live file nor a rotated one; `false` when the live file has to wait.
 fn settle(
-    round: &mut Round<'_>,
+    round: &mut PollState<'_>,
     kept: Option<&(FileId, File)>,
-    live: Result<&Live, &Refusal>,
+    live: Result<&Live, &ReadRefusal>,
     has_to_wait: bool,
 ) -> bool {
     let Position::At(anchor) = round.poll.state.position.clone() else { return live.is_ok() };
     let kept = kept.filter(|(id, _)| id.is(&anchor.file));
     let is_other = live.is_ok_and(|live| !live.id().is(&anchor.file));
     if let Some((_, file)) = kept
-        && (is_other || live.err() == Some(&Refusal::Missing))
+        && (is_other || live.err() == Some(&ReadRefusal::Missing))
     {
         let is_over = read_kept(round, file, &anchor, is_other);
-        if is_over && !round.poll.happenings.iter().any(|told| matches!(told, Happening::Shrank { .. })) {
-            round.tell(Happening::Replaced);
+        if is_over && !round.poll.happenings.iter().any(|told| matches!(told, TailEvent::Shrank { .. })) {
+            round.tell(TailEvent::Replaced);
         }
         return is_over;
     }
@@ -291,17 +292,17 @@ fn settle(
         return false;
     }
     if !is_other {
-        round.tell(Happening::Shrank { offset: anchor.offset, size: live.seen.size });
+        round.tell(TailEvent::Shrank { offset: anchor.offset, size: live.seen.size });
     } else if anchor.offset > 0 || anchor.length > 0 {
         let unread = anchor.length.saturating_sub(anchor.offset);
-        round.tell(Happening::ContinuityLost { offset: anchor.offset, unread });
+        round.tell(TailEvent::ContinuityLost { offset: anchor.offset, unread });
     }
     round.poll.state.position = Position::Beginning;
     true
 }
 
 /// Reads the rest of a file that has lost its name. While nothing else has the name its writer may go on, and it is not final.
-fn read_kept(round: &mut Round<'_>, file: &File, anchor: &Anchor, is_final: bool) -> bool {
+fn read_kept(round: &mut PollState<'_>, file: &File, anchor: &Anchor, is_final: bool) -> bool {
     let Ok(file) = file.try_clone() else { return false };
     let size = file.metadata().map_or(0, |found| found.len());
     let mut stream = Stream::Plain(file);
@@ -315,7 +316,7 @@ fn read_kept(round: &mut Round<'_>, file: &File, anchor: &Anchor, is_final: bool
             state.position = Position::Beginning;
             // It may turn up again as a packed file.
             if !state.siblings.iter().any(|known| known.anchor.file.is(&anchor.file)) {
-                state.siblings.push(Sibling { anchor: reading.anchor(), standing: Standing::Done });
+                state.siblings.push(Sibling { anchor: reading.anchor(), standing: RotatedState::Done });
             }
         } else {
             state.position = Position::At(Anchor { length: size, ..reading.anchor() });
@@ -324,14 +325,14 @@ fn read_kept(round: &mut Round<'_>, file: &File, anchor: &Anchor, is_final: bool
         is_over
     } else {
         state.position = Position::Beginning;
-        round.poll.happenings.push(Happening::Shrank { offset: anchor.offset, size });
+        round.poll.happenings.push(TailEvent::Shrank { offset: anchor.offset, size });
         true
     };
     is_over && is_final
 }
 
 /// Reads the live file, up to the size it had when it was looked at.
-fn read_live(round: &mut Round<'_>, kept: &mut Vec<(FileId, File)>, live: Live) {
+fn read_live(round: &mut PollState<'_>, kept: &mut Vec<(FileId, File)>, live: Live) {
     let Live { file, seen } = live;
     let size = seen.size;
     let anchor = match &round.poll.state.position {
@@ -359,7 +360,7 @@ fn read_live(round: &mut Round<'_>, kept: &mut Vec<(FileId, File)>, live: Live) 
             let errno = error.raw_os_error().unwrap_or(0);
             round.poll.records.truncate(before);
             round.poll.state.position = Position::At(anchor);
-            round.tell_once(Happening::Trouble(Refusal::Unreadable(errno), round.now));
+            round.tell_once(TailEvent::Trouble(ReadRefusal::Unreadable(errno), round.now));
         }
     }
     kept.retain(|(known, _)| !known.is(&id));

@@ -7,11 +7,11 @@ use rustix::io::Errno;
 use crate::{
     model::{
         file::entry::{Attributes, FileKind},
-        log::position::{FileId, Refusal},
+        log::position::{FileId, ReadRefusal},
     },
     sys::fs::{
         handle::{Handle, attributes_of},
-        resolve::{Denied, Place, reach},
+        resolve::{Place, ResolveError, reach},
     },
     tail::rotated_files::{errno_of, is_planted},
 };
@@ -36,7 +36,7 @@ impl Live {
 #[derive(Debug)]
 pub struct Sight {
     /// The file, or why it is not read.
-    pub live: Result<Live, Refusal>,
+    pub live: Result<Live, ReadRefusal>,
     /// The directories that may hold its rotated files.
     pub places: Vec<Place>,
     /// Where the name points when it is a symbolic link.
@@ -55,22 +55,22 @@ pub fn look(path: &Path) -> Sight {
     }
 }
 
-fn open(handle: &Handle, seen: &Attributes, directory: Option<&Attributes>) -> Result<Live, Refusal> {
+fn open(handle: &Handle, seen: &Attributes, directory: Option<&Attributes>) -> Result<Live, ReadRefusal> {
     if seen.kind != FileKind::Regular {
-        return Err(Refusal::Kind(seen.kind));
+        return Err(ReadRefusal::Kind(seen.kind));
     }
     if directory.is_some_and(|directory| is_planted(directory, seen)) {
-        return Err(Refusal::HardLink);
+        return Err(ReadRefusal::HardLink);
     }
-    let file = handle.open_file().map_err(|error| refusal(Denied::Errno(errno_of(&error))))?;
-    let seen = attributes_of(file.as_fd()).map_err(|errno| refusal(Denied::Errno(errno)))?;
+    let file = handle.open_file().map_err(|error| refusal(ResolveError::Errno(errno_of(&error))))?;
+    let seen = attributes_of(file.as_fd()).map_err(|errno| refusal(ResolveError::Errno(errno)))?;
     Ok(Live { file, seen })
 }
 
-fn refusal(denied: Denied) -> Refusal {
+fn refusal(denied: ResolveError) -> ReadRefusal {
     match denied {
-        Denied::Errno(Errno::NOENT | Errno::NOTDIR) => Refusal::Missing,
-        Denied::Errno(errno) => Refusal::Unreadable(errno.raw_os_error()),
-        Denied::Link(owner) => Refusal::Link(owner),
+        ResolveError::Errno(Errno::NOENT | Errno::NOTDIR) => ReadRefusal::Missing,
+        ResolveError::Errno(errno) => ReadRefusal::Unreadable(errno.raw_os_error()),
+        ResolveError::Link(owner) => ReadRefusal::Link(owner),
     }
 }

@@ -8,10 +8,10 @@ use std::{collections::BTreeSet, io, path::PathBuf, time::Duration};
 use crate::{
     model::{
         clock::Timestamp,
-        log::position::{Anchor, FileId, LogState, Refusal},
+        log::position::{Anchor, FileId, LogState, ReadRefusal},
     },
     tail::{
-        splitter::{Reading, Record},
+        splitter::{LineSplitter, Record},
         stream::{Stream, marker_before},
     },
 };
@@ -34,7 +34,7 @@ const SMALLEST_HOLE: u64 = 4096;
 
 /// Something other than a line that a poll found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Happening {
+pub enum TailEvent {
     /// The log is read for the first time, from this offset of so many bytes.
     Began {
         /// Where it begins.
@@ -68,9 +68,9 @@ pub enum Happening {
         new: Option<Vec<u8>>,
     },
     /// It cannot be read, since then.
-    Trouble(Refusal, Timestamp),
+    Trouble(ReadRefusal, Timestamp),
     /// It can be read again after this trouble.
-    Back(Refusal, Timestamp),
+    Back(ReadRefusal, Timestamp),
     /// A rotated file is not read: another user's, or planted.
     SiblingRefused(Vec<u8>),
     /// A rotated file cannot be read, or not to its end.
@@ -90,7 +90,7 @@ pub struct Poll {
     /// The new lines, old to new.
     pub records: Vec<Record>,
     /// What else happened.
-    pub happenings: Vec<Happening>,
+    pub happenings: Vec<TailEvent>,
     /// The new state.
     pub state: LogState,
     /// Whether more can be read at once, without waiting for the next interval.
@@ -111,21 +111,21 @@ struct Ending {
 
 /// What was told, as it is remembered between two polls: the directory was unlisted or the siblings too many, troubles that have passed
 /// and when each was told, where the name leads.
-pub(super) type Told = (Vec<Happening>, Vec<(Refusal, Timestamp)>, Option<Retarget>);
+pub(super) type Told = (Vec<TailEvent>, Vec<(ReadRefusal, Timestamp)>, Option<Retarget>);
 
 /// What is kept between two polls.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    readings: Vec<Reading>,
+    readings: Vec<LineSplitter>,
     streams: Vec<(FileId, Stream)>,
     /// The lengths of rotated files that end in half a line, and that of a file without a name.
     lengths: Vec<Ending>,
     /// Since when a rotated file was not found.
     absent: Vec<(FileId, Timestamp)>,
     /// The directory was told to be unlisted, the siblings to be too many.
-    pub(super) told: Vec<Happening>,
+    pub(super) told: Vec<TailEvent>,
     /// Troubles that have passed, and when each was told.
-    pub(super) troubles: Vec<(Refusal, Timestamp)>,
+    pub(super) troubles: Vec<(ReadRefusal, Timestamp)>,
     /// Where the name was last told to lead.
     pub(super) retarget: Option<Retarget>,
 }
@@ -191,7 +191,7 @@ impl Cache {
         self.absent.retain(|(id, _)| wanted(id));
     }
 
-    fn resume(&mut self, anchor: &Anchor, stream: &Stream) -> Reading {
+    fn resume(&mut self, anchor: &Anchor, stream: &Stream) -> LineSplitter {
         let found = self.readings.iter().position(|reading| reading.file().is(&anchor.file));
         if let Some(reading) = found.map(|index| self.readings.swap_remove(index))
             && reading.anchor().offset == anchor.offset
@@ -206,13 +206,13 @@ impl Cache {
                 return reading;
             }
         }
-        Reading::from(anchor.clone())
+        LineSplitter::from(anchor.clone())
     }
 }
 
 /// A poll in the making.
 #[derive(Debug)]
-pub(super) struct Round<'a> {
+pub(super) struct PollState<'a> {
     pub(super) poll: Poll,
     pub(super) cache: &'a mut Cache,
     pub(super) now: Timestamp,
@@ -221,18 +221,18 @@ pub(super) struct Round<'a> {
     left: u64,
 }
 
-impl<'a> Round<'a> {
+impl<'a> PollState<'a> {
     pub(super) fn new(state: LogState, cache: &'a mut Cache, now: Timestamp) -> Self {
         let unpack = crate::tail::position::unpack_limit(&state);
         Self { poll: Poll { state, ..Poll::default() }, cache, now, unpack, left: MOST_BYTES }
     }
 
-    pub(super) fn tell(&mut self, happening: Happening) {
+    pub(super) fn tell(&mut self, happening: TailEvent) {
         self.poll.happenings.push(happening);
     }
 
     /// Tells something that stands for as long as the daemon runs.
-    pub(super) fn tell_once(&mut self, happening: Happening) {
+    pub(super) fn tell_once(&mut self, happening: TailEvent) {
         if !self.cache.told.contains(&happening) {
             self.cache.told.push(happening.clone());
             self.tell(happening);
@@ -244,7 +244,7 @@ impl<'a> Round<'a> {
     }
 
     /// Reads on from `anchor` up to `end`; gives how far it came and whether that is the end.
-    pub(super) fn read(&mut self, stream: &mut Stream, anchor: &Anchor, end: u64) -> io::Result<(Reading, bool)> {
+    pub(super) fn read(&mut self, stream: &mut Stream, anchor: &Anchor, end: u64) -> io::Result<(LineSplitter, bool)> {
         let mut reading = self.cache.resume(anchor, stream);
         loop {
             if self.is_full() {
@@ -270,7 +270,7 @@ impl<'a> Round<'a> {
     }
 
     /// Keeps a half line in memory.
-    pub(super) fn keep(&mut self, reading: Reading) {
+    pub(super) fn keep(&mut self, reading: LineSplitter) {
         if reading.has_half_line() {
             self.cache.readings.push(reading);
         }

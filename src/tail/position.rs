@@ -3,7 +3,7 @@
 use crate::{
     model::{
         file::entry::Attributes,
-        log::position::{Anchor, FileId, LogState, Position, Sibling, Standing},
+        log::position::{Anchor, FileId, LogState, Position, RotatedState, Sibling},
     },
     tail::stream::Sketch,
 };
@@ -45,7 +45,7 @@ pub fn offsets(state: &LogState) -> Vec<u64> {
 
 /// What became of the file at the position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whereabouts<'a> {
+pub enum LivePosition<'a> {
     /// It is still the live file.
     InPlace,
     /// It is not, so that a rotated file may be where it went; with what it looks like, where its descriptor was kept.
@@ -68,14 +68,16 @@ fn fits_lost(anchor: &Anchor, sketch: &Sketch, marker: Option<&Vec<u8>>, kept: O
 ///
 /// A ledger entry that is
 /// still `present` under its own identity only has exact copies; one that is gone may have grown before it was compressed.
-pub fn origin(state: &LogState, sketch: &Sketch, live: Whereabouts<'_>, present: &[FileId]) -> Origin {
+pub fn origin(state: &LogState, sketch: &Sketch, live: LivePosition<'_>, present: &[FileId]) -> Origin {
     let mut markers = sketch.markers.iter();
     let live_marker = markers.next().and_then(Option::as_ref);
     let lost = match (&state.position, live) {
-        (Position::At(anchor), Whereabouts::Lost(kept)) if fits_lost(anchor, sketch, live_marker, kept) => Some(anchor),
+        (Position::At(anchor), LivePosition::Lost(kept)) if fits_lost(anchor, sketch, live_marker, kept) => {
+            Some(anchor)
+        }
         _ => None,
     };
-    if lost.is_some_and(|anchor| anchor.taken > 0) || lost.is_some() && live != Whereabouts::Lost(None) {
+    if lost.is_some_and(|anchor| anchor.taken > 0) || lost.is_some() && live != LivePosition::Lost(None) {
         return Origin::Live;
     }
     let known = state
@@ -102,7 +104,7 @@ pub fn find(siblings: &mut [Sibling], id: FileId) -> Option<&mut Sibling> {
 }
 
 /// An entry for a file whose stream is accounted for up to `sketch`.
-pub fn accounted(seen: &Attributes, sketch: &Sketch, standing: Standing) -> Sibling {
+pub fn accounted(seen: &Attributes, sketch: &Sketch, standing: RotatedState) -> Sibling {
     let anchor = Anchor {
         offset: sketch.size,
         taken: sketch.size,
@@ -128,7 +130,7 @@ mod tests {
     use super::*;
 
     fn anchor(inode: u64, text: &[u8]) -> Anchor {
-        let mut reading = crate::tail::splitter::Reading::from(Anchor {
+        let mut reading = crate::tail::splitter::LineSplitter::from(Anchor {
             file: FileId { dev: 1, inode, born: None },
             ..Anchor::default()
         });
@@ -151,14 +153,14 @@ mod tests {
 
     #[test]
     fn a_copy_of_the_live_file_is_told_from_an_older_file_with_the_same_banner() {
-        let done = |anchor| Sibling { anchor, standing: Standing::Done };
+        let done = |anchor| Sibling { anchor, standing: RotatedState::Done };
         let state = LogState {
             position: Position::At(anchor(1, b"banner\nold\n")),
             siblings: vec![done(anchor(2, b"banner\nolder\n"))],
             ..LogState::default()
         };
         let of = |text: &[u8], is_lost, present: &[FileId]| {
-            let live = if is_lost { Whereabouts::Lost(None) } else { Whereabouts::InPlace };
+            let live = if is_lost { LivePosition::Lost(None) } else { LivePosition::InPlace };
             origin(&state, &sketch(text, &state), live, present)
         };
         assert_eq!(of(b"banner\nold\nmore\n", true, &[]), Origin::Live);

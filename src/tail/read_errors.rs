@@ -8,13 +8,13 @@ use std::time::Duration;
 use crate::{
     model::{
         clock::Timestamp,
-        log::position::{Position, Refusal, Trouble},
+        log::position::{Position, ReadRefusal, Trouble},
     },
-    tail::poll::{Happening, Retarget, Round, Settings},
+    tail::poll::{PollState, Retarget, Settings, TailEvent},
 };
 
 /// Notes where the name of the log leads. What is not told yet is compared with what was told last.
-pub(super) fn note_target(round: &mut Round<'_>, target: Option<Vec<u8>>, errornag: Duration) {
+pub(super) fn note_target(round: &mut PollState<'_>, target: Option<Vec<u8>>, errornag: Duration) {
     let now = round.now;
     if round.poll.state.target == target {
         return;
@@ -29,7 +29,7 @@ pub(super) fn note_target(round: &mut Round<'_>, target: Option<Vec<u8>>, errorn
             return;
         }
         round.cache.retarget = Some(Retarget { told: now, old: old.clone(), new: target.clone() });
-        round.tell(Happening::Retargeted { old, new: target.clone() });
+        round.tell(TailEvent::Retargeted { old, new: target.clone() });
     }
     round.poll.state.target = target;
 }
@@ -40,7 +40,7 @@ fn is_recent(now: Timestamp, told: Timestamp, errornag: Duration) -> bool {
 }
 
 /// Notes whether the log can be read.
-pub(super) fn note_trouble(round: &mut Round<'_>, refusal: Option<Refusal>, settings: &Settings) {
+pub(super) fn note_trouble(round: &mut PollState<'_>, refusal: Option<ReadRefusal>, settings: &Settings) {
     let now = round.now;
     let before = round.poll.state.trouble;
     let past = &mut round.cache.troubles;
@@ -51,12 +51,13 @@ pub(super) fn note_trouble(round: &mut Round<'_>, refusal: Option<Refusal>, sett
     {
         past.push((known, told));
     }
-    let was_told =
-        |wanted: Refusal| past.iter().any(|(known, told)| *known == wanted && is_recent(now, *told, settings.errornag));
+    let was_told = |wanted: ReadRefusal| {
+        past.iter().any(|(known, told)| *known == wanted && is_recent(now, *told, settings.errornag))
+    };
     let Some(refusal) = refusal else {
         round.poll.state.trouble = None;
         if let Some(trouble) = before.filter(|trouble| trouble.told.is_some()) {
-            round.tell(Happening::Back(trouble.refusal, trouble.since));
+            round.tell(TailEvent::Back(trouble.refusal, trouble.since));
         }
         return;
     };
@@ -66,14 +67,14 @@ pub(super) fn note_trouble(round: &mut Round<'_>, refusal: Option<Refusal>, sett
         Some(known) => Trouble { refusal, since: known.since, told: known.told.filter(|_| has_to_wait) },
         None => Trouble { refusal, since: now, told: None },
     };
-    let grace = if refusal == Refusal::Missing { settings.grace } else { Duration::ZERO };
+    let grace = if refusal == ReadRefusal::Missing { settings.grace } else { Duration::ZERO };
     let is_due = match trouble.told {
         None => now.since(trouble.since) >= grace && !has_to_wait,
         Some(told) => now.since(told) >= settings.errornag,
     };
     if is_due {
         trouble.told = Some(now);
-        round.tell(Happening::Trouble(refusal, trouble.since));
+        round.tell(TailEvent::Trouble(refusal, trouble.since));
     }
     round.poll.state.trouble = Some(trouble);
 }

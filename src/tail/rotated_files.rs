@@ -17,7 +17,7 @@ use crate::{
     sys::fs::{
         dir::Listing,
         handle::{Handle, open_beneath},
-        resolve::{Denied, Place, reach_directory},
+        resolve::{Place, ResolveError, reach_directory},
     },
 };
 
@@ -175,9 +175,9 @@ fn list_once(places: &[Place], olddirs: &[PathBuf], others: &BTreeSet<Vec<u8>>) 
         match reach_directory(olddir) {
             Ok((directory, attributes)) => list_one(&directory, &attributes, &place.name, others, &mut listed),
             // `createolddir` makes it at the first rotation (`logrotate(8)`): nothing is in it yet.
-            Err(Denied::Errno(Errno::NOENT)) => {}
-            Err(Denied::Errno(errno)) => listed.fault = Some(errno),
-            Err(Denied::Link(_)) => listed.fault = Some(Errno::LOOP),
+            Err(ResolveError::Errno(Errno::NOENT)) => {}
+            Err(ResolveError::Errno(errno)) => listed.fault = Some(errno),
+            Err(ResolveError::Link(_)) => listed.fault = Some(Errno::LOOP),
         }
     }
     listed

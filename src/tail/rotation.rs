@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::{
-    model::log::position::{Anchor, FileId, Position, Sibling, Standing},
+    model::log::position::{Anchor, FileId, Position, RotatedState, Sibling},
     tail::{
         live_file::Live,
-        poll::{Happening, Round},
-        position::{Origin, Whereabouts, accounted, beginning_of, find, fits, offsets, origin, unpack_limit},
+        poll::{PollState, TailEvent},
+        position::{LivePosition, Origin, accounted, beginning_of, find, fits, offsets, origin, unpack_limit},
         rotated_files::{Found, Listed, Packing, is_plainly_rotated, is_refused, unpacked_name},
-        splitter::Reading,
+        splitter::LineSplitter,
         stream::{Sketch, Stream, agrees, head_before, marker_before},
     },
 };
@@ -33,7 +33,7 @@ pub(super) struct Scene<'a> {
 }
 
 /// Accounts for the files in `listed`; gives whether some have to be waited for.
-pub(super) fn account(round: &mut Round<'_>, scene: &Scene<'_>, listed: &Listed) -> bool {
+pub(super) fn account(round: &mut PollState<'_>, scene: &Scene<'_>, listed: &Listed) -> bool {
     for found in &listed.found {
         follow_rename(round, scene, found);
     }
@@ -53,7 +53,7 @@ pub(super) fn account(round: &mut Round<'_>, scene: &Scene<'_>, listed: &Listed)
 }
 
 /// The very file that was read has another name now, unless it was truncated before: then it is a new one, and a copy may fit.
-fn follow_rename(round: &mut Round<'_>, scene: &Scene<'_>, found: &Found) {
+fn follow_rename(round: &mut PollState<'_>, scene: &Scene<'_>, found: &Found) {
     let Position::At(anchor) = round.poll.state.position.clone() else { return };
     if !anchor.file.is(&found.id()) || is_refused(scene.owner, found, Some(&anchor)) || !goes_on(round, found, &anchor)
     {
@@ -62,11 +62,11 @@ fn follow_rename(round: &mut Round<'_>, scene: &Scene<'_>, found: &Found) {
     let state = &mut round.poll.state;
     state.position = Position::Beginning;
     state.siblings.retain(|sibling| !sibling.anchor.file.is(&found.id()));
-    state.siblings.push(Sibling { anchor, standing: Standing::Reading });
-    round.tell(Happening::Rotated(found.name.clone()));
+    state.siblings.push(Sibling { anchor, standing: RotatedState::Reading });
+    round.tell(TailEvent::Rotated(found.name.clone()));
 }
 
-fn goes_on(round: &mut Round<'_>, found: &Found, anchor: &Anchor) -> bool {
+fn goes_on(round: &mut PollState<'_>, found: &Found, anchor: &Anchor) -> bool {
     let Ok(stream) = stream_of(round, found) else { return false };
     let goes_on = match &stream {
         Stream::Plain(file) => found.seen.size >= anchor.taken && agrees(file, anchor).unwrap_or(false),
@@ -76,7 +76,7 @@ fn goes_on(round: &mut Round<'_>, found: &Found, anchor: &Anchor) -> bool {
     goes_on
 }
 
-fn stream_of(round: &mut Round<'_>, found: &Found) -> std::io::Result<Stream> {
+fn stream_of(round: &mut PollState<'_>, found: &Found) -> std::io::Result<Stream> {
     match round.cache.take_stream(found.id()) {
         Some(stream) => Ok(stream),
         None => Stream::new(found.handle.open_file()?, found.packing == Packing::Gzip),
@@ -84,7 +84,7 @@ fn stream_of(round: &mut Round<'_>, found: &Found) -> std::io::Result<Stream> {
 }
 
 /// What `found` looks like; the stream stays open for reading.
-fn sketch(round: &mut Round<'_>, found: &Found) -> std::io::Result<Sketch> {
+fn sketch(round: &mut PollState<'_>, found: &Found) -> std::io::Result<Sketch> {
     let (offsets, limit) = (offsets(&round.poll.state), unpack_limit(&round.poll.state));
     let mut stream = stream_of(round, found)?;
     let sketch = stream.sketch(found.seen.size, &offsets, limit)?;
@@ -104,22 +104,22 @@ fn is_beginning_of(live: &Live, sketch: &Sketch) -> bool {
 }
 
 /// Looks again at a file of the ledger. Whether it may be read is asked anew before it is: somebody may have linked it meanwhile.
-fn review(round: &mut Round<'_>, scene: &Scene<'_>, found: &Found) {
+fn review(round: &mut PollState<'_>, scene: &Scene<'_>, found: &Found) {
     let Some(sibling) = find(&mut round.poll.state.siblings, found.id()) else { return };
     let has_changed = sibling.anchor.length != found.seen.size;
-    if sibling.is_refused() || sibling.standing == Standing::Done && !has_changed {
+    if sibling.is_refused() || sibling.standing == RotatedState::Done && !has_changed {
         return;
     }
     if is_refused(scene.owner, found, Some(&sibling.anchor)) {
         *sibling = Sibling::refused(sibling.anchor.clone());
         drop(round.cache.take_stream(found.id()));
-        round.tell(Happening::SiblingRefused(found.name.clone()));
+        round.tell(TailEvent::SiblingRefused(found.name.clone()));
         return;
     }
     match sibling.standing {
-        Standing::Done if found.packing != Packing::Foreign => sibling.standing = Standing::Reading,
-        Standing::Done | Standing::Reading => {}
-        Standing::Copy => {
+        RotatedState::Done if found.packing != Packing::Foreign => sibling.standing = RotatedState::Reading,
+        RotatedState::Done | RotatedState::Reading => {}
+        RotatedState::Copy => {
             if !scene.is_valid || has_changed || found.packing == Packing::Plain {
                 review_copy(round, scene, found);
             }
@@ -127,40 +127,40 @@ fn review(round: &mut Round<'_>, scene: &Scene<'_>, found: &Found) {
     }
 }
 
-fn review_copy(round: &mut Round<'_>, scene: &Scene<'_>, found: &Found) {
+fn review_copy(round: &mut PollState<'_>, scene: &Scene<'_>, found: &Found) {
     let Ok(sketch) = sketch(round, found) else { return };
     let state = &mut round.poll.state;
     let is_copy = scene.live.is_some_and(|live| is_beginning_of(live, &sketch));
     let new = match (&state.position, scene.is_valid) {
-        _ if is_copy => accounted(&found.seen, &sketch, Standing::Copy),
+        _ if is_copy => accounted(&found.seen, &sketch, RotatedState::Copy),
         // No whole line of the live file was read yet, and it says something else now.
         (Position::At(anchor), true) if anchor.taken == 0 => {
-            Sibling { anchor: moved(anchor, found), standing: Standing::Reading }
+            Sibling { anchor: moved(anchor, found), standing: RotatedState::Reading }
         }
         (Position::At(anchor), false) if anchor.taken == 0 || fits(anchor, &sketch, first(&sketch)) => {
             let anchor = moved(anchor, found);
             state.position = Position::Beginning;
-            round.poll.happenings.push(Happening::Rotated(found.name.clone()));
-            Sibling { anchor, standing: Standing::Reading }
+            round.poll.happenings.push(TailEvent::Rotated(found.name.clone()));
+            Sibling { anchor, standing: RotatedState::Reading }
         }
         // It ends within the half line that was seen.
         (Position::At(anchor), false) if sketch.size > anchor.offset && sketch.size <= anchor.taken => {
-            let anchor = moved(&Reading::from(anchor.clone()).boundary(), found);
+            let anchor = moved(&LineSplitter::from(anchor.clone()).boundary(), found);
             state.position = Position::Beginning;
-            round.poll.happenings.push(Happening::Rotated(found.name.clone()));
-            Sibling { anchor, standing: Standing::Reading }
+            round.poll.happenings.push(TailEvent::Rotated(found.name.clone()));
+            Sibling { anchor, standing: RotatedState::Reading }
         }
         // Everything in it was read before the live file was truncated.
         (Position::At(anchor), false) if sketch.size <= anchor.offset => {
             state.position = Position::Beginning;
-            round.poll.happenings.push(Happening::Rotated(found.name.clone()));
-            accounted(&found.seen, &sketch, Standing::Done)
+            round.poll.happenings.push(TailEvent::Rotated(found.name.clone()));
+            accounted(&found.seen, &sketch, RotatedState::Done)
         }
         // The live file was renamed meanwhile: what this is a copy of is read there.
-        (Position::Beginning, false) => accounted(&found.seen, &sketch, Standing::Done),
+        (Position::Beginning, false) => accounted(&found.seen, &sketch, RotatedState::Done),
         _ => {
             let Some(sibling) = find(&mut state.siblings, found.id()) else { return };
-            sibling.standing = Standing::Reading;
+            sibling.standing = RotatedState::Reading;
             return;
         }
     };
@@ -179,18 +179,18 @@ fn moved(anchor: &Anchor, found: &Found) -> Anchor {
 }
 
 /// Takes a file into the ledger that was not seen before; `false` when it has to be looked at again.
-fn admit(round: &mut Round<'_>, scene: &Scene<'_>, listed: &Listed, present: &[FileId], found: &Found) -> bool {
+fn admit(round: &mut PollState<'_>, scene: &Scene<'_>, listed: &Listed, present: &[FileId], found: &Found) -> bool {
     if found.seen.size == 0 || !is_plainly_rotated(scene.log, &found.name) {
         return true;
     }
     if is_refused(scene.owner, found, None) {
         round.poll.state.siblings.push(Sibling::refused(beginning_of(&found.seen)));
-        round.tell(Happening::SiblingRefused(found.name.clone()));
+        round.tell(TailEvent::SiblingRefused(found.name.clone()));
         return true;
     }
     if found.packing == Packing::Foreign {
         let why = "it is packed in a way that is not read here".to_owned();
-        set_aside(round, found, Happening::SiblingUnreadable(found.name.clone(), why));
+        set_aside(round, found, TailEvent::SiblingUnreadable(found.name.clone(), why));
         return true;
     }
     let stem = unpacked_name(&found.name).0;
@@ -206,7 +206,7 @@ fn admit(round: &mut Round<'_>, scene: &Scene<'_>, listed: &Listed, present: &[F
         Ok(sketch) => sketch,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return false,
         Err(error) => {
-            set_aside(round, found, Happening::SiblingUnreadable(found.name.clone(), error.to_string()));
+            set_aside(round, found, TailEvent::SiblingUnreadable(found.name.clone(), error.to_string()));
             return true;
         }
     };
@@ -214,27 +214,27 @@ fn admit(round: &mut Round<'_>, scene: &Scene<'_>, listed: &Listed, present: &[F
         if round.now.since(found.seen.mtime) < UNFINISHED && found.seen.mtime <= round.now {
             return false;
         }
-        round.tell(Happening::SiblingUnreadable(found.name.clone(), fault.to_string()));
+        round.tell(TailEvent::SiblingUnreadable(found.name.clone(), fault.to_string()));
     }
     if sketch.is_cut {
-        round.tell(Happening::SiblingTooLarge(found.name.clone(), limit));
+        round.tell(TailEvent::SiblingTooLarge(found.name.clone(), limit));
     }
     place(round, scene, present, found, &sketch);
     true
 }
 
-fn set_aside(round: &mut Round<'_>, found: &Found, why: Happening) {
-    round.poll.state.siblings.push(Sibling { anchor: beginning_of(&found.seen), standing: Standing::Done });
+fn set_aside(round: &mut PollState<'_>, found: &Found, why: TailEvent) {
+    round.poll.state.siblings.push(Sibling { anchor: beginning_of(&found.seen), standing: RotatedState::Done });
     round.tell(why);
 }
 
 /// Finds the place of a new stream among those that are known.
-fn place(round: &mut Round<'_>, scene: &Scene<'_>, present: &[FileId], found: &Found, sketch: &Sketch) {
+fn place(round: &mut PollState<'_>, scene: &Scene<'_>, present: &[FileId], found: &Found, sketch: &Sketch) {
     let state = &mut round.poll.state;
-    let live = if scene.is_valid { Whereabouts::InPlace } else { Whereabouts::Lost(scene.kept.as_ref()) };
+    let live = if scene.is_valid { LivePosition::InPlace } else { LivePosition::Lost(scene.kept.as_ref()) };
     let origin = origin(state, sketch, live, present);
     if origin != Origin::Live && scene.live.is_some_and(|live| is_beginning_of(live, sketch)) {
-        state.siblings.push(accounted(&found.seen, sketch, Standing::Copy));
+        state.siblings.push(accounted(&found.seen, sketch, RotatedState::Copy));
         return;
     }
     let sibling = match origin {
@@ -242,37 +242,37 @@ fn place(round: &mut Round<'_>, scene: &Scene<'_>, present: &[FileId], found: &F
             let Position::At(anchor) = &state.position else { return };
             let anchor = moved(anchor, found);
             state.position = Position::Beginning;
-            round.poll.happenings.push(Happening::Rotated(found.name.clone()));
-            Sibling { anchor, standing: Standing::Reading }
+            round.poll.happenings.push(TailEvent::Rotated(found.name.clone()));
+            Sibling { anchor, standing: RotatedState::Reading }
         }
         Origin::Known(index) => {
             let Some(known) = state.siblings.get(index).cloned() else { return };
             if !present.iter().any(|id| id.is(&known.anchor.file)) {
                 state.siblings.remove(index);
             }
-            if known.standing == Standing::Copy {
-                state.siblings.push(accounted(&found.seen, sketch, Standing::Copy));
+            if known.standing == RotatedState::Copy {
+                state.siblings.push(accounted(&found.seen, sketch, RotatedState::Copy));
                 review_copy(round, scene, found);
                 return;
             }
-            let is_over = known.standing == Standing::Done && sketch.size == known.anchor.taken;
-            let standing = if is_over { Standing::Done } else { Standing::Reading };
+            let is_over = known.standing == RotatedState::Done && sketch.size == known.anchor.taken;
+            let standing = if is_over { RotatedState::Done } else { RotatedState::Reading };
             Sibling { anchor: moved(&known.anchor, found), standing }
         }
-        Origin::New => Sibling { anchor: beginning_of(&found.seen), standing: Standing::Reading },
+        Origin::New => Sibling { anchor: beginning_of(&found.seen), standing: RotatedState::Reading },
     };
     state.siblings.push(sibling);
 }
 
 /// Reads what is left of the rotated files, oldest first; `false` when the poll is full before that.
-pub(super) fn read_all(round: &mut Round<'_>, listed: &Listed) -> bool {
+pub(super) fn read_all(round: &mut PollState<'_>, listed: &Listed) -> bool {
     listed.found.iter().all(|found| read_one(round, found))
 }
 
-fn read_one(round: &mut Round<'_>, found: &Found) -> bool {
+fn read_one(round: &mut PollState<'_>, found: &Found) -> bool {
     let limit = unpack_limit(&round.poll.state);
     let Some(sibling) = find(&mut round.poll.state.siblings, found.id()) else { return true };
-    if sibling.standing != Standing::Reading || sibling.is_refused() {
+    if sibling.standing != RotatedState::Reading || sibling.is_refused() {
         return true;
     }
     let mut anchor = sibling.anchor.clone();
@@ -292,7 +292,7 @@ fn read_one(round: &mut Round<'_>, found: &Found) -> bool {
             let reached = reading.anchor();
             round.poll.lag += end.saturating_sub(reading.at()).min(found.seen.size);
             round.keep(reading);
-            (Standing::Reading, reached)
+            (RotatedState::Reading, reached)
         }
         Ok((mut reading, true)) => {
             // The writer may still have it open and finish its last line.
@@ -301,19 +301,19 @@ fn read_one(round: &mut Round<'_>, found: &Found) -> bool {
             if is_final || !reading.has_half_line() {
                 reading.finish(&mut round.poll.records);
                 round.cache.take_stream(found.id());
-                (Standing::Done, Anchor { length: found.seen.size, ..reading.anchor() })
+                (RotatedState::Done, Anchor { length: found.seen.size, ..reading.anchor() })
             } else {
                 let reached = reading.anchor();
                 round.keep(reading);
-                (Standing::Reading, Anchor { length: found.seen.size, ..reached })
+                (RotatedState::Reading, Anchor { length: found.seen.size, ..reached })
             }
         }
         Err(error) => {
-            round.tell(Happening::SiblingUnreadable(found.name.clone(), error.to_string()));
-            (Standing::Done, Anchor { length: found.seen.size, ..anchor })
+            round.tell(TailEvent::SiblingUnreadable(found.name.clone(), error.to_string()));
+            (RotatedState::Done, Anchor { length: found.seen.size, ..anchor })
         }
     };
-    let is_full = round.poll.has_more && standing == Standing::Reading;
+    let is_full = round.poll.has_more && standing == RotatedState::Reading;
     if let Some(sibling) = find(&mut round.poll.state.siblings, found.id()) {
         *sibling = Sibling { anchor: reached, standing };
     }
@@ -321,7 +321,7 @@ fn read_one(round: &mut Round<'_>, found: &Found) -> bool {
 }
 
 /// Drops what is gone from the ledger, after reading what is left of it where it is still open.
-pub(super) fn prune(round: &mut Round<'_>, listed: &Listed) {
+pub(super) fn prune(round: &mut PollState<'_>, listed: &Listed) {
     for found in &listed.found {
         round.cache.end_absence(found.id());
     }
@@ -336,7 +336,7 @@ pub(super) fn prune(round: &mut Round<'_>, listed: &Listed) {
         if !round.cache.is_gone(id, round.now) {
             continue;
         }
-        if sibling.standing == Standing::Reading
+        if sibling.standing == RotatedState::Reading
             && let Some(mut stream) = round.cache.take_stream(id)
             && let Ok((mut reading, is_over)) = round.read(&mut stream, &sibling.anchor, u64::MAX)
         {
@@ -350,9 +350,9 @@ pub(super) fn prune(round: &mut Round<'_>, listed: &Listed) {
                 continue;
             }
             reading.finish(&mut round.poll.records);
-        } else if sibling.standing == Standing::Reading {
+        } else if sibling.standing == RotatedState::Reading {
             let (offset, unread) = (sibling.anchor.offset, sibling.anchor.length.saturating_sub(sibling.anchor.offset));
-            round.tell(Happening::ContinuityLost { offset, unread });
+            round.tell(TailEvent::ContinuityLost { offset, unread });
         }
         round.poll.state.siblings.retain(|known| !known.anchor.file.is(&id));
     }

@@ -31,7 +31,7 @@ pub enum Record {
 
 /// One stream being read.
 #[derive(Debug, Clone)]
-pub struct Reading {
+pub struct LineSplitter {
     /// After the last whole line.
     anchor: Anchor,
     /// Where the reading began, until something is taken.
@@ -61,7 +61,7 @@ fn clamp(bytes: u64, most: usize) -> usize {
     usize::try_from(bytes).map_or(most, |bytes| bytes.min(most))
 }
 
-impl Reading {
+impl LineSplitter {
     /// Goes on at `anchor`.
     pub fn from(anchor: Anchor) -> Self {
         // The bytes before `taken` say nothing about those before `offset` when half a line lies between.
@@ -101,7 +101,7 @@ impl Reading {
         self.at
     }
 
-    /// The last bytes taken: what a file must still say before [`Reading::at`] for the reading to go on.
+    /// The last bytes taken: what a file must still say before [`LineSplitter::at`] for the reading to go on.
     pub fn recent(&self) -> &[u8] {
         &self.recent
     }
@@ -233,8 +233,8 @@ mod tests {
         Record::Line { bytes: text.to_vec(), length: count(text) }
     }
 
-    fn read(pieces: &[&[u8]]) -> (Vec<Record>, Reading) {
-        let mut reading = Reading::from(Anchor::default());
+    fn read(pieces: &[&[u8]]) -> (Vec<Record>, LineSplitter) {
+        let mut reading = LineSplitter::from(Anchor::default());
         let mut out = Vec::new();
         for piece in pieces {
             assert_eq!(reading.feed(piece, &mut out, 1000), piece.len());
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn records_are_bounded_and_the_rest_is_not_taken() {
-        let mut reading = Reading::from(Anchor::default());
+        let mut reading = LineSplitter::from(Anchor::default());
         let mut out = Vec::new();
         assert_eq!(reading.feed(b"1\n2\n3\n", &mut out, 2), 4);
         assert_eq!((out.len(), reading.anchor().offset), (2, 4));

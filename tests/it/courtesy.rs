@@ -12,7 +12,7 @@ use integrityd::{
     config::settings::config::{Config, LogGroup, RuleDirectory, RuleLevel},
     files::Walker,
     logs::{Tailer, group::context::Surroundings},
-    model::{event::Category, keepalive::Pulse},
+    model::{event::Category, keepalive::Keepalive},
     store::{db::Db, events::append::Filter, sqlite::connection::Store},
 };
 use rand::{SeedableRng, rngs::StdRng};
@@ -160,7 +160,7 @@ async fn the_second_reading_of_the_logs_comes_at_the_phase_of_the_machine() {
         let stop = CancellationToken::new();
         let surroundings = Surroundings::new(db.clone(), &config, Arc::default(), clock.now());
         let tailer =
-            Tailer { config: Arc::new(config), surroundings, clock, pulse: Pulse::default(), stop: stop.clone() };
+            Tailer { config: Arc::new(config), surroundings, clock, pulse: Keepalive::default(), stop: stop.clone() };
         let task = tokio::spawn(tailer.run(phase));
         let lines = || async {
             let filter = Filter { limit: 100, ..Filter::default() };

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use integrityd::store::events::{max_age_rate::Demand, path_status::Ahead};
+use integrityd::store::events::{max_age_rate::Demand, path_status::Workload};
 
 use crate::support::{PROGRAM, Scratch};
 
@@ -213,14 +213,14 @@ fn the_table_of_rates_is_what_the_program_computes() {
             let (value, unit) = text.split_once(' ').unwrap();
             number(value) * if unit == "GiB" { 1 << 30 } else { 1 << 10 }
         };
-        let load = Ahead { entries: number(entries), bytes: scaled(size) };
+        let load = Workload { entries: number(entries), bytes: scaled(size) };
         let bytes = f64::from(u32::try_from(scaled(bytes)).unwrap());
         let round = Demand { looks: looks.parse().unwrap(), bytes }.round(load);
         assert_eq!(*hours, format!("{:.1} h", round.as_secs_f64() / 3600.0), "{row}");
         seen += 1;
     }
     assert!(seen >= 8, "only {seen} rows were found");
-    let day = Demand::of(Ahead { entries: 86_400, bytes: 0 }, Duration::from_hours(24));
+    let day = Demand::of(Workload { entries: 86_400, bytes: 0 }, Duration::from_hours(24));
     assert!((day.looks - 1.5).abs() < 1e-9, "docs/tuning.md says 1.5 looks an entry");
 }
 

@@ -19,7 +19,7 @@ use integrityd::{
         event::Category,
     },
     store::{db::Db, events::append::Filter, sqlite::connection::Store},
-    tail::poll::{Happening, Poll},
+    tail::poll::{Poll, TailEvent},
 };
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
@@ -399,7 +399,7 @@ fn what_a_log_poll_tells_once_is_told_again_when_it_could_not_be_stored() {
     for number in 0..1100 {
         fs::write(bench.file(&format!("log.{number}")), "").unwrap();
     }
-    let tells = |poll: &Poll| poll.happenings.contains(&Happening::TooManySiblings);
+    let tells = |poll: &Poll| poll.happenings.contains(&TailEvent::TooManySiblings);
     assert!(tells(&bench.poll_in_vain()));
     bench.tail.take_back();
     assert!(tells(&bench.poll_in_vain()), "nobody has heard of it");

@@ -8,7 +8,7 @@ use integrityd::{
         event::{Category, Event, Member, Severity},
     },
     store::{
-        events::outcome::{Found, Outcome},
+        events::outcome::{Outcome, StoredFinding},
         sqlite::connection::Store,
     },
 };
@@ -38,7 +38,7 @@ fn chain(scratch: &Scratch) {
             let event = Event { count: 3, ..Event::new(Category::Removed, severity, at(seq), b"/srv/old".to_vec()) };
             let sources = [&b"/srv/old"[..], b"/srv/old/secret.key", b"/srv/old/x\xff"];
             let members = sources.map(|path| Member { source: path.to_vec(), old: seen_file() }).to_vec();
-            outcome.events.push(Found { event, members: members.into() });
+            outcome.events.push(StoredFinding { event, members: members.into() });
         } else {
             outcome = outcome.with_event(Event::new(Category::Changed, severity, at(seq), path.into_bytes()));
         }

@@ -12,19 +12,19 @@ use integrityd::{
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::{Category, Channel, Event, LogLine, Severity},
-        keepalive::Pulse,
+        keepalive::Keepalive,
     },
     report::{
         Reporter,
         mail::mime::plain_text,
         task::{
-            composer::{MailForm, Postmaster, Readership},
+            composer::{Audience, MailForm, ReportComposer},
             pool::Pool,
         },
     },
     store::{
         db::Db,
-        events::outcome::{Found, Outcome},
+        events::outcome::{Outcome, StoredFinding},
         outbox::reports::ReportId,
         sqlite::connection::Store,
     },
@@ -56,16 +56,16 @@ fn line(category: Category, log: &[u8], text: &[u8]) -> Event {
 fn store(scratch: &Scratch, events: impl IntoIterator<Item = Event>) -> Store {
     scratch.configure("mail = stdout:");
     let mut store = Store::open(&scratch.database(), at()).unwrap();
-    let events = events.into_iter().map(Found::from).collect();
+    let events = events.into_iter().map(StoredFinding::from).collect();
     store.commit(&Outcome { events, ..Outcome::default() }).unwrap();
     store
 }
 
-fn postmaster(lines: usize, clock: Clock) -> Postmaster {
-    Postmaster {
+fn postmaster(lines: usize, clock: Clock) -> ReportComposer {
+    ReportComposer {
         host: "web3".to_owned(),
         from: "integrityd@web3".to_owned(),
-        readerships: vec![Readership { recipients: vec!["root@localhost".to_owned()], areas: None }],
+        readerships: vec![Audience { recipients: vec!["root@localhost".to_owned()], areas: None }],
         lines,
         zone: TimeZone::UTC,
         clock,
@@ -151,7 +151,7 @@ async fn a_thousand_violations_are_at_most_eleven_mails_and_the_first_carries_al
         postmaster: Arc::new(postmaster(1000, clock.clone())),
         bell,
         courier: Arc::new(Notify::new()),
-        pulse: Pulse::default(),
+        pulse: Keepalive::default(),
         stop: stop.clone(),
     };
     let running = tokio::spawn(reporter.run());

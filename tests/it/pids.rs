@@ -14,7 +14,7 @@ use integrityd::{
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::{Category, Channel, Event, Severity},
-        keepalive::Pulse,
+        keepalive::Keepalive,
     },
     pids::{
         PidWatch,
@@ -22,7 +22,7 @@ use integrityd::{
     },
     report::{
         mail::mime::plain_text,
-        task::composer::{MailForm, Postmaster, Readership},
+        task::composer::{Audience, MailForm, ReportComposer},
     },
     store::{db::Db, events::append::Filter, outbox::reports::ReportId, sqlite::connection::Store},
 };
@@ -105,7 +105,7 @@ impl Machine {
             clock: self.clock.clone(),
             root: self.directory.path().to_path_buf(),
             away_since,
-            pulse: Pulse::default(),
+            pulse: Keepalive::default(),
             stop: stop.clone(),
         };
         tokio::spawn(watch.run());
@@ -421,10 +421,10 @@ async fn a_unit_is_watched_by_its_control_group() {
 }
 
 fn letter(machine: &Machine) -> (String, String) {
-    let postmaster = Postmaster {
+    let postmaster = ReportComposer {
         host: "web3".to_owned(),
         from: "integrityd@web3".to_owned(),
-        readerships: vec![Readership { recipients: vec!["root@localhost".to_owned()], areas: None }],
+        readerships: vec![Audience { recipients: vec!["root@localhost".to_owned()], areas: None }],
         lines: 1000,
         zone: TimeZone::UTC,
         clock: machine.clock.clone(),
@@ -532,7 +532,7 @@ async fn watched_child(machine: &Machine, child: &Child) -> CancellationToken {
     let clock = Clock::System(integrityd::sys::host::boot_id(Path::new("/")));
     let (config, db, root) = (Arc::new(config), machine.db.clone(), PathBuf::from("/"));
     tokio::spawn(
-        PidWatch { config, db, clock, root, away_since: None, pulse: Pulse::default(), stop: stop.clone() }.run(),
+        PidWatch { config, db, clock, root, away_since: None, pulse: Keepalive::default(), stop: stop.clone() }.run(),
     );
     let begun = tokio::time::Instant::now();
     while machine.db.lock().watched().unwrap().is_empty() {

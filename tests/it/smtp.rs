@@ -11,7 +11,7 @@ use std::{
 use integrityd::{
     config::settings::config::{Config, MailSettings, SmtpServer, TlsMode},
     report::transport::{
-        outcome::{SendError, Verdict},
+        outcome::{SendError, SendVerdict},
         smtp::{Dialogue, Smtp},
     },
 };
@@ -62,19 +62,19 @@ async fn the_size_is_told_where_the_server_wants_it_and_what_is_larger_is_not_se
     assert!(sink.commands().contains(&format!("MAIL FROM:<from@example.org> SIZE={}", MAIL.len())));
     sink.behave(Mode::Size(MAIL.len() - 1));
     let error = send_for(sink.port, PATIENCE).await.unwrap_err();
-    assert_eq!(error.verdict, Verdict::TooLarge(Some(u64::try_from(MAIL.len()).unwrap() - 1)));
+    assert_eq!(error.verdict, SendVerdict::TooLarge(Some(u64::try_from(MAIL.len()).unwrap() - 1)));
     assert_eq!(sink.commands().iter().filter(|command| command.starts_with("MAIL")).count(), 1);
     let error = answer_to(Mode::TooLarge(5)).await;
-    assert_eq!((error.verdict, error.reply.as_str()), (Verdict::TooLarge(None), "552 too much mail data"));
+    assert_eq!((error.verdict, error.reply.as_str()), (SendVerdict::TooLarge(None), "552 too much mail data"));
 }
 
 #[tokio::test]
 async fn a21_a_hostile_reply_keeps_its_class_and_is_shown_escaped() {
     let refused = answer_to(Mode::Say(b"550-5.1.1 \x1b[2J\r\n550 5.1.1 \x9b\xff\xfe nobody\r\n".to_vec())).await;
-    assert_eq!(refused.verdict, Verdict::Refused);
+    assert_eq!(refused.verdict, SendVerdict::Refused);
     assert_eq!(refused.reply, r"550 5.1.1 \x1b[2J 5.1.1 \x9b\xff\xfe nobody");
     let later = answer_to(Mode::Say(b"450 4.2.0 \xe4\x07\r\n".to_vec())).await;
-    assert_eq!((later.verdict, later.reply.as_str()), (Verdict::NotNow, r"450 4.2.0 \xe4\x07"));
+    assert_eq!((later.verdict, later.reply.as_str()), (SendVerdict::NotNow, r"450 4.2.0 \xe4\x07"));
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn what_is_no_reply_is_an_attempt_that_failed() {
         (b"354 go on\r\n", "354 go on"),
     ] {
         let error = answer_to(Mode::Say(garbage.to_vec())).await;
-        assert_eq!((error.verdict, error.reply.as_str()), (Verdict::NotNow, words));
+        assert_eq!((error.verdict, error.reply.as_str()), (SendVerdict::NotNow, words));
     }
 }
 
@@ -95,7 +95,7 @@ async fn an_endless_greeting_costs_neither_memory_nor_time() {
     for piece in [vec![b'2'; 4096], b"220-and so on\r\n".repeat(300)] {
         let begun = Instant::now();
         let error = answer_to(Mode::Babble(piece, 1_000_000, Duration::ZERO)).await;
-        assert_eq!(error.verdict, Verdict::NotNow);
+        assert_eq!(error.verdict, SendVerdict::NotNow);
         assert!(error.reply.contains("more than 64 KiB in one reply"), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(5));
     }
@@ -107,7 +107,7 @@ async fn a_server_that_drips_meets_the_one_deadline() {
     sink.behave(Mode::Babble(b"2".to_vec(), 1000, Duration::from_millis(50)));
     let begun = Instant::now();
     let error = send_for(sink.port, Duration::from_secs(1)).await.unwrap_err();
-    assert_eq!((error.verdict, error.reply.as_str()), (Verdict::NotNow, "no answer within 1 s"));
+    assert_eq!((error.verdict, error.reply.as_str()), (SendVerdict::NotNow, "no answer within 1 s"));
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
 
@@ -237,7 +237,7 @@ async fn a_handshake_that_breaks_off_is_an_outage_and_no_fault_of_the_settings()
         panic!("somebody listens");
     };
     let error = answer.unwrap_err();
-    assert_eq!(error.verdict, Verdict::NotNow, "{}", error.reply);
+    assert_eq!(error.verdict, SendVerdict::NotNow, "{}", error.reply);
     assert!(error.reply.contains("TLS with localhost failed, nothing was sent"), "{}", error.reply);
 }
 

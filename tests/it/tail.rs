@@ -13,7 +13,7 @@ use integrityd::{
     tail::{
         file_tail::Tail,
         glob::Start,
-        poll::{Happening, Poll, Settings},
+        poll::{Poll, Settings, TailEvent},
         splitter::Record,
     },
 };
@@ -27,7 +27,7 @@ pub(crate) struct Bench {
     pub(crate) state: Option<LogState>,
     pub(crate) lines: Vec<Vec<u8>>,
     pub(crate) records: Vec<Record>,
-    pub(crate) happenings: Vec<Happening>,
+    pub(crate) happenings: Vec<TailEvent>,
     pub(crate) now: Timestamp,
 }
 
@@ -93,7 +93,7 @@ impl Bench {
         unreachable!("the log has no end");
     }
 
-    pub(crate) fn take_happenings(&mut self) -> Vec<Happening> {
+    pub(crate) fn take_happenings(&mut self) -> Vec<TailEvent> {
         std::mem::take(&mut self.happenings)
     }
 }
@@ -398,8 +398,8 @@ impl Model {
         assert!(wrong.is_empty(), "lost (1) or repeated (-1): {wrong:?}\n{:?}", self.bench.happenings);
         for happening in &self.bench.happenings {
             let is_expected = match happening {
-                Happening::Shrank { .. } | Happening::ContinuityLost { .. } => self.may_shrink,
-                Happening::Began { .. } | Happening::Rotated(_) | Happening::Replaced => true,
+                TailEvent::Shrank { .. } | TailEvent::ContinuityLost { .. } => self.may_shrink,
+                TailEvent::Began { .. } | TailEvent::Rotated(_) | TailEvent::Replaced => true,
                 _ => false,
             };
             assert!(is_expected, "{happening:?}");

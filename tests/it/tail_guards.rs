@@ -13,7 +13,7 @@ use integrityd::{
     tail::{
         file_tail::Tail,
         glob::Start,
-        poll::{Happening, Poll, Settings},
+        poll::{Poll, Settings, TailEvent},
     },
 };
 
@@ -56,7 +56,7 @@ impl Planted {
         poll
     }
 
-    fn assert_unread(&mut self, told: &[Happening]) {
+    fn assert_unread(&mut self, told: &[TailEvent]) {
         let poll = self.poll();
         assert_eq!((poll.records.as_slice(), poll.happenings.as_slice()), (&[][..], told));
     }
@@ -75,7 +75,7 @@ fn hostile_planted_files_are_not_read_when_they_grow() {
     if !is_root() {
         return; // Only root has something to steal, and can give files away.
     }
-    let refused = [Happening::SiblingRefused(b"app.1".to_vec())];
+    let refused = [TailEvent::SiblingRefused(b"app.1".to_vec())];
     let mut planted = Planted::new();
     drop(planted.poll());
     fs::hard_link(&planted.secret, planted.file("app.1")).unwrap();
@@ -97,7 +97,7 @@ fn hostile_files_that_were_planted_before_the_first_look_are_not_read() {
     }
     let mut planted = Planted::new();
     fs::hard_link(&planted.secret, planted.file("app.1")).unwrap();
-    assert!(planted.poll().happenings.contains(&Happening::SiblingRefused(b"app.1".to_vec())));
+    assert!(planted.poll().happenings.contains(&TailEvent::SiblingRefused(b"app.1".to_vec())));
     append(&planted.secret, "another key\n");
     planted.assert_unread(&[]);
 }
@@ -116,7 +116,7 @@ fn hostile_rotated_files_are_asked_anew_once_they_have_grown() {
     lchown(planted.file("app.1"), Some(1000), None).unwrap();
     planted.assert_unread(&[]);
     append(&planted.file("app.1"), "later\n");
-    planted.assert_unread(&[Happening::SiblingRefused(b"app.1".to_vec())]);
+    planted.assert_unread(&[TailEvent::SiblingRefused(b"app.1".to_vec())]);
     append(&planted.file("app.1"), "latest\n");
     planted.assert_unread(&[]);
 }
@@ -163,16 +163,16 @@ fn a_directory_of_rotated_files_that_is_not_made_yet_is_empty() {
     fs::rename(&bench.path, bench.file("old/log.1")).unwrap();
     bench.append("three\n");
     assert_eq!(bench.poll(), ["two", "three"]);
-    assert!(!bench.take_happenings().iter().any(|told| matches!(told, Happening::Unlisted(_))));
+    assert!(!bench.take_happenings().iter().any(|told| matches!(told, TailEvent::Unlisted(_))));
     // Whatever else is wrong with it stays told.
     fs::remove_dir_all(bench.file("old")).unwrap();
     fs::write(bench.file("old"), "no directory").unwrap();
     bench.poll();
-    assert!(bench.take_happenings().iter().any(|told| matches!(told, Happening::Unlisted(_))));
+    assert!(bench.take_happenings().iter().any(|told| matches!(told, TailEvent::Unlisted(_))));
 }
 
 /// What is told of a log that changes every second for an hour by `change`, which gets the number of the second.
-fn told_of_flapping(mut change: impl FnMut(&Path, u32)) -> Vec<Happening> {
+fn told_of_flapping(mut change: impl FnMut(&Path, u32)) -> Vec<TailEvent> {
     let mut bench = Bench::new();
     bench.append("zero\n");
     bench.poll();
@@ -197,7 +197,7 @@ fn hostile_a_log_that_comes_and_goes_every_second_is_told_once_in_errornag() {
             fs::rename(&aside, path).unwrap();
         }
     });
-    assert!(matches!(&told[..], [Happening::Trouble(..), Happening::Back(..)]), "{told:?}");
+    assert!(matches!(&told[..], [TailEvent::Trouble(..), TailEvent::Back(..)]), "{told:?}");
 }
 
 #[test]
@@ -213,8 +213,8 @@ fn hostile_troubles_that_take_turns_are_told_once_each_in_errornag() {
             }
         }
     });
-    assert_eq!(told.iter().filter(|told| matches!(told, Happening::Trouble(..))).count(), 2, "{told:?}");
-    assert!(told.len() <= 4 && matches!(told.last(), Some(Happening::Back(..))), "{told:?}");
+    assert_eq!(told.iter().filter(|told| matches!(told, TailEvent::Trouble(..))).count(), 2, "{told:?}");
+    assert!(told.len() <= 4 && matches!(told.last(), Some(TailEvent::Back(..))), "{told:?}");
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn hostile_a_link_that_takes_turns_with_its_target_is_told_once_in_errornag() {
             fs::rename(&aside, path).unwrap();
         }
     });
-    assert!(matches!(&told[..], [Happening::Retargeted { .. }]), "{told:?}");
+    assert!(matches!(&told[..], [TailEvent::Retargeted { .. }]), "{told:?}");
 }
 
 #[test]
@@ -244,10 +244,10 @@ fn a_trouble_that_comes_back_and_stays_is_told_when_errornag_is_over() {
     assert_eq!(bench.take_happenings().len(), 3, "begun, in trouble, back");
     bench.now = bench.now.after(Duration::from_hours(2));
     bench.poll();
-    assert!(matches!(bench.take_happenings()[..], [Happening::Trouble(..)]));
+    assert!(matches!(bench.take_happenings()[..], [TailEvent::Trouble(..)]));
     fs::rename(&aside, &bench.path).unwrap();
     bench.poll();
-    assert!(matches!(bench.take_happenings()[..], [Happening::Back(..)]));
+    assert!(matches!(bench.take_happenings()[..], [TailEvent::Back(..)]));
 }
 
 /// A bench whose log a glob has found, read up to the end of "zero".
@@ -298,7 +298,7 @@ fn a_log_that_was_deleted_while_it_was_written_is_told() {
     for _ in 0..4 {
         is_over_after(&mut bench, Duration::from_mins(3));
     }
-    assert!(bench.take_happenings().contains(&Happening::Replaced));
+    assert!(bench.take_happenings().contains(&TailEvent::Replaced));
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn a_log_whose_descriptor_is_not_kept_says_what_is_lost() {
     fs::remove_file(&bench.path).unwrap();
     assert!(!is_over_after(&mut bench, Duration::from_mins(1)));
     assert!(is_over_after(&mut bench, Duration::from_mins(5)));
-    assert_eq!(bench.take_happenings(), [Happening::ContinuityLost { offset: 9, unread: 2 }]);
+    assert_eq!(bench.take_happenings(), [TailEvent::ContinuityLost { offset: 9, unread: 2 }]);
 }
 
 #[test]

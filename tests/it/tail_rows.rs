@@ -10,13 +10,13 @@ use std::{
 use integrityd::{
     model::{
         file::entry::FileKind,
-        log::position::{Position, Refusal},
+        log::position::{Position, ReadRefusal},
     },
     tail::{
         file_tail::Tail,
         glob::Start,
         logtail_offset,
-        poll::{Happening, Settings},
+        poll::{Settings, TailEvent},
         splitter::Record,
     },
 };
@@ -35,8 +35,8 @@ fn begun() -> Bench {
 }
 
 fn assert_quiet(bench: &mut Bench) {
-    let strange: Vec<Happening> =
-        bench.take_happenings().into_iter().filter(|happening| !matches!(happening, Happening::Rotated(_))).collect();
+    let strange: Vec<TailEvent> =
+        bench.take_happenings().into_iter().filter(|happening| !matches!(happening, TailEvent::Rotated(_))).collect();
     assert_eq!(strange, []);
     assert_eq!(bench.poll(), [""; 0]);
 }
@@ -48,7 +48,7 @@ fn row_01_rename_and_create_keeps_the_order() {
     fs::rename(&bench.path, bench.file("log.1")).unwrap();
     bench.append("three\n");
     assert_eq!(bench.poll(), ["two", "three"]);
-    assert_eq!(bench.take_happenings(), [Happening::Rotated(b"log.1".to_vec())]);
+    assert_eq!(bench.take_happenings(), [TailEvent::Rotated(b"log.1".to_vec())]);
     // A writer that was not told yet.
     OpenOptions::new().append(true).open(bench.file("log.1")).unwrap().write_all(b"late\n").unwrap();
     assert_eq!(bench.poll(), ["late"]);
@@ -79,7 +79,7 @@ fn row_03_truncated_and_grown_past_the_offset_is_read_from_its_beginning() {
     let mut file = OpenOptions::new().write(true).truncate(true).open(&bench.path).unwrap();
     file.write_all(b"a new first line that is longer\nsecond\n").unwrap();
     assert_eq!(bench.poll(), ["a new first line that is longer", "second"]);
-    assert_eq!(bench.take_happenings(), [Happening::Shrank { offset: 9, size: 39 }]);
+    assert_eq!(bench.take_happenings(), [TailEvent::Shrank { offset: 9, size: 39 }]);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn row_04_packed_files_are_read_or_said() {
     fs::write(bench.file("log.2.xz"), "\u{fd}7zXZ").unwrap();
     bench.poll();
     let told = bench.take_happenings();
-    assert!(matches!(&told[..], [Happening::SiblingUnreadable(name, _)] if name == b"log.2.xz"), "{told:?}");
+    assert!(matches!(&told[..], [TailEvent::SiblingUnreadable(name, _)] if name == b"log.2.xz"), "{told:?}");
     assert_quiet(&mut bench);
 }
 
@@ -142,7 +142,7 @@ fn row_06_a_reused_inode_is_another_file() {
     assert_eq!(bench.poll(), ["banner and much more than before"]);
     let told = bench.take_happenings();
     let is_told =
-        |told: &Happening| matches!(told, Happening::ContinuityLost { offset: 9, .. } | Happening::Shrank { .. });
+        |told: &TailEvent| matches!(told, TailEvent::ContinuityLost { offset: 9, .. } | TailEvent::Shrank { .. });
     assert!(told.len() == 1 && is_told(&told[0]), "{told:?}");
 }
 
@@ -154,7 +154,7 @@ fn row_06_an_unlinked_file_is_read_to_its_end() {
     bench.append("three\n");
     assert_eq!(bench.poll_in_vain().records.len(), 3);
     assert_eq!(bench.poll(), ["two", "hal", "three"]);
-    assert_eq!(bench.take_happenings(), [Happening::Replaced]);
+    assert_eq!(bench.take_happenings(), [TailEvent::Replaced]);
     assert_quiet(&mut bench);
 }
 
@@ -171,7 +171,7 @@ fn row_07_a_link_is_followed_by_its_owner_and_its_retarget_is_told() {
     fs::remove_file(&link).unwrap();
     symlink("second", &link).unwrap();
     let poll = tail.poll(Some(&state), Start::End, bench.now);
-    let told = Happening::Retargeted { old: Some(b"first".to_vec()), new: Some(b"second".to_vec()) };
+    let told = TailEvent::Retargeted { old: Some(b"first".to_vec()), new: Some(b"second".to_vec()) };
     assert!(poll.happenings.contains(&told), "{:?}", poll.happenings);
     assert_eq!(poll.records, [Record::Line { bytes: b"second".to_vec(), length: 6 }]);
     assert_quiet(&mut bench);
@@ -188,13 +188,13 @@ fn row_08_a_missing_log_is_told_once_in_errornag_and_then_back() {
     for (wait, told) in [(0, 1), (60, 0), (7100, 0), (100, 1), (60, 0)] {
         bench.now = bench.now.after(Duration::from_secs(wait));
         bench.poll();
-        assert_eq!(bench.take_happenings(), vec![Happening::Trouble(Refusal::Missing, since); told], "{wait}");
+        assert_eq!(bench.take_happenings(), vec![TailEvent::Trouble(ReadRefusal::Missing, since); told], "{wait}");
         bench.restart();
     }
     fs::rename(&away, &bench.path).unwrap();
     bench.append("two\n");
     assert_eq!(bench.poll(), ["two"]);
-    assert_eq!(bench.take_happenings(), [Happening::Back(Refusal::Missing, since)]);
+    assert_eq!(bench.take_happenings(), [TailEvent::Back(ReadRefusal::Missing, since)]);
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn row_12_a_fifo_a_directory_and_a_socket_never_block() {
         let mut tail =
             Tail::new(Settings { path: bench.file(name), errornag: Duration::from_hours(2), ..Settings::default() });
         let poll = tail.poll(None, Start::End, bench.now);
-        assert_eq!(poll.happenings, [Happening::Trouble(Refusal::Kind(kind), bench.now)]);
+        assert_eq!(poll.happenings, [TailEvent::Trouble(ReadRefusal::Kind(kind), bench.now)]);
         let again = tail.poll(Some(&poll.state), Start::End, bench.now);
         assert_eq!((again.happenings.len(), again.state), (0, poll.state));
     }
@@ -291,7 +291,7 @@ fn row_15_shrunk_without_a_rotated_file_is_told() {
     let mut bench = begun();
     File::create(&bench.path).unwrap().write_all(b"x\n").unwrap();
     assert_eq!(bench.poll(), ["x"]);
-    assert_eq!(bench.take_happenings(), [Happening::Shrank { offset: 9, size: 2 }]);
+    assert_eq!(bench.take_happenings(), [TailEvent::Shrank { offset: 9, size: 2 }]);
     assert_quiet(&mut bench);
 }
 
@@ -301,7 +301,7 @@ fn row_16_the_first_start_is_from_the_end() {
     bench.append("old\nolder\nhal");
     fs::write(bench.file("log.1"), "much older\n").unwrap();
     assert_eq!(bench.poll(), [""; 0]);
-    assert_eq!(bench.take_happenings(), [Happening::Began { offset: 10, size: 13 }]);
+    assert_eq!(bench.take_happenings(), [TailEvent::Began { offset: 10, size: 13 }]);
     bench.append("f\nnew\n");
     assert_eq!(bench.poll(), ["half", "new"]);
     gzip(&bench.file("log.1"), &bench.file("log.2.gz"));
@@ -351,13 +351,13 @@ fn hostile_links_of_an_unprivileged_owner_lead_nowhere() {
     fs::hard_link(&secret, theirs.join("app.1")).unwrap();
     lchown(theirs.join("app"), Some(65534), None).unwrap();
     lchown(&theirs, Some(65534), None).unwrap();
-    for (name, refusal) in [("soft", Refusal::Link(65534)), ("hard", Refusal::HardLink)] {
+    for (name, refusal) in [("soft", ReadRefusal::Link(65534)), ("hard", ReadRefusal::HardLink)] {
         let poll = Tail::new(Settings { path: theirs.join(name), ..Settings::default() }).poll(
             None,
             Start::Beginning,
             bench.now,
         );
-        assert_eq!(poll.happenings, [Happening::Trouble(refusal, bench.now)]);
+        assert_eq!(poll.happenings, [TailEvent::Trouble(refusal, bench.now)]);
         assert!(poll.records.is_empty());
     }
     let mut tail = Tail::new(Settings { path: theirs.join("app"), ..Settings::default() });
@@ -365,7 +365,7 @@ fn hostile_links_of_an_unprivileged_owner_lead_nowhere() {
     let state = tail.poll(None, Start::Beginning, bench.now).state;
     fs::rename(bench.file("aside"), theirs.join("app.1")).unwrap();
     let poll = tail.poll(Some(&state), Start::End, bench.now);
-    assert_eq!(poll.happenings, [Happening::SiblingRefused(b"app.1".to_vec())]);
+    assert_eq!(poll.happenings, [TailEvent::SiblingRefused(b"app.1".to_vec())]);
     assert!(poll.records.is_empty());
 }
 
@@ -381,7 +381,7 @@ fn hostile_gzip_bomb_is_bounded_and_told() {
     bench.append("two\n");
     assert_eq!(bench.poll().last().unwrap(), "two");
     let limit = 64 * 1024 * 1024;
-    assert_eq!(bench.take_happenings(), [Happening::SiblingTooLarge(b"log.1.gz".to_vec(), limit)]);
+    assert_eq!(bench.take_happenings(), [TailEvent::SiblingTooLarge(b"log.1.gz".to_vec(), limit)]);
     assert!(bench.records.contains(&Record::Gap(limit)));
     assert_quiet(&mut bench);
 }
@@ -393,6 +393,6 @@ fn hostile_broken_gzip_is_told_once() {
     bench.append("two\n");
     assert_eq!(bench.poll(), ["two"]);
     let told = bench.take_happenings();
-    assert!(told.iter().all(|told| matches!(told, Happening::SiblingUnreadable(..))) && !told.is_empty(), "{told:?}");
+    assert!(told.iter().all(|told| matches!(told, TailEvent::SiblingUnreadable(..))) && !told.is_empty(), "{told:?}");
     assert_quiet(&mut bench);
 }

@@ -12,9 +12,9 @@ use integrityd::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::{Category, Channel, Event, Member, Severity},
     },
-    report::task::composer::{MailForm, Postmaster, Readership},
+    report::task::composer::{Audience, MailForm, ReportComposer},
     store::{
-        events::outcome::{Found, Outcome},
+        events::outcome::{Outcome, StoredFinding},
         outbox::reports::ReportId,
         sqlite::connection::Store,
     },
@@ -58,10 +58,10 @@ pub(crate) fn report(store: &mut Store, events: u64, seconds: u64, to: &str) -> 
 }
 
 pub(crate) fn batch(store: &mut Store, seconds: u64, to: &str) {
-    let postmaster = Postmaster {
+    let postmaster = ReportComposer {
         host: "web3".to_owned(),
         from: "integrityd@web3".to_owned(),
-        readerships: vec![Readership { recipients: vec![to.to_owned()], areas: None }],
+        readerships: vec![Audience { recipients: vec![to.to_owned()], areas: None }],
         lines: 10,
         zone: TimeZone::UTC,
         clock: Clock::starting_at(at(seconds)),
@@ -109,11 +109,11 @@ fn i1_verify_names_the_event_that_was_changed_removed_or_exchanged() {
     let sources = [&b"/srv/old"[..], b"/srv/old/a", b"/srv/old/b"];
     let members = sources.map(|path| Member { source: path.to_vec(), old: seen_file() }).to_vec();
     let summary = Event { count: 3, ..Event::new(Category::Removed, Severity::Normal, at(1), b"/srv/old".to_vec()) };
-    let found = Found::from;
+    let found = StoredFinding::from;
     let events = vec![
         found(changed("one", 1)),
         found(changed("two", 1)),
-        Found { event: summary, members: members.into() },
+        StoredFinding { event: summary, members: members.into() },
         found(changed("four", 1)),
         found(changed("five", 1)),
     ];

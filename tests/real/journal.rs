@@ -26,7 +26,7 @@ use integrityd::{
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::Kind,
-        keepalive::Pulse,
+        keepalive::Keepalive,
         log::journal_cursor::{JournalState, Place},
     },
     store::{db::Db, events::append::Filter, sqlite::connection::Store},
@@ -451,7 +451,7 @@ fn poll(config: &Arc<Config>, db: &Db, clock: &Clock, directory: &Path) {
         config: Arc::clone(config),
         surroundings,
         clock: clock.clone(),
-        pulse: Pulse::default(),
+        pulse: Keepalive::default(),
         stop: CancellationToken::new(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -20,7 +20,7 @@ use integrityd::{
         pattern::ast::Locale,
         rules::{
             classifier::Classifier,
-            layers::{Marks, Semantics, Verdict, sections},
+            layers::{LineMatches, LineVerdict, Semantics, sections},
             rule_set::{Layer, Reading, RuleSet},
         },
     },
@@ -334,7 +334,8 @@ fn measure(tree: &Tree, coverage: &mut Coverage) {
         }
     }
     let order = if tree.is_unique { Order::Unique } else { Order::Stamp };
-    let marks: Vec<Marks> = arrange(&heap, order, tree.locale).iter().map(|line| classifier.marks(line)).collect();
+    let marks: Vec<LineMatches> =
+        arrange(&heap, order, tree.locale).iter().map(|line| classifier.marks(line)).collect();
     let mut add = |what: &'static str, count: u64| *coverage.entry(what).or_default() += count;
     let verdicts = classifier.verdicts(&marks);
     let set = classifier.set();
@@ -360,8 +361,8 @@ fn measure(tree: &Tree, coverage: &mut Coverage) {
         add("lines", 1);
         let hits = |layer| marks.raised.iter().any(|rule| file(*rule).layer == layer);
         add("lines that hit both", u64::from(hits(Layer::Cracking) && hits(Layer::Violations)));
-        add("lines ignored", u64::from(matches!(verdict, Verdict::Ignored(_))));
-        let Verdict::Silenced { raised, by } = verdict else { continue };
+        add("lines ignored", u64::from(matches!(verdict, LineVerdict::Ignored(_))));
+        let LineVerdict::Silenced { raised, by } = verdict else { continue };
         let (raised, by) = (file(raised), file(by));
         let (name, hider) = (raised.name.to_str().unwrap(), by.name.to_str().unwrap());
         let why = match by.layer {

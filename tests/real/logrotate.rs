@@ -19,7 +19,7 @@ use integrityd::{
     tail::{
         file_tail::Tail,
         glob::Start,
-        poll::{Happening, Settings},
+        poll::{Settings, TailEvent},
         splitter::Record,
     },
 };
@@ -65,7 +65,7 @@ struct Reader {
     started: Instant,
     state: Option<LogState>,
     seen: Vec<u64>,
-    strange: Vec<Happening>,
+    strange: Vec<TailEvent>,
 }
 
 impl Reader {
@@ -81,11 +81,11 @@ impl Reader {
         self.strange.extend(poll.happenings.into_iter().filter(|happening| {
             !matches!(
                 happening,
-                Happening::Began { .. }
-                    | Happening::Rotated(_)
-                    | Happening::Replaced
-                    | Happening::Trouble(..)
-                    | Happening::Back(..)
+                TailEvent::Began { .. }
+                    | TailEvent::Rotated(_)
+                    | TailEvent::Replaced
+                    | TailEvent::Trouble(..)
+                    | TailEvent::Back(..)
             )
         }));
         self.state = Some(poll.state);

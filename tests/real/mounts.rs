@@ -16,8 +16,8 @@ use std::{
 use integrityd::{
     config::settings::config::{Area, Config},
     files::{
-        area::watched_areas::Ground,
-        remote::lookup::{Base, Glance},
+        area::watched_areas::WatchedAreas,
+        remote::lookup::{DirHandle, Lookup},
     },
     model::file::entry::AreaId,
 };
@@ -45,18 +45,18 @@ fn wait_for_round(scratch: &Scratch) {
 }
 
 /// What a walk that has not yet heard of a mount sees of `path`, at most ten seconds long; nothing when it hangs.
-fn stale_looks(tree: &Path, names: &[&str], mount: impl FnOnce()) -> Vec<Option<Glance>> {
+fn stale_looks(tree: &Path, names: &[&str], mount: impl FnOnce()) -> Vec<Option<Lookup>> {
     let config = Config::embedded(vec![Area::new(tree.to_path_buf())], PathBuf::from("/nowhere/integrityd.sqlite"));
-    let grounds: Vec<Ground> = names
+    let grounds: Vec<WatchedAreas> = names
         .iter()
         .map(|_| {
-            let ground = Ground::new(&config, &[AreaId(1)]);
+            let ground = WatchedAreas::new(&config, &[AreaId(1)]);
             ground.survey();
             ground
         })
         .collect();
-    let root = || Base::Near(fs::File::open(tree).unwrap().into());
-    let roots: Vec<Base> = names.iter().map(|_| root()).collect();
+    let root = || DirHandle::Near(fs::File::open(tree).unwrap().into());
+    let roots: Vec<DirHandle> = names.iter().map(|_| root()).collect();
     mount();
     let looks = grounds.into_iter().zip(roots).zip(names).map(|((ground, root), name)| {
         let (path, name) = (tree.join(name).into_os_string().into_encoded_bytes(), name.as_bytes().to_vec());
@@ -65,7 +65,7 @@ fn stale_looks(tree: &Path, names: &[&str], mount: impl FnOnce()) -> Vec<Option<
             let tract = &ground.tracts[0];
             let seen = ground.glance(tract, &path, &root, &name);
             let listed = ground.list(tract, &path, &root, &name).map(drop);
-            assert!(!matches!((&seen, listed), (Glance::Silent, Ok(()))), "silence has no names");
+            assert!(!matches!((&seen, listed), (Lookup::Silent, Ok(()))), "silence has no names");
             told.send(seen).unwrap();
         });
         heard.recv_timeout(Duration::from_secs(10)).ok()
@@ -89,7 +89,7 @@ fn what_was_mounted_a_moment_ago_is_not_stepped_on() {
     let words: Vec<&str> = looks
         .iter()
         .map(|look| match look {
-            Some(Glance::Silent) => "no answer",
+            Some(Lookup::Silent) => "no answer",
             Some(_) => "looked",
             None => "hangs",
         })
@@ -117,11 +117,11 @@ fn what_cannot_hang_is_entered_over_any_number_of_mounts() {
     });
     for (name, look) in names.iter().zip(looks) {
         match look {
-            Some(Glance::There(_, seen)) => {
+            Some(Lookup::There(_, seen)) => {
                 let there = fs::symlink_metadata(scratch.tree().join(name)).unwrap();
                 assert_eq!(seen.inode, std::os::unix::fs::MetadataExt::ino(&there), "{name}");
             }
-            Some(Glance::Gone) => assert!(name.ends_with("gone"), "{name}"),
+            Some(Lookup::Gone) => assert!(name.ends_with("gone"), "{name}"),
             other => panic!("{name}: {other:?}"),
         }
     }

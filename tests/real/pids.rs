@@ -13,7 +13,7 @@ use integrityd::{
     model::{
         clock::Clock,
         event::{Category, Event},
-        keepalive::Pulse,
+        keepalive::Keepalive,
     },
     pids::{
         PidWatch,
@@ -67,7 +67,7 @@ impl Watching {
             clock: clock(),
             root,
             away_since: None,
-            pulse: Pulse::default(),
+            pulse: Keepalive::default(),
             stop: stop.clone(),
         };
         tokio::spawn(watch.run());

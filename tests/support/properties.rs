@@ -23,11 +23,11 @@ use integrityd::{
             batch::{Batch, Tally},
             report::render,
         },
-        transport::smtp_connection::Wire,
+        transport::smtp_connection::SmtpConnection,
     },
     sys::{process::pidfile, users::Names},
     tail::{
-        splitter::{LONGEST, Reading, Record},
+        splitter::{LONGEST, LineSplitter, Record},
         stream::Stream,
     },
 };
@@ -84,7 +84,7 @@ fn ere(bytes: &[u8]) {
 /// However a stream is cut into pieces, the same lines come out, and an anchor goes on where it was made.
 fn lines(bytes: &[u8]) {
     let Some((cut, stream)) = bytes.split_first() else { return };
-    let read = |reading: &mut Reading, bytes: &[u8]| {
+    let read = |reading: &mut LineSplitter, bytes: &[u8]| {
         let mut out: Vec<Record> = Vec::new();
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -93,7 +93,7 @@ fn lines(bytes: &[u8]) {
         }
         out
     };
-    let begin = || Reading::from(Anchor::default());
+    let begin = || LineSplitter::from(Anchor::default());
     let whole = read(&mut begin(), stream);
     let mut pieces = begin();
     let in_pieces: Vec<Record> =
@@ -111,7 +111,7 @@ fn lines(bytes: &[u8]) {
     let mut both = read(&mut first, &stream[..half]);
     let boundary = first.boundary();
     let from = usize::try_from(boundary.offset).unwrap();
-    both.extend(read(&mut Reading::from(boundary), &stream[from..]));
+    both.extend(read(&mut LineSplitter::from(boundary), &stream[from..]));
     assert_eq!(whole, both);
 }
 
@@ -226,7 +226,7 @@ fn hear(bytes: &[u8]) {
         let (mut server, client) = tokio::io::duplex(bytes.len() + 1);
         tokio::io::AsyncWriteExt::write_all(&mut server, bytes).await.unwrap();
         drop(server);
-        let mut wire = Wire::over(client);
+        let mut wire = SmtpConnection::over(client);
         // Each reply takes a line at least.
         for _ in 0..=bytes.len() {
             let words = match wire.reply().await {

@@ -12,15 +12,15 @@ use crate::{
         settings::config::{Config, Rates},
     },
     files::area::{
-        census::Met,
-        watched_areas::{Ground, Tract},
+        census::SeenKind,
+        watched_areas::{WatchedArea, WatchedAreas},
     },
     model::{
         escape::{escape, escape_name},
         file::entry::AreaId,
         format::rate,
     },
-    store::events::{max_age_rate::Demand, path_status::Ahead},
+    store::events::{max_age_rate::Demand, path_status::Workload},
     sys::fs::ownership,
 };
 
@@ -43,15 +43,15 @@ struct Census {
 }
 
 impl Census {
-    const fn load(&self) -> Ahead {
-        Ahead { entries: self.entries, bytes: self.bytes }
+    const fn load(&self) -> Workload {
+        Workload { entries: self.entries, bytes: self.bytes }
     }
 }
 
 /// What is found about all areas.
 pub(in crate::cli) fn areas(config: &Config) -> Vec<Finding> {
     let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
-    let ground = Ground::new(config, &ids);
+    let ground = WatchedAreas::new(config, &ids);
     let barred = ground.survey();
     let mut found = Vec::new();
     let mut all = Census::default();
@@ -119,7 +119,7 @@ fn shown_bytes(bytes: f64) -> String {
 /// How many entries the areas hold that are looked at without a helper, and how many bytes.
 pub(in crate::cli) fn census(config: &Config) -> (u64, u64) {
     let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
-    let ground = Ground::new(config, &ids);
+    let ground = WatchedAreas::new(config, &ids);
     drop(ground.survey());
     let near = ground.tracts.iter().filter(|tract| ground.near_root(tract).is_some());
     near.map(|tract| count(&ground, tract))
@@ -127,21 +127,21 @@ pub(in crate::cli) fn census(config: &Config) -> (u64, u64) {
 }
 
 /// Counts what the walk would enter, as the walk does: what can hang is not even opened.
-fn count(ground: &Ground, tract: &Tract) -> Census {
+fn count(ground: &WatchedAreas, tract: &WatchedArea) -> Census {
     let mut census = Census::default();
     ground.roam(tract, &mut |path, met| {
         census.entries += 1;
         let is_unread = match met {
-            Met::File(size) => {
+            SeenKind::File(size) => {
                 census.bytes = census.bytes.saturating_add(size);
                 !ownership::may_read(&tract.really(path))
             }
-            Met::Closed => {
+            SeenKind::Closed => {
                 // It was counted by its name.
                 census.entries -= 1;
                 true
             }
-            Met::Other => false,
+            SeenKind::Other => false,
         };
         if is_unread {
             census.unreadable += 1;
@@ -154,7 +154,7 @@ fn count(ground: &Ground, tract: &Tract) -> Census {
     census
 }
 
-fn judge(shown: &str, census: &Census, config: &Config, tract: &Tract) -> Vec<Finding> {
+fn judge(shown: &str, census: &Census, config: &Config, tract: &WatchedArea) -> Vec<Finding> {
     let rates = &config.rates;
     let usual = Demand { looks: rates.files, bytes: rates.bytes }.round(census.load());
     let detail = format!(
@@ -242,7 +242,7 @@ mod tests {
         let excludes = crate::config::settings::exclude::Excludes::new(&[tree.path().join("out")]).unwrap();
         let area = Area { excludes, ..Area::new(tree.path().to_path_buf()) };
         let config = Config::embedded(vec![area], "/x".into());
-        let ground = Ground::new(&config, &[AreaId(1)]);
+        let ground = WatchedAreas::new(&config, &[AreaId(1)]);
         let census = count(&ground, ground.tracts.first().unwrap());
         assert_eq!(census, Census { entries: 3, bytes: 10, ..Census::default() });
     }

@@ -62,12 +62,13 @@ fn trust(path: &Path) -> Option<Finding> {
 }
 
 /// A distrust as a failure; its last words are the remedy.
-pub(super) fn distrusted(what: &'static str, distrust: &ownership::Distrust) -> Finding {
+pub(super) fn distrusted(what: &'static str, distrust: &ownership::OwnershipError) -> Finding {
     let words = crate::store::sqlite::error::with_causes(distrust);
     match (distrust, words.rsplit_once(": ")) {
-        (ownership::Distrust::Owner { .. } | ownership::Distrust::Writable { .. }, Some((detail, remedy))) => {
-            Finding::fail(what, detail, remedy)
-        }
+        (
+            ownership::OwnershipError::Owner { .. } | ownership::OwnershipError::Writable { .. },
+            Some((detail, remedy)),
+        ) => Finding::fail(what, detail, remedy),
         _ => Finding::fail(what, words, "run doctor as root"),
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    cli::{context::Source, doctor::finding::Finding, own_mail::Noted, terminal::output::number},
+    cli::{context::CliContext, doctor::finding::Finding, own_mail::Noted, terminal::output::number},
     config::settings::config::{MailWay, SmtpServer, TlsMode},
     model::escape::{escape_cut, escape_name},
     report::transport::auto::Places,
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const GREETING: (usize, usize) = (512, 200);
 
 /// What is found about the way of the mails.
-pub(in crate::cli) fn mail(way: &MailWay, source: &Source) -> Vec<Finding> {
+pub(in crate::cli) fn mail(way: &MailWay, source: &CliContext) -> Vec<Finding> {
     let way = match way {
         MailWay::Auto => local(&Places::default(), Some(source)),
         MailWay::Smtp(server) => smtp(server, Some(source)),
@@ -43,7 +43,7 @@ pub(in crate::cli) fn mail(way: &MailWay, source: &Source) -> Vec<Finding> {
 }
 
 /// The mail system of this machine, looked for as a report would.
-fn local(places: &Places, source: Option<&Source>) -> Finding {
+fn local(places: &Places, source: Option<&CliContext>) -> Finding {
     let program = places.programs.iter().find(|program| is_program(program));
     if let Some(program) = program.filter(|_| places.has_program_first) {
         let program = escape_name(program.as_os_str().as_encoded_bytes());
@@ -73,7 +73,7 @@ fn local(places: &Places, source: Option<&Source>) -> Finding {
     }
 }
 
-fn smtp(server: &SmtpServer, source: Option<&Source>) -> Finding {
+fn smtp(server: &SmtpServer, source: Option<&CliContext>) -> Finding {
     match greeting(server, source) {
         Ok(greeting) => answered(server, &greeting),
         Err(why) => Finding::fail(
@@ -106,7 +106,7 @@ fn answered(server: &SmtpServer, greeting: &[u8]) -> Finding {
 }
 
 /// Connects and reads the first line. On a thread of its own, because the resolver knows no deadline.
-fn greeting(server: &SmtpServer, source: Option<&Source>) -> Result<Vec<u8>, String> {
+fn greeting(server: &SmtpServer, source: Option<&CliContext>) -> Result<Vec<u8>, String> {
     let visit = source.and_then(|source| Noted::begin(source, "", ["", ""]));
     let found = ask_greeting(server);
     if let Some(visit) = visit {

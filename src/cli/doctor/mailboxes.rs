@@ -9,8 +9,8 @@ use crate::{
     cli::doctor::finding::Finding,
     config::settings::config::Config,
     files::area::{
-        membership::{Standing, standing},
-        watched_areas::Ground,
+        membership::{Membership, membership},
+        watched_areas::WatchedAreas,
     },
     model::{escape::escape_name, file::entry::AreaId},
 };
@@ -42,10 +42,10 @@ fn mailboxes_in(config: &Config, spools: &[&Path]) -> Vec<Mailbox> {
     let real = |path: &PathBuf| Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
     let paths: BTreeSet<PathBuf> = paths.iter().filter_map(real).collect();
     let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
-    let ground = Ground::new(config, &ids);
+    let ground = WatchedAreas::new(config, &ids);
     let _mounts = ground.survey();
-    let watched = |path: PathBuf| match standing(&ground, path.as_os_str().as_encoded_bytes()) {
-        Standing::Watched { tract, .. } => Some(Mailbox { area: tract.path.clone(), path }),
+    let watched = |path: PathBuf| match membership(&ground, path.as_os_str().as_encoded_bytes()) {
+        Membership::Watched { tract, .. } => Some(Mailbox { area: tract.path.clone(), path }),
         _ => None,
     };
     paths.into_iter().filter_map(watched).collect()

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         doctor::{
             areas::areas,
             config::configuration,
@@ -43,7 +43,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
     let mut report = Report { out, is_json: arguments.json, all: Vec::new() };
     report.tell(user())?;
     let (config, found, is_faulty) = configuration(&source.config);

@@ -11,9 +11,9 @@ use crate::{
         process::{Liveness, WatchState},
     },
     pids::{
-        inspect::Eyes,
+        inspect::ProcessInspector,
         liveness::Sight,
-        pidfd::Notices,
+        pidfd::PidfdSet,
         watch::{Target, Watch},
     },
     sys::{host, process::stat},
@@ -26,7 +26,7 @@ pub(super) fn pids(config: &Config) -> Vec<Finding> {
     }
     let root = Path::new("/");
     let now = Clock::System(host::boot_id(root)).now();
-    let eyes = Eyes::new(root, now);
+    let eyes = ProcessInspector::new(root, now);
     let mut found = vec![kernel(root)];
     found.extend(limits(config.processes.len()));
     for settings in &config.processes {
@@ -52,14 +52,14 @@ fn kernel(root: &Path) -> Finding {
 }
 
 fn limits(watched: usize) -> Option<Finding> {
-    let most = Notices::default().most();
+    let most = PidfdSet::default().most();
     (watched > most).then(|| {
         let detail = format!("{watched} processes are watched, {most} of them can tell at once when they end");
         Finding::warn("pids", detail, "more open files are needed: LimitNOFILE= in the unit; the others are polled")
     })
 }
 
-fn of(mut watch: Watch, eyes: &Eyes<'_>, now: Moment) -> Finding {
+fn of(mut watch: Watch, eyes: &ProcessInspector<'_>, now: Moment) -> Finding {
     let what = if matches!(watch.target, Target::Unit(_)) { "unit" } else { "pidfile" };
     let shown = escape_name(&watch.name.source);
     match watch.look(eyes, now, true) {

@@ -10,8 +10,8 @@ use crate::{
     },
     files::{
         area::{
-            membership::{Link, Standing},
-            watched_areas::{LeftOut, Tract},
+            membership::{Link, Membership},
+            watched_areas::{Exclusion, WatchedArea},
         },
         compare::diff::{COLLECTED, meaningful},
     },
@@ -38,7 +38,7 @@ pub(in crate::cli) struct Explained<'a> {
     pub(in crate::cli) path: Vec<u8>,
     pub(in crate::cli) config: &'a Config,
     pub(in crate::cli) effective: &'a Effective,
-    pub(in crate::cli) standing: Standing<'a>,
+    pub(in crate::cli) membership: Membership<'a>,
     /// Areas that hold it too and leave it to an inner one.
     pub(in crate::cli) outer: Vec<Vec<u8>>,
     pub(in crate::cli) link: Option<Link>,
@@ -87,7 +87,7 @@ impl Explained<'_> {
     /// The answer in lines, ended; neutralised.
     pub(in crate::cli) fn text(&self, listing: &Listing<'_>, program: &str) -> String {
         let mut lines = vec![escape_name(&self.path)];
-        if let Some((at, tract)) = area_of(&self.standing) {
+        if let Some((at, tract)) = area_of(&self.membership) {
             let block = self.effective.areas().nth(at);
             label(&mut lines, "area", self.area_words(tract, block));
             label(&mut lines, "watched", vec![self.verdict(tract, block, program)]);
@@ -108,7 +108,7 @@ impl Explained<'_> {
                 let path = escape_name(path.as_os_str().as_encoded_bytes());
                 label(&mut lines, "stored", vec![format!("there is no database yet ({path})")]);
             }
-            Stored::Nothing if matches!(self.standing, Standing::InNoArea) => {}
+            Stored::Nothing if matches!(self.membership, Membership::InNoArea) => {}
             Stored::Nothing => label(&mut lines, "stored", vec!["nothing".to_owned()]),
             Stored::Entry(known) => {
                 let mut stored = listing.entry(&known.entry);
@@ -128,7 +128,7 @@ impl Explained<'_> {
     }
 
     /// What is compared at this very path; of a stored object only what counts for its kind.
-    pub(in crate::cli) fn compared(&self, tract: &Tract) -> AttributeSet {
+    pub(in crate::cli) fn compared(&self, tract: &WatchedArea) -> AttributeSet {
         let set = tract.compared_at(&self.path).intersection(COLLECTED);
         match &self.stored {
             Stored::Entry(known) => {
@@ -139,36 +139,36 @@ impl Explained<'_> {
         }
     }
 
-    fn area_words(&self, tract: &Tract, block: Option<&Block>) -> Vec<String> {
+    fn area_words(&self, tract: &WatchedArea, block: Option<&Block>) -> Vec<String> {
         let source = block.and_then(|block| block.values("area").first()).map(source).unwrap_or_default();
         let outer = self.outer.iter().map(|outer| format!("area {} leaves it to this one", escape_name(outer)));
         [format!("{}{source}", escape_name(&tract.path))].into_iter().chain(outer).collect()
     }
 
     /// Whether the walk comes to it, and why not.
-    fn verdict(&self, tract: &Tract, block: Option<&Block>, program: &str) -> String {
-        match &self.standing {
-            Standing::InNoArea => "no".to_owned(),
-            Standing::Watched { .. } => match self.link_beneath(tract) {
+    fn verdict(&self, tract: &WatchedArea, block: Option<&Block>, program: &str) -> String {
+        match &self.membership {
+            Membership::InNoArea => "no".to_owned(),
+            Membership::Watched { .. } => match self.link_beneath(tract) {
                 Some(link) => format!("no: {}", through(link, program)),
                 None => "yes".to_owned(),
             },
-            Standing::Barred { mount, .. } if mount.kind.is_empty() => {
+            Membership::Barred { mount, .. } if mount.kind.is_empty() => {
                 format!("no: what belongs at {} is not mounted", escape_name(&mount.point))
             }
-            Standing::Barred { mount, .. } => format!(
+            Membership::Barred { mount, .. } => format!(
                 "no: {} is mounted at {} and not entered",
                 escape_name(mount.kind.as_bytes()),
                 escape_name(&mount.point)
             ),
-            Standing::LeftOut { at, why, .. } => match why {
-                LeftOut::Excluded => self.excluded(tract, at, block),
-                LeftOut::Own => format!("no: integrityd writes {} itself", escape_name(at)),
-                LeftOut::OtherArea => format!("no: {} is an area of its own", escape_name(at)),
-                LeftOut::TooLong => format!(
+            Membership::LeftOut { at, why, .. } => match why {
+                Exclusion::Excluded => self.excluded(tract, at, block),
+                Exclusion::Own => format!("no: integrityd writes {} itself", escape_name(at)),
+                Exclusion::OtherArea => format!("no: {} is an area of its own", escape_name(at)),
+                Exclusion::TooLong => format!(
                     "no: its path is longer than {LONGEST_PATH} bytes (PATH_MAX), and paths beyond are not looked at"
                 ),
-                LeftOut::NotEntered => {
+                Exclusion::NotEntered => {
                     let source =
                         block.and_then(|block| block.values("arearecurse").first()).map(source).unwrap_or_default();
                     format!("no: directories are not entered, recurse = no{source}")
@@ -177,7 +177,7 @@ impl Explained<'_> {
         }
     }
 
-    fn excluded(&self, tract: &Tract, at: &[u8], block: Option<&Block>) -> String {
+    fn excluded(&self, tract: &WatchedArea, at: &[u8], block: Option<&Block>) -> String {
         let pattern = tract.settings.excludes.pattern_covering(at).unwrap_or_default();
         let given = block.and_then(|block| block.values("exclude").iter().find(|given| given.value == pattern));
         let covers = if at == self.path { String::new() } else { format!(" covers {}", escape_name(at)) };
@@ -185,12 +185,12 @@ impl Explained<'_> {
     }
 
     /// A link between the root of the area and the path: the walk does not follow it.
-    pub(super) fn link_beneath(&self, tract: &Tract) -> Option<&Link> {
+    pub(super) fn link_beneath(&self, tract: &WatchedArea) -> Option<&Link> {
         self.link.as_ref().filter(|link| link.at.len() > tract.path.len())
     }
 
     /// What of the area's attributes does not count at this very path.
-    fn ignored(&self, tract: &Tract) -> Vec<String> {
+    fn ignored(&self, tract: &WatchedArea) -> Vec<String> {
         let here = tract.compared_at(&self.path);
         let top = self.effective.blocks.first();
         let given = |item: &str| {
@@ -213,7 +213,7 @@ impl Explained<'_> {
     }
 
     /// Who gets what concerns it, each once.
-    pub(in crate::cli) fn recipients(&self, tract: &Tract) -> Vec<String> {
+    pub(in crate::cli) fn recipients(&self, tract: &WatchedArea) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
         for address in self.config.recipients.iter().chain(&tract.settings.recipients) {
             if !all.contains(address) {
@@ -226,7 +226,7 @@ impl Explained<'_> {
     fn due(&self, due: &Due) -> Vec<String> {
         match due {
             Due::Never(state) => vec![format!("not looked at: the area is {state}")],
-            Due::Queued { .. } if !matches!(self.standing, Standing::Watched { .. }) => {
+            Due::Queued { .. } if !matches!(self.membership, Membership::Watched { .. }) => {
                 vec!["it leaves the baseline when its turn comes".to_owned()]
             }
             Due::Queued { ahead, within, is_running } => {
@@ -246,13 +246,13 @@ impl Explained<'_> {
 }
 
 /// What is no change though it differs.
-fn growth(tract: &Tract) -> Vec<String> {
+fn growth(tract: &WatchedArea) -> Vec<String> {
     let may_grow = tract.settings.growth == Growth::Nothing;
     may_grow.then(|| "files may grow while their old part stays".to_owned()).into_iter().collect()
 }
 
 /// The settings of the area that are no list, each with its source.
-fn settings(tract: &Tract, block: Option<&Block>, effective: &Effective) -> Vec<String> {
+fn settings(tract: &WatchedArea, block: Option<&Block>, effective: &Effective) -> Vec<String> {
     let given = |name: &str| block.and_then(|block| block.values(name).first());
     let mut lines = Vec::new();
     for (name, word) in
@@ -314,11 +314,11 @@ fn wrap(text: &str) -> Vec<String> {
 }
 
 /// The number and the path of the area.
-pub(in crate::cli) fn area_of<'a>(standing: &'a Standing<'_>) -> Option<(usize, &'a Tract)> {
-    match standing {
-        Standing::InNoArea => None,
-        Standing::Watched { area, tract }
-        | Standing::LeftOut { area, tract, .. }
-        | Standing::Barred { area, tract, .. } => Some((*area, tract)),
+pub(in crate::cli) fn area_of<'a>(membership: &'a Membership<'_>) -> Option<(usize, &'a WatchedArea)> {
+    match membership {
+        Membership::InNoArea => None,
+        Membership::Watched { area, tract }
+        | Membership::LeftOut { area, tract, .. }
+        | Membership::Barred { area, tract, .. } => Some((*area, tract)),
     }
 }

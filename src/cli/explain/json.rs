@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     cli::explain::answer::{Due, Explained, Stored, area_of, list},
     export::attribute_text,
-    files::area::{membership::Standing, watched_areas::LeftOut},
+    files::area::{membership::Membership, watched_areas::Exclusion},
     model::{
         escape::{escape_name, hex},
         file::{
@@ -20,7 +20,7 @@ use crate::{
 impl Explained<'_> {
     /// The answer as one object.
     pub(in crate::cli) fn json(&self) -> serde_json::Value {
-        let area = area_of(&self.standing).map(|(at, tract)| {
+        let area = area_of(&self.membership).map(|(at, tract)| {
             let block = self.effective.areas().nth(at);
             let items: serde_json::Map<String, serde_json::Value> = block
                 .iter()
@@ -41,8 +41,8 @@ impl Explained<'_> {
                 "recipients": self.recipients(tract),
             })
         });
-        let watched = area_of(&self.standing).is_some_and(|(_, tract)| {
-            matches!(self.standing, Standing::Watched { .. }) && self.link_beneath(tract).is_none()
+        let watched = area_of(&self.membership).is_some_and(|(_, tract)| {
+            matches!(self.membership, Membership::Watched { .. }) && self.link_beneath(tract).is_none()
         });
         json!({
             "path": escape_name(&self.path),
@@ -62,19 +62,19 @@ impl Explained<'_> {
     }
 
     fn left_out_json(&self) -> serde_json::Value {
-        match &self.standing {
-            Standing::LeftOut { at, why, tract, area } => {
-                let pattern = tract.settings.excludes.pattern_covering(at).filter(|_| *why == LeftOut::Excluded);
+        match &self.membership {
+            Membership::LeftOut { at, why, tract, area } => {
+                let pattern = tract.settings.excludes.pattern_covering(at).filter(|_| *why == Exclusion::Excluded);
                 let block = self.effective.areas().nth(*area);
                 let given = block.and_then(|block| {
                     block.values("exclude").iter().find(|given| Some(given.value.as_slice()) == pattern)
                 });
                 let why = match why {
-                    LeftOut::Excluded => "excluded",
-                    LeftOut::Own => "own",
-                    LeftOut::OtherArea => "other area",
-                    LeftOut::NotEntered => "not entered",
-                    LeftOut::TooLong => "path too long",
+                    Exclusion::Excluded => "excluded",
+                    Exclusion::Own => "own",
+                    Exclusion::OtherArea => "other area",
+                    Exclusion::NotEntered => "not entered",
+                    Exclusion::TooLong => "path too long",
                 };
                 json!({
                     "at": escape_name(at),
@@ -83,10 +83,10 @@ impl Explained<'_> {
                     "source": given.map(|given| given.source.to_string()),
                 })
             }
-            Standing::Barred { mount, .. } => {
+            Membership::Barred { mount, .. } => {
                 json!({ "at": escape_name(&mount.point), "why": "mount", "type": escape_name(mount.kind.as_bytes()) })
             }
-            Standing::InNoArea | Standing::Watched { .. } => serde_json::Value::Null,
+            Membership::InNoArea | Membership::Watched { .. } => serde_json::Value::Null,
         }
     }
 

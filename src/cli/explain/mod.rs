@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         explain::answer::{Due, Explained, Known, Stored, area_of},
         terminal::{
             exit::Exit,
@@ -28,9 +28,9 @@ use crate::{
         settings::config::{Config, Rates},
     },
     files::area::{
-        membership::{Standing, absolute, asked, link_on_way, standing},
+        membership::{Membership, absolute, asked, link_on_way, membership},
         overmounts::hidden,
-        watched_areas::Ground,
+        watched_areas::WatchedAreas,
     },
     model::{
         clock::{Clock, Timestamp},
@@ -40,7 +40,7 @@ use crate::{
     report::render::listing::Listing,
     store::{
         baseline::areas::AreaRow,
-        events::path_status::Ahead,
+        events::path_status::Workload,
         sqlite::{connection::Store, error::StoreError, files::is_running},
     },
     sys::{host, users::Names},
@@ -62,7 +62,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
     let (config, effective) = config::load_with_sources(&source.config)?;
     let database = source.database.clone().unwrap_or_else(|| config.database.clone());
     let store = match Store::open_read_only(&database) {
@@ -78,20 +78,20 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
         hidden(store, &ground, now)?;
     }
     let now = now.wall;
-    let standing = standing(&ground, &path);
+    let membership = membership(&ground, &path);
     let stored = match &store {
         None => Stored::NoDatabase(database),
-        Some(store) => known(store, &standing, &path, &rows, (&config.rates, now))?,
+        Some(store) => known(store, &membership, &path, &rows, (&config.rates, now))?,
     };
     let events = store.as_ref().map(|store| store.events_about(&path, EVENTS)).transpose()?.unwrap_or_default();
     let explained = Explained {
         is_urgent: config.urgent.matches(&path),
-        outer: outer(&ground, &standing, &path),
+        outer: outer(&ground, &membership, &path),
         link: link_on_way(&path),
         path,
         config: &config,
         effective: &effective,
-        standing,
+        membership,
         stored,
         events,
     };
@@ -103,11 +103,11 @@ pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyh
         let program = source.program();
         out.text(&explained.text(&Listing::new(now, &zone, &names, &program), &program))?;
     }
-    Ok(if matches!(explained.standing, Standing::InNoArea) { Exit::Findings } else { Exit::Fine })
+    Ok(if matches!(explained.membership, Membership::InNoArea) { Exit::Findings } else { Exit::Fine })
 }
 
 /// The path by which the walk comes to what was asked for, which is said where it is another one.
-fn wanted(ground: &Ground, path: &OsString) -> anyhow::Result<Vec<u8>> {
+fn wanted(ground: &WatchedAreas, path: &OsString) -> anyhow::Result<Vec<u8>> {
     let path = Path::new(path);
     let here = if path.is_absolute() {
         PathBuf::from("/")
@@ -122,18 +122,18 @@ fn wanted(ground: &Ground, path: &OsString) -> anyhow::Result<Vec<u8>> {
 }
 
 /// The ground of the walker; an area that is not in the store yet has a number that no row has.
-fn ground(config: &Config, rows: &[AreaRow]) -> Ground {
+fn ground(config: &Config, rows: &[AreaRow]) -> WatchedAreas {
     use std::os::unix::ffi::OsStrExt;
     let row = |path: &Path| rows.iter().find(|row| row.path == path.as_os_str().as_bytes()).map(|row| row.id);
     let ids: Vec<AreaId> = config.areas.iter().map(|area| row(&area.path).unwrap_or(AreaId(-1))).collect();
-    let ground = Ground::new(config, &ids);
+    let ground = WatchedAreas::new(config, &ids);
     drop(ground.survey());
     ground
 }
 
 /// The areas that hold the path too, but leave it to an inner one.
-fn outer(ground: &Ground, standing: &Standing<'_>, path: &[u8]) -> Vec<Vec<u8>> {
-    let inner = area_of(standing).map(|(area, _)| area);
+fn outer(ground: &WatchedAreas, membership: &Membership<'_>, path: &[u8]) -> Vec<Vec<u8>> {
+    let inner = area_of(membership).map(|(area, _)| area);
     let holding = ground.tracts.iter().enumerate().filter(|(at, _)| inner.is_some() && Some(*at) != inner);
     holding
         .filter(|(_, tract)| crate::files::area::watched_areas::is_beneath(path, &tract.path))
@@ -144,12 +144,12 @@ fn outer(ground: &Ground, standing: &Standing<'_>, path: &[u8]) -> Vec<Vec<u8>> 
 /// What the database knows of the path.
 fn known(
     store: &Store,
-    standing: &Standing<'_>,
+    membership: &Membership<'_>,
     path: &[u8],
     rows: &[AreaRow],
     (rates, now): (&Rates, Timestamp),
 ) -> anyhow::Result<Stored> {
-    let Some((_, tract)) = area_of(standing) else {
+    let Some((_, tract)) = area_of(membership) else {
         return Ok(Stored::Nothing);
     };
     let Some(entry) = store.entry_at(&tract.path, path)? else {
@@ -172,7 +172,7 @@ fn known(
 
 /// After how long the entry has been looked at, at the latest: before each recheck of one that waits longer there is a stop of the
 /// walk, which costs as much. A higher rate after a change only makes it sooner.
-fn within(entry: &Entry, ahead: Ahead, rates: &Rates, now: Timestamp) -> Duration {
+fn within(entry: &Entry, ahead: Workload, rates: &Rates, now: Timestamp) -> Duration {
     let looks = 2.0 * (to_float(ahead.entries) + 1.0) / rates.files;
     let bytes = 2.0 * to_float(ahead.bytes.saturating_add(entry.known.attributes.size)) / rates.bytes;
     let queue = Duration::try_from_secs_f64(looks + bytes).unwrap_or(Duration::MAX);
@@ -221,7 +221,7 @@ mod tests {
             reported: None,
         };
         let later = zero.after(Duration::from_hours(1));
-        let bound = |entries, bytes, now| within(&entry, Ahead { entries, bytes }, &config.rates, now).as_secs();
+        let bound = |entries, bytes, now| within(&entry, Workload { entries, bytes }, &config.rates, now).as_secs();
         assert_eq!(bound(0, 0, later), 2);
         assert_eq!(bound(99, 0, later), 200);
         assert_eq!(bound(99, 262_144 * 50, later), 300);

@@ -10,7 +10,7 @@ use jiff::{Timestamp as JiffTimestamp, Zoned, civil::DateTime, tz::TimeZone};
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         history::search::Search,
         queue::{self, LetterArguments},
         terminal::{
@@ -133,7 +133,7 @@ impl From<SeverityName> for Severity {
     }
 }
 
-pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
     let store = source.open()?;
     let clock = Clock::System(host::boot_id(Path::new("/")));
     let now = clock.now().wall;
@@ -194,7 +194,7 @@ fn within(paths: &[Vec<u8>]) -> String {
     lines.concat()
 }
 
-pub(super) fn show(source: &Source, arguments: &ShowArguments, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn show(source: &CliContext, arguments: &ShowArguments, out: &mut Out) -> anyhow::Result<Exit> {
     let store = source.open()?;
     if let Some(ShowOther::Report(report)) = &arguments.other {
         return queue::show(&store, report, out);

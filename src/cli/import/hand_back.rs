@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         logcheck::options::shown,
         terminal::{
             exit::TryLater,
@@ -30,7 +30,7 @@ use crate::{
 
 /// Refuses while the daemon runs, and says what nobody has got a mail about. Without a configuration, or a database that it names,
 /// there is nothing to go back from.
-pub(in crate::cli) fn check(source: &Source) -> anyhow::Result<()> {
+pub(in crate::cli) fn check(source: &CliContext) -> anyhow::Result<()> {
     if source.database.is_none() && !source.config.exists() {
         talk(&format!("{} is not there: see to it that no daemon runs", shown(&source.config)));
         return Ok(());
@@ -43,7 +43,7 @@ pub(in crate::cli) fn check(source: &Source) -> anyhow::Result<()> {
 }
 
 /// The database, when no daemon writes to it.
-fn stopped(source: &Source) -> anyhow::Result<PathBuf> {
+fn stopped(source: &CliContext) -> anyhow::Result<PathBuf> {
     let database = source.database()?;
     if files::is_running(&database) != Some(false) {
         let how = "stop it first (systemctl stop integrityd, or service integrityd stop): it would go on reporting";
@@ -53,7 +53,7 @@ fn stopped(source: &Source) -> anyhow::Result<PathBuf> {
 }
 
 /// Says how much is stored that was mailed to nobody, and how it gets there still.
-fn tell_untold(source: &Source, store: &Store) -> anyhow::Result<()> {
+fn tell_untold(source: &CliContext, store: &Store) -> anyhow::Result<()> {
     let queue = store.queue_summary()?;
     let reports = queue.queued + queue.parked;
     if queue.unreported == 0 && reports == 0 {
@@ -70,7 +70,7 @@ fn tell_untold(source: &Source, store: &Store) -> anyhow::Result<()> {
 }
 
 /// Writes the positions of all logs that logcheck reads by `conf`.
-pub(in crate::cli) fn run(source: &Source, conf: &Conf) -> anyhow::Result<()> {
+pub(in crate::cli) fn run(source: &CliContext, conf: &Conf) -> anyhow::Result<()> {
     let store = Store::open_read_only(&stopped(source)?)?;
     let now = Clock::System(host::boot_id(Path::new("/"))).now().wall;
     let mut lock = conf.lock.clone().into_os_string();

@@ -16,7 +16,7 @@ use clap::{Args, Subcommand};
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         doctor::areas,
         import::config_text::Text,
         logcheck::options::{read_text, shown},
@@ -38,7 +38,7 @@ use crate::{
         pattern::ast::Locale,
     },
     model::format::rate,
-    store::events::{max_age_rate::Demand, path_status::Ahead},
+    store::events::{max_age_rate::Demand, path_status::Workload},
     sys::host,
 };
 
@@ -96,14 +96,14 @@ impl CronArguments {
     }
 }
 
-pub(super) fn run(source: &Source, command: &Command, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn run(source: &CliContext, command: &Command, out: &mut Out) -> anyhow::Result<Exit> {
     match command {
         Command::Fcheck(arguments) => fcheck(source, arguments, out),
         Command::Logcheck(arguments) => logcheck(source, arguments, out),
     }
 }
 
-fn fcheck(source: &Source, arguments: &FcheckArguments, out: &mut Out) -> anyhow::Result<Exit> {
+fn fcheck(source: &CliContext, arguments: &FcheckArguments, out: &mut Out) -> anyhow::Result<Exit> {
     let tables = cron::tables(&arguments.cron.root, "fcheck");
     if arguments.hand_back {
         hand_back::check(source)?;
@@ -146,7 +146,7 @@ fn baseline(fcheck: &Fcheck) -> Result<PathBuf, String> {
 fn tell_pace(head: &mut Text, config: &Config) {
     let Some(age) = config.areas.iter().find_map(|area| area.max_age) else { return };
     let (entries, bytes) = areas::census(config);
-    let needed = Demand::of(Ahead { entries, bytes }, age);
+    let needed = Demand::of(Workload { entries, bytes }, age);
     head.say(&format!(
         "{} entries with {} within {}: that takes {} looks and {} KiB a second. The ceilings are {} and {}.",
         number(entries),
@@ -164,7 +164,7 @@ fn tell_pace(head: &mut Text, config: &Config) {
     }
 }
 
-fn logcheck(source: &Source, arguments: &LogcheckArguments, out: &mut Out) -> anyhow::Result<Exit> {
+fn logcheck(source: &CliContext, arguments: &LogcheckArguments, out: &mut Out) -> anyhow::Result<Exit> {
     let text = read_text(&arguments.path)
         .with_context(|| format!("logcheck's configuration {} cannot be read", shown(&arguments.path)))?;
     let (mut conf, faults) = Conf::read(&text, &arguments.path);

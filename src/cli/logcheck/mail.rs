@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use crate::{
-    cli::{context::Source, run::runtime, terminal::exit::TryLater},
+    cli::{context::CliContext, run::runtime, terminal::exit::TryLater},
     config::{self, LoadError, settings::config::Config},
     logs::{logcheck::conf::Conf, rules::rule_set::Layer},
     model::{clock::Timestamp, escape::escape, event::Severity},
@@ -26,7 +26,7 @@ use crate::{
 /// What all mails of a run have in common.
 #[derive(Debug)]
 pub(in crate::cli) struct Post<'a> {
-    pub(in crate::cli) source: &'a Source,
+    pub(in crate::cli) source: &'a CliContext,
     pub(in crate::cli) conf: &'a Conf,
     /// The name given with -H.
     pub(in crate::cli) host: Option<&'a str>,

@@ -17,7 +17,7 @@ use anyhow::Context;
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         logcheck::{
             mail::Post,
             options::{Arguments, read_text, shown},
@@ -81,7 +81,7 @@ struct Harvest {
     rules: Option<(Semantics, Classifier)>,
 }
 
-pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
     if arguments.version {
         out.line(concat!("integrityd ", env!("CARGO_PKG_VERSION"), ", as logcheck 1.4.2"))?;
         return Ok(Exit::Fine);
@@ -204,7 +204,7 @@ impl Run<'_> {
         }
     }
 
-    fn report(&self, source: &Source, harvest: &mut Harvest, out: &mut Out) -> anyhow::Result<Exit> {
+    fn report(&self, source: &CliContext, harvest: &mut Harvest, out: &mut Out) -> anyhow::Result<Exit> {
         let post = Post { source, conf: &self.conf, host: self.arguments.host.as_deref(), now: self.now };
         if harvest.heap.is_empty() {
             if harvest.errors.is_empty() {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         rules::selection::{Choice, Groups, count_of, shown},
         terminal::{
             exit::Exit,
@@ -41,7 +41,7 @@ pub(in crate::cli) struct Arguments {
     json: bool,
 }
 
-pub(in crate::cli) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
+pub(in crate::cli) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
     let groups = Groups::of(source, &arguments.choice)?;
     let set = groups.read_all();
     let findings = survey(&set);

@@ -11,7 +11,7 @@ use clap::Subcommand;
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         rules::selection::LevelName,
         terminal::{exit::Exit, output::Out},
     },
@@ -42,7 +42,7 @@ impl From<LevelName> for RuleLevel {
     }
 }
 
-pub(super) fn run(source: &Source, command: &Command, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn run(source: &CliContext, command: &Command, out: &mut Out) -> anyhow::Result<Exit> {
     match command {
         Command::Test(arguments) => test::run(source, arguments, out),
         Command::Lint(arguments) => lint::run(source, arguments, out),

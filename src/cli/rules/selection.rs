@@ -10,7 +10,7 @@ use globset::GlobBuilder;
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         terminal::{
             exit::usage,
             output::{number, talk},
@@ -67,7 +67,7 @@ pub(in crate::cli) struct Groups {
 
 impl Groups {
     /// Finds them; says on the standard error what holds when nothing is configured.
-    pub(in crate::cli) fn of(source: &Source, choice: &Choice) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn of(source: &CliContext, choice: &Choice) -> anyhow::Result<Self> {
         let config = match config::load(&source.config) {
             Ok(config) => Some(config),
             Err(LoadError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
@@ -151,7 +151,7 @@ impl Groups {
 }
 
 /// Says how many rules are off, if any.
-pub(in crate::cli) fn tell_faults(set: &RuleSet, source: &Source, choice: &Choice) {
+pub(in crate::cli) fn tell_faults(set: &RuleSet, source: &CliContext, choice: &Choice) {
     let count = set.faults.len();
     if count > 0 {
         let of: String = choice.rules.iter().map(|path| format!(" --rules {}", shown(path))).collect();
@@ -161,7 +161,7 @@ pub(in crate::cli) fn tell_faults(set: &RuleSet, source: &Source, choice: &Choic
 }
 
 /// The groups of the configuration, or what holds without any.
-pub(in crate::cli) fn configured(source: &Source, config: Option<&Config>) -> Vec<LogGroup> {
+pub(in crate::cli) fn configured(source: &CliContext, config: Option<&Config>) -> Vec<LogGroup> {
     if let Some(config) = config
         && !config.logs.is_empty()
     {
@@ -220,7 +220,7 @@ pub(in crate::cli) fn count_of(count: usize) -> String {
 pub(super) fn read_lines(input: &mut dyn Read, most: usize) -> io::Result<Vec<Vec<u8>>> {
     let mut bytes = Vec::new();
     input.take(MOST_BYTES).read_to_end(&mut bytes)?;
-    let mut reading = splitter::Reading::from(Anchor::default());
+    let mut reading = splitter::LineSplitter::from(Anchor::default());
     let mut records = Vec::new();
     if reading.feed(&bytes, &mut records, most) == bytes.len() {
         reading.finish(&mut records);

@@ -13,7 +13,7 @@ use clap::Args;
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         rules::{
             selection::{Choice, Groups, count_of, read_lines, rule_words, shown, tell_faults, visible},
             side_effects::Others,
@@ -24,7 +24,7 @@ use crate::{
         },
     },
     logs::{
-        rules::{classifier::Classifier, layers::Verdict, rule_set::RuleSet},
+        rules::{classifier::Classifier, layers::LineVerdict, rule_set::RuleSet},
         suggest::suggestion::{Suggestion, suggest},
     },
     model::escape::{escape, escape_cut},
@@ -59,7 +59,7 @@ pub(in crate::cli) struct Arguments {
     lines: Vec<std::ffi::OsString>,
 }
 
-pub(in crate::cli) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
+pub(in crate::cli) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
     let groups = Groups::of(source, &arguments.choice)?;
     let given = given(&arguments.lines)?;
     if given.is_empty() {
@@ -156,23 +156,23 @@ fn wanted(given: &[Vec<u8>], classifier: &mut Classifier, target: Option<&Path>)
         let set = classifier.set();
         let shown = escape_cut(line, LINE_SHOWN);
         match verdict {
-            Some(Verdict::Ignored(rule) | Verdict::Silenced { by: rule, .. }) => {
+            Some(LineVerdict::Ignored(rule) | LineVerdict::Silenced { by: rule, .. }) => {
                 known += 1;
                 if known <= MOST_SHOWN {
                     talk(&format!("# known already by {}: {shown}", place(set, rule)));
                 }
                 continue;
             }
-            Some(Verdict::Cracking(rule)) => {
+            Some(LineVerdict::Cracking(rule)) => {
                 talk(&format!("# a security alert by {}, which no rule of ignore.d hides: {shown}", place(set, rule)));
             }
-            Some(Verdict::Violation(rule)) if !hides_raised => {
+            Some(LineVerdict::Violation(rule)) if !hides_raised => {
                 talk(&format!(
                     "# a security event by {}, which only a rule in violations.ignore.d hides: {shown}",
                     place(set, rule)
                 ));
             }
-            Some(Verdict::System) if hides_raised => {
+            Some(LineVerdict::System) if hides_raised => {
                 talk(&format!("# a system event, which only a rule in ignore.d hides: {shown}"));
             }
             _ => {}

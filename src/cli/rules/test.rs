@@ -15,19 +15,19 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         rules::selection::{Choice, Groups, rule_words, shown, tell_faults},
         terminal::{
             exit::Exit,
             output::{Out, number, talk},
         },
     },
-    logs::rules::{classifier::Classifier, layers::Verdict, rule_set::RuleSet},
+    logs::rules::{classifier::Classifier, layers::LineVerdict, rule_set::RuleSet},
     model::{
         escape::{escape, escape_cut},
         log::position::Anchor,
     },
-    tail::splitter::{Reading, Record, without_trailing_space},
+    tail::splitter::{LineSplitter, Record, without_trailing_space},
 };
 
 /// So much is read at once, in bytes.
@@ -80,7 +80,7 @@ struct Desk<'a> {
     tally: &'a mut Tally,
 }
 
-pub(in crate::cli) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
+pub(in crate::cli) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
     let groups = Groups::of(source, &arguments.choice)?;
     let mut tally = Tally::default();
     let stdin_alone = [PathBuf::from("-")];
@@ -138,7 +138,7 @@ fn judge(file: &Path, desk: &mut Desk<'_>) -> anyhow::Result<()> {
 }
 
 fn stream(input: &mut dyn Read, desk: &mut Desk<'_>) -> anyhow::Result<()> {
-    let mut reading = Reading::from(Anchor::default());
+    let mut reading = LineSplitter::from(Anchor::default());
     let mut block = vec![0; BLOCK];
     let mut records = Vec::new();
     loop {
@@ -178,26 +178,28 @@ impl Desk<'_> {
     fn line(&mut self, line: &[u8], length: u64) -> anyhow::Result<()> {
         let marks = self.classifier.marks(line);
         let verdict = match marks.ignored {
-            Some(rule) => Verdict::Ignored(rule),
-            None if marks.raised.is_empty() => Verdict::System,
-            None => self.classifier.verdicts(&[marks]).first().copied().unwrap_or(Verdict::System),
+            Some(rule) => LineVerdict::Ignored(rule),
+            None if marks.raised.is_empty() => LineVerdict::System,
+            None => self.classifier.verdicts(&[marks]).first().copied().unwrap_or(LineVerdict::System),
         };
         self.tally.lines += 1;
         let (count, word, is_told) = match verdict {
-            Verdict::Cracking(_) => (&mut self.tally.alerts, "alert", true),
-            Verdict::Violation(_) => (&mut self.tally.security, "security", true),
-            Verdict::System => (&mut self.tally.system, "system", true),
-            Verdict::Ignored(_) => (&mut self.tally.ignored, "ignored", false),
-            Verdict::Silenced { .. } => (&mut self.tally.silenced, "silenced", false),
+            LineVerdict::Cracking(_) => (&mut self.tally.alerts, "alert", true),
+            LineVerdict::Violation(_) => (&mut self.tally.security, "security", true),
+            LineVerdict::System => (&mut self.tally.system, "system", true),
+            LineVerdict::Ignored(_) => (&mut self.tally.ignored, "ignored", false),
+            LineVerdict::Silenced { .. } => (&mut self.tally.silenced, "silenced", false),
         };
         *count += 1;
         if self.arguments.unmatched && !is_told {
             return Ok(());
         }
         let (rule, by) = match verdict {
-            Verdict::Cracking(rule) | Verdict::Violation(rule) | Verdict::Ignored(rule) => (Some(rule), None),
-            Verdict::System => (None, None),
-            Verdict::Silenced { raised, by } => (Some(raised), Some(by)),
+            LineVerdict::Cracking(rule) | LineVerdict::Violation(rule) | LineVerdict::Ignored(rule) => {
+                (Some(rule), None)
+            }
+            LineVerdict::System => (None, None),
+            LineVerdict::Silenced { raised, by } => (Some(raised), Some(by)),
         };
         if self.arguments.json {
             let set = self.classifier.set();

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         rules::selection::{Choice, Groups, count_of, rule_words, shown, tell_faults},
         terminal::{
             exit::Exit,
@@ -43,7 +43,7 @@ struct Unused<'a> {
     count: &'a RuleCount,
 }
 
-pub(in crate::cli) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
+pub(in crate::cli) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
     let counts = source.open()?.rule_hits()?;
     let groups = Groups::of(source, &arguments.choice)?;
     let Some(first) = counts.iter().map(|count| count.since).min() else {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         status::{column::Look, level::Level, screen::screen},
         terminal::{
             exit::{Exit, usage, words},
@@ -66,7 +66,7 @@ struct Form {
     prometheus: bool,
 }
 
-pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
     let run_within = arguments
         .run_within
         .as_deref()
@@ -109,7 +109,7 @@ fn unknown(why: &str, arguments: &Form, out: &mut Out) -> anyhow::Result<Exit> {
     Ok(Exit::Unknown)
 }
 
-fn read(source: &Source) -> anyhow::Result<Facts> {
+fn read(source: &CliContext) -> anyhow::Result<Facts> {
     let (store, config, remarks) = open(source)?;
     let now = Clock::System(host::boot_id(Path::new("/"))).now();
     let terms = config.as_ref().map(Terms::of).unwrap_or_default();
@@ -120,7 +120,7 @@ fn read(source: &Source) -> anyhow::Result<Facts> {
 }
 
 /// The store, with the configuration when it can be used; a faulty one is said and the usual database asked all the same.
-fn open(source: &Source) -> anyhow::Result<(Store, Option<Config>, Vec<String>)> {
+fn open(source: &CliContext) -> anyhow::Result<(Store, Option<Config>, Vec<String>)> {
     let error = match (config::load(&source.config), &source.database) {
         (Ok(config), Some(path)) => {
             let config = (config.database == *path).then_some(config);

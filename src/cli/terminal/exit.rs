@@ -149,7 +149,7 @@ pub(in crate::cli) fn code(error: &anyhow::Error) -> Exit {
             .or_else(|| cause.downcast_ref::<DaemonError>().map(of_daemon))
             .or_else(|| cause.downcast_ref::<TransportError>().map(|_| Exit::Configuration))
             .or_else(|| cause.downcast_ref::<MimeError>().map(|_| Exit::Configuration))
-            .or_else(|| cause.downcast_ref::<crate::sys::fs::ownership::Distrust>().map(|_| Exit::Permission))
+            .or_else(|| cause.downcast_ref::<crate::sys::fs::ownership::OwnershipError>().map(|_| Exit::Permission))
             .or_else(|| cause.downcast_ref::<io::Error>().map(of_io))
     });
     found.unwrap_or(Exit::Io)

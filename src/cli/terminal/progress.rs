@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
     cli::terminal::output::{number, size, span, talk},
-    files::scan::batch::Harvest,
+    files::scan::batch::ScanBatch,
     model::{
         clock::{Boottime, Clock},
         escape::escape_name,
@@ -55,7 +55,7 @@ impl Progress {
     }
 
     /// Takes note of what came in.
-    pub(in crate::cli) fn count(&mut self, harvest: &Harvest) {
+    pub(in crate::cli) fn count(&mut self, harvest: &ScanBatch) {
         self.looks += harvest.looks;
         self.bytes = self.bytes.saturating_add(harvest.bytes);
         let now = self.clock.now().boottime;

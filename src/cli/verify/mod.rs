@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     cli::{
-        context::Source,
+        context::CliContext,
         terminal::{
             exit::Exit,
             output::{Out, number},
@@ -31,7 +31,7 @@ use crate::{
     report::mail::chain_statement::{Statement, statement},
     store::{
         events::prune::Keeping,
-        outbox::{reports::ReportId, sent::Fate},
+        outbox::{reports::ReportId, sent::InstanceState},
         sqlite::{connection::Store, error::StoreError},
     },
     sys::host,
@@ -55,7 +55,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(source: &Source, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
     let store = &source.open()?;
     let mut teller = Teller { is_json: arguments.json, findings: 0, out };
     match store.verify() {
@@ -291,8 +291,8 @@ fn tell_of_another(store: &Store, instance: Uuid, mails: u64, teller: &mut Telle
     let object = |key: &str| json!({ key: "another-database", "instance": instance.to_string(), "mails": mails });
     if let Some(fate) = store.fate(instance)? {
         let words = match fate {
-            Fate::Adopted => "which was adopted".to_owned(),
-            Fate::Lost(seq) => format!("which was lost: told in event {seq}"),
+            InstanceState::Adopted => "which was adopted".to_owned(),
+            InstanceState::Lost(seq) => format!("which was lost: told in event {seq}"),
         };
         return teller.say(&format!("note: {many} of database {instance}, {words}"), &object("note"));
     }

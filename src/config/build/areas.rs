@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     config::{
-        build::values::{Entry, Sheet, repeated},
+        build::values::{Entry, ValueSet, repeated},
         read::{
             item::{Findings, Place},
             value::Value,
@@ -43,12 +43,12 @@ impl<'a> Draft<'a> {
 }
 
 /// All areas of `sheet`.
-pub(in crate::config) fn areas(sheet: &Sheet, findings: &mut Findings) -> Vec<Area> {
+pub(in crate::config) fn areas(sheet: &ValueSet, findings: &mut Findings) -> Vec<Area> {
     drafts(sheet, findings).iter().filter_map(|draft| finish(draft, sheet, findings)).collect()
 }
 
 /// All areas with the lines that belong to them, each with all that is left out of it.
-pub(in crate::config) fn drafts<'a>(sheet: &'a Sheet, findings: &mut Findings) -> Vec<Draft<'a>> {
+pub(in crate::config) fn drafts<'a>(sheet: &'a ValueSet, findings: &mut Findings) -> Vec<Draft<'a>> {
     let (mut drafts, shared) = sort(sheet, findings);
     for draft in &mut drafts {
         let Some(area) = draft.path.as_deref() else {
@@ -77,7 +77,7 @@ fn excludes_all(area: &Path, place: &Place, findings: &mut Findings) {
 }
 
 /// Sorts the lines to their areas; the excludes of the legacy form are returned apart, because they are for all areas.
-fn sort<'a>(sheet: &'a Sheet, findings: &mut Findings) -> (Vec<Draft<'a>>, Vec<(PathBuf, &'a Place)>) {
+fn sort<'a>(sheet: &'a ValueSet, findings: &mut Findings) -> (Vec<Draft<'a>>, Vec<(PathBuf, &'a Place)>) {
     let mut drafts: Vec<Draft<'a>> = Vec::new();
     let mut shared: Vec<(PathBuf, &'a Place)> = Vec::new();
     let mut current: Option<usize> = None;
@@ -140,7 +140,7 @@ fn begin<'a>(drafts: &mut Vec<Draft<'a>>, entry: &'a Entry, value: Option<&Value
 }
 
 /// Makes the area out of its lines.
-fn finish(draft: &Draft<'_>, sheet: &Sheet, findings: &mut Findings) -> Option<Area> {
+fn finish(draft: &Draft<'_>, sheet: &ValueSet, findings: &mut Findings) -> Option<Area> {
     let mut area = Area::new(draft.path.clone().unwrap_or_default());
     area.algorithms = sheet.hash("hash");
     area.without_inode = sheet.paths("noinode");

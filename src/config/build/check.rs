@@ -7,7 +7,7 @@ use crate::config::{
     build::{
         areas::areas,
         groups::{logs, processes},
-        values::Sheet,
+        values::ValueSet,
     },
     read::{item::Findings, value::Value},
     schema::{
@@ -27,7 +27,7 @@ use crate::config::{
 const CEILING: f64 = 50.0;
 
 /// Makes settings of `sheet`. What it gives is to be used only when no fault was found.
-pub(in crate::config) fn check(sheet: &Sheet, findings: &mut Findings) -> Config {
+pub(in crate::config) fn check(sheet: &ValueSet, findings: &mut Findings) -> Config {
     let recipients = sheet.texts("email");
     let urgent = urgent(sheet, findings);
     let rates = rates(sheet, findings);
@@ -58,7 +58,7 @@ pub(in crate::config) fn has_work(config: &Config) -> bool {
     !(config.areas.is_empty() && config.logs.is_empty() && config.processes.is_empty())
 }
 
-fn urgent(sheet: &Sheet, findings: &mut Findings) -> UrgentList {
+fn urgent(sheet: &ValueSet, findings: &mut Findings) -> UrgentList {
     let patterns = sheet.paths("urgent");
     UrgentList::new(&patterns).unwrap_or_else(|error| {
         // Each of them was compiled before; what is left is that all together are too large.
@@ -69,7 +69,7 @@ fn urgent(sheet: &Sheet, findings: &mut Findings) -> UrgentList {
     })
 }
 
-fn rates(sheet: &Sheet, findings: &mut Findings) -> Rates {
+fn rates(sheet: &ValueSet, findings: &mut Findings) -> Rates {
     let files = sheet.number("filerate").unwrap_or_default();
     let bytes = sheet.number("byterate").unwrap_or_default();
     let rates = Rates {
@@ -99,7 +99,7 @@ fn rates(sheet: &Sheet, findings: &mut Findings) -> Rates {
     rates
 }
 
-fn mail(sheet: &Sheet, findings: &mut Findings) -> MailSettings {
+fn mail(sheet: &ValueSet, findings: &mut Findings) -> MailSettings {
     let way = match sheet.value("mail") {
         Some(Value::Mail(way)) => way,
         _ => MailWay::Auto,
@@ -155,7 +155,7 @@ fn mail(sheet: &Sheet, findings: &mut Findings) -> MailSettings {
     }
 }
 
-fn report(sheet: &Sheet) -> ReportSettings {
+fn report(sheet: &ValueSet) -> ReportSettings {
     let span = |name: &str| sheet.span(name).unwrap_or_default();
     let files = Pooling { report_time: span("reporttime"), hold_off: span("reportholdoff") };
     let or = |name: &str, default: Duration| sheet.span(name).unwrap_or(default);
@@ -185,7 +185,7 @@ fn report(sheet: &Sheet) -> ReportSettings {
     }
 }
 
-fn logcheck(sheet: &Sheet) -> Logcheck {
+fn logcheck(sheet: &ValueSet) -> Logcheck {
     Logcheck {
         has_layers: sheet.text("semantics").as_deref() != Some("flat"),
         has_cracking_ignore: sheet.is_set("crackingignore"),
@@ -197,14 +197,14 @@ fn logcheck(sheet: &Sheet) -> Logcheck {
 }
 
 /// What was set but is not acted upon yet, in the order of the table.
-fn inactive(sheet: &Sheet) -> Vec<&'static str> {
+fn inactive(sheet: &ValueSet) -> Vec<&'static str> {
     let set = KEYS.iter().filter(|key| sheet.of_key(key.name).next().is_some());
     set.filter(|key| !key.is_active).map(|key| key.name).collect()
 }
 
 /// The settings of nothing but defaults, with no area.
 pub(in crate::config) fn defaults(database: PathBuf) -> Config {
-    let mut config = check(&Sheet::default(), &mut Findings::default());
+    let mut config = check(&ValueSet::default(), &mut Findings::default());
     config.database = database;
     config
 }

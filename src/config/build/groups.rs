@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{
-    build::values::{Entry, Sheet},
+    build::values::{Entry, ValueSet},
     read::{
         item::{Findings, Place},
         value::Value,
@@ -42,12 +42,12 @@ pub(in crate::config) struct Watched<'a> {
 }
 
 /// All groups of logs of `sheet`.
-pub(in crate::config) fn logs(sheet: &Sheet, findings: &mut Findings) -> Vec<LogGroup> {
+pub(in crate::config) fn logs(sheet: &ValueSet, findings: &mut Findings) -> Vec<LogGroup> {
     drafts(sheet, findings).into_iter().filter_map(|draft| finish(draft, findings)).collect()
 }
 
 /// All groups with their lines, also those without a log.
-pub(in crate::config) fn drafts<'a>(sheet: &'a Sheet, findings: &mut Findings) -> Vec<Draft<'a>> {
+pub(in crate::config) fn drafts<'a>(sheet: &'a ValueSet, findings: &mut Findings) -> Vec<Draft<'a>> {
     let mut drafts: Vec<Draft<'_>> = Vec::new();
     for entry in sheet.entries.iter().filter(|entry| entry.key.table == Table::Logs) {
         let is_same = drafts.last().is_some_and(|draft| {
@@ -124,12 +124,12 @@ fn finish(draft: Draft<'_>, findings: &mut Findings) -> Option<LogGroup> {
 }
 
 /// All processes of `sheet`.
-pub(in crate::config) fn processes(sheet: &Sheet, findings: &mut Findings) -> Vec<ProcessWatch> {
+pub(in crate::config) fn processes(sheet: &ValueSet, findings: &mut Findings) -> Vec<ProcessWatch> {
     watched(sheet, findings).into_iter().map(|watched| watched.watch).collect()
 }
 
 /// All processes with their lines.
-pub(in crate::config) fn watched<'a>(sheet: &'a Sheet, findings: &mut Findings) -> Vec<Watched<'a>> {
+pub(in crate::config) fn watched<'a>(sheet: &'a ValueSet, findings: &mut Findings) -> Vec<Watched<'a>> {
     let mut watches: Vec<Watched<'a>> = Vec::new();
     let mut container: Option<(String, &'a Entry)> = None;
     let mut is_used = true;

@@ -35,11 +35,11 @@ pub(in crate::config) struct Entry {
 
 /// All values.
 #[derive(Debug, Default)]
-pub(in crate::config) struct Sheet {
+pub(in crate::config) struct ValueSet {
     pub(in crate::config) entries: Vec<Entry>,
 }
 
-impl Sheet {
+impl ValueSet {
     /// Reads the values of `items`; what cannot be read becomes a fault.
     pub(in crate::config) fn of(items: &[Item], findings: &mut Findings) -> Self {
         let mut sheet = Self::default();

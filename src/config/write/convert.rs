@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::config::{
-    build::values::Sheet,
+    build::values::ValueSet,
     read::{include::Gathered, item::Item, legacy::without_comment},
     schema::fault::{Fault, Faults, show_path},
     write::{
@@ -42,7 +42,7 @@ struct Comments {
 ///
 /// # Errors
 /// With every value that is not UTF-8.
-pub(in crate::config) fn to_toml(sheet: &Sheet, gathered: &Gathered) -> Result<Converted, Faults> {
+pub(in crate::config) fn to_toml(sheet: &ValueSet, gathered: &Gathered) -> Result<Converted, Faults> {
     refuse_bytes(&gathered.items)?;
     let mut blocks = given(sheet);
     for block in &mut blocks {

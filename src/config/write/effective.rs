@@ -13,7 +13,7 @@ use crate::{
     config::{
         build::{
             areas, groups,
-            values::{Entry, Sheet},
+            values::{Entry, ValueSet},
         },
         read::{
             item::{Findings, Place},
@@ -135,7 +135,7 @@ impl Effective {
 }
 
 /// What was given in a sheet without faults, and nothing else.
-pub(in crate::config) fn given(sheet: &Sheet) -> Vec<Block> {
+pub(in crate::config) fn given(sheet: &ValueSet) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     for table in Table::ALL.into_iter().filter(|table| !table.is_repeatable()) {
         let entries = sheet.entries.iter().filter(|entry| entry.key.table == table);
@@ -213,7 +213,7 @@ fn spelled(entry: &Entry) -> Given {
 }
 
 /// Everything: what was given in `sheet`, and the defaults of the rest as `config`, made from it, has them.
-pub(in crate::config) fn effective(sheet: &Sheet, config: &Config, form: Form) -> Effective {
+pub(in crate::config) fn effective(sheet: &ValueSet, config: &Config, form: Form) -> Effective {
     let mut blocks = given(sheet);
     for block in &mut blocks {
         for row in block.rows.iter_mut().filter(|row| row.key.unit == Unit::Attributes) {
@@ -273,7 +273,7 @@ fn names(set: AttributeSet) -> String {
 }
 
 /// What holds for an item that was not given.
-fn default(key: &'static Key, sheet: &Sheet, config: &Config) -> Option<Given> {
+fn default(key: &'static Key, sheet: &ValueSet, config: &Config) -> Option<Given> {
     let rates = &config.rates;
     let logs = &config.report.logs;
     let (value, source) = match key.name {

@@ -17,10 +17,10 @@ use rustix::io::Errno;
 
 use crate::{
     files::{
-        area::watched_areas::{Ground, Tract, is_beneath},
+        area::watched_areas::{WatchedArea, WatchedAreas, is_beneath},
         remote::{
-            lookup::{Base, Glance, Listing, Trouble, glance_at},
-            remote_mount::Far,
+            lookup::{AccessError, DirHandle, Listing, Lookup, glance_at},
+            remote_mount::RemoteMount,
         },
     },
     model::file::entry::AreaId,
@@ -29,11 +29,11 @@ use crate::{
             handle::{Handle, open_beneath, open_on_mount, open_root},
             mounts::Mount,
         },
-        priority::IdleInput,
+        priority::IdleIoGuard,
     },
 };
 
-impl Ground {
+impl WatchedAreas {
     /// Reads what is mounted now; gives the mounts within areas that are not entered and were not there before.
     pub fn survey(&self) -> Vec<Mount> {
         if self.lay.read() {
@@ -86,17 +86,17 @@ impl Ground {
     }
 
     /// Finds out where an area really is.
-    fn find(&self, tract: &Tract) {
+    fn find(&self, tract: &WatchedArea) {
         *tract.real.lock().unwrap_or_else(PoisonError::into_inner) = self.lay.resolve(&tract.path);
     }
 
     /// The slow mount on which `path`, met in `tract`, lies, and where on it; `None` when it can be touched.
-    pub fn far(&self, tract: &Tract, path: &[u8]) -> Option<(Arc<Far>, Vec<u8>)> {
+    pub fn far(&self, tract: &WatchedArea, path: &[u8]) -> Option<(Arc<RemoteMount>, Vec<u8>)> {
         if self.lay.can_hang() { self.lay.far(&tract.real_of(path)) } else { None }
     }
 
     /// Where an area really is when that is a path that can be touched.
-    pub fn near_root(&self, tract: &Tract) -> Option<PathBuf> {
+    pub fn near_root(&self, tract: &WatchedArea) -> Option<PathBuf> {
         self.keep_up();
         self.find(tract);
         self.far(tract, &tract.path).is_none().then(|| tract.real())
@@ -110,26 +110,26 @@ impl Ground {
     }
 
     /// Looks at the root of an area.
-    pub fn glance_at_root(&self, tract: &Tract) -> Glance {
+    pub fn glance_at_root(&self, tract: &WatchedArea) -> Lookup {
         match self.near_root(tract) {
-            Some(path) => match Base::glance(self.open_real(path.as_os_str().as_bytes())) {
+            Some(path) => match DirHandle::glance(self.open_real(path.as_os_str().as_bytes())) {
                 // A link that leads nowhere is seen itself.
-                Glance::Gone => glance_at(&tract.settings.path),
+                Lookup::Gone => glance_at(&tract.settings.path),
                 seen => seen,
             },
-            None => self.glance(tract, &tract.path, &Base::Far, b""),
+            None => self.glance(tract, &tract.path, &DirHandle::Far, b""),
         }
     }
 
     /// Looks at `path`, which lies in `tract` and is `relative` beneath `base`.
-    pub fn glance(&self, tract: &Tract, path: &[u8], base: &Base, relative: &[u8]) -> Glance {
+    pub fn glance(&self, tract: &WatchedArea, path: &[u8], base: &DirHandle, relative: &[u8]) -> Lookup {
         let seen = if let Some((far, beneath)) = self.far(tract, path) {
             far.glance(beneath)
         } else {
-            let _idle = IdleInput::enter();
-            Base::glance(self.open_near(tract, path, base, relative))
+            let _idle = IdleIoGuard::enter();
+            DirHandle::glance(self.open_near(tract, path, base, relative))
         };
-        if matches!(seen, Glance::Silent) {
+        if matches!(seen, Lookup::Silent) {
             tract.note_silence();
         }
         seen
@@ -141,23 +141,23 @@ impl Ground {
     /// Why it cannot be listed.
     pub fn list(
         &self,
-        tract: &Tract,
+        tract: &WatchedArea,
         path: &[u8],
-        base: &Base,
+        base: &DirHandle,
         relative: &[u8],
-    ) -> Result<(Base, u64, Listing), Trouble> {
+    ) -> Result<(DirHandle, u64, Listing), AccessError> {
         let listed = match self.far(tract, path) {
             Some((far, beneath)) => far.list(beneath),
-            None => Base::list(self.open_near(tract, path, base, relative)),
+            None => DirHandle::list(self.open_near(tract, path, base, relative)),
         };
-        if matches!(listed, Err(Trouble::Silent)) {
+        if matches!(listed, Err(AccessError::Silent)) {
             tract.note_silence();
         }
         listed
     }
 }
 
-impl Ground {
+impl WatchedAreas {
     /// Opens `path`, which lies in `tract` and is `relative` beneath `base`, where it can be touched. Cost: one call, and three more
     /// for each mount between `base` and it.
     ///
@@ -165,18 +165,18 @@ impl Ground {
     /// Why it cannot be had; silence when a mount is on the way that is not known yet, is not entered, or can hang.
     pub(in crate::files) fn open_near(
         &self,
-        tract: &Tract,
+        tract: &WatchedArea,
         path: &[u8],
-        base: &Base,
+        base: &DirHandle,
         relative: &[u8],
-    ) -> Result<Handle, Trouble> {
-        let Base::Near(directory) = base else { return Err(Trouble::Silent) };
+    ) -> Result<Handle, AccessError> {
+        let DirHandle::Near(directory) = base else { return Err(AccessError::Silent) };
         match open_on_mount(directory.as_fd(), relative) {
             Err(Errno::XDEV) => {
                 self.keep_up();
                 // What a new mount hides must be known before anything is concluded from what it shows.
                 if self.is_barred(path) || self.is_unreviewed() {
-                    return Err(Trouble::Silent);
+                    return Err(AccessError::Silent);
                 }
                 self.cross(&tract.real_of(path), directory.as_fd(), relative)
             }
@@ -188,7 +188,7 @@ impl Ground {
     ///
     /// # Errors
     /// As [`Ground::open_near`].
-    pub(super) fn open_real(&self, real: &[u8]) -> Result<Handle, Trouble> {
+    pub(super) fn open_real(&self, real: &[u8]) -> Result<Handle, AccessError> {
         let top = open_root(Path::new("/"))?;
         let relative = real.strip_prefix(b"/").unwrap_or(real);
         match open_on_mount(top.as_fd(), relative) {
@@ -201,11 +201,11 @@ impl Ground {
     }
 
     /// Opens the path `real`, `relative` beneath `base`, over the mounts that the table has between them.
-    fn cross(&self, real: &[u8], base: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle, Trouble> {
+    fn cross(&self, real: &[u8], base: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle, AccessError> {
         let table = self.lay.table();
         let met = table.met(real);
         if met.iter().any(|mount| mount.can_hang()) {
-            return Err(Trouble::Silent);
+            return Err(AccessError::Silent);
         }
         let from = real.len().saturating_sub(relative.len());
         let mut reached: Option<Handle> = None;
@@ -224,16 +224,16 @@ impl Ground {
     }
 }
 
-fn on_mount(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle, Trouble> {
+fn on_mount(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle, AccessError> {
     match open_on_mount(directory, relative) {
         // Something was mounted this very moment.
-        Err(Errno::XDEV) => Err(Trouble::Silent),
+        Err(Errno::XDEV) => Err(AccessError::Silent),
         opened => Ok(opened?),
     }
 }
 
 /// Opens the root of `mount`, whose point is `way` beneath `directory`.
-fn enter(directory: BorrowedFd<'_>, way: &[u8], mount: &Mount) -> Result<Handle, Trouble> {
+fn enter(directory: BorrowedFd<'_>, way: &[u8], mount: &Mount) -> Result<Handle, AccessError> {
     let (above, name) = match way.iter().rposition(|byte| *byte == b'/') {
         Some(at) => (way.get(..at).unwrap_or_default(), way.get(at + 1..).unwrap_or_default()),
         None => (&b""[..], way),
@@ -242,11 +242,11 @@ fn enter(directory: BorrowedFd<'_>, way: &[u8], mount: &Mount) -> Result<Handle,
     // One name in a directory that holds no server up; what lies over it answers only when it is asked for more.
     let root = match open_beneath(parent.as_ref().map_or(directory, AsFd::as_fd), name) {
         // A moment ago it was there: nothing is concluded from a look into the middle of a change.
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Err(Trouble::Silent),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Err(AccessError::Silent),
         opened => opened?,
     };
     match root.mount()? {
-        Some(id) if id != mount.id => Err(Trouble::Silent),
+        Some(id) if id != mount.id => Err(AccessError::Silent),
         _ => Ok(root),
     }
 }

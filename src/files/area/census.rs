@@ -2,8 +2,8 @@
 
 use crate::{
     files::{
-        area::watched_areas::{Ground, Tract, join},
-        remote::lookup::{Base, Glance, Object},
+        area::watched_areas::{WatchedArea, WatchedAreas, join},
+        remote::lookup::{DirHandle, FileHandle, Lookup},
     },
     model::file::entry::{AreaId, Attributes, FileKind},
 };
@@ -21,7 +21,7 @@ pub struct Census {
 
 /// What is met where only names and sizes count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Met {
+pub enum SeenKind {
     /// A regular file of so many bytes.
     File(u64),
     /// Something else.
@@ -30,21 +30,21 @@ pub enum Met {
     Closed,
 }
 
-pub(in crate::files) fn met(seen: &Attributes) -> Met {
-    if seen.kind == FileKind::Regular { Met::File(seen.size) } else { Met::Other }
+pub(in crate::files) fn met(seen: &Attributes) -> SeenKind {
+    if seen.kind == FileKind::Regular { SeenKind::File(seen.size) } else { SeenKind::Other }
 }
 
 /// Counts what the areas with these rows hold, by listing alone what the walk would enter. Cost: one look at each entry, without its
 /// content. What lies on slow file systems is not counted: it would have to be waited for.
-pub fn count(ground: &Ground, areas: &[AreaId]) -> Census {
+pub fn count(ground: &WatchedAreas, areas: &[AreaId]) -> Census {
     let mut census = Census { entries: 0, bytes: 0, is_cut: false };
     for tract in ground.tracts.iter().filter(|tract| areas.contains(&tract.id)) {
         let before = census.entries;
         ground.roam(tract, &mut |_, met| {
-            if met != Met::Closed {
+            if met != SeenKind::Closed {
                 census.entries += 1;
             }
-            if let Met::File(size) = met {
+            if let SeenKind::File(size) = met {
                 census.bytes = census.bytes.saturating_add(size);
             }
             census.is_cut = census.entries >= MOST_COUNTED;
@@ -59,22 +59,24 @@ pub fn count(ground: &Ground, areas: &[AreaId]) -> Census {
     census
 }
 
-impl Ground {
+impl WatchedAreas {
     /// Goes over what the walk would enter of an area and tells `each` of it, its root first, until that says no. What can hang is not
     /// opened. Mounts that are not entered must have been surveyed.
-    pub fn roam(&self, tract: &Tract, each: &mut dyn FnMut(&[u8], Met) -> bool) {
+    pub fn roam(&self, tract: &WatchedArea, each: &mut dyn FnMut(&[u8], SeenKind) -> bool) {
         let root = match self.glance_at_root(tract) {
-            Glance::There(Object::Near(handle), seen) => (handle, seen),
+            Lookup::There(FileHandle::Near(handle), seen) => (handle, seen),
             _ => return,
         };
         if !each(&tract.path, met(&root.1)) || root.1.kind != FileKind::Directory {
             return;
         }
-        let root = Base::Near(root.0.into_descriptor());
+        let root = DirHandle::Near(root.0.into_descriptor());
         let mut ahead = vec![tract.path.clone()];
         while let Some(directory) = ahead.pop() {
             let Ok((base, _, mut listing)) = self.list(tract, &directory, &root, tract.beneath(&directory)) else {
-                if self.is_barred(&directory) || self.far(tract, &directory).is_some() || each(&directory, Met::Closed)
+                if self.is_barred(&directory)
+                    || self.far(tract, &directory).is_some()
+                    || each(&directory, SeenKind::Closed)
                 {
                     continue;
                 }
@@ -87,7 +89,7 @@ impl Ground {
                     if self.leaves_out(tract, &path) || self.is_barred(&path) || self.far(tract, &path).is_some() {
                         continue;
                     }
-                    let Glance::There(_, seen) = self.glance(tract, &path, &base, &name.bytes) else { continue };
+                    let Lookup::There(_, seen) = self.glance(tract, &path, &base, &name.bytes) else { continue };
                     if !each(&path, met(&seen)) {
                         return;
                     }

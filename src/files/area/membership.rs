@@ -1,5 +1,5 @@
 //! How a path stands to the walk: in which area, and whether the walk comes to it. `explain` asks here, and the answer is that of
-//! the walker, because both ask the same [`Ground`].
+//! the walker, because both ask the same [`WatchedAreas`].
 
 use std::{
     ffi::OsStr,
@@ -9,13 +9,13 @@ use std::{
 };
 
 use crate::{
-    files::area::watched_areas::{Ground, LeftOut, Tract, is_beneath, join},
+    files::area::watched_areas::{Exclusion, WatchedArea, WatchedAreas, is_beneath, join},
     sys::fs::mounts::{self, Mount},
 };
 
 /// How a path stands to the walk.
 #[derive(Debug)]
-pub enum Standing<'a> {
+pub enum Membership<'a> {
     /// It lies in no area.
     InNoArea,
     /// The walk comes to it.
@@ -23,46 +23,46 @@ pub enum Standing<'a> {
         /// The number of its area.
         area: usize,
         /// Its area.
-        tract: &'a Tract,
+        tract: &'a WatchedArea,
     },
     /// The walk leaves it out.
     LeftOut {
         /// The number of its area.
         area: usize,
         /// Its area.
-        tract: &'a Tract,
+        tract: &'a WatchedArea,
         /// The leading part of the path at which the walk turns back.
         at: Vec<u8>,
         /// Why it does.
-        why: LeftOut,
+        why: Exclusion,
     },
     /// It is or lies beneath a mount that is not entered.
     Barred {
         /// The number of its area.
         area: usize,
         /// Its area.
-        tract: &'a Tract,
+        tract: &'a WatchedArea,
         /// The mount.
         mount: Mount,
     },
 }
 
 /// How the absolute `path` stands on `ground`, whose mounts must have been surveyed. Looks at no file.
-pub fn standing<'a>(ground: &'a Ground, path: &[u8]) -> Standing<'a> {
+pub fn membership<'a>(ground: &'a WatchedAreas, path: &[u8]) -> Membership<'a> {
     let Some((area, tract)) = ground.innermost(path) else {
-        return Standing::InNoArea;
+        return Membership::InNoArea;
     };
     if path != tract.path {
         if let Some((at, why)) =
             ground.left_out_prefix(tract, path).and_then(|at| Some((at.to_vec(), ground.reason(tract, at)?)))
         {
-            return Standing::LeftOut { area, tract, at, why };
+            return Membership::LeftOut { area, tract, at, why };
         }
         if let Some(mount) = ground.barrier(path) {
-            return Standing::Barred { area, tract, mount };
+            return Membership::Barred { area, tract, mount };
         }
     }
-    Standing::Watched { area, tract }
+    Membership::Watched { area, tract }
 }
 
 /// A path as somebody has named it.
@@ -77,7 +77,7 @@ pub struct Asked {
 }
 
 /// What was named as `path`, seen from `here`. Of what could hang nothing is followed. The mounts of `ground` must have been surveyed.
-pub fn asked(ground: &Ground, here: &Path, path: &Path) -> Asked {
+pub fn asked(ground: &WatchedAreas, here: &Path, path: &Path) -> Asked {
     let words = absolute(here, path);
     let whole = Path::new("/").join(here).join(path).into_os_string().into_vec();
     let real = ground.lay.resolve(&whole);
@@ -91,7 +91,7 @@ pub fn asked(ground: &Ground, here: &Path, path: &Path) -> Asked {
         Some(path) => path,
         None => met(ground, &real, &words).unwrap_or_else(|| words.clone()),
     };
-    let lies_beneath = |tract: &&Tract| {
+    let lies_beneath = |tract: &&WatchedArea| {
         is_beneath(&tract.path, &words)
             || is_beneath(&tract.path, &real)
             || is_beneath(&tract.real_of(&tract.path), &real)
@@ -101,7 +101,7 @@ pub fn asked(ground: &Ground, here: &Path, path: &Path) -> Asked {
 }
 
 /// The absolute path with the links of its directories followed, but not one that its last name is.
-fn itself(ground: &Ground, whole: &[u8]) -> Vec<u8> {
+fn itself(ground: &WatchedAreas, whole: &[u8]) -> Vec<u8> {
     match whole.iter().rposition(|byte| *byte == b'/').map(|at| whole.split_at(at + 1)) {
         Some((directory, name)) if ![&b""[..], b".", b".."].contains(&name) => {
             join(&ground.lay.resolve(directory), name)
@@ -111,9 +111,9 @@ fn itself(ground: &Ground, whole: &[u8]) -> Vec<u8> {
 }
 
 /// The path by which the walk comes to the real path `real`: `words`, if that is one, else the first that is watched.
-fn met(ground: &Ground, real: &[u8], words: &[u8]) -> Option<Vec<u8>> {
+fn met(ground: &WatchedAreas, real: &[u8], words: &[u8]) -> Option<Vec<u8>> {
     let seen: Vec<Vec<u8>> = ground.tracts.iter().filter_map(|tract| tract.seen_as(real)).collect();
-    let is_watched = |path: &&Vec<u8>| matches!(standing(ground, path), Standing::Watched { .. });
+    let is_watched = |path: &&Vec<u8>| matches!(membership(ground, path), Membership::Watched { .. });
     let chosen = seen.iter().find(|path| path.as_slice() == words).or_else(|| seen.iter().find(is_watched));
     chosen.or(seen.first()).cloned()
 }
@@ -185,7 +185,7 @@ mod tests {
         model::file::entry::AreaId,
     };
 
-    fn ground(areas: &[(&str, &[&str], bool)]) -> Ground {
+    fn ground(areas: &[(&str, &[&str], bool)]) -> WatchedAreas {
         let areas: Vec<Area> = areas
             .iter()
             .map(|(path, excludes, recurse)| {
@@ -195,17 +195,17 @@ mod tests {
             })
             .collect();
         let ids: Vec<AreaId> = (1..).map(AreaId).take(areas.len()).collect();
-        Ground::new(&Config::embedded(areas, PathBuf::from("/srv/state/integrityd.sqlite")), &ids)
+        WatchedAreas::new(&Config::embedded(areas, PathBuf::from("/srv/state/integrityd.sqlite")), &ids)
     }
 
-    fn words(ground: &Ground, path: &str) -> String {
-        match standing(ground, path.as_bytes()) {
-            Standing::InNoArea => "no area".to_owned(),
-            Standing::Watched { area, .. } => format!("watched {area}"),
-            Standing::LeftOut { area, at, why, .. } => {
+    fn words(ground: &WatchedAreas, path: &str) -> String {
+        match membership(ground, path.as_bytes()) {
+            Membership::InNoArea => "no area".to_owned(),
+            Membership::Watched { area, .. } => format!("watched {area}"),
+            Membership::LeftOut { area, at, why, .. } => {
                 format!("{area} {why:?} {}", String::from_utf8(at).unwrap())
             }
-            Standing::Barred { area, mount, .. } => format!("{area} barred {}", mount.kind),
+            Membership::Barred { area, mount, .. } => format!("{area} barred {}", mount.kind),
         }
     }
 
@@ -273,7 +273,7 @@ mod tests {
                 is_beneath(bytes, &tract.path)
                     && ends.filter(|end| *end > tract.path.len()).all(|end| !ground.leaves_out(tract, &bytes[..end]))
             });
-            let is_watched = matches!(standing(&ground, path.as_bytes()), Standing::Watched { .. });
+            let is_watched = matches!(membership(&ground, path.as_bytes()), Membership::Watched { .. });
             prop_assert_eq!(is_watched, is_met, "{}", path);
         }
     }

@@ -17,7 +17,7 @@ use std::{
 
 use crate::{
     config::settings::config::Helper,
-    files::remote::remote_mount::{Far, Graves, News},
+    files::remote::remote_mount::{RemoteMount, Transition, UnreapedHelpers},
     sys::{
         fs::mounts::{self, Mount, Table, Watch},
         process::framed::reap,
@@ -29,7 +29,7 @@ const MOST_LINKS: u8 = 40;
 
 /// What is mounted, and who is sent there.
 #[derive(Debug)]
-pub struct Lay {
+pub struct MountMap {
     table: RwLock<Arc<Table>>,
     watch: Option<Watch>,
     has_moved: AtomicBool,
@@ -38,11 +38,11 @@ pub struct Lay {
     /// Asked for every name that is met.
     can_hang: AtomicBool,
     helper: Helper,
-    fars: Mutex<HashMap<u64, Arc<Far>>>,
-    graves: Graves,
+    fars: Mutex<HashMap<u64, Arc<RemoteMount>>>,
+    graves: UnreapedHelpers,
 }
 
-impl Lay {
+impl MountMap {
     /// The lay of the land as it is now; helpers are as `helper` says.
     pub fn new(helper: Helper) -> Self {
         let lay = Self {
@@ -108,16 +108,16 @@ impl Lay {
 
     /// The slow mount through which the way to `path` leads last, and what leads on from its root; `None` when none does. The path must
     /// be a real one, without symbolic links.
-    pub fn far(&self, path: &[u8]) -> Option<(Arc<Far>, Vec<u8>)> {
+    pub fn far(&self, path: &[u8]) -> Option<(Arc<RemoteMount>, Vec<u8>)> {
         let table = self.table();
         if !table.can_hang() {
             return None;
         }
         let mount = table.met(path).into_iter().rfind(|mount| mount.can_hang())?;
         let mut fars = self.fars.lock().unwrap_or_else(PoisonError::into_inner);
-        let far = fars
-            .entry(mount.id)
-            .or_insert_with(|| Arc::new(Far::new(mount.clone(), self.helper.clone(), Arc::clone(&self.graves))));
+        let far = fars.entry(mount.id).or_insert_with(|| {
+            Arc::new(RemoteMount::new(mount.clone(), self.helper.clone(), Arc::clone(&self.graves)))
+        });
         let rest = path.strip_prefix(mount.point.as_slice()).unwrap_or_default();
         Some((Arc::clone(far), rest.strip_prefix(b"/").unwrap_or(rest).to_vec()))
     }
@@ -156,9 +156,9 @@ impl Lay {
     }
 
     /// Looks after the helpers that are out: late answers, deadlines, retries. Never waits for one; gives what has become of the mounts.
-    pub fn attend(&self) -> Vec<(Mount, News)> {
+    pub fn attend(&self) -> Vec<(Mount, Transition)> {
         reap(&mut self.graves.lock().unwrap_or_else(PoisonError::into_inner));
-        let fars: Vec<Arc<Far>> =
+        let fars: Vec<Arc<RemoteMount>> =
             self.fars.lock().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect();
         for far in &fars {
             far.attend();
@@ -206,7 +206,7 @@ mod tests {
         symlink("real", root.join("link")).unwrap();
         symlink(root.join("link/deep"), root.join("far")).unwrap();
         symlink("loop", root.join("loop")).unwrap();
-        let lay = Lay::new(Helper::default());
+        let lay = MountMap::new(Helper::default());
         for (path, wanted) in [
             ("link/deep", "real/deep"),
             ("far/../x", "real/x"),

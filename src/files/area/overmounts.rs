@@ -13,8 +13,8 @@ use rustix::io::Errno;
 
 use crate::{
     files::{
-        area::watched_areas::{Concerned, Ground, Tract, is_beneath},
-        remote::lookup::Trouble,
+        area::watched_areas::{Concerned, WatchedArea, WatchedAreas, is_beneath},
+        remote::lookup::AccessError,
     },
     model::{
         clock::Moment,
@@ -32,7 +32,7 @@ use crate::{
 
 /// What a look at the mounts has shown.
 #[derive(Debug, Default)]
-pub(in crate::files) struct Review {
+pub(in crate::files) struct MountReview {
     /// What is to be stored, with what is new to be told.
     pub(in crate::files) outcome: Outcome,
     /// One event for each part that is hidden now, told before or not.
@@ -46,7 +46,7 @@ pub(in crate::files) struct Review {
 ///
 /// # Errors
 /// [`StoreError`] when the store fails.
-pub(in crate::files) fn review(store: &mut Store, ground: &Ground, now: Moment) -> Result<(), StoreError> {
+pub(in crate::files) fn review(store: &mut Store, ground: &WatchedAreas, now: Moment) -> Result<(), StoreError> {
     store.flush()?;
     let (changes, concerned) = (ground.lay.changes(), concerned(ground));
     let review = look(store, ground, now)?;
@@ -61,14 +61,14 @@ pub(in crate::files) fn review(store: &mut Store, ground: &Ground, now: Moment) 
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
-pub fn hidden(store: &Store, ground: &Ground, now: Moment) -> Result<Vec<Event>, StoreError> {
+pub fn hidden(store: &Store, ground: &WatchedAreas, now: Moment) -> Result<Vec<Event>, StoreError> {
     let (changes, concerned) = (ground.lay.changes(), concerned(ground));
     let review = look(store, ground, now)?;
     ground.cover(review.covered, changes, concerned);
     Ok(review.hidden)
 }
 
-impl Ground {
+impl WatchedAreas {
     /// From now on this hides parts of the baseline and is not entered; that was found out after so many changes of what is mounted.
     pub(in crate::files) fn cover(&self, covered: Vec<Mount>, changes: u64, concerned: Concerned) {
         *self.covered.write().unwrap_or_else(PoisonError::into_inner) = covered;
@@ -94,9 +94,9 @@ impl Ground {
 }
 
 /// All mounts that the areas have to do with now.
-fn concerned(ground: &Ground) -> Concerned {
+fn concerned(ground: &WatchedAreas) -> Concerned {
     let table = ground.lay.table();
-    let of = |tract: &Tract| {
+    let of = |tract: &WatchedArea| {
         let root = table.met(&tract.real_of(&tract.path)).pop().map(|mount| (tract.path.clone(), mount));
         let within = mounted(ground, tract, table.all()).into_iter();
         within.chain(root).map(|(path, mount)| (path, mount.clone())).collect()
@@ -105,37 +105,37 @@ fn concerned(ground: &Ground) -> Concerned {
 }
 
 /// What is mounted within an area now, as what belongs there from now on.
-pub(in crate::files) fn homes(ground: &Ground, tract: &Tract) -> Vec<MountRow> {
+pub(in crate::files) fn expected_mounts(ground: &WatchedAreas, tract: &WatchedArea) -> Vec<MountRow> {
     let row = |(path, mount): (Vec<u8>, &Mount)| MountRow::at_home(path, identity(mount));
     let table = ground.lay.table();
     let root = MountRow::at_home(tract.path.clone(), root_identity(ground, tract));
     [root].into_iter().chain(mounted(ground, tract, table.all()).into_iter().map(row)).collect()
 }
 
-fn look(store: &Store, ground: &Ground, now: Moment) -> Result<Review, StoreError> {
-    let mut review = Review::default();
+fn look(store: &Store, ground: &WatchedAreas, now: Moment) -> Result<MountReview, StoreError> {
+    let mut review = MountReview::default();
     for tract in &ground.tracts {
         if store.area_state(tract.id)?.is_some_and(AreaState::is_active) {
-            Glimpse { store, ground, tract, now }.look(&mut review)?;
+            MountCheck { store, ground, tract, now }.look(&mut review)?;
         }
     }
     Ok(review)
 }
 
-struct Glimpse<'a> {
+struct MountCheck<'a> {
     store: &'a Store,
-    ground: &'a Ground,
-    tract: &'a Tract,
+    ground: &'a WatchedAreas,
+    tract: &'a WatchedArea,
     now: Moment,
 }
 
-impl Glimpse<'_> {
-    fn look(&self, review: &mut Review) -> Result<(), StoreError> {
+impl MountCheck<'_> {
+    fn look(&self, review: &mut MountReview) -> Result<(), StoreError> {
         let Self { ground, tract, .. } = *self;
         let rows: BTreeMap<Vec<u8>, MountRow> =
             self.store.mounts(tract.id)?.into_iter().map(|row| (row.path.clone(), row)).collect();
         let Some(root) = rows.get(&tract.path) else {
-            let homes = homes(ground, tract);
+            let homes = expected_mounts(ground, tract);
             review.outcome.changes.push(StateChange::Mounts(tract.id, homes));
             return Ok(());
         };
@@ -171,7 +171,7 @@ impl Glimpse<'_> {
         path: &[u8],
         mount: Option<&Mount>,
         row: Option<&MountRow>,
-        review: &mut Review,
+        review: &mut MountReview,
     ) -> Result<bool, StoreError> {
         let area = self.tract.id;
         let (here, home) =
@@ -263,8 +263,8 @@ impl Glimpse<'_> {
     fn object(&self, path: &[u8]) -> Option<Result<Attributes, Errno>> {
         match self.ground.open_real(&self.tract.real_of(path)) {
             Ok(handle) => Some(handle.attributes()),
-            Err(Trouble::Errno(errno)) => Some(Err(Errno::from_raw_os_error(errno))),
-            Err(Trouble::Silent) => None,
+            Err(AccessError::Errno(errno)) => Some(Err(Errno::from_raw_os_error(errno))),
+            Err(AccessError::Silent) => None,
         }
     }
 
@@ -293,7 +293,7 @@ fn settle(area: AreaId, row: MountRow) -> StateChange {
 }
 
 /// What is mounted within an area, by the paths by which the walk meets it; only what can be met.
-fn mounted<'a>(ground: &Ground, tract: &Tract, all: &'a [Mount]) -> BTreeMap<Vec<u8>, &'a Mount> {
+fn mounted<'a>(ground: &WatchedAreas, tract: &WatchedArea, all: &'a [Mount]) -> BTreeMap<Vec<u8>, &'a Mount> {
     let table = ground.lay.table();
     let found = all.iter().filter_map(|mount| {
         let path = tract.seen_as(&mount.point).filter(|path| *path != tract.path)?;
@@ -311,8 +311,8 @@ fn mounted<'a>(ground: &Ground, tract: &Tract, all: &'a [Mount]) -> BTreeMap<Vec
 /// [`StoreError`] when the database cannot be read.
 pub(in crate::files) fn is_root_covered(
     store: &Store,
-    ground: &Ground,
-    tract: &Tract,
+    ground: &WatchedAreas,
+    tract: &WatchedArea,
     (known, seen): (&Entry, &Attributes),
 ) -> Result<bool, StoreError> {
     let rows = store.mounts(tract.id)?;
@@ -322,7 +322,7 @@ pub(in crate::files) fn is_root_covered(
     Ok(home.is_some_and(|home| home != root_identity(ground, tract)) && !is_same)
 }
 
-fn root_identity(ground: &Ground, tract: &Tract) -> Vec<u8> {
+fn root_identity(ground: &WatchedAreas, tract: &WatchedArea) -> Vec<u8> {
     ground.lay.table().mounted_at(&tract.real_of(&tract.path)).map(identity).unwrap_or_default()
 }
 

@@ -18,7 +18,7 @@ use crate::{
         config::{Area, Config, MailWay, OnChange},
         urgent::UrgentList,
     },
-    files::{area::mount_map::Lay, remote::lookup::Base},
+    files::{area::mount_map::MountMap, remote::lookup::DirHandle},
     model::{
         clock::Boottime,
         file::{
@@ -35,14 +35,14 @@ const COUNT_TIME: Duration = Duration::from_mins(1);
 
 /// One area as the walker treads it.
 #[derive(Debug)]
-pub struct Tract {
+pub struct WatchedArea {
     /// Its settings.
     pub settings: Area,
     /// Its row in the store.
     pub id: AreaId,
     /// Its configured path, as bytes.
     pub path: Vec<u8>,
-    root: Mutex<Option<Arc<Base>>>,
+    root: Mutex<Option<Arc<DirHandle>>>,
     /// Where it really is, as far as that could be told last.
     pub(in crate::files) real: Mutex<Vec<u8>>,
     was_silent: AtomicBool,
@@ -50,7 +50,7 @@ pub struct Tract {
     counted: Mutex<Option<Boottime>>,
 }
 
-impl Tract {
+impl WatchedArea {
     /// A tract over an area.
     pub fn new(settings: Area, id: AreaId) -> Self {
         let path = settings.path.as_os_str().as_bytes().to_vec();
@@ -113,12 +113,12 @@ impl Tract {
     }
 
     /// The open root, if it was seen and is a directory.
-    pub fn root(&self) -> Option<Arc<Base>> {
+    pub fn root(&self) -> Option<Arc<DirHandle>> {
         self.root.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Remembers (or forgets) the open root.
-    pub fn set_root(&self, root: Option<Base>) {
+    pub fn set_root(&self, root: Option<DirHandle>) {
         *self.root.lock().unwrap_or_else(PoisonError::into_inner) = root.map(Arc::new);
     }
 
@@ -158,7 +158,7 @@ pub(in crate::files) type Concerned = Vec<BTreeMap<Vec<u8>, Mount>>;
 
 /// Why the walk leaves a path out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeftOut {
+pub enum Exclusion {
     /// An exclude covers it.
     Excluded,
     /// We write it ourselves.
@@ -173,13 +173,13 @@ pub enum LeftOut {
 
 /// All areas together.
 #[derive(Debug)]
-pub struct Ground {
+pub struct WatchedAreas {
     /// The areas, in the order of the configuration.
-    pub tracts: Vec<Tract>,
+    pub tracts: Vec<WatchedArea>,
     roots: BTreeSet<Vec<u8>>,
     own: BTreeSet<Vec<u8>>,
     /// What is mounted.
-    pub lay: Lay,
+    pub lay: MountMap,
     /// Mounts that are not entered, by the paths by which the walk would meet them.
     pub(in crate::files) barred: RwLock<Vec<Mount>>,
     /// Those of them that were given to be told.
@@ -193,12 +193,12 @@ pub struct Ground {
     pub(in crate::files) urgent: UrgentList,
 }
 
-impl Ground {
+impl WatchedAreas {
     /// The ground of a configuration, to be surveyed before it is trodden; `ids` are the rows of its areas, in the same order.
     pub fn new(config: &Config, ids: &[AreaId]) -> Self {
-        let tracts: Vec<Tract> =
-            config.areas.iter().cloned().zip(ids).map(|(area, id)| Tract::new(area, *id)).collect();
-        let lay = Lay::new(config.helper.clone());
+        let tracts: Vec<WatchedArea> =
+            config.areas.iter().cloned().zip(ids).map(|(area, id)| WatchedArea::new(area, *id)).collect();
+        let lay = MountMap::new(config.helper.clone());
         Self {
             roots: tracts.iter().map(|tract| tract.path.clone()).collect(),
             own: own_paths(config, &tracts, &lay),
@@ -213,7 +213,7 @@ impl Ground {
     }
 
     /// The area that `path` belongs to, with its number: the innermost that holds it.
-    pub fn innermost(&self, path: &[u8]) -> Option<(usize, &Tract)> {
+    pub fn innermost(&self, path: &[u8]) -> Option<(usize, &WatchedArea)> {
         let holding = self.tracts.iter().enumerate().filter(|(_, tract)| is_beneath(path, &tract.path));
         holding.max_by_key(|(_, tract)| tract.path.len())
     }
@@ -238,22 +238,22 @@ impl Ground {
     }
 
     /// Whether the path `path`, met on the way in `tract`, is left out: excluded, our own, or the root of another area.
-    pub fn leaves_out(&self, tract: &Tract, path: &[u8]) -> bool {
+    pub fn leaves_out(&self, tract: &WatchedArea, path: &[u8]) -> bool {
         self.reason(tract, path).is_some()
     }
 
     /// Why the path `path`, met on the way in `tract`, is left out; `None` when it is not.
-    pub fn reason(&self, tract: &Tract, path: &[u8]) -> Option<LeftOut> {
+    pub fn reason(&self, tract: &WatchedArea, path: &[u8]) -> Option<Exclusion> {
         if tract.settings.excludes.covers(path) {
-            Some(LeftOut::Excluded)
+            Some(Exclusion::Excluded)
         } else if self.own.contains(path) {
-            Some(LeftOut::Own)
+            Some(Exclusion::Own)
         } else if self.roots.contains(path) && path != tract.path {
-            Some(LeftOut::OtherArea)
+            Some(Exclusion::OtherArea)
         } else if !tract.settings.recurse && tract.depth_of(path) > 1 {
-            Some(LeftOut::NotEntered)
+            Some(Exclusion::NotEntered)
         } else if path.len() > LONGEST_PATH {
-            Some(LeftOut::TooLong)
+            Some(Exclusion::TooLong)
         } else {
             None
         }
@@ -261,7 +261,7 @@ impl Ground {
 
     /// The topmost of our own files and directories that lie in an area and are never looked at.
     pub fn own_in_areas(&self) -> Vec<&[u8]> {
-        let lies_in = |own: &[u8], tract: &Tract| {
+        let lies_in = |own: &[u8], tract: &WatchedArea| {
             is_beneath(own, &tract.path) && tract.settings.excludes.covering_prefix(own).is_none()
         };
         let is_topmost = |own: &[u8]| !self.own.iter().any(|other| other != own && is_beneath(own, other));
@@ -270,7 +270,7 @@ impl Ground {
     }
 
     /// The shortest beginning of `path` (at a component boundary, beneath the root of `tract`) that is left out.
-    pub fn left_out_prefix<'a>(&self, tract: &Tract, path: &'a [u8]) -> Option<&'a [u8]> {
+    pub fn left_out_prefix<'a>(&self, tract: &WatchedArea, path: &'a [u8]) -> Option<&'a [u8]> {
         let ends = path
             .iter()
             .enumerate()
@@ -298,7 +298,7 @@ pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// What we write ourselves: watching it would report every report.
-fn own_paths(config: &Config, tracts: &[Tract], lay: &Lay) -> BTreeSet<Vec<u8>> {
+fn own_paths(config: &Config, tracts: &[WatchedArea], lay: &MountMap) -> BTreeSet<Vec<u8>> {
     let database = resolved(&config.database);
     let files = own_files(&database);
     let mut own: BTreeSet<Vec<u8>> = files.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
@@ -323,7 +323,7 @@ fn own_paths(config: &Config, tracts: &[Tract], lay: &Lay) -> BTreeSet<Vec<u8>> 
 }
 
 /// The path by which a walk in `tract`, which really is `real`, meets the real path `own`.
-fn seen_from(real: &[u8], tract: &Tract, own: &[u8]) -> Option<Vec<u8>> {
+fn seen_from(real: &[u8], tract: &WatchedArea, own: &[u8]) -> Option<Vec<u8>> {
     let beneath = own.strip_prefix(real)?.strip_prefix(b"/")?;
     Some(join(&tract.path, beneath))
 }
@@ -347,9 +347,9 @@ fn holds_nothing_else(directory: &Path, files: &[PathBuf]) -> bool {
 mod tests {
     use super::*;
 
-    fn ground(areas: Vec<Area>) -> Ground {
+    fn ground(areas: Vec<Area>) -> WatchedAreas {
         let ids: Vec<AreaId> = (1..).map(AreaId).take(areas.len()).collect();
-        Ground::new(&Config::embedded(areas, PathBuf::from("/nowhere/integrityd.sqlite")), &ids)
+        WatchedAreas::new(&Config::embedded(areas, PathBuf::from("/nowhere/integrityd.sqlite")), &ids)
     }
 
     #[test]

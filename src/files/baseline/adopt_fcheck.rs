@@ -19,8 +19,8 @@ use crate::{
     config::settings::config::Config,
     files::{
         area::{
-            census::Met,
-            watched_areas::{Ground, Tract},
+            census::SeenKind,
+            watched_areas::{WatchedArea, WatchedAreas},
         },
         baseline::fcheck_db::{Baseline, Record},
     },
@@ -171,7 +171,7 @@ fn tell_late(
 
 /// A baseline on its way into the store.
 struct Adoption<'a> {
-    ground: Ground,
+    ground: WatchedAreas,
     /// The areas that take it over.
     areas: BTreeSet<AreaId>,
     baseline: &'a Baseline,
@@ -194,9 +194,9 @@ struct Counts {
 impl<'a> Adoption<'a> {
     fn new(config: &Config, rows: &[AreaRow], bare: &[AreaId], baseline: &'a Baseline, made: Timestamp) -> Self {
         let ids: Vec<AreaId> = rows.iter().map(|row| row.id).collect();
-        let ground = Ground::new(config, &ids);
+        let ground = WatchedAreas::new(config, &ids);
         drop(ground.survey());
-        let is_covered = |tract: &&Tract| {
+        let is_covered = |tract: &&WatchedArea| {
             bare.contains(&tract.id)
                 && baseline.covers(&tract.path, tract.settings.recurse)
                 && ground.near_root(tract).is_some()
@@ -241,7 +241,7 @@ impl<'a> Adoption<'a> {
             known.entry(tract.path.clone()).or_insert(None);
             self.ground.roam(tract, &mut |path, met| {
                 // fcheck breaks a name at a newline, and does not see a link that leads nowhere.
-                if path.contains(&b'\n') || met == Met::Other && is_dangling(&tract.really(path)) {
+                if path.contains(&b'\n') || met == SeenKind::Other && is_dangling(&tract.really(path)) {
                     known.entry(path.to_vec()).or_insert(None);
                 }
                 true
@@ -359,7 +359,7 @@ impl Counts {
         self.areas.values().sum()
     }
 
-    fn words(&self, ground: &Ground, shown: &str, made: Timestamp) -> String {
+    fn words(&self, ground: &WatchedAreas, shown: &str, made: Timestamp) -> String {
         if self.areas.is_empty() {
             return format!("the baseline of fcheck in {shown} was made over none of the areas; a new one is made");
         }

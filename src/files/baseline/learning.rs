@@ -10,7 +10,7 @@ use crate::{
     files::{
         area::{
             census::{Census, count},
-            watched_areas::{Ground, is_beneath},
+            watched_areas::{WatchedAreas, is_beneath},
         },
         baseline::adopt_fcheck,
     },
@@ -123,7 +123,7 @@ pub async fn announce(
     db: &Db,
     clock: &Clock,
     (files, bytes, speedup): (f64, f64, f64),
-    ground: Arc<Ground>,
+    ground: Arc<WatchedAreas>,
     rows: Vec<AreaRow>,
 ) -> Result<(), StoreError> {
     let is_new = |row: &AreaRow| row.state == AreaState::Learning && row.started.is_none();
@@ -147,7 +147,7 @@ pub async fn announce(
 }
 
 /// The event that begins the first round over `areas`.
-pub fn begun(ground: &Ground, areas: &[AreaId], census: Census, rates: (f64, f64), now: Moment) -> Event {
+pub fn begun(ground: &WatchedAreas, areas: &[AreaId], census: Census, rates: (f64, f64), now: Moment) -> Event {
     let named: Vec<String> =
         ground.tracts.iter().filter(|tract| areas.contains(&tract.id)).map(|tract| escape_name(&tract.path)).collect();
     // Every other look may be a recheck.

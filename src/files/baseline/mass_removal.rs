@@ -10,8 +10,8 @@ use std::hash::{BuildHasher, RandomState};
 
 use crate::{
     files::{
-        area::watched_areas::{Ground, Tract, is_beneath, join},
-        remote::lookup::{Base, Glance},
+        area::watched_areas::{WatchedArea, WatchedAreas, is_beneath, join},
+        remote::lookup::{DirHandle, Lookup},
     },
     model::{
         clock::{Boottime, Moment, Timestamp},
@@ -46,7 +46,7 @@ const NOTED: usize = 4096;
 
 /// What is missing of an area.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::files) struct Loss {
+pub(in crate::files) struct MassRemoval {
     /// Entries that are missing.
     pub(in crate::files) missing: u64,
     left: u64,
@@ -67,7 +67,7 @@ pub(in crate::files) struct Lost {
     pub(in crate::files) since: Option<Timestamp>,
 }
 
-impl Loss {
+impl MassRemoval {
     /// Entries that are known.
     pub(in crate::files) const fn known(&self) -> u64 {
         self.missing + self.left
@@ -80,9 +80,9 @@ impl Loss {
     /// [`StoreError`] when the database cannot be read or written.
     pub(in crate::files) fn of(
         db: &Db,
-        ground: &Ground,
-        tract: &Tract,
-        root: &Base,
+        ground: &WatchedAreas,
+        tract: &WatchedArea,
+        root: &DirHandle,
     ) -> Result<Option<Self>, StoreError> {
         db.lock().flush()?;
         let search = Search { db, ground, tract, root };
@@ -99,9 +99,9 @@ impl Loss {
     /// [`StoreError`] when the database cannot be read or written.
     pub(in crate::files) fn emptied(
         db: &Db,
-        ground: &Ground,
-        tract: &Tract,
-        (root, now): (&Base, Option<Boottime>),
+        ground: &WatchedAreas,
+        tract: &WatchedArea,
+        (root, now): (&DirHandle, Option<Boottime>),
     ) -> Result<Option<Self>, StoreError> {
         db.lock().flush()?;
         let search = Search { db, ground, tract, root };
@@ -113,7 +113,7 @@ impl Loss {
     }
 
     /// What is to be stored of it: from now on its topmost paths are missing, and their baseline is kept.
-    pub(in crate::files) fn outcome(&self, tract: &Tract, now: Moment) -> Outcome {
+    pub(in crate::files) fn outcome(&self, tract: &WatchedArea, now: Moment) -> Outcome {
         let mut outcome = Outcome::tell(lost_event(tract, &self.topmost, Some(self.known()), now));
         outcome.changes =
             self.topmost.iter().map(|lost| StateChange::Missing(lost.id, now.wall, lost.entries)).collect();
@@ -122,7 +122,7 @@ impl Loss {
 }
 
 /// One event for all paths of an area that are `lost`; `known` is how many entries it had, where that was counted.
-pub(in crate::files) fn lost_event(tract: &Tract, lost: &[Lost], known: Option<u64>, now: Moment) -> Event {
+pub(in crate::files) fn lost_event(tract: &WatchedArea, lost: &[Lost], known: Option<u64>, now: Moment) -> Event {
     let entries: u64 = lost.iter().map(|lost| lost.entries).sum();
     let examples: Vec<String> =
         lost.iter().take(EXAMPLES).map(|lost| format!("  {}", escape_name(&lost.path))).collect();
@@ -160,7 +160,7 @@ fn common_directory<'a>(mut paths: impl Iterator<Item = &'a [u8]>, root: &[u8]) 
 /// [`StoreError`] when the store fails.
 pub(in crate::files) fn tell_back(
     store: &mut Store,
-    ground: &Ground,
+    ground: &WatchedAreas,
     is_round_over: bool,
     now: Moment,
 ) -> Result<(), StoreError> {
@@ -187,7 +187,7 @@ pub(in crate::files) fn tell_back(
     }
 }
 
-fn back_event(tract: &Tract, back: &[&&FoundAgain], (since, left): (Timestamp, u64), now: Moment) -> Event {
+fn back_event(tract: &WatchedArea, back: &[&&FoundAgain], (since, left): (Timestamp, u64), now: Moment) -> Event {
     let entries: u64 = back.iter().map(|again| again.entries).sum();
     let left = if left > 0 { format!("; {left} entries are still missing") } else { String::new() };
     let note = format!("{} paths are there again, with what lies beneath them they are compared{left}", back.len());
@@ -198,9 +198,9 @@ fn back_event(tract: &Tract, back: &[&&FoundAgain], (since, left): (Timestamp, u
 /// What is looked for, and where.
 struct Search<'a> {
     db: &'a Db,
-    ground: &'a Ground,
-    tract: &'a Tract,
-    root: &'a Base,
+    ground: &'a WatchedAreas,
+    tract: &'a WatchedArea,
+    root: &'a DirHandle,
 }
 
 impl Search<'_> {
@@ -233,17 +233,17 @@ impl Search<'_> {
     fn is_there(&self, path: &[u8]) -> bool {
         let whole = join(&self.tract.path, path);
         self.ground.is_barred(&whole)
-            || !matches!(self.ground.glance(self.tract, &whole, self.root, path), Glance::Gone)
+            || !matches!(self.ground.glance(self.tract, &whole, self.root, path), Lookup::Gone)
     }
 
     /// Counts what is there and what is missing; `None` when at least half is there.
-    fn count(&self) -> Result<Option<Loss>, StoreError> {
+    fn count(&self) -> Result<Option<MassRemoval>, StoreError> {
         let (known, top) = {
             let store = self.db.lock();
             (store.entries_of(self.tract.id)?, store.entry_named(None, &self.tract.path)?)
         };
         let Some(top) = top else { return Ok(None) };
-        let mut loss = Loss { missing: 0, left: 1, topmost: Vec::new() };
+        let mut loss = MassRemoval { missing: 0, left: 1, topmost: Vec::new() };
         let mut ahead = vec![(top.id, Vec::new())];
         while let Some((id, path)) = ahead.pop() {
             let mut after = Vec::new();
@@ -296,7 +296,12 @@ impl Search<'_> {
     }
 
     /// Counts one entry; gives it when it is to be entered.
-    fn weigh(&self, path: Vec<u8>, child: &Entry, loss: &mut Loss) -> Result<Option<(EntryId, Vec<u8>)>, StoreError> {
+    fn weigh(
+        &self,
+        path: Vec<u8>,
+        child: &Entry,
+        loss: &mut MassRemoval,
+    ) -> Result<Option<(EntryId, Vec<u8>)>, StoreError> {
         let is_directory = child.known.attributes.kind == FileKind::Directory;
         if child.reported == Some(GONE) {
             return Ok(None);

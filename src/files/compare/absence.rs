@@ -1,7 +1,7 @@
 //! What it means that an area or an entry is not there, or is another one than was known. Pure.
 
 use crate::{
-    files::area::watched_areas::Tract,
+    files::area::watched_areas::WatchedArea,
     model::{
         clock::Moment,
         event::{Category, Event, Severity},
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The event of a root to which another way leads than was known; `None` when that is not so, or was never recorded.
-pub(in crate::files) fn retarget(tract: &Tract, known: &Entry, seen: &Attributes, now: Moment) -> Option<Event> {
+pub(in crate::files) fn retarget(tract: &WatchedArea, known: &Entry, seen: &Attributes, now: Moment) -> Option<Event> {
     let (before, after) = (known.known.attributes.target.as_ref()?, seen.target.as_ref()?);
     if before == after {
         return None;
@@ -37,7 +37,7 @@ pub(in crate::files) fn retarget(tract: &Tract, known: &Entry, seen: &Attributes
 }
 
 /// What becomes of an entry that is gone and was told.
-pub(in crate::files) fn removal(tract: &Tract, top: &Entry) -> StateChange {
+pub(in crate::files) fn removal(tract: &WatchedArea, top: &Entry) -> StateChange {
     if tract.accepts_changes() {
         StateChange::RemoveTree(top.id)
     } else {
@@ -46,7 +46,7 @@ pub(in crate::files) fn removal(tract: &Tract, top: &Entry) -> StateChange {
 }
 
 /// The event of an area that cannot be compared, with its `count` entries.
-pub(in crate::files) fn missing_event(tract: &Tract, count: u64, why: &str, now: Moment) -> Event {
+pub(in crate::files) fn missing_event(tract: &WatchedArea, count: u64, why: &str, now: Moment) -> Event {
     Event {
         area: tract.path.clone(),
         count,
@@ -57,7 +57,7 @@ pub(in crate::files) fn missing_event(tract: &Tract, count: u64, why: &str, now:
 
 /// Why the object at the root of an area cannot be the one its baseline belongs to; `None` when it can.
 pub(in crate::files) fn misfit(
-    tract: &Tract,
+    tract: &WatchedArea,
     row: &AreaRow,
     known: Option<&Entry>,
     seen: &Attributes,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::{
     files::{
-        area::watched_areas::Tract,
-        compare::verdict::{Verdict, without_content},
+        area::watched_areas::WatchedArea,
+        compare::verdict::{EntryVerdict, without_content},
         pace::max_age::LEAST_AGE,
     },
     model::{
@@ -35,7 +35,7 @@ pub(in crate::files) enum Reads {
 }
 
 /// By when the content of an entry of `tract` should be read; `None` when that was done a moment ago.
-pub(in crate::files) fn deadline(tract: &Tract, entry: &Entry, now: Timestamp) -> Option<Deadline> {
+pub(in crate::files) fn deadline(tract: &WatchedArea, entry: &Entry, now: Timestamp) -> Option<Deadline> {
     let least = match entry.known.hash_state {
         HashState::Full => LEAST_AGE,
         HashState::TooBig => TOO_BIG_AGE,
@@ -84,24 +84,24 @@ pub(in crate::files) fn has_moved(known: &Attributes, seen: &Attributes) -> bool
 
 /// The verdict on the metadata alone: the content was not checked. Where a difference was told and its old state is kept, the lane
 /// decides about all of it, because the metadata alone would look like another difference each time.
-pub(in crate::files) fn of_metadata(verdict: Verdict, entry: &Entry) -> Verdict {
+pub(in crate::files) fn of_metadata(verdict: EntryVerdict, entry: &Entry) -> EntryVerdict {
     // What was told as gone is back.
     if entry.reported.is_some_and(|told| told != GONE) {
-        return Verdict { next: entry.clone(), events: Vec::new() };
+        return EntryVerdict { next: entry.clone(), events: Vec::new() };
     }
-    let Verdict { mut next, events } = verdict;
+    let EntryVerdict { mut next, events } = verdict;
     if matches!(next.known.hash_state, HashState::Partial(_)) {
         keep_times(&mut next.known.attributes, &entry.known.attributes);
     }
-    Verdict { next: Entry { checked: entry.checked, ..next }, events }
+    EntryVerdict { next: Entry { checked: entry.checked, ..next }, events }
 }
 
 /// The verdict on a whole reading: that the times have moved and nothing else was told when they were seen to.
-pub(in crate::files) fn of_reading(verdict: Verdict, entry: &Entry) -> Verdict {
-    let Verdict { next, mut events } = verdict;
+pub(in crate::files) fn of_reading(verdict: EntryVerdict, entry: &Entry) -> EntryVerdict {
+    let EntryVerdict { next, mut events } = verdict;
     let was_told = matches!(entry.known.hash_state, HashState::Partial(_)) && !entry.known.is_unread();
     events.retain(|event| !was_told || event.category != Category::Touched);
-    Verdict { next, events }
+    EntryVerdict { next, events }
 }
 
 /// Within what time the content of a big file should be read where nothing was promised: what `status` takes for in time.

@@ -7,7 +7,7 @@
 use crate::{
     config::settings::attribute_groups::Growth,
     content::hasher::{Evidence, Wanted},
-    files::area::watched_areas::Tract,
+    files::area::watched_areas::WatchedArea,
     model::{
         event::Event,
         file::{
@@ -51,7 +51,7 @@ pub(in crate::files) struct Weighed {
 }
 
 /// Weighs a look at a known path of `tract`.
-pub(in crate::files) fn weigh(tract: &Tract, known: &Observation, evidence: Evidence) -> Weighed {
+pub(in crate::files) fn weigh(tract: &WatchedArea, known: &Observation, evidence: Evidence) -> Weighed {
     let Evidence { mut seen, old_part } = evidence;
     let old = &known.attributes;
     let (mut forgiven, mut note) = (AttributeSet::NONE, "");
@@ -105,7 +105,7 @@ fn is_to_be_read(state: HashState) -> bool {
     matches!(state, HashState::Partial(_)) || state.is_trouble()
 }
 
-fn may_grow(tract: &Tract, known: &Attributes, seen: &Attributes) -> bool {
+fn may_grow(tract: &WatchedArea, known: &Attributes, seen: &Attributes) -> bool {
     let is_file = known.kind == FileKind::Regular && seen.kind == FileKind::Regular;
     is_file && tract.settings.growth == Growth::Nothing
 }
@@ -117,8 +117,8 @@ mod tests {
     use super::*;
     use crate::{
         config::settings::{config::Area, urgent::UrgentList},
-        content::hasher::{MarkedHasher, OldPart},
-        files::compare::verdict::{Judge, Verdict},
+        content::hasher::{Prefix, PrefixHasher},
+        files::compare::verdict::{Comparison, EntryVerdict},
         model::{
             clock::{BootId, Boottime, Moment, Timestamp},
             file::entry::{Algorithm, AreaId, Digests, EntryId},
@@ -158,7 +158,7 @@ mod tests {
 
     fn read(content: &[u8], mark: usize) -> Evidence {
         let length = u64::try_from(mark).unwrap();
-        Evidence { seen: seen(content, 2), old_part: Some(OldPart { length, digests: digests(&content[..mark]) }) }
+        Evidence { seen: seen(content, 2), old_part: Some(Prefix { length, digests: digests(&content[..mark]) }) }
     }
 
     fn entry(known: Observation) -> Entry {
@@ -176,10 +176,11 @@ mod tests {
     }
 
     /// What is made of a look at a file of an area with the default attributes that may grow.
-    fn judged(known: &Entry, evidence: impl Into<Evidence>) -> Verdict {
-        let tract = Tract::new(Area { growth: Growth::Nothing, ..Area::new("/log".into()) }, AreaId(1));
+    fn judged(known: &Entry, evidence: impl Into<Evidence>) -> EntryVerdict {
+        let tract = WatchedArea::new(Area { growth: Growth::Nothing, ..Area::new("/log".into()) }, AreaId(1));
         let now = Moment { wall: Timestamp::from_nanos(9), boottime: Boottime::from_nanos(9), boot: BootId([0; 16]) };
-        Judge { tract: &tract, urgent: &UrgentList::default(), now, is_own_mail: false }.again(b"/log", known, evidence)
+        Comparison { tract: &tract, urgent: &UrgentList::default(), now, is_own_mail: false }
+            .again(b"/log", known, evidence)
     }
 
     fn told(known: &Entry, evidence: impl Into<Evidence>) -> Vec<(Vec<&'static str>, String)> {
@@ -268,7 +269,7 @@ mod tests {
 
     #[test]
     fn where_growth_is_a_change_nothing_is_forgiven() {
-        let tract = Tract::new(Area::new("/log".into()), AreaId(1));
+        let tract = WatchedArea::new(Area::new("/log".into()), AreaId(1));
         let known = seen(b"one\n", 1);
         let grown = read(b"one\ntwo\n", 4);
         let weighed = weigh(&tract, &known, grown);
@@ -283,7 +284,7 @@ mod tests {
             mark in 0_usize..6000,
         ) {
             let length = u64::try_from(mark).unwrap();
-            let mut hasher = MarkedHasher::new(Wanted { algorithms: BLAKE3, mark: Some(length) });
+            let mut hasher = PrefixHasher::new(Wanted { algorithms: BLAKE3, mark: Some(length) });
             let mut rest = content.as_slice();
             for cut in cuts.into_iter().cycle() {
                 let (piece, tail) = rest.split_at(cut.min(rest.len()));
@@ -295,7 +296,7 @@ mod tests {
             }
             let (whole, old) = hasher.finish();
             prop_assert_eq!(whole, digests(&content));
-            prop_assert_eq!(old, content.get(..mark).map(|old| OldPart { length, digests: digests(old) }));
+            prop_assert_eq!(old, content.get(..mark).map(|old| Prefix { length, digests: digests(old) }));
         }
     }
 }

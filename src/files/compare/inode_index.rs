@@ -46,12 +46,12 @@ struct Listed {
 
 /// A table of inodes, read when it is needed.
 #[derive(Debug, Default)]
-pub struct Inodes {
+pub struct InodeIndex {
     table: Mutex<Option<(Boottime, Rows)>>,
     listed: Mutex<VecDeque<Listed>>,
 }
 
-impl Inodes {
+impl InodeIndex {
     /// Whether a directory, last changed at `mtime`, was listed and had nothing with `inode`: who removes very many files one by one has
     /// the same directories listed for each.
     pub(in crate::files) fn is_known_without(
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_not_listed_for_each_of_many_that_are_gone() {
-        let inodes = Inodes::default();
+        let inodes = InodeIndex::default();
         let at = |millis: i64| Boottime::from_nanos(millis * 1_000_000);
         let [old, new] = [1, 2].map(Timestamp::from_nanos);
         let directory = EntryId(7);
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn rows_are_found_by_inode_and_read_once_in_five_minutes() {
-        let inodes = Inodes::default();
+        let inodes = InodeIndex::default();
         let mut passes = 0;
         let mut ask = |inode, minutes: i64| {
             let read = |after: EntryId| {

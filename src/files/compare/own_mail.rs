@@ -7,7 +7,7 @@ use std::{collections::HashSet, fs::File, os::unix::fs::FileExt as _};
 
 use crate::{
     content::hasher::Evidence,
-    files::remote::lookup::Object,
+    files::remote::lookup::FileHandle,
     model::file::entry::{Attributes, FileKind, Observation},
 };
 
@@ -36,9 +36,9 @@ pub(in crate::files) fn new_part(known: Option<&Observation>, evidence: &Evidenc
 }
 
 /// Whether all of a file from `begin` on is mails with these Message-IDs (with brackets). The file must still be the one that was `seen`.
-pub(in crate::files) fn holds_only(object: &Object, begin: u64, seen: &Attributes, ids: &HashSet<String>) -> bool {
+pub(in crate::files) fn holds_only(object: &FileHandle, begin: u64, seen: &Attributes, ids: &HashSet<String>) -> bool {
     // What lies behind a helper is not worth a second way to read it.
-    let Object::Near(handle) = object else { return false };
+    let FileHandle::Near(handle) = object else { return false };
     let is_same = || {
         handle.attributes().is_ok_and(|now| {
             (now.inode, now.size, now.mtime, now.ctime) == (seen.inode, seen.size, seen.mtime, seen.ctime)

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::store::sqlite::error::StoreError;
 
 /// Whether an errno says that we or the machine are short of descriptors or memory, which says nothing about the path.
-pub(in crate::files) const fn is_shortage(errno: i32) -> bool {
+pub(in crate::files) const fn is_resource_exhausted(errno: i32) -> bool {
     matches!(Errno::from_raw_os_error(errno), Errno::MFILE | Errno::NFILE | Errno::NOMEM)
 }
 

@@ -4,7 +4,7 @@ use crate::{
     config::settings::urgent::UrgentList,
     content::hasher::Evidence,
     files::{
-        area::watched_areas::Tract,
+        area::watched_areas::WatchedArea,
         compare::{
             diff::{COLLECTED, IN_XATTRS, alarm, compare, weigh},
             growth::{self, Weighed},
@@ -30,9 +30,9 @@ const NAMED: usize = 5;
 
 /// What looks at one moment in one area are judged by.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::files) struct Judge<'a> {
+pub(in crate::files) struct Comparison<'a> {
     /// The area.
-    pub(in crate::files) tract: &'a Tract,
+    pub(in crate::files) tract: &'a WatchedArea,
     /// Paths that matter more than others.
     pub(in crate::files) urgent: &'a UrgentList,
     /// When it was looked.
@@ -44,14 +44,14 @@ pub(in crate::files) struct Judge<'a> {
 /// What a look at a known path means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
-pub(in crate::files) struct Verdict {
+pub(in crate::files) struct EntryVerdict {
     /// The row as it is to be stored; its visit number is still the old one.
     pub(in crate::files) next: Entry,
     /// What is to be told, stored together with the row.
     pub(in crate::files) events: Vec<Event>,
 }
 
-impl Judge<'_> {
+impl Comparison<'_> {
     /// The row of a path that was not in the baseline.
     pub(in crate::files) fn newcomer(
         &self,
@@ -82,7 +82,7 @@ impl Judge<'_> {
     }
 
     /// Compares what was seen at a path of the baseline.
-    pub(in crate::files) fn again(&self, path: &[u8], entry: &Entry, evidence: impl Into<Evidence>) -> Verdict {
+    pub(in crate::files) fn again(&self, path: &[u8], entry: &Entry, evidence: impl Into<Evidence>) -> EntryVerdict {
         let Weighed { mut seen, forgiven, note } = growth::weigh(self.tract, &entry.known, evidence.into());
         // Whether a directory can be listed shows when it is opened, not when it is looked at.
         if seen.attributes.kind == FileKind::Directory && matches!(entry.known.hash_state, HashState::Unreadable(_)) {
@@ -118,20 +118,20 @@ impl Judge<'_> {
             known,
             ..entry.clone()
         };
-        Verdict { next, events }
+        EntryVerdict { next, events }
     }
 
     /// A path whose content cannot be read, or can be again; what else is known of it stays.
-    pub(in crate::files) fn content_state(&self, path: &[u8], entry: &Entry, hash_state: HashState) -> Verdict {
+    pub(in crate::files) fn content_state(&self, path: &[u8], entry: &Entry, hash_state: HashState) -> EntryVerdict {
         let seen = Observation { hash_state, ..entry.known.clone() };
         let event = self.state_event(path, entry, &seen);
         let event = event.map(|event| Event { not_before: Some(entry.checked), ..event });
-        Verdict { next: Entry { known: seen, ..entry.clone() }, events: event.into_iter().collect() }
+        EntryVerdict { next: Entry { known: seen, ..entry.clone() }, events: event.into_iter().collect() }
     }
 
     /// A directory in which paths are too long to be looked at, as `state` says, or none are any more; `beyond` entries of the baseline
     /// lie there and leave it.
-    pub(in crate::files) fn limited(&self, path: &[u8], entry: &Entry, state: HashState, beyond: u64) -> Verdict {
+    pub(in crate::files) fn limited(&self, path: &[u8], entry: &Entry, state: HashState, beyond: u64) -> EntryVerdict {
         let mut verdict = self.content_state(path, entry, state);
         if beyond > 0 {
             let what = if beyond == 1 { "1 entry beneath leaves" } else { &format!("{beyond} entries beneath leave") };
@@ -259,7 +259,7 @@ pub(in crate::files) struct Company {
 
 impl Company {
     /// Takes an entry in, by its path.
-    pub(in crate::files) fn add(&mut self, judge: &Judge<'_>, path: &[u8]) {
+    pub(in crate::files) fn add(&mut self, judge: &Comparison<'_>, path: &[u8]) {
         self.entries += 1;
         self.note(judge, path);
     }
@@ -286,7 +286,7 @@ impl Company {
     }
 
     /// Notes whether a path always matters.
-    pub(in crate::files) fn note(&mut self, judge: &Judge<'_>, path: &[u8]) {
+    pub(in crate::files) fn note(&mut self, judge: &Comparison<'_>, path: &[u8]) {
         if judge.urgent.matches(path) {
             self.urgent += 1;
             if self.named.len() < NAMED {

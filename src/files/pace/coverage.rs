@@ -14,7 +14,7 @@ use crate::{
     },
     store::{
         baseline::areas::AreaState,
-        events::{max_age_rate::Demand, outcome::Outcome, path_status::Ahead},
+        events::{max_age_rate::Demand, outcome::Outcome, path_status::Workload},
         sqlite::{connection::Store, error::StoreError},
     },
 };
@@ -35,7 +35,7 @@ pub(in crate::files) struct Terms {
 }
 
 /// What an area holds, and what was promised of it.
-pub(in crate::files) type Load = (AreaId, Option<Duration>, Ahead);
+pub(in crate::files) type Load = (AreaId, Option<Duration>, Workload);
 
 /// A promise as it stands.
 struct Promised<'a> {
@@ -154,7 +154,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_hours(24);
 
-    fn told(promised: &[(&str, Ahead, u32)], max_bytes: f64) -> Vec<String> {
+    fn told(promised: &[(&str, Workload, u32)], max_bytes: f64) -> Vec<String> {
         let rates = Rates { max_bytes, ..Config::embedded(Vec::new(), PathBuf::from("/x")).rates };
         let promised: Vec<Promised<'_>> = promised
             .iter()
@@ -169,8 +169,8 @@ mod tests {
         found.into_iter().map(|(what, path, note)| format!("{} {} {note}", what.word(), path.escape_ascii())).collect()
     }
 
-    fn load(entries: u64, gigabytes: u64) -> Ahead {
-        Ahead { entries, bytes: gigabytes * 1_000_000_000 }
+    fn load(entries: u64, gigabytes: u64) -> Workload {
+        Workload { entries, bytes: gigabytes * 1_000_000_000 }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::{config::schema::units::to_float, files::pace::rate_limiter::Pace, model::clock::Boottime};
+use crate::{config::schema::units::to_float, files::pace::rate_limiter::RateLimiter, model::clock::Boottime};
 
 /// The least that is worth a slice: one page. Slices are whole pages, so that no page is read twice.
 const LEAST: u32 = 4096;
@@ -23,7 +23,7 @@ const TURN: Duration = Duration::from_millis(50);
 
 /// What the lane may read.
 #[derive(Debug, Clone, Default)]
-pub(in crate::files) struct Share {
+pub(in crate::files) struct FairShare {
     /// Bytes that are the lane's whatever the walk wants; negative when it had more than its half.
     owed: f64,
     filled: Boottime,
@@ -31,9 +31,9 @@ pub(in crate::files) struct Share {
     worked: Duration,
 }
 
-impl Share {
+impl FairShare {
     /// The most bytes of the next slice when the walk wants to go on at `walk_due`; 0 when it is the walk's turn.
-    pub(in crate::files) fn allowance(&mut self, pace: &Pace, walk_due: Boottime, now: Boottime) -> u64 {
+    pub(in crate::files) fn allowance(&mut self, pace: &RateLimiter, walk_due: Boottime, now: Boottime) -> u64 {
         let rate = pace.bytes_per_second();
         let most = (rate * SAVED.as_secs_f64()).max(UNIT);
         let half = rate / 2.0 * now.since(self.filled).as_secs_f64();
@@ -49,7 +49,7 @@ impl Share {
     }
 
     /// Notes what a slice has cost, and how long it `took` to read and hash it.
-    pub(in crate::files) fn book(&mut self, pace: &Pace, cost: u64, took: Duration) {
+    pub(in crate::files) fn book(&mut self, pace: &RateLimiter, cost: u64, took: Duration) {
         self.owed -= to_float(cost).max(took.as_secs_f64() * pace.bytes_per_second());
         self.worked += took;
     }
@@ -76,8 +76,8 @@ mod tests {
 
     /// The same where a whole slice of the lane takes so long.
     fn play_slowly(files: f64, bytes: f64, size: u64, seconds: u64, took: Duration) -> (f64, f64, f64) {
-        let mut pace = Pace::new(files, bytes);
-        let mut share = Share::default();
+        let mut pace = RateLimiter::new(files, bytes);
+        let mut share = FairShare::default();
         let start = Boottime::default().after(Duration::from_secs(1000));
         let mut now = start;
         let (mut walk, mut lane, mut looks) = (0, 0, 0_u32);

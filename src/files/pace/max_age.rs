@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{
     config::{schema::units::to_float, settings::config::Rates},
     model::{clock::Boottime, file::entry::AreaId},
-    store::events::{max_age_rate::Demand, path_status::Ahead},
+    store::events::{max_age_rate::Demand, path_status::Workload},
 };
 
 /// How much of a recheck a stop of the walk is worth: what lies between 1.05 looks an entry and the half of 1.5 that are rechecks.
@@ -33,7 +33,7 @@ struct Account {
 
 /// All promises.
 #[derive(Debug, Clone, Default)]
-pub struct Promises {
+pub struct MaxAgeSchedule {
     accounts: Vec<Account>,
     /// Which parts of all entries and of all bytes nothing was promised of, 0 to 1.
     rest: Demand,
@@ -41,9 +41,9 @@ pub struct Promises {
     filled: Boottime,
 }
 
-impl Promises {
+impl MaxAgeSchedule {
     /// Takes what the areas hold now, with what was promised of each. What is owed stays.
-    pub fn weigh(&mut self, loads: &[(AreaId, Option<Duration>, Ahead)], now: Boottime) {
+    pub fn weigh(&mut self, loads: &[(AreaId, Option<Duration>, Workload)], now: Boottime) {
         self.fill(now);
         let sum = |is_wanted: fn(Option<Duration>) -> bool| {
             let wanted = loads.iter().filter(|(_, span, _)| is_wanted(*span));
@@ -139,12 +139,12 @@ mod tests {
         Config::embedded(Vec::new(), PathBuf::from("/x")).rates
     }
 
-    fn load(entries: u64, bytes: u64) -> Ahead {
-        Ahead { entries, bytes }
+    fn load(entries: u64, bytes: u64) -> Workload {
+        Workload { entries, bytes }
     }
 
-    fn promises(loads: &[(AreaId, Option<Duration>, Ahead)]) -> Promises {
-        let mut promises = Promises::default();
+    fn promises(loads: &[(AreaId, Option<Duration>, Workload)]) -> MaxAgeSchedule {
+        let mut promises = MaxAgeSchedule::default();
         promises.weigh(loads, Boottime::default());
         promises
     }
@@ -153,7 +153,7 @@ mod tests {
     fn without_a_promise_the_pace_is_the_usual_one() {
         let rates = rates();
         let usual = Demand { looks: rates.files, bytes: rates.bytes };
-        assert_eq!(Promises::default().pace(&rates), usual);
+        assert_eq!(MaxAgeSchedule::default().pace(&rates), usual);
         assert_eq!(promises(&[(AreaId(1), None, load(1_000_000, u64::MAX))]).pace(&rates), usual);
         assert_eq!(promises(&[(AreaId(1), Some(DAY), load(10, 10))]).pace(&rates), usual, "nor is it ever lower");
     }

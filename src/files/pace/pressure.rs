@@ -13,14 +13,14 @@ pub(in crate::files) const LEAST: f64 = 1.0 / 16.0;
 
 /// How much of the rates is used.
 #[derive(Debug, Clone)]
-pub(in crate::files) struct Restraint {
+pub(in crate::files) struct PressureThrottle {
     /// From this pressure on, in per cent, it holds back; 0 = never.
     limit: f64,
     part: f64,
     read: Option<Boottime>,
 }
 
-impl Restraint {
+impl PressureThrottle {
     /// One that holds back from `limit` per cent on; 0 = never.
     pub(in crate::files) fn new(limit: u8) -> Self {
         Self { limit: f64::from(limit), part: 1.0, read: None }
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn rates_halve_under_pressure_and_recover_step_by_step() {
-        let mut restraint = Restraint::new(20);
+        let mut restraint = PressureThrottle::new(20);
         let mut now = Boottime::default();
         let mut parts = Vec::new();
         for pressure in [19.9, 20.0, 80.0, 80.0, 80.0, 80.0, 0.0, 10.0] {
@@ -66,6 +66,6 @@ mod tests {
         assert_eq!(parts, [16.0, 8.0, 4.0, 2.0, 1.0, 1.0, 2.0, 3.0]);
         restraint.take(None, now);
         assert!((restraint.part() - 1.0).abs() < f64::EPSILON);
-        assert!(!Restraint::new(0).is_due(now));
+        assert!(!PressureThrottle::new(0).is_due(now));
     }
 }

@@ -49,12 +49,12 @@ pub fn longest_rest(rates: &Rates) -> Duration {
 
 /// The two rates of the walker.
 #[derive(Debug, Clone)]
-pub struct Pace {
+pub struct RateLimiter {
     looks: Schedule,
     bytes: Schedule,
 }
 
-impl Pace {
+impl RateLimiter {
     /// A pace of `files` looks and `bytes` bytes per second, both more than zero.
     pub fn new(files: f64, bytes: f64) -> Self {
         Self { looks: Schedule { rate: files, due: None }, bytes: Schedule { rate: bytes, due: None } }
@@ -107,14 +107,14 @@ impl Pace {
 
 /// The speed-up after a change: on until every entry has been looked at once since.
 #[derive(Debug, Clone, Default)]
-pub struct SpeedUp {
+pub struct Boost {
     /// The visit number at the change that counts.
     since: Option<i64>,
     /// Paths that set one off and have not been found unchanged since.
     tripped: HashSet<u64>,
 }
 
-impl SpeedUp {
+impl Boost {
     /// Notes that the path with this key was found changed at visit `visit`. A path that is found changed again and again
     /// sets off one speed-up only: it must be found unchanged once before it counts again.
     pub fn on_change(&mut self, key: u64, visit: i64) {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_hundred_looks_at_ten_a_second_take_ten_seconds() {
-        let mut pace = Pace::new(10.0, 1e9);
+        let mut pace = RateLimiter::new(10.0, 1e9);
         let mut now = at(100.0);
         for _ in 0..100 {
             // A timer that wakes a little late every time.
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_same_path_sets_off_one_speed_up_until_it_was_calm() {
-        let mut speed = SpeedUp::default();
+        let mut speed = Boost::default();
         speed.on_change(7, 100);
         assert!(speed.is_on());
         speed.settle(Some(99));
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn many_changes_do_not_wear_the_speed_up_out() {
-        let mut speed = SpeedUp::default();
+        let mut speed = Boost::default();
         for key in 0..3 * u64::try_from(MOST_TRIPPED).unwrap() {
             speed.on_change(key, 100);
         }
@@ -209,7 +209,7 @@ mod tests {
             rate in 0.01_f64..100_000.0,
             late in prop::collection::vec(0_u64..2_000_000_000, 10..400),
         ) {
-            let mut pace = Pace::new(rate, 1e9);
+            let mut pace = RateLimiter::new(rate, 1e9);
             let start = at(50.0);
             let mut now = start;
             for (count, late) in late.iter().enumerate() {
@@ -227,7 +227,7 @@ mod tests {
             late in 0_u64..5_000_000,
         ) {
             let rate = 262_144.0;
-            let mut pace = Pace::new(1e6, rate);
+            let mut pace = RateLimiter::new(1e6, rate);
             let start = at(50.0);
             let mut now = start;
             let mut paid = 0;

@@ -19,9 +19,9 @@ use rustix::io::Errno;
 use crate::{
     content::{
         hasher::Wanted,
-        reader::{Content, Glance, Reading, complete, glance, judge},
+        reader::{Content, FileReader, Glance, complete, glance, judge},
     },
-    files::remote::protocol::{Answer, ELSEWHERE, Question, bare},
+    files::remote::protocol::{ELSEWHERE, Request, Response, bare},
     model::file::entry::Attributes,
     sys::{
         fs::{
@@ -29,7 +29,7 @@ use crate::{
             handle::{attributes_of, open_directory_beneath, open_root},
         },
         process::{
-            broker::{Permit, SHOWN, Word},
+            broker::{AllowedCommand, ArgPattern, SHOWN},
             framed::{LONGEST, now, read_frame, write_frame},
         },
     },
@@ -51,16 +51,16 @@ const SIP: usize = 64 * 1024;
 /// # Errors
 /// The error of reading or writing; questions that cannot be understood are one too.
 pub fn serve(point: &OsStr, id: u64, input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
-    let mut scout = Scout { point: PathBuf::from(point), id, next: 0, held: Vec::new() };
+    let mut scout = MountHelper { point: PathBuf::from(point), id, next: 0, held: Vec::new() };
     while let Some(frame) = read_frame(input)? {
-        let question = Question::decode(&frame).ok_or(io::ErrorKind::InvalidData)?;
-        let answer = scout.answer(question).unwrap_or_else(|errno| Answer::Refused(errno.raw_os_error()));
+        let question = Request::decode(&frame).ok_or(io::ErrorKind::InvalidData)?;
+        let answer = scout.answer(question).unwrap_or_else(|errno| Response::Refused(errno.raw_os_error()));
         write_frame(output, &answer.encode())?;
     }
     Ok(())
 }
 
-struct Scout {
+struct MountHelper {
     point: PathBuf,
     id: u64,
     next: u64,
@@ -68,36 +68,36 @@ struct Scout {
 }
 
 enum Held {
-    Reading(Box<Reading>),
+    Reading(Box<FileReader>),
     Listing(Listing),
 }
 
-impl Scout {
-    fn answer(&mut self, question: Question) -> Result<Answer, Errno> {
+impl MountHelper {
+    fn answer(&mut self, question: Request) -> Result<Response, Errno> {
         Ok(match question {
-            Question::Look(path) => match self.look(&path)? {
-                Glance::There(_, seen) => Answer::There(Box::new(bare(&seen))),
-                Glance::Gone => Answer::Gone,
-                Glance::Refused(errno) => Answer::Refused(errno.raw_os_error()),
+            Request::Look(path) => match self.look(&path)? {
+                Glance::There(_, seen) => Response::There(Box::new(bare(&seen))),
+                Glance::Gone => Response::Gone,
+                Glance::Refused(errno) => Response::Refused(errno.raw_os_error()),
             },
-            Question::Read(path, wanted, seen) => self.read(&path, wanted, &seen)?,
-            Question::Advance(id, most) => self.advance(id, most)?,
-            Question::Finish(id) => match self.take(id)? {
+            Request::Read(path, wanted, seen) => self.read(&path, wanted, &seen)?,
+            Request::Advance(id, most) => self.advance(id, most)?,
+            Request::Finish(id) => match self.take(id)? {
                 Held::Reading(reading) => match reading.finish().0 {
-                    Content::Stable(whole) => Answer::Whole(whole),
-                    Content::Torn => Answer::Torn,
-                    Content::Unreadable(errno) => Answer::Refused(errno),
+                    Content::Stable(whole) => Response::Whole(whole),
+                    Content::Torn => Response::Torn,
+                    Content::Unreadable(errno) => Response::Refused(errno),
                 },
                 Held::Listing(_) => return Err(LOST),
             },
-            Question::List(path) => {
+            Request::List(path) => {
                 let root = self.root()?;
                 let handle = open_directory_beneath(root.as_fd(), &path)?;
                 let directory = handle.open_directory()?;
                 let inode = attributes_of(directory.as_fd())?.inode;
-                Answer::Begun(self.hold(Held::Listing(Listing::new(directory)?)), inode)
+                Response::Begun(self.hold(Held::Listing(Listing::new(directory)?)), inode)
             }
-            Question::Names(id, most) => self.names(id, most)?,
+            Request::Names(id, most) => self.names(id, most)?,
         })
     }
 
@@ -118,19 +118,19 @@ impl Scout {
         Ok(seen)
     }
 
-    fn read(&mut self, path: &[u8], wanted: Wanted, seen: &Attributes) -> Result<Answer, Errno> {
-        let Glance::There(object, mut now) = self.look(path)? else { return Ok(Answer::Torn) };
+    fn read(&mut self, path: &[u8], wanted: Wanted, seen: &Attributes) -> Result<Response, Errno> {
+        let Glance::There(object, mut now) = self.look(path)? else { return Ok(Response::Torn) };
         // Of the device they have a number of their own.
         if (Attributes { dev: now.dev, ..seen.clone() }) != now {
-            return Ok(Answer::Torn);
+            return Ok(Response::Torn);
         }
-        match Reading::begin(&object, &mut now, wanted, Vec::new()) {
-            Ok(reading) => Ok(Answer::Begun(self.hold(Held::Reading(Box::new(reading.in_sips(SIP)))), 0)),
-            Err(errno) => Ok(Answer::Refused(errno)),
+        match FileReader::begin(&object, &mut now, wanted, Vec::new()) {
+            Ok(reading) => Ok(Response::Begun(self.hold(Held::Reading(Box::new(reading.in_sips(SIP)))), 0)),
+            Err(errno) => Ok(Response::Refused(errno)),
         }
     }
 
-    fn advance(&mut self, id: u64, most: u64) -> Result<Answer, Errno> {
+    fn advance(&mut self, id: u64, most: u64) -> Result<Response, Errno> {
         let Held::Reading(mut reading) = self.take(id)? else { return Err(LOST) };
         let begun = now();
         let mut got = 0;
@@ -140,15 +140,15 @@ impl Scout {
                     got += count;
                     if is_end || got >= most || now().saturating_sub(begun) >= SLICE_TIME {
                         self.held.push((id, Held::Reading(reading)));
-                        return Ok(Answer::Advanced(got, is_end));
+                        return Ok(Response::Advanced(got, is_end));
                     }
                 }
-                Err(errno) => return Ok(Answer::Refused(errno)),
+                Err(errno) => return Ok(Response::Refused(errno)),
             }
         }
     }
 
-    fn names(&mut self, id: u64, most: u64) -> Result<Answer, Errno> {
+    fn names(&mut self, id: u64, most: u64) -> Result<Response, Errno> {
         let Held::Listing(mut listing) = self.take(id)? else { return Err(LOST) };
         // Names of a block fit into one frame, however long they are.
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(LONGEST / 2048);
@@ -156,7 +156,7 @@ impl Scout {
         if names.len() == most {
             self.held.push((id, Held::Listing(listing)));
         }
-        Ok(Answer::Names(names))
+        Ok(Response::Names(names))
     }
 
     fn hold(&mut self, what: Held) -> u64 {
@@ -182,10 +182,10 @@ pub(in crate::files) fn command(program: &Path, point: &[u8], id: u64) -> std::p
 }
 
 /// What a deputy may run: this program, as a helper for some mount.
-pub fn permit(program: &Path) -> Permit {
-    Permit {
+pub fn permit(program: &Path) -> AllowedCommand {
+    AllowedCommand {
         program: program.as_os_str().to_os_string(),
-        arguments: vec![Word::Is(WORD.into()), Word::NoOption, Word::Any],
+        arguments: vec![ArgPattern::Is(WORD.into()), ArgPattern::NoOption, ArgPattern::Any],
         environment: Vec::new(),
         is_free: false,
     }

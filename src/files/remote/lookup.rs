@@ -18,8 +18,8 @@ use crate::{
         reader,
     },
     files::remote::{
-        protocol::{Answer, ELSEWHERE, Question},
-        remote_mount::Far,
+        protocol::{ELSEWHERE, Request, Response},
+        remote_mount::RemoteMount,
     },
     model::file::entry::{Attributes, HashState, Observation},
     sys::{
@@ -39,7 +39,7 @@ const LEAST_TIME: Duration = Duration::from_secs(10);
 
 /// What lies at a path.
 #[derive(Debug)]
-pub enum Glance {
+pub enum Lookup {
     /// Nothing, or the way there is no way any more.
     Gone,
     /// It cannot be looked at.
@@ -47,21 +47,21 @@ pub enum Glance {
     /// There is no answer for now.
     Silent,
     /// An object; its extended attributes are still missing when it is a regular file here.
-    There(Object, Attributes),
+    There(FileHandle, Attributes),
 }
 
 /// An object that was seen.
 #[derive(Debug)]
-pub enum Object {
+pub enum FileHandle {
     /// Here.
     Near(Handle),
     /// Behind a helper, at this path from the root of its mount.
-    Far(Arc<Far>, Vec<u8>),
+    Far(Arc<RemoteMount>, Vec<u8>),
 }
 
 /// A directory from which paths lead on.
 #[derive(Debug)]
-pub enum Base {
+pub enum DirHandle {
     /// An open one.
     Near(OwnedFd),
     /// One behind a helper, of which nothing is held open.
@@ -70,32 +70,32 @@ pub enum Base {
 
 /// Why something cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub enum AccessError {
     /// For this `errno(3)`.
     Errno(i32),
     /// There is no answer for now.
     Silent,
 }
 
-impl From<Errno> for Trouble {
+impl From<Errno> for AccessError {
     fn from(errno: Errno) -> Self {
         Self::Errno(errno.raw_os_error())
     }
 }
 
-impl Base {
+impl DirHandle {
     /// Looks at what was `opened`.
-    pub(in crate::files) fn glance(opened: Result<Handle, Trouble>) -> Glance {
+    pub(in crate::files) fn glance(opened: Result<Handle, AccessError>) -> Lookup {
         let opened = match opened {
             Ok(handle) => Ok(handle),
-            Err(Trouble::Errno(errno)) => Err(Errno::from_raw_os_error(errno)),
-            Err(Trouble::Silent) => return Glance::Silent,
+            Err(AccessError::Errno(errno)) => Err(Errno::from_raw_os_error(errno)),
+            Err(AccessError::Silent) => return Lookup::Silent,
         };
         near(reader::judge(opened))
     }
 
     /// Lists the directory that was `opened`.
-    pub(in crate::files) fn list(opened: Result<Handle, Trouble>) -> Result<(Self, u64, Listing), Trouble> {
+    pub(in crate::files) fn list(opened: Result<Handle, AccessError>) -> Result<(Self, u64, Listing), AccessError> {
         let handle = opened?;
         let listing = dir::Listing::new(handle.open_directory()?)?;
         let directory = handle.into_descriptor();
@@ -105,19 +105,19 @@ impl Base {
 }
 
 /// Looks at a path directly.
-pub(in crate::files) fn glance_at(path: &Path) -> Glance {
+pub(in crate::files) fn glance_at(path: &Path) -> Lookup {
     near(reader::glance_at_root(path))
 }
 
-fn near(seen: reader::Glance) -> Glance {
+fn near(seen: reader::Glance) -> Lookup {
     match seen {
-        reader::Glance::Gone => Glance::Gone,
-        reader::Glance::Refused(errno) => Glance::Refused(errno),
-        reader::Glance::There(handle, attributes) => Glance::There(Object::Near(handle), attributes),
+        reader::Glance::Gone => Lookup::Gone,
+        reader::Glance::Refused(errno) => Lookup::Refused(errno),
+        reader::Glance::There(handle, attributes) => Lookup::There(FileHandle::Near(handle), attributes),
     }
 }
 
-impl Object {
+impl FileHandle {
     /// Adds to what a glance has `seen` of an object that is not read what the glance has left out.
     pub(in crate::files) fn complete(&self, seen: &mut Attributes) {
         if let Self::Near(handle) = self {
@@ -129,36 +129,36 @@ impl Object {
     ///
     /// # Errors
     /// The errno of `openat(2)`. Whether one behind a helper can be listed shows when it is.
-    pub(in crate::files) fn open_directory(&self) -> Result<Base, Errno> {
+    pub(in crate::files) fn open_directory(&self) -> Result<DirHandle, Errno> {
         match self {
-            Self::Near(handle) => handle.open_directory().map(Base::Near),
-            Self::Far(..) => Ok(Base::Far),
+            Self::Near(handle) => handle.open_directory().map(DirHandle::Near),
+            Self::Far(..) => Ok(DirHandle::Far),
         }
     }
 }
 
-impl Far {
+impl RemoteMount {
     /// Looks at the path `path` from the root of the mount.
-    pub(in crate::files) fn glance(self: &Arc<Self>, path: Vec<u8>) -> Glance {
-        match self.ask(&Question::Look(path.clone())) {
-            Some(Answer::There(seen)) => {
+    pub(in crate::files) fn glance(self: &Arc<Self>, path: Vec<u8>) -> Lookup {
+        match self.ask(&Request::Look(path.clone())) {
+            Some(Response::There(seen)) => {
                 let attributes = self.own(seen.attributes);
-                Glance::There(Object::Far(Arc::clone(self), path), attributes)
+                Lookup::There(FileHandle::Far(Arc::clone(self), path), attributes)
             }
-            Some(Answer::Gone) => Glance::Gone,
+            Some(Response::Gone) => Lookup::Gone,
             // The mount is not there any more, or not reached.
-            Some(Answer::Refused(errno)) if is_gone(errno) => Glance::Silent,
-            Some(Answer::Refused(errno)) => Glance::Refused(Errno::from_raw_os_error(errno)),
-            _ => Glance::Silent,
+            Some(Response::Refused(errno)) if is_gone(errno) => Lookup::Silent,
+            Some(Response::Refused(errno)) => Lookup::Refused(Errno::from_raw_os_error(errno)),
+            _ => Lookup::Silent,
         }
     }
 
     /// Lists the directory `path` from the root of the mount.
-    pub(in crate::files) fn list(self: &Arc<Self>, path: Vec<u8>) -> Result<(Base, u64, Listing), Trouble> {
-        match self.ask(&Question::List(path)) {
-            Some(Answer::Begun(id, inode)) => Ok((Base::Far, inode, Listing::Far(Arc::clone(self), id))),
-            Some(Answer::Refused(errno)) if !is_gone(errno) => Err(Trouble::Errno(errno)),
-            _ => Err(Trouble::Silent),
+    pub(in crate::files) fn list(self: &Arc<Self>, path: Vec<u8>) -> Result<(DirHandle, u64, Listing), AccessError> {
+        match self.ask(&Request::List(path)) {
+            Some(Response::Begun(id, inode)) => Ok((DirHandle::Far, inode, Listing::Far(Arc::clone(self), id))),
+            Some(Response::Refused(errno)) if !is_gone(errno) => Err(AccessError::Errno(errno)),
+            _ => Err(AccessError::Silent),
         }
     }
 
@@ -184,21 +184,21 @@ pub enum Listing {
     /// Of one here.
     Near(dir::Listing),
     /// Of one behind a helper, under this number.
-    Far(Arc<Far>, u64),
+    Far(Arc<RemoteMount>, u64),
 }
 
 impl Listing {
     /// The next names, at most `most`; fewer mean the end.
     ///
     /// # Errors
-    /// [`Trouble`]; then the rest cannot be had.
-    pub fn next_block(&mut self, most: usize) -> Result<Vec<dir::Name>, Trouble> {
+    /// [`AccessError`]; then the rest cannot be had.
+    pub fn next_block(&mut self, most: usize) -> Result<Vec<dir::Name>, AccessError> {
         match self {
             Self::Near(listing) => Ok(listing.next_block(most)?),
-            Self::Far(far, id) => match far.ask(&Question::Names(*id, u64::try_from(most).unwrap_or(u64::MAX))) {
-                Some(Answer::Names(names)) if names.len() <= most => Ok(names),
-                Some(Answer::Refused(errno)) if !is_gone(errno) => Err(Trouble::Errno(errno)),
-                _ => Err(Trouble::Silent),
+            Self::Far(far, id) => match far.ask(&Request::Names(*id, u64::try_from(most).unwrap_or(u64::MAX))) {
+                Some(Response::Names(names)) if names.len() <= most => Ok(names),
+                Some(Response::Refused(errno)) if !is_gone(errno) => Err(AccessError::Errno(errno)),
+                _ => Err(AccessError::Silent),
             },
         }
     }
@@ -212,14 +212,14 @@ pub enum Content {
     /// It changed meanwhile.
     Torn,
     /// It could not be read.
-    Failed(Trouble),
+    Failed(AccessError),
 }
 
 /// A file that is being read and hashed, as far as it came.
 #[derive(Debug)]
 pub enum Reading {
     /// Here.
-    Near(Box<reader::Reading>),
+    Near(Box<reader::FileReader>),
     /// Behind a helper.
     Far(Box<FarReading>),
 }
@@ -227,7 +227,7 @@ pub enum Reading {
 /// A file that a helper reads.
 #[derive(Debug)]
 pub struct FarReading {
-    far: Arc<Far>,
+    far: Arc<RemoteMount>,
     /// The number of the reading; `None` when the file was not the same any more.
     id: Option<u64>,
     before: Attributes,
@@ -243,22 +243,22 @@ impl Reading {
     /// # Errors
     /// Why it cannot be read.
     pub fn begin(
-        object: &Object,
+        object: &FileHandle,
         seen: &mut Attributes,
         wanted: impl Into<Wanted>,
         buffer: Vec<u8>,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, AccessError> {
         let wanted = wanted.into();
         match object {
-            Object::Near(handle) => reader::Reading::begin(handle, seen, wanted, buffer)
+            FileHandle::Near(handle) => reader::FileReader::begin(handle, seen, wanted, buffer)
                 .map(|reading| Self::Near(Box::new(reading)))
-                .map_err(Trouble::Errno),
-            Object::Far(far, path) => {
-                let id = match far.ask(&Question::Read(path.clone(), wanted, Box::new(seen.clone()))) {
-                    Some(Answer::Begun(id, _)) => Some(id),
-                    Some(Answer::Torn) => None,
-                    Some(Answer::Refused(errno)) if !is_gone(errno) => return Err(Trouble::Errno(errno)),
-                    _ => return Err(Trouble::Silent),
+                .map_err(AccessError::Errno),
+            FileHandle::Far(far, path) => {
+                let id = match far.ask(&Request::Read(path.clone(), wanted, Box::new(seen.clone()))) {
+                    Some(Response::Begun(id, _)) => Some(id),
+                    Some(Response::Torn) => None,
+                    Some(Response::Refused(errno)) if !is_gone(errno) => return Err(AccessError::Errno(errno)),
+                    _ => return Err(AccessError::Silent),
                 };
                 let far = Arc::clone(far);
                 let reading = FarReading { far, id, before: seen.clone(), done: 0, waited: Duration::ZERO, buffer };
@@ -308,9 +308,9 @@ impl Reading {
     ///
     /// # Errors
     /// Why it cannot be read on.
-    pub fn advance(&mut self, most: u64) -> Result<(u64, bool), Trouble> {
+    pub fn advance(&mut self, most: u64) -> Result<(u64, bool), AccessError> {
         match self {
-            Self::Near(reading) => reading.advance(most).map_err(Trouble::Errno),
+            Self::Near(reading) => reading.advance(most).map_err(AccessError::Errno),
             Self::Far(reading) => reading.advance(most),
         }
     }
@@ -324,7 +324,7 @@ impl Reading {
                 let content = match content {
                     reader::Content::Stable(whole) => Content::Stable(whole),
                     reader::Content::Torn => Content::Torn,
-                    reader::Content::Unreadable(errno) => Content::Failed(Trouble::Errno(errno)),
+                    reader::Content::Unreadable(errno) => Content::Failed(AccessError::Errno(errno)),
                 };
                 (content, buffer)
             }
@@ -334,13 +334,13 @@ impl Reading {
 }
 
 impl FarReading {
-    fn advance(&mut self, most: u64) -> Result<(u64, bool), Trouble> {
+    fn advance(&mut self, most: u64) -> Result<(u64, bool), AccessError> {
         let Some(id) = self.id else { return Ok((0, true)) };
         let begun = now();
-        let answer = self.far.ask(&Question::Advance(id, most));
+        let answer = self.far.ask(&Request::Advance(id, most));
         self.waited += now().saturating_sub(begun);
         match answer {
-            Some(Answer::Advanced(count, is_end)) => {
+            Some(Response::Advanced(count, is_end)) => {
                 self.done = self.done.saturating_add(count);
                 let is_drip = self.done < LEAST_RATE.saturating_mul(self.waited.as_secs());
                 if !is_end && self.waited >= LEAST_TIME && is_drip {
@@ -348,22 +348,22 @@ impl FarReading {
                 }
                 Ok((count, is_end))
             }
-            Some(Answer::Refused(errno)) if !is_gone(errno) => Err(Trouble::Errno(errno)),
-            _ => Err(Trouble::Silent),
+            Some(Response::Refused(errno)) if !is_gone(errno) => Err(AccessError::Errno(errno)),
+            _ => Err(AccessError::Silent),
         }
     }
 
     fn finish(self) -> (Content, Vec<u8>) {
         let Some(id) = self.id else { return (Content::Torn, self.buffer) };
-        let content = match self.far.ask(&Question::Finish(id)) {
-            Some(Answer::Whole(whole)) if whole.seen.hash_state == HashState::Full => {
+        let content = match self.far.ask(&Request::Finish(id)) {
+            Some(Response::Whole(whole)) if whole.seen.hash_state == HashState::Full => {
                 let Evidence { seen, old_part } = *whole;
                 let seen = Observation { attributes: self.far.own(seen.attributes), ..seen };
                 Content::Stable(Box::new(Evidence { seen, old_part }))
             }
-            Some(Answer::Torn) => Content::Torn,
-            Some(Answer::Refused(errno)) if !is_gone(errno) => Content::Failed(Trouble::Errno(errno)),
-            _ => Content::Failed(Trouble::Silent),
+            Some(Response::Torn) => Content::Torn,
+            Some(Response::Refused(errno)) if !is_gone(errno) => Content::Failed(AccessError::Errno(errno)),
+            _ => Content::Failed(AccessError::Silent),
         };
         (content, self.buffer)
     }

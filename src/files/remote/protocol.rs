@@ -4,7 +4,7 @@
 //! checked as if somebody else had written it.
 
 use crate::{
-    content::hasher::{Evidence, OldPart, Wanted},
+    content::hasher::{Evidence, Prefix, Wanted},
     model::{
         canonical::{decode_observation, encode_observation},
         file::entry::{AlgorithmSet, Attributes, Digests, HashState, Observation},
@@ -17,7 +17,7 @@ pub(super) const ELSEWHERE: i32 = 4000;
 
 /// A question. Paths lead from the root of the mount, which the empty path means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::files) enum Question {
+pub(in crate::files) enum Request {
     /// What is there?
     Look(Vec<u8>),
     /// Begin to read the regular file there, which was seen like this.
@@ -34,7 +34,7 @@ pub(in crate::files) enum Question {
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::files) enum Answer {
+pub(in crate::files) enum Response {
     /// There is nothing.
     Gone,
     /// It was refused, for this `errno(3)`.
@@ -53,14 +53,14 @@ pub(in crate::files) enum Answer {
     Names(Vec<Name>),
 }
 
-impl Question {
+impl Request {
     /// Its form.
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Look(path) => form(1).bytes(path),
             Self::Read(path, wanted, seen) => {
                 let form = form(2).bytes(path).number(u64::from(wanted.algorithms.bits()));
-                wanted.mark.into_iter().fold(form.bytes(&encode_observation(&bare(seen))), Form::number)
+                wanted.mark.into_iter().fold(form.bytes(&encode_observation(&bare(seen))), Encoder::number)
             }
             Self::Advance(id, most) => form(3).number(*id).number(*most),
             Self::Finish(id) => form(4).number(*id),
@@ -72,7 +72,7 @@ impl Question {
 
     /// Reads it back; `None` for anything else.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (tag, mut rest) = Parts::begin(bytes)?;
+        let (tag, mut rest) = Decoder::begin(bytes)?;
         let question = match tag {
             1 => Self::Look(rest.bytes()?.to_vec()),
             2 => {
@@ -92,7 +92,7 @@ impl Question {
     }
 }
 
-impl Answer {
+impl Response {
     /// Its form.
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
@@ -118,7 +118,7 @@ impl Answer {
 
     /// Reads it back; `None` for anything else, and for names that no directory can hold.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (tag, mut rest) = Parts::begin(bytes)?;
+        let (tag, mut rest) = Decoder::begin(bytes)?;
         let answer = match tag {
             1 => Self::Gone,
             2 => Self::Refused(u32::try_from(rest.number()?).ok()?.cast_signed()),
@@ -145,7 +145,7 @@ impl Answer {
                     None
                 } else {
                     let length = rest.number()?;
-                    Some(OldPart { length, digests: decode_observation(rest.bytes()?).ok()?.digests })
+                    Some(Prefix { length, digests: decode_observation(rest.bytes()?).ok()?.digests })
                 };
                 Self::Whole(Box::new(Evidence { seen, old_part }))
             }
@@ -160,13 +160,13 @@ pub(in crate::files) fn bare(attributes: &Attributes) -> Observation {
     Observation { attributes: attributes.clone(), hash_state: HashState::Off, digests: Digests::default() }
 }
 
-struct Form(Vec<u8>);
+struct Encoder(Vec<u8>);
 
-fn form(tag: u8) -> Form {
-    Form(vec![tag])
+fn form(tag: u8) -> Encoder {
+    Encoder(vec![tag])
 }
 
-impl Form {
+impl Encoder {
     fn number(mut self, number: u64) -> Self {
         self.0.extend_from_slice(&number.to_be_bytes());
         self
@@ -179,9 +179,9 @@ impl Form {
     }
 }
 
-struct Parts<'a>(&'a [u8]);
+struct Decoder<'a>(&'a [u8]);
 
-impl<'a> Parts<'a> {
+impl<'a> Decoder<'a> {
     fn begin(bytes: &'a [u8]) -> Option<(u8, Self)> {
         let (tag, rest) = bytes.split_first()?;
         Some((*tag, Self(rest)))
@@ -217,38 +217,38 @@ mod tests {
             inode: 7,
         });
         for question in [
-            Question::Look(b"a/b".to_vec()),
-            Question::Read(Vec::new(), AlgorithmSet::from_bits(5).into(), Box::new(attributes.clone())),
-            Question::Read(
+            Request::Look(b"a/b".to_vec()),
+            Request::Read(Vec::new(), AlgorithmSet::from_bits(5).into(), Box::new(attributes.clone())),
+            Request::Read(
                 vec![7],
                 Wanted { algorithms: AlgorithmSet::from_bits(1), mark: Some(9) },
                 Box::new(attributes.clone()),
             ),
-            Question::Advance(7, u64::MAX),
-            Question::Finish(8),
-            Question::List(vec![0xff; 5000]),
-            Question::Names(9, 4096),
+            Request::Advance(7, u64::MAX),
+            Request::Finish(8),
+            Request::List(vec![0xff; 5000]),
+            Request::Names(9, 4096),
         ] {
-            assert_eq!(Question::decode(&question.encode()).unwrap(), question);
+            assert_eq!(Request::decode(&question.encode()).unwrap(), question);
         }
         for answer in [
-            Answer::Gone,
-            Answer::Refused(5),
-            Answer::There(Box::new(bare(&attributes))),
-            Answer::Whole(Box::new(bare(&attributes).into())),
-            Answer::Whole(Box::new(Evidence {
+            Response::Gone,
+            Response::Refused(5),
+            Response::There(Box::new(bare(&attributes))),
+            Response::Whole(Box::new(bare(&attributes).into())),
+            Response::Whole(Box::new(Evidence {
                 seen: bare(&attributes),
-                old_part: Some(OldPart {
+                old_part: Some(Prefix {
                     length: 7,
                     digests: Digests { blake3: Some([3; 32]), sha512: Some([4; 64]), ..Digests::default() },
                 }),
             })),
-            Answer::Begun(1, 2),
-            Answer::Advanced(3, true),
-            Answer::Torn,
-            Answer::Names(names.to_vec()),
+            Response::Begun(1, 2),
+            Response::Advanced(3, true),
+            Response::Torn,
+            Response::Names(names.to_vec()),
         ] {
-            assert_eq!(Answer::decode(&answer.encode()).unwrap(), answer);
+            assert_eq!(Response::decode(&answer.encode()).unwrap(), answer);
         }
     }
 
@@ -256,15 +256,15 @@ mod tests {
     fn names_that_lead_elsewhere_are_no_answer() {
         for name in ["", ".", "..", "a/b", "/etc", "a\0"] {
             let names = vec![Name { bytes: name.into(), is_directory: true, inode: 1 }];
-            assert_eq!(Answer::decode(&Answer::Names(names).encode()), None, "{name:?}");
+            assert_eq!(Response::decode(&Response::Names(names).encode()), None, "{name:?}");
         }
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _answer = Answer::decode(&bytes);
-            let _question = Question::decode(&bytes);
+            let _answer = Response::decode(&bytes);
+            let _question = Request::decode(&bytes);
         }
     }
 }

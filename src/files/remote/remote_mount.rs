@@ -12,13 +12,13 @@ use crate::{
     config::settings::config::Helper,
     files::remote::{
         helper,
-        protocol::{Answer, Question},
+        protocol::{Request, Response},
     },
     sys::{
         fs::mounts::Mount,
         process::{
-            child::Life,
-            framed::{Line, now, reap},
+            child::ChildHandle,
+            framed::{FramedChild, now, reap},
         },
     },
 };
@@ -28,23 +28,23 @@ const MOST_STUCK: usize = 3;
 
 /// A slow mount.
 #[derive(Debug)]
-pub struct Far {
+pub struct RemoteMount {
     /// The mount.
     pub mount: Mount,
     terms: Helper,
-    graves: Graves,
+    graves: UnreapedHelpers,
     post: Mutex<Post>,
 }
 
 /// Helpers of mounts that are gone, until they are gone themselves.
-pub type Graves = Arc<Mutex<Vec<Life>>>;
+pub type UnreapedHelpers = Arc<Mutex<Vec<ChildHandle>>>;
 
 #[derive(Debug, Default)]
 struct Post {
-    line: Option<Line>,
+    line: Option<FramedChild>,
     stall: Option<Stall>,
-    stuck: Vec<Life>,
-    news: Option<News>,
+    stuck: Vec<ChildHandle>,
+    news: Option<Transition>,
     /// Why it was given up last.
     why: String,
     has_answered: bool,
@@ -60,21 +60,21 @@ struct Stall {
 
 /// What has become of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
+pub enum Transition {
     /// It does not answer, for this reason.
     Stalled(String),
     /// It answers again.
     Back,
 }
 
-impl Far {
+impl RemoteMount {
     /// A mount that nothing is known of yet.
-    pub fn new(mount: Mount, terms: Helper, graves: Graves) -> Self {
+    pub fn new(mount: Mount, terms: Helper, graves: UnreapedHelpers) -> Self {
         Self { mount, terms, graves, post: Mutex::default() }
     }
 
     /// Asks; `None` when there is no answer for now. Waits for a moment at most.
-    pub(in crate::files) fn ask(&self, question: &Question) -> Option<Answer> {
+    pub(in crate::files) fn ask(&self, question: &Request) -> Option<Response> {
         let mut post = self.post.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_free(&mut post) {
             return None;
@@ -88,13 +88,13 @@ impl Far {
         let mut post = self.post.lock().unwrap_or_else(PoisonError::into_inner);
         reap(&mut post.stuck);
         if post.stall.is_some() && self.is_free(&mut post) {
-            self.put(&mut post, &Question::Look(Vec::new()));
+            self.put(&mut post, &Request::Look(Vec::new()));
             let _early = self.hear(&mut post, Duration::ZERO);
         }
     }
 
     /// What has become of it since this was asked last.
-    pub fn news(&self) -> Option<News> {
+    pub fn news(&self) -> Option<Transition> {
         self.post.lock().unwrap_or_else(PoisonError::into_inner).news.take()
     }
 
@@ -128,9 +128,9 @@ impl Far {
         }
     }
 
-    fn put(&self, post: &mut Post, question: &Question) {
+    fn put(&self, post: &mut Post, question: &Request) {
         if post.line.is_none() {
-            match Line::start(&mut helper::command(&self.terms.program, &self.mount.point, self.mount.id)) {
+            match FramedChild::start(&mut helper::command(&self.terms.program, &self.mount.point, self.mount.id)) {
                 Ok(line) => post.line = Some(line),
                 Err(error) => return self.stall(post, &format!("its helper cannot be started: {error}")),
             }
@@ -140,10 +140,10 @@ impl Far {
         }
     }
 
-    fn hear(&self, post: &mut Post, most: Duration) -> Option<Answer> {
+    fn hear(&self, post: &mut Post, most: Duration) -> Option<Response> {
         let line = post.line.as_mut()?;
-        let answer = match line.hear(most) {
-            Ok(Some(bytes)) => Answer::decode(&bytes),
+        let answer = match line.recv(most) {
+            Ok(Some(bytes)) => Response::decode(&bytes),
             Ok(None) => {
                 if line.waiting().is_some_and(|waiting| waiting >= self.terms.deadline) {
                     self.stall(post, &format!("no answer for {} s", self.terms.deadline.as_secs()));
@@ -160,7 +160,7 @@ impl Far {
         } else if post.stall.take().is_some() || !post.has_answered {
             // The first answer may end what was told before the last start.
             post.has_answered = true;
-            post.news = Some(News::Back);
+            post.news = Some(Transition::Back);
         }
         answer
     }
@@ -176,7 +176,7 @@ impl Far {
             return;
         }
         why.clone_into(&mut post.why);
-        post.news = Some(News::Stalled(why.to_owned()));
+        post.news = Some(Transition::Stalled(why.to_owned()));
         let wait = self.terms.retry.0;
         post.stall = Some(Stall { retry: now().saturating_add(wait), wait });
     }
@@ -187,10 +187,10 @@ impl Far {
     }
 }
 
-impl Drop for Far {
+impl Drop for RemoteMount {
     fn drop(&mut self) {
         let post = self.post.get_mut().unwrap_or_else(PoisonError::into_inner);
-        post.stuck.extend(post.line.take().map(Line::end));
+        post.stuck.extend(post.line.take().map(FramedChild::end));
         self.graves.lock().unwrap_or_else(PoisonError::into_inner).append(&mut post.stuck);
     }
 }
@@ -218,7 +218,7 @@ mod tests {
         }
     }
 
-    fn far(terms: Helper) -> Far {
+    fn far(terms: Helper) -> RemoteMount {
         let mount = Mount {
             point: b"/nowhere".to_vec(),
             kind: "fuse.test".to_owned(),
@@ -227,14 +227,14 @@ mod tests {
             id: 1,
             parent: 0,
         };
-        Far::new(mount, terms, Graves::default())
+        RemoteMount::new(mount, terms, UnreapedHelpers::default())
     }
 
-    fn wait_for_news(far: &Far) -> News {
+    fn wait_for_news(far: &RemoteMount) -> Transition {
         let begun = now();
         loop {
             far.attend();
-            let _answer = far.ask(&Question::Look(Vec::new()));
+            let _answer = far.ask(&Request::Look(Vec::new()));
             if let Some(news) = far.news() {
                 return news;
             }
@@ -247,31 +247,31 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let far = far(helper(directory.path()));
         let flag = directory.path().join("helper.flag");
-        while far.ask(&Question::Look(Vec::new())) != Some(Answer::Gone) {}
+        while far.ask(&Request::Look(Vec::new())) != Some(Response::Gone) {}
         // Perhaps it was late at first, on a busy machine.
         while far.news().is_some() {}
         fs::write(&flag, "").unwrap();
         let begun = now();
-        assert_eq!(far.ask(&Question::Look(Vec::new())), None);
+        assert_eq!(far.ask(&Request::Look(Vec::new())), None);
         assert!(now().saturating_sub(begun) < Duration::from_millis(900), "whoever asks goes on soon");
         assert!(!far.is_stalled(), "it may still answer");
-        assert!(matches!(wait_for_news(&far), News::Stalled(why) if why.contains("no answer for 1 s")));
+        assert!(matches!(wait_for_news(&far), Transition::Stalled(why) if why.contains("no answer for 1 s")));
         // Tried again in vain: no news.
         let begun = now();
         while now().saturating_sub(begun) < Duration::from_secs(2) {
             far.attend();
-            assert_eq!((far.ask(&Question::Look(Vec::new())), far.news()), (None, None));
+            assert_eq!((far.ask(&Request::Look(Vec::new())), far.news()), (None, None));
         }
         fs::remove_file(&flag).unwrap();
-        assert_eq!(wait_for_news(&far), News::Back);
+        assert_eq!(wait_for_news(&far), Transition::Back);
     }
 
     #[test]
     fn a_helper_that_cannot_be_started_is_a_stall() {
         let terms = Helper { program: "/nonexistent/program".into(), ..Helper::default() };
         let far = far(terms);
-        assert_eq!(far.ask(&Question::Look(Vec::new())), None);
-        assert!(matches!(far.news(), Some(News::Stalled(why)) if why.contains("cannot be started")));
+        assert_eq!(far.ask(&Request::Look(Vec::new())), None);
+        assert!(matches!(far.news(), Some(Transition::Stalled(why)) if why.contains("cannot be started")));
     }
 
     #[test]
@@ -281,7 +281,7 @@ mod tests {
         std::os::unix::fs::symlink("/bin/cat", &program).unwrap();
         // Called with the words of a helper, cat finds no such files and ends.
         let far = far(Helper { program, ..Helper::default() });
-        assert_eq!(far.ask(&Question::Look(Vec::new())), None);
-        assert!(matches!(far.news(), Some(News::Stalled(why)) if why.contains("has ended")));
+        assert_eq!(far.ask(&Request::Look(Vec::new())), None);
+        assert!(matches!(far.news(), Some(Transition::Stalled(why)) if why.contains("has ended")));
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::{
     files::{
-        area::watched_areas::{LeftOut, is_beneath},
+        area::watched_areas::{Exclusion, is_beneath},
         compare::{absence::removal, verdict::Company},
         scan::{
-            batch::{Harvest, Passed, news},
-            entry_check::Scan,
+            batch::{Passed, ScanBatch, news},
+            entry_check::ScanCheck,
             scope::{Entered, Ids, Known, Place},
         },
         walk::{
@@ -17,12 +17,12 @@ use crate::{
     model::file::entry::{Entry, EntryId, Observation},
     store::{
         baseline::members::Members,
-        events::outcome::{Found, StateChange},
+        events::outcome::{StateChange, StoredFinding},
         sqlite::error::StoreError,
     },
 };
 
-impl Scan<'_> {
+impl ScanCheck<'_> {
     /// A path that is not in the baseline.
     pub(in crate::files) fn meet(
         &mut self,
@@ -30,7 +30,7 @@ impl Scan<'_> {
         name: &[u8],
         path: &[u8],
         seen: Observation,
-        harvest: &mut Harvest,
+        harvest: &mut ScanBatch,
     ) -> Result<Entered, StoreError> {
         let origin = if self.is_learning || !self.tract.accepts_changes() {
             None
@@ -63,7 +63,7 @@ impl Scan<'_> {
         name: &[u8],
         path: &[u8],
         seen: Observation,
-        (origin, harvest): (&Origin, &mut Harvest),
+        (origin, harvest): (&Origin, &mut ScanBatch),
     ) -> Result<Entered, StoreError> {
         let judge = self.judge();
         let entry = judge.newcomer(origin.entry.id, Some(place.entry.id), name, seen.clone());
@@ -73,7 +73,7 @@ impl Scan<'_> {
     }
 
     /// A path of the baseline that is gone.
-    pub(in crate::files) fn gone(&mut self, path: &[u8], known: &Entry) -> Result<Harvest, StoreError> {
+    pub(in crate::files) fn gone(&mut self, path: &[u8], known: &Entry) -> Result<ScanBatch, StoreError> {
         let moved: Vec<Vec<u8>> = self.moves.paths().into_iter().filter(|from| is_beneath(from, path)).collect();
         let judge = self.judge();
         let mut company = Company::default();
@@ -94,22 +94,22 @@ impl Scan<'_> {
         place: &Place,
         (name, path): (&[u8], &[u8]),
         known: Known,
-        why: LeftOut,
-    ) -> Result<Harvest, StoreError> {
+        why: Exclusion,
+    ) -> Result<ScanBatch, StoreError> {
         let known = self.known(place, name, known)?;
         let mut passed = Passed::default();
         // What is ours, or another area's, is no part of this one.
-        if matches!(why, LeftOut::Excluded | LeftOut::NotEntered) {
+        if matches!(why, Exclusion::Excluded | Exclusion::NotEntered) {
             passed.excluded = 1;
             passed.known = u64::from(known.is_some() && self.ids.is_none());
         }
         let Some(known) = known.filter(|_| self.ids.is_some()) else {
-            return Ok(Harvest { passed, ..Harvest::default() });
+            return Ok(ScanBatch { passed, ..ScanBatch::default() });
         };
         let count = self.store.entries_below(known.id)? + 1;
         let event = self.judge().exclusion(&known, path, count);
         let members = if count > 1 { Members::tree(&known, path) } else { Members::default() };
         let changes = vec![StateChange::RemoveTree(known.id)];
-        Ok(news(Some(&known), vec![Found { event, members }], changes).into())
+        Ok(news(Some(&known), vec![StoredFinding { event, members }], changes).into())
     }
 }

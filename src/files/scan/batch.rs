@@ -1,7 +1,7 @@
 //! What a full-speed pass brings in, and how it gets into the store: in batches, each change together with its events.
 
 use crate::{
-    files::area::watched_areas::Tract,
+    files::area::watched_areas::WatchedArea,
     model::{
         clock::{Moment, Timestamp},
         escape::escape_name,
@@ -11,7 +11,7 @@ use crate::{
     store::{
         baseline::members::{Members, Part},
         db::Db,
-        events::outcome::{Found, Outcome, Piece, StateChange},
+        events::outcome::{ConditionalOutcome, Outcome, StateChange, StoredFinding},
         sqlite::{connection::Store, error::StoreError},
     },
 };
@@ -27,7 +27,7 @@ const EVENTS: usize = 500;
 
 /// What a worker brings from one piece of work.
 #[derive(Debug, Default)]
-pub struct Harvest {
+pub struct ScanBatch {
     /// Paths looked at.
     pub looks: u64,
     /// Bytes read.
@@ -39,7 +39,7 @@ pub struct Harvest {
     /// Rows that are new or hold more than before, without news; empty when nothing is to be stored.
     pub learned: Vec<Entry>,
     /// What differs.
-    pub news: Vec<Piece>,
+    pub news: Vec<ConditionalOutcome>,
     /// What was passed over.
     pub passed: Passed,
     /// Rows of the baseline at whose paths nothing is, with those paths; whether they are gone or moved shows at the end.
@@ -76,7 +76,7 @@ impl Passed {
     }
 }
 
-impl Harvest {
+impl ScanBatch {
     /// Adds another harvest to this one.
     pub fn add(&mut self, other: Self) {
         self.looks += other.looks;
@@ -92,12 +92,12 @@ impl Harvest {
 
 /// Writes what comes in.
 #[derive(Debug)]
-pub struct Barn {
+pub struct BatchWriter {
     db: Db,
-    ready: Vec<Piece>,
+    ready: Vec<ConditionalOutcome>,
 }
 
-impl Barn {
+impl BatchWriter {
     /// A writer into `db`; what others have told since it was found is left to them.
     pub fn new(db: Db) -> Self {
         Self { db, ready: Vec::new() }
@@ -107,7 +107,7 @@ impl Barn {
     ///
     /// # Errors
     /// [`StoreError`]; what was not stored will be found again.
-    pub fn take(&mut self, harvest: Harvest) -> Result<(), StoreError> {
+    pub fn take(&mut self, harvest: ScanBatch) -> Result<(), StoreError> {
         let db = self.db.clone();
         let mut store = db.lock();
         store.count_looks(harvest.looks, harvest.bytes);
@@ -151,11 +151,15 @@ impl Barn {
 }
 
 /// What differs from the row `basis`, or from nothing.
-pub(in crate::files) fn news(basis: Option<&Entry>, events: Vec<Found>, changes: Vec<StateChange>) -> Piece {
-    Piece { basis: basis.map(|entry| Box::new(entry.clone())), outcome: Outcome { changes, events } }
+pub(in crate::files) fn news(
+    basis: Option<&Entry>,
+    events: Vec<StoredFinding>,
+    changes: Vec<StateChange>,
+) -> ConditionalOutcome {
+    ConditionalOutcome { basis: basis.map(|entry| Box::new(entry.clone())), outcome: Outcome { changes, events } }
 }
 
-impl Harvest {
+impl ScanBatch {
     /// A path that does not answer, known or not.
     pub(in crate::files) fn silent(is_known: bool) -> Self {
         Self { passed: Passed { silent: 1, known: u64::from(is_known), ..Passed::default() }, ..Self::default() }
@@ -167,14 +171,14 @@ impl Harvest {
     }
 }
 
-impl From<Piece> for Harvest {
-    fn from(news: Piece) -> Self {
+impl From<ConditionalOutcome> for ScanBatch {
+    fn from(news: ConditionalOutcome) -> Self {
         Self { news: vec![news], ..Self::default() }
     }
 }
 
 /// The event that stands for everything that was accepted.
-pub(super) fn acceptance(tract: &Tract, news: &[&Piece], who: &str, now: Moment) -> Found {
+pub(super) fn acceptance(tract: &WatchedArea, news: &[&ConditionalOutcome], who: &str, now: Moment) -> StoredFinding {
     let count = |wanted: &[Category]| {
         let events = news.iter().flat_map(|news| &news.outcome.events);
         events.filter(|found| wanted.contains(&found.event.category)).map(|found| found.event.count).sum::<u64>()
@@ -211,5 +215,5 @@ pub(super) fn acceptance(tract: &Tract, news: &[&Piece], who: &str, now: Moment)
         ..Event::new(Category::Notice, severity, now, tract.path.clone())
     }
     .with_note(note);
-    Found { event, members }
+    StoredFinding { event, members }
 }

@@ -6,10 +6,10 @@ use crate::{
         reader::unread_for,
     },
     files::{
-        area::watched_areas::Tract,
+        area::watched_areas::WatchedArea,
         compare::{big_file::unread, verdict::without_content},
-        remote::lookup::{Content, Object, Reading, Trouble},
-        scan::batch::Harvest,
+        remote::lookup::{AccessError, Content, FileHandle, Reading},
+        scan::batch::ScanBatch,
     },
     model::file::entry::{Attributes, Digests, Entry, FileKind, HashState, Observation},
 };
@@ -20,7 +20,7 @@ const MOST_HOLES: u64 = 64 << 30;
 /// What a reading is for.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::files) struct Purpose<'a> {
-    pub(in crate::files) tract: &'a Tract,
+    pub(in crate::files) tract: &'a WatchedArea,
     /// Whether what is found is stored.
     pub(super) is_stored: bool,
     /// What the baseline has of the file.
@@ -31,10 +31,10 @@ impl Purpose<'_> {
     /// Reads the content where it is wanted. `buffer` is used again.
     pub(in crate::files) fn read(
         self,
-        object: &Object,
+        object: &FileHandle,
         seen: &mut Attributes,
         buffer: &mut Vec<u8>,
-        harvest: &mut Harvest,
+        harvest: &mut ScanBatch,
     ) -> Read {
         let known = self.known;
         let wanted = self.tract.settings.algorithms;
@@ -45,8 +45,8 @@ impl Purpose<'_> {
             return Read::Whole(Box::new(whole.into()));
         }
         let failed = |seen: &Attributes, trouble| match trouble {
-            Trouble::Errno(errno) => Read::Whole(Box::new(without_content(seen, known, unread_for(errno)).into())),
-            Trouble::Silent => {
+            AccessError::Errno(errno) => Read::Whole(Box::new(without_content(seen, known, unread_for(errno)).into())),
+            AccessError::Silent => {
                 self.tract.note_silence();
                 Read::Silent
             }

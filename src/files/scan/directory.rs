@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::{
     files::{
         area::path_limit::room,
-        remote::lookup::{Listing, Trouble},
+        remote::lookup::{AccessError, Listing},
         scan::scope::Known,
     },
     model::{
@@ -38,7 +38,7 @@ pub(in crate::files) struct Roll {
 
 /// Brings the names of the directory at `path` together with its part of the baseline; `id` is its row, `None` when the baseline has
 /// nothing beneath it.
-pub(super) fn sort_out(
+pub(super) fn match_names(
     store: &Store,
     path: &[u8],
     id: Option<EntryId>,
@@ -59,7 +59,7 @@ pub(super) fn sort_out(
         let block = match listing.next_block(BLOCK) {
             Ok(block) => block,
             Err(trouble) => {
-                if let Trouble::Errno(errno) = trouble {
+                if let AccessError::Errno(errno) = trouble {
                     let (path, errno) = (escape_name(path), Errno::from_raw_os_error(errno));
                     tracing::warn!(%errno, %path, "a directory could not be listed to its end");
                 }

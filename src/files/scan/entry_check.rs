@@ -11,17 +11,17 @@ use crate::{
         area::{
             overmounts::hidden,
             path_limit::{changes, room, state_of},
-            watched_areas::{Ground, Tract},
+            watched_areas::{WatchedArea, WatchedAreas},
         },
         compare::{
             big_file::of_metadata,
             own_mail::{holds_only, new_part},
-            shortage::{is_shortage, shortage},
-            verdict::{Judge, Verdict, collected, untold, without_content},
+            shortage::{is_resource_exhausted, shortage},
+            verdict::{Comparison, EntryVerdict, collected, untold, without_content},
         },
-        remote::lookup::{Glance, Object},
+        remote::lookup::{FileHandle, Lookup},
         scan::{
-            batch::{Harvest, news},
+            batch::{ScanBatch, news},
             content::{Purpose, Read},
             scope::{Entered, Ids, Known, Place, Scope},
         },
@@ -34,7 +34,7 @@ use crate::{
     },
     store::{
         baseline::members::Members,
-        events::outcome::{Found, StateChange},
+        events::outcome::{StateChange, StoredFinding},
         sqlite::{connection::Store, error::StoreError},
     },
 };
@@ -44,9 +44,9 @@ const TRIES: u32 = 3;
 
 /// What a look needs.
 #[derive(Debug)]
-pub(in crate::files) struct Scan<'a> {
-    pub(in crate::files) tract: &'a Tract,
-    pub(in crate::files) ground: &'a Ground,
+pub(in crate::files) struct ScanCheck<'a> {
+    pub(in crate::files) tract: &'a WatchedArea,
+    pub(in crate::files) ground: &'a WatchedAreas,
     pub(in crate::files) urgent: &'a UrgentList,
     pub(in crate::files) clock: &'a Clock,
     pub(in crate::files) scope: &'a Scope,
@@ -63,9 +63,9 @@ pub(in crate::files) struct Scan<'a> {
     pub(in crate::files) buffer: &'a mut Vec<u8>,
 }
 
-impl<'a> Scan<'a> {
-    pub(in crate::files) fn judge(&self) -> Judge<'_> {
-        Judge { tract: self.tract, urgent: self.urgent, now: self.clock.now(), is_own_mail: self.is_own_mail }
+impl<'a> ScanCheck<'a> {
+    pub(in crate::files) fn judge(&self) -> Comparison<'_> {
+        Comparison { tract: self.tract, urgent: self.urgent, now: self.clock.now(), is_own_mail: self.is_own_mail }
     }
 
     /// Looks at `name` in `place` and adds what it finds to `harvest`; gives the directory that is there, if it is one.
@@ -75,7 +75,7 @@ impl<'a> Scan<'a> {
         name: &[u8],
         path: &[u8],
         known: Known,
-        harvest: &mut Harvest,
+        harvest: &mut ScanBatch,
     ) -> Result<Option<Entered>, StoreError> {
         self.is_own_mail = false;
         let known = self.known(place, name, known)?;
@@ -109,7 +109,7 @@ impl<'a> Scan<'a> {
             Look::Silent => {
                 // What hides it is told as a whole.
                 if !self.ground.is_covered(path) {
-                    harvest.add(Harvest::silent(known.is_some()));
+                    harvest.add(ScanBatch::silent(known.is_some()));
                 }
                 Ok(None)
             }
@@ -133,10 +133,10 @@ impl<'a> Scan<'a> {
     /// Judges the root of an area, which was looked at already; gives its row as it is now.
     pub(super) fn at_root(
         &mut self,
-        object: &Object,
+        object: &FileHandle,
         seen: &Attributes,
         root: &Entry,
-        harvest: &mut Harvest,
+        harvest: &mut ScanBatch,
     ) -> Result<Entry, StoreError> {
         let path = self.tract.path.clone();
         let mut seen = seen.clone();
@@ -180,13 +180,13 @@ impl<'a> Scan<'a> {
         &mut self,
         (place, name, path): (&Place, &[u8], &[u8]),
         known: Option<&Entry>,
-        harvest: &mut Harvest,
+        harvest: &mut ScanBatch,
     ) -> Look {
         let mut last = Look::Silent;
         for _attempt in 0..TRIES {
             let (object, mut seen) = match self.ground.glance(self.tract, path, &place.directory, name) {
-                Glance::Gone => return Look::Gone,
-                Glance::Silent => {
+                Lookup::Gone => return Look::Gone,
+                Lookup::Silent => {
                     last = Look::Silent;
                     // Something was mounted in an area this very moment: what it hides is found out, and then it is looked at again.
                     if self.ground.is_unreviewed() && hidden(self.store, self.ground, self.clock.now()).is_ok() {
@@ -194,8 +194,8 @@ impl<'a> Scan<'a> {
                     }
                     return last;
                 }
-                Glance::Refused(errno) => return Look::Refused(errno),
-                Glance::There(object, seen) => (object, seen),
+                Lookup::Refused(errno) => return Look::Refused(errno),
+                Lookup::There(object, seen) => (object, seen),
             };
             match self.purpose(known).read(&object, &mut seen, self.buffer, harvest) {
                 Read::Whole(whole) => return Look::There(whole),
@@ -214,7 +214,7 @@ impl<'a> Scan<'a> {
         path: &[u8],
         known: Option<Box<Entry>>,
         evidence: Evidence,
-        harvest: &mut Harvest,
+        harvest: &mut ScanBatch,
     ) -> Result<Option<Entered>, StoreError> {
         harvest.looks += 1;
         let seen = &evidence.seen;
@@ -257,18 +257,24 @@ impl<'a> Scan<'a> {
             return Ok(false);
         }
         Ok(match self.ground.glance(self.tract, path, &place.directory, name) {
-            Glance::There(object, _) => holds_only(&object, begin, seen, &ids),
+            Lookup::There(object, _) => holds_only(&object, begin, seen, &ids),
             _ => false,
         })
     }
 
     /// Judges a known file whose content was left unread: it does not count as checked.
-    fn left(&mut self, path: &[u8], known: &Entry, seen: Observation, harvest: &mut Harvest) -> Result<(), StoreError> {
+    fn left(
+        &mut self,
+        path: &[u8],
+        known: &Entry,
+        seen: Observation,
+        harvest: &mut ScanBatch,
+    ) -> Result<(), StoreError> {
         let verdict = self.again(path, known, seen.into());
         let is_theirs = self.ids.is_some() && !self.tract.accepts_changes();
         let verdict = if is_theirs { of_metadata(verdict, known) } else { verdict };
         let next = Entry { checked: known.checked, ..verdict.next };
-        self.bring(path, known, Verdict { next, ..verdict }, harvest)
+        self.bring(path, known, EntryVerdict { next, ..verdict }, harvest)
     }
 
     /// Whether a look shows nothing that the judge would have to think about: what most looks show.
@@ -281,7 +287,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Judges a known path. A pass that stores nothing shows every difference and everything unreadable, told before or not.
-    fn again(&self, path: &[u8], known: &Entry, evidence: Evidence) -> Verdict {
+    fn again(&self, path: &[u8], known: &Entry, evidence: Evidence) -> EntryVerdict {
         let state = evidence.seen.hash_state;
         let is_told = known.reported.is_some() || known.known.hash_state == state && state.is_trouble();
         if self.ids.is_none() && is_told {
@@ -291,8 +297,14 @@ impl<'a> Scan<'a> {
     }
 
     /// Puts a verdict about a known path into the harvest.
-    fn bring(&mut self, path: &[u8], known: &Entry, verdict: Verdict, harvest: &mut Harvest) -> Result<(), StoreError> {
-        let Verdict { next, events } = verdict;
+    fn bring(
+        &mut self,
+        path: &[u8],
+        known: &Entry,
+        verdict: EntryVerdict,
+        harvest: &mut ScanBatch,
+    ) -> Result<(), StoreError> {
+        let EntryVerdict { next, events } = verdict;
         if events.is_empty() {
             if next.known.hash_state.is_trouble() {
                 harvest.passed.unreadable += 1;
@@ -317,7 +329,7 @@ impl<'a> Scan<'a> {
                 event.count = self.store.entries_below(known.id)? + 1;
                 changes.push(StateChange::RemoveChildren(known.id));
             }
-            found.push(Found { event, members });
+            found.push(StoredFinding { event, members });
         }
         changes.push(StateChange::Put(Box::new(next)));
         harvest.news.push(news(Some(known), found, changes));
@@ -325,18 +337,18 @@ impl<'a> Scan<'a> {
     }
 
     /// A directory or file whose content cannot be read, or can be again.
-    pub(in crate::files) fn content_state(&mut self, path: &[u8], known: &Entry, state: HashState) -> Harvest {
-        let mut harvest = Harvest { looks: 1, ..Harvest::default() };
+    pub(in crate::files) fn content_state(&mut self, path: &[u8], known: &Entry, state: HashState) -> ScanBatch {
+        let mut harvest = ScanBatch { looks: 1, ..ScanBatch::default() };
         let untold = untold(known, state);
         let asked = if self.ids.is_none() { &untold } else { known };
-        let Verdict { next, events } = self.judge().content_state(path, asked, state);
+        let EntryVerdict { next, events } = self.judge().content_state(path, asked, state);
         if events.is_empty() || self.is_learning {
             if self.ids.is_some() && next.known != known.known {
                 harvest.learned.push(next);
             }
             return harvest;
         }
-        let events = events.into_iter().map(Found::from).collect();
+        let events = events.into_iter().map(StoredFinding::from).collect();
         let changes = vec![StateChange::Put(Box::new(next))];
         harvest.news.push(news(Some(known), events, changes));
         harvest
@@ -348,22 +360,22 @@ impl<'a> Scan<'a> {
         path: &[u8],
         known: &Entry,
         is_beyond: bool,
-    ) -> Result<Harvest, StoreError> {
+    ) -> Result<ScanBatch, StoreError> {
         let beyond = self.store.entries_longer(known.id, room(path))?;
         let untold = untold(known, HashState::PATHS_TOO_LONG);
         let asked = if self.ids.is_none() { &untold } else { known };
         let is_marked = asked.known.hash_state == HashState::PATHS_TOO_LONG;
         let state = if is_beyond == is_marked { asked.known.hash_state } else { state_of(is_beyond) };
-        let Verdict { next, events } = self.judge().limited(path, asked, state, beyond);
+        let EntryVerdict { next, events } = self.judge().limited(path, asked, state, beyond);
         if events.is_empty() {
-            return Ok(Harvest::default());
+            return Ok(ScanBatch::default());
         }
-        let events = events.into_iter().map(Found::from).collect();
+        let events = events.into_iter().map(StoredFinding::from).collect();
         Ok(news(Some(known), events, changes(path, next, beyond)).into())
     }
 
     /// A panic at one path costs that path only.
-    fn fault(&self, path: &[u8]) -> Harvest {
+    fn fault(&self, path: &[u8]) -> ScanBatch {
         let note = "a fault in integrityd: this path was not compared; please report it";
         let event =
             Event::new(Category::InternalError, Severity::High, self.clock.now(), path.to_vec()).with_note(note);
@@ -381,7 +393,7 @@ fn refuse_shortage(looked: &Look, path: &[u8]) -> Result<(), StoreError> {
         },
         Look::Gone | Look::Silent | Look::Left(_) => return Ok(()),
     };
-    if is_shortage(errno) { Err(shortage(path, errno)) } else { Ok(()) }
+    if is_resource_exhausted(errno) { Err(shortage(path, errno)) } else { Ok(()) }
 }
 
 /// What a look has shown.

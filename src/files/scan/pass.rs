@@ -11,23 +11,23 @@ use crate::{
     config::settings::config::{Config, Helper, OnChange},
     files::{
         area::{
-            overmounts::{hidden, homes, review},
-            watched_areas::{Ground, Tract, is_beneath},
+            overmounts::{expected_mounts, hidden, review},
+            watched_areas::{WatchedArea, WatchedAreas, is_beneath},
         },
         baseline::{learning, mass_removal::tell_back},
-        compare::{absence::missing_event, inode_index::Inodes},
-        remote::remote_mount::News,
+        compare::{absence::missing_event, inode_index::InodeIndex},
+        remote::remote_mount::Transition,
         scan::{
-            batch::{Barn, Harvest, Passed, acceptance},
+            batch::{BatchWriter, Passed, ScanBatch, acceptance},
             roots::absence,
             scope::{Directory, Ids, Scope},
-            workers::Sweep,
+            workers::ParallelScan,
         },
         stalls::{event, tell_of_stalls},
         walk::{
             directory::open_directory,
-            entry_check::{Step, Visitor},
-            frontier::Ahead,
+            entry_check::{EntryChecker, Step},
+            frontier::PendingDir,
             moves::Moves,
             target::Target,
         },
@@ -45,7 +45,7 @@ use crate::{
         db::Db,
         events::{
             append::Range,
-            outcome::{Found, Outcome, Piece, StateChange},
+            outcome::{ConditionalOutcome, Outcome, StateChange, StoredFinding},
             report_queries::Most,
         },
         sqlite::{connection::Store, error::StoreError},
@@ -73,7 +73,7 @@ pub struct Summary {
 
 /// What a pass is given.
 #[derive(Debug, Clone, Copy)]
-pub struct Pass<'a> {
+pub struct FullScan<'a> {
     /// The settings.
     pub config: &'a Config,
     /// The store.
@@ -83,10 +83,10 @@ pub struct Pass<'a> {
 }
 
 /// Told of everything that comes in.
-pub type Progress<'a> = &'a mut dyn FnMut(&Harvest);
+pub type Progress<'a> = &'a mut dyn FnMut(&ScanBatch);
 
 impl Summary {
-    fn count(&mut self, harvest: &Harvest) {
+    fn count(&mut self, harvest: &ScanBatch) {
         self.looks += harvest.looks;
         self.bytes = self.bytes.saturating_add(harvest.bytes);
         self.unlearned += harvest.unlearned;
@@ -106,7 +106,7 @@ fn workers() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-impl Pass<'_> {
+impl FullScan<'_> {
     /// One round over everything at full speed: what is new in areas that are being learned is learned, all else is compared and told.
     /// The caller holds the lock of the daemon.
     ///
@@ -133,7 +133,7 @@ impl Pass<'_> {
         // The workers read from connections of their own.
         db.lock().flush()?;
         let mut summary = Summary { looks: u64::try_from(entered.len()).unwrap_or(u64::MAX), ..Summary::default() };
-        let mut barn = Barn::new(db.clone());
+        let mut barn = BatchWriter::new(db.clone());
         sweep.run(roots, |harvest| {
             summary.count(&harvest);
             progress(&harvest);
@@ -157,8 +157,8 @@ impl Pass<'_> {
     }
 
     /// What visits the roots of areas as the walker does.
-    fn visitor(self, sweep: &Sweep) -> Visitor {
-        Visitor {
+    fn visitor(self, sweep: &ParallelScan) -> EntryChecker {
+        EntryChecker {
             ground: Arc::clone(&sweep.ground),
             db: self.db.clone(),
             clock: self.clock.clone(),
@@ -167,12 +167,12 @@ impl Pass<'_> {
             small_file: u64::MAX,
             big_file: u64::MAX,
             keys: RandomState::new(),
-            inodes: Inodes::default(),
+            inodes: InodeIndex::default(),
         }
     }
 
     /// Visits the root of an area as the walker does, and stores what that shows; `None` when the area cannot be compared.
-    fn enter(self, sweep: &Sweep, area: usize, tract: &Tract) -> Result<Option<Entered>, StoreError> {
+    fn enter(self, sweep: &ParallelScan, area: usize, tract: &WatchedArea) -> Result<Option<Entered>, StoreError> {
         let visitor = self.visitor(sweep);
         let visited = match visitor.begin(Target::root(area, tract))? {
             Step::Done(visited) => visited,
@@ -192,7 +192,7 @@ impl Pass<'_> {
         let directory = entry.and_then(|entry| sweep.root(area, entry));
         if directory.is_none() {
             // It cannot be listed, which its entry then says.
-            drop(open_directory(&visitor, Ahead { area, entry: id })?);
+            drop(open_directory(&visitor, PendingDir { area, entry: id })?);
         }
         Ok(Some(Entered { directory }))
     }
@@ -220,15 +220,15 @@ impl Pass<'_> {
         } else {
             hidden(&db.lock(), &sweep.ground, self.clock.now()).map(drop)?;
         }
-        let mut barn = Barn::new(db.clone());
-        let mut take = |harvest: Harvest| -> Result<(), StoreError> {
+        let mut barn = BatchWriter::new(db.clone());
+        let mut take = |harvest: ScanBatch| -> Result<(), StoreError> {
             summary.count(&harvest);
             progress(&harvest);
             if update {
                 // What is learned anew is left to the rounds: what is not in the baseline yet was never stored.
                 let new = harvest.learned.iter().filter(|entry| entry.visit == 0).count();
                 summary.unlearned += u64::try_from(new).unwrap_or(u64::MAX);
-                return barn.take(Harvest { same: Vec::new(), learned: Vec::new(), looks: 0, bytes: 0, ..harvest });
+                return barn.take(ScanBatch { same: Vec::new(), learned: Vec::new(), looks: 0, bytes: 0, ..harvest });
             }
             let events = harvest.news.into_iter().flat_map(|news| news.outcome.events);
             summary.findings.extend(events.map(|found| unstored(found.event)));
@@ -283,7 +283,7 @@ impl Pass<'_> {
         let mut config = self.config.clone();
         config.areas.iter_mut().for_each(|area| area.on_change = OnChange::Accept);
         let rows = rows_of(&db.lock(), &config)?;
-        let sweep = Sweep { accepts_missing: true, ..self.sweep(&config, Scope::default(), &rows, true) };
+        let sweep = ParallelScan { accepts_missing: true, ..self.sweep(&config, Scope::default(), &rows, true) };
         sweep.ground.survey();
         let (Some(Some(row)), Some(tract)) = (rows.get(area), sweep.ground.tracts.get(area)) else {
             return Err(AcceptError::Unknown);
@@ -291,8 +291,8 @@ impl Pass<'_> {
         let root = db.lock().entry_named(None, &tract.path)?.filter(|_| row.rounds > 0).ok_or(AcceptError::Unknown)?;
         let (seen, directory, first) = sweep.take_root(area, &root, &mut db.lock())?.map_err(AcceptError::Missing)?;
         let mut summary = Summary::default();
-        let mut news: Vec<Piece> = Vec::new();
-        let mut take = |mut harvest: Harvest| -> Result<(), StoreError> {
+        let mut news: Vec<ConditionalOutcome> = Vec::new();
+        let mut take = |mut harvest: ScanBatch| -> Result<(), StoreError> {
             summary.count(&harvest);
             progress(&harvest);
             // What goes is not there any more when the one event is stored.
@@ -307,22 +307,22 @@ impl Pass<'_> {
         let now = clock.now();
         let identity = RootIdentity { dev: seen.dev, inode: seen.inode, boot: now.boot };
         let covered = db.lock().covered_paths(tract.id, usize::MAX)?;
-        let is_told = |piece: &&Piece, found: &&Found| {
+        let is_told = |piece: &&ConditionalOutcome, found: &&StoredFinding| {
             piece.basis.as_ref().is_some_and(|basis| basis.reported == Some(GONE))
                 || covered.iter().any(|row| is_beneath(&found.event.source, &row.path))
         };
-        let without_told = |piece: &Piece| Piece {
+        let without_told = |piece: &ConditionalOutcome| ConditionalOutcome {
             basis: piece.basis.clone(),
             outcome: Outcome {
                 changes: piece.outcome.changes.clone(),
                 events: piece.outcome.events.iter().filter(|found| !is_told(&piece, found)).cloned().collect(),
             },
         };
-        let pieces: Vec<Piece> = news.iter().map(without_told).collect();
+        let pieces: Vec<ConditionalOutcome> = news.iter().map(without_told).collect();
         let fresh = db.lock().commit_fresh(&pieces, |fresh| Outcome {
             changes: vec![
                 StateChange::Accepted(tract.id, identity),
-                StateChange::Mounts(tract.id, homes(&sweep.ground, tract)),
+                StateChange::Mounts(tract.id, expected_mounts(&sweep.ground, tract)),
             ],
             events: vec![acceptance(tract, &still(&news, fresh), who, now)],
         })?;
@@ -334,14 +334,14 @@ impl Pass<'_> {
     }
 
     /// A pass over the areas with these rows.
-    fn sweep(self, config: &Config, scope: Scope, rows: &[Option<AreaRow>], is_stored: bool) -> Sweep {
+    fn sweep(self, config: &Config, scope: Scope, rows: &[Option<AreaRow>], is_stored: bool) -> ParallelScan {
         let Self { db, clock, .. } = self;
         let ids: Vec<AreaId> = rows.iter().map(|row| row.as_ref().map_or(AreaId(0), |row| row.id)).collect();
         // Nothing else waits, so that an answer may come as late as the deadline allows.
         let helper = Helper { patience: config.helper.deadline, ..config.helper.clone() };
-        let ground = Arc::new(Ground::new(&Config { helper, ..config.clone() }, &ids));
+        let ground = Arc::new(WatchedAreas::new(&Config { helper, ..config.clone() }, &ids));
         let is_learning = |row: &&AreaRow| row.is_new() || !row.state.is_active() && row.was_learning;
-        Sweep {
+        ParallelScan {
             ground,
             urgent: config.urgent.clone(),
             clock: clock.clone(),
@@ -392,7 +392,7 @@ pub enum AcceptError {
 }
 
 /// Those of `news` that were still news when they were to be stored.
-fn still<'a>(news: &'a [Piece], fresh: &[bool]) -> Vec<&'a Piece> {
+fn still<'a>(news: &'a [ConditionalOutcome], fresh: &[bool]) -> Vec<&'a ConditionalOutcome> {
     news.iter().zip(fresh).filter(|(_, is_fresh)| **is_fresh).map(|(piece, _)| piece).collect()
 }
 
@@ -401,13 +401,13 @@ fn still<'a>(news: &'a [Piece], fresh: &[bool]) -> Vec<&'a Piece> {
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read or written.
-pub(in crate::files) fn unseen(store: &mut Store, sweep: &Sweep, now: Moment) -> Result<Vec<Event>, StoreError> {
+pub(in crate::files) fn unseen(store: &mut Store, sweep: &ParallelScan, now: Moment) -> Result<Vec<Event>, StoreError> {
     store.flush()?;
     let ground = &sweep.ground;
     let mut unseen = hidden(store, ground, now)?;
     unseen.extend(sweep.missing());
     for (mount, why) in ground.lay.stalled() {
-        unseen.push(event(store, ground, &mount, &News::Stalled(why), now)?);
+        unseen.push(event(store, ground, &mount, &Transition::Stalled(why), now)?);
     }
     Ok(unseen)
 }

@@ -4,14 +4,14 @@ use std::{io, sync::PoisonError};
 
 use crate::{
     files::{
-        area::watched_areas::{Ground, Tract},
-        baseline::mass_removal::Loss,
+        area::watched_areas::{WatchedArea, WatchedAreas},
+        baseline::mass_removal::MassRemoval,
         compare::{
             absence::{misfit, missing_event, retarget},
-            shortage::{is_shortage, shortage},
+            shortage::{is_resource_exhausted, shortage},
         },
-        remote::lookup::Glance,
-        scan::{batch::Harvest, scope::Directory, workers::Sweep},
+        remote::lookup::Lookup,
+        scan::{batch::ScanBatch, scope::Directory, workers::ParallelScan},
         walk::missing::ROOT_GONE,
     },
     model::file::entry::{Attributes, Entry, FileKind, HashState},
@@ -23,21 +23,21 @@ use crate::{
 };
 
 /// A root that was looked at: its metadata, itself when it is a directory, and what differs.
-pub(in crate::files) type RootLook = (Attributes, Option<Directory>, Harvest);
+pub(in crate::files) type RootLook = (Attributes, Option<Directory>, ScanBatch);
 
 /// Why the root of an area cannot be looked at; `None` when something is there.
-pub(super) fn absence(ground: &Ground, tract: &Tract) -> Option<String> {
+pub(super) fn absence(ground: &WatchedAreas, tract: &WatchedArea) -> Option<String> {
     match ground.look_at_root(tract) {
-        Glance::There(..) => None,
-        Glance::Silent => Some(SILENT.to_owned()),
-        Glance::Gone => Some(ROOT_GONE.to_owned()),
-        Glance::Refused(errno) => Some(format!("its root cannot be looked at: {}", io::Error::from(errno))),
+        Lookup::There(..) => None,
+        Lookup::Silent => Some(SILENT.to_owned()),
+        Lookup::Gone => Some(ROOT_GONE.to_owned()),
+        Lookup::Refused(errno) => Some(format!("its root cannot be looked at: {}", io::Error::from(errno))),
     }
 }
 
 const SILENT: &str = "the file system it lies on does not answer";
 
-impl Sweep {
+impl ParallelScan {
     /// Looks at the root of an area against the baseline; gives it to begin with, when it is the one the baseline belongs to.
     ///
     /// # Errors
@@ -48,21 +48,21 @@ impl Sweep {
         row: &AreaRow,
         root: &Entry,
         db: &Db,
-    ) -> Result<(Option<Directory>, Harvest), StoreError> {
+    ) -> Result<(Option<Directory>, ScanBatch), StoreError> {
         let Some(tract) = self.tract(area) else {
-            return Ok((None, Harvest::default()));
+            return Ok((None, ScanBatch::default()));
         };
         let now = self.clock.now();
         let missing = |why: &str| -> Result<_, StoreError> {
             let event = missing_event(tract, db.lock().entries_of(tract.id)?, why, now);
-            Ok((None, Harvest::telling(event)))
+            Ok((None, ScanBatch::telling(event)))
         };
         let seen = match self.ground.look_at_root(tract) {
-            Glance::There(_, seen) => seen,
+            Lookup::There(_, seen) => seen,
             // That it does not answer is told with its mount.
-            Glance::Silent => return Ok((None, Harvest::default())),
-            Glance::Gone => return missing(ROOT_GONE),
-            Glance::Refused(errno) => {
+            Lookup::Silent => return Ok((None, ScanBatch::default())),
+            Lookup::Gone => return missing(ROOT_GONE),
+            Lookup::Refused(errno) => {
                 return missing(&format!("its root cannot be looked at: {}", io::Error::from(errno)));
             }
         };
@@ -72,12 +72,12 @@ impl Sweep {
         }
         let Ok((_, directory, mut harvest)) = self.take_root(area, root, &mut db.lock())? else {
             // It went while it was looked at: the next pass will tell.
-            return Ok((None, Harvest::default()));
+            return Ok((None, ScanBatch::default()));
         };
         if let Some(event) = retarget(tract, root, &seen, now) {
-            harvest.add(Harvest::telling(event));
+            harvest.add(ScanBatch::telling(event));
         } else if let Some(open) = tract.root()
-            && let Some(loss) = Loss::emptied(db, &self.ground, tract, (&open, None))?
+            && let Some(loss) = MassRemoval::emptied(db, &self.ground, tract, (&open, None))?
         {
             // Nothing is stored: what is missing is one finding all the same.
             let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,18 +101,18 @@ impl Sweep {
             return Ok(Err("it is not configured".to_owned()));
         };
         let (handle, seen) = match self.ground.look_at_root(tract) {
-            Glance::There(handle, seen) => (handle, seen),
-            Glance::Silent => return Ok(Err(SILENT.to_owned())),
-            Glance::Gone => return Ok(Err("it does not exist".to_owned())),
-            Glance::Refused(errno) => return Ok(Err(io::Error::from(errno).to_string())),
+            Lookup::There(handle, seen) => (handle, seen),
+            Lookup::Silent => return Ok(Err(SILENT.to_owned())),
+            Lookup::Gone => return Ok(Err("it does not exist".to_owned())),
+            Lookup::Refused(errno) => return Ok(Err(io::Error::from(errno).to_string())),
         };
         let opened = if seen.kind == FileKind::Directory { handle.open_directory().map(Some) } else { Ok(None) };
-        let mut harvest = Harvest::default();
+        let mut harvest = ScanBatch::default();
         let mut buffer = Vec::new();
         let next = self.scan(tract, store, &mut buffer).at_root(&handle, &seen, root, &mut harvest)?;
         match opened {
             Ok(opened) => tract.set_root(opened),
-            Err(errno) if is_shortage(errno.raw_os_error()) => {
+            Err(errno) if is_resource_exhausted(errno.raw_os_error()) => {
                 return Err(shortage(&tract.path, errno.raw_os_error()));
             }
             Err(errno) => {

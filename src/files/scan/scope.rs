@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    files::{area::watched_areas::is_beneath, remote::lookup::Base},
+    files::{area::watched_areas::is_beneath, remote::lookup::DirHandle},
     model::file::entry::{Entry, EntryId},
     store::{db::Db, sqlite::error::StoreError},
 };
@@ -73,7 +73,7 @@ pub(in crate::files) struct Place {
     pub(in crate::files) area: usize,
     pub(in crate::files) entry: Box<Entry>,
     pub(in crate::files) path: Vec<u8>,
-    pub(in crate::files) directory: Base,
+    pub(in crate::files) directory: DirHandle,
 }
 
 /// What the baseline has at a path.

@@ -7,7 +7,7 @@ use std::sync::{
 
 /// A stack that knows when no more work can come: when it is empty and nobody works.
 #[derive(Debug)]
-pub(in crate::files) struct Stack<T> {
+pub(in crate::files) struct WorkQueue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
     /// Whether somebody waits for work, or there is nothing left to do; asked without the lock.
@@ -25,10 +25,10 @@ struct State<T> {
 /// A piece of work in hand; when it is dropped, its worker is done with it.
 #[derive(Debug)]
 pub(in crate::files) struct Taken<'a, T> {
-    stack: &'a Stack<T>,
+    stack: &'a WorkQueue<T>,
 }
 
-impl<T> Stack<T> {
+impl<T> WorkQueue<T> {
     pub(in crate::files) fn new(ahead: Vec<T>) -> Self {
         let state = State { ahead, busy: 0, waiting: 0, is_cancelled: false };
         Self { state: Mutex::new(state), changed: Condvar::new(), is_wanted: AtomicBool::new(false) }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn all_work_is_done_once_and_then_everybody_goes() {
-        let stack = Stack::new(vec![12_u32]);
+        let stack = WorkQueue::new(vec![12_u32]);
         let done = AtomicU32::new(0);
         std::thread::scope(|scope| {
             for _ in 0..4 {
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn who_has_work_gives_the_older_half_to_who_waits() {
-        let stack = Stack::new(vec![0]);
+        let stack = WorkQueue::new(vec![0]);
         let (first, taken) = stack.take().unwrap();
         assert!(!stack.is_wanted());
         std::thread::scope(|scope| {
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_cancelled_stack_gives_nothing_more() {
-        let stack = Stack::new(vec![1, 2]);
+        let stack = WorkQueue::new(vec![1, 2]);
         stack.cancel();
         assert!(stack.is_wanted(), "who works for long must ask");
         assert!(!stack.share(&mut vec![3]));

@@ -23,17 +23,17 @@ use crate::{
         area::{
             overmounts::hidden,
             path_limit::is_near,
-            watched_areas::{Ground, Tract, join},
+            watched_areas::{WatchedArea, WatchedAreas, join},
         },
         baseline::mass_removal::{Lost, lost_event},
-        compare::shortage::{is_shortage, shortage},
-        remote::lookup::Trouble,
+        compare::shortage::{is_resource_exhausted, shortage},
+        remote::lookup::AccessError,
         scan::{
-            batch::Harvest,
-            directory::{NAMES, Named, Roll, sort_out},
-            entry_check::Scan,
+            batch::ScanBatch,
+            directory::{NAMES, Named, Roll, match_names},
+            entry_check::ScanCheck,
             scope::{Directory, Entered, Ids, Place, Scope},
-            work_queue::Stack,
+            work_queue::WorkQueue,
         },
         walk::moves::Moves,
     },
@@ -46,7 +46,7 @@ use crate::{
         baseline::missing::GONE,
         sqlite::{connection::Store, error::StoreError},
     },
-    sys::priority::be_last,
+    sys::priority::lower_priority,
 };
 
 /// Looks whose findings are handed over together: each hand-over wakes the one who writes.
@@ -60,9 +60,9 @@ const WAITING: usize = 64;
 
 /// What a pass is given.
 #[derive(Debug)]
-pub struct Sweep {
+pub struct ParallelScan {
     /// The areas.
-    pub ground: Arc<Ground>,
+    pub ground: Arc<WatchedAreas>,
     /// Paths that matter more than others.
     pub urgent: UrgentList,
     /// The time.
@@ -102,9 +102,9 @@ enum Work {
 }
 
 /// What a piece of work came to: what was found, and more work.
-type Done = (Harvest, Vec<Work>);
+type Done = (ScanBatch, Vec<Work>);
 
-impl Sweep {
+impl ParallelScan {
     /// Goes through everything beneath `roots`; `collect` gets what is found, a directory always before what lies in it.
     ///
     /// # Errors
@@ -115,9 +115,9 @@ impl Sweep {
     pub fn run(
         &self,
         roots: Vec<Directory>,
-        mut collect: impl FnMut(Harvest) -> Result<(), StoreError>,
+        mut collect: impl FnMut(ScanBatch) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let stack = Stack::new(roots.into_iter().map(Work::List).collect());
+        let stack = WorkQueue::new(roots.into_iter().map(Work::List).collect());
         let (out, harvests) = sync_channel(WAITING);
         thread::scope(|scope| {
             let crew: Vec<_> = (0..self.workers.max(1))
@@ -150,7 +150,7 @@ impl Sweep {
     fn tell_gone(
         &self,
         gone: Vec<(EntryId, Vec<u8>)>,
-        mut collect: impl FnMut(Harvest) -> Result<(), StoreError>,
+        mut collect: impl FnMut(ScanBatch) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         if gone.is_empty() {
             return Ok(());
@@ -201,11 +201,11 @@ impl Sweep {
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "the channel ends with its last sender")]
-    fn work(&self, stack: &Stack<Work>, out: SyncSender<Harvest>) -> Result<(), StoreError> {
-        be_last();
+    fn work(&self, stack: &WorkQueue<Work>, out: SyncSender<ScanBatch>) -> Result<(), StoreError> {
+        lower_priority();
         let mut store = Store::open_read_only(&self.database).inspect_err(|_| stack.cancel())?;
         let mut buffer = Vec::new();
-        let mut harvest = Harvest::default();
+        let mut harvest = ScanBatch::default();
         while let Some((first, _taken)) = stack.take() {
             let mut own = vec![first];
             while let Some(work) = own.pop() {
@@ -231,7 +231,7 @@ impl Sweep {
         Ok(())
     }
 
-    pub(in crate::files) fn tract(&self, area: usize) -> Option<&Tract> {
+    pub(in crate::files) fn tract(&self, area: usize) -> Option<&WatchedArea> {
         self.ground.tracts.get(area)
     }
 
@@ -246,32 +246,32 @@ impl Sweep {
         };
         self.keep_up(store)?;
         let mut listed = self.ground.list(tract, &path, &root, tract.beneath(&path));
-        if matches!(listed, Err(Trouble::Silent)) && self.ground.is_unreviewed() {
+        if matches!(listed, Err(AccessError::Silent)) && self.ground.is_unreviewed() {
             self.keep_up(store)?;
             listed = self.ground.list(tract, &path, &root, tract.beneath(&path));
         }
         let (directory, listing) = match listed {
             Ok((directory, _, listing)) => (directory, listing),
-            Err(Trouble::Silent) if self.ground.is_covered(&path) => return Ok(Done::default()),
-            Err(Trouble::Silent) => return Ok((Harvest::silent(!is_new), Vec::new())),
+            Err(AccessError::Silent) if self.ground.is_covered(&path) => return Ok(Done::default()),
+            Err(AccessError::Silent) => return Ok((ScanBatch::silent(!is_new), Vec::new())),
             // Gone or exchanged since it was looked at: the next pass will tell.
-            Err(Trouble::Errno(errno)) if WITHOUT_WAY.map(Errno::raw_os_error).contains(&errno) => {
+            Err(AccessError::Errno(errno)) if WITHOUT_WAY.map(Errno::raw_os_error).contains(&errno) => {
                 return Ok(Done::default());
             }
-            Err(Trouble::Errno(errno)) if is_shortage(errno) => return Err(shortage(&path, errno)),
-            Err(Trouble::Errno(errno)) => {
+            Err(AccessError::Errno(errno)) if is_resource_exhausted(errno) => return Err(shortage(&path, errno)),
+            Err(AccessError::Errno(errno)) => {
                 let state = HashState::Unreadable(errno);
                 return Ok((self.scan(tract, store, buffer).content_state(&path, &entry, state), Vec::new()));
             }
         };
-        let mut harvest = Harvest::default();
+        let mut harvest = ScanBatch::default();
         let is_limited = entry.known.hash_state == HashState::PATHS_TOO_LONG && is_near(&path);
         if matches!(entry.known.hash_state, HashState::Unreadable(_)) && !is_limited {
             harvest = self.scan(tract, store, buffer).content_state(&path, &entry, HashState::Off);
         }
         let place = Arc::new(Place { area, entry, path, directory });
         let Roll { mut pieces, is_beyond } =
-            sort_out(store, &place.path, (!is_new).then_some(place.entry.id), listing)?;
+            match_names(store, &place.path, (!is_new).then_some(place.entry.id), listing)?;
         if let Some(is_beyond) = is_beyond.filter(|_| is_near(&place.path)) {
             harvest.add(self.scan(tract, store, buffer).limit(&place.path, &place.entry, is_beyond)?);
         }
@@ -293,7 +293,7 @@ impl Sweep {
         let Some(tract) = self.tract(place.area) else {
             return Ok(Done::default());
         };
-        let mut harvest = Harvest::default();
+        let mut harvest = ScanBatch::default();
         let mut more = Vec::new();
         for (name, known) in names {
             let path = join(&place.path, &name);
@@ -324,11 +324,11 @@ impl Sweep {
 
     pub(in crate::files) fn scan<'a>(
         &'a self,
-        tract: &'a Tract,
+        tract: &'a WatchedArea,
         store: &'a mut Store,
         buffer: &'a mut Vec<u8>,
-    ) -> Scan<'a> {
-        Scan {
+    ) -> ScanCheck<'a> {
+        ScanCheck {
             tract,
             ground: &self.ground,
             urgent: &self.urgent,

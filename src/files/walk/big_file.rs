@@ -9,11 +9,11 @@
 use crate::{
     content::reader::is_same,
     files::{
-        area::watched_areas::Tract,
+        area::watched_areas::WatchedArea,
         compare::big_file::Reads,
-        remote::lookup::Glance,
+        remote::lookup::Lookup,
         walk::{
-            entry_check::{Looked, Open, Step, Visitor},
+            entry_check::{EntryChecker, PendingCheck, PendingRead, Step},
             target::Target,
         },
     },
@@ -21,9 +21,9 @@ use crate::{
     store::sqlite::{connection::Store, error::StoreError},
 };
 
-impl Visitor {
+impl EntryChecker {
     /// Whether this look leaves the content to the lane.
-    pub(super) fn leaves_content(&self, tract: &Tract, looked: &Looked) -> bool {
+    pub(super) fn leaves_content(&self, tract: &WatchedArea, looked: &PendingCheck) -> bool {
         looked.reads == Reads::UpToBig
             && looked.seen.kind == FileKind::Regular
             && looked.seen.size > self.big_file
@@ -43,7 +43,7 @@ impl Visitor {
     }
 
     /// Ends the reading of a big file. That took long: unless the path still leads to what was read, it counts as torn.
-    pub(super) fn finish_big(&self, open: Open) -> Result<Step, StoreError> {
+    pub(super) fn finish_big(&self, open: PendingRead) -> Result<Step, StoreError> {
         let Some(tract) = self.ground.tracts.get(open.looked.target.area) else {
             return self.finish(open);
         };
@@ -51,7 +51,7 @@ impl Visitor {
             return Ok(Step::Done(self.over(&open.looked.target.path, &mut self.db.lock(), false)));
         }
         match self.glance(tract, &open.looked.target) {
-            Glance::There(_, now) if is_same(&open.looked.seen, &now) => self.finish(open),
+            Lookup::There(_, now) if is_same(&open.looked.seen, &now) => self.finish(open),
             _ => Ok(Step::Torn(Box::new(open.looked))),
         }
     }

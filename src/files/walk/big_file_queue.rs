@@ -8,8 +8,8 @@ use std::{
 use crate::{
     files::{
         compare::big_file::Deadline,
-        pace::fair_share::Share,
-        walk::{entry_check::Open, target::Target},
+        pace::fair_share::FairShare,
+        walk::{entry_check::PendingRead, target::Target},
     },
     model::{
         clock::{Boottime, Timestamp},
@@ -19,16 +19,16 @@ use crate::{
 
 /// What is read beside the walk.
 #[derive(Debug, Default)]
-pub(in crate::files) struct Lane {
+pub(in crate::files) struct BigFileQueue {
     /// The files of each owner.
     pub(super) queues: BTreeMap<u32, Queue>,
     /// Whose turn it is, and what that has cost so far.
     owner: u32,
     turn: (u64, Duration),
-    pub(in crate::files) share: Share,
+    pub(in crate::files) share: FairShare,
 }
 
-impl Lane {
+impl BigFileQueue {
     /// Notes that the content of an entry is to be read.
     pub(super) fn offer(&mut self, Deadline { due, entry, owner }: Deadline) {
         let mut at_hand = self.queues.values().flat_map(|queue| queue.new.iter().chain(&queue.aside));
@@ -59,7 +59,7 @@ impl Lane {
     }
 
     /// The file that is next: of the owner whose turn it is, or of the next one who has any.
-    pub(super) fn take(&mut self, now: Boottime) -> Option<Current> {
+    pub(super) fn take(&mut self, now: Boottime) -> Option<QueuedFile> {
         self.queues.retain(|_, queue| !queue.is_empty());
         let may_begin = self.may_begin();
         let ready = |(_, queue): &(&u32, &Queue)| queue.has_work(now, may_begin);
@@ -72,13 +72,13 @@ impl Lane {
     }
 
     /// Keeps what is not settled. What rests makes room for others.
-    pub(super) fn keep(&mut self, current: Current, now: Boottime) {
+    pub(super) fn keep(&mut self, current: QueuedFile, now: Boottime) {
         let has_room = self.has_room();
         let queue = self.queues.entry(current.owner).or_default();
         if current.is_aside {
             queue.aside.push_front(current);
         } else if current.rest > now && has_room && !queue.waiting.is_empty() {
-            queue.aside.push_back(Current { is_aside: true, ..current });
+            queue.aside.push_back(QueuedFile { is_aside: true, ..current });
         } else {
             queue.new = Some(current);
         }
@@ -108,8 +108,8 @@ impl Lane {
 pub(super) struct Queue {
     pub(super) waiting: BTreeSet<(Timestamp, EntryId)>,
     /// The one that has come last.
-    new: Option<Current>,
-    pub(super) aside: VecDeque<Current>,
+    new: Option<QueuedFile>,
+    pub(super) aside: VecDeque<QueuedFile>,
     is_turn_of_aside: bool,
     /// What the turn has cost so far.
     turn: (u64, Duration),
@@ -132,7 +132,7 @@ impl Queue {
         self.new.as_ref().map_or(may_begin && !self.waiting.is_empty(), |current| current.rest <= now)
     }
 
-    fn take(&mut self, owner: u32, now: Boottime, may_begin: bool) -> Option<Current> {
+    fn take(&mut self, owner: u32, now: Boottime, may_begin: bool) -> Option<QueuedFile> {
         let has_new = self.has_new(now, may_begin);
         if self.is_turn_of_aside || !has_new {
             let ready = self.aside.iter().position(|current| current.rest <= now);
@@ -145,7 +145,7 @@ impl Queue {
         }
         self.new.take().or_else(|| {
             let (_, entry) = self.waiting.pop_first()?;
-            Some(Current { entry, owner, is_aside: false, tries: 0, rest: Boottime::default(), open: None })
+            Some(QueuedFile { entry, owner, is_aside: false, tries: 0, rest: Boottime::default(), open: None })
         })
     }
 
@@ -161,21 +161,21 @@ impl Queue {
             let next = 1.min(self.aside.len());
             self.aside.rotate_left(next);
         } else if has_room && !self.waiting.is_empty() {
-            self.aside.extend(self.new.take().map(|current| Current { is_aside: true, ..current }));
+            self.aside.extend(self.new.take().map(|current| QueuedFile { is_aside: true, ..current }));
         }
     }
 }
 
 /// A file at hand.
 #[derive(Debug)]
-pub(super) struct Current {
+pub(super) struct QueuedFile {
     pub(super) entry: EntryId,
     pub(super) owner: u32,
     pub(super) is_aside: bool,
     pub(super) tries: u32,
     /// It rests until then.
     pub(super) rest: Boottime,
-    pub(super) open: Option<(Target, Box<Open>)>,
+    pub(super) open: Option<(Target, Box<PendingRead>)>,
 }
 
 /// Most entries that wait; beyond, those go whose time comes last. Their next look offers them again.
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn who_is_due_first_is_read_first_and_nobody_waits_twice() {
-        let mut lane = Lane::default();
+        let mut lane = BigFileQueue::default();
         for (due, entry) in [(30, 1), (10, 2), (20, 3), (10, 2), (5, 1)] {
             lane.offer(deadline(0, due, entry));
         }
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_crowd_takes_no_more_than_its_room_and_those_due_last_go() {
-        let mut lane = Lane::default();
+        let mut lane = BigFileQueue::default();
         let most = i64::try_from(MOST_WAITING).unwrap();
         for entry in (0..most * 2).rev() {
             lane.offer(deadline(0, entry, entry));
@@ -230,7 +230,7 @@ mod tests {
     }
 
     /// Plays so many whole turns of files of which only those with odd numbers come to an end, within one turn; gives who had each.
-    fn turns(lane: &mut Lane, count: usize) -> Vec<i64> {
+    fn turns(lane: &mut BigFileQueue, count: usize) -> Vec<i64> {
         let now = Boottime::default();
         let mut had = Vec::new();
         while had.len() < count {
@@ -245,8 +245,8 @@ mod tests {
         had
     }
 
-    fn lane(entries: impl IntoIterator<Item = i64>) -> Lane {
-        let mut lane = Lane::default();
+    fn lane(entries: impl IntoIterator<Item = i64>) -> BigFileQueue {
+        let mut lane = BigFileQueue::default();
         entries.into_iter().for_each(|entry| lane.offer(deadline(0, entry, entry)));
         lane
     }
@@ -275,7 +275,7 @@ mod tests {
         let mut lane = lane([2, 3]);
         let later = Boottime::default().after(FIRST_RETRY);
         let torn = lane.take(Boottime::default()).unwrap();
-        lane.keep(Current { rest: later, ..torn }, Boottime::default());
+        lane.keep(QueuedFile { rest: later, ..torn }, Boottime::default());
         assert_eq!(lane.take(Boottime::default()).map(|current| current.entry.0), Some(3));
         assert!(!lane.has_work(Boottime::default()) && lane.has_work(later));
         assert_eq!(lane.take(later).map(|current| current.entry.0), Some(2));
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn owners_take_turns_however_many_files_one_of_them_has() {
-        let mut lane = Lane::default();
+        let mut lane = BigFileQueue::default();
         (0..1000).for_each(|entry| lane.offer(deadline(7, entry, entry * 2)));
         lane.offer(deadline(0, 5000, 5001));
         lane.offer(deadline(9, 6000, 6001));
@@ -291,7 +291,7 @@ mod tests {
         had.sort_unstable();
         assert!(had.contains(&5001) && had.contains(&6001), "{had:?}");
         // And after a turn that has cost little nobody else is asked.
-        let mut lane = Lane::default();
+        let mut lane = BigFileQueue::default();
         for (owner, entry) in [(7, 2), (0, 4), (0, 6)] {
             lane.offer(deadline(owner, entry, entry));
         }
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_crowd_of_one_owner_costs_no_other_his_place() {
-        let mut lane = Lane::default();
+        let mut lane = BigFileQueue::default();
         lane.offer(deadline(0, 9_000_000, 1));
         let most = i64::try_from(MOST_WAITING).unwrap();
         (0..most * 2).for_each(|entry| lane.offer(deadline(7, entry, entry + 2)));

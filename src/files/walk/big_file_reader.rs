@@ -12,8 +12,8 @@
 
 use crate::{
     files::walk::{
-        big_file_queue::{Current, FIRST_RETRY},
-        checker::{Eye, Leave},
+        big_file_queue::{FIRST_RETRY, QueuedFile},
+        checker::{Interrupt, PacedChecker},
         entry_check::Step,
         target::Target,
     },
@@ -25,9 +25,9 @@ const TRIES: u32 = 3;
 /// What opening a file costs of the bytes, so that what cannot be opened is not asked for without end.
 const OPENING: u64 = 4096;
 
-impl Eye {
+impl PacedChecker {
     /// Reads on in the lane while the walk, which wants to go on at `walk_due`, leaves bytes for it.
-    pub(super) async fn serve_lane(&mut self, walk_due: Boottime) -> Result<(), Leave> {
+    pub(super) async fn serve_lane(&mut self, walk_due: Boottime) -> Result<(), Interrupt> {
         self.lane.share.begin_turn();
         loop {
             self.mind_others().await;
@@ -56,7 +56,7 @@ impl Eye {
     }
 
     /// Opens the file at hand; gives what that costs.
-    async fn begin_in_lane(&mut self, current: Current) -> Result<u64, Leave> {
+    async fn begin_in_lane(&mut self, current: QueuedFile) -> Result<u64, Interrupt> {
         let (id, Some(visitor)) = (current.entry, self.visitor.clone()) else {
             return Ok(OPENING);
         };
@@ -74,7 +74,7 @@ impl Eye {
     }
 
     /// Reads about `most` bytes of the file at hand; gives what they cost.
-    async fn slice(&mut self, mut current: Current, most: u64) -> Result<u64, Leave> {
+    async fn slice(&mut self, mut current: QueuedFile, most: u64) -> Result<u64, Interrupt> {
         let Some((target, mut open)) = current.open.take() else { return Ok(0) };
         let read = self
             .job(&target, move |visitor| {
@@ -97,14 +97,14 @@ impl Eye {
     }
 
     /// Keeps a file as long as it is not settled.
-    async fn go_on(&mut self, current: Current, target: Target, step: Option<Step>) -> Result<(), Leave> {
+    async fn go_on(&mut self, current: QueuedFile, target: Target, step: Option<Step>) -> Result<(), Interrupt> {
         let now = self.clock.now().boottime;
         match step {
-            Some(Step::Read(open)) => self.lane.keep(Current { open: Some((target, open)), ..current }, now),
+            Some(Step::Read(open)) => self.lane.keep(QueuedFile { open: Some((target, open)), ..current }, now),
             Some(Step::Done(visited)) => self.take_note(&visited),
             Some(Step::Torn(_)) if current.tries + 1 < TRIES => {
                 let rest = now.after(FIRST_RETRY * 4_u32.pow(current.tries));
-                self.lane.keep(Current { tries: current.tries + 1, rest, open: None, ..current }, now);
+                self.lane.keep(QueuedFile { tries: current.tries + 1, rest, open: None, ..current }, now);
             }
             Some(Step::Torn(looked)) => {
                 if let Some(visited) = self.job(&target, move |visitor| visitor.give_up(&looked)).await? {

@@ -8,27 +8,27 @@ use crate::{
     config::settings::config::{Config, Rates},
     files::{
         pace::{
-            max_age::Promises,
-            pressure::Restraint,
-            rate_limiter::{Pace, SpeedUp},
+            max_age::MaxAgeSchedule,
+            pressure::PressureThrottle,
+            rate_limiter::{Boost, RateLimiter},
         },
         walk::{
-            big_file_queue::Lane,
-            entry_check::{Step, Visited, Visitor},
+            big_file_queue::BigFileQueue,
+            entry_check::{CheckOutcome, EntryChecker, Step},
             target::Target,
         },
     },
     model::{
-        backoff::Quarantine,
+        backoff::BackoffSet,
         clock::{Boottime, Clock},
         file::entry::EntryId,
-        keepalive::Pulse,
+        keepalive::Keepalive,
     },
     store::{
         db::{Db, run_blocking},
         sqlite::{connection::Store, error::StoreError},
     },
-    sys::{panic::guard, pressure::io_pressure, sleep::wait_until},
+    sys::{panic::catch_panic, pressure::io_pressure, sleep::wait_until},
 };
 
 /// Looks that found nothing are written at the latest after this.
@@ -48,7 +48,7 @@ const HIGH_RATE: f64 = 64.0 * 1024.0 * 1024.0;
 
 /// Why the walker leaves what it is doing.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::files) enum Leave {
+pub(in crate::files) enum Interrupt {
     /// It was told to stop.
     #[error("told to stop")]
     Stopped,
@@ -59,63 +59,63 @@ pub(in crate::files) enum Leave {
 
 /// What looks at paths.
 #[derive(Debug)]
-pub(in crate::files) struct Eye {
+pub(in crate::files) struct PacedChecker {
     pub(in crate::files) db: Db,
     pub(in crate::files) clock: Clock,
     /// Beats with each step.
-    pub(in crate::files) pulse: Pulse,
+    pub(in crate::files) pulse: Keepalive,
     stop: CancellationToken,
     /// What a visit needs; `None` until the areas are settled.
-    pub(in crate::files) visitor: Option<Arc<Visitor>>,
-    pub(in crate::files) speed: SpeedUp,
+    pub(in crate::files) visitor: Option<Arc<EntryChecker>>,
+    pub(in crate::files) speed: Boost,
     /// Whether a first round is under way.
     pub(in crate::files) is_learning: bool,
-    pub(in crate::files) pace: Pace,
-    pub(in crate::files) lane: Lane,
+    pub(in crate::files) pace: RateLimiter,
+    pub(in crate::files) lane: BigFileQueue,
     pub(in crate::files) rates: Rates,
-    pub(in crate::files) promises: Promises,
-    restraint: Restraint,
+    pub(in crate::files) promises: MaxAgeSchedule,
+    restraint: PressureThrottle,
     /// Where the system shows itself.
     pub(in crate::files) root: PathBuf,
     /// When it was counted what the areas hold.
     pub(super) stocked: Option<Boottime>,
     pub(in crate::files) error_nag: Duration,
     /// Paths at which something panicked; left alone for a while.
-    quarantine: Quarantine<Vec<u8>>,
+    quarantine: BackoffSet<Vec<u8>>,
     /// Directories over whose listing something panicked.
-    pub(super) unlisted: Quarantine<EntryId>,
+    pub(super) unlisted: BackoffSet<EntryId>,
     flushed: Boottime,
     /// Looks since then.
     unflushed: usize,
 }
 
-impl Eye {
+impl PacedChecker {
     pub(in crate::files) fn new(config: &Config, db: Db, clock: Clock, stop: CancellationToken) -> Self {
         Self {
             flushed: clock.now().boottime,
             unflushed: 0,
             db,
             clock,
-            pulse: Pulse::default(),
+            pulse: Keepalive::default(),
             stop,
             visitor: None,
-            speed: SpeedUp::default(),
+            speed: Boost::default(),
             is_learning: false,
-            pace: Pace::new(config.rates.files, config.rates.bytes),
-            lane: Lane::default(),
+            pace: RateLimiter::new(config.rates.files, config.rates.bytes),
+            lane: BigFileQueue::default(),
             rates: config.rates,
-            promises: Promises::default(),
-            restraint: Restraint::new(config.rates.pressure),
+            promises: MaxAgeSchedule::default(),
+            restraint: PressureThrottle::new(config.rates.pressure),
             root: PathBuf::from("/"),
             stocked: None,
             error_nag: config.report.error_nag,
-            quarantine: Quarantine::default(),
-            unlisted: Quarantine::default(),
+            quarantine: BackoffSet::default(),
+            unlisted: BackoffSet::default(),
         }
     }
 
     /// One look, at the pace that is due. `None` when the path is in quarantine.
-    pub(in crate::files) async fn look(&mut self, target: Target) -> Result<Option<Visited>, Leave> {
+    pub(in crate::files) async fn look(&mut self, target: Target) -> Result<Option<CheckOutcome>, Interrupt> {
         if self.quarantine.holds(target.path.as_slice(), self.clock.now().boottime) {
             return Ok(None);
         }
@@ -153,7 +153,7 @@ impl Eye {
     }
 
     /// Reads a larger file to its end at the pace of the bytes, and pays for what was read.
-    async fn read_on(&mut self, target: &Target, step: Step) -> Result<Option<Step>, Leave> {
+    async fn read_on(&mut self, target: &Target, step: Step) -> Result<Option<Step>, Interrupt> {
         let mut open = match step {
             Step::Read(open) => open,
             Step::Done(visited) => {
@@ -206,13 +206,13 @@ impl Eye {
     pub(super) async fn job<T: Send + 'static>(
         &mut self,
         target: &Target,
-        work: impl FnOnce(&Visitor) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<Option<T>, Leave> {
+        work: impl FnOnce(&EntryChecker) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Option<T>, Interrupt> {
         self.pulse.beat();
         let Some(visitor) = self.visitor.clone() else {
             return Ok(None);
         };
-        match run_blocking(move || guard(|| work(&visitor))).await {
+        match run_blocking(move || catch_panic(|| work(&visitor))).await {
             Ok(result) => Ok(Some(result?)),
             Err(_caught) => {
                 let (now, error_nag) = (self.clock.now(), self.error_nag);
@@ -232,7 +232,7 @@ impl Eye {
         }
     }
 
-    pub(super) fn take_note(&mut self, visited: &Visited) {
+    pub(super) fn take_note(&mut self, visited: &CheckOutcome) {
         self.unflushed += 1;
         if let Some(deadline) = visited.left {
             self.lane.offer(deadline);
@@ -267,7 +267,7 @@ impl Eye {
     }
 
     /// Writes what was collected when its time has come.
-    pub(in crate::files) async fn settle(&mut self) -> Result<(), Leave> {
+    pub(in crate::files) async fn settle(&mut self) -> Result<(), Interrupt> {
         let now = self.clock.now().boottime;
         if now.since(self.flushed) >= GROUP_TIME || self.unflushed >= GROUP {
             self.db.call(Store::flush).await?;
@@ -278,7 +278,7 @@ impl Eye {
     }
 
     /// Waits, but not past the end; what was collected is written before a longer wait.
-    pub(in crate::files) async fn wait(&mut self, due: Boottime) -> Result<(), Leave> {
+    pub(in crate::files) async fn wait(&mut self, due: Boottime) -> Result<(), Interrupt> {
         let now = self.clock.now().boottime;
         let flush_due = self.flushed.after(GROUP_TIME);
         if due > flush_due && due > now {
@@ -290,10 +290,10 @@ impl Eye {
         self.wait_until(due).await
     }
 
-    async fn wait_until(&self, due: Boottime) -> Result<(), Leave> {
+    async fn wait_until(&self, due: Boottime) -> Result<(), Interrupt> {
         match self.stop.run_until_cancelled(wait_until(&self.clock, due)).await {
             Some(()) => Ok(()),
-            None => Err(Leave::Stopped),
+            None => Err(Interrupt::Stopped),
         }
     }
 }

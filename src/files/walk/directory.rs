@@ -6,29 +6,32 @@ use crate::{
     files::{
         area::{
             path_limit::{changes, is_near, room, state_of},
-            watched_areas::{Tract, join},
+            watched_areas::{WatchedArea, join},
         },
         compare::{
-            shortage::{is_shortage, shortage},
-            verdict::Verdict,
+            shortage::{is_resource_exhausted, shortage},
+            verdict::EntryVerdict,
         },
-        remote::lookup::{Glance, Trouble},
+        remote::lookup::{AccessError, Lookup},
         walk::{
-            entry_check::{Visited, Visitor},
-            frontier::{Ahead, Open, Place},
+            entry_check::{CheckOutcome, EntryChecker},
+            frontier::{OpenDir, PendingDir, Place},
             target::Target,
         },
     },
     model::file::entry::{Entry, EntryId, HashState, LONGEST_PATH},
     store::{
-        events::outcome::{Found, Outcome, Piece},
+        events::outcome::{ConditionalOutcome, Outcome, StoredFinding},
         sqlite::error::StoreError,
     },
     sys::fault_injection,
 };
 
 /// Opens a directory of the baseline from the root of its area; `None` when it cannot be listed, which its entry then says.
-pub(in crate::files) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Result<Option<Open>, StoreError> {
+pub(in crate::files) fn open_directory(
+    visitor: &EntryChecker,
+    ahead: PendingDir,
+) -> Result<Option<OpenDir>, StoreError> {
     let (entry, way, since) = {
         let store = visitor.db.lock();
         // One that was moved to another area meanwhile is met there.
@@ -54,7 +57,7 @@ pub(in crate::files) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Resul
     }
     fault_injection::strike("list", &path);
     let mut listed = visitor.ground.list(tract, &path, &root, &relative);
-    if matches!(listed, Err(Trouble::Silent)) && visitor.is_moving() && !visitor.is_hidden(&path)? {
+    if matches!(listed, Err(AccessError::Silent)) && visitor.is_moving() && !visitor.is_hidden(&path)? {
         listed = visitor.ground.list(tract, &path, &root, &relative);
     }
     match listed {
@@ -65,12 +68,12 @@ pub(in crate::files) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Resul
                 visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, HashState::Off)?;
             }
             let place = Place { area: ahead.area, entry: ahead.entry, path, directory, inode, since };
-            Ok(Some(Open::new(place, listing)))
+            Ok(Some(OpenDir::new(place, listing)))
         }
-        Err(Trouble::Errno(errno)) if is_shortage(errno) => Err(shortage(&path, errno)),
+        Err(AccessError::Errno(errno)) if is_resource_exhausted(errno) => Err(shortage(&path, errno)),
         // No answer for now.
-        Err(Trouble::Silent) => Ok(None),
-        Err(Trouble::Errno(errno)) => {
+        Err(AccessError::Silent) => Ok(None),
+        Err(AccessError::Errno(errno)) => {
             // Gone or exchanged since it was looked at: its next look will tell.
             if ![Errno::NOENT, Errno::NOTDIR, Errno::LOOP].map(Errno::raw_os_error).contains(&errno) {
                 visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, HashState::Unreadable(errno))?;
@@ -80,13 +83,15 @@ pub(in crate::files) fn open_directory(visitor: &Visitor, ahead: Ahead) -> Resul
     }
 }
 
-impl Visitor {
+impl EntryChecker {
     /// Notes that the root of an area cannot be listed, if that is why it is not open.
-    fn note_unlisted(&self, tract: &Tract, area: usize, root: &Entry) -> Result<(), StoreError> {
-        let Glance::There(object, _) = self.ground.glance_at_root(tract) else { return Ok(()) };
+    fn note_unlisted(&self, tract: &WatchedArea, area: usize, root: &Entry) -> Result<(), StoreError> {
+        let Lookup::There(object, _) = self.ground.glance_at_root(tract) else { return Ok(()) };
         match object.open_directory() {
             Ok(_) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) if is_shortage(errno.raw_os_error()) => Err(shortage(&tract.path, errno.raw_os_error())),
+            Err(errno) if is_resource_exhausted(errno.raw_os_error()) => {
+                Err(shortage(&tract.path, errno.raw_os_error()))
+            }
             Err(errno) => {
                 let state = HashState::Unreadable(errno.raw_os_error());
                 self.set_hash_state(&mut self.db.lock(), area, root, state).map(drop)
@@ -95,7 +100,7 @@ impl Visitor {
     }
 }
 
-impl Visitor {
+impl EntryChecker {
     /// Notes whether names in a directory are too long, or with `None` only what the baseline has there. Gives whether that was news.
     ///
     /// # Errors
@@ -116,18 +121,22 @@ impl Visitor {
             Some(is_beyond) if is_beyond != is_marked => state_of(is_beyond),
             _ => entry.known.hash_state,
         };
-        let Verdict { next, events } = self.judge(tract, self.clock.now()).limited(&path, &entry, state, beyond);
+        let EntryVerdict { next, events } = self.judge(tract, self.clock.now()).limited(&path, &entry, state, beyond);
         if events.is_empty() {
             return Ok(false);
         }
-        let events = events.into_iter().map(Found::from).collect();
+        let events = events.into_iter().map(StoredFinding::from).collect();
         let outcome = Outcome { changes: changes(&path, next, beyond), events };
-        let piece = Piece { basis: Some(Box::new(entry)), outcome };
+        let piece = ConditionalOutcome { basis: Some(Box::new(entry)), outcome };
         Ok(store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true))
     }
 
     /// A path of the baseline that is too long goes with all that lie beside it.
-    pub(in crate::files) fn leave_beyond(&self, tract: &Tract, target: &Target) -> Result<Visited, StoreError> {
+    pub(in crate::files) fn leave_beyond(
+        &self,
+        tract: &WatchedArea,
+        target: &Target,
+    ) -> Result<CheckOutcome, StoreError> {
         let way = match target.parent {
             Some(parent) => self.db.lock().way_to(parent)?.unwrap_or_default(),
             None => Vec::new(),

@@ -11,18 +11,18 @@ use crate::{
     config::settings::urgent::UrgentList,
     content::{
         hasher::{Evidence, Wanted},
-        racy::is_fresh,
+        racy::is_racy,
         reader::unread_for,
     },
     files::{
-        area::watched_areas::{Ground, Tract, join},
+        area::watched_areas::{WatchedArea, WatchedAreas, join},
         compare::{
             big_file::{Deadline, Reads, unread},
-            inode_index::Inodes,
-            shortage::{is_shortage, shortage},
+            inode_index::InodeIndex,
+            shortage::{is_resource_exhausted, shortage},
             verdict::without_content,
         },
-        remote::lookup::{Content, Glance, Object, Reading, Trouble},
+        remote::lookup::{AccessError, Content, FileHandle, Lookup, Reading},
         walk::target::{Target, Way},
     },
     model::{
@@ -32,7 +32,7 @@ use crate::{
     store::{
         baseline::{areas::AreaState, members::Members},
         db::Db,
-        events::outcome::{Found, Outcome, StateChange},
+        events::outcome::{Outcome, StateChange, StoredFinding},
         sqlite::{connection::Store, error::StoreError},
     },
     sys::fault_injection,
@@ -40,7 +40,7 @@ use crate::{
 
 /// What a visit has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Visited {
+pub struct CheckOutcome {
     /// A key of the path, for the speed-up.
     pub key: u64,
     /// The number of the visit.
@@ -61,24 +61,24 @@ pub struct Visited {
 #[derive(Debug)]
 pub enum Step {
     /// It is over.
-    Done(Visited),
+    Done(CheckOutcome),
     /// A larger file is to be read at the pace of the bytes.
-    Read(Box<Open>),
+    Read(Box<PendingRead>),
     /// The file changed while it was read.
-    Torn(Box<Looked>),
+    Torn(Box<PendingCheck>),
 }
 
 /// A visit in the middle of reading.
 #[derive(Debug)]
-pub struct Open {
+pub struct PendingRead {
     /// What is being read.
     pub reading: Reading,
-    pub(in crate::files) looked: Looked,
+    pub(in crate::files) looked: PendingCheck,
 }
 
 /// A visit that has seen the metadata.
 #[derive(Debug, Clone)]
-pub struct Looked {
+pub struct PendingCheck {
     pub(in crate::files) target: Target,
     pub(in crate::files) entry: Option<Entry>,
     pub(in crate::files) seen: Attributes,
@@ -93,7 +93,7 @@ pub struct Looked {
     unsure: Option<Box<Evidence>>,
 }
 
-impl Looked {
+impl PendingCheck {
     /// Bytes that were read at once and are not paid for yet.
     pub const fn unpaid(&self) -> u64 {
         self.read_at_once
@@ -102,9 +102,9 @@ impl Looked {
 
 /// What visits need, shared by all of them.
 #[derive(Debug)]
-pub struct Visitor {
+pub struct EntryChecker {
     /// The areas.
-    pub ground: Arc<Ground>,
+    pub ground: Arc<WatchedAreas>,
     /// The store.
     pub db: Db,
     /// The time.
@@ -118,10 +118,10 @@ pub struct Visitor {
     /// What makes the keys of paths.
     pub keys: RandomState,
     /// Which rows have which inode.
-    pub inodes: Inodes,
+    pub inodes: InodeIndex,
 }
 
-impl Visitor {
+impl EntryChecker {
     /// Begins a visit.
     ///
     /// # Errors
@@ -155,7 +155,7 @@ impl Visitor {
         if target.parent.is_some() && !self.is_reachable(tract, &target)? {
             let mut store = self.db.lock();
             let is_area_active = store.area_state(tract.id)?.is_some_and(AreaState::is_active);
-            return Ok(Step::Done(Visited { is_area_active, ..self.over(&target.path, &mut store, false) }));
+            return Ok(Step::Done(CheckOutcome { is_area_active, ..self.over(&target.path, &mut store, false) }));
         }
         // Not even a look: it could hang for ever.
         if self.ground.is_barred(&target.path) && target.parent.is_some() {
@@ -163,14 +163,14 @@ impl Visitor {
         }
         let mut seen = self.glance(tract, &target);
         // While something was mounted there is no answer: now it is known what that hides.
-        if matches!(seen, Glance::Silent) && self.is_moving() && !self.is_hidden(&target.path)? {
+        if matches!(seen, Lookup::Silent) && self.is_moving() && !self.is_hidden(&target.path)? {
             seen = self.glance(tract, &target);
         }
         match seen {
-            Glance::Silent => Ok(Step::Done(self.silent(&target))),
-            Glance::Gone => self.gone(tract, &target),
-            Glance::Refused(errno) => self.refused(tract, &target, errno).map(Step::Done),
-            Glance::There(handle, seen) => {
+            Lookup::Silent => Ok(Step::Done(self.silent(&target))),
+            Lookup::Gone => self.gone(tract, &target),
+            Lookup::Refused(errno) => self.refused(tract, &target, errno).map(Step::Done),
+            Lookup::There(handle, seen) => {
                 if target.parent.is_none()
                     && let Some(stop) = self.check_root(tract, &target, &handle, &seen)?
                 {
@@ -178,13 +178,13 @@ impl Visitor {
                 }
                 let entry = self.db.lock().entry_named(target.parent, &target.name)?;
                 let began = self.clock.now().wall;
-                let looked = Looked { target, entry, seen, reads, read: 0, read_at_once: 0, began, unsure: None };
+                let looked = PendingCheck { target, entry, seen, reads, read: 0, read_at_once: 0, began, unsure: None };
                 self.read(tract, looked, &handle)
             }
         }
     }
 
-    pub(in crate::files) fn glance(&self, tract: &Tract, target: &Target) -> Glance {
+    pub(in crate::files) fn glance(&self, tract: &WatchedArea, target: &Target) -> Lookup {
         match &target.way {
             Way::Root => self.ground.look_at_root(tract),
             Way::BeneathRoot(root, relative) => self.ground.glance(tract, &target.path, root, relative),
@@ -193,7 +193,7 @@ impl Visitor {
     }
 
     /// Reads a regular file: at once when it is small, else begins to.
-    fn read(&self, tract: &Tract, mut looked: Looked, handle: &Object) -> Result<Step, StoreError> {
+    fn read(&self, tract: &WatchedArea, mut looked: PendingCheck, handle: &FileHandle) -> Result<Step, StoreError> {
         let wanted = tract.settings.algorithms;
         if looked.seen.kind != FileKind::Regular || wanted.is_empty() {
             handle.complete(&mut looked.seen);
@@ -217,7 +217,7 @@ impl Visitor {
             Ok(reading) => reading,
             Err(trouble) => return self.failed(&looked, trouble).map(Step::Done),
         };
-        let open = Box::new(Open { reading, looked });
+        let open = Box::new(PendingRead { reading, looked });
         if open.reading.size() > self.small_file || open.reading.is_far() && self.small_file < u64::MAX {
             return Ok(Step::Read(open));
         }
@@ -239,14 +239,14 @@ impl Visitor {
     ///
     /// # Errors
     /// [`StoreError`] when the store fails; what was seen will be seen again.
-    pub fn finish(&self, open: Open) -> Result<Step, StoreError> {
-        let Open { reading, mut looked } = open;
+    pub fn finish(&self, open: PendingRead) -> Result<Step, StoreError> {
+        let PendingRead { reading, mut looked } = open;
         // Those of the lane were counted slice by slice.
         if looked.reads == Reads::UpToBig {
             looked.read = looked.read.saturating_add(reading.read());
         }
         match reading.finish().0 {
-            Content::Stable(seen) if is_fresh(&seen.seen.attributes, looked.began) => {
+            Content::Stable(seen) if is_racy(&seen.seen.attributes, looked.began) => {
                 looked.unsure = Some(seen);
                 Ok(Step::Torn(Box::new(looked)))
             }
@@ -260,7 +260,7 @@ impl Visitor {
     ///
     /// # Errors
     /// [`StoreError`] when the store fails; what was seen will be seen again.
-    pub fn fail(&self, open: &Open, trouble: Trouble) -> Result<Visited, StoreError> {
+    pub fn fail(&self, open: &PendingRead, trouble: AccessError) -> Result<CheckOutcome, StoreError> {
         self.failed(&open.looked, trouble)
     }
 
@@ -268,7 +268,7 @@ impl Visitor {
     ///
     /// # Errors
     /// [`StoreError`] when the store fails; what was seen will be seen again.
-    pub fn give_up(&self, looked: &Looked) -> Result<Visited, StoreError> {
+    pub fn give_up(&self, looked: &PendingCheck) -> Result<CheckOutcome, StoreError> {
         // Written again and again, but never seen to change while it was read.
         if let Some(seen) = &looked.unsure {
             return self.settle(looked, Evidence::clone(seen));
@@ -277,12 +277,12 @@ impl Visitor {
         self.settle(looked, seen)
     }
 
-    fn failed(&self, looked: &Looked, trouble: Trouble) -> Result<Visited, StoreError> {
-        let Trouble::Errno(errno) = trouble else {
-            self.ground.tracts.get(looked.target.area).into_iter().for_each(Tract::note_silence);
+    fn failed(&self, looked: &PendingCheck, trouble: AccessError) -> Result<CheckOutcome, StoreError> {
+        let AccessError::Errno(errno) = trouble else {
+            self.ground.tracts.get(looked.target.area).into_iter().for_each(WatchedArea::note_silence);
             return Ok(self.silent(&looked.target));
         };
-        if is_shortage(errno) {
+        if is_resource_exhausted(errno) {
             return Err(shortage(&looked.target.path, errno));
         }
         let seen = without_content(&looked.seen, looked.entry.as_ref(), unread_for(errno));
@@ -290,13 +290,13 @@ impl Visitor {
     }
 
     /// A visit without an answer. Without one from its root an area is not entered.
-    fn silent(&self, target: &Target) -> Visited {
-        Visited { is_area_active: target.parent.is_some(), ..self.over(&target.path, &mut self.db.lock(), false) }
+    fn silent(&self, target: &Target) -> CheckOutcome {
+        CheckOutcome { is_area_active: target.parent.is_some(), ..self.over(&target.path, &mut self.db.lock(), false) }
     }
 
     /// A path that cannot even be looked at: its entry, or the directory it lies in, becomes unreadable.
-    fn refused(&self, tract: &Tract, target: &Target, errno: Errno) -> Result<Visited, StoreError> {
-        if is_shortage(errno.raw_os_error()) {
+    fn refused(&self, tract: &WatchedArea, target: &Target, errno: Errno) -> Result<CheckOutcome, StoreError> {
+        if is_resource_exhausted(errno.raw_os_error()) {
             return Err(shortage(&target.path, errno.raw_os_error()));
         }
         let mut store = self.db.lock();
@@ -345,7 +345,7 @@ impl Visitor {
     }
 
     /// An entry that the configuration leaves out now goes with one notice for its topmost part.
-    fn drop_left_out(&self, target: &Target, prefix: usize) -> Result<Visited, StoreError> {
+    fn drop_left_out(&self, target: &Target, prefix: usize) -> Result<CheckOutcome, StoreError> {
         let mut store = self.db.lock();
         let path = target.path.get(..prefix).unwrap_or(&target.path);
         let Some(tract) = self.ground.tracts.get(target.area) else {
@@ -367,14 +367,14 @@ impl Visitor {
         let event = self.judge(tract, self.clock.now()).exclusion(&top, path, count);
         let members = if count > 1 { Members::tree(&top, path) } else { Members::default() };
         let outcome =
-            Outcome { changes: vec![StateChange::RemoveTree(top.id)], events: vec![Found { event, members }] };
+            Outcome { changes: vec![StateChange::RemoveTree(top.id)], events: vec![StoredFinding { event, members }] };
         store.commit(&outcome)?;
         Ok(self.over(path, &mut store, false))
     }
 
     /// A visit that ends without an entry of its own.
-    pub(in crate::files) fn over(&self, path: &[u8], store: &mut Store, is_changed: bool) -> Visited {
-        Visited {
+    pub(in crate::files) fn over(&self, path: &[u8], store: &mut Store, is_changed: bool) -> CheckOutcome {
+        CheckOutcome {
             key: self.key(path),
             visit: store.last_visit(),
             is_changed,
@@ -390,10 +390,10 @@ impl Visitor {
     }
 }
 
-impl Visitor {
+impl EntryChecker {
     /// Whether the way to a target is still that of the baseline: its area is not suspended, and the directory in hand was not
     /// moved away or replaced since it was opened, for its names would then be taken for those of another.
-    pub(super) fn is_reachable(&self, tract: &Tract, target: &Target) -> Result<bool, StoreError> {
+    pub(super) fn is_reachable(&self, tract: &WatchedArea, target: &Target) -> Result<bool, StoreError> {
         let store = self.db.lock();
         if !store.area_state(tract.id)?.is_some_and(AreaState::is_active) {
             return Ok(false);
@@ -410,7 +410,7 @@ impl Visitor {
     }
 
     /// Whether the directory in hand still is what its path leads to.
-    pub(super) fn is_in_place(&self, tract: &Tract, target: &Target) -> bool {
+    pub(super) fn is_in_place(&self, tract: &WatchedArea, target: &Target) -> bool {
         let (Way::InDirectory(place), Some(root)) = (&target.way, tract.root()) else { return true };
         // Whether the root is another is looked after elsewhere.
         let beneath = tract.beneath(&place.path);
@@ -418,9 +418,9 @@ impl Visitor {
             return true;
         }
         match self.ground.glance(tract, &place.path, &root, beneath) {
-            Glance::There(_, now) => now.inode == place.inode,
-            Glance::Gone => false,
-            Glance::Refused(_) | Glance::Silent => true,
+            Lookup::There(_, now) => now.inode == place.inode,
+            Lookup::Gone => false,
+            Lookup::Refused(_) | Lookup::Silent => true,
         }
     }
 }

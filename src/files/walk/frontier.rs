@@ -11,7 +11,7 @@ use rand::{RngExt, rngs::StdRng};
 use crate::{
     files::{
         area::path_limit::{is_near, room},
-        remote::lookup::{Base, Listing, Trouble},
+        remote::lookup::{AccessError, DirHandle, Listing},
     },
     model::file::entry::EntryId,
     sys::{fs::dir::Name, rlimit::open_files},
@@ -35,7 +35,7 @@ const SMALL_BLOCK: usize = 256;
 
 /// A directory that is still to be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ahead {
+pub struct PendingDir {
     /// Which of the configured areas it lies in.
     pub area: usize,
     /// Its row.
@@ -52,7 +52,7 @@ pub struct Place {
     /// Its whole path.
     pub path: Vec<u8>,
     /// Itself, as it was opened.
-    pub directory: Base,
+    pub directory: DirHandle,
     /// Its inode.
     pub inode: u64,
     /// The visit number when it was opened: what is not seen again from then on has left it.
@@ -61,7 +61,7 @@ pub struct Place {
 
 /// A directory in hand.
 #[derive(Debug)]
-pub struct Open {
+pub struct OpenDir {
     /// Where it is.
     pub place: Arc<Place>,
     directories: Vec<Vec<u8>>,
@@ -76,7 +76,7 @@ pub struct Open {
     is_asked: bool,
 }
 
-impl Open {
+impl OpenDir {
     /// A directory whose names come from `listing`.
     pub fn new(place: Place, listing: Listing) -> Self {
         Self {
@@ -100,7 +100,7 @@ impl Open {
     ///
     /// # Errors
     /// Why the rest cannot be had; then the listing counts as ended.
-    pub fn read_block(&mut self, most: usize) -> Result<(), Trouble> {
+    pub fn read_block(&mut self, most: usize) -> Result<(), AccessError> {
         let Some(mut listing) = self.rest.take() else {
             return Ok(());
         };
@@ -149,13 +149,13 @@ impl Open {
 
 /// What the walker does next.
 #[derive(Debug)]
-pub enum Next {
-    /// Open this directory and hand it back with [`Itinerary::take_up`].
-    Open(Ahead),
-    /// Read the next block of so many names and hand the directory back with [`Itinerary::take_up`].
-    Refill(Open, usize),
+pub enum NextStep {
+    /// Open this directory and hand it back with [`Frontier::take_up`].
+    Open(PendingDir),
+    /// Read the next block of so many names and hand the directory back with [`Frontier::take_up`].
+    Refill(OpenDir, usize),
     /// All names of this directory that are in hand have been stops.
-    Finished(Open),
+    Finished(OpenDir),
     /// Stop at this name.
     Stop(Arc<Place>, Vec<u8>),
     /// The round is complete.
@@ -164,13 +164,13 @@ pub enum Next {
 
 /// The stops still ahead.
 #[derive(Debug)]
-pub struct Itinerary {
-    ahead: Vec<Ahead>,
-    open: Vec<Open>,
+pub struct Frontier {
+    ahead: Vec<PendingDir>,
+    open: Vec<OpenDir>,
     most_open: usize,
 }
 
-impl Default for Itinerary {
+impl Default for Frontier {
     fn default() -> Self {
         Self { ahead: Vec::new(), open: Vec::new(), most_open: most_open(open_files()) }
     }
@@ -181,14 +181,14 @@ fn most_open(files: Option<u64>) -> usize {
     files.map_or(MOST_OPEN, |files| usize::try_from(files / PART).unwrap_or(MOST_OPEN).clamp(LEAST_OPEN, MOST_OPEN))
 }
 
-impl Itinerary {
+impl Frontier {
     /// Adds a directory.
-    pub fn add(&mut self, directory: Ahead) {
+    pub fn add(&mut self, directory: PendingDir) {
         self.ahead.push(directory);
     }
 
     /// Takes a directory (back) in hand.
-    pub fn take_up(&mut self, directory: Open) {
+    pub fn take_up(&mut self, directory: OpenDir) {
         self.open.push(directory);
     }
 
@@ -199,23 +199,23 @@ impl Itinerary {
     }
 
     /// The next thing to do.
-    pub fn next(&mut self, chance: &mut StdRng) -> Next {
+    pub fn next(&mut self, chance: &mut StdRng) -> NextStep {
         if let Some(empty) = self.open.iter().position(|open| open.names() == 0) {
             let open = self.open.swap_remove(empty);
             return if open.has_more() {
-                let in_hand: usize = self.open.iter().map(Open::names).sum();
-                Next::Refill(open, if in_hand < MANY_NAMES { BLOCK } else { SMALL_BLOCK })
+                let in_hand: usize = self.open.iter().map(OpenDir::names).sum();
+                NextStep::Refill(open, if in_hand < MANY_NAMES { BLOCK } else { SMALL_BLOCK })
             } else {
-                Next::Finished(open)
+                NextStep::Finished(open)
             };
         }
         if self.open.len() < self.most_open && !self.ahead.is_empty() {
             let index = chance.random_range(0..self.ahead.len());
-            return Next::Open(self.ahead.swap_remove(index));
+            return NextStep::Open(self.ahead.swap_remove(index));
         }
         match self.draw(chance) {
-            Some((place, name)) => Next::Stop(place, name),
-            None => Next::End,
+            Some((place, name)) => NextStep::Stop(place, name),
+            None => NextStep::End,
         }
     }
 
@@ -223,7 +223,7 @@ impl Itinerary {
     fn draw(&mut self, chance: &mut StdRng) -> Option<(Arc<Place>, Vec<u8>)> {
         let directories: usize = self.open.iter().map(|open| open.directories.len()).sum();
         let wants_directory = directories > 0 && self.open.len() < self.most_open && chance.random();
-        let weight = |open: &Open| {
+        let weight = |open: &OpenDir| {
             if wants_directory { open.directories.len() } else { open.names() }
         };
         let total: usize = self.open.iter().map(weight).sum();

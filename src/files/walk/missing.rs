@@ -4,16 +4,16 @@ use crate::{
     files::{
         area::{
             overmounts::is_root_covered,
-            watched_areas::{Ground, Tract, join},
+            watched_areas::{WatchedArea, WatchedAreas, join},
         },
-        baseline::mass_removal::Loss,
+        baseline::mass_removal::MassRemoval,
         compare::{
             absence::{misfit, missing_event, removal, retarget},
-            verdict::{Company, Judge},
+            verdict::{Company, Comparison},
         },
-        remote::lookup::{Base, Glance, Object},
+        remote::lookup::{DirHandle, FileHandle, Lookup},
         walk::{
-            entry_check::{Step, Visited, Visitor},
+            entry_check::{CheckOutcome, EntryChecker, Step},
             target::Target,
         },
     },
@@ -28,7 +28,7 @@ use crate::{
             members::Members,
             missing::GONE,
         },
-        events::outcome::{Found, Outcome, Piece, StateChange},
+        events::outcome::{ConditionalOutcome, Outcome, StateChange, StoredFinding},
         sqlite::{connection::Store, error::StoreError},
     },
 };
@@ -48,10 +48,10 @@ enum Top {
     RootGone,
 }
 
-impl Visitor {
+impl EntryChecker {
     /// Settles a path that was not found: looked up again from its parents before anything is reported, and reported once for
     /// the topmost part that is gone.
-    pub(in crate::files) fn gone(&self, tract: &Tract, target: &Target) -> Result<Step, StoreError> {
+    pub(in crate::files) fn gone(&self, tract: &WatchedArea, target: &Target) -> Result<Step, StoreError> {
         // Something may have been unmounted this very moment.
         if self.is_hidden(&target.path)? {
             return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
@@ -97,16 +97,16 @@ impl Visitor {
         }
     }
 
-    fn topmost_gone(&self, tract: &Tract, target: &Target, entry: &Entry) -> Result<Top, StoreError> {
+    fn topmost_gone(&self, tract: &WatchedArea, target: &Target, entry: &Entry) -> Result<Top, StoreError> {
         let fresh = match self.ground.look_at_root(tract) {
-            Glance::There(object, seen) if seen.kind == FileKind::Directory => {
+            Lookup::There(object, seen) if seen.kind == FileKind::Directory => {
                 let known = Self::row(&self.db.lock(), tract)?.and_then(|row| row.root);
                 if known.is_some_and(|known| (known.dev, known.inode) != (seen.dev, seen.inode)) {
                     return Ok(Top::Retyped(Target::root(target.area, tract)));
                 }
                 object
             }
-            Glance::Silent => return Ok(Top::Back),
+            Lookup::Silent => return Ok(Top::Back),
             _ => return Ok(Top::RootGone),
         };
         let Ok(root) = fresh.open_directory() else {
@@ -120,8 +120,8 @@ impl Visitor {
             relative = if relative.is_empty() { name.clone() } else { join(&relative, name) };
             let path = join(&tract.path, &relative);
             match self.ground.glance(tract, &path, &root, &relative) {
-                Glance::There(_, seen) if seen.kind == FileKind::Directory || *id == entry.id => {}
-                Glance::There(..) => {
+                Lookup::There(_, seen) if seen.kind == FileKind::Directory || *id == entry.id => {}
+                Lookup::There(..) => {
                     // Reached through the fresh root, in case the old descriptor belongs to a directory that was replaced.
                     tract.set_root(Some(root));
                     let Some(ancestor) = self.db.lock().entry(*id)? else {
@@ -131,18 +131,24 @@ impl Visitor {
                     let way = [way, vec![(*id, name.clone())]].concat();
                     return Ok(Target::of_entry(target.area, tract, &ancestor, &way).map_or(Top::Back, Top::Retyped));
                 }
-                Glance::Gone => {
+                Lookup::Gone => {
                     tract.set_root(Some(root));
                     return Ok(self.db.lock().entry(*id)?.map_or(Top::Back, |top| Top::Gone(Box::new(top), path)));
                 }
-                Glance::Refused(_) | Glance::Silent => return Ok(Top::Back),
+                Lookup::Refused(_) | Lookup::Silent => return Ok(Top::Back),
             }
         }
         tract.set_root(Some(root));
         Ok(Top::Back)
     }
 
-    fn removed(&self, store: &mut Store, tract: &Tract, top: &Entry, path: &[u8]) -> Result<Visited, StoreError> {
+    fn removed(
+        &self,
+        store: &mut Store,
+        tract: &WatchedArea,
+        top: &Entry,
+        path: &[u8],
+    ) -> Result<CheckOutcome, StoreError> {
         store.flush()?;
         let visit = store.next_visit();
         let judge = self.judge(tract, self.clock.now());
@@ -151,15 +157,19 @@ impl Visitor {
         store.each_beneath(top.id, path, |path, _| company.add(&judge, path))?;
         let change = removal(tract, &Entry { visit, ..top.clone() });
         let outcome = Outcome { changes: vec![change], events: vec![departed(judge, top, path, &company)] };
-        let piece = Piece { basis: Some(Box::new(top.clone())), outcome };
+        let piece = ConditionalOutcome { basis: Some(Box::new(top.clone())), outcome };
         let is_told = store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true);
         Ok(self.over(path, store, is_told))
     }
 
     /// Tells of an area that was emptied beneath its open root, and keeps the baseline of what is missing; gives whether that was so.
     /// With a time, as [`Loss::emptied`] says.
-    pub(in crate::files) fn tell_lost(&self, tract: &Tract, at: (&Base, Option<Boottime>)) -> Result<bool, StoreError> {
-        let Some(loss) = Loss::emptied(&self.db, &self.ground, tract, at)? else {
+    pub(in crate::files) fn tell_lost(
+        &self,
+        tract: &WatchedArea,
+        at: (&DirHandle, Option<Boottime>),
+    ) -> Result<bool, StoreError> {
+        let Some(loss) = MassRemoval::emptied(&self.db, &self.ground, tract, at)? else {
             return Ok(false);
         };
         self.db.lock().commit(&loss.outcome(tract, self.clock.now()))?;
@@ -167,7 +177,7 @@ impl Visitor {
     }
 
     /// The row of an area.
-    fn row(store: &Store, tract: &Tract) -> Result<Option<AreaRow>, StoreError> {
+    fn row(store: &Store, tract: &WatchedArea) -> Result<Option<AreaRow>, StoreError> {
         Ok(store.areas()?.into_iter().find(|row| row.id == tract.id))
     }
 
@@ -175,21 +185,21 @@ impl Visitor {
     pub(super) fn area_missing(
         &self,
         store: &mut Store,
-        tract: &Tract,
+        tract: &WatchedArea,
         target: &Target,
         why: &str,
-    ) -> Result<Visited, StoreError> {
+    ) -> Result<CheckOutcome, StoreError> {
         self.suspend(store, tract, target, AreaState::Missing, why)
     }
 
     fn suspend(
         &self,
         store: &mut Store,
-        tract: &Tract,
+        tract: &WatchedArea,
         target: &Target,
         state: AreaState,
         why: &str,
-    ) -> Result<Visited, StoreError> {
+    ) -> Result<CheckOutcome, StoreError> {
         tract.set_root(None);
         let mut visited = self.over(&target.path, store, false);
         visited.is_area_active = false;
@@ -207,11 +217,11 @@ impl Visitor {
     /// the area cannot be walked.
     pub(super) fn check_root(
         &self,
-        tract: &Tract,
+        tract: &WatchedArea,
         target: &Target,
-        object: &Object,
+        object: &FileHandle,
         seen: &Attributes,
-    ) -> Result<Option<Visited>, StoreError> {
+    ) -> Result<Option<CheckOutcome>, StoreError> {
         let mut store = self.db.lock();
         let Some(row) = Self::row(&store, tract)? else {
             return Ok(None);
@@ -244,7 +254,7 @@ impl Visitor {
     /// Notes the identity of a root that is accepted, and tells when it is back or another one.
     fn welcome(
         &self,
-        tract: &Tract,
+        tract: &WatchedArea,
         row: AreaRow,
         seen: &Attributes,
         retargeted: Option<Outcome>,
@@ -281,13 +291,13 @@ impl Visitor {
 }
 
 /// What is told of an entry that is gone with all that lay beneath it.
-pub(in crate::files) fn departed(judge: Judge<'_>, top: &Entry, path: &[u8], company: &Company) -> Found {
+pub(in crate::files) fn departed(judge: Comparison<'_>, top: &Entry, path: &[u8], company: &Company) -> StoredFinding {
     let event = company.raise(judge.departure(top, path, company.entries));
     let members = if company.entries > 1 { Members::tree(top, path) } else { Members::default() };
-    Found { event, members }
+    StoredFinding { event, members }
 }
 
-impl Ground {
+impl WatchedAreas {
     /// Why what was seen at the root of an area is not what its baseline belongs to although it lies on the same device: something was
     /// mounted over it since, in this boot.
     ///
@@ -296,7 +306,7 @@ impl Ground {
     pub(in crate::files) fn covered_root(
         &self,
         store: &Store,
-        tract: &Tract,
+        tract: &WatchedArea,
         (row, known, seen): (&AreaRow, Option<&Entry>, &Attributes),
         now: Moment,
     ) -> Result<Option<&'static str>, StoreError> {

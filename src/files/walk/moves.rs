@@ -17,14 +17,14 @@ use std::{
 
 use crate::{
     files::{
-        area::watched_areas::{Ground, Tract, join},
+        area::watched_areas::{WatchedArea, WatchedAreas, join},
         compare::{
-            inode_index::Inodes,
-            verdict::{Company, Judge},
+            inode_index::InodeIndex,
+            verdict::{Company, Comparison},
         },
-        remote::lookup::Glance,
+        remote::lookup::Lookup,
         walk::{
-            entry_check::Visitor,
+            entry_check::EntryChecker,
             target::{Target, Way},
         },
     },
@@ -35,7 +35,7 @@ use crate::{
     },
     store::{
         baseline::areas::AreaState,
-        events::outcome::{Found, StateChange},
+        events::outcome::{StateChange, StoredFinding},
         sqlite::{connection::Store, error::StoreError},
     },
     sys::fs::{dir::Listing, handle::Handle},
@@ -87,7 +87,7 @@ pub(super) fn is_same_object(known: &Observation, seen: &Observation) -> bool {
 /// looked at, or where changes are not accepted, moves nowhere.
 pub(in crate::files) fn origin(
     store: &Store,
-    ground: &Ground,
+    ground: &WatchedAreas,
     rows: &[EntryId],
     parent: EntryId,
     seen: &Observation,
@@ -108,7 +108,7 @@ pub(in crate::files) fn origin(
             continue;
         }
         let is_above = |way: Vec<(EntryId, Vec<u8>)>| way.iter().any(|(step, _)| *step == entry.id);
-        if matches!(ground.glance(tract, &path, &root, &relative), Glance::Gone)
+        if matches!(ground.glance(tract, &path, &root, &relative), Lookup::Gone)
             && !store.way_to(parent)?.is_some_and(is_above)
         {
             return Ok(Some(Origin { entry, path }));
@@ -123,11 +123,11 @@ pub(in crate::files) fn origin(
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
 pub(in crate::files) fn moved(
-    judge: Judge<'_>,
+    judge: Comparison<'_>,
     store: &Store,
     origin: &Origin,
     (path, seen): (&[u8], Observation),
-) -> Result<Found, StoreError> {
+) -> Result<StoredFinding, StoreError> {
     let Origin { entry, path: from } = origin;
     let (mut here, mut there) = (Company::default(), Company::default());
     store.each_beneath(entry.id, from, |old, _| {
@@ -138,7 +138,7 @@ pub(in crate::files) fn moved(
     })?;
     let event = judge.arrival_from((from, entry), path, seen, there.entries + 1);
     let event = there.and(here).raise(event);
-    Ok(Found { event, members: vec![Member { source: from.clone(), old: entry.known.clone() }].into() })
+    Ok(StoredFinding { event, members: vec![Member { source: from.clone(), old: entry.known.clone() }].into() })
 }
 
 /// What is stored of a move: the row in its new place, and what lies beneath it in another area.
@@ -151,7 +151,7 @@ pub(in crate::files) fn changes(origin: &Origin, next: Entry) -> Vec<StateChange
 /// The moves of one pass, which several workers may come upon.
 #[derive(Debug, Default)]
 pub struct Moves {
-    inodes: Inodes,
+    inodes: InodeIndex,
     claimed: Mutex<HashMap<EntryId, Vec<u8>>>,
 }
 
@@ -160,7 +160,7 @@ impl Moves {
     pub(in crate::files) fn claim(
         &self,
         store: &Store,
-        ground: &Ground,
+        ground: &WatchedAreas,
         parent: EntryId,
         seen: &Observation,
     ) -> Result<Option<Origin>, StoreError> {
@@ -189,11 +189,11 @@ impl Moves {
     }
 }
 
-impl Visitor {
+impl EntryChecker {
     /// Where something new at `target` was before.
     pub(in crate::files) fn origin(
         &self,
-        tract: &Tract,
+        tract: &WatchedArea,
         target: &Target,
         seen: &Observation,
     ) -> Result<Option<Origin>, StoreError> {
@@ -209,7 +209,12 @@ impl Visitor {
     }
 
     /// Where something that is gone may be now: a name nearby that the baseline does not know, with the same inode.
-    pub(super) fn new_place(&self, tract: &Tract, area: usize, top: &Entry) -> Result<Option<Target>, StoreError> {
+    pub(super) fn new_place(
+        &self,
+        tract: &WatchedArea,
+        area: usize,
+        top: &Entry,
+    ) -> Result<Option<Target>, StoreError> {
         let (Some(root), Some(parent), true) = (tract.root(), top.parent, tract.accepts_changes()) else {
             return Ok(None);
         };

@@ -9,7 +9,7 @@ use crate::{
             coverage::{Terms, Wanted, take_stock},
             max_age::LEAST_AGE,
         },
-        walk::checker::{Eye, Leave},
+        walk::checker::{Interrupt, PacedChecker},
     },
     model::{
         clock::Boottime,
@@ -30,9 +30,9 @@ const MOST_IN_A_ROW: u32 = 16;
 /// An entry with the names that lead to it.
 type EntryWithWay = (Entry, Vec<(EntryId, Vec<u8>)>);
 
-impl Eye {
+impl PacedChecker {
     /// Rechecks who has waited longest, unless it was looked at a moment ago.
-    pub(in crate::files) async fn recheck(&mut self) -> Result<(), Leave> {
+    pub(in crate::files) async fn recheck(&mut self) -> Result<(), Interrupt> {
         let found = self.db.call(|store| stalest_with_way(store, None)).await?;
         self.speed.settle(found.as_ref().map(|(entry, _)| entry.visit));
         self.adjust_pace();
@@ -56,7 +56,7 @@ impl Eye {
         }
     }
 
-    async fn look_again(&mut self, (entry, way): EntryWithWay) -> Result<(), Leave> {
+    async fn look_again(&mut self, (entry, way): EntryWithWay) -> Result<(), Interrupt> {
         let Some(visitor) = self.visitor.clone() else {
             return Ok(());
         };
@@ -73,7 +73,7 @@ impl Eye {
     }
 
     /// Counts what the areas hold when that is due, goes at the pace that promised ages need, and tells what cannot be kept.
-    pub(in crate::files) async fn take_stock(&mut self, is_due: bool) -> Result<(), Leave> {
+    pub(in crate::files) async fn take_stock(&mut self, is_due: bool) -> Result<(), Interrupt> {
         let now = self.clock.now();
         let Some(visitor) = self.visitor.clone() else {
             return Ok(());

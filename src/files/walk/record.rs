@@ -3,15 +3,15 @@
 use crate::{
     content::hasher::Evidence,
     files::{
-        area::watched_areas::Tract,
+        area::watched_areas::WatchedArea,
         compare::{
             big_file::{deadline, of_metadata, of_reading, unread},
             own_mail::{holds_only, new_part},
-            verdict::{Judge, Verdict},
+            verdict::{Comparison, EntryVerdict},
         },
-        remote::lookup::Glance,
+        remote::lookup::Lookup,
         walk::{
-            entry_check::{Looked, Visited, Visitor},
+            entry_check::{CheckOutcome, EntryChecker, PendingCheck},
             moves::{Origin, changes, moved},
             target::Target,
         },
@@ -23,18 +23,18 @@ use crate::{
     },
     store::{
         baseline::members::Members,
-        events::outcome::{Found, Outcome, Piece, StateChange},
+        events::outcome::{ConditionalOutcome, Outcome, StateChange, StoredFinding},
         sqlite::{connection::Store, error::StoreError},
     },
 };
 
-impl Visitor {
+impl EntryChecker {
     /// Compares what was seen with the baseline and stores the outcome.
     pub(in crate::files) fn settle(
         &self,
-        looked: &Looked,
+        looked: &PendingCheck,
         evidence: impl Into<Evidence>,
-    ) -> Result<Visited, StoreError> {
+    ) -> Result<CheckOutcome, StoreError> {
         let evidence = evidence.into();
         let seen = &evidence.seen;
         let mut store = self.db.lock();
@@ -53,7 +53,7 @@ impl Visitor {
         let is_own_mail = is_news && self.brings_own_mail(tract, looked, &evidence)?;
         let origin = if looked.entry.is_none() { self.origin(tract, target, seen)? } else { None };
         let mut store = self.db.lock();
-        let judge = Judge { is_own_mail, ..self.judge(tract, self.clock.now()) };
+        let judge = Comparison { is_own_mail, ..self.judge(tract, self.clock.now()) };
         let visit = store.next_visit();
         let is_directory = seen.attributes.kind == FileKind::Directory;
         let is_left = self.leaves_content(tract, looked);
@@ -79,7 +79,7 @@ impl Visitor {
             }
         };
         let left = if is_left { store.entry(id)? } else { None };
-        Ok(Visited {
+        Ok(CheckOutcome {
             key: self.key(&target.path),
             visit,
             is_changed,
@@ -91,7 +91,12 @@ impl Visitor {
     }
 
     /// Whether what was seen differs by mails of ours only.
-    fn brings_own_mail(&self, tract: &Tract, looked: &Looked, evidence: &Evidence) -> Result<bool, StoreError> {
+    fn brings_own_mail(
+        &self,
+        tract: &WatchedArea,
+        looked: &PendingCheck,
+        evidence: &Evidence,
+    ) -> Result<bool, StoreError> {
         let Some(begin) = new_part(looked.entry.as_ref().map(|entry| &entry.known), evidence) else { return Ok(false) };
         let seen = &evidence.seen.attributes;
         let ids = self.db.lock().own_message_ids(seen.mtime)?;
@@ -99,20 +104,20 @@ impl Visitor {
             return Ok(false);
         }
         Ok(match self.glance(tract, &looked.target) {
-            Glance::There(object, _) => holds_only(&object, begin, seen, &ids),
+            Lookup::There(object, _) => holds_only(&object, begin, seen, &ids),
             _ => false,
         })
     }
 
     /// What looks in `tract` are judged by.
-    pub(in crate::files) fn judge<'a>(&'a self, tract: &'a Tract, now: Moment) -> Judge<'a> {
-        Judge { tract, urgent: &self.urgent, now, is_own_mail: false }
+    pub(in crate::files) fn judge<'a>(&'a self, tract: &'a WatchedArea, now: Moment) -> Comparison<'a> {
+        Comparison { tract, urgent: &self.urgent, now, is_own_mail: false }
     }
 
     /// A path that is not in the baseline, though what is there was known at another.
     fn store_moved(
         store: &mut Store,
-        judge: Judge<'_>,
+        judge: Comparison<'_>,
         target: &Target,
         (origin, seen): (&Origin, Observation),
         visit: i64,
@@ -126,7 +131,7 @@ impl Visitor {
         store.flush()?;
         let found = moved(judge, store, origin, (&target.path, seen))?;
         let outcome = Outcome { changes: changes(origin, next), events: vec![found] };
-        let piece = Piece { basis: Some(Box::new(origin.entry.clone())), outcome };
+        let piece = ConditionalOutcome { basis: Some(Box::new(origin.entry.clone())), outcome };
         let is_told = store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true);
         Ok((id, is_told))
     }
@@ -134,7 +139,7 @@ impl Visitor {
     /// A path that is not in the baseline: learned in the first round, reported later.
     fn meet(
         store: &mut Store,
-        judge: Judge<'_>,
+        judge: Comparison<'_>,
         target: &Target,
         seen: Observation,
         visit: i64,
@@ -146,8 +151,9 @@ impl Visitor {
             return Ok((id, false));
         }
         let outcome = Outcome::tell(judge.arrival(&target.path, seen)).with_change(StateChange::Put(Box::new(entry)));
-        let is_told =
-            store.commit_fresh(&[Piece { basis: None, outcome }], |_fresh| Outcome::default())?.contains(&true);
+        let is_told = store
+            .commit_fresh(&[ConditionalOutcome { basis: None, outcome }], |_fresh| Outcome::default())?
+            .contains(&true);
         // A command beside the daemon may have been first: then it has told.
         let known = if is_told { None } else { store.entry_named(target.parent, &target.name)? };
         Ok((known.map_or(id, |known| known.id), is_told))
@@ -157,7 +163,7 @@ impl Visitor {
         store: &mut Store,
         target: &Target,
         entry: &Entry,
-        verdict: Verdict,
+        verdict: EntryVerdict,
         visit: i64,
     ) -> Result<bool, StoreError> {
         let next = Entry { visit, ..verdict.next };
@@ -178,14 +184,14 @@ impl Visitor {
                 event.count = store.entries_below(entry.id)? + 1;
                 outcome.changes.push(StateChange::RemoveChildren(entry.id));
             }
-            outcome.events.push(Found { event, members });
+            outcome.events.push(StoredFinding { event, members });
         }
         let outcome = outcome.with_change(StateChange::Put(Box::new(next)));
-        let piece = Piece { basis: Some(Box::new(entry.clone())), outcome };
+        let piece = ConditionalOutcome { basis: Some(Box::new(entry.clone())), outcome };
         Ok(store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true))
     }
 
-    pub(in crate::files) fn is_learning(store: &Store, tract: &Tract) -> Result<bool, StoreError> {
+    pub(in crate::files) fn is_learning(store: &Store, tract: &WatchedArea) -> Result<bool, StoreError> {
         store.is_learning(tract.id)
     }
 }

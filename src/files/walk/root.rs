@@ -9,57 +9,57 @@ use std::os::{fd::AsFd, unix::ffi::OsStringExt};
 
 use crate::{
     files::{
-        area::watched_areas::{Ground, Tract},
-        baseline::mass_removal::Loss,
+        area::watched_areas::{WatchedArea, WatchedAreas},
+        baseline::mass_removal::MassRemoval,
         compare::absence::{removal, retarget},
-        remote::lookup::{Base, Glance},
-        walk::entry_check::Visitor,
+        remote::lookup::{DirHandle, Lookup},
+        walk::entry_check::EntryChecker,
     },
     model::file::entry::{Attributes, Entry, FileKind, Observation},
     store::{
         baseline::members::{Members, Part},
-        events::outcome::{Found, Outcome, StateChange},
+        events::outcome::{Outcome, StateChange, StoredFinding},
         sqlite::error::StoreError,
     },
     sys::fs::handle::attributes_of,
 };
 
-impl Ground {
+impl WatchedAreas {
     /// Looks at the root of an area, through symbolic links; as its target it has the path where it really is.
-    pub(in crate::files) fn look_at_root(&self, tract: &Tract) -> Glance {
+    pub(in crate::files) fn look_at_root(&self, tract: &WatchedArea) -> Lookup {
         match self.glance_at_root(tract) {
             // A link that leads nowhere.
-            Glance::There(_, seen) if seen.kind == FileKind::Symlink => Glance::Gone,
-            Glance::There(object, seen) => {
+            Lookup::There(_, seen) if seen.kind == FileKind::Symlink => Lookup::Gone,
+            Lookup::There(object, seen) => {
                 let target = Some(tract.real().into_os_string().into_vec());
-                Glance::There(object, Attributes { target, ..seen })
+                Lookup::There(object, Attributes { target, ..seen })
             }
             other => other,
         }
     }
 
     /// Whether the configured path of an area leads to something else than its open root, or to nothing.
-    pub(in crate::files) fn is_another(&self, tract: &Tract) -> bool {
+    pub(in crate::files) fn is_another(&self, tract: &WatchedArea) -> bool {
         let root = tract.root();
-        let Some(Base::Near(open)) = root.as_deref() else { return false };
+        let Some(DirHandle::Near(open)) = root.as_deref() else { return false };
         let Ok(open) = attributes_of(open.as_fd()) else { return false };
         match self.glance_at_root(tract) {
-            Glance::There(_, there) => (there.dev, there.inode) != (open.dev, open.inode),
-            Glance::Silent => false,
-            Glance::Gone | Glance::Refused(_) => true,
+            Lookup::There(_, there) => (there.dev, there.inode) != (open.dev, open.inode),
+            Lookup::Silent => false,
+            Lookup::Gone | Lookup::Refused(_) => true,
         }
     }
 }
 
-impl Visitor {
+impl EntryChecker {
     /// What is to be stored when another way leads to the root of an area than was known, which is open as `root`; `None` when that
     /// is not so. When most of what is known is not there, it is gone with the same event.
     pub(super) fn retargeted(
         &self,
-        tract: &Tract,
+        tract: &WatchedArea,
         known: &Entry,
         seen: &Attributes,
-        root: Option<&Base>,
+        root: Option<&DirHandle>,
     ) -> Result<Option<Outcome>, StoreError> {
         let Some(mut event) = retarget(tract, known, seen, self.clock.now()) else {
             return Ok(None);
@@ -67,7 +67,7 @@ impl Visitor {
         let attributes = Attributes { target: seen.target.clone(), ..known.known.attributes.clone() };
         let next = Entry { known: Observation { attributes, ..known.known.clone() }, ..known.clone() };
         let mut outcome = Outcome::default().with_change(StateChange::Put(Box::new(next)));
-        let loss = root.map_or(Ok(None), |root| Loss::of(&self.db, &self.ground, tract, root))?;
+        let loss = root.map_or(Ok(None), |root| MassRemoval::of(&self.db, &self.ground, tract, root))?;
         let mut members = Members::default();
         if let Some(loss) = loss {
             let store = self.db.lock();
@@ -82,7 +82,7 @@ impl Visitor {
                 .note
                 .extend_from_slice(format!("\n{} of {} entries are not there", loss.missing, loss.known()).as_bytes());
         }
-        outcome.events.push(Found { event, members });
+        outcome.events.push(StoredFinding { event, members });
         Ok(Some(outcome))
     }
 }

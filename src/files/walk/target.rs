@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::{
     files::{
-        area::watched_areas::{Tract, join},
-        remote::lookup::Base,
+        area::watched_areas::{WatchedArea, join},
+        remote::lookup::DirHandle,
         walk::frontier::Place,
     },
     model::file::entry::{Entry, EntryId},
@@ -31,14 +31,14 @@ pub(in crate::files) enum Way {
     /// By the path of the area.
     Root,
     /// From the open root of its area.
-    BeneathRoot(Arc<Base>, Vec<u8>),
+    BeneathRoot(Arc<DirHandle>, Vec<u8>),
     /// By its name in a directory in hand.
     InDirectory(Arc<Place>),
 }
 
 impl Target {
     /// The root of an area.
-    pub fn root(area: usize, tract: &Tract) -> Self {
+    pub fn root(area: usize, tract: &WatchedArea) -> Self {
         Self { area, parent: None, name: tract.path.clone(), path: tract.path.clone(), way: Way::Root }
     }
 
@@ -54,7 +54,7 @@ impl Target {
     }
 
     /// An entry of the baseline, reached from the root of its area; `None` when that root is not open.
-    pub fn of_entry(area: usize, tract: &Tract, entry: &Entry, way: &[(EntryId, Vec<u8>)]) -> Option<Self> {
+    pub fn of_entry(area: usize, tract: &WatchedArea, entry: &Entry, way: &[(EntryId, Vec<u8>)]) -> Option<Self> {
         if entry.parent.is_none() {
             return Some(Self::root(area, tract));
         }

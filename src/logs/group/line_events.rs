@@ -5,7 +5,7 @@ use crate::{
         group::{notices, own_output::OwnLines},
         rules::{
             classifier::Classifier,
-            layers::{Marks, Verdict},
+            layers::{LineMatches, LineVerdict},
         },
     },
     model::{
@@ -13,7 +13,7 @@ use crate::{
         event::{Category, Event},
     },
     store::events::{internal_error::fault, outcome::StateChange},
-    sys::{fault_injection, panic::guard},
+    sys::{fault_injection, panic::catch_panic},
     tail::splitter::{Record, without_trailing_space},
 };
 
@@ -67,13 +67,13 @@ impl Judge<'_> {
             .collect();
         let mut marks = Vec::with_capacity(lines.len());
         for line in &lines {
-            let marked = guard(|| {
+            let marked = catch_panic(|| {
                 fault_injection::strike("line", line.bytes);
                 self.classifier.marks(line.bytes)
             });
             marks.push(marked.unwrap_or_else(|_caught| {
                 events.push(fault(log, "rules were tried on a line, which is told as if none knew it", now));
-                Marks::default()
+                LineMatches::default()
             }));
         }
         // What rules know of our own mails counts as their hit; what none knows is no event all the same.
@@ -81,12 +81,14 @@ impl Judge<'_> {
         for (line, verdict) in judged.filter(|(line, _)| !line.is_of_own_mail) {
             let set = self.classifier.set();
             let (category, rule) = match verdict {
-                Verdict::Cracking(rule) => (Category::Cracking, set.place(rule)),
-                Verdict::Violation(rule) => (Category::Violation, set.place(rule)),
-                Verdict::System => (Category::SystemEvent, Vec::new()),
+                LineVerdict::Cracking(rule) => (Category::Cracking, set.place(rule)),
+                LineVerdict::Violation(rule) => (Category::Violation, set.place(rule)),
+                LineVerdict::System => (Category::SystemEvent, Vec::new()),
                 // A line that was cut may say anything behind the cut.
-                Verdict::Ignored(_) | Verdict::Silenced { .. } if line.is_cut => (Category::SystemEvent, Vec::new()),
-                Verdict::Ignored(_) | Verdict::Silenced { .. } => continue,
+                LineVerdict::Ignored(_) | LineVerdict::Silenced { .. } if line.is_cut => {
+                    (Category::SystemEvent, Vec::new())
+                }
+                LineVerdict::Ignored(_) | LineVerdict::Silenced { .. } => continue,
             };
             events.push(notices::line(category, now, log, line.bytes, line.length, rule));
         }

@@ -22,10 +22,10 @@ use crate::{
         },
         journal::{notices::JournalHappening, reader::Journal},
         own_mail::recogniser::Judged as OfOwnMail,
-        rules::reload::{News, Upkeep},
+        rules::reload::{News, RuleReloader},
     },
     model::{
-        backoff::Quarantine,
+        backoff::BackoffSet,
         clock::{Moment, Timestamp},
         event::{Category, Event, Severity},
         log::position::LogState,
@@ -38,7 +38,7 @@ use crate::{
         },
         sqlite::{connection::Store, error::StoreError},
     },
-    sys::{fault_injection, panic::guard},
+    sys::{fault_injection, panic::catch_panic},
     tail::{file_tail::Tail, glob::Start, splitter::Record},
 };
 
@@ -66,13 +66,13 @@ pub struct Group {
     name: Vec<u8>,
     settings: LogGroup,
     surroundings: Surroundings,
-    upkeep: Upkeep,
+    upkeep: RuleReloader,
     /// What has changed of the rules and could not be told yet.
     untold: Vec<News>,
     logs: BTreeMap<PathBuf, Log>,
     journal: Option<Journal>,
     /// Logs over which our own code has stumbled, by their paths.
-    set_aside: Quarantine<Vec<u8>>,
+    set_aside: BackoffSet<Vec<u8>>,
     /// Which lines wait for their twin in the journal or in a file; `None` when not both are read. Each group has its own: what
     /// other rules have hidden from one group is no reason to hide it from another.
     duplicates: Option<Duplicates>,
@@ -102,11 +102,11 @@ impl Group {
             name: sources::name(settings),
             settings: settings.clone(),
             surroundings: surroundings.clone(),
-            upkeep: Upkeep::new(&settings.rules, config.logcheck),
+            upkeep: RuleReloader::new(&settings.rules, config.logcheck),
             untold: Vec::new(),
             logs: BTreeMap::new(),
             journal: settings.journal.then(|| Journal::new(surroundings.journal.clone())),
-            set_aside: Quarantine::default(),
+            set_aside: BackoffSet::default(),
             duplicates: has_both.then(|| Duplicates::new(surroundings.journal.zone.clone())),
             own_mail: OwnMailLogs::default(),
             polled: None,
@@ -259,7 +259,7 @@ impl Group {
         if self.set_aside.holds(name, now.boottime) {
             return Ok(false);
         }
-        let polled = guard(|| {
+        let polled = catch_panic(|| {
             fault_injection::strike("log", name);
             match source {
                 Source::File(path) => self.poll_log(path, now),

@@ -10,9 +10,9 @@ use crate::{
         clock::Moment,
         escape::escape,
         event::{Category, Event, LogLine, Severity},
-        log::position::Refusal,
+        log::position::ReadRefusal,
     },
-    tail::{poll::Happening, splitter::Record},
+    tail::{poll::TailEvent, splitter::Record},
 };
 
 /// The name of the journal among the logs.
@@ -38,7 +38,7 @@ pub fn gap(record: &Record, found: Moment, log: &[u8]) -> Option<Event> {
 }
 
 /// The event of a happening; `None` when it is nothing to tell.
-pub fn happening(happening: &Happening, found: Moment, log: &[u8]) -> Option<Event> {
+pub fn happening(happening: &TailEvent, found: Moment, log: &[u8]) -> Option<Event> {
     let (category, severity, note) = words(happening, found)?;
     Some(Event::new(category, severity, found, log.to_vec()).with_note(note))
 }
@@ -60,77 +60,77 @@ pub fn journal(happening: &JournalHappening, zone: &TimeZone, found: Moment) -> 
     Event::new(category, severity, found, JOURNAL.to_vec()).with_note(happening.text(zone))
 }
 
-fn words(happening: &Happening, found: Moment) -> Option<(Category, Severity, String)> {
+fn words(happening: &TailEvent, found: Moment) -> Option<(Category, Severity, String)> {
     let trouble = Category::LogTrouble;
     let shown = |name: &[u8]| escape(name);
     Some(match happening {
-        Happening::Rotated(_) => return None,
-        Happening::Began { offset: 0, .. } => {
+        TailEvent::Rotated(_) => return None,
+        TailEvent::Began { offset: 0, .. } => {
             (Category::LogNote, Severity::Low, "read from its beginning on".to_owned())
         }
-        Happening::Began { offset, .. } => {
+        TailEvent::Began { offset, .. } => {
             let note = format!("read from now on; the {offset} bytes before are not reported");
             (Category::LogNote, Severity::Low, note)
         }
-        Happening::Replaced => {
+        TailEvent::Replaced => {
             let note = "deleted or replaced; what had been written to it was read to its end";
             (Category::LogNote, Severity::Low, note.to_owned())
         }
-        Happening::Shrank { offset, size } => {
+        TailEvent::Shrank { offset, size } => {
             let note = format!(
                 "has become shorter: it had been read up to byte {offset} and now has {size}, and no rotated file holds the rest. \
                  Possible tampering; it is read from its beginning"
             );
             (trouble, Severity::High, note)
         }
-        Happening::ContinuityLost { offset, unread } => {
+        TailEvent::ContinuityLost { offset, unread } => {
             let note = format!(
                 "continuity lost: the file that had been read up to byte {offset} is gone, and with it {unread} or more bytes that \
                  nobody has read"
             );
             (trouble, Severity::High, note)
         }
-        Happening::Retargeted { old, new } => {
+        TailEvent::Retargeted { old, new } => {
             let place = |target: &Option<Vec<u8>>| match target {
                 Some(target) => format!("a link to {}", shown(target)),
                 None => "a file of its own".to_owned(),
             };
             (Category::LogNote, Severity::Normal, format!("was {}, is {}", place(old), place(new)))
         }
-        Happening::Trouble(refusal, since) => {
+        TailEvent::Trouble(refusal, since) => {
             let severity = match refusal {
-                Refusal::Link(_) | Refusal::HardLink => Severity::High,
+                ReadRefusal::Link(_) | ReadRefusal::HardLink => Severity::High,
                 _ => Severity::Normal,
             };
             let (why, remedy) = refused(*refusal);
             let note = format!("{why} (for {}): {remedy}", span(found, *since));
             (trouble, severity, note)
         }
-        Happening::Back(refusal, since) => {
+        TailEvent::Back(refusal, since) => {
             let note = format!("can be read again; {} for {}", refused(*refusal).0, span(found, *since));
             (Category::LogBack, Severity::Low, note)
         }
-        Happening::SiblingRefused(name) => {
+        TailEvent::SiblingRefused(name) => {
             let note =
                 format!("the rotated file {} is not read: it belongs to another user or was linked there", shown(name));
             (trouble, Severity::High, note)
         }
-        Happening::SiblingUnreadable(name, why) => {
+        TailEvent::SiblingUnreadable(name, why) => {
             let note = format!("the rotated file {} cannot be read to its end: {}", shown(name), shown(why.as_bytes()));
             (trouble, Severity::Normal, note)
         }
-        Happening::SiblingTooLarge(name, most) => {
+        TailEvent::SiblingTooLarge(name, most) => {
             let note =
                 format!("the rotated file {} unpacks to more than {most} bytes; the rest is not read", shown(name));
             (trouble, Severity::Normal, note)
         }
-        Happening::Unlisted(errno) => {
+        TailEvent::Unlisted(errno) => {
             let why = std::io::Error::from_raw_os_error(*errno);
             let note =
                 format!("its rotated files cannot be looked for ({why}): lines may be missed at the next rotation");
             (trouble, Severity::Normal, note)
         }
-        Happening::TooManySiblings => {
+        TailEvent::TooManySiblings => {
             let note = "there are more rotated files than are looked at: move old ones elsewhere".to_owned();
             (trouble, Severity::Normal, note)
         }
@@ -138,19 +138,19 @@ fn words(happening: &Happening, found: Moment) -> Option<(Category, Severity, St
 }
 
 /// Why a log is not read, and what to do about it.
-pub fn refused(refusal: Refusal) -> (String, &'static str) {
+pub fn refused(refusal: ReadRefusal) -> (String, &'static str) {
     match refusal {
-        Refusal::Missing => ("is missing".to_owned(), "correct its log line, or make it a logtransient line"),
-        Refusal::Unreadable(errno) => {
+        ReadRefusal::Missing => ("is missing".to_owned(), "correct its log line, or make it a logtransient line"),
+        ReadRefusal::Unreadable(errno) => {
             let why = std::io::Error::from_raw_os_error(errno);
             (format!("cannot be read ({why})"), "give integrityd the right to read it")
         }
-        Refusal::Kind(kind) => (format!("is no regular file but a {}", kind.word()), "only regular files are read"),
-        Refusal::Link(owner) => (
+        ReadRefusal::Kind(kind) => (format!("is no regular file but a {}", kind.word()), "only regular files are read"),
+        ReadRefusal::Link(owner) => (
             format!("is a link made by user {owner}, who does not own what it leads to"),
             "it is not followed, since it may show what that user must not read",
         ),
-        Refusal::HardLink => (
+        ReadRefusal::HardLink => (
             "is another user's file, linked into a directory that others can write".to_owned(),
             "it is not read, since it may show what that user must not read",
         ),

@@ -12,7 +12,7 @@ use crate::{
     },
     model::clock::Timestamp,
     store::sqlite::error::StoreError,
-    sys::panic::guard,
+    sys::panic::catch_panic,
     tail::splitter::Record,
 };
 
@@ -37,7 +37,7 @@ impl OwnMailLogs {
         let zone = &surroundings.journal.zone;
         let tracker = self.trackers.get(log).cloned().unwrap_or_default();
         let lines: Vec<_> =
-            records.iter().map(|record| guard(|| server_lines::of(record, zone, now)).ok().flatten()).collect();
+            records.iter().map(|record| catch_panic(|| server_lines::of(record, zone, now)).ok().flatten()).collect();
         if lines.iter().all(Option::is_none) {
             return Ok(Judged { next: tracker, ..Judged::default() });
         }

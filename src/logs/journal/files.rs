@@ -22,7 +22,7 @@ use crate::{
     sys::fs::{
         dir::Listing,
         handle::{Handle, open_beneath, open_directory_beneath},
-        resolve::{Denied, reach_directory},
+        resolve::{ResolveError, reach_directory},
     },
 };
 
@@ -60,9 +60,9 @@ pub fn look(places: &[PathBuf]) -> Sight {
     for place in places {
         match reach_directory(place) {
             Ok((directory, _)) => look.directory(place, &directory, true),
-            Err(Denied::Errno(Errno::NOENT)) => {}
-            Err(Denied::Errno(errno)) => look.refuse(place, errno),
-            Err(Denied::Link(_)) => look.is_certain = false,
+            Err(ResolveError::Errno(Errno::NOENT)) => {}
+            Err(ResolveError::Errno(errno)) => look.refuse(place, errno),
+            Err(ResolveError::Link(_)) => look.is_certain = false,
         }
     }
     look.headers.sort_unstable();

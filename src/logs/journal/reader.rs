@@ -34,11 +34,11 @@ use crate::{
         log::journal_cursor::{JournalState, Obstacle, Place, Trouble},
     },
     sys::{
-        fs::ownership::{self, Distrust},
+        fs::ownership::{self, OwnershipError},
         process::{
-            broker::{Permit, Word},
+            broker::{AllowedCommand, ArgPattern},
             capture::{Ending, listen},
-            child::Life,
+            child::ChildHandle,
         },
     },
     tail::splitter::Record,
@@ -112,7 +112,7 @@ pub struct Journal {
     /// How the files looked, and the place that was read to, when there was nothing more.
     ended: Option<([u8; 32], Place)>,
     /// A journalctl that was killed and has not gone yet.
-    undead: Option<Life>,
+    undead: Option<ChildHandle>,
 }
 
 /// Why a run of journalctl has not come to its end, and what it is about.
@@ -202,7 +202,7 @@ impl Journal {
         }
         match ownership::check_but_for_groups(&self.settings.program) {
             // One that is not there is told by the attempt to run it.
-            Ok(()) | Err(Distrust::Io { .. }) => {}
+            Ok(()) | Err(OwnershipError::Io { .. }) => {}
             Err(distrust) => return Err((Obstacle::Untrusted, distrust.to_string().into_bytes())),
         }
         let mut command = Command::new(&self.settings.program);
@@ -230,13 +230,13 @@ impl Journal {
 }
 
 /// What a deputy may run: journalctl as it is run here.
-pub fn permit() -> Permit {
+pub fn permit() -> AllowedCommand {
     let Settings { program, arguments, .. } = Settings::default();
     let fixed = FIXED.iter().map(OsString::from).chain([OsString::from(format!("--output-fields={FIELDS}"))]);
     let place = ["--lines=1", "--since=@", "--cursor="].map(str::to_owned).to_vec();
-    Permit {
+    AllowedCommand {
         program: program.into_os_string(),
-        arguments: fixed.chain(arguments).map(Word::Is).chain([Word::Begins(place)]).collect(),
+        arguments: fixed.chain(arguments).map(ArgPattern::Is).chain([ArgPattern::Begins(place)]).collect(),
         environment: ENVIRONMENT.iter().map(|(name, value)| (name.into(), value.into())).collect(),
         is_free: false,
     }

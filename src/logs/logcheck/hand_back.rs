@@ -22,7 +22,7 @@ use crate::{
         clock::Timestamp,
         log::{
             journal_cursor::Place,
-            position::{LogState, Position, Standing},
+            position::{LogState, Position, RotatedState},
         },
     },
     store::sqlite::{connection::Store, error::StoreError},
@@ -139,7 +139,7 @@ fn earliest(states: &[LogState], path: &Path) -> Option<Offset> {
         |anchor: &crate::model::log::position::Anchor| Offset { inode: anchor.file.inode, offset: anchor.offset };
     let mut places = Vec::new();
     for state in states {
-        let reading = state.siblings.iter().find(|sibling| sibling.standing == Standing::Reading);
+        let reading = state.siblings.iter().find(|sibling| sibling.standing == RotatedState::Reading);
         match (&state.position, reading) {
             (_, Some(sibling)) => places.push(of_anchor(&sibling.anchor)),
             (Position::At(anchor), None) => places.push(of_anchor(anchor)),

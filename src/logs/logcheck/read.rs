@@ -17,7 +17,7 @@ use std::{
 
 use crate::{
     logs::logcheck::state::Position,
-    model::{clock::Timestamp, log::position::Refusal},
+    model::{clock::Timestamp, log::position::ReadRefusal},
     tail::{
         live_file::{Live, Sight, look},
         logtail_offset::Offset,
@@ -58,7 +58,7 @@ const LEFT: &str = "this run has taken as much as it can hold; the rest is left 
 
 /// How a log ended that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
+pub struct ReadResult {
     /// How far it is read now.
     pub position: Position,
     /// What an administrator should know.
@@ -70,19 +70,19 @@ pub struct Taken {
 pub enum TakeError {
     /// What lies there is not read.
     #[error("{}: {}", .1.display(), words(*.0))]
-    Refused(Refusal, PathBuf),
+    Refused(ReadRefusal, PathBuf),
     /// Reading failed.
     #[error("{}: reading", .1.display())]
     Io(#[source] io::Error, PathBuf),
 }
 
-fn words(refusal: Refusal) -> String {
+fn words(refusal: ReadRefusal) -> String {
     match refusal {
-        Refusal::Missing => "does not exist".to_owned(),
-        Refusal::Unreadable(errno) => io::Error::from_raw_os_error(errno).to_string(),
-        Refusal::Kind(_) => "is no regular file".to_owned(),
-        Refusal::Link(owner) => format!("a link of user {owner} on the way leads to what is not his"),
-        Refusal::HardLink => "is another user's file, linked into a directory that others can write".to_owned(),
+        ReadRefusal::Missing => "does not exist".to_owned(),
+        ReadRefusal::Unreadable(errno) => io::Error::from_raw_os_error(errno).to_string(),
+        ReadRefusal::Kind(_) => "is no regular file".to_owned(),
+        ReadRefusal::Link(owner) => format!("a link of user {owner} on the way leads to what is not his"),
+        ReadRefusal::HardLink => "is another user's file, linked into a directory that others can write".to_owned(),
     }
 }
 
@@ -97,7 +97,7 @@ pub fn take(
     spent: &mut usize,
     now: Timestamp,
     pause: &mut dyn FnMut(),
-) -> Result<Taken, TakeError> {
+) -> Result<ReadResult, TakeError> {
     let path = std::path::absolute(log).map_err(|error| TakeError::Io(error, log.to_owned()))?;
     let sight = look(&path);
     let (begun, spent_before) = (heap.len(), *spent);
@@ -105,10 +105,10 @@ pub fn take(
         Ok(Live { .. }) => {}
         Err(refusal) => return Err(TakeError::Refused(refusal, log.to_owned())),
     }
-    let mut intake = Intake { heap, spent, line: 0, is_left: false, notes: Vec::new() };
+    let mut intake = LineBuffer { heap, spent, line: 0, is_left: false, notes: Vec::new() };
     let taken = read_on(log, sight, known, &mut intake, now, pause);
     let notes = intake.notes;
-    taken.map(|position| Taken { position, notes }).map_err(|error| {
+    taken.map(|position| ReadResult { position, notes }).map_err(|error| {
         heap.truncate(begun);
         *spent = spent_before;
         TakeError::Io(error, log.to_owned())
@@ -119,7 +119,7 @@ fn read_on(
     log: &Path,
     sight: Sight,
     known: Option<&Position>,
-    intake: &mut Intake<'_>,
+    intake: &mut LineBuffer<'_>,
     now: Timestamp,
     pause: &mut dyn FnMut(),
 ) -> io::Result<Position> {
@@ -210,7 +210,7 @@ fn read_rotated(
     found: &[Found],
     known: &Position,
     limit: u64,
-    intake: &mut Intake<'_>,
+    intake: &mut LineBuffer<'_>,
 ) -> io::Result<Option<Position>> {
     let own = |found: &&Found| !is_planted(&found.directory, &found.seen);
     let by_inode = |one: &&Found| one.seen.inode == known.offset.inode && own(one) && holds(one, known, limit);
@@ -234,7 +234,13 @@ fn read_rotated(
     Ok(Some(reached))
 }
 
-fn read_one(found: &Found, from: u64, limit: u64, intake: &mut Intake<'_>, reached: &mut Position) -> io::Result<()> {
+fn read_one(
+    found: &Found,
+    from: u64,
+    limit: u64,
+    intake: &mut LineBuffer<'_>,
+    reached: &mut Position,
+) -> io::Result<()> {
     let is_gzip = found.packing == Packing::Gzip;
     let mut stream = Stream::new(found.handle.open_file()?, is_gzip)?;
     let (at, tail) = intake.append(&mut stream, from, if is_gzip { limit } else { u64::MAX })?;
@@ -250,7 +256,7 @@ fn read_one(found: &Found, from: u64, limit: u64, intake: &mut Intake<'_>, reach
 }
 
 /// Where the lines of a log go.
-struct Intake<'a> {
+struct LineBuffer<'a> {
     heap: &'a mut Vec<u8>,
     /// The memory that all lines of the run take.
     spent: &'a mut usize,
@@ -261,7 +267,7 @@ struct Intake<'a> {
     notes: Vec<&'static str>,
 }
 
-impl Intake<'_> {
+impl LineBuffer<'_> {
     /// Appends everything from `from` on up to the end or until there is no room; gives where that is, and the last bytes before it.
     fn append(&mut self, stream: &mut Stream, from: u64, end: u64) -> io::Result<(u64, Vec<u8>)> {
         let (mut at, mut tail, mut is_after_hole) = (from, Vec::new(), false);

@@ -4,7 +4,7 @@ use crate::logs::{
     pattern::ast::Locale,
     rules::{
         classifier::Classifier,
-        layers::{Marks, Section, Semantics, sections},
+        layers::{LineMatches, Section, Semantics, sections},
         rule_set::Layer,
     },
 };
@@ -56,7 +56,7 @@ impl<'a> Found<'a> {
     /// Classifies `lines`.
     pub fn of(mut lines: Vec<&'a [u8]>, classifier: &mut Classifier, semantics: Semantics) -> Self {
         // What they match is kept of the few that are raised only.
-        let (mut raised, mut places, mut events) = (Vec::<Marks>::new(), Vec::new(), Vec::new());
+        let (mut raised, mut places, mut events) = (Vec::<LineMatches>::new(), Vec::new(), Vec::new());
         lines.retain(|line| {
             let marks = classifier.marks(line);
             if marks.ignored.is_some() {

@@ -7,7 +7,7 @@ use crate::logs::{
     line::timestamp::aliases,
     pattern::matcher::{Engine, OnLimit},
     rules::{
-        layers::{Marks, Semantics, Verdict, verdicts},
+        layers::{LineMatches, LineVerdict, Semantics, verdicts},
         rule_set::{Layer, RuleSet},
     },
 };
@@ -51,19 +51,19 @@ impl Classifier {
     }
 
     /// The rules that matter for the verdict about one line, without its newline.
-    pub fn marks(&mut self, line: &[u8]) -> Marks {
+    pub fn marks(&mut self, line: &[u8]) -> LineMatches {
         let others = if self.has_alias { aliases(line) } else { Vec::new() };
         let forms = || std::iter::once(line).chain(others.iter().map(Vec::as_slice));
         if forms().any(|form| self.raising.engine.any(form).is_some()) {
-            return Marks { raised: self.raising.all(forms()), hidden: self.hiding.all(forms()), ignored: None };
+            return LineMatches { raised: self.raising.all(forms()), hidden: self.hiding.all(forms()), ignored: None };
         }
         let found = forms().find_map(|form| self.ignoring.engine.any(form));
         let ignored = found.and_then(|rule| self.ignoring.rules.get(rule).copied());
-        Marks { ignored, ..Marks::default() }
+        LineMatches { ignored, ..LineMatches::default() }
     }
 
     /// What becomes of the lines of one run.
-    pub fn verdicts(&mut self, marks: &[Marks]) -> Vec<Verdict> {
+    pub fn verdicts(&mut self, marks: &[LineMatches]) -> Vec<LineVerdict> {
         verdicts(&self.set, self.semantics, marks)
     }
 
@@ -136,18 +136,18 @@ mod tests {
     }
 
     fn judge(classifier: &mut Classifier, lines: &[&str]) -> Vec<String> {
-        let marks: Vec<Marks> = lines.iter().map(|line| classifier.marks(line.as_bytes())).collect();
+        let marks: Vec<LineMatches> = lines.iter().map(|line| classifier.marks(line.as_bytes())).collect();
         let text = |set: &RuleSet, rule: usize| String::from_utf8(set.rules[rule].text.clone()).unwrap();
         let verdicts = classifier.verdicts(&marks);
         let set = classifier.set();
         verdicts
             .into_iter()
             .map(|verdict| match verdict {
-                Verdict::Cracking(rule) => format!("attack {}", text(set, rule)),
-                Verdict::Violation(rule) => format!("security {}", text(set, rule)),
-                Verdict::System => "system".to_owned(),
-                Verdict::Ignored(rule) => format!("ignored {}", text(set, rule)),
-                Verdict::Silenced { raised, by } => format!("{} silenced by {}", text(set, raised), text(set, by)),
+                LineVerdict::Cracking(rule) => format!("attack {}", text(set, rule)),
+                LineVerdict::Violation(rule) => format!("security {}", text(set, rule)),
+                LineVerdict::System => "system".to_owned(),
+                LineVerdict::Ignored(rule) => format!("ignored {}", text(set, rule)),
+                LineVerdict::Silenced { raised, by } => format!("{} silenced by {}", text(set, raised), text(set, by)),
             })
             .collect()
     }
@@ -193,7 +193,7 @@ mod tests {
             judge(&mut classifier, &lines),
             ["security ^bad", "^bad silenced by ^bad any", "security ^bad sudo"]
         );
-        let marks: Vec<Marks> = lines.iter().map(|line| classifier.marks(line.as_bytes())).collect();
+        let marks: Vec<LineMatches> = lines.iter().map(|line| classifier.marks(line.as_bytes())).collect();
         let section =
             |file: &str, lines| Section { layer: Some(Layer::Violations), file: file.as_bytes().to_vec(), lines };
         assert_eq!(

@@ -17,7 +17,7 @@ pub struct Semantics {
 
 /// The rules one line matches, by their numbers in [`RuleSet::rules`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Marks {
+pub struct LineMatches {
     /// Rules of `cracking.d` and `violations.d`, in ascending order.
     pub raised: Vec<usize>,
     /// Rules of `cracking.ignore.d` and `violations.ignore.d`, in ascending order; only of a line that is raised.
@@ -29,7 +29,7 @@ pub struct Marks {
 /// What becomes of a line.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum LineVerdict {
     /// A security alert, raised by this rule.
     Cracking(usize),
     /// A security event, raised by this rule.
@@ -48,20 +48,20 @@ pub enum Verdict {
 }
 
 /// Decides for the lines of one run, whose marks are given in their order.
-pub fn verdicts(set: &RuleSet, semantics: Semantics, marks: &[Marks]) -> Vec<Verdict> {
-    let judge = |marks: &Marks, layer, is_attacked| decide(set, semantics, marks, layer, is_attacked);
+pub fn verdicts(set: &RuleSet, semantics: Semantics, marks: &[LineMatches]) -> Vec<LineVerdict> {
+    let judge = |marks: &LineMatches, layer, is_attacked| decide(set, semantics, marks, layer, is_attacked);
     let attacks: Vec<Option<Decided>> = marks.iter().map(|marks| judge(marks, Layer::Cracking, false)).collect();
     let is_attacked = attacks.iter().any(|decided| matches!(decided, Some(Decided::Raised(_))));
     marks
         .iter()
         .zip(attacks)
         .map(|(marks, attack)| match (attack, judge(marks, Layer::Violations, is_attacked)) {
-            (Some(Decided::Raised(rule)), _) => Verdict::Cracking(rule),
-            (_, Some(Decided::Raised(rule))) => Verdict::Violation(rule),
+            (Some(Decided::Raised(rule)), _) => LineVerdict::Cracking(rule),
+            (_, Some(Decided::Raised(rule))) => LineVerdict::Violation(rule),
             (Some(Decided::Hidden { raised, by }), _) | (None, Some(Decided::Hidden { raised, by })) => {
-                Verdict::Silenced { raised, by }
+                LineVerdict::Silenced { raised, by }
             }
-            (None, None) => marks.ignored.map_or(Verdict::System, Verdict::Ignored),
+            (None, None) => marks.ignored.map_or(LineVerdict::System, LineVerdict::Ignored),
         })
         .collect()
 }
@@ -78,12 +78,12 @@ pub struct Section {
 }
 
 /// The sections of the report of one run in the order of logcheck, none of them empty. A line may stand in several.
-pub fn sections(set: &RuleSet, semantics: Semantics, marks: &[Marks]) -> Vec<Section> {
+pub fn sections(set: &RuleSet, semantics: Semantics, marks: &[LineMatches]) -> Vec<Section> {
     let mut found = Vec::new();
     for layer in [Layer::Cracking, Layer::Violations] {
         let is_attacked = !found.is_empty();
         for file in names(set, layer) {
-            let is_told = |marks: &Marks| {
+            let is_told = |marks: &LineMatches| {
                 first_in(set, &marks.raised, layer, file).is_some()
                     && hiding(set, semantics, marks, layer, file, is_attacked).is_none()
             };
@@ -100,7 +100,7 @@ pub fn sections(set: &RuleSet, semantics: Semantics, marks: &[Marks]) -> Vec<Sec
     found
 }
 
-fn numbers(marks: &[Marks], wanted: impl Fn(&Marks) -> bool) -> Vec<usize> {
+fn numbers(marks: &[LineMatches], wanted: impl Fn(&LineMatches) -> bool) -> Vec<usize> {
     marks.iter().enumerate().filter(|(_, marks)| wanted(marks)).map(|(number, _)| number).collect()
 }
 
@@ -111,7 +111,13 @@ enum Decided {
 }
 
 /// `None` when no rule of the layer matches.
-fn decide(set: &RuleSet, semantics: Semantics, marks: &Marks, layer: Layer, is_attacked: bool) -> Option<Decided> {
+fn decide(
+    set: &RuleSet,
+    semantics: Semantics,
+    marks: &LineMatches,
+    layer: Layer,
+    is_attacked: bool,
+) -> Option<Decided> {
     let mut hidden = None;
     for rule in marks.raised.iter().copied().filter(|rule| layer_of(set, *rule) == Some(layer)) {
         match hiding(set, semantics, marks, layer, name_of(set, rule), is_attacked) {
@@ -126,7 +132,7 @@ fn decide(set: &RuleSet, semantics: Semantics, marks: &Marks, layer: Layer, is_a
 fn hiding(
     set: &RuleSet,
     semantics: Semantics,
-    marks: &Marks,
+    marks: &LineMatches,
     layer: Layer,
     file: &[u8],
     is_attacked: bool,

@@ -38,7 +38,7 @@ type Print = (PathBuf, u64, u64, (i64, i64), (i64, i64));
 
 /// The rules of a group.
 #[derive(Debug)]
-pub struct Upkeep {
+pub struct RuleReloader {
     directories: Vec<RuleDirectory>,
     settings: Logcheck,
     print: Vec<Print>,
@@ -57,7 +57,7 @@ pub struct News {
     pub has_faults: bool,
 }
 
-impl Upkeep {
+impl RuleReloader {
     /// Reads and compiles the rules.
     pub fn new(directories: &[RuleDirectory], settings: Logcheck) -> Self {
         // Taken before the rules are read: what changes in between is seen the next time.
@@ -266,9 +266,9 @@ mod tests {
         fs::write(path, text).unwrap();
     }
 
-    fn upkeep(tree: &Path) -> Upkeep {
+    fn upkeep(tree: &Path) -> RuleReloader {
         let directory = RuleDirectory { level: RuleLevel::Server, path: tree.to_owned() };
-        Upkeep::new(&[directory], Config::embedded(Vec::new(), PathBuf::new()).logcheck)
+        RuleReloader::new(&[directory], Config::embedded(Vec::new(), PathBuf::new()).logcheck)
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::{
         single::HEAVIEST_RULE,
     },
     sys::{
-        fs::ownership::{self, Distrust},
+        fs::ownership::{self, OwnershipError},
         users::Names,
     },
 };
@@ -246,7 +246,7 @@ impl RuleSet {
             return true;
         };
         // What cannot be looked at cannot be read either, which is told with its reason.
-        let is_known = !matches!(distrust, Distrust::Io { .. });
+        let is_known = !matches!(distrust, OwnershipError::Io { .. });
         if is_known {
             self.fault(path, None, format!("is not trusted to hide lines: {distrust}"), "none of its rules is in use");
         }

@@ -12,7 +12,7 @@ use crate::logs::{
         single::HEAVIEST_RULE,
     },
     rules::rule_set::LONGEST_RULE,
-    suggest::template::Shape,
+    suggest::template::LineTemplate,
 };
 
 /// Most kinds of lines with the same fixed text that a line is compared with.
@@ -93,7 +93,7 @@ impl Suggested {
 
 /// Lines of one kind.
 struct Alike {
-    shape: Shape,
+    shape: LineTemplate,
     lines: Vec<usize>,
 }
 
@@ -101,7 +101,7 @@ fn kinds(lines: &[Vec<u8>]) -> Vec<Alike> {
     let mut found: Vec<Alike> = Vec::new();
     let mut by_key: HashMap<Vec<Option<Vec<u8>>>, Vec<usize>> = HashMap::new();
     for (number, line) in lines.iter().enumerate() {
-        let shape = Shape::of(line);
+        let shape = LineTemplate::of(line);
         let key = shape.key().into_iter().map(|text| text.map(<[u8]>::to_vec)).collect();
         let candidates = by_key.entry(key).or_default();
         let merged = candidates.iter().take(MOST_ALIKE).find_map(|at| {
@@ -124,11 +124,11 @@ fn kinds(lines: &[Vec<u8>]) -> Vec<Alike> {
 
 /// A rule for one line: with classes, else with its very words.
 fn alone(line: &[u8]) -> Result<Vec<u8>, Flaw> {
-    let rule = Shape::of(line).rule();
+    let rule = LineTemplate::of(line).rule();
     if prove(&rule, &[line]).is_ok() {
         return Ok(rule);
     }
-    let rule = Shape::verbatim(line).rule();
+    let rule = LineTemplate::verbatim(line).rule();
     prove(&rule, &[line]).map(|()| rule)
 }
 

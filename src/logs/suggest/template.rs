@@ -33,9 +33,9 @@ impl Part {
 
 /// A line in parts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Shape(Vec<Part>);
+pub struct LineTemplate(Vec<Part>);
 
-impl Shape {
+impl LineTemplate {
     /// The parts of a line without its newline. Cost O(n).
     pub fn of(line: &[u8]) -> Self {
         let mut shape = Self(Vec::new());
@@ -44,7 +44,7 @@ impl Shape {
         shape
     }
 
-    /// As [`Shape::of`], but nothing varies except the time stamp and control characters.
+    /// As [`LineTemplate::of`], but nothing varies except the time stamp and control characters.
     pub fn verbatim(line: &[u8]) -> Self {
         let mut shape = Self(Vec::new());
         let mut rest = shape.stamp(line);
@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     fn rule(line: &str) -> String {
-        String::from_utf8(Shape::of(line.as_bytes()).rule()).unwrap()
+        String::from_utf8(LineTemplate::of(line.as_bytes()).rule()).unwrap()
     }
 
     /// Without the head.
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn lines_of_a_kind_become_one_and_others_do_not() {
         let merged = |one: &str, two: &str| {
-            let shape = Shape::of(one.as_bytes()).merged(&Shape::of(two.as_bytes()))?;
+            let shape = LineTemplate::of(one.as_bytes()).merged(&LineTemplate::of(two.as_bytes()))?;
             Some(String::from_utf8(shape.rule()).unwrap())
         };
         for (one, two, expected) in [

@@ -65,7 +65,7 @@ pub struct Anchor {
 
 /// What is still to be done with a rotated file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Standing {
+pub enum RotatedState {
     /// It is being read.
     Reading,
     /// Everything in it was accounted for.
@@ -74,7 +74,7 @@ pub enum Standing {
     Copy,
 }
 
-impl Standing {
+impl RotatedState {
     /// All standings.
     pub const ALL: [Self; 3] = [Self::Reading, Self::Done, Self::Copy];
 
@@ -102,14 +102,14 @@ pub struct Sibling {
     /// How far it was read.
     pub anchor: Anchor,
     /// What is still to be done.
-    pub standing: Standing,
+    pub standing: RotatedState,
 }
 
 impl Sibling {
     /// A file that was refused and is never read. What made it look planted can go away without its becoming any better: the other
     /// name of its inode, when its owner replaces his file.
     pub fn refused(anchor: Anchor) -> Self {
-        Self { anchor: Anchor { owner: NOBODY, ..anchor }, standing: Standing::Done }
+        Self { anchor: Anchor { owner: NOBODY, ..anchor }, standing: RotatedState::Done }
     }
 
     /// Whether it was refused.
@@ -132,7 +132,7 @@ pub enum Position {
 
 /// Why a log is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum ReadRefusal {
     /// Nothing has that name.
     Missing,
     /// It cannot be opened or read, for this `errno(3)`.
@@ -145,7 +145,7 @@ pub enum Refusal {
     HardLink,
 }
 
-impl Refusal {
+impl ReadRefusal {
     /// Two numbers for the database: which one, and its detail. They never change.
     pub fn codes(self) -> (u8, i64) {
         match self {
@@ -174,7 +174,7 @@ impl Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trouble {
     /// The reason.
-    pub refusal: Refusal,
+    pub refusal: ReadRefusal,
     /// Since when.
     pub since: Timestamp,
     /// When it was last told.

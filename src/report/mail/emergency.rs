@@ -9,7 +9,7 @@ use crate::{
         format::counted,
     },
     report::mail::{mime::MimeError, notice::Notice},
-    store::recovery::{encountered::Trouble, failure_kind::Ailment},
+    store::recovery::{encountered::Trouble, failure_kind::DbFailure},
     sys::fs::space::{Space, space},
 };
 
@@ -31,7 +31,7 @@ impl Emergency<'_> {
     /// [`MimeError`] when an address is none, or there is no recipient.
     pub fn compose(&self) -> Result<(String, Vec<u8>), MimeError> {
         let directory = self.database.parent().unwrap_or(Path::new("/"));
-        let (headline, text) = if self.trouble.ailment == Ailment::Unreadable {
+        let (headline, text) = if self.trouble.ailment == DbFailure::Unreadable {
             ("a row of the database cannot be read", self.text_of_unreadable())
         } else {
             ("the database cannot be written", self.text(space(directory)))
@@ -41,7 +41,7 @@ impl Emergency<'_> {
 
     fn verdict(&self) -> &'static str {
         match self.trouble.ailment {
-            Ailment::Unreadable => "the database holds what cannot be read, and a part of integrityd stands still",
+            DbFailure::Unreadable => "the database holds what cannot be read, and a part of integrityd stands still",
             _ => "the database cannot be written, nothing is reported",
         }
     }
@@ -96,7 +96,7 @@ mod tests {
     fn an_emergency_mail_says_what_fails_and_that_nothing_is_lost() {
         let trouble = Trouble {
             since: now(),
-            ailment: Ailment::Unwritable,
+            ailment: DbFailure::Unwritable,
             words: "database: could not commit an outcome: database or disk is full\u{1b}\nFILES".to_owned(),
             failures: 12,
         };

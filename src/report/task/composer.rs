@@ -38,7 +38,7 @@ use crate::{
         outbox::reports::{NewReport, ReportId},
         sqlite::{connection::Store, error::StoreError},
     },
-    sys::{fault_injection, panic::guard, users::Names},
+    sys::{fault_injection, panic::catch_panic, users::Names},
 };
 
 /// Reports queued for every recipient of a batch beyond which its events stay unbatched. One recipient whose server refuses does not keep
@@ -68,7 +68,7 @@ pub enum BatchError {
 
 /// Recipients who get the same events: all of them, or those of some areas.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Readership {
+pub struct Audience {
     /// Mail addresses, at least one.
     pub recipients: Vec<String>,
     /// Paths of the areas whose events they get; `None` for all events.
@@ -76,7 +76,7 @@ pub struct Readership {
 }
 
 /// Groups all recipients of a configuration by what they get. One who gets everything gets it once.
-pub fn readerships(config: &Config) -> Vec<Readership> {
+pub fn readerships(config: &Config) -> Vec<Audience> {
     let everything: BTreeSet<String> = config.recipients.iter().map(|to| full_address(to)).collect();
     let mut by_recipient: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
     for area in &config.areas {
@@ -88,10 +88,10 @@ pub fn readerships(config: &Config) -> Vec<Readership> {
     for (to, areas) in by_recipient {
         by_areas.entry(areas).or_default().push(to);
     }
-    let general = Readership { recipients: everything.into_iter().collect(), areas: None };
+    let general = Audience { recipients: everything.into_iter().collect(), areas: None };
     let particular = by_areas
         .into_iter()
-        .map(|(areas, recipients)| Readership { recipients, areas: Some(areas.into_iter().collect()) });
+        .map(|(areas, recipients)| Audience { recipients, areas: Some(areas.into_iter().collect()) });
     std::iter::once(general).filter(|general| !general.recipients.is_empty()).chain(particular).collect()
 }
 
@@ -99,7 +99,7 @@ pub fn readerships(config: &Config) -> Vec<Readership> {
 ///
 /// # Errors
 /// [`MimeError`] names the first address that no mail can carry.
-pub fn check_addresses(from: &str, readerships: &[Readership]) -> Result<(), MimeError> {
+pub fn check_addresses(from: &str, readerships: &[Audience]) -> Result<(), MimeError> {
     let recipients = readerships.iter().flat_map(|readership| &readership.recipients);
     recipients.map(String::as_str).chain([from]).try_for_each(check_address)
 }
@@ -117,13 +117,13 @@ pub fn full_address(to: &str) -> String {
 
 /// What all mails of this daemon have in common.
 #[derive(Debug, Clone)]
-pub struct Postmaster {
+pub struct ReportComposer {
     /// The name of the machine.
     pub host: String,
     /// The sender.
     pub from: String,
     /// Who gets what.
-    pub readerships: Vec<Readership>,
+    pub readerships: Vec<Audience>,
     /// Most items a section.
     pub lines: usize,
     /// The zone times are shown in.
@@ -164,7 +164,7 @@ impl MailForm {
     }
 }
 
-impl Postmaster {
+impl ReportComposer {
     /// Whether everybody whom the next batch of `channel` would be sent to has so many reports waiting that it had better wait, too.
     ///
     /// # Errors
@@ -223,7 +223,7 @@ impl Postmaster {
             let report = if falls > self.falls_allowed(&tally) {
                 bare(FALLEN)?
             } else {
-                guard(|| self.report(store, &range, &tally, &occasion)).unwrap_or_else(|_caught| {
+                catch_panic(|| self.report(store, &range, &tally, &occasion)).unwrap_or_else(|_caught| {
                     has_fault = true;
                     Ok(bare(FAULT)?)
                 })?
@@ -353,7 +353,7 @@ impl Postmaster {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Occasion<'a> {
     /// Who gets it.
-    pub(crate) readership: &'a Readership,
+    pub(crate) readership: &'a Audience,
     /// Its number.
     pub(crate) id: ReportId,
     /// When it is made.

@@ -16,14 +16,14 @@ use crate::{
     config::settings::config::MailSettings,
     model::{
         clock::{Clock, Deadline, Moment},
-        keepalive::Pulse,
+        keepalive::Keepalive,
     },
     report::{
         mail::mbox,
         task::split::split,
         transport::{
             Transport,
-            outcome::{SendError, Verdict},
+            outcome::{SendError, SendVerdict},
         },
     },
     store::{
@@ -66,7 +66,7 @@ const STORE_RETRY: Duration = Duration::from_secs(5);
 
 /// The task that delivers.
 #[derive(Debug)]
-pub struct Courier {
+pub struct DeliveryTask {
     /// The store.
     pub db: Db,
     /// The time.
@@ -88,7 +88,7 @@ pub struct Courier {
     /// After how long a standing fault is told again.
     pub error_nag: Duration,
     /// Beats with each attempt.
-    pub pulse: Pulse,
+    pub pulse: Keepalive,
 }
 
 /// Deliveries that a server has accepted, but that are not yet stored as such: never sent again in this life.
@@ -108,7 +108,7 @@ fn wait_after(base: Duration, attempts: u32, refusals: u32, is_refusal: bool, sp
     nominal.min(LONGEST_WAIT).mul_f64(1.0 + spread)
 }
 
-impl Courier {
+impl DeliveryTask {
     /// Delivers until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
@@ -212,7 +212,7 @@ impl Courier {
             Some(Ok(reply)) => return Attempt::Accepted(reply),
             Some(Err(error)) => error,
         };
-        let Verdict::TooLarge(limit) = error.verdict else {
+        let SendVerdict::TooLarge(limit) = error.verdict else {
             self.note_failure(delivery, error).await;
             return Attempt::Failed;
         };
@@ -230,7 +230,7 @@ impl Courier {
         let (length, most) = (u64::try_from(bytes.len()).unwrap_or(u64::MAX), self.settings.max_part);
         if length > most {
             let reply = format!("it has {length} bytes, more than maxpart ({most})");
-            return Some(Err(SendError { reply, verdict: Verdict::TooLarge(Some(most)) }));
+            return Some(Err(SendError { reply, verdict: SendVerdict::TooLarge(Some(most)) }));
         }
         let deadline = self.settings.send_timeout;
         let attempt = self.begin(delivery, message_id).await;
@@ -314,7 +314,7 @@ impl Courier {
         } else {
             tracing::warn!(recipient = %delivery.recipient, reply = %error.reply, ?wait, "a report was not accepted");
         }
-        let is_barred = error.verdict == Verdict::Barred;
+        let is_barred = error.verdict == SendVerdict::Barred;
         let is_trouble = is_refusal
             || is_barred
             || delivery.failing_since.is_some_and(|since| now.wall.since(since) >= TROUBLE_AFTER);

@@ -15,11 +15,11 @@ use crate::{
         clock::{Clock, Deadline, Moment, Timestamp},
         event::{Category, Channel, Event, Severity},
         file::entry::AreaId,
-        keepalive::Pulse,
+        keepalive::Keepalive,
     },
     report::{
         render::{batch::Tally, sections::periodic::Figures},
-        task::composer::{self as mail, BatchError, Postmaster, Readership},
+        task::composer::{self as mail, Audience, BatchError, ReportComposer},
     },
     store::{
         db::Db,
@@ -46,13 +46,13 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// What recurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sign {
+enum PeriodicMail {
     Heartbeat,
     Rounds,
     UnusedRules,
 }
 
-impl Sign {
+impl PeriodicMail {
     const ALL: [Self; 3] = [Self::Heartbeat, Self::Rounds, Self::UnusedRules];
 
     /// Its name in the database.
@@ -95,11 +95,11 @@ pub struct Recurrence {
     /// What was promised of the areas.
     pub terms: Terms,
     /// What makes the mails.
-    pub postmaster: Arc<Postmaster>,
+    pub postmaster: Arc<ReportComposer>,
     /// Rings the courier.
     pub courier: Arc<Notify>,
     /// Beats as it goes on.
-    pub pulse: Pulse,
+    pub pulse: Keepalive,
     /// When to end.
     pub stop: CancellationToken,
 }
@@ -138,7 +138,7 @@ impl Recurrence {
         loop {
             self.pulse.beat();
             let mut rest = LONGEST_REST;
-            for sign in Sign::ALL {
+            for sign in PeriodicMail::ALL {
                 let Some(period) = sign.period(&self.settings) else { continue };
                 match self.step(sign, period).await {
                     Ok(wait) => rest = rest.min(wait),
@@ -159,7 +159,7 @@ impl Recurrence {
     /// # Errors
     /// [`BatchError`] when one cannot be made or stored; it is due again the next time.
     pub async fn give_due(&self) -> Result<(), BatchError> {
-        for sign in Sign::ALL {
+        for sign in PeriodicMail::ALL {
             if let Some(period) = sign.period(&self.settings) {
                 self.step(sign, period).await?;
             }
@@ -168,7 +168,7 @@ impl Recurrence {
     }
 
     /// Gives a sign when it is due; gives how long to rest.
-    async fn step(&self, sign: Sign, period: Duration) -> Result<Duration, BatchError> {
+    async fn step(&self, sign: PeriodicMail, period: Duration) -> Result<Duration, BatchError> {
         let (postmaster, now, began) = (Arc::clone(&self.postmaster), self.clock.now(), self.began);
         let terms = self.terms.clone();
         let step = move |store: &mut Store| {
@@ -184,7 +184,7 @@ impl Recurrence {
 
 /// Who gives a sign, and when.
 struct Occasion<'a> {
-    postmaster: &'a Postmaster,
+    postmaster: &'a ReportComposer,
     terms: &'a Terms,
     now: Moment,
     began: Timestamp,
@@ -193,7 +193,7 @@ struct Occasion<'a> {
 /// Gives a sign when it is due: whether a mail was stored, and how long to wait for the next.
 fn give(
     store: &mut Store,
-    sign: Sign,
+    sign: PeriodicMail,
     period: Duration,
     occasion: &Occasion<'_>,
 ) -> Result<(bool, Duration), BatchError> {
@@ -217,14 +217,14 @@ fn give(
     store.flush()?;
     let (before, counted) = (store.marks(sign.name())?, marks(store)?);
     let turn = Turn { name: sign.name(), next: due.turn, now, marks: &counted };
-    let rules = if sign == Sign::UnusedRules { unused(store, now.wall.before(period))? } else { Vec::new() };
+    let rules = if sign == PeriodicMail::UnusedRules { unused(store, now.wall.before(period))? } else { Vec::new() };
     let has_rounds = counted
         .iter()
         .any(|(name, value)| name.starts_with("rounds ") && *value > before.get(name).copied().unwrap_or(0));
     let is_empty = match sign {
-        Sign::Heartbeat => false,
-        Sign::Rounds => !has_rounds,
-        Sign::UnusedRules => rules.is_empty(),
+        PeriodicMail::Heartbeat => false,
+        PeriodicMail::Rounds => !has_rounds,
+        PeriodicMail::UnusedRules => rules.is_empty(),
     };
     if is_empty {
         let next = Last { number: last.number, ..due.turn };
@@ -238,7 +238,7 @@ fn give(
 /// Writes the mail, and stores it with its event.
 fn tell(
     store: &mut Store,
-    sign: Sign,
+    sign: PeriodicMail,
     occasion: &Occasion<'_>,
     due: &Due,
     turn: &Turn<'_>,
@@ -274,11 +274,11 @@ fn tell(
     event.count = due.turn.number;
     store.recur(turn, event, |head| {
         let rendered = match sign {
-            Sign::Heartbeat => figures.heartbeat(head),
-            Sign::Rounds => figures.finished_rounds(head),
-            Sign::UnusedRules => figures.unused_rules(rules, due.next.since(due.turn.due), head),
+            PeriodicMail::Heartbeat => figures.heartbeat(head),
+            PeriodicMail::Rounds => figures.finished_rounds(head),
+            PeriodicMail::UnusedRules => figures.unused_rules(rules, due.next.since(due.turn.due), head),
         };
-        let readership = Readership { recipients, areas: None };
+        let readership = Audience { recipients, areas: None };
         let range = Range { channel: Channel::Life, first: head.seq, last: head.seq, areas: None };
         let occasion = mail::Occasion { readership: &readership, id, now, names: &Names::default(), notices: &[] };
         Ok::<_, BatchError>(vec![postmaster.letter(instance, &range, rendered, &occasion, None)?])

@@ -7,7 +7,7 @@ const MOST_OF_REPLY: usize = 500;
 
 /// What a failed attempt means for the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum SendVerdict {
     /// The same bytes are tried again soon.
     NotNow,
     /// The same, but an administrator must look: the way cannot be gone as it was configured, for want of TLS, trust or a login.
@@ -25,28 +25,28 @@ pub struct SendError {
     /// The server's reply or the error, neutralised.
     pub reply: String,
     /// What that means for the next attempt.
-    pub verdict: Verdict,
+    pub verdict: SendVerdict,
 }
 
 impl SendError {
     /// Not now: the same bytes are tried again soon. `reply` is neutralised.
     pub fn transient(reply: String) -> Self {
-        Self { reply, verdict: Verdict::NotNow }
+        Self { reply, verdict: SendVerdict::NotNow }
     }
 
     /// A refusal for good. `reply` is neutralised.
     pub fn refused(reply: String) -> Self {
-        Self { reply, verdict: Verdict::Refused }
+        Self { reply, verdict: SendVerdict::Refused }
     }
 
     /// The way cannot be gone as it was configured. `reply` is neutralised.
     pub fn barred(reply: String) -> Self {
-        Self { reply, verdict: Verdict::Barred }
+        Self { reply, verdict: SendVerdict::Barred }
     }
 
     /// Whether somebody said no to the mail, and not only "later".
     pub fn is_refusal(&self) -> bool {
-        matches!(self.verdict, Verdict::Refused | Verdict::TooLarge(_))
+        matches!(self.verdict, SendVerdict::Refused | SendVerdict::TooLarge(_))
     }
 }
 

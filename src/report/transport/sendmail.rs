@@ -22,10 +22,10 @@ use crate::{
     report::transport::outcome::{SendError, shown},
     store::db::run_blocking,
     sys::{
-        fs::ownership::{self, Distrust},
+        fs::ownership::{self, OwnershipError},
         process::{
-            broker::{Permit, Word},
-            child::{self, Ends, Life},
+            broker::{AllowedCommand, ArgPattern},
+            child::{self, ChildHandle, ChildStdio},
         },
     },
 };
@@ -92,7 +92,7 @@ impl Sendmail {
         let program = self.program.clone();
         match run_blocking(move || ownership::check_but_for_groups(&program)).await {
             // One that is not there is told by the attempt to run it.
-            Ok(()) | Err(Distrust::Io { .. }) => {}
+            Ok(()) | Err(OwnershipError::Io { .. }) => {}
             Err(distrust) => {
                 return Err(SendError::transient(format!("{} is not run: {distrust}", self.name())));
             }
@@ -138,11 +138,11 @@ impl Sendmail {
 }
 
 /// What a deputy may run: this sendmail program, as it is run here. It is bound by nothing of ours: it writes queues and connects.
-pub fn permit(program: &Path) -> Permit {
-    let is = |word: &str| Word::Is(word.into());
-    Permit {
+pub fn permit(program: &Path) -> AllowedCommand {
+    let is = |word: &str| ArgPattern::Is(word.into());
+    AllowedCommand {
         program: program.as_os_str().to_os_string(),
-        arguments: vec![is("-i"), is("-f"), Word::NoOption, is("--"), Word::Any],
+        arguments: vec![is("-i"), is("-f"), ArgPattern::NoOption, is("--"), ArgPattern::Any],
         environment: environment(),
         is_free: true,
     }
@@ -156,7 +156,7 @@ fn environment() -> Vec<(OsString, OsString)> {
 
 /// A program that runs, with our ends of its pipes.
 struct Running {
-    life: AsyncFd<Life>,
+    life: AsyncFd<ChildHandle>,
     input: pipe::Sender,
     output: pipe::Receiver,
 }
@@ -167,7 +167,7 @@ fn start(program: &Path, from: &str, recipient: &str) -> io::Result<Running> {
     let (input, output) = (pipe::Sender::from_owned_fd(input.into())?, pipe::Receiver::from_owned_fd(output.into())?);
     let mut command = Command::new(program);
     command.args(["-i", "-f", from, "--", recipient]).current_dir("/").env_clear().envs(environment());
-    let ends = Ends { input: stdin.into(), output: stdout.try_clone()?.into(), error: stdout.into() };
+    let ends = ChildStdio { input: stdin.into(), output: stdout.try_clone()?.into(), error: stdout.into() };
     // Our writing ends of the pipe go here: then the end of the program is the end of its words.
     let life = child::start(&mut command, ends)?.within_runtime()?;
     Ok(Running { life, input, output })
@@ -208,7 +208,7 @@ async fn attend(running: Running, mail: Vec<u8>, deadline: Duration) -> io::Resu
 }
 
 /// Waits for the end of a program.
-async fn end_of(life: &mut AsyncFd<Life>) -> io::Result<ExitStatus> {
+async fn end_of(life: &mut AsyncFd<ChildHandle>) -> io::Result<ExitStatus> {
     loop {
         if let Some(status) = life.get_mut().try_wait()? {
             return Ok(status);

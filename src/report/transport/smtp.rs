@@ -13,9 +13,9 @@ use tokio_rustls::rustls::{self, ClientConfig};
 use crate::{
     config::settings::config::{MailSettings, SmtpServer, TlsMode},
     report::transport::{
-        outcome::{SendError, Verdict, shown},
+        outcome::{SendError, SendVerdict, shown},
         password::{Secret, read_secret},
-        smtp_connection::{Reply, Wire, WireError, tls},
+        smtp_connection::{Reply, SmtpConnection, WireError, tls},
     },
 };
 
@@ -132,7 +132,7 @@ impl Smtp {
             (Err(error), _) | (_, Err(error)) => return Dialogue::Answer(Err(error)),
         };
         let talk = async {
-            let mut wire = match Wire::connect(&self.host, self.port).await {
+            let mut wire = match SmtpConnection::connect(&self.host, self.port).await {
                 Ok(wire) => wire,
                 Err(error) if is_nobody(&error) => return Dialogue::NobodyListens(unreachable_words(&error)),
                 Err(error) => return Dialogue::Answer(Err(SendError::transient(unreachable_words(&error)))),
@@ -147,7 +147,13 @@ impl Smtp {
         }
     }
 
-    async fn converse(&self, wire: &mut Wire, from: &str, to: &str, mail: &[u8]) -> Result<String, SendError> {
+    async fn converse(
+        &self,
+        wire: &mut SmtpConnection,
+        from: &str,
+        to: &str,
+        mail: &[u8],
+    ) -> Result<String, SendError> {
         let abilities = self.introduce(wire).await?;
         let answer = transact(wire, &abilities, [from, to], mail).await;
         // Whatever the answer is, it stands: nobody waits for the goodbye of a server.
@@ -156,7 +162,7 @@ impl Smtp {
     }
 
     /// All that comes before a mail: greeting, protection, login.
-    async fn introduce(&self, wire: &mut Wire) -> Result<Abilities, SendError> {
+    async fn introduce(&self, wire: &mut SmtpConnection) -> Result<Abilities, SendError> {
         if self.mode == TlsMode::Wrapped {
             self.protect(wire).await?;
         }
@@ -187,7 +193,7 @@ impl Smtp {
         Ok(abilities)
     }
 
-    async fn protect(&self, wire: &mut Wire) -> Result<(), SendError> {
+    async fn protect(&self, wire: &mut SmtpConnection) -> Result<(), SendError> {
         match &self.tls {
             Some(tls) => wire.protect(&self.host, tls).await.map_err(|error| trouble(&error)),
             None => Err(SendError::transient("TLS is not set up".to_owned())),
@@ -195,7 +201,7 @@ impl Smtp {
     }
 
     /// EHLO, or HELO where that is not known.
-    async fn hello(&self, wire: &mut Wire) -> Result<Abilities, SendError> {
+    async fn hello(&self, wire: &mut SmtpConnection) -> Result<Abilities, SendError> {
         let reply = wire.command(&format!("EHLO {}", self.hello)).await.map_err(|error| trouble(&error))?;
         if reply.is_done() {
             return Ok(Abilities::of(&reply));
@@ -233,7 +239,7 @@ impl Abilities {
 
 /// One transaction: sender, recipient, mail.
 async fn transact(
-    wire: &mut Wire,
+    wire: &mut SmtpConnection,
     abilities: &Abilities,
     [from, to]: [&str; 2],
     mail: &[u8],
@@ -243,7 +249,7 @@ async fn transact(
         && length > limit
     {
         let reply = format!("the server takes at most {limit} bytes, and this has {length}");
-        return Err(SendError { reply, verdict: Verdict::TooLarge(Some(limit)) });
+        return Err(SendError { reply, verdict: SendVerdict::TooLarge(Some(limit)) });
     }
     let mut sender = format!("MAIL FROM:<{from}>");
     if abilities.has_size {
@@ -276,7 +282,12 @@ async fn transact(
 }
 
 /// Logs in by PLAIN (RFC 4616) or LOGIN. No word of a failure holds what was sent.
-async fn log_in(wire: &mut Wire, abilities: &Abilities, user: &str, password: &Secret) -> Result<(), SendError> {
+async fn log_in(
+    wire: &mut SmtpConnection,
+    abilities: &Abilities,
+    user: &str,
+    password: &Secret,
+) -> Result<(), SendError> {
     let knows = |name: &str| abilities.logins.iter().any(|login| login == name);
     let refused = "the login was refused (user in mail, password in mailpasswordfile): ";
     if knows("PLAIN") {
@@ -313,10 +324,10 @@ fn judge(stage: Stage, prefix: &str, reply: &Reply) -> SendError {
     let is_enhanced = enhanced.starts_with(b"5.") && enhanced.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
     let is_too_large = matches!(enhanced, b"5.3.4" | b"5.2.3") || (reply.code == 552 && !is_enhanced);
     let verdict = match stage {
-        Stage::Mail if is_no && is_too_large => Verdict::TooLarge(None),
-        Stage::Mail | Stage::Recipient if is_no => Verdict::Refused,
-        Stage::Trust if is_no => Verdict::Barred,
-        _ => Verdict::NotNow,
+        Stage::Mail if is_no && is_too_large => SendVerdict::TooLarge(None),
+        Stage::Mail | Stage::Recipient if is_no => SendVerdict::Refused,
+        Stage::Trust if is_no => SendVerdict::Barred,
+        _ => SendVerdict::NotNow,
     };
     SendError { reply: format!("{prefix}{}", reply.words()), verdict }
 }
@@ -408,27 +419,27 @@ mod tests {
         Reply { code, lines: text.split('\n').map(|line| line.as_bytes().to_vec()).collect() }
     }
 
-    fn verdict(stage: Stage, code: u16, text: &str) -> Verdict {
+    fn verdict(stage: Stage, code: u16, text: &str) -> SendVerdict {
         judge(stage, "", &reply(code, text)).verdict
     }
 
     #[test]
     fn what_a_no_means_depends_on_its_stage_and_its_code() {
         for (stage, code, text, wanted) in [
-            (Stage::Preface, 554, "go away", Verdict::NotNow),
-            (Stage::Trust, 535, "5.7.8 wrong", Verdict::Barred),
-            (Stage::Trust, 454, "4.7.0 TLS not now", Verdict::NotNow),
-            (Stage::Recipient, 550, "5.1.1 nobody", Verdict::Refused),
-            (Stage::Recipient, 552, "5.2.2 full", Verdict::Refused),
-            (Stage::Recipient, 552, "full", Verdict::Refused),
-            (Stage::Recipient, 450, "greylisted", Verdict::NotNow),
-            (Stage::Mail, 550, "spam", Verdict::Refused),
-            (Stage::Mail, 552, "too much mail data", Verdict::TooLarge(None)),
-            (Stage::Mail, 552, "5.3.4 too big", Verdict::TooLarge(None)),
-            (Stage::Mail, 554, "5.3.4 too big", Verdict::TooLarge(None)),
-            (Stage::Mail, 552, "5.2.2 over quota", Verdict::Refused),
-            (Stage::Mail, 452, "4.3.4 later", Verdict::NotNow),
-            (Stage::Mail, 354, "again?", Verdict::NotNow),
+            (Stage::Preface, 554, "go away", SendVerdict::NotNow),
+            (Stage::Trust, 535, "5.7.8 wrong", SendVerdict::Barred),
+            (Stage::Trust, 454, "4.7.0 TLS not now", SendVerdict::NotNow),
+            (Stage::Recipient, 550, "5.1.1 nobody", SendVerdict::Refused),
+            (Stage::Recipient, 552, "5.2.2 full", SendVerdict::Refused),
+            (Stage::Recipient, 552, "full", SendVerdict::Refused),
+            (Stage::Recipient, 450, "greylisted", SendVerdict::NotNow),
+            (Stage::Mail, 550, "spam", SendVerdict::Refused),
+            (Stage::Mail, 552, "too much mail data", SendVerdict::TooLarge(None)),
+            (Stage::Mail, 552, "5.3.4 too big", SendVerdict::TooLarge(None)),
+            (Stage::Mail, 554, "5.3.4 too big", SendVerdict::TooLarge(None)),
+            (Stage::Mail, 552, "5.2.2 over quota", SendVerdict::Refused),
+            (Stage::Mail, 452, "4.3.4 later", SendVerdict::NotNow),
+            (Stage::Mail, 354, "again?", SendVerdict::NotNow),
         ] {
             assert_eq!(verdict(stage, code, text), wanted, "{stage:?} {code} {text}");
         }

@@ -81,12 +81,12 @@ enum Stream {
 
 /// A connection.
 #[expect(missing_debug_implementations, reason = "what was read may hold anything, and is nobody's business")]
-pub struct Wire {
+pub struct SmtpConnection {
     stream: Stream,
     unread: Vec<u8>,
 }
 
-impl Wire {
+impl SmtpConnection {
     /// A connection without TLS.
     ///
     /// # Errors
@@ -286,7 +286,7 @@ mod tests {
                 theirs.read_exact(&mut hello).await.unwrap();
                 drop(theirs);
             };
-            let mut wire = Wire::over(ours);
+            let mut wire = SmtpConnection::over(ours);
             let (failed, ()) = tokio::join!(wire.protect("localhost", &tls), hang_up);
             let error = failed.unwrap_err();
             assert_eq!(matches!(error, WireError::Tls(_)), is_barred, "{error:?}");

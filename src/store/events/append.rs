@@ -11,7 +11,7 @@ use crate::{
     },
     store::{
         baseline::{members::Members, subtree::each_member},
-        events::outcome::Found,
+        events::outcome::StoredFinding,
         sqlite::{
             columns::needed_array,
             connection::Store,
@@ -99,7 +99,7 @@ pub(in crate::store) fn head(db: &Connection) -> Result<Head, StoreError> {
 }
 
 /// Appends events to the chain; the head is read within the transaction, so that two writers never fork it.
-pub(in crate::store) fn append(tx: &Connection, events: &[Found]) -> Result<u64, StoreError> {
+pub(in crate::store) fn append(tx: &Connection, events: &[StoredFinding]) -> Result<u64, StoreError> {
     let Head { mut seq, mut hash } = head(tx)?;
     if events.is_empty() {
         return Ok(seq);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     config::{schema::units::to_float, settings::config::Rates},
-    store::events::path_status::Ahead,
+    store::events::path_status::Workload,
 };
 
 /// Checks that one entry costs within a promised age: when stops of the walk and rechecks of the stalest alternate at this pace, no
@@ -22,13 +22,13 @@ pub struct Demand {
 
 impl Demand {
     /// What it takes to look at everything of `load` within `span`.
-    pub fn of(load: Ahead, span: Duration) -> Self {
+    pub fn of(load: Workload, span: Duration) -> Self {
         let each = LOOKS_PER_ENTRY / span.as_secs_f64().max(1.0);
         Self { looks: to_float(load.entries) * each, bytes: to_float(load.bytes) * each }
     }
 
     /// How long it takes at this pace to look at everything of `load`: its entries or its bytes, whichever is longer.
-    pub fn round(self, load: Ahead) -> Duration {
+    pub fn round(self, load: Workload) -> Duration {
         let each = Self::of(load, Duration::from_secs(1));
         let seconds = (each.looks / self.looks).max(each.bytes / self.bytes);
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)

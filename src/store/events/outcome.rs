@@ -77,14 +77,14 @@ pub enum StateChange {
 
 /// What was found against one row of the baseline, and holds only as long as that row is what it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
+pub struct ConditionalOutcome {
     /// The row; `None` for a path that was not in the baseline.
     pub basis: Option<Box<Entry>>,
     /// What was found.
     pub outcome: Outcome,
 }
 
-impl From<Event> for Found {
+impl From<Event> for StoredFinding {
     /// An event that stands for itself.
     fn from(event: Event) -> Self {
         Self { event, members: Members::default() }
@@ -93,7 +93,7 @@ impl From<Event> for Found {
 
 /// An event with the single objects it stands for, if it is a summary.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct StoredFinding {
     /// The event.
     pub event: Event,
     /// The objects, in the order their digest was taken over.
@@ -107,7 +107,7 @@ pub struct Outcome {
     /// The new state.
     pub changes: Vec<StateChange>,
     /// The events.
-    pub events: Vec<Found>,
+    pub events: Vec<StoredFinding>,
 }
 
 impl Outcome {

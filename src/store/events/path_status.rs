@@ -19,7 +19,7 @@ use crate::{
 
 /// The entries that wait longer than a certain one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Ahead {
+pub struct Workload {
     /// How many.
     pub entries: u64,
     /// The bytes of those whose content is read.
@@ -45,7 +45,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn ahead_of(&self, visit: i64, areas: &[AreaId]) -> Result<Ahead, StoreError> {
+    pub fn ahead_of(&self, visit: i64, areas: &[AreaId]) -> Result<Workload, StoreError> {
         let mut statement = self
             .db
             .prepare_cached(
@@ -53,7 +53,7 @@ impl Store {
                  FROM entry WHERE area = ?1 AND visit < ?2",
             )
             .trying("prepare to count who waits longer")?;
-        let mut ahead = Ahead::default();
+        let mut ahead = Workload::default();
         for area in areas {
             let (entries, bytes) = statement
                 .query_row(params![area.0, visit], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))

@@ -11,7 +11,7 @@ use crate::{
     model::{
         clock::Timestamp,
         escape::escape_name,
-        log::position::{Position, Refusal},
+        log::position::{Position, ReadRefusal},
     },
     store::sqlite::{connection::Store, error::StoreError},
 };
@@ -72,11 +72,11 @@ pub fn logs(store: &Store) -> Result<Vec<Log>, StoreError> {
 }
 
 /// What keeps a log from being read, in a word.
-pub const fn word(refusal: Refusal) -> &'static str {
+pub const fn word(refusal: ReadRefusal) -> &'static str {
     match refusal {
-        Refusal::Missing => "missing",
-        Refusal::Unreadable(_) => "unreadable",
-        Refusal::Kind(_) => "no file",
-        Refusal::Link(_) | Refusal::HardLink => "planted",
+        ReadRefusal::Missing => "missing",
+        ReadRefusal::Unreadable(_) => "unreadable",
+        ReadRefusal::Kind(_) => "no file",
+        ReadRefusal::Link(_) | ReadRefusal::HardLink => "planted",
     }
 }

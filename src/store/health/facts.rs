@@ -19,7 +19,7 @@ use crate::{
             areas::{AreaState, AreaSummary},
             missing::MissingCount,
         },
-        events::{append::Head, max_age_rate::Demand, path_status::Ahead},
+        events::{append::Head, max_age_rate::Demand, path_status::Workload},
         health::{
             fact_logs::{Log, logs},
             fact_processes::{Process, processes},
@@ -171,7 +171,7 @@ impl Area {
 
     /// Looks per second that its promise needs.
     pub fn needed(&self) -> Option<f64> {
-        Some(Demand::of(Ahead { entries: self.entries, bytes: 0 }, self.max_age?).looks)
+        Some(Demand::of(Workload { entries: self.entries, bytes: 0 }, self.max_age?).looks)
     }
 
     fn of(

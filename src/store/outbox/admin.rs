@@ -13,7 +13,7 @@ use crate::{
         event::{Category, Event, Severity},
     },
     store::{
-        events::{append::append, outcome::Found},
+        events::{append::append, outcome::StoredFinding},
         outbox::reports::ReportId,
         sqlite::{
             columns::moment,
@@ -31,14 +31,14 @@ const MOST_NAMED: usize = 20;
 
 /// Where a delivery stands that nobody has accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum DeliveryState {
     /// It is tried again by itself.
     Queued,
     /// It was refused for too long and waits for an administrator.
     Parked,
 }
 
-impl Standing {
+impl DeliveryState {
     /// Its word in `queue list`.
     pub const fn word(self) -> &'static str {
         match self {
@@ -64,7 +64,7 @@ pub struct Undelivered {
     /// Who is to get it.
     pub recipient: String,
     /// Where it stands.
-    pub standing: Standing,
+    pub standing: DeliveryState,
     /// Attempts so far.
     pub attempts: u32,
     /// How long until the next attempt; zero when it is due, and for parked ones.
@@ -88,7 +88,7 @@ pub struct Dropped {
 
 fn undelivered(row: &Row<'_>, now: Moment) -> rusqlite::Result<Undelivered> {
     let nominal = Duration::from_nanos(row.get::<_, i64>(12)?.cast_unsigned());
-    let standing = if row.get::<_, u8>(6)? == 1 { Standing::Queued } else { Standing::Parked };
+    let standing = if row.get::<_, u8>(6)? == 1 { DeliveryState::Queued } else { DeliveryState::Parked };
     let wait = Deadline { due: moment(row, 9)?, nominal }.remaining(now);
     Ok(Undelivered {
         report: ReportId(row.get(0)?),
@@ -100,7 +100,7 @@ fn undelivered(row: &Row<'_>, now: Moment) -> rusqlite::Result<Undelivered> {
         standing,
         // A number that nobody can have written is no reason to show nothing.
         attempts: u32::try_from(row.get::<_, i64>(7)?).unwrap_or(0),
-        wait: if standing == Standing::Queued { wait } else { Duration::ZERO },
+        wait: if standing == DeliveryState::Queued { wait } else { Duration::ZERO },
         last_reply: row.get(8)?,
         is_spooled: row.get(13)?,
     })
@@ -187,7 +187,8 @@ impl Store {
         for report in reports {
             dropped.push(drop_report(&tx, *report)?);
         }
-        let events: Vec<Found> = dropped.iter().map(|report| Found::from(told(report, uid, now))).collect();
+        let events: Vec<StoredFinding> =
+            dropped.iter().map(|report| StoredFinding::from(told(report, uid, now))).collect();
         append(&tx, &events)?;
         tx.commit().trying("drop reports")?;
         Ok(dropped)

@@ -40,7 +40,7 @@ pub struct Failure {
 
 /// What is not accepted for one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct DeliveryProblem {
     /// Who.
     pub recipient: String,
     /// Deliveries that have failed and wait.
@@ -109,7 +109,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn troubles(&self) -> Result<(Vec<Trouble>, u64), StoreError> {
+    pub fn troubles(&self) -> Result<(Vec<DeliveryProblem>, u64), StoreError> {
         // With one min() or max() SQLite takes the other columns from the row that has it: the oldest report.
         let list = self
             .db
@@ -123,7 +123,7 @@ impl Store {
             .and_then(|mut statement| {
                 statement
                     .query_map([MOST_TOLD], |row| {
-                        let trouble = Trouble {
+                        let trouble = DeliveryProblem {
                             recipient: row.get(0)?,
                             deliveries: row.get::<_, i64>(1)?.cast_unsigned(),
                             parked: row.get::<_, i64>(2)?.cast_unsigned(),

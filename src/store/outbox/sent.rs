@@ -19,7 +19,7 @@ const LOST: u16 = 37;
 
 /// What became of the database that was there before this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum InstanceState {
     /// An administrator has said that this one is wanted.
     Adopted,
     /// It was lost, and the event of this number has told it.
@@ -109,7 +109,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn fate(&self, instance: Uuid) -> Result<Option<Fate>, StoreError> {
+    pub fn fate(&self, instance: Uuid) -> Result<Option<InstanceState>, StoreError> {
         // As a line of its own: a name that somebody gave a file is not one.
         let line = format!("\nthe database before was {instance}");
         self.db
@@ -120,7 +120,7 @@ impl Store {
             .and_then(|mut statement| {
                 let fate = |row: &Row<'_>| {
                     let seq = row.get::<_, i64>(0)?.cast_unsigned();
-                    Ok(if row.get(1)? { Fate::Adopted } else { Fate::Lost(seq) })
+                    Ok(if row.get(1)? { InstanceState::Adopted } else { InstanceState::Lost(seq) })
                 };
                 statement.query_row(params![ADOPTED, LOST, line], fate).optional()
             })

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::{
     model::clock::{Boottime, Moment},
     store::{
-        recovery::failure_kind::Ailment,
+        recovery::failure_kind::DbFailure,
         sqlite::error::{StoreError, with_causes},
     },
 };
@@ -32,7 +32,7 @@ pub struct Trouble {
     /// Since when.
     pub since: Moment,
     /// What kind it is.
-    pub ailment: Ailment,
+    pub ailment: DbFailure,
     /// What the latest attempt was answered.
     pub words: String,
     /// How many attempts have failed.
@@ -42,7 +42,7 @@ pub struct Trouble {
 #[derive(Debug, Default)]
 struct State {
     trouble: Option<Trouble>,
-    renewal: Option<Ailment>,
+    renewal: Option<DbFailure>,
     alarmed: Option<Boottime>,
     /// A row that cannot be read, and when it was met last; waiting does not help, and what else is stored still works.
     unreadable: Option<(Trouble, Boottime)>,
@@ -77,7 +77,7 @@ impl Troubles {
     pub fn note_whatever_it_is(&self, error: &StoreError, now: Moment) {
         let Some(ailment) = error.ailment() else { return };
         let mut state = self.state();
-        if ailment == Ailment::Unreadable {
+        if ailment == DbFailure::Unreadable {
             let fresh = Trouble { since: now, ailment, words: String::new(), failures: 0 };
             let (trouble, met) = state.unreadable.get_or_insert((fresh, now.boottime));
             trouble.failures = trouble.failures.saturating_add(1);
@@ -88,7 +88,7 @@ impl Troubles {
                 state.trouble.get_or_insert_with(|| Trouble { since: now, ailment, words: String::new(), failures: 0 });
             trouble.failures = trouble.failures.saturating_add(1);
             trouble.words = with_causes(error);
-            if trouble.ailment == Ailment::Busy {
+            if trouble.ailment == DbFailure::Busy {
                 trouble.ailment = ailment;
             }
         }
@@ -97,12 +97,12 @@ impl Troubles {
     }
 
     /// Notes that only a fresh start over the file helps.
-    pub fn ask_for_renewal(&self, ailment: Ailment) {
+    pub fn ask_for_renewal(&self, ailment: DbFailure) {
         self.state().renewal = Some(ailment);
     }
 
     /// Whether a fresh start is needed, and why.
-    pub fn renewal(&self) -> Option<Ailment> {
+    pub fn renewal(&self) -> Option<DbFailure> {
         self.state().renewal
     }
 
@@ -133,7 +133,7 @@ impl Troubles {
         let state = self.state();
         let Some(trouble) = &state.trouble else { return false };
         let is_grave = match trouble.ailment {
-            Ailment::Busy => now.since(trouble.since) >= BUSY_TIME,
+            DbFailure::Busy => now.since(trouble.since) >= BUSY_TIME,
             _ => has_failed || trouble.failures >= FAILURES,
         };
         is_grave && state.alarmed.is_none_or(|alarmed| now.boottime.since(alarmed) >= ALARM_TIME)
@@ -190,7 +190,7 @@ mod tests {
         assert!(!troubles.is_alarm_due(true, at(20)));
         assert!(troubles.is_alarm_due(true, at(71)));
         troubles.note(&failure(ffi::SQLITE_FULL), at(20));
-        assert_eq!(troubles.standing().unwrap().ailment, Ailment::Unwritable);
+        assert_eq!(troubles.standing().unwrap().ailment, DbFailure::Unwritable);
         assert!(!troubles.is_alarm_due(false, at(20)) && troubles.is_alarm_due(true, at(20)));
         troubles.alarmed(at(20).boottime);
         assert!(!troubles.is_alarm_due(true, at(3619)));
@@ -201,11 +201,11 @@ mod tests {
         let row = StoreError::Row { what: "entry" };
         troubles.note(&row, at(4500));
         assert!(troubles.standing().is_none(), "the database can be written");
-        assert_eq!(troubles.unreadable_due(at(4500).boottime).unwrap().ailment, Ailment::Unreadable);
+        assert_eq!(troubles.unreadable_due(at(4500).boottime).unwrap().ailment, DbFailure::Unreadable);
         troubles.note(&row, at(6000));
         assert_eq!(troubles.unreadable_due(at(6000).boottime), None, "once an hour");
         assert!(troubles.unreadable_due(at(8100).boottime).is_some());
         troubles.note(&failure(ffi::SQLITE_CORRUPT), at(5000));
-        assert_eq!((troubles.renewal(), troubles.standing()), (Some(Ailment::Corrupt), None));
+        assert_eq!((troubles.renewal(), troubles.standing()), (Some(DbFailure::Corrupt), None));
     }
 }

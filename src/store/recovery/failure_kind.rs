@@ -8,7 +8,7 @@ use crate::store::sqlite::error::StoreError;
 
 /// What ails the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ailment {
+pub enum DbFailure {
     /// Another process has held the write lock for longer than is waited for it.
     Busy,
     /// It cannot be written or read for now: full, read-only, above a quota or a limit, failing.
@@ -23,7 +23,7 @@ pub enum Ailment {
     Unreadable,
 }
 
-impl Ailment {
+impl DbFailure {
     /// Whether only a fresh start over the file helps, and not waiting.
     pub const fn needs_renewal(self) -> bool {
         matches!(self, Self::Unknown | Self::Corrupt | Self::Moved)
@@ -32,7 +32,7 @@ impl Ailment {
 
 impl StoreError {
     /// What ails the database, by this error; `None` for one that is not about its health.
-    pub fn ailment(&self) -> Option<Ailment> {
+    pub fn ailment(&self) -> Option<DbFailure> {
         match self {
             Self::Sqlite { source: rusqlite::Error::SqliteFailure(error, _), .. } => of_code(*error),
             Self::Sqlite {
@@ -43,36 +43,35 @@ impl StoreError {
                 ..
             }
             | Self::Row { .. }
-            | Self::Event { .. } => Some(Ailment::Unreadable),
-            Self::Damaged { .. } => Some(Ailment::Corrupt),
+            | Self::Event { .. } => Some(DbFailure::Unreadable),
+            Self::Damaged { .. } => Some(DbFailure::Corrupt),
             Self::Io { source, .. } => match source.kind() {
                 ErrorKind::StorageFull
                 | ErrorKind::QuotaExceeded
                 | ErrorKind::ReadOnlyFilesystem
-                | ErrorKind::FileTooLarge => Some(Ailment::Unwritable),
-                _ => {
-                    (source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())).then_some(Ailment::Unwritable)
-                }
+                | ErrorKind::FileTooLarge => Some(DbFailure::Unwritable),
+                _ => (source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()))
+                    .then_some(DbFailure::Unwritable),
             },
             _ => None,
         }
     }
 }
 
-fn of_code(error: ffi::Error) -> Option<Ailment> {
+fn of_code(error: ffi::Error) -> Option<DbFailure> {
     match error.extended_code {
         // A directory that could not be synced may lose the name of a journal.
-        ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC => return Some(Ailment::Unknown),
-        ffi::SQLITE_IOERR_CORRUPTFS => return Some(Ailment::Corrupt),
-        ffi::SQLITE_READONLY_DBMOVED => return Some(Ailment::Moved),
+        ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC => return Some(DbFailure::Unknown),
+        ffi::SQLITE_IOERR_CORRUPTFS => return Some(DbFailure::Corrupt),
+        ffi::SQLITE_READONLY_DBMOVED => return Some(DbFailure::Moved),
         _ => {}
     }
     match error.code {
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Some(Ailment::Busy),
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Some(DbFailure::Busy),
         ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => {
-            Some(Ailment::Unwritable)
+            Some(DbFailure::Unwritable)
         }
-        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Some(Ailment::Corrupt),
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Some(DbFailure::Corrupt),
         _ => None,
     }
 }
@@ -88,16 +87,16 @@ mod tests {
             StoreError::Sqlite { what: "commit", source }.ailment()
         };
         for code in [ffi::SQLITE_FULL, ffi::SQLITE_READONLY, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_CANTOPEN] {
-            assert_eq!(of(code), Some(Ailment::Unwritable), "{code}");
+            assert_eq!(of(code), Some(DbFailure::Unwritable), "{code}");
         }
-        assert_eq!([of(ffi::SQLITE_BUSY), of(ffi::SQLITE_BUSY_SNAPSHOT)], [Some(Ailment::Busy); 2]);
-        assert_eq!(of(ffi::SQLITE_IOERR_FSYNC), Some(Ailment::Unknown));
-        assert_eq!([of(ffi::SQLITE_CORRUPT), of(ffi::SQLITE_NOTADB)], [Some(Ailment::Corrupt); 2]);
-        assert_eq!(of(ffi::SQLITE_READONLY_DBMOVED), Some(Ailment::Moved));
+        assert_eq!([of(ffi::SQLITE_BUSY), of(ffi::SQLITE_BUSY_SNAPSHOT)], [Some(DbFailure::Busy); 2]);
+        assert_eq!(of(ffi::SQLITE_IOERR_FSYNC), Some(DbFailure::Unknown));
+        assert_eq!([of(ffi::SQLITE_CORRUPT), of(ffi::SQLITE_NOTADB)], [Some(DbFailure::Corrupt); 2]);
+        assert_eq!(of(ffi::SQLITE_READONLY_DBMOVED), Some(DbFailure::Moved));
         assert_eq!(of(ffi::SQLITE_CONSTRAINT), None);
         let of = |source| StoreError::Io { what: "write", path: "/x".into(), source }.ailment();
         for errno in [rustix::io::Errno::NOSPC, rustix::io::Errno::FBIG, rustix::io::Errno::DQUOT] {
-            assert_eq!(of(errno.into()), Some(Ailment::Unwritable), "{errno}");
+            assert_eq!(of(errno.into()), Some(DbFailure::Unwritable), "{errno}");
         }
         assert_eq!(of(rustix::io::Errno::ACCESS.into()), None);
     }

@@ -20,13 +20,13 @@ use crate::{
     store::{
         events::{
             append::append,
-            outcome::{Found, Outcome},
+            outcome::{Outcome, StoredFinding},
         },
         outbox::reports::number_up_to,
         recovery::{
-            failure_kind::Ailment,
+            failure_kind::DbFailure,
             file_header,
-            rollback_guard::{Mark, restarted, trust_lost},
+            rollback_guard::{HighWaterMark, restarted, trust_lost},
             salvage::{last_seq, put_back, recent, salvage, set_aside, sync_directory},
         },
         sqlite::{
@@ -46,20 +46,20 @@ fn shown(path: &Path) -> String {
 /// Opens what lies at `path`, whose lock is held. What is damaged is set aside and begun anew; what is not the database that was last
 /// seen there is told.
 pub(in crate::store) fn open_vouched(path: &Path, now: Moment) -> Result<Store, StoreError> {
-    let mark = Mark::read(path)?;
+    let mark = HighWaterMark::read(path)?;
     let was_there = fs::metadata(path).is_ok_and(|found| found.len() > 0);
     let opened = Store::open_file(path, now).and_then(|mut store| {
         store.vouch(mark.as_ref(), was_there, now)?;
         Ok(store)
     });
     match opened {
-        Err(error) if error.ailment() == Some(Ailment::Corrupt) => begin_anew(path, mark, &with_causes(&error), now),
+        Err(error) if error.ailment() == Some(DbFailure::Corrupt) => begin_anew(path, mark, &with_causes(&error), now),
         opened => opened,
     }
 }
 
 /// Sets a damaged database aside, saves what nobody has accepted yet and begins a new one.
-fn begin_anew(path: &Path, mark: Option<Mark>, words: &str, now: Moment) -> Result<Store, StoreError> {
+fn begin_anew(path: &Path, mark: Option<HighWaterMark>, words: &str, now: Moment) -> Result<Store, StoreError> {
     if let Some(aside) = recent(path, now) {
         return Err(StoreError::DamagedAgain { path: path.to_path_buf(), aside });
     }
@@ -75,7 +75,7 @@ fn begin_anew(path: &Path, mark: Option<Mark>, words: &str, now: Moment) -> Resu
         saved.len(),
         mark.map(|mark| mark.before()).unwrap_or_default()
     );
-    let lost = Found::from(trust_lost(&note, now));
+    let lost = StoredFinding::from(trust_lost(&note, now));
     let tx = store.db.transaction_with_behavior(TransactionBehavior::Immediate).trying("begin a transaction")?;
     put_back(&tx, &saved, now)?;
     if let Some(mark) = mark {
@@ -93,18 +93,18 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; it can be tried again, but for [`StoreError::DamagedAgain`]. Until it succeeds the store may be empty.
-    pub fn renew(&mut self, why: Ailment, now: Moment) -> Result<(), StoreError> {
-        if why == Ailment::Moved {
+    pub fn renew(&mut self, why: DbFailure, now: Moment) -> Result<(), StoreError> {
+        if why == DbFailure::Moved {
             return self.return_home(now);
         }
         self.shut()?;
         let path = self.path.clone();
-        let mark = Mark::read(&path)?;
-        let fresh = if why == Ailment::Corrupt {
+        let mark = HighWaterMark::read(&path)?;
+        let fresh = if why == DbFailure::Corrupt {
             begin_anew(&path, mark, "found while it was in use", now)?
         } else {
             match reopen(&path, now) {
-                Err(error) if error.ailment() == Some(Ailment::Corrupt) => {
+                Err(error) if error.ailment() == Some(DbFailure::Corrupt) => {
                     begin_anew(&path, mark, &with_causes(&error), now)?
                 }
                 reopened => reopened?,
@@ -201,7 +201,7 @@ impl Store {
 
 /// Opens the database again after a commit of which nobody knows whether it is there, and looks whether it is whole.
 fn reopen(path: &Path, now: Moment) -> Result<Store, StoreError> {
-    let mark = Mark::read(path)?;
+    let mark = HighWaterMark::read(path)?;
     let mut store = Store::open_file(path, now)?;
     let found: String = store
         .db
@@ -258,7 +258,7 @@ mod tests {
         model::clock::Timestamp,
         store::{
             events::append::Filter,
-            outbox::sent::Fate,
+            outbox::sent::InstanceState,
             recovery::rollback_guard::mark_path,
             test_support::{now, scratch},
         },
@@ -286,7 +286,7 @@ mod tests {
             store.next_visit();
         }
         store.count_look(9);
-        store.renew(Ailment::Unknown, now()).unwrap();
+        store.renew(DbFailure::Unknown, now()).unwrap();
         assert_eq!((store.last_visit(), store.collected()), (0, 0), "what was not stored is not known");
         assert_eq!(store.counters().unwrap().looks, 0);
         assert!(store.new_entry_id().unwrap().0 >= first.0 + 1000, "no number is handed out twice");
@@ -308,10 +308,10 @@ mod tests {
         let half = whole.len() / 8192 * 4096;
         fs::write(&path, [&whole[..half], &vec![0xa5; whole.len() - half]].concat()).unwrap();
         let uuid = store.uuid();
-        store.renew(Ailment::Unknown, now()).unwrap();
+        store.renew(DbFailure::Unknown, now()).unwrap();
         assert_eq!(told(&store)[0].0, Category::TrustLost, "{:?}", told(&store));
-        assert_eq!(store.fate(uuid).unwrap(), Some(Fate::Lost(1)), "its mails are known");
-        assert!(matches!(store.renew(Ailment::Corrupt, now()), Err(StoreError::DamagedAgain { .. })));
+        assert_eq!(store.fate(uuid).unwrap(), Some(InstanceState::Lost(1)), "its mails are known");
+        assert!(matches!(store.renew(DbFailure::Corrupt, now()), Err(StoreError::DamagedAgain { .. })));
     }
 
     #[test]
@@ -327,7 +327,7 @@ mod tests {
         fs::write(&path, "planted").unwrap();
         assert!(store.has_moved());
         fs::remove_file(lock_path(&path)).unwrap();
-        store.renew(Ailment::Moved, now()).unwrap();
+        store.renew(DbFailure::Moved, now()).unwrap();
         assert!(!store.has_moved());
         assert_eq!(store.uuid(), uuid);
         let notes = told(&store);

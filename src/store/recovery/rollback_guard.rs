@@ -39,7 +39,7 @@ const LONGEST: u64 = 4096;
 
 /// What a mark says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) struct Mark {
+pub(in crate::store) struct HighWaterMark {
     uuid: uuid::Uuid,
     head: Head,
     /// The number of the last report.
@@ -51,7 +51,7 @@ pub(super) fn mark_path(path: &Path) -> PathBuf {
     beside(path, ".mark")
 }
 
-impl Mark {
+impl HighWaterMark {
     /// The mark beside the database at `path`; `None` when there is none, or none that can be read as one.
     pub(in crate::store) fn read(path: &Path) -> Result<Option<Self>, StoreError> {
         let path = mark_path(path);
@@ -153,13 +153,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the mark or the database cannot be read.
     pub fn estrangement(&self) -> Result<Option<String>, StoreError> {
-        match Mark::read(self.path())? {
+        match HighWaterMark::read(self.path())? {
             Some(mark) => self.estranged_from(&mark),
             None => Ok(None),
         }
     }
 
-    pub(super) fn estranged_from(&self, mark: &Mark) -> Result<Option<String>, StoreError> {
+    pub(super) fn estranged_from(&self, mark: &HighWaterMark) -> Result<Option<String>, StoreError> {
         let head = self.head()?;
         let (now, was) = (grouped(head.seq), grouped(mark.head.seq));
         if mark.uuid != self.uuid() {
@@ -200,7 +200,7 @@ impl Store {
             return Ok(());
         }
         let report = ReportId(self.next_report()?.0 - 1);
-        let mark = Mark { uuid: self.uuid(), head, report };
+        let mark = HighWaterMark { uuid: self.uuid(), head, report };
         mark.write(self.path()).map_err(io_error("leave a mark beside", self.path()))?;
         self.marked = Some(head.seq);
         Ok(())
@@ -214,7 +214,12 @@ impl Store {
     }
 
     /// Compares the database with its mark and tells what is not as it should be; then marks it.
-    pub(super) fn vouch(&mut self, mark: Option<&Mark>, was_there: bool, now: Moment) -> Result<(), StoreError> {
+    pub(super) fn vouch(
+        &mut self,
+        mark: Option<&HighWaterMark>,
+        was_there: bool,
+        now: Moment,
+    ) -> Result<(), StoreError> {
         if let Some(mark) = mark {
             let lost = if was_there {
                 self.estranged_from(mark)?.map(|words| {
@@ -243,7 +248,7 @@ impl Store {
     }
 
     /// Has the reports go on from the number that the mark knows, since those up to it were mailed under their numbers.
-    fn go_on_from(&self, mark: &Mark) -> Result<(), StoreError> {
+    fn go_on_from(&self, mark: &HighWaterMark) -> Result<(), StoreError> {
         let is_behind = mark.uuid == self.uuid() && self.next_report()? <= mark.report;
         if is_behind { number_up_to(&self.db, mark.report) } else { Ok(()) }
     }
@@ -258,7 +263,7 @@ impl Store {
     /// [`StoreError`] when the database or its mark cannot be written.
     pub fn adopt(&mut self, words: &str, uid: u32, now: Moment) -> Result<(), StoreError> {
         let mut note = format!("{words}\nuid {uid} has said that it is wanted");
-        if let Some(mark) = Mark::read(self.path())? {
+        if let Some(mark) = HighWaterMark::read(self.path())? {
             self.go_on_from(&mark)?;
             if mark.uuid != self.uuid() {
                 note.push_str(&mark.before());
@@ -305,10 +310,10 @@ mod tests {
         drop(Store::open(&path, now()).unwrap());
         let found = fs::metadata(mark_path(&path)).unwrap();
         assert_eq!(found.permissions().mode() & 0o7777, 0o600);
-        let mark = Mark::read(&path).unwrap().unwrap();
-        assert_eq!(Mark::parse(&mark.text()), Some(mark));
+        let mark = HighWaterMark::read(&path).unwrap().unwrap();
+        assert_eq!(HighWaterMark::parse(&mark.text()), Some(mark));
         for text in ["", "integrityd mark 2", "integrityd mark 1\nuuid x\nseq 1\nhead 00\n"] {
-            assert_eq!(Mark::parse(text), None);
+            assert_eq!(HighWaterMark::parse(text), None);
         }
         assert_eq!([1, 999, 1000, 48_112, 1_234_567].map(grouped), ["1", "999", "1,000", "48,112", "1,234,567"]);
     }
@@ -317,17 +322,17 @@ mod tests {
     fn e1_a_mark_that_cannot_be_left_keeps_nobody_from_the_database() {
         let (_scratch, path) = scratch();
         drop(Store::open(&path, now()).unwrap());
-        let mark = Mark::read(&path).unwrap();
+        let mark = HighWaterMark::read(&path).unwrap();
         fs::create_dir(beside(&path, ".mark.new")).unwrap();
         let mut store = Store::open(&path, now()).unwrap();
         store.commit(&notice("x")).unwrap();
         assert!(store.leave_mark().is_err());
-        assert_eq!(Mark::read(&path).unwrap(), mark, "the one before stays");
+        assert_eq!(HighWaterMark::read(&path).unwrap(), mark, "the one before stays");
         drop(store);
         fs::remove_dir(beside(&path, ".mark.new")).unwrap();
         let store = Store::open(&path, now()).unwrap();
         assert!(lost(&store).is_empty(), "a mark that lags is no alarm");
-        assert_eq!(Mark::read(&path).unwrap().unwrap().seq(), 1);
+        assert_eq!(HighWaterMark::read(&path).unwrap().unwrap().seq(), 1);
     }
 
     #[test]

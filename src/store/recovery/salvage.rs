@@ -33,7 +33,7 @@ const FILES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
 /// A report with what had become of it for one recipient.
 #[derive(Debug)]
-pub(in crate::store) struct Saved {
+pub(in crate::store) struct SalvagedReport {
     report: i64,
     message_id: String,
     channel: String,
@@ -109,7 +109,7 @@ pub(in crate::store) fn last_seq(aside: &Path) -> Option<u64> {
 }
 
 /// The reports in a damaged database that wait to be delivered or were given up, as far as they can be read.
-pub(super) fn salvage(aside: &Path) -> Vec<Saved> {
+pub(super) fn salvage(aside: &Path) -> Vec<SalvagedReport> {
     let Some(db) = open(aside) else { return Vec::new() };
     let Ok(mut waiting) =
         db.prepare("SELECT report, recipient, state, attempts, last_reply FROM delivery WHERE state IN (1, 3)")
@@ -132,13 +132,13 @@ fn open(aside: &Path) -> Option<Connection> {
     Some(db)
 }
 
-fn read(db: &Connection, waiting: &Row<'_>) -> rusqlite::Result<Saved> {
+fn read(db: &Connection, waiting: &Row<'_>) -> rusqlite::Result<SalvagedReport> {
     let report: i64 = waiting.get(0)?;
     db.query_row(
         "SELECT message_id, channel, severity, subject, part, parts, bytes, created FROM report WHERE id = ?1",
         [report],
         |row| {
-            Ok(Saved {
+            Ok(SalvagedReport {
                 report,
                 message_id: row.get(0)?,
                 channel: row.get(1)?,
@@ -158,7 +158,7 @@ fn read(db: &Connection, waiting: &Row<'_>) -> rusqlite::Result<Saved> {
 }
 
 /// Puts saved reports into a new database: the same bytes under the same Message-ID, due at once.
-pub(super) fn put_back(tx: &Connection, saved: &[Saved], now: Moment) -> Result<(), StoreError> {
+pub(super) fn put_back(tx: &Connection, saved: &[SalvagedReport], now: Moment) -> Result<(), StoreError> {
     for one in saved {
         tx.execute(
             "INSERT INTO report (id, message_id, channel, severity, subject, part, parts, bytes, created, first_seq, last_seq)

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::{
     model::{
         clock::Timestamp,
-        log::position::{Anchor, FileId, LogState, Position, Refusal, Sibling, Standing, Trouble},
+        log::position::{Anchor, FileId, LogState, Position, ReadRefusal, RotatedState, Sibling, Trouble},
     },
     store::sqlite::{
         connection::Store,
@@ -128,7 +128,7 @@ fn read_log(row: &Row<'_>) -> rusqlite::Result<(i64, LogState)> {
     };
     let trouble = match row.get::<_, Option<u8>>(12)? {
         Some(code) => Some(Trouble {
-            refusal: Refusal::from_codes(code, row.get(13)?).ok_or_else(|| impossible(12))?,
+            refusal: ReadRefusal::from_codes(code, row.get(13)?).ok_or_else(|| impossible(12))?,
             since: time(row, 14)?.ok_or_else(|| impossible(14))?,
             told: time(row, 15)?,
         }),
@@ -138,7 +138,10 @@ fn read_log(row: &Row<'_>) -> rusqlite::Result<(i64, LogState)> {
 }
 
 fn read_sibling(row: &Row<'_>) -> rusqlite::Result<Sibling> {
-    Ok(Sibling { anchor: read_anchor(row)?, standing: Standing::from_code(row.get(9)?).ok_or_else(|| impossible(9))? })
+    Ok(Sibling {
+        anchor: read_anchor(row)?,
+        standing: RotatedState::from_code(row.get(9)?).ok_or_else(|| impossible(9))?,
+    })
 }
 
 /// Notes that a group was polled.
@@ -268,12 +271,12 @@ mod tests {
             state: LogState {
                 position: Position::At(anchor.clone()),
                 siblings: vec![
-                    Sibling { anchor: anchor.clone(), standing: Standing::Done },
-                    Sibling { anchor: Anchor::default(), standing: Standing::Copy },
+                    Sibling { anchor: anchor.clone(), standing: RotatedState::Done },
+                    Sibling { anchor: Anchor::default(), standing: RotatedState::Copy },
                 ],
                 target: Some(b"there".to_vec()),
                 trouble: Some(Trouble {
-                    refusal: Refusal::Unreadable(13),
+                    refusal: ReadRefusal::Unreadable(13),
                     since: Timestamp::from_nanos(1),
                     told: None,
                 }),

@@ -23,7 +23,7 @@ use crate::{
     store::sqlite::{
         error::{StoreError, Trying},
         files::io_error,
-        notifiers::Bells,
+        notifiers::ChannelNotifiers,
         write_buffer::{Counters, Pending},
     },
 };
@@ -45,7 +45,7 @@ pub struct Store {
     pub(in crate::store) visit: i64,
     ids: Range<i64>,
     uuid: [u8; 16],
-    pub(in crate::store) bells: Bells,
+    pub(in crate::store) bells: ChannelNotifiers,
     /// What opening it found that should be told.
     pub(in crate::store) notices: Vec<String>,
     /// Who is told of each event that was stored, with its number.
@@ -97,7 +97,7 @@ impl Store {
             visit,
             ids: 0..0,
             uuid,
-            bells: Bells::default(),
+            bells: ChannelNotifiers::default(),
             notices: Vec::new(),
             teller: None,
             lock: None,
@@ -160,7 +160,7 @@ impl Store {
     }
 
     /// The bells that are rung when events were committed.
-    pub fn bells(&self) -> Bells {
+    pub fn bells(&self) -> ChannelNotifiers {
         self.bells.clone()
     }
 

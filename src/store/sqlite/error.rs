@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, path::PathBuf};
 
-use crate::{model::canonical::CanonicalError, sys::fs::ownership::Distrust};
+use crate::{model::canonical::CanonicalError, sys::fs::ownership::OwnershipError};
 
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ pub enum StoreError {
     },
     /// Others can change the state.
     #[error("state directory not trusted")]
-    Distrust(#[from] Distrust),
+    Distrust(#[from] OwnershipError),
     /// Another daemon holds the lock.
     #[error("another integrityd is running on {}: stop it first, or use another database", path.display())]
     Running {

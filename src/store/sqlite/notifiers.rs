@@ -8,13 +8,13 @@ use crate::model::event::Channel;
 
 /// One bell a channel.
 #[derive(Debug, Clone, Default)]
-pub struct Bells {
+pub struct ChannelNotifiers {
     files: Arc<Notify>,
     logs: Arc<Notify>,
     life: Arc<Notify>,
 }
 
-impl Bells {
+impl ChannelNotifiers {
     /// The bell of `channel`.
     pub fn of(&self, channel: Channel) -> &Arc<Notify> {
         match channel {

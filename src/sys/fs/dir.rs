@@ -7,7 +7,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::sys::priority::IdleInput;
+use crate::sys::priority::IdleIoGuard;
 
 /// A name in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Listing {
     /// # Errors
     /// The errno of `getdents64(2)`; `ENOENT` when the directory was removed meanwhile.
     pub fn next_block(&mut self, most: usize) -> Result<Vec<Name>, Errno> {
-        let _idle = IdleInput::enter();
+        let _idle = IdleIoGuard::enter();
         let mut names = Vec::new();
         while names.len() < most {
             let Some(entry) = self.stream.read() else { break };

@@ -16,7 +16,7 @@ const SERVICE_USER: &str = "integrityd";
 
 /// Why a file of ours is not trusted.
 #[derive(Debug, thiserror::Error)]
-pub enum Distrust {
+pub enum OwnershipError {
     /// Somebody else owns it.
     #[error("{path} belongs to uid {owner}: give it to root or to the user integrityd runs as (chown)")]
     Owner {
@@ -53,24 +53,24 @@ fn shown(path: &Path) -> String {
 /// A sticky directory such as `/tmp` counts as safe for what lies in it (`inode(7)`: only owners may rename or remove).
 ///
 /// # Errors
-/// [`Distrust`] names the first place that others control.
-pub fn check(path: &Path) -> Result<(), Distrust> {
+/// [`OwnershipError`] names the first place that others control.
+pub fn check(path: &Path) -> Result<(), OwnershipError> {
     check_with(path, false, None)
 }
 
 /// As [`check`], but this user is trusted too, when there is one.
 ///
 /// # Errors
-/// [`Distrust`] names the first place that others control.
-pub fn check_but_for_owner(path: &Path, trusted: Option<u32>) -> Result<(), Distrust> {
+/// [`OwnershipError`] names the first place that others control.
+pub fn check_but_for_owner(path: &Path, trusted: Option<u32>) -> Result<(), OwnershipError> {
     check_with(path, false, trusted)
 }
 
 /// As [`check`], but for a state directory that is not ours alone, such as `/var/local`: directories may be writable by their group.
 ///
 /// # Errors
-/// [`Distrust`] names the first place that others control.
-pub fn check_but_for_groups(path: &Path) -> Result<(), Distrust> {
+/// [`OwnershipError`] names the first place that others control.
+pub fn check_but_for_groups(path: &Path) -> Result<(), OwnershipError> {
     check_with(path, true, None)
 }
 
@@ -78,16 +78,16 @@ pub fn check_but_for_groups(path: &Path) -> Result<(), Distrust> {
 /// be used beside a daemon of that user.
 ///
 /// # Errors
-/// [`Distrust`] names the first place that others control.
-pub fn check_state(path: &Path) -> Result<(), Distrust> {
+/// [`OwnershipError`] names the first place that others control.
+pub fn check_state(path: &Path) -> Result<(), OwnershipError> {
     check_with(path, false, service_user())
 }
 
 /// As [`check_state`], but directories may be writable by their group.
 ///
 /// # Errors
-/// [`Distrust`] names the first place that others control.
-pub fn check_state_but_for_groups(path: &Path) -> Result<(), Distrust> {
+/// [`OwnershipError`] names the first place that others control.
+pub fn check_state_but_for_groups(path: &Path) -> Result<(), OwnershipError> {
     check_with(path, true, service_user())
 }
 
@@ -96,18 +96,18 @@ fn service_user() -> Option<u32> {
     (own_uid() == 0).then(|| Names::read(Path::new("/")).uid(SERVICE_USER))?
 }
 
-fn check_with(path: &Path, may_group_write: bool, trusted: Option<u32>) -> Result<(), Distrust> {
-    let real = fs::canonicalize(path).map_err(|source| Distrust::Io { path: shown(path), source })?;
+fn check_with(path: &Path, may_group_write: bool, trusted: Option<u32>) -> Result<(), OwnershipError> {
+    let real = fs::canonicalize(path).map_err(|source| OwnershipError::Io { path: shown(path), source })?;
     for place in real.ancestors() {
-        let found = fs::metadata(place).map_err(|source| Distrust::Io { path: shown(place), source })?;
+        let found = fs::metadata(place).map_err(|source| OwnershipError::Io { path: shown(place), source })?;
         let mode = found.permissions().mode() & 0o7777;
         let is_sticky_directory = found.is_dir() && mode & 0o1000 != 0;
         if found.uid() != 0 && found.uid() != own_uid() && Some(found.uid()) != trusted {
-            return Err(Distrust::Owner { path: shown(place), owner: found.uid() });
+            return Err(OwnershipError::Owner { path: shown(place), owner: found.uid() });
         }
         let unsafe_bits = if may_group_write && found.is_dir() { 0o002 } else { 0o022 };
         if mode & unsafe_bits != 0 && !(is_sticky_directory && place != real) {
-            return Err(Distrust::Writable { path: shown(place), mode });
+            return Err(OwnershipError::Writable { path: shown(place), mode });
         }
     }
     Ok(())
@@ -182,14 +182,14 @@ mod tests {
         assert!(refused.contains("integrityd.conf") && refused.contains("chmod go-w"), "{refused}");
         set_mode(&file, 0o600);
         set_mode(tree.path(), 0o777);
-        assert!(matches!(check(&file), Err(Distrust::Writable { .. })));
+        assert!(matches!(check(&file), Err(OwnershipError::Writable { .. })));
         set_mode(tree.path(), 0o1777);
         check(&file).unwrap();
         set_mode(tree.path(), 0o775);
-        assert!(matches!(check(&file), Err(Distrust::Writable { .. })));
+        assert!(matches!(check(&file), Err(OwnershipError::Writable { .. })));
         check_but_for_groups(&file).unwrap();
         set_mode(&file, 0o620);
-        assert!(matches!(check_but_for_groups(&file), Err(Distrust::Writable { .. })));
+        assert!(matches!(check_but_for_groups(&file), Err(OwnershipError::Writable { .. })));
     }
 
     #[test]

@@ -27,7 +27,7 @@ const MOST_LINKS: u8 = 40;
 
 /// Why a path leads nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Denied {
+pub enum ResolveError {
     /// The kernel says so.
     Errno(Errno),
     /// A link on the way belongs to this user, and what it points to does not.
@@ -51,7 +51,7 @@ pub struct Reach {
     /// Where its name stands, and, when that is a link, where the name of what it points to stands.
     pub places: Vec<Place>,
     /// The object.
-    pub end: Result<(Handle, Attributes), Denied>,
+    pub end: Result<(Handle, Attributes), ResolveError>,
     /// Where the last component points when it is a link.
     pub target: Option<Vec<u8>>,
 }
@@ -59,11 +59,11 @@ pub struct Reach {
 /// Follows `path` to its end.
 ///
 /// # Errors
-/// [`Denied`] when its directory cannot be reached; whether the last component can is in [`Reach::end`].
-pub fn reach(path: &Path) -> Result<Reach, Denied> {
+/// [`ResolveError`] when its directory cannot be reached; whether the last component can is in [`Reach::end`].
+pub fn reach(path: &Path) -> Result<Reach, ResolveError> {
     let mut links = MOST_LINKS;
     let place = place_of(None, path.as_os_str().as_bytes(), &mut links)?;
-    let mut reach = Reach { places: Vec::new(), end: Err(Denied::Errno(Errno::NOENT)), target: None };
+    let mut reach = Reach { places: Vec::new(), end: Err(ResolveError::Errno(Errno::NOENT)), target: None };
     reach.end = last(place, &mut links, &mut reach.places, &mut reach.target);
     Ok(reach)
 }
@@ -71,8 +71,8 @@ pub fn reach(path: &Path) -> Result<Reach, Denied> {
 /// Opens the directory `path`, following links by the same rule.
 ///
 /// # Errors
-/// [`Denied`] when it cannot be reached or is no directory.
-pub fn reach_directory(path: &Path) -> Result<(OwnedFd, Attributes), Denied> {
+/// [`ResolveError`] when it cannot be reached or is no directory.
+pub fn reach_directory(path: &Path) -> Result<(OwnedFd, Attributes), ResolveError> {
     let (handle, attributes) = directory(None, path.as_os_str().as_bytes(), &mut MOST_LINKS.clone())?;
     Ok((handle, attributes))
 }
@@ -137,16 +137,16 @@ fn is_directory(object: &OwnedFd) -> bool {
     fstat(object).is_ok_and(|seen| FileType::from_raw_mode(seen.st_mode).is_dir())
 }
 
-fn open(directory: &OwnedFd, name: &[u8]) -> Result<(Handle, Attributes), Denied> {
+fn open(directory: &OwnedFd, name: &[u8]) -> Result<(Handle, Attributes), ResolveError> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = openat(directory, OsStr::from_bytes(name), flags, Mode::empty()).map_err(Denied::Errno)?;
+    let opened = openat(directory, OsStr::from_bytes(name), flags, Mode::empty()).map_err(ResolveError::Errno)?;
     let handle = Handle::from(opened);
-    let attributes = handle.attributes().map_err(Denied::Errno)?;
+    let attributes = handle.attributes().map_err(ResolveError::Errno)?;
     Ok((handle, attributes))
 }
 
 /// The directory `path`, seen from `from`.
-fn directory(from: Option<&OwnedFd>, path: &[u8], links: &mut u8) -> Result<(OwnedFd, Attributes), Denied> {
+fn directory(from: Option<&OwnedFd>, path: &[u8], links: &mut u8) -> Result<(OwnedFd, Attributes), ResolveError> {
     let start = match from {
         Some(from) if !path.starts_with(b"/") => {
             openat(from, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map(Handle::from)
@@ -154,8 +154,8 @@ fn directory(from: Option<&OwnedFd>, path: &[u8], links: &mut u8) -> Result<(Own
         None if !path.starts_with(b"/") => open_root(Path::new(".")),
         _ => open_root(Path::new("/")),
     };
-    let handle = start.map_err(Denied::Errno)?;
-    let mut attributes = handle.attributes().map_err(Denied::Errno)?;
+    let handle = start.map_err(ResolveError::Errno)?;
+    let mut attributes = handle.attributes().map_err(ResolveError::Errno)?;
     let mut at = handle.into_descriptor();
     for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".") {
         let (handle, seen) = open(&at, name)?;
@@ -170,12 +170,12 @@ fn directory(from: Option<&OwnedFd>, path: &[u8], links: &mut u8) -> Result<(Own
         };
     }
     if attributes.kind != FileKind::Directory {
-        return Err(Denied::Errno(Errno::NOTDIR));
+        return Err(ResolveError::Errno(Errno::NOTDIR));
     }
     Ok((at, attributes))
 }
 
-fn place_of(from: Option<&OwnedFd>, path: &[u8], links: &mut u8) -> Result<Place, Denied> {
+fn place_of(from: Option<&OwnedFd>, path: &[u8], links: &mut u8) -> Result<Place, ResolveError> {
     let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => (path.get(..=slash).unwrap_or_default(), path.get(slash + 1..).unwrap_or_default()),
         None => (&[][..], path),
@@ -189,7 +189,7 @@ fn last(
     links: &mut u8,
     places: &mut Vec<Place>,
     first_target: &mut Option<Vec<u8>>,
-) -> Result<(Handle, Attributes), Denied> {
+) -> Result<(Handle, Attributes), ResolveError> {
     let found = open(&place.directory, &place.name);
     let next = match &found {
         Ok((_, seen)) => seen.target.as_ref().map(|target| {
@@ -206,13 +206,13 @@ fn last(
     Ok((end, behind))
 }
 
-fn spend(links: &mut u8) -> Result<(), Denied> {
-    *links = links.checked_sub(1).ok_or(Denied::Errno(Errno::LOOP))?;
+fn spend(links: &mut u8) -> Result<(), ResolveError> {
+    *links = links.checked_sub(1).ok_or(ResolveError::Errno(Errno::LOOP))?;
     Ok(())
 }
 
-fn judge(link: &Attributes, target: &Attributes) -> Result<(), Denied> {
-    if link.uid == 0 || link.uid == target.uid { Ok(()) } else { Err(Denied::Link(link.uid)) }
+fn judge(link: &Attributes, target: &Attributes) -> Result<(), ResolveError> {
+    if link.uid == 0 || link.uid == target.uid { Ok(()) } else { Err(ResolveError::Link(link.uid)) }
 }
 
 #[cfg(test)]
@@ -224,7 +224,7 @@ mod tests {
 
     use super::*;
 
-    fn end(path: &Path) -> Result<Attributes, Denied> {
+    fn end(path: &Path) -> Result<Attributes, ResolveError> {
         reach(path)?.end.map(|(_, seen)| seen)
     }
 
@@ -243,9 +243,9 @@ mod tests {
         let reached = reach(&tree.path().join("log")).unwrap();
         assert_eq!(reached.target.as_deref(), Some(&b"real/log"[..]));
         assert_eq!(reached.places.len(), 2);
-        assert_eq!(end(&tree.path().join("loop")).unwrap_err(), Denied::Errno(Errno::LOOP));
-        assert_eq!(end(&tree.path().join("real/log/x")).unwrap_err(), Denied::Errno(Errno::NOTDIR));
-        assert_eq!(end(&tree.path().join("absent")).unwrap_err(), Denied::Errno(Errno::NOENT));
+        assert_eq!(end(&tree.path().join("loop")).unwrap_err(), ResolveError::Errno(Errno::LOOP));
+        assert_eq!(end(&tree.path().join("real/log/x")).unwrap_err(), ResolveError::Errno(Errno::NOTDIR));
+        assert_eq!(end(&tree.path().join("absent")).unwrap_err(), ResolveError::Errno(Errno::NOENT));
     }
 
     #[test]
@@ -283,7 +283,7 @@ mod tests {
         }
         lchown(tree.path().join("dir"), Some(65534), None).unwrap();
         for way in ["log", "dir/key"] {
-            assert_eq!(end(&tree.path().join(way)).unwrap_err(), Denied::Link(65534), "{way}");
+            assert_eq!(end(&tree.path().join(way)).unwrap_err(), ResolveError::Link(65534), "{way}");
         }
         lchown(tree.path().join("secret/key"), Some(65534), None).unwrap();
         assert!(end(&tree.path().join("log")).is_ok());

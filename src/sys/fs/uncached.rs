@@ -36,13 +36,13 @@ enum Way {
 
 /// A file that is read from its beginning to its end, but for what is skipped.
 #[derive(Debug)]
-pub struct CachedReader {
+pub struct UncachedReader {
     file: File,
     at: u64,
     way: Way,
 }
 
-impl CachedReader {
+impl UncachedReader {
     /// A reader at the beginning of `file`.
     pub const fn new(file: File) -> Self {
         Self { file, at: 0, way: Way::DontCache }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn read_all(file: &File, way: Way) -> Way {
-        let mut reader = CachedReader { file: file.try_clone().unwrap(), at: 0, way };
+        let mut reader = UncachedReader { file: file.try_clone().unwrap(), at: 0, way };
         let mut buffer = vec![0; 128 * 1024];
         let mut all = 0;
         loop {

@@ -50,7 +50,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What an argument of a permitted program may be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Word {
+pub enum ArgPattern {
     /// This.
     Is(OsString),
     /// Something that begins with one of these.
@@ -61,7 +61,7 @@ pub enum Word {
     Any,
 }
 
-impl Word {
+impl ArgPattern {
     fn admits(&self, word: &OsStr) -> bool {
         match self {
             Self::Is(wanted) => word == wanted.as_os_str(),
@@ -74,18 +74,18 @@ impl Word {
 
 /// A program that may be run, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Permit {
+pub struct AllowedCommand {
     /// The program, absolute.
     pub program: OsString,
     /// Its arguments.
-    pub arguments: Vec<Word>,
+    pub arguments: Vec<ArgPattern>,
     /// All of its environment.
     pub environment: Vec<(OsString, OsString)>,
     /// Whether it may write and connect: a mail program has to.
     pub is_free: bool,
 }
 
-impl Permit {
+impl AllowedCommand {
     /// Whether it is about this program with these arguments.
     pub fn admits(&self, program: &OsStr, arguments: &[OsString]) -> bool {
         program == self.program
@@ -136,17 +136,17 @@ impl Reply {
 
 /// The helper process, seen from the one it helps.
 #[derive(Debug)]
-pub struct Deputy {
+pub struct Broker {
     control: OwnedFd,
     child: Mutex<Child>,
-    permits: Vec<Permit>,
+    permits: Vec<AllowedCommand>,
     is_told: AtomicBool,
 }
 
-static INSTALLED: OnceLock<Deputy> = OnceLock::new();
+static INSTALLED: OnceLock<Broker> = OnceLock::new();
 
 /// The deputy of this process; `None` when it needs none.
-pub fn installed() -> Option<&'static Deputy> {
+pub fn installed() -> Option<&'static Broker> {
     INSTALLED.get()
 }
 
@@ -155,12 +155,12 @@ fn pair(flags: SocketFlags) -> Result<(OwnedFd, OwnedFd), Errno> {
     socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
 }
 
-impl Deputy {
+impl Broker {
     /// Starts a deputy that may run what `permits` say.
     ///
     /// # Errors
     /// The error of starting it.
-    pub fn start(permits: Vec<Permit>) -> io::Result<Self> {
+    pub fn start(permits: Vec<AllowedCommand>) -> io::Result<Self> {
         let (ours, its) = pair(SocketFlags::CLOEXEC)?;
         let mut command = Command::new("/proc/self/exe");
         command
@@ -207,7 +207,7 @@ impl Deputy {
     }
 
     /// What it may run.
-    pub fn permits(&self) -> &[Permit] {
+    pub fn permits(&self) -> &[AllowedCommand] {
         &self.permits
     }
 

@@ -32,8 +32,8 @@ use rustix::{
 };
 
 use crate::sys::process::{
-    broker::{CONFINED, LONGEST, Permit, Reply, Request, SHOWN},
-    group::Group,
+    broker::{AllowedCommand, CONFINED, LONGEST, Reply, Request, SHOWN},
+    group::ProcessGroup,
     pidfile, stat,
 };
 
@@ -49,7 +49,7 @@ const PARTING: Duration = Duration::from_secs(2);
 /// The error of reading from it.
 pub fn serve() -> io::Result<()> {
     let Some((words, _)) = receive()? else { return Ok(()) };
-    let permits: Arc<Vec<Permit>> = Arc::new(serde_json::from_slice(&words)?);
+    let permits: Arc<Vec<AllowedCommand>> = Arc::new(serde_json::from_slice(&words)?);
     let (done, ends) = channel::<()>();
     let mut busy = 0;
     while let Some((words, fds)) = receive()? {
@@ -108,7 +108,7 @@ fn receive() -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
     Ok(Some((words, fds)))
 }
 
-fn attend(words: &[u8], fds: Vec<OwnedFd>, permits: &[Permit]) {
+fn attend(words: &[u8], fds: Vec<OwnedFd>, permits: &[AllowedCommand]) {
     let mut fds = fds.into_iter();
     let (Some(session), Ok(request)) = (fds.next(), serde_json::from_slice::<Request>(words)) else { return };
     let root = Path::new("/");
@@ -142,7 +142,7 @@ fn attend(words: &[u8], fds: Vec<OwnedFd>, permits: &[Permit]) {
 }
 
 /// The program as it was permitted; `None` when it was not.
-fn command(program: &OsStr, arguments: &[OsString], permits: &[Permit]) -> Option<Command> {
+fn command(program: &OsStr, arguments: &[OsString], permits: &[AllowedCommand]) -> Option<Command> {
     let permit = permits.iter().find(|permit| permit.admits(program, arguments))?;
     let mut command = if permit.is_free {
         Command::new(program)
@@ -166,14 +166,14 @@ fn run(mut command: Command, session: &OwnedFd) {
         Err(error) => return tell(session, &Reply::Failed(error.raw_os_error().unwrap_or_default())),
     };
     tell(session, &Reply::Started);
-    let group = Group::of(child.id());
+    let group = ProcessGroup::of(child.id());
     if let Ok(raw) = outlive(child, group, session) {
         tell(session, &Reply::Ended(raw));
     }
 }
 
 /// Waits for the end of `child`, or for that of the wish for it; gives its status.
-fn outlive(mut child: Child, group: Group, session: &OwnedFd) -> io::Result<i32> {
+fn outlive(mut child: Child, group: ProcessGroup, session: &OwnedFd) -> io::Result<i32> {
     let end = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
     let mut fds = [PollFd::new(&end, PollFlags::IN), PollFd::from_borrowed_fd(session.as_fd(), PollFlags::IN)];
     rustix::io::retry_on_intr(|| poll(&mut fds, None))?;

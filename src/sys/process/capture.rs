@@ -17,7 +17,7 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-use crate::sys::process::child::{Ends, Life, nothing, start};
+use crate::sys::process::child::{ChildHandle, ChildStdio, nothing, start};
 
 /// How long a killed program may take to go; longer only in uninterruptible sleep.
 const DYING: Duration = Duration::from_secs(2);
@@ -44,13 +44,13 @@ pub struct Heard {
     /// The beginning of its standard error.
     pub said: Vec<u8>,
     /// A program that was killed and has not gone yet, to be waited for later.
-    pub undead: Option<Life>,
+    pub undead: Option<ChildHandle>,
 }
 
-struct Ears {
+struct OutputReader {
     out: Option<io::PipeReader>,
     err: Option<io::PipeReader>,
-    life: Life,
+    life: ChildHandle,
     has_ended: bool,
 }
 
@@ -65,9 +65,9 @@ pub fn listen(
     take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
 ) -> io::Result<Heard> {
     let ((out, output), (err, error)) = (io::pipe()?, io::pipe()?);
-    let life = start(command, Ends { input: nothing()?, output: output.into(), error: error.into() })?;
+    let life = start(command, ChildStdio { input: nothing()?, output: output.into(), error: error.into() })?;
     let mut said = Vec::new();
-    let mut ears = Ears { out: Some(out), err: Some(err), life, has_ended: false };
+    let mut ears = OutputReader { out: Some(out), err: Some(err), life, has_ended: false };
     let heard = ears.hear(deadline, &mut said, take)?;
     // What it has started ends with it.
     ears.life.kill()?;
@@ -88,7 +88,7 @@ enum Hearing {
     Overdue,
 }
 
-impl Ears {
+impl OutputReader {
     fn hear(
         &mut self,
         deadline: Duration,
@@ -161,7 +161,7 @@ fn read<R: io::Read>(
     Ok(take(piece.get(..length).unwrap_or_default()))
 }
 
-fn wait_for(life: &Life, most: Duration) -> io::Result<bool> {
+fn wait_for(life: &ChildHandle, most: Duration) -> io::Result<bool> {
     let mut fds = [PollFd::new(life, PollFlags::IN)];
     poll_for(&mut fds, most)?;
     Ok(fds.iter().any(|fd| !fd.revents().is_empty()))

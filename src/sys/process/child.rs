@@ -21,7 +21,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::sys::process::{
     broker::{self, Reply},
-    group::Group,
+    group::ProcessGroup,
 };
 
 /// Programs that were ended and had not gone yet, to be asked for later.
@@ -29,7 +29,7 @@ static GRAVES: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 
 /// What a program is given as its standard input, output and error.
 #[derive(Debug)]
-pub struct Ends {
+pub struct ChildStdio {
     /// Its standard input.
     pub input: OwnedFd,
     /// Its standard output.
@@ -40,12 +40,12 @@ pub struct Ends {
 
 /// A program in a process group of its own. Dropped before its end was seen, it is ended with all it has started.
 #[derive(Debug)]
-pub struct Life(Kind);
+pub struct ChildHandle(Kind);
 
 #[derive(Debug)]
 enum Kind {
     /// Our child.
-    Own { child: Option<Child>, group: Option<Group>, end: OwnedFd },
+    Own { child: Option<Child>, group: Option<ProcessGroup>, end: OwnedFd },
     /// A child of our deputy, which ends it as soon as this socket is closed.
     Lent { session: OwnedFd, ended: Option<ExitStatus> },
 }
@@ -70,25 +70,25 @@ pub fn nowhere() -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// The error of starting it.
-pub fn start(command: &mut Command, ends: Ends) -> io::Result<Life> {
+pub fn start(command: &mut Command, ends: ChildStdio) -> io::Result<ChildHandle> {
     GRAVES.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     if let Some(deputy) = broker::installed() {
         let session = deputy.run(command, [ends.input.as_fd(), ends.output.as_fd(), ends.error.as_fd()])?;
-        return Ok(Life(Kind::Lent { session, ended: None }));
+        return Ok(ChildHandle(Kind::Lent { session, ended: None }));
     }
     let spawned = command.stdin(ends.input).stdout(ends.output).stderr(ends.error).process_group(0).spawn();
     // Else our copies of its ends would stay open as long as the command is there.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    Life::of(spawned?)
+    ChildHandle::of(spawned?)
 }
 
-impl Life {
+impl ChildHandle {
     /// That of a child of ours, which leads a process group.
     ///
     /// # Errors
     /// The error of `pidfd_open(2)`; then it is ended.
     pub fn of(mut child: Child) -> io::Result<Self> {
-        let group = Group::of(child.id());
+        let group = ProcessGroup::of(child.id());
         match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
             Ok(end) => Ok(Self(Kind::Own { child: Some(child), group: Some(group), end })),
             Err(errno) => {
@@ -162,7 +162,7 @@ impl Life {
 }
 
 /// Readable when it has ended.
-impl AsFd for Life {
+impl AsFd for ChildHandle {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.0 {
             Kind::Own { end, .. } => end.as_fd(),
@@ -171,13 +171,13 @@ impl AsFd for Life {
     }
 }
 
-impl AsRawFd for Life {
+impl AsRawFd for ChildHandle {
     fn as_raw_fd(&self) -> RawFd {
         self.as_fd().as_raw_fd()
     }
 }
 
-impl Drop for Life {
+impl Drop for ChildHandle {
     fn drop(&mut self) {
         let Kind::Own { child, group, .. } = &mut self.0 else { return };
         // The group goes by SIGKILL; the number is its own as long as nobody has waited for its leader.

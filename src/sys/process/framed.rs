@@ -18,15 +18,15 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-use crate::sys::process::child::{Ends, Life, nowhere, start};
+use crate::sys::process::child::{ChildHandle, ChildStdio, nowhere, start};
 
 /// Longest frame, in bytes: more than the longest block of names.
 pub const LONGEST: usize = 8 << 20;
 
 /// A child that is asked.
 #[derive(Debug)]
-pub struct Line {
-    life: Life,
+pub struct FramedChild {
+    life: ChildHandle,
     to: PipeWriter,
     from: PipeReader,
     unsent: Vec<u8>,
@@ -35,7 +35,7 @@ pub struct Line {
     asked: Option<Duration>,
 }
 
-impl Line {
+impl FramedChild {
     /// Starts `command`, in a process group and a directory that hold nothing.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Line {
     pub fn start(command: &mut Command) -> io::Result<Self> {
         let ((input, to), (from, output)) = (io::pipe()?, io::pipe()?);
         command.current_dir("/");
-        let life = start(command, Ends { input: input.into(), output: output.into(), error: nowhere()? })?;
+        let life = start(command, ChildStdio { input: input.into(), output: output.into(), error: nowhere()? })?;
         for end in [to.as_fd(), from.as_fd()] {
             fcntl_setfl(end, fcntl_getfl(end)? | OFlags::NONBLOCK)?;
         }
@@ -66,7 +66,7 @@ impl Line {
     ///
     /// # Errors
     /// When the child is gone or does not keep to the form; nothing more will come from it.
-    pub fn hear(&mut self, most: Duration) -> io::Result<Option<Vec<u8>>> {
+    pub fn recv(&mut self, most: Duration) -> io::Result<Option<Vec<u8>>> {
         let begun = now();
         loop {
             self.send()?;
@@ -134,7 +134,7 @@ impl Line {
     }
 
     /// Ends the child without waiting for it: in an uninterruptible sleep it lives on. To be given to [`reap`] from time to time.
-    pub fn end(self) -> Life {
+    pub fn end(self) -> ChildHandle {
         if let Err(error) = self.life.kill() {
             tracing::warn!(%error, "a process group cannot be ended");
         }
@@ -143,7 +143,7 @@ impl Line {
 }
 
 /// Forgets those of `children` that are gone.
-pub fn reap(children: &mut Vec<Life>) {
+pub fn reap(children: &mut Vec<ChildHandle>) {
     children.retain_mut(|life| matches!(life.try_wait(), Ok(None)));
 }
 
@@ -187,8 +187,8 @@ pub fn now() -> Duration {
 mod tests {
     use super::*;
 
-    fn shell(script: &str) -> Line {
-        Line::start(Command::new("sh").args(["-c", script])).unwrap()
+    fn shell(script: &str) -> FramedChild {
+        FramedChild::start(Command::new("sh").args(["-c", script])).unwrap()
     }
 
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -199,7 +199,7 @@ mod tests {
         for length in [1, 70_000, 3_000_000] {
             let question = vec![7; length];
             line.ask(&question);
-            assert_eq!(line.hear(PATIENCE).unwrap().unwrap(), question);
+            assert_eq!(line.recv(PATIENCE).unwrap().unwrap(), question);
             assert_eq!(line.waiting(), None);
         }
         let mut dead = vec![line.end()];
@@ -212,18 +212,18 @@ mod tests {
     fn silence_is_no_answer_and_the_end_is_an_error() {
         let mut line = shell("sleep 60");
         line.ask(b"x");
-        assert!(line.hear(Duration::from_millis(20)).unwrap().is_none());
+        assert!(line.recv(Duration::from_millis(20)).unwrap().is_none());
         assert!(line.waiting().unwrap() >= Duration::from_millis(20));
         let mut line = shell("exit 0");
         line.ask(b"x");
-        line.hear(PATIENCE).unwrap_err();
+        line.recv(PATIENCE).unwrap_err();
     }
 
     #[test]
     fn an_answer_without_end_is_refused_before_it_is_held() {
         let mut line = shell("printf '\\000\\200\\000\\001'; exec cat /dev/zero");
         line.ask(b"x");
-        assert_eq!(line.hear(PATIENCE).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(line.recv(PATIENCE).unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert!(line.got.len() <= 4);
     }
 }

@@ -11,9 +11,9 @@ use rustix::{
 ///
 /// Dropping it ends the group (SIGKILL), so that a cancelled wait leaves nothing running.
 #[derive(Debug)]
-pub struct Group(Option<Pid>);
+pub struct ProcessGroup(Option<Pid>);
 
-impl Group {
+impl ProcessGroup {
     /// The group of the leader `pid`, which must be our child and the leader of its group.
     pub fn of(pid: u32) -> Self {
         Self(i32::try_from(pid).ok().and_then(Pid::from_raw))
@@ -36,7 +36,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Err(error) = self.kill() {
             tracing::warn!(%error, "a process group cannot be ended");

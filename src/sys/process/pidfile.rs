@@ -19,9 +19,9 @@ use crate::{
     sys::{
         fs::{
             handle::{Handle, open_root},
-            resolve::{Denied, open_within, reach},
+            resolve::{ResolveError, open_within, reach},
         },
-        process::broker::{self, Deputy, process_of},
+        process::broker::{self, Broker, process_of},
     },
 };
 
@@ -71,8 +71,8 @@ pub fn read(path: &Path, within: Option<&Path>) -> Result<u32, FileFault> {
     let (handle, attributes) = match within {
         Some(root) => open_in(root, path).map_err(unreachable)?,
         None => reach(path).and_then(|reach| reach.end).map_err(|denied| match denied {
-            Denied::Link(_) => FileFault::Link,
-            Denied::Errno(errno) => unreachable(errno),
+            ResolveError::Link(_) => FileFault::Link,
+            ResolveError::Errno(errno) => unreachable(errno),
         })?,
     };
     if attributes.kind != FileKind::Regular {
@@ -89,7 +89,7 @@ fn unreadable(error: &io::Error) -> FileFault {
 }
 
 /// Who has to be asked about the root directory of a process, when this one is restricted.
-fn helper(root: &Path) -> Option<(&'static Deputy, u32)> {
+fn helper(root: &Path) -> Option<(&'static Broker, u32)> {
     broker::installed().zip(process_of(root))
 }
 

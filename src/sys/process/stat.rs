@@ -17,7 +17,7 @@ use crate::{
     model::clock::Boottime,
     sys::{
         host::ticks,
-        process::broker::{self, Deputy},
+        process::broker::{self, Broker},
     },
 };
 
@@ -118,7 +118,7 @@ pub fn namespace(root: &Path, pid: u32) -> Option<Vec<u8>> {
 }
 
 /// Who has to be asked about a process of others, when this one is restricted.
-fn helper(root: &Path, pid: u32) -> Option<&'static Deputy> {
+fn helper(root: &Path, pid: u32) -> Option<&'static Broker> {
     broker::installed().filter(|_| root == Path::new("/") && pid != std::process::id())
 }
 

@@ -7,7 +7,7 @@ use crate::{
     },
     report::render::format::Times,
     store::{
-        outbox::failures::Trouble,
+        outbox::failures::DeliveryProblem,
         sqlite::{connection::Store, error::StoreError},
     },
 };
@@ -37,7 +37,7 @@ pub(in crate::report) fn delivery_trouble(
     Ok(notices)
 }
 
-fn words(trouble: &Trouble, times: &Times<'_>) -> String {
+fn words(trouble: &DeliveryProblem, times: &Times<'_>) -> String {
     let parked = match trouble.parked {
         0 => String::new(),
         parked => format!(", {} of them given up", number(parked)),
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn trouble_names_whom_since_when_how_much_and_why_and_nothing_can_forge_it() {
-        let trouble = Trouble {
+        let trouble = DeliveryProblem {
             recipient: "a\nb@x".to_owned(),
             deliveries: 3,
             parked: 1,
