@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use crate::support::{PROGRAM, Scratch, overwrite, shown, wait_for};
+use crate::support::{PROGRAM, Scratch, copy_program, overwrite, shown, wait_for};
 
 const MORE: &str = "filerate = 500\nmail = stdout:\nareaemail = web@example.org\nareaonchange = keep\n\
                     exclude = TREE/*/cache\nnotime = TREE/a\nurgent = TREE/*.pem\narea = TREE/flat\narearecurse = no";
@@ -180,7 +180,7 @@ fn no_permission_is_a_clear_error() {
     let scratch = prepared();
     fs::set_permissions(scratch.path(""), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
     let program = scratch.path("integrityd");
-    fs::copy(PROGRAM, &program).unwrap();
+    copy_program(&program);
     fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     for command in [&["explain", "/etc"][..], &["config", "show"]] {
         let output = Command::new("/usr/bin/setpriv")

@@ -9,7 +9,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use crate::support::{PROGRAM, Scratch, is_root, shown, wait_for};
+use crate::support::{PROGRAM, Scratch, copy_program, is_root, shown, wait_for};
 
 /// Somebody who is not root.
 const NOBODY: u32 = 65534;
@@ -181,7 +181,7 @@ fn as_nobody(scratch: &Scratch, is_his: bool, arguments: &[&str]) -> Option<Stri
     let program = scratch.path("integrityd");
     if !program.exists() {
         fs::set_permissions(scratch.path(""), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::copy(PROGRAM, &program).unwrap();
+        copy_program(&program);
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     }
     if is_his {

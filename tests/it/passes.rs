@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 use crate::support::{
-    PROGRAM, Scratch, is_root, overwrite, put, put_back_mtime,
+    PROGRAM, Scratch, copy_program, is_root, overwrite, put, put_back_mtime,
     sink::{Mode, Sink},
     wait_for,
 };
@@ -473,7 +473,7 @@ fn what_cannot_be_read_is_said_by_init_and_check() {
     let tree = scratch.tree();
     fill(&tree);
     let program = scratch.path("integrityd");
-    fs::copy(PROGRAM, &program).unwrap();
+    copy_program(&program);
     let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     allow(&program, 0o755);
     allow(&scratch.path(""), 0o755);

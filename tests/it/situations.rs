@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use crate::support::{PROGRAM, Scratch, is_root, shown};
+use crate::support::{PROGRAM, Scratch, copy_program, is_root, shown};
 
 /// Every command with what makes it answer, but `try`, which takes no configuration.
 const COMMANDS: &[&[&str]] = &[
@@ -139,7 +139,7 @@ fn with_an_empty_database() {
 fn for_everybody(scratch: &Scratch) -> PathBuf {
     fs::set_permissions(scratch.path(""), fs::Permissions::from_mode(0o711)).unwrap();
     let program = scratch.path("integrityd");
-    fs::copy(PROGRAM, &program).unwrap();
+    copy_program(&program);
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     program
 }

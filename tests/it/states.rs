@@ -22,7 +22,7 @@ use tokio::time::sleep;
 
 use crate::{
     journeys::{Daemonic, Journey},
-    support::{PROGRAM, Running, Scratch, is_root, wait_for},
+    support::{Running, Scratch, copy_program, is_root, wait_for},
 };
 
 /// Ended when the test ends.
@@ -151,7 +151,7 @@ fn what_may_not_be_read_is_told_once_and_tried_again_at_every_visit() {
         fs::write(tree.join(name), vec![1; size]).unwrap();
     }
     let program = scratch.path("integrityd");
-    fs::copy(PROGRAM, &program).unwrap();
+    copy_program(&program);
     allow(&program, 0o755);
     allow(&scratch.path(""), 0o755);
     fs::create_dir(scratch.path("state")).unwrap();

@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -51,6 +52,11 @@ fn release() -> Option<String> {
     (value("ID=").as_deref() == Some("debian")).then(|| value("VERSION_CODENAME=")).flatten()
 }
 
+/// Whether it is as it was made. One that came here in a copied target/ may belong to root alone: no mail server starts in it.
+fn keeps_owners(layer: &Path) -> bool {
+    fs::metadata(layer.join("usr/bin/passwd")).is_ok_and(|program| program.mode() & 0o4000 != 0)
+}
+
 /// The smallest Debian there is; `None`, said aloud, when it cannot be made here.
 pub(crate) fn bare() -> Option<Vec<PathBuf>> {
     if !can_be_had() || !need("debootstrap", "debootstrap") {
@@ -65,6 +71,12 @@ pub(crate) fn bare() -> Option<Vec<PathBuf>> {
     fs::create_dir_all(&place).unwrap();
     let alone = fs::File::create(place.join("lock")).unwrap();
     alone.lock().unwrap();
+    if layer.exists() && !keeps_owners(&layer) {
+        println!("{} was copied without its owners and modes: it is made again", place.display());
+        for entry in fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+            fs::remove_dir_all(entry).unwrap();
+        }
+    }
     if !layer.exists() {
         let unfinished = place.join("bare.new");
         drop(fs::remove_dir_all(&unfinished));

@@ -178,6 +178,12 @@ impl Drop for Running {
     }
 }
 
+/// Copies the program to `to`. By another process: while this one writes it, any child that another test starts would have it open as
+/// well, and it could not be run (`ETXTBSY`).
+pub(crate) fn copy_program(to: &Path) {
+    assert!(Command::new("cp").arg(PROGRAM).arg(to).status().unwrap().success());
+}
+
 /// How long a test waits for what must come: the end of a hang, and no promise of a time. A busy machine takes its
 /// time, and a test that waits less tells of the machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
