@@ -26,10 +26,10 @@ use integrityd::{
             ast::Locale,
             matcher::{Engine, OnLimit},
         },
-        rules::rule_set::{Layer, Reading, RuleSet},
+        rules::rule_set::{Layer, RuleOptions, RuleSet},
     },
     model::clock::Timestamp,
-    tail::{file_tail::Tail, glob::Start, poll::Settings, splitter::Record},
+    tail::{file_tail::Tail, glob::Start, poll::TailSettings, splitter::LogRecord},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
@@ -73,7 +73,7 @@ fn poll(engine: &mut Engine, lines: &[Vec<u8>]) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
     let mut log = File::options().create(true).append(true).open(&path).unwrap();
-    let mut tail = Tail::new(Settings { path, ..Settings::default() });
+    let mut tail = Tail::new(TailSettings { path, ..TailSettings::default() });
     let mut state = tail.poll(None, Start::Beginning, Timestamp::default()).state;
     let (mut spent, mut found) = (Duration::ZERO, 0);
     for line in lines.iter().take(POLLS) {
@@ -81,7 +81,7 @@ fn poll(engine: &mut Engine, lines: &[Vec<u8>]) {
         let begun = Instant::now();
         let poll = tail.poll(Some(&state), Start::Beginning, Timestamp::default());
         for record in &poll.records {
-            if let Record::Line { bytes, .. } = record {
+            if let LogRecord::Line { bytes, .. } = record {
                 found += usize::from(engine.any(bytes).is_some());
             }
         }
@@ -92,7 +92,7 @@ fn poll(engine: &mut Engine, lines: &[Vec<u8>]) {
     println!("  one new line, polled and asked: {each:.1} us ({found} of {POLLS} matched)");
 }
 
-fn server(directory: &str, reading: Reading) -> RuleSet {
+fn server(directory: &str, reading: RuleOptions) -> RuleSet {
     RuleSet::read(&[RuleDirectory { level: RuleLevel::Server, path: PathBuf::from(directory) }], reading)
 }
 
@@ -110,14 +110,14 @@ fn main() {
         return;
     }
     if let Some(count) = asked("--adversarial=") {
-        let reading = Reading { locale: Locale::C, allows_broad: true, is_flat: false };
+        let reading = RuleOptions { locale: Locale::C, allows_broad: true, is_flat: false };
         print_lines(&adversarial(&server(&directory, reading), count));
         return;
     }
     let lines = syslog::lines(100_000, 7);
     for locale in [Locale::C, Locale::Utf8] {
         println!("{locale:?}");
-        let reading = Reading { locale, allows_broad: false, is_flat: false };
+        let reading = RuleOptions { locale, allows_broad: false, is_flat: false };
         let set = time("rules read", || server(&directory, reading));
         let hiding: Vec<_> = set
             .rules

@@ -42,7 +42,7 @@ use crate::{
         event::{Category, StoredEvent},
         file::entry::AreaId,
     },
-    report::render::listing::Listing,
+    report::render::listing::EventListing,
     store::{baseline::areas::AreaState, db::Db, sqlite::connection::Store},
     sys::{fs::ownership::own_uid, host, rlimit::raise_open_files, users::Names},
 };
@@ -81,12 +81,12 @@ pub(super) struct CheckArguments {
 }
 
 /// What both commands begin with.
-struct Scene {
+struct CheckScene {
     config: Config,
     clock: Clock,
 }
 
-impl Scene {
+impl CheckScene {
     fn set(source: &CliContext) -> anyhow::Result<Self> {
         begin_to_log("warn");
         raise_open_files();
@@ -136,7 +136,7 @@ fn shown(path: &Path) -> String {
 }
 
 pub(super) fn init(source: &CliContext, arguments: &InitArguments, out: &mut Out) -> anyhow::Result<Exit> {
-    let scene = Scene::set(source)?;
+    let scene = CheckScene::set(source)?;
     check_sources(&scene.config)?;
     if let Some(area) = &arguments.accept {
         return accept(&scene, area, arguments.quiet, source, out);
@@ -199,7 +199,7 @@ fn census(config: &Config) -> u64 {
     u64::try_from(count(&ground, &ids).entries).unwrap_or(u64::MAX)
 }
 
-fn accept(scene: &Scene, area: &Path, is_quiet: bool, source: &CliContext, out: &mut Out) -> anyhow::Result<Exit> {
+fn accept(scene: &CheckScene, area: &Path, is_quiet: bool, source: &CliContext, out: &mut Out) -> anyhow::Result<Exit> {
     let index = scene.area(area)?;
     let db = Db::new(Store::open_beside(&scene.config.database)?);
     let mut progress = Progress::begin(scene.clock.clone(), None, is_quiet);
@@ -223,7 +223,7 @@ fn accept(scene: &Scene, area: &Path, is_quiet: bool, source: &CliContext, out: 
 }
 
 pub(super) fn check(source: &CliContext, arguments: &CheckArguments, out: &mut Out) -> anyhow::Result<Exit> {
-    let scene = Scene::set(source)?;
+    let scene = CheckScene::set(source)?;
     let store = if arguments.update {
         check_sources(&scene.config)?;
         Store::open_beside(&scene.config.database)?
@@ -264,7 +264,7 @@ pub(super) fn check(source: &CliContext, arguments: &CheckArguments, out: &mut O
 }
 
 /// What is asked for: areas and paths. Each path lies in an area or holds one, and is there or was.
-fn scope(scene: &Scene, store: &Store, arguments: &CheckArguments) -> anyhow::Result<Scope> {
+fn scope(scene: &CheckScene, store: &Store, arguments: &CheckArguments) -> anyhow::Result<Scope> {
     let mut paths = Vec::new();
     for area in &arguments.area {
         let index = scene.area(area)?;
@@ -329,7 +329,7 @@ fn print(summary: &Summary, source: &CliContext, is_json: bool, out: &mut Out) -
     let names = Names::read(Path::new("/"));
     let program = source.program();
     let now = Clock::System(host::boot_id(Path::new("/"))).now().wall;
-    let listing = Listing::new(now, &zone, &names, &program);
+    let listing = EventListing::new(now, &zone, &names, &program);
     for stored in &summary.findings {
         out.text(&listing.finding(stored))?;
     }

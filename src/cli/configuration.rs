@@ -18,7 +18,7 @@ use crate::{
     },
     config::{
         self,
-        schema::section::Table,
+        schema::section::SettingTable,
         write::{effective::Effective, example},
     },
     daemon::config_trust::check_sources,
@@ -130,9 +130,9 @@ pub(super) fn neutral(line: &[u8]) -> String {
 /// Every setting: its legacy name, its table, in which area or which group of logs or processes (from 1), value and source.
 fn json_lines(effective: &Effective) -> Vec<serde_json::Value> {
     let mut lines = Vec::new();
-    let mut numbers = [0_u64; Table::ALL.len()];
+    let mut numbers = [0_u64; SettingTable::ALL.len()];
     for block in &effective.blocks {
-        let place = Table::ALL.iter().position(|table| *table == block.table);
+        let place = SettingTable::ALL.iter().position(|table| *table == block.table);
         let number = place.and_then(|at| numbers.get_mut(at));
         let number = number.map_or(0, |number| {
             *number += 1;

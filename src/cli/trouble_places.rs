@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use crate::{
     cli::{
         doctor::health,
-        status::{column::Look, nagios, screen::screen},
+        status::{column::TableStyle, nagios, screen::screen},
     },
     model::{
         clock::{BootId, Boottime, Moment},
@@ -16,13 +16,13 @@ use crate::{
         log::position::ReadRefusal,
         process::Liveness,
     },
-    report::render::{batch::Tally, sections::periodic::Figures},
+    report::render::{batch::BatchTally, sections::periodic::Figures},
     store::{
         baseline::areas::AreaState,
         health::{
             diagnose::diagnose,
-            fact_logs::{Log, word},
-            fact_processes::Process,
+            fact_logs::{LogFacts, word},
+            fact_processes::ProcessFacts,
             facts::{Facts, sample::facts},
             troubles::TroubleRow,
         },
@@ -34,14 +34,14 @@ use crate::{
 /// A machine on which this is wrong, and nothing else.
 fn example(kind: Kind) -> Facts {
     let mut it = facts();
-    let log = Log {
+    let log = LogFacts {
         path: "/var/log/syslog".to_owned(),
         rules: "server".to_owned(),
         offset: Some(7),
         lag: Some(0),
         trouble: None,
     };
-    let process = Process {
+    let process = ProcessFacts {
         source: "/run/nginx.pid".to_owned(),
         container: String::new(),
         name: "nginx".to_owned(),
@@ -66,10 +66,12 @@ fn example(kind: Kind) -> Facts {
         Kind::Unwritable => it.space = Some(Space { free: 0, is_read_only: false }),
         Kind::AreaMissing => it.areas[1].state = AreaState::Missing,
         Kind::AreaSuspended => it.areas[1].state = AreaState::Suspended,
-        Kind::ProcessDown => it.processes = vec![Process { liveness: Liveness::Gone, ..process }],
+        Kind::ProcessDown => it.processes = vec![ProcessFacts { liveness: Liveness::Gone, ..process }],
         Kind::LogUnreadable => {
-            it.logs =
-                vec![Log { trouble: Some((word(ReadRefusal::Missing), it.now.before(Duration::from_secs(3)))), ..log }];
+            it.logs = vec![LogFacts {
+                trouble: Some((word(ReadRefusal::Missing), it.now.before(Duration::from_secs(3)))),
+                ..log
+            }];
         }
         Kind::MailStuck => (it.queue.queued, it.queue.refused) = (1, 1),
         Kind::PathsMissing => it.areas[0].missing = Some((200, it.now.before(Duration::from_hours(3)))),
@@ -79,9 +81,9 @@ fn example(kind: Kind) -> Facts {
         Kind::MountSilent => it.silent = vec!["/srv/nfs".to_owned()],
         Kind::CoverageLate => it.areas[0].oldest = Some(Duration::from_hours(25)),
         Kind::CoverageAtRisk => it.areas[0].entries = 3_000_000,
-        Kind::LogBehind => it.logs = vec![Log { lag: Some(70 << 20), ..log }],
+        Kind::LogBehind => it.logs = vec![LogFacts { lag: Some(70 << 20), ..log }],
         Kind::PidFile => {
-            it.processes = vec![Process { fault: Some(crate::model::process::FileFault::Missing), ..process }];
+            it.processes = vec![ProcessFacts { fault: Some(crate::model::process::FileFault::Missing), ..process }];
         }
         Kind::RuleOff => {
             it.troubles = vec![row("server:/etc/logcheck", "1 rule is off: /etc/logcheck/ignore.d.server/x:1: …")];
@@ -114,7 +116,7 @@ fn heartbeat(facts: &Facts) -> (String, String) {
         before: facts.now,
         next: facts.now,
         marks: (&marks, &marks),
-        tally: &Tally::default(),
+        tally: &BatchTally::default(),
         facts,
         health: &health,
         areas: &[],
@@ -136,9 +138,10 @@ fn cells(kind: Kind) -> (Trouble, [String; 5]) {
     assert_eq!(trouble.kind, kind);
     let words = trouble.words.as_str();
     let (text, subject) = heartbeat(&facts);
-    let screen = screen(&facts, &health, Look { width: 100, is_coloured: false });
+    let screen = screen(&facts, &health, TableStyle { width: 100, is_coloured: false });
     let nagios = nagios::line(&facts, &health);
-    let doctor: String = health::findings(&health).iter().map(crate::cli::doctor::finding::Finding::text).collect();
+    let doctor: String =
+        health::findings(&health).iter().map(crate::cli::doctor::finding::DoctorFinding::text).collect();
     let is_note = kind.weight() == Weight::Note;
     for (place, said) in [("status", &screen), ("doctor", &doctor)] {
         assert!(has(said, words), "{place} is silent about {kind:?}: {said}");

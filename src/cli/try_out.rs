@@ -30,7 +30,7 @@ use crate::{
     },
     daemon::{
         Daemon,
-        signals::{Order, Orders},
+        signals::{Orders, SignalOrder},
     },
     files::area::{census::count, watched_areas::WatchedAreas},
     model::{
@@ -318,7 +318,7 @@ async fn watch(mut daemon: Daemon, duration: Option<Duration>, example: Option<P
             () = is_time => {}
             () = until_stopped(&mut signals) => {}
         }
-        if order.send(Order::Stop).await.is_err() {
+        if order.send(SignalOrder::Stop).await.is_err() {
             tracing::debug!("the daemon has gone already");
         }
         std::future::pending::<()>().await;

@@ -27,13 +27,13 @@ use crate::config::{
     read::{
         include::{Files, Gathered, gather},
         item::Findings,
-        syntax::{Form, detect},
+        syntax::{ConfigSyntax, detect},
     },
     schema::fault::{Fault, Faults, show_path},
     settings::config::{Area, Config},
     write::{
         effective::{Effective, Given, Row, effective},
-        render::Remark,
+        render::SettingRemark,
     },
 };
 
@@ -84,7 +84,7 @@ pub fn load_with_sources(path: &Path) -> Result<(Config, Effective), LoadError> 
 /// Writes `effective` as a configuration in the form it was read from, each value with its source behind it. A value that cannot
 /// be written there is commented out. In the legacy form it holds the bytes of paths as they are.
 pub fn show(effective: &Effective) -> Vec<u8> {
-    let remarks = |row: &Row, given: &Given| Remark {
+    let remarks = |row: &Row, given: &Given| SettingRemark {
         above: Vec::new(),
         behind: if effective.is_acted_upon(row.key) {
             given.source.to_string()
@@ -93,8 +93,8 @@ pub fn show(effective: &Effective) -> Vec<u8> {
         },
     };
     match effective.form {
-        Form::Legacy => write::render::legacy(&effective.blocks, &remarks),
-        Form::Toml => write::render::toml(&effective.blocks, &remarks).into_bytes(),
+        ConfigSyntax::Legacy => write::render::legacy(&effective.blocks, &remarks),
+        ConfigSyntax::Toml => write::render::toml(&effective.blocks, &remarks).into_bytes(),
     }
 }
 
@@ -107,7 +107,7 @@ pub fn convert(path: &Path) -> Result<Option<Converted>, LoadError> {
 }
 
 fn convert_text(path: &Path, text: &[u8], files: &Files) -> Result<Option<Converted>, Faults> {
-    if detect(text) == Some(Form::Toml) {
+    if detect(text) == Some(ConfigSyntax::Toml) {
         return Ok(None);
     }
     let whole = read_whole(path, text, files)?;

@@ -81,8 +81,8 @@ pub(crate) struct PrefixHasher {
 
 impl PrefixHasher {
     /// A hasher for what is wanted.
-    pub(crate) fn new(wanted: Wanted) -> Self {
-        let Wanted { algorithms, mark } = wanted;
+    pub(crate) fn new(wanted: WantedDigests) -> Self {
+        let WantedDigests { algorithms, mark } = wanted;
         Self { hasher: Hasher::new(algorithms), mark, ahead: mark, old_part: None }
     }
 
@@ -110,7 +110,7 @@ impl PrefixHasher {
 
 /// What is wanted of a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedDigests {
     /// The digests.
     pub algorithms: AlgorithmSet,
     /// How long the old part is whose digests are wanted as well, in bytes.

@@ -13,7 +13,7 @@ use std::{
 use rustix::io::Errno;
 
 use crate::{
-    content::hasher::{Evidence, PrefixHasher, Wanted},
+    content::hasher::{Evidence, PrefixHasher, WantedDigests},
     model::{
         clock::Timestamp,
         file::entry::{Attributes, FileKind, HashState, Observation},
@@ -62,7 +62,7 @@ static ZEROS: [u8; BUFFER] = [0; BUFFER];
 
 /// What lies at a path.
 #[derive(Debug)]
-pub enum Glance {
+pub enum NearLookup {
     /// Nothing, or the way there is no way any more.
     Gone,
     /// It cannot be looked at.
@@ -72,18 +72,18 @@ pub enum Glance {
 }
 
 /// Looks at `relative` beneath `directory`.
-pub fn glance(directory: BorrowedFd<'_>, relative: &[u8]) -> Glance {
+pub fn glance(directory: BorrowedFd<'_>, relative: &[u8]) -> NearLookup {
     let _idle = IdleIoGuard::enter();
     judge(open_beneath(directory, relative))
 }
 
 /// Looks at the root of an area.
-pub fn glance_at_root(path: &Path) -> Glance {
+pub fn glance_at_root(path: &Path) -> NearLookup {
     judge(open_root(path))
 }
 
 /// What a handle shows.
-pub(crate) fn judge(opened: Result<Handle, Errno>) -> Glance {
+pub(crate) fn judge(opened: Result<Handle, Errno>) -> NearLookup {
     let seen = opened.and_then(|handle| {
         let mut seen = handle.attributes()?;
         // Those of a regular file are read when it is opened, which costs less.
@@ -93,10 +93,10 @@ pub(crate) fn judge(opened: Result<Handle, Errno>) -> Glance {
         Ok((handle, seen))
     });
     match seen {
-        Ok((handle, attributes)) => Glance::There(handle, attributes),
+        Ok((handle, attributes)) => NearLookup::There(handle, attributes),
         // A component on the way was exchanged for something that is no directory.
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Glance::Gone,
-        Err(errno) => Glance::Refused(errno),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => NearLookup::Gone,
+        Err(errno) => NearLookup::Refused(errno),
     }
 }
 
@@ -109,7 +109,7 @@ pub fn complete(handle: &Handle, seen: &mut Attributes) {
 
 /// What came of reading a file.
 #[derive(Debug)]
-pub enum Content {
+pub enum FileContent {
     /// It held still; the observation is whole.
     Stable(Box<Evidence>),
     /// It changed meanwhile.
@@ -147,7 +147,7 @@ impl FileReader {
     pub fn begin(
         handle: &Handle,
         seen: &mut Attributes,
-        wanted: impl Into<Wanted>,
+        wanted: impl Into<WantedDigests>,
         mut buffer: Vec<u8>,
     ) -> Result<Self, i32> {
         let opened = handle.open_file();
@@ -164,8 +164,8 @@ impl FileReader {
         // One byte more than the file, so that one that grows is seen to.
         let length = usize::try_from(seen.size).unwrap_or(BUFFER).saturating_add(1).min(BUFFER);
         let length = if is_generated { BUFFER } else { length };
-        let wanted: Wanted = wanted.into();
-        let wanted = if is_generated { Wanted { mark: None, ..wanted } } else { wanted };
+        let wanted: WantedDigests = wanted.into();
+        let wanted = if is_generated { WantedDigests { mark: None, ..wanted } } else { wanted };
         if buffer.len() < length {
             buffer.resize(length, 0);
         }
@@ -288,25 +288,25 @@ impl FileReader {
 
     /// Judges the reading: whole only when nothing about the file has moved between the look at it and its last byte. Gives the
     /// buffer back.
-    pub fn finish(self) -> (Content, Vec<u8>) {
+    pub fn finish(self) -> (FileContent, Vec<u8>) {
         let after = attributes_of(self.file.file().as_fd());
         let content = match after {
             Ok(after) => Self::judge(&self.before, after, self.done, self.hasher),
-            Err(errno) => Content::Unreadable(errno.raw_os_error()),
+            Err(errno) => FileContent::Unreadable(errno.raw_os_error()),
         };
         (content, self.buffer)
     }
 
-    fn judge(before: &Attributes, mut after: Attributes, done: u64, hasher: PrefixHasher) -> Content {
+    fn judge(before: &Attributes, mut after: Attributes, done: u64, hasher: PrefixHasher) -> FileContent {
         if is_same(before, &after) && (done == after.size || after.is_generated()) {
             // Setting an extended attribute moves ctime, so that those of the first look are those of the last.
             after.xattrs.clone_from(&before.xattrs);
             after.target.clone_from(&before.target);
             let (digests, old_part) = hasher.finish();
             let seen = Observation { attributes: after, hash_state: HashState::Full, digests };
-            Content::Stable(Box::new(Evidence { seen, old_part }))
+            FileContent::Stable(Box::new(Evidence { seen, old_part }))
         } else {
-            Content::Torn
+            FileContent::Torn
         }
     }
 }
@@ -377,7 +377,7 @@ mod tests {
             std::fs::write(&path, &content).unwrap();
             let mut reading = begin(&path);
             while !reading.advance(1).unwrap().1 {}
-            let Content::Stable(whole) = reading.finish().0 else { panic!("torn at {size}") };
+            let FileContent::Stable(whole) = reading.finish().0 else { panic!("torn at {size}") };
             assert_eq!(whole.seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "size {size}");
         }
     }
@@ -393,7 +393,7 @@ mod tests {
             let mut reading = begin(Path::new(path));
             assert!(reading.before.is_generated(), "{path}");
             while !reading.advance(1).unwrap().1 {}
-            let Content::Stable(whole) = reading.finish().0 else { panic!("{path} is torn") };
+            let FileContent::Stable(whole) = reading.finish().0 else { panic!("{path} is torn") };
             assert_eq!(whole.seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "{path}");
         }
         // More than is read.
@@ -434,7 +434,7 @@ mod tests {
                 return;
             }
             assert!(reading.read() < 1 << 20 && cost < 2 << 20, "{} bytes were read, {cost} paid", reading.read());
-            let Content::Stable(whole) = reading.finish().0 else { panic!("torn at {most}") };
+            let FileContent::Stable(whole) = reading.finish().0 else { panic!("torn at {most}") };
             assert_eq!(whole.seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "in slices of {most}");
         }
     }
@@ -453,10 +453,10 @@ mod tests {
             let handle = open_root(&path).unwrap();
             let mut seen = handle.attributes().unwrap();
             let length = u64::try_from(mark).unwrap();
-            let wanted = Wanted { algorithms: AlgorithmSet::NONE.with(Algorithm::Blake3), mark: Some(length) };
+            let wanted = WantedDigests { algorithms: AlgorithmSet::NONE.with(Algorithm::Blake3), mark: Some(length) };
             let mut reading = FileReader::begin(&handle, &mut seen, wanted, Vec::new()).unwrap();
             while !reading.advance(100_000).unwrap().1 {}
-            let Content::Stable(whole) = reading.finish().0 else { panic!("torn at {mark}") };
+            let FileContent::Stable(whole) = reading.finish().0 else { panic!("torn at {mark}") };
             let old = whole.old_part.unwrap();
             assert_eq!(old.length, length);
             assert_eq!(old.digests.blake3, Some(*blake3::hash(&content[..mark]).as_bytes()), "mark {mark}");
@@ -508,7 +508,7 @@ mod tests {
         file.write_all_at(b"x", 20 << 20).unwrap();
         assert!(!reading.holds_still());
         while !reading.advance(u64::MAX).unwrap().1 {}
-        assert!(matches!(reading.finish().0, Content::Torn));
+        assert!(matches!(reading.finish().0, FileContent::Torn));
     }
 
     #[test]
@@ -535,7 +535,7 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(20));
             change(&path);
             while !reading.advance(1).unwrap().1 {}
-            assert!(matches!(reading.finish().0, Content::Torn));
+            assert!(matches!(reading.finish().0, FileContent::Torn));
         }
     }
 }

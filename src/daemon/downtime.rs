@@ -24,7 +24,7 @@ pub(super) fn is_doubtful(last: Option<&LastLife>, now: Moment) -> bool {
 
 /// How the daemon is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum StartWay {
     /// To stay.
     Staying,
     /// Once, as from cron: that it is not there in between is no news.
@@ -32,17 +32,17 @@ pub(super) enum Way {
 }
 
 /// The events about the time since the last daemon was seen.
-pub(super) fn since_last(last: Option<&LastLife>, now: Moment, way: Way) -> Vec<Event> {
+pub(super) fn since_last(last: Option<&LastLife>, now: Moment, way: StartWay) -> Vec<Event> {
     let Some(last) = last else { return Vec::new() };
     let jump = jumped(last.seen, now);
     absence(last, now, way).into_iter().chain(jump).collect()
 }
 
-fn absence(last: &LastLife, now: Moment, way: Way) -> Option<Event> {
+fn absence(last: &LastLife, now: Moment, way: StartWay) -> Option<Event> {
     let away = now.since(last.seen);
     let is_same_boot = last.seen.boot == now.boot;
     let severity = match (last.is_clean, away <= SHORT, is_same_boot) {
-        (true, _, _) if way == Way::Once => return None,
+        (true, _, _) if way == StartWay::Once => return None,
         (true, true, true) => Severity::Count,
         (true, true, false) => Severity::Low,
         _ => Severity::Normal,
@@ -72,7 +72,7 @@ mod tests {
         }
     }
 
-    fn told(is_clean: bool, now: Moment, way: Way) -> Vec<(Severity, String)> {
+    fn told(is_clean: bool, now: Moment, way: StartWay) -> Vec<(Severity, String)> {
         let last = LastLife { seen: at(1_000_000, 5_000, 1), is_clean };
         let events = since_last(Some(&last), now, way);
         events.into_iter().map(|event| (event.severity, String::from_utf8(event.note).unwrap())).collect()
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn how_the_last_daemon_ended_decides_what_is_told() {
-        let stay = |is_clean, now| told(is_clean, now, Way::Staying);
+        let stay = |is_clean, now| told(is_clean, now, StartWay::Staying);
         let note = |words: &str| words.to_owned();
         assert_eq!(
             stay(true, at(1_000_005, 5_005, 1)),
@@ -99,27 +99,27 @@ mod tests {
             [(Severity::Normal, note("not running for 5 s, unclean: it was killed or has crashed"))]
         );
         assert_eq!(stay(false, at(1_000_060, 20, 2))[0].0, Severity::Normal);
-        assert_eq!(since_last(None, at(1, 1, 1), Way::Staying), []);
+        assert_eq!(since_last(None, at(1, 1, 1), StartWay::Staying), []);
     }
 
     #[test]
     fn what_runs_once_from_cron_is_missed_by_nobody_in_between() {
-        assert_eq!(told(true, at(1_003_600, 8_600, 1), Way::Once), []);
-        assert_eq!(told(false, at(1_003_600, 8_600, 1), Way::Once).len(), 1);
+        assert_eq!(told(true, at(1_003_600, 8_600, 1), StartWay::Once), []);
+        assert_eq!(told(false, at(1_003_600, 8_600, 1), StartWay::Once).len(), 1);
     }
 
     #[test]
     fn a_clock_set_while_nobody_was_there_is_told_within_one_boot() {
-        assert_eq!(told(true, at(9_000_005, 5_005, 1), Way::Staying).len(), 2);
-        assert_eq!(told(true, at(9_000_005, 20, 2), Way::Staying).len(), 1);
+        assert_eq!(told(true, at(9_000_005, 5_005, 1), StartWay::Staying).len(), 2);
+        assert_eq!(told(true, at(9_000_005, 20, 2), StartWay::Staying).len(), 1);
     }
 
     #[test]
     fn a_clock_behind_the_last_boot_is_told_and_one_far_ahead_is_in_doubt() {
-        let back = told(true, at(910_000, 20, 2), Way::Staying);
+        let back = told(true, at(910_000, 20, 2), StartWay::Staying);
         insta::assert_snapshot!(back[1].1, @"the machine was started anew and the wall clock went back by 25h: it was 1970-01-12 13:46:40 +00:00, it is 1970-01-11 12:46:40 +00:00; waits and order go by another clock");
         assert_eq!(
-            told(true, at(999_941, 20, 2), Way::Staying).len(),
+            told(true, at(999_941, 20, 2), StartWay::Staying).len(),
             1,
             "a clock that is a bit slow is nobody's business"
         );

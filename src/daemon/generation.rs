@@ -9,7 +9,7 @@ use crate::{
     config::settings::config::Config,
     daemon::{
         error::DaemonError,
-        task_watchdog::{TaskRegistry, Watch},
+        task_watchdog::{TaskRegistry, TaskWatch},
     },
     model::{
         clock::{Clock, Moment},
@@ -23,7 +23,7 @@ use crate::{
         events::outcome::Outcome,
         health::{
             diagnose::diagnose,
-            facts::{Facts, Terms},
+            facts::{FactTerms, Facts},
         },
         recovery::failure_kind::DbFailure,
         sqlite::{connection::Store, error::with_causes},
@@ -61,7 +61,7 @@ const STOP_TIME: Duration = Duration::from_secs(8);
 
 /// What comes after a generation.
 #[derive(Debug)]
-pub(super) enum Turn {
+pub(super) enum GenerationTurn {
     /// Another one, with these settings.
     Next(Box<Config>),
     /// Another one, over a database that was opened anew.
@@ -73,9 +73,9 @@ pub(super) enum Turn {
 /// The tasks of one configuration.
 #[derive(Debug)]
 pub(super) struct Generation {
-    pub(super) tasks: JoinSet<Ended>,
+    pub(super) tasks: JoinSet<GenerationEnded>,
     pub(super) stop: CancellationToken,
-    pub(super) postmaster: Arc<ReportComposer>,
+    pub(super) composer: Arc<ReportComposer>,
     /// Rings the courier.
     pub(super) courier: Arc<Notify>,
     /// Who is watched, until the watch begins.
@@ -83,7 +83,7 @@ pub(super) struct Generation {
     /// Beats whenever commands beside us are listened to.
     listener: Keepalive,
     /// What was promised of the areas.
-    terms: Terms,
+    terms: FactTerms,
     description: Description,
 }
 
@@ -100,12 +100,12 @@ struct Description {
 
 /// A task that has ended.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(super) struct GenerationEnded {
     name: &'static str,
     panic: Option<Caught>,
 }
 
-impl Ended {
+impl GenerationEnded {
     /// Which, and what it said last.
     pub(super) fn words(&self) -> String {
         match &self.panic {
@@ -117,24 +117,24 @@ impl Ended {
 
 impl Generation {
     /// One without tasks, that listens every so often.
-    pub(super) fn new(postmaster: Arc<ReportComposer>, terms: Terms, listen_time: Duration) -> Self {
+    pub(super) fn new(composer: Arc<ReportComposer>, terms: FactTerms, listen_time: Duration) -> Self {
         let mut roll = TaskRegistry::default();
         let listener = roll.watch(LISTENER, listen_time);
         let (tasks, stop, courier) = (JoinSet::new(), CancellationToken::new(), Arc::new(Notify::new()));
         let description =
             Description { words: String::new(), headline: None, listened: DESCRIBE_EVERY, described: DIAGNOSE_EVERY };
-        Self { tasks, stop, postmaster, courier, roll, listener, terms, description }
+        Self { tasks, stop, composer, courier, roll, listener, terms, description }
     }
 
     /// Starts a task.
     pub(super) fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(async move { Ended { name, panic: guard_task(faulty(name, task)).await.err() } });
+        self.tasks.spawn(async move { GenerationEnded { name, panic: guard_task(faulty(name, task)).await.err() } });
     }
 
     /// Starts the watch over those that were started.
     pub(super) fn begin_to_watch(&mut self, db: &Db, clock: &Clock) {
         let roll = std::mem::take(&mut self.roll);
-        let watch = Watch { roll, db: db.clone(), clock: clock.clone(), stop: self.stop.clone() };
+        let watch = TaskWatch { roll, db: db.clone(), clock: clock.clone(), stop: self.stop.clone() };
         self.spawn(WATCH, watch.run());
     }
 
@@ -184,8 +184,8 @@ impl Generation {
     /// Makes reports of everything that waits and has every queued delivery tried at once.
     pub(super) async fn send_now(&self, db: &Db, now: Moment) {
         for channel in Channel::ALL {
-            let postmaster = Arc::clone(&self.postmaster);
-            if let Err(error) = db.call(move |store| postmaster.batch(store, channel)).await {
+            let composer = Arc::clone(&self.composer);
+            if let Err(error) = db.call(move |store| composer.batch(store, channel)).await {
                 tracing::error!(error = %with_causes(&error), "no report could be made; its events wait");
             }
         }
@@ -219,7 +219,7 @@ fn in_a_line(headline: Option<&str>, queued: u64) -> String {
 pub(super) async fn mourn(
     db: &Db,
     clock: &Clock,
-    fallen: Option<Result<Ended, tokio::task::JoinError>>,
+    fallen: Option<Result<GenerationEnded, tokio::task::JoinError>>,
 ) -> DaemonError {
     let task = match fallen {
         Some(Ok(ended)) => ended.words(),

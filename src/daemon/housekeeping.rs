@@ -12,7 +12,7 @@ use crate::{
     config::{self, settings::config::Config},
     daemon::{
         clock_watch::ClockWatch,
-        downtime::{Way, is_doubtful, since_last},
+        downtime::{StartWay, is_doubtful, since_last},
         self_check::{Ourselves, compare, settings, unit},
     },
     model::{
@@ -24,7 +24,7 @@ use crate::{
         db::{Db, run_blocking},
         events::{
             outcome::Outcome,
-            prune::{Keeping, Step},
+            prune::{Keeping, PruneStep},
         },
         sources::own_parts::OwnPart,
         sqlite::{
@@ -97,7 +97,7 @@ impl Housekeeper {
     }
 
     /// Stores what should be told at a start; gives when a daemon was last there before.
-    pub(super) async fn greet(&mut self, config: &Config, way: Way) -> Result<Timestamp, StoreError> {
+    pub(super) async fn greet(&mut self, config: &Config, way: StartWay) -> Result<Timestamp, StoreError> {
         let last = self.recall(config, way).await?;
         self.tell().await?;
         Ok(last)
@@ -106,7 +106,7 @@ impl Housekeeper {
     /// As [`Keeper::greet`] at the start of a daemon that stays. Where the database is ill, the first generation sees to it, as it would
     /// later, and what is to be told waits for [`Keeper::keep`]; `None` when not even that could be read.
     pub(super) async fn greet_if_possible(&mut self, config: &Config) -> Result<Option<Timestamp>, StoreError> {
-        let (last, told) = match self.recall(config, Way::Staying).await {
+        let (last, told) = match self.recall(config, StartWay::Staying).await {
             Ok(last) => (Some(last), self.tell().await),
             Err(error) => (None, Err(error)),
         };
@@ -121,7 +121,7 @@ impl Housekeeper {
     }
 
     /// Finds out what is to be told of the time before this start and of opening the store; gives when a daemon was last there before.
-    async fn recall(&mut self, config: &Config, way: Way) -> Result<Timestamp, StoreError> {
+    async fn recall(&mut self, config: &Config, way: StartWay) -> Result<Timestamp, StoreError> {
         let now = self.clock.now();
         for fault in &config.notices {
             tracing::warn!("{fault}");
@@ -216,7 +216,7 @@ impl Housekeeper {
             self.self_due = now.boottime.after(SELF_TIME);
             self.look_again().await?;
         }
-        if now.boottime >= self.prune_due && self.prune(config, now).await? != Step::More {
+        if now.boottime >= self.prune_due && self.prune(config, now).await? != PruneStep::More {
             self.prune_due = now.boottime.after(PRUNE_TIME);
         }
         Ok(())
@@ -289,17 +289,17 @@ impl Housekeeper {
             self.db.call(move |store| store.commit(&Outcome::tell(jump))).await?;
         }
         for _ in 0..MOST_STEPS {
-            if self.prune(config, self.clock.now()).await? != Step::More {
+            if self.prune(config, self.clock.now()).await? != PruneStep::More {
                 break;
             }
         }
         Ok(())
     }
 
-    async fn prune(&mut self, config: &Config, now: Moment) -> Result<Step, StoreError> {
+    async fn prune(&mut self, config: &Config, now: Moment) -> Result<PruneStep, StoreError> {
         let keeping = Keeping { retention: config.report.retention, most: config.report.max_database };
         let step = self.db.call(move |store: &mut Store| store.prune(&keeping, now)).await?;
-        if let (Step::TooLarge(used), false) = (step, self.has_complained) {
+        if let (PruneStep::TooLarge(used), false) = (step, self.has_complained) {
             self.has_complained = true;
             let note = format!(
                 "the database uses {} MiB, more than maxdatabase allows, and no old events are left to take out: the baseline itself \
@@ -325,7 +325,7 @@ fn refused_calls() -> Vec<(Vec<u8>, String)> {
 
 /// What is to be told of the time before this start and of what opening the store has found; when a daemon was last
 /// there; and whether the clock is to be doubted.
-fn past(store: &mut Store, now: Moment, way: Way) -> Result<(Vec<Event>, Timestamp, bool), StoreError> {
+fn past(store: &mut Store, now: Moment, way: StartWay) -> Result<(Vec<Event>, Timestamp, bool), StoreError> {
     let life = store.last_life()?;
     let (last, _) = store.last_alive()?;
     let notice = |words| Event::new(Category::Notice, Severity::Normal, now, Vec::new()).with_note(words);
@@ -436,7 +436,7 @@ mod tests {
         };
         let store = Store::open(&directory.join("db"), at).unwrap();
         let mut keeper = Housekeeper::new(Db::new(store), Clock::starting_at(at), None);
-        keeper.greet(config, Way::Once).await.unwrap();
+        keeper.greet(config, StartWay::Once).await.unwrap();
         keeper.prune_at_once(config).await.unwrap();
         keeper.db.lock().mark_alive(keeper.clock.now(), true).unwrap();
         keeper.db.lock().checkpoint().unwrap().is_some()

@@ -4,8 +4,8 @@
 //! that the service manager starts it again. A living process with a dead walker must not exist.
 
 mod clock_watch;
+mod composer;
 pub mod config_trust;
-mod desk;
 mod downtime;
 mod error;
 mod generation;
@@ -26,10 +26,10 @@ use std::{
 
 pub use error::DaemonError;
 use generation::{
-    COURIER, Generation, HEART, LONGEST_SLEEP, PROCESSES, READER, REPORTERS, SENTRY, Turn, WALKER, mourn,
+    COURIER, Generation, GenerationTurn, HEART, LONGEST_SLEEP, PROCESSES, READER, REPORTERS, SENTRY, WALKER, mourn,
 };
 use rand::{SeedableRng, rngs::StdRng};
-use signals::Order;
+use signals::SignalOrder;
 use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +37,7 @@ use crate::{
     config::settings::config::Config,
     daemon::{
         config_trust::load_trusted,
-        downtime::Way,
+        downtime::StartWay,
         housekeeping::Housekeeper,
         store_monitor::{EmergencyMailer, StoreMonitor},
     },
@@ -65,7 +65,7 @@ use crate::{
     store::{
         db::{Db, run_blocking},
         events::outcome::Outcome,
-        health::facts::Terms,
+        health::facts::FactTerms,
         outbox::reports::QueueSummary,
         sqlite::error::{StoreError, with_causes},
     },
@@ -121,17 +121,17 @@ impl Daemon {
             let next = self.attend(&mut generation, &mut keeper, &mut orders).await;
             generation.end().await;
             match next? {
-                Turn::Next(next) => {
+                GenerationTurn::Next(next) => {
                     self.config = *next;
                     keeper.look_at_settings_if_possible().await?;
                 }
-                Turn::Renew(why) => {
+                GenerationTurn::Renew(why) => {
                     let alarm = self.alarm(&generation)?;
                     if !reopen_store::renew(&self.db, &self.clock, why, &mut orders, alarm).await? {
                         break;
                     }
                 }
-                Turn::Stop => break,
+                GenerationTurn::Stop => break,
             }
         }
         match self.retire().await {
@@ -150,7 +150,7 @@ impl Daemon {
         generation: &mut Generation,
         keeper: &mut Housekeeper,
         orders: &mut signals::Orders,
-    ) -> Result<Turn, DaemonError> {
+    ) -> Result<GenerationTurn, DaemonError> {
         let mut ears = tokio::time::interval(LISTEN_TIME);
         ears.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -160,27 +160,27 @@ impl Daemon {
                     return Err(mourn(&self.db, &self.clock, fallen).await);
                 }
                 order = orders.next() => match order {
-                    Order::Stop => {
+                    SignalOrder::Stop => {
                         tracing::info!("told to stop");
                         tell(Phase::Stopping).await;
-                        return Ok(Turn::Stop);
+                        return Ok(GenerationTurn::Stop);
                     }
-                    Order::Reload => {
+                    SignalOrder::Reload => {
                         tell(Phase::Reloading).await;
                         if let Some(next) = self.reload().await? {
                             tracing::info!("the configuration was read again");
-                            return Ok(Turn::Next(Box::new(next)));
+                            return Ok(GenerationTurn::Next(Box::new(next)));
                         }
                         tell(Phase::Ready).await;
                     }
-                    Order::Send => {
+                    SignalOrder::Send => {
                         tracing::info!("told to send everything that waits");
                         generation.send_now(&self.db, self.clock.now()).await;
                     }
                 },
                 _ = ears.tick() => {
                     if let Some(why) = self.db.troubles.renewal() {
-                        return Ok(Turn::Renew(why));
+                        return Ok(GenerationTurn::Renew(why));
                     }
                     generation.listen(&self.db, self.clock.now()).await;
                     keeper.keep(&self.config).await;
@@ -198,7 +198,7 @@ impl Daemon {
         self.can_begin_with(&self.config)?;
         let began = self.clock.now().wall;
         let mut keeper = self.keeper();
-        let away_since = keeper.greet(&self.config, Way::Once).await?;
+        let away_since = keeper.greet(&self.config, StartWay::Once).await?;
         if !self.config.areas.is_empty() {
             let (config, db, clock) = (self.config.clone(), self.db.clone(), self.clock.clone());
             run_blocking(move || FullScan { config: &config, db: &db, clock: &clock }.go_round(&mut |_harvest| ()))
@@ -211,7 +211,7 @@ impl Daemon {
             let config = Arc::new(self.config.clone());
             self.pid_watch(&config, Some(away_since), CancellationToken::new()).run_once().await?;
         }
-        self.recurrence(&Arc::new(self.postmaster(&self.config)), began).give_due().await?;
+        self.recurrence(&Arc::new(self.composer(&self.config)), began).give_due().await?;
         self.send_pending().await?;
         keeper.prune_at_once(&self.config).await?;
         self.retire().await?;
@@ -236,9 +236,9 @@ impl Daemon {
     /// Starts the tasks of the current configuration.
     fn begin(&mut self, away_since: Option<Timestamp>, began: Timestamp) -> Result<Generation, DaemonError> {
         let config = Arc::new(self.config.clone());
-        let postmaster = Arc::new(self.postmaster(&self.config));
-        let mut generation = Generation::new(postmaster, Terms::of(&self.config), LISTEN_TIME);
-        let mut courier = self.courier(&generation.postmaster, Arc::clone(&generation.courier))?;
+        let composer = Arc::new(self.composer(&self.config));
+        let mut generation = Generation::new(composer, FactTerms::of(&self.config), LISTEN_TIME);
+        let mut courier = self.courier(&generation.composer, Arc::clone(&generation.courier))?;
         let stop = generation.stop.clone();
         // Embedded settings are tried out; no other machine moves in step with that.
         let phase = self.source.as_ref().map_or(0.0, |_| host::phase(Path::new("/"), &self.host));
@@ -265,7 +265,7 @@ impl Daemon {
                 pool: Pool::of(channel, &config.report),
                 db: self.db.clone(),
                 clock: self.clock.clone(),
-                postmaster: Arc::clone(&generation.postmaster),
+                composer: Arc::clone(&generation.composer),
                 bell: Arc::clone(bells.of(channel)),
                 courier: Arc::clone(&generation.courier),
                 pulse: generation.roll.watch(name, LONGEST_SLEEP),
@@ -283,7 +283,7 @@ impl Daemon {
             courier: Arc::clone(&generation.courier),
             pulse: generation.roll.watch(HEART, LONGEST_SLEEP),
             stop: stop.clone(),
-            ..self.recurrence(&generation.postmaster, began)
+            ..self.recurrence(&generation.composer, began)
         };
         generation.spawn(HEART, recurrence.run());
         generation.begin_to_watch(&self.db, &self.clock);
@@ -292,9 +292,9 @@ impl Daemon {
 
     /// What tells of an emergency.
     fn alarm(&self, generation: &Generation) -> Result<EmergencyMailer, TransportError> {
-        let (postmaster, deadline) = (Arc::clone(&generation.postmaster), self.config.mail.send_timeout);
-        let transport = self.way(&postmaster.host)?;
-        Ok(EmergencyMailer::new(transport, postmaster, self.config.database.clone(), deadline))
+        let (composer, deadline) = (Arc::clone(&generation.composer), self.config.mail.send_timeout);
+        let transport = self.way(&composer.host)?;
+        Ok(EmergencyMailer::new(transport, composer, self.config.database.clone(), deadline))
     }
 
     /// The way of the mails.
@@ -302,14 +302,14 @@ impl Daemon {
         self.transport.clone().map_or_else(|| Transport::new(&self.config.mail, host, &self.printer), Ok)
     }
 
-    fn recurrence(&self, postmaster: &Arc<ReportComposer>, began: Timestamp) -> Recurrence {
+    fn recurrence(&self, composer: &Arc<ReportComposer>, began: Timestamp) -> Recurrence {
         Recurrence {
             settings: self.config.report.clone(),
             db: self.db.clone(),
             clock: self.clock.clone(),
             began,
-            terms: Terms::of(&self.config),
-            postmaster: Arc::clone(postmaster),
+            terms: FactTerms::of(&self.config),
+            composer: Arc::clone(composer),
             courier: Arc::default(),
             pulse: Keepalive::default(),
             stop: CancellationToken::new(),
@@ -332,18 +332,18 @@ impl Daemon {
         PidWatch { config, db, clock, root: PathBuf::from("/"), away_since, pulse: Keepalive::default(), stop }
     }
 
-    fn postmaster(&self, config: &Config) -> ReportComposer {
-        desk::postmaster(config, &self.host, &self.clock, &self.program)
+    fn composer(&self, config: &Config) -> ReportComposer {
+        composer::composer(config, &self.host, &self.clock, &self.program)
     }
 
-    fn courier(&mut self, postmaster: &ReportComposer, bell: Arc<Notify>) -> Result<DeliveryTask, DaemonError> {
+    fn courier(&mut self, composer: &ReportComposer, bell: Arc<Notify>) -> Result<DeliveryTask, DaemonError> {
         Ok(DeliveryTask {
             db: self.db.clone(),
             clock: self.clock.clone(),
-            transport: self.way(&postmaster.host)?,
-            from: postmaster.from.clone(),
+            transport: self.way(&composer.host)?,
+            from: composer.from.clone(),
             settings: self.config.mail.clone(),
-            program: postmaster.program.clone(),
+            program: composer.program.clone(),
             bell,
             chance: StdRng::from_rng(&mut self.chance),
             unstored: Arc::clone(&self.unstored),
@@ -357,11 +357,11 @@ impl Daemon {
     /// # Errors
     /// [`DaemonError`] when the store fails or the transport cannot be prepared; what was not accepted stays queued.
     pub async fn send_pending(&mut self) -> Result<(), DaemonError> {
-        let postmaster = Arc::new(self.postmaster(&self.config));
-        let mut courier = self.courier(&postmaster, Arc::new(Notify::new()))?;
+        let composer = Arc::new(self.composer(&self.config));
+        let mut courier = self.courier(&composer, Arc::new(Notify::new()))?;
         for channel in Channel::ALL {
-            let postmaster = Arc::clone(&postmaster);
-            self.db.call(move |store| postmaster.batch(store, channel)).await?;
+            let composer = Arc::clone(&composer);
+            self.db.call(move |store| composer.batch(store, channel)).await?;
         }
         let now = self.clock.now();
         self.db.call(move |store| store.make_due(now)).await?;
@@ -400,9 +400,9 @@ impl Daemon {
 
     /// Whether mails could be composed and sent with this configuration.
     fn can_begin_with(&self, config: &Config) -> Result<(), DaemonError> {
-        let postmaster = self.postmaster(config);
-        check_addresses(&postmaster.from, &postmaster.readerships).map_err(BatchError::Compose)?;
-        Transport::new(&config.mail, &postmaster.host, &self.printer)?;
+        let composer = self.composer(config);
+        check_addresses(&composer.from, &composer.readerships).map_err(BatchError::Compose)?;
+        Transport::new(&config.mail, &composer.host, &self.printer)?;
         Ok(())
     }
 }

@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     config::settings::config::Config,
     daemon::{
-        DaemonError, desk,
-        signals::{Order, Orders},
+        DaemonError, composer,
+        signals::{Orders, SignalOrder},
         store_monitor::EmergencyMailer,
         tell,
     },
@@ -89,10 +89,10 @@ impl Opening<'_> {
     }
 
     fn alarm(&self) -> Result<EmergencyMailer, DaemonError> {
-        let postmaster = desk::postmaster(self.config, self.host, self.clock, self.program);
+        let composer = composer::composer(self.config, self.host, self.clock, self.program);
         let mail = &self.config.mail;
-        let transport = Transport::new(mail, &postmaster.host, self.printer)?;
-        Ok(EmergencyMailer::new(transport, Arc::new(postmaster), self.config.database.clone(), mail.send_timeout))
+        let transport = Transport::new(mail, &composer.host, self.printer)?;
+        Ok(EmergencyMailer::new(transport, Arc::new(composer), self.config.database.clone(), mail.send_timeout))
     }
 }
 
@@ -109,7 +109,7 @@ async fn is_undisturbed(wait: impl Future<Output = ()>, orders: &mut Orders) -> 
             () = &mut wait => return true,
             // Else it would end a start that takes too long, and begin another.
             _ = signs.tick() => run_blocking(|| sd_notify::linger(PATIENCE)).await,
-            order = orders.next() => if order == Order::Stop {
+            order = orders.next() => if order == SignalOrder::Stop {
                 tracing::info!("told to stop");
                 tell(Phase::Stopping).await;
                 return false;

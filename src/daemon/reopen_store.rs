@@ -5,13 +5,13 @@ use std::time::Duration;
 use crate::{
     daemon::{
         error::DaemonError,
-        signals::{Order, Orders},
+        signals::{Orders, SignalOrder},
         store_monitor::EmergencyMailer,
     },
     model::clock::Clock,
     store::{
         db::{Db, run_blocking},
-        recovery::{encountered::Trouble, failure_kind::DbFailure},
+        recovery::{encountered::StoreTrouble, failure_kind::DbFailure},
         sqlite::error::{StoreError, with_causes},
     },
     sys::{landlock, sd_notify},
@@ -48,7 +48,7 @@ pub(super) async fn renew(
             Err(error) if is_out_of_reach(&error) => {
                 if let Some(mut alarm) = alarm.take() {
                     let words = with_causes(&error);
-                    alarm.raise(&Trouble { since, ailment: DbFailure::Unwritable, words, failures: 1 }, now);
+                    alarm.raise(&StoreTrouble { since, ailment: DbFailure::Unwritable, words, failures: 1 }, now);
                     alarm.send().await;
                 }
                 return Err(DaemonError::Displaced(error));
@@ -58,7 +58,7 @@ pub(super) async fn renew(
                 tracing::error!(error = %with_causes(&error), wait = ?patience, "the database cannot be opened anew");
                 if let Some(mut alarm) = alarm.take() {
                     let words = with_causes(&error);
-                    alarm.raise(&Trouble { since, ailment: DbFailure::Unwritable, words, failures: 1 }, now);
+                    alarm.raise(&StoreTrouble { since, ailment: DbFailure::Unwritable, words, failures: 1 }, now);
                     // A server that is slow holds up nothing here.
                     tokio::spawn(async move { alarm.send().await });
                 }
@@ -71,7 +71,7 @@ pub(super) async fn renew(
             tokio::select! {
                 () = &mut rest => break,
                 () = tokio::time::sleep(FEED_TIME) => {}
-                order = orders.next() => if order == Order::Stop {
+                order = orders.next() => if order == SignalOrder::Stop {
                     return Ok(false);
                 },
             }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    config::write::effective::{Effective, Source},
+    config::write::effective::{Effective, SettingSource},
     content::hasher::Hasher,
     model::{
         clock::Moment,
@@ -57,13 +57,13 @@ const MOST_TOLD: usize = 30;
 const MOST_SHOWN: usize = 200;
 
 /// What of a file shows that it was not written since.
-type Stamp = (u64, u64, u64, i64, i64);
+type FileStamp = (u64, u64, u64, i64, i64);
 
 /// What is remembered between two looks, so that an unchanged program is not read again.
 #[derive(Debug, Default)]
 pub(super) struct Ourselves {
     /// The file of the program and how it was when it was last read.
-    stamp: Option<(PathBuf, Stamp)>,
+    stamp: Option<(PathBuf, FileStamp)>,
 }
 
 impl Ourselves {
@@ -96,7 +96,7 @@ fn on_disk(link: &Path) -> io::Result<PathBuf> {
     Ok(PathBuf::from(std::ffi::OsStr::from_bytes(bytes)))
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
+fn stamp(path: &Path) -> Option<FileStamp> {
     let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     Some((found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
 }
@@ -167,7 +167,7 @@ pub(super) fn settings(effective: &Effective, now: Moment) -> OwnPart {
         for row in &block.rows {
             let name = if place.is_empty() { row.key.name.to_owned() } else { format!("{place}: {}", row.key.name) };
             let values: Vec<String> = row.values.iter().map(|given| escape_name(&given.value)).collect();
-            let is_given = row.values.iter().any(|given| matches!(given.source, Source::Line { .. }));
+            let is_given = row.values.iter().any(|given| matches!(given.source, SettingSource::Line { .. }));
             let mark = if is_given { "" } else { DEFAULT };
             lines.push(format!("{name} = {}{mark}", values.join(", ")));
         }

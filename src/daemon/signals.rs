@@ -9,7 +9,7 @@ use tokio::{
 
 /// What the daemon is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum SignalOrder {
     /// End at a safe point.
     Stop,
     /// Read the configuration again.
@@ -24,7 +24,7 @@ pub enum Orders {
     /// The signals of this process.
     Signals(Box<Signals>),
     /// A channel; its end means stop.
-    Channel(mpsc::Receiver<Order>),
+    Channel(mpsc::Receiver<SignalOrder>),
 }
 
 /// The handlers of the signals.
@@ -62,15 +62,15 @@ impl Orders {
     }
 
     /// The next order.
-    pub async fn next(&mut self) -> Order {
+    pub async fn next(&mut self) -> SignalOrder {
         match self {
             Self::Signals(signals) => tokio::select! {
-                _ = signals.terminate.recv() => Order::Stop,
-                _ = signals.interrupt.recv() => Order::Stop,
-                _ = signals.hangup.recv() => Order::Reload,
-                _ = signals.user.recv() => Order::Send,
+                _ = signals.terminate.recv() => SignalOrder::Stop,
+                _ = signals.interrupt.recv() => SignalOrder::Stop,
+                _ = signals.hangup.recv() => SignalOrder::Reload,
+                _ = signals.user.recv() => SignalOrder::Send,
             },
-            Self::Channel(orders) => orders.recv().await.unwrap_or(Order::Stop),
+            Self::Channel(orders) => orders.recv().await.unwrap_or(SignalOrder::Stop),
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
         db::Db,
         events::outcome::Outcome,
         recovery::{
-            encountered::{Trouble, Troubles},
+            encountered::{StoreTrouble, Troubles},
             failure_kind::DbFailure,
         },
         sqlite::{
@@ -60,7 +60,7 @@ pub(super) struct StoreMonitor {
 #[derive(Debug)]
 pub(super) struct EmergencyMailer {
     pub(super) transport: Transport,
-    pub(super) postmaster: Arc<ReportComposer>,
+    pub(super) composer: Arc<ReportComposer>,
     pub(super) database: PathBuf,
     pub(super) deadline: Duration,
     /// What was told to some and not yet to these.
@@ -71,20 +71,20 @@ pub(super) struct EmergencyMailer {
 impl EmergencyMailer {
     pub(super) fn new(
         transport: Transport,
-        postmaster: Arc<ReportComposer>,
+        composer: Arc<ReportComposer>,
         database: PathBuf,
         deadline: Duration,
     ) -> Self {
-        Self { transport, postmaster, database, deadline, left: None, pulse: Keepalive::default() }
+        Self { transport, composer, database, deadline, left: None, pulse: Keepalive::default() }
     }
 
     /// Makes the mail; it is sent with `send`.
-    pub(super) fn raise(&mut self, trouble: &Trouble, now: Moment) {
-        let general = self.postmaster.readerships.iter().find(|readership| readership.areas.is_none());
-        let Some(readership) = general.or(self.postmaster.readerships.first()) else { return };
+    pub(super) fn raise(&mut self, trouble: &StoreTrouble, now: Moment) {
+        let general = self.composer.readerships.iter().find(|readership| readership.areas.is_none());
+        let Some(readership) = general.or(self.composer.readerships.first()) else { return };
         let notice = Notice {
-            host: &self.postmaster.host,
-            from: &self.postmaster.from,
+            host: &self.composer.host,
+            from: &self.composer.from,
             to: &readership.recipients,
             date: now.wall,
             zone: &TimeZone::system(),
@@ -115,7 +115,7 @@ impl EmergencyMailer {
         let mut left = Vec::new();
         for recipient in recipients {
             self.pulse.beat();
-            let from = &self.postmaster.from;
+            let from = &self.composer.from;
             match self.transport.send(from, &recipient, &id, bytes.clone(), self.deadline).await {
                 Ok(_reply) => {
                     tracing::warn!(recipient = %recipient, "an emergency mail was sent");
@@ -194,7 +194,7 @@ impl StoreMonitor {
     }
 
     /// Notes a sign of life; when that goes through, the trouble is over, and that is told.
-    async fn try_to_write(&self, trouble: Trouble) -> Result<(), StoreError> {
+    async fn try_to_write(&self, trouble: StoreTrouble) -> Result<(), StoreError> {
         let now = self.clock.now();
         let is_soon = self.db.troubles.ended_since(now.boottime).is_some_and(|ended| ended < QUIET);
         let event = over(&trouble, now);
@@ -234,7 +234,7 @@ impl StoreMonitor {
 }
 
 /// The event that tells of a trouble that is over.
-fn over(trouble: &Trouble, now: Moment) -> Event {
+fn over(trouble: &StoreTrouble, now: Moment) -> Event {
     let words = format!(
         "the database could not be written for {} s\nattempts that failed: {}; the last: {}\n\
          what was found meanwhile is found again, and the logs are read on from where they were",

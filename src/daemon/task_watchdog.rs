@@ -45,7 +45,7 @@ const HELPER_GONE: &str = "the helper process of the sandbox has ended: restart 
 
 /// A task that is watched.
 #[derive(Debug)]
-struct Watched {
+struct WatchedTask {
     name: &'static str,
     pulse: Keepalive,
     /// How long it may be without a beat.
@@ -59,7 +59,7 @@ struct Watched {
 
 /// What has changed with a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct News {
+pub(super) struct TaskNews {
     name: &'static str,
     /// Since when it stands still; `None` when it goes on.
     since: Option<Timestamp>,
@@ -67,7 +67,7 @@ pub(super) struct News {
 
 /// All tasks of a generation.
 #[derive(Debug, Default)]
-pub(super) struct TaskRegistry(Vec<Watched>);
+pub(super) struct TaskRegistry(Vec<WatchedTask>);
 
 impl TaskRegistry {
     /// Watches one more task, whose longest rest between two beats is `rest`; gives its pulse.
@@ -75,12 +75,12 @@ impl TaskRegistry {
         let pulse = Keepalive::default();
         let step = fault_injection::patience().map_or(STEP, Duration::from_secs);
         let (limit, without) = (rest.saturating_add(step), Duration::ZERO);
-        self.0.push(Watched { name, pulse: pulse.clone(), limit, beats: 0, without, still: None });
+        self.0.push(WatchedTask { name, pulse: pulse.clone(), limit, beats: 0, without, still: None });
         pulse
     }
 
     /// Looks at all tasks `elapsed` after the last look.
-    fn look(&mut self, elapsed: Duration, now: Timestamp) -> Vec<News> {
+    fn look(&mut self, elapsed: Duration, now: Timestamp) -> Vec<TaskNews> {
         let mut news = Vec::new();
         for task in &mut self.0 {
             let beats = task.pulse.count();
@@ -92,11 +92,11 @@ impl TaskRegistry {
             match task.still {
                 None if task.without > task.limit => {
                     task.still = Some(now.before(task.without));
-                    news.push(News { name: task.name, since: task.still });
+                    news.push(TaskNews { name: task.name, since: task.still });
                 }
                 Some(_) if task.without.is_zero() => {
                     task.still = None;
-                    news.push(News { name: task.name, since: None });
+                    news.push(TaskNews { name: task.name, since: None });
                 }
                 _ => {}
             }
@@ -111,14 +111,14 @@ impl TaskRegistry {
 
 /// The task that watches the others.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct TaskWatch {
     pub(super) roll: TaskRegistry,
     pub(super) db: Db,
     pub(super) clock: Clock,
     pub(super) stop: CancellationToken,
 }
 
-impl Watch {
+impl TaskWatch {
     /// Watches until told to stop.
     pub(super) async fn run(mut self) {
         if let Err(error) = self.db.call(Store::forget_standstills).await {
@@ -156,7 +156,7 @@ impl Watch {
     /// is not fed.
     fn mourn_helper(&self) {
         let now = self.clock.now();
-        self.tell(News { name: HELPER, since: Some(now.wall) });
+        self.tell(TaskNews { name: HELPER, since: Some(now.wall) });
         if !broker::installed().is_some_and(Broker::is_news_gone) {
             return;
         }
@@ -174,7 +174,7 @@ impl Watch {
     }
 
     /// Says what has changed. The store is not waited for: it may be what stands still.
-    fn tell(&self, News { name, since }: News) {
+    fn tell(&self, TaskNews { name, since }: TaskNews) {
         if since.is_some() {
             tracing::error!(task = %name, "a task stands still; the watchdog is not fed");
         } else {
@@ -217,7 +217,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// So many looks, one a second.
-    fn looks(roll: &mut TaskRegistry, count: i64, from: i64) -> Vec<News> {
+    fn looks(roll: &mut TaskRegistry, count: i64, from: i64) -> Vec<TaskNews> {
         let at = |second: i64| Timestamp::from_nanos(second * 1_000_000_000);
         (from..from + count).flat_map(|second| roll.look(SECOND, at(second))).collect()
     }
@@ -255,12 +255,12 @@ mod tests {
         assert_eq!(looks(&mut roll, 302, 0), []);
         assert!(roll.goes_on());
         let news = looks(&mut roll, 1, 302);
-        assert_eq!(news, [News { name: "the walker", since: Some(Timestamp::from_nanos(0)) }]);
+        assert_eq!(news, [TaskNews { name: "the walker", since: Some(Timestamp::from_nanos(0)) }]);
         reader.beat();
         assert_eq!(looks(&mut roll, 100, 303), []);
         assert!(!roll.goes_on(), "one is enough");
         walker.beat();
-        assert_eq!(looks(&mut roll, 1, 403), [News { name: "the walker", since: None }]);
+        assert_eq!(looks(&mut roll, 1, 403), [TaskNews { name: "the walker", since: None }]);
         assert!(roll.goes_on());
     }
 }

@@ -10,7 +10,7 @@ use crate::{
             capability::Capabilities,
             entry::Attributes,
             inode_flags,
-            xattr::{ACCESS, DEFAULT, Item, attribute_of, digest, items, part},
+            xattr::{ACCESS, DEFAULT, XattrItem, attribute_of, digest, items, part},
         },
         format::{VALUE_LIMIT, digits16, length, number},
     },
@@ -65,11 +65,11 @@ pub(crate) fn differences(attribute: Attribute, old: &Attributes, new: &Attribut
 fn xattr_differences(old: &Attributes, new: &Attributes, names: &Names) -> Vec<String> {
     let others = |seen: &Attributes| part(seen.xattrs.as_deref().unwrap_or_default(), Attribute::Xattrs);
     let (old, new) = (others(old), others(new));
-    let (was, is): (Vec<Item<'_>>, Vec<Item<'_>>) = (items(&old).collect(), items(&new).collect());
-    let mut keys: Vec<&[u8]> = was.iter().chain(&is).map(Item::name).collect();
+    let (was, is): (Vec<XattrItem<'_>>, Vec<XattrItem<'_>>) = (items(&old).collect(), items(&new).collect());
+    let mut keys: Vec<&[u8]> = was.iter().chain(&is).map(XattrItem::name).collect();
     keys.sort_unstable();
     keys.dedup();
-    let of = |list: &[Item<'_>], key: &[u8]| {
+    let of = |list: &[XattrItem<'_>], key: &[u8]| {
         let at = list.binary_search_by(|item| item.name().cmp(key)).ok();
         at.and_then(|at| list.get(at)).map_or_else(|| "none".to_owned(), |item| brief(item, names))
     };
@@ -100,9 +100,9 @@ fn xattr_differences(old: &Attributes, new: &Attributes, names: &Names) -> Vec<S
 }
 
 /// One item, with its name where the words do not tell it.
-fn one(item: Item<'_>, names: &Names) -> String {
+fn one(item: XattrItem<'_>, names: &Names) -> String {
     match (item, item.attribute()) {
-        (Item::Rest { .. }, _) => brief(&item, names),
+        (XattrItem::Rest { .. }, _) => brief(&item, names),
         (_, Attribute::Xattrs) => format!("{} {}", quoted(item.name()), brief(&item, names)),
         _ => brief(&item, names),
     }
@@ -114,13 +114,13 @@ fn quoted(value: &[u8]) -> String {
 }
 
 /// What is told of a value: what it means, or its length and digest.
-fn brief(item: &Item<'_>, names: &Names) -> String {
+fn brief(item: &XattrItem<'_>, names: &Names) -> String {
     match *item {
-        Item::Whole { name, value } => meaning(name, value, names),
-        Item::Long { length, digest, .. } => format!("{} B {}", number(length), digits16(&digest)),
-        Item::Unreadable { .. } => "unreadable".to_owned(),
-        Item::Rest { count: 0, .. } => "too many to be listed".to_owned(),
-        Item::Rest { count, length, digest } => {
+        XattrItem::Whole { name, value } => meaning(name, value, names),
+        XattrItem::Long { length, digest, .. } => format!("{} B {}", number(length), digits16(&digest)),
+        XattrItem::Unreadable { .. } => "unreadable".to_owned(),
+        XattrItem::Rest { count: 0, .. } => "too many to be listed".to_owned(),
+        XattrItem::Rest { count, length, digest } => {
             format!("{} of {} B, only their digest {} is kept", number(count), number(length), digits16(&digest))
         }
     }

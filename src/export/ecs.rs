@@ -18,7 +18,7 @@ use crate::{
             attribute::Attribute,
             entry::{Algorithm, FileKind, HashState, Observation},
             inode_flags,
-            xattr::{Item, digest, items},
+            xattr::{XattrItem, digest, items},
         },
     },
     sys::users::Names,
@@ -341,20 +341,20 @@ fn beyond_ecs(seen: &Observation, wanted: impl Fn(Attribute) -> bool, out: &mut 
 }
 
 /// An extended attribute by its name, length and digest; of too many only how many they are.
-fn xattr_object(item: &Item<'_>) -> Value {
+fn xattr_object(item: &XattrItem<'_>) -> Value {
     let mut out = Object::new();
     let shown = escape(item.name());
     let is_altered = shown.as_bytes() != item.name();
     out.put_some("name", (!shown.is_empty()).then_some(shown));
     out.put_some("name_b64", is_altered.then(|| STANDARD.encode(item.name())));
     let told = match *item {
-        Item::Whole { value, .. } => Some((u64::try_from(value.len()).unwrap_or(u64::MAX), digest(value))),
-        Item::Long { length, digest, .. } => Some((length, digest)),
-        Item::Rest { count, length, digest } => {
+        XattrItem::Whole { value, .. } => Some((u64::try_from(value.len()).unwrap_or(u64::MAX), digest(value))),
+        XattrItem::Long { length, digest, .. } => Some((length, digest)),
+        XattrItem::Rest { count, length, digest } => {
             out.put("count", count);
             (count > 0).then_some((length, digest))
         }
-        Item::Unreadable { .. } => None,
+        XattrItem::Unreadable { .. } => None,
     };
     out.put_some("length", told.map(|(length, _)| length));
     out.put_some("blake3", told.map(|(_, digest)| hex(&digest)));

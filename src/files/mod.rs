@@ -36,7 +36,7 @@ use crate::{
             checker::{Interrupt, PacedChecker},
             entry_check::EntryChecker,
             frontier::{Frontier, NextStep, OpenDir, PendingDir},
-            target::Target,
+            target::CheckTarget,
         },
     },
     model::{
@@ -166,7 +166,7 @@ impl Walker {
                 NextStep::Refill(open, most) => self.refill(open, most).await?,
                 NextStep::Finished(open) => self.find_unseen(open).await?,
                 NextStep::Stop(place, name) => {
-                    self.stop_at(Target::in_directory(place, name)).await?;
+                    self.stop_at(CheckTarget::in_directory(place, name)).await?;
                     self.eye.recheck().await?;
                 }
                 NextStep::End => break,
@@ -227,7 +227,7 @@ impl Walker {
         let Some(tract) = visitor.as_ref().and_then(|visitor| visitor.ground.tracts.get(area)) else {
             return Ok(());
         };
-        let (target, id) = (Target::root(area, tract), tract.id);
+        let (target, id) = (CheckTarget::root(area, tract), tract.id);
         let Some(visited) = self.eye.look(target).await? else {
             return Ok(());
         };
@@ -243,7 +243,7 @@ impl Walker {
     }
 
     /// A stop on the walk; a directory is entered later.
-    async fn stop_at(&mut self, target: Target) -> Result<(), Interrupt> {
+    async fn stop_at(&mut self, target: CheckTarget) -> Result<(), Interrupt> {
         let (area, is_child_of_root) = (target.area, target.parent);
         let Some(visitor) = self.eye.visitor.clone() else {
             return Ok(());
@@ -269,7 +269,7 @@ impl Walker {
         Ok(())
     }
 
-    async fn is_known(&self, target: &Target) -> Result<bool, Interrupt> {
+    async fn is_known(&self, target: &CheckTarget) -> Result<bool, Interrupt> {
         let (parent, name) = (target.parent, target.name.clone());
         Ok(self.db.call(move |store| store.entry_named(parent, &name)).await?.is_some())
     }

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::settings::config::{Config, LogGroup},
     logs::{
-        group::{context::Surroundings, log_group::Group, sources::Source},
+        group::{context::Surroundings, log_group::Group, sources::LogSource},
         logcheck::take_over::{forget_others, inherit},
     },
     model::{
@@ -56,7 +56,7 @@ pub struct Tailer {
 }
 
 /// The groups of a generation, and when their rules were looked at.
-struct Groups {
+struct LogGroups {
     groups: Vec<Box<Group>>,
     rules_checked: Boottime,
 }
@@ -91,7 +91,7 @@ impl Tailer {
     }
 
     /// Stores how often rules were found since the last time.
-    async fn count_hits(&self, groups: Option<Groups>) {
+    async fn count_hits(&self, groups: Option<LogGroups>) {
         let Some(mut groups) = groups else { return };
         let now = self.clock.now();
         let count = move || groups.groups.iter_mut().try_for_each(|group| group.count_hits(now));
@@ -112,7 +112,7 @@ impl Tailer {
     }
 
     /// Goes round once, for about `most`; gives whether there is more to read at once.
-    async fn step(&self, kept: &mut Option<Groups>, most: Option<Duration>) -> Result<bool, StoreError> {
+    async fn step(&self, kept: &mut Option<LogGroups>, most: Option<Duration>) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let Some(mut groups) = kept.take() else {
             // It has been looked for logs and rules just now.
@@ -134,7 +134,7 @@ impl Tailer {
     }
 
     /// Looks for new logs, and when it is time for changed rules.
-    async fn look_after_all(&self, groups: &mut Groups, now: Moment, is_time: bool) -> Result<(), StoreError> {
+    async fn look_after_all(&self, groups: &mut LogGroups, now: Moment, is_time: bool) -> Result<(), StoreError> {
         let mut has_new_rules = false;
         let mut done = Ok(());
         for number in 0..groups.groups.len() {
@@ -156,7 +156,7 @@ impl Tailer {
     }
 
     /// Brings groups, rules and positions together.
-    async fn settle_in(&self) -> Result<Groups, StoreError> {
+    async fn settle_in(&self) -> Result<LogGroups, StoreError> {
         let (config, surroundings, clock) = (Arc::clone(&self.config), self.surroundings.clone(), self.clock.clone());
         run_blocking(move || {
             let now = clock.now();
@@ -172,16 +172,16 @@ impl Tailer {
             }
             let off: Vec<_> = groups.iter().filter_map(|group| group.rules_off()).collect();
             surroundings.db.lock().set_troubles(TroubleKind::RuleOff, &off, now.wall)?;
-            Ok(Groups { groups, rules_checked: now.boottime })
+            Ok(LogGroups { groups, rules_checked: now.boottime })
         })
         .await
     }
 
     /// Goes round the logs, a chunk of each at a time, until all are at their end or `most` is over: then it is time to look for changed
     /// rules and new logs. Gives whether there is more.
-    async fn read_all(&self, groups: &mut Groups, most: Option<Duration>) -> Result<bool, StoreError> {
+    async fn read_all(&self, groups: &mut LogGroups, most: Option<Duration>) -> Result<bool, StoreError> {
         let begun = self.clock.now().boottime;
-        let mut waiting: Vec<(usize, Source)> = (0..)
+        let mut waiting: Vec<(usize, LogSource)> = (0..)
             .zip(&groups.groups)
             .flat_map(|(number, group)| group.sources().into_iter().map(move |source| (number, source)))
             .collect();
@@ -206,7 +206,7 @@ impl Tailer {
     }
 }
 
-impl Groups {
+impl LogGroups {
     /// Lends a group to a blocking job.
     async fn job<T: Send + 'static>(
         &mut self,

@@ -74,7 +74,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Event), CanonicalError> {
     if *version != VERSION {
         return Err(CanonicalError::Version(*version));
     }
-    let fields = Reader::parse(rest)?;
+    let fields = CanonicalReader::parse(rest)?;
     let event = Event {
         category: Category::from_code(u16::from_be_bytes(fields.array(2)?)).ok_or(CanonicalError::Field(2))?,
         severity: Severity::from_number(u8::from_be_bytes(fields.array(3)?)).ok_or(CanonicalError::Field(3))?,
@@ -173,7 +173,7 @@ pub fn encode_observation(seen: &Observation) -> Vec<u8> {
 /// # Errors
 /// [`CanonicalError`] when the bytes are cut or a value is impossible.
 pub fn decode_observation(bytes: &[u8]) -> Result<Observation, CanonicalError> {
-    let fields = Reader::parse(bytes)?;
+    let fields = CanonicalReader::parse(bytes)?;
     let time = |tag| fields.array(tag).map(|nanos| Timestamp::from_nanos(i64::from_be_bytes(nanos)));
     let mut digests = Digests::default();
     for (tag, algorithm) in [(16, Algorithm::Blake3), (17, Algorithm::Sha256), (18, Algorithm::Sha512)] {
@@ -215,7 +215,7 @@ fn encode_news(news: &ProcessNews) -> Vec<u8> {
 }
 
 fn decode_news(bytes: &[u8]) -> Result<ProcessNews, CanonicalError> {
-    let fields = Reader::parse(bytes)?;
+    let fields = CanonicalReader::parse(bytes)?;
     Ok(ProcessNews {
         container: fields.need(1)?.to_vec(),
         old: fields.find(2).map(decode_process).transpose()?,
@@ -241,7 +241,7 @@ pub fn encode_process(process: &Process) -> Vec<u8> {
 /// # Errors
 /// [`CanonicalError`] when the bytes are cut or a value is impossible.
 pub fn decode_process(bytes: &[u8]) -> Result<Process, CanonicalError> {
-    let fields = Reader::parse(bytes)?;
+    let fields = CanonicalReader::parse(bytes)?;
     Ok(Process {
         id: ProcessId {
             pid: u32::from_be_bytes(fields.array(1)?),
@@ -314,11 +314,11 @@ impl Fields {
     }
 }
 
-struct Reader<'a> {
+struct CanonicalReader<'a> {
     fields: Vec<(u16, &'a [u8])>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> CanonicalReader<'a> {
     fn parse(mut bytes: &'a [u8]) -> Result<Self, CanonicalError> {
         let mut fields = Vec::with_capacity(18);
         while !bytes.is_empty() {

@@ -47,7 +47,7 @@ pub struct Seen {
 
 /// What a look has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sight {
+pub enum ProcessSight {
     /// Nothing: the kernel does not tell.
     Hidden,
     /// A number.
@@ -103,7 +103,7 @@ pub struct Circumstances {
 /// What a look leads to.
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct LivenessStep {
     /// What is known now.
     pub state: WatchState,
     /// What may become news.
@@ -119,23 +119,23 @@ pub struct Step {
 struct Machine {
     at: Circumstances,
     before: Option<Doubt>,
-    step: Step,
+    step: LivenessStep,
 }
 
 /// What `sight` means after `state` and `doubt`.
-pub fn step(state: &WatchState, doubt: Option<Doubt>, sight: &Sight, at: Circumstances) -> Step {
-    if *sight == Sight::Hidden {
-        return Step { state: state.clone(), doubt, changes: Vec::new(), is_from_absence: false, again: None };
+pub fn step(state: &WatchState, doubt: Option<Doubt>, sight: &ProcessSight, at: Circumstances) -> LivenessStep {
+    if *sight == ProcessSight::Hidden {
+        return LivenessStep { state: state.clone(), doubt, changes: Vec::new(), is_from_absence: false, again: None };
     }
     let is_from_absence = at.is_first || doubt.is_some_and(|doubt| doubt.is_from_absence);
-    let step = Step { state: state.clone(), doubt: None, changes: Vec::new(), is_from_absence, again: None };
+    let step = LivenessStep { state: state.clone(), doubt: None, changes: Vec::new(), is_from_absence, again: None };
     let mut machine = Machine { at, before: doubt, step };
     match sight {
-        Sight::Hidden => {}
-        Sight::Number { named: Some(seen), known, .. } => machine.named(seen, *known),
-        Sight::Number { number, named: None, .. } => machine.unnamed(*number),
-        Sight::Fault { fault, known } => machine.faulty(*fault, *known),
-        Sight::Empty => machine.empty(),
+        ProcessSight::Hidden => {}
+        ProcessSight::Number { named: Some(seen), known, .. } => machine.named(seen, *known),
+        ProcessSight::Number { number, named: None, .. } => machine.unnamed(*number),
+        ProcessSight::Fault { fault, known } => machine.faulty(*fault, *known),
+        ProcessSight::Empty => machine.empty(),
     }
     machine.calm_down();
     let mut step = machine.step;
@@ -384,21 +384,21 @@ mod tests {
         }
     }
 
-    fn runs(process: &Process) -> Sight {
+    fn runs(process: &Process) -> ProcessSight {
         sight(process, Liveness::Running, Liveness::Gone)
     }
 
-    fn sight(process: &Process, liveness: Liveness, known: Liveness) -> Sight {
+    fn sight(process: &Process, liveness: Liveness, known: Liveness) -> ProcessSight {
         let named = Some(Seen { process: process.clone(), liveness });
-        Sight::Number { number: process.number(), named, known }
+        ProcessSight::Number { number: process.number(), named, known }
     }
 
-    fn nobody(number: u32) -> Sight {
-        Sight::Number { number, named: None, known: Liveness::Gone }
+    fn nobody(number: u32) -> ProcessSight {
+        ProcessSight::Number { number, named: None, known: Liveness::Gone }
     }
 
-    fn missing(known: Liveness) -> Sight {
-        Sight::Fault { fault: FileFault::Missing, known }
+    fn missing(known: Liveness) -> ProcessSight {
+        ProcessSight::Fault { fault: FileFault::Missing, known }
     }
 
     /// A watch in virtual time.
@@ -431,7 +431,7 @@ mod tests {
         }
 
         /// Looks after so many milliseconds; gives what is news.
-        fn look(&mut self, after: u64, sight: &Sight) -> Vec<PidChange> {
+        fn look(&mut self, after: u64, sight: &ProcessSight) -> Vec<PidChange> {
             self.now = self.now.after(Duration::from_millis(after));
             let at = Circumstances { now: self.now, grace: GRACE, is_first: self.is_first };
             let step = step(&self.state, self.doubt, sight, at);
@@ -469,7 +469,7 @@ mod tests {
         let mut watched = Watched::of(&old);
         assert_eq!(watched.look(10, &missing(Liveness::Gone)), []);
         assert_eq!(watched.again, Some(Duration::from_secs(1)));
-        assert_eq!(watched.look(1000, &Sight::Fault { fault: FileFault::Empty, known: Liveness::Gone }), []);
+        assert_eq!(watched.look(1000, &ProcessSight::Fault { fault: FileFault::Empty, known: Liveness::Gone }), []);
         let restarted = PidChange::Restarted { old: Some(old), is_old_running: false };
         assert_eq!(watched.look(1000, &runs(&new)), [restarted]);
     }
@@ -629,18 +629,18 @@ mod tests {
     fn a_unit_without_a_process_has_a_short_grace() {
         let (old, new) = (process(812, 5, "nginx"), process(900, 9, "nginx"));
         let mut watched = Watched::of(&old);
-        assert_eq!(watched.look(10, &Sight::Empty), []);
+        assert_eq!(watched.look(10, &ProcessSight::Empty), []);
         assert_eq!(watched.look(4000, &runs(&new)).len(), 1);
-        assert_eq!(watched.look(10, &Sight::Empty), []);
-        assert_eq!(watched.look(5000, &Sight::Empty), [PidChange::Died(None)]);
-        assert_eq!(watched.look(5000, &Sight::Empty), []);
+        assert_eq!(watched.look(10, &ProcessSight::Empty), []);
+        assert_eq!(watched.look(5000, &ProcessSight::Empty), [PidChange::Died(None)]);
+        assert_eq!(watched.look(5000, &ProcessSight::Empty), []);
     }
 
     #[test]
     fn nothing_is_concluded_from_seeing_nothing() {
         let mut watched = Watched::of(&process(812, 5, "apache2"));
         let before = watched.state.clone();
-        assert_eq!(watched.look(1_000_000, &Sight::Hidden), []);
+        assert_eq!(watched.look(1_000_000, &ProcessSight::Hidden), []);
         assert_eq!(watched.state, before);
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     },
     pids::{
         pidfd::{PidfdError, PidfdSet},
-        watch_list::{Roster, Which},
+        watch_list::{Roster, WhichWatch},
     },
     store::{
         db::{Db, run_blocking},
@@ -93,9 +93,9 @@ impl PidWatch {
     /// [`StoreError`] when the store fails.
     pub async fn run_once(&self) -> Result<(), StoreError> {
         let mut roster = Some(self.open().await?.without_grace());
-        self.look(&mut roster, Which::All).await?;
+        self.look(&mut roster, WhichWatch::All).await?;
         tokio::time::sleep(CONFIRM).await;
-        self.look(&mut roster, Which::These(Vec::new())).await
+        self.look(&mut roster, WhichWatch::These(Vec::new())).await
     }
 
     async fn open(&self) -> Result<Roster, StoreError> {
@@ -124,7 +124,7 @@ impl PidWatch {
             self.pulse.beat();
             let now = self.clock.now().boottime;
             let is_round = round <= now;
-            let which = if is_round { Which::All } else { Which::These(std::mem::take(&mut told)) };
+            let which = if is_round { WhichWatch::All } else { WhichWatch::These(std::mem::take(&mut told)) };
             if let Err(error) = self.look(watching, which).await {
                 return error;
             }
@@ -155,7 +155,7 @@ impl PidWatch {
     }
 
     /// Lends the processes to a blocking job that looks at some of them.
-    async fn look(&self, watching: &mut Option<Roster>, which: Which) -> Result<(), StoreError> {
+    async fn look(&self, watching: &mut Option<Roster>, which: WhichWatch) -> Result<(), StoreError> {
         let Some(mut roster) = watching.take() else { return Ok(()) };
         let (db, clock) = (self.db.clone(), self.clock.clone());
         let (roster, looked) = run_blocking(move || {

@@ -14,15 +14,15 @@ use crate::{
     },
     pids::{
         inspect::{Container, ProcessInspector},
-        liveness::{Doubt, Sight},
+        liveness::{Doubt, ProcessSight},
         units,
     },
-    sys::process::pidfile::{self, Stamp},
+    sys::process::pidfile::{self, PidFileStamp},
 };
 
 /// What is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub enum WatchTarget {
     /// The process that a PID file names.
     File(PathBuf),
     /// The same of a container.
@@ -33,11 +33,11 @@ pub enum Target {
 
 /// A watched process.
 #[derive(Debug)]
-pub struct Watch {
+pub struct PidFileWatch {
     /// Its name in the store and in events.
     pub name: WatchName,
     /// What is watched.
-    pub target: Target,
+    pub target: WatchTarget,
     /// What is known.
     pub state: WatchState,
     /// What may become news.
@@ -49,7 +49,7 @@ pub struct Watch {
     /// Which process tells by itself when it ends.
     pub notice: Option<ProcessId>,
     /// The number that was read, and from which file.
-    read: Option<(Stamp, u32)>,
+    read: Option<(PidFileStamp, u32)>,
     /// The control group of a unit.
     group: Option<PathBuf>,
 }
@@ -63,14 +63,14 @@ pub fn name_of(watch: &ProcessWatch) -> WatchName {
     WatchName { source, container: watch.container.as_deref().unwrap_or_default().as_bytes().to_vec() }
 }
 
-impl Watch {
+impl PidFileWatch {
     /// A watch by its settings, that goes on from `state`.
     pub fn new(settings: &ProcessWatch, state: WatchState) -> Self {
         let container = settings.container.as_deref().map(Container::parse);
         let target = match (&settings.source, container) {
-            (ProcessSource::PidFile(path), Some(container)) => Target::Inside(path.clone(), container),
-            (ProcessSource::PidFile(path), None) => Target::File(path.clone()),
-            (ProcessSource::Unit(unit), _) => Target::Unit(unit.clone()),
+            (ProcessSource::PidFile(path), Some(container)) => WatchTarget::Inside(path.clone(), container),
+            (ProcessSource::PidFile(path), None) => WatchTarget::File(path.clone()),
+            (ProcessSource::Unit(unit), _) => WatchTarget::Unit(unit.clone()),
         };
         let name = name_of(settings);
         Self { name, target, state, doubt: None, looked: None, due: None, notice: None, read: None, group: None }
@@ -79,28 +79,28 @@ impl Watch {
     /// Whether there is nothing to see: its file is as it was read, and its process tells by itself when it ends. Cost: one system
     /// call.
     pub fn is_quiet(&self) -> bool {
-        let Target::File(path) = &self.target else { return false };
+        let WatchTarget::File(path) = &self.target else { return false };
         let is_sure = self.doubt.is_none() && self.state.liveness == Liveness::Running && self.state.fault.is_none();
         let will_tell = self.notice.is_some() && self.notice == self.state.process.as_ref().map(|process| process.id);
         is_sure && will_tell && self.read.is_some_and(|(stamp, _)| pidfile::stamp(path) == Some(stamp))
     }
 
     /// Looks at it.
-    pub fn look(&mut self, eyes: &ProcessInspector<'_>, now: Moment, is_thorough: bool) -> Sight {
+    pub fn look(&mut self, eyes: &ProcessInspector<'_>, now: Moment, is_thorough: bool) -> ProcessSight {
         let known = self.state.process.clone();
         let known = known.as_ref();
         let seen = match self.target.clone() {
-            Target::File(path) => match self.number(&path, now) {
+            WatchTarget::File(path) => match self.number(&path, now) {
                 Ok(number) => host(eyes, number, known, is_thorough),
                 Err(fault) => faulty(eyes, fault, known),
             },
-            Target::Inside(path, container) => match inside(eyes, &path, &container, known) {
+            WatchTarget::Inside(path, container) => match inside(eyes, &path, &container, known) {
                 Ok(number) => contained(eyes, &container, number, known, is_thorough),
                 Err(fault) => faulty(eyes, fault, known),
             },
-            Target::Unit(unit) => self.unit(eyes, &unit, known, is_thorough),
+            WatchTarget::Unit(unit) => self.unit(eyes, &unit, known, is_thorough),
         };
-        seen.unwrap_or(Sight::Hidden)
+        seen.unwrap_or(ProcessSight::Hidden)
     }
 
     /// The number in a PID file of the host, which is read only when it was written since.
@@ -126,14 +126,14 @@ impl Watch {
         unit: &str,
         known: Option<&Process>,
         is_thorough: bool,
-    ) -> io::Result<Sight> {
+    ) -> io::Result<ProcessSight> {
         if self.group.as_ref().is_none_or(|group| !group.is_dir()) {
             self.group = units::find(eyes.root(), unit);
         }
         let pids = self.group.as_deref().map(units::processes).unwrap_or_default();
         match eyes.main_of(&pids, known)? {
             Some(main) => host(eyes, main, known, is_thorough),
-            None => Ok(Sight::Empty),
+            None => Ok(ProcessSight::Empty),
         }
     }
 }
@@ -152,19 +152,24 @@ fn inside(
     pidfile::read(path, own.as_deref())
 }
 
-fn faulty(eyes: &ProcessInspector<'_>, fault: FileFault, known: Option<&Process>) -> io::Result<Sight> {
-    Ok(Sight::Fault { fault, known: fares(eyes, known)? })
+fn faulty(eyes: &ProcessInspector<'_>, fault: FileFault, known: Option<&Process>) -> io::Result<ProcessSight> {
+    Ok(ProcessSight::Fault { fault, known: fares(eyes, known)? })
 }
 
 fn fares(eyes: &ProcessInspector<'_>, known: Option<&Process>) -> io::Result<Liveness> {
     known.map_or(Ok(Liveness::Gone), |known| eyes.fares(known))
 }
 
-fn host(eyes: &ProcessInspector<'_>, number: u32, known: Option<&Process>, is_thorough: bool) -> io::Result<Sight> {
+fn host(
+    eyes: &ProcessInspector<'_>,
+    number: u32,
+    known: Option<&Process>,
+    is_thorough: bool,
+) -> io::Result<ProcessSight> {
     let named = eyes.see(number, known, is_thorough)?;
     let is_known = named.as_ref().map(|seen| seen.process.id) == known.map(|known| known.id);
     let known = if is_known { Liveness::Running } else { fares(eyes, known)? };
-    Ok(Sight::Number { number, named, known })
+    Ok(ProcessSight::Number { number, named, known })
 }
 
 fn contained(
@@ -173,7 +178,7 @@ fn contained(
     number: u32,
     known: Option<&Process>,
     is_thorough: bool,
-) -> io::Result<Sight> {
+) -> io::Result<ProcessSight> {
     let same = known.filter(|known| known.number() == number);
     let pid = match same {
         Some(same) if eyes.fares(same)? != Liveness::Gone => Some(same.id.pid),
@@ -188,5 +193,5 @@ fn contained(
     }
     let is_known = named.as_ref().map(|seen| seen.process.id) == known.map(|known| known.id);
     let known = if is_known { Liveness::Running } else { fares(eyes, known)? };
-    Ok(Sight::Number { number, named, known })
+    Ok(ProcessSight::Number { number, named, known })
 }

@@ -12,8 +12,8 @@ use crate::{
     pids::{
         events::Telling,
         inspect::ProcessInspector,
-        liveness::{Circumstances, Sight, Step, step},
-        watch::{Watch, name_of},
+        liveness::{Circumstances, LivenessStep, ProcessSight, step},
+        watch::{PidFileWatch, name_of},
     },
     store::{
         db::Db,
@@ -31,7 +31,7 @@ const THOROUGH: usize = 256;
 /// All watched processes.
 #[derive(Debug)]
 pub struct Roster {
-    watches: Vec<Watch>,
+    watches: Vec<PidFileWatch>,
     root: PathBuf,
     grace: Duration,
     /// When the daemon was last there before this start; `None` after the first round.
@@ -46,7 +46,7 @@ pub struct Roster {
 
 /// Who is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Which {
+pub enum WhichWatch {
     /// All.
     All,
     /// These, and who is due before the next round.
@@ -68,7 +68,7 @@ impl Roster {
         let mut watches = Vec::new();
         for settings in &config.processes {
             let state = store.watch_state(&name_of(settings))?;
-            watches.push(Watch::new(settings, state.unwrap_or_else(|| WatchState::unknown(now.wall))));
+            watches.push(PidFileWatch::new(settings, state.unwrap_or_else(|| WatchState::unknown(now.wall))));
         }
         let mut outcome = Outcome::default();
         for row in store.watched()? {
@@ -95,7 +95,7 @@ impl Roster {
     ///
     /// # Errors
     /// [`StoreError`] when the store fails.
-    pub fn look(&mut self, which: &Which, db: &Db, now: Moment) -> Result<(), StoreError> {
+    pub fn look(&mut self, which: &WhichWatch, db: &Db, now: Moment) -> Result<(), StoreError> {
         let steps = self.steps(which, now);
         let mut outcome = Outcome::default();
         for (number, step) in &steps {
@@ -128,32 +128,32 @@ impl Roster {
                 watch.take(step, now);
             }
         }
-        if *which == Which::All {
+        if *which == WhichWatch::All {
             self.rounds = self.rounds.wrapping_add(1);
         }
         Ok(())
     }
 
-    fn steps(&mut self, which: &Which, now: Moment) -> Vec<(usize, Step)> {
+    fn steps(&mut self, which: &WhichWatch, now: Moment) -> Vec<(usize, LivenessStep)> {
         let turns = self.watches.len().div_ceil(THOROUGH).max(1);
         let eyes = ProcessInspector::new(&self.root, now);
         let mut steps = Vec::new();
         for (number, watch) in self.watches.iter_mut().enumerate() {
             let is_due = watch.due.is_some_and(|due| due <= now.boottime);
             let is_wanted = match which {
-                Which::All => true,
-                Which::These(these) => is_due || these.contains(&number),
+                WhichWatch::All => true,
+                WhichWatch::These(these) => is_due || these.contains(&number),
             };
             let is_thorough = (number.wrapping_add(self.rounds)).is_multiple_of(turns);
             let is_left_alone = self.set_aside.holds(&number, now.boottime);
-            if !is_wanted || is_left_alone || *which == Which::All && !is_thorough && !is_due && watch.is_quiet() {
+            if !is_wanted || is_left_alone || *which == WhichWatch::All && !is_thorough && !is_due && watch.is_quiet() {
                 continue;
             }
             let is_first = self.away_since.is_some() && watch.looked.is_none() && watch.state.process.is_some();
             let at = Circumstances { now, grace: self.grace, is_first };
             let looked = catch_panic(|| {
                 fault_injection::strike("pid", &watch.name.source);
-                let sight: Sight = watch.look(&eyes, now, is_thorough);
+                let sight: ProcessSight = watch.look(&eyes, now, is_thorough);
                 step(&watch.state, watch.doubt, &sight, at)
             });
             match looked {
@@ -179,8 +179,8 @@ impl Roster {
 
     /// The processes that run and do not tell by themselves yet when they end.
     pub fn silent(&self) -> Vec<(usize, ProcessId)> {
-        let runs = |watch: &Watch| matches!(watch.state.liveness, Liveness::Running | Liveness::Headless);
-        let silent = |(number, watch): (usize, &Watch)| {
+        let runs = |watch: &PidFileWatch| matches!(watch.state.liveness, Liveness::Running | Liveness::Headless);
+        let silent = |(number, watch): (usize, &PidFileWatch)| {
             let id = watch.state.process.as_ref().filter(|_| runs(watch))?.id;
             (watch.notice != Some(id)).then_some((number, id))
         };
@@ -200,9 +200,9 @@ impl Roster {
     }
 }
 
-impl Watch {
+impl PidFileWatch {
     /// Takes over what a look has led to.
-    fn take(&mut self, step: Step, now: Moment) {
+    fn take(&mut self, step: LivenessStep, now: Moment) {
         (self.state, self.doubt) = (step.state, step.doubt);
         self.looked = Some(now.wall);
         self.due = step.again.map(|again| now.boottime.after(again));

@@ -16,7 +16,7 @@ use crate::{
     model::{clock::Clock, event::Channel, keepalive::Keepalive},
     report::task::{
         composer::{BatchError, ReportComposer},
-        pool::{Decision, Pending, Pool},
+        pool::{Decision, PendingReport, Pool},
     },
     store::{
         db::Db,
@@ -44,7 +44,7 @@ pub struct Reporter {
     /// The time.
     pub clock: Clock,
     /// What makes the mails.
-    pub postmaster: Arc<ReportComposer>,
+    pub composer: Arc<ReportComposer>,
     /// Rung when events were committed.
     pub bell: Arc<Notify>,
     /// Rings the courier.
@@ -92,12 +92,12 @@ impl Reporter {
             Decision::Rest => Ok(LONGEST_REST),
             Decision::Wait(wait) => Ok(wait.min(LONGEST_REST)),
             Decision::Send => {
-                let postmaster = Arc::clone(&self.postmaster);
+                let composer = Arc::clone(&self.composer);
                 let batch = move |store: &mut Store| {
-                    if postmaster.is_backlogged(store, channel)? {
+                    if composer.is_backlogged(store, channel)? {
                         return Ok(false);
                     }
-                    postmaster.batch(store, channel).map(|_was_any| true)
+                    composer.batch(store, channel).map(|_was_any| true)
                 };
                 if !self.db.call(batch).await? {
                     return Ok(RETRY);
@@ -109,9 +109,9 @@ impl Reporter {
     }
 }
 
-fn pending(store: &Store, channel: Channel) -> Result<Pending, StoreError> {
+fn pending(store: &Store, channel: Channel) -> Result<PendingReport, StoreError> {
     let waiting = store.waiting(channel)?;
-    Ok(Pending {
+    Ok(PendingReport {
         first: waiting.as_ref().map(|waiting| waiting.first),
         first_urgent: waiting.as_ref().and_then(|waiting| waiting.first_urgent),
         last_batch: store.last_batch(channel)?,

@@ -9,20 +9,20 @@ use crate::{
     model::{
         clock::Timestamp,
         file::entry::Attributes,
-        log::position::{Anchor, FileId, LogState, Position, ReadRefusal, RotatedState, Sibling, Trouble},
+        log::position::{Anchor, FileId, LogState, LogTrouble, Position, ReadRefusal, RotatedState, Sibling},
     },
     sys::fs::handle::attributes_of,
     tail::{
         glob::{Start, start_of},
-        live_file::{Live, Sight, look},
+        live_file::{Live, LiveSight, look},
         logtail_offset::Offset,
-        poll::{Cache, Poll, PollState, Settings, TailEvent, Told},
+        poll::{Cache, Poll, PollState, TailEvent, TailSettings, Told},
         position::{accounted, beginning_of},
         read_errors::{note_target, note_trouble},
-        rotated_files::{Listed, Packing, is_plainly_rotated, is_planted, is_refused, list},
-        rotation::{Scene, account, prune, read_all},
+        rotated_files::{Compression, ListedFile, is_plainly_rotated, is_planted, is_refused, list},
+        rotation::{RotationScene, account, prune, read_all},
         splitter::LONGEST,
-        stream::{Sketch, Stream, agrees, anchor_at},
+        stream::{LogStream, Sketch, agrees, anchor_at},
     },
 };
 
@@ -38,7 +38,7 @@ const RECENT: Duration = Duration::from_hours(24);
 /// A log being read. Holds the descriptor of the live file, so that a file that was unlinked is read to its end.
 #[derive(Debug)]
 pub struct Tail {
-    settings: Settings,
+    settings: TailSettings,
     /// The file of the stored position and the one read last, which differ while the newest state could not be stored.
     kept: Vec<(FileId, File)>,
     cache: Cache,
@@ -48,7 +48,7 @@ pub struct Tail {
 
 impl Tail {
     /// A log that will be read.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: TailSettings) -> Self {
         Self { settings, kept: Vec::new(), cache: Cache::default(), told: Told::default() }
     }
 
@@ -62,7 +62,7 @@ impl Tail {
     /// moves nothing. Short and blocking, but never waits on what it finds.
     pub fn poll(&mut self, state: Option<&LogState>, start: Start, now: Timestamp) -> Poll {
         self.told = self.cache.told();
-        let Sight { live, places, target } = look(&self.settings.path);
+        let LiveSight { live, places, target } = look(&self.settings.path);
         self.kept.retain(
             |(id, _)| matches!(state, Some(LogState { position: Position::At(anchor), .. }) if anchor.file.is(id)),
         );
@@ -81,7 +81,7 @@ impl Tail {
         let is_valid = live.as_ref().is_ok_and(|live| is_valid(&round.poll.state.position, live));
         let owner = owner_of(&round.poll.state.position, live.as_ref().ok());
         let kept = if is_valid { None } else { sketch_kept(&round.poll.state.position, self.kept.first()) };
-        let scene = Scene { live: live.as_ref().ok(), is_valid, kept, owner, log: &log };
+        let scene = RotationScene { live: live.as_ref().ok(), is_valid, kept, owner, log: &log };
         let mut has_to_wait = account(&mut round, &scene, &listed);
         if live.is_ok() && !is_valid && matches!(round.poll.state.position, Position::At(_)) {
             // Renamed while the directory was being listed: once more.
@@ -140,7 +140,7 @@ impl Tail {
         for found in &listed.found {
             if state.position == Position::Unbegun
                 && found.seen.inode == offset.inode
-                && found.packing == Packing::Plain
+                && found.packing == Compression::Plain
                 && !is_planted(&found.directory, &found.seen)
             {
                 state.position = Position::At(at_offset(&found.handle.open_file().ok()?, &found.seen, offset.offset)?);
@@ -160,7 +160,7 @@ fn at_offset(file: &File, seen: &Attributes, offset: u64) -> Option<Anchor> {
 fn sketch_kept(position: &Position, kept: Option<&(FileId, File)>) -> Option<Sketch> {
     let (Position::At(anchor), Some((id, file))) = (position, kept) else { return None };
     let size = file.metadata().ok()?.len();
-    let stream = file.try_clone().and_then(|file| Stream::new(file, false)).ok();
+    let stream = file.try_clone().and_then(|file| LogStream::new(file, false)).ok();
     stream.filter(|_| id.is(&anchor.file)).and_then(|mut stream| stream.sketch(size, &[], 0).ok())
 }
 
@@ -183,7 +183,7 @@ fn has_changed(round: &PollState<'_>, live: &Live, was_valid: bool) -> bool {
     is_shorter || was_valid && !is_valid(&round.poll.state.position, live)
 }
 
-fn note_listing(round: &mut PollState<'_>, listed: &Listed) {
+fn note_listing(round: &mut PollState<'_>, listed: &ListedFile) {
     if let Some(errno) = listed.fault {
         round.tell_once(TailEvent::Unlisted(errno.raw_os_error()));
     }
@@ -193,7 +193,7 @@ fn note_listing(round: &mut PollState<'_>, listed: &Listed) {
 }
 
 /// The first look ever: rotated files are accounted for as they are. Those of an owner before this one are no news.
-fn begin(round: &mut PollState<'_>, live: &Result<Live, ReadRefusal>, listed: &Listed, log: &[u8], start: Start) {
+fn begin(round: &mut PollState<'_>, live: &Result<Live, ReadRefusal>, listed: &ListedFile, log: &[u8], start: Start) {
     let (position, happening) = match live {
         Ok(live) => {
             let offset = if start == Start::End { last_line_end(live) } else { 0 };
@@ -215,12 +215,12 @@ fn begin(round: &mut PollState<'_>, live: &Result<Live, ReadRefusal>, listed: &L
             continue;
         }
         let sketch = match found.packing {
-            Packing::Plain => found
+            Compression::Plain => found
                 .handle
                 .open_file()
-                .and_then(|file| Stream::Plain(file).sketch(found.seen.size, &[], 0))
+                .and_then(|file| LogStream::Plain(file).sketch(found.seen.size, &[], 0))
                 .unwrap_or_default(),
-            Packing::Gzip | Packing::Foreign => Sketch::default(),
+            Compression::Gzip | Compression::Foreign => Sketch::default(),
         };
         round.poll.state.siblings.push(accounted(&found.seen, &sketch, RotatedState::Done));
     }
@@ -230,7 +230,7 @@ fn begin(round: &mut PollState<'_>, live: &Result<Live, ReadRefusal>, listed: &L
 fn last_line_end(live: &Live) -> u64 {
     let size = live.seen.size;
     let window = u64::try_from(LONGEST).unwrap_or(u64::MAX).min(size);
-    let Ok(mut stream) = live.file.try_clone().and_then(|file| Stream::new(file, false)) else { return size };
+    let Ok(mut stream) = live.file.try_clone().and_then(|file| LogStream::new(file, false)) else { return size };
     let Ok(bytes) = stream.fill(size - window, size) else { return size };
     match bytes.iter().rposition(|byte| *byte == b'\n') {
         Some(newline) => size - window + u64::try_from(newline + 1).unwrap_or(0),
@@ -240,10 +240,10 @@ fn last_line_end(live: &Live) -> u64 {
 }
 
 /// Whether a log that is missing is gone for good, and so are its rotated files: while one is there, the log may come back.
-fn is_gone(round: &PollState<'_>, listed: &Listed) -> bool {
+fn is_gone(round: &PollState<'_>, listed: &ListedFile) -> bool {
     let state = &round.poll.state;
     let is_missing =
-        |trouble: &Trouble| trouble.refusal == ReadRefusal::Missing && round.now.since(trouble.since) >= OVER;
+        |trouble: &LogTrouble| trouble.refusal == ReadRefusal::Missing && round.now.since(trouble.since) >= OVER;
     state.trouble.as_ref().is_some_and(is_missing)
         && state.siblings.iter().all(Sibling::is_refused)
         && listed.fault.is_none()
@@ -305,9 +305,9 @@ fn settle(
 fn read_kept(round: &mut PollState<'_>, file: &File, anchor: &Anchor, is_final: bool) -> bool {
     let Ok(file) = file.try_clone() else { return false };
     let size = file.metadata().map_or(0, |found| found.len());
-    let mut stream = Stream::Plain(file);
+    let mut stream = LogStream::Plain(file);
     let is_same =
-        matches!(&stream, Stream::Plain(file) if size >= anchor.taken && agrees(file, anchor).unwrap_or(false));
+        matches!(&stream, LogStream::Plain(file) if size >= anchor.taken && agrees(file, anchor).unwrap_or(false));
     let read = if is_same { round.read(&mut stream, anchor, size).ok() } else { None };
     let state = &mut round.poll.state;
     let is_over = if let Some((mut reading, is_over)) = read {
@@ -341,9 +341,9 @@ fn read_live(round: &mut PollState<'_>, kept: &mut Vec<(FileId, File)>, live: Li
     };
     let before = round.poll.records.len();
     let id = FileId::of(&seen);
-    let mut stream = Stream::Plain(file);
+    let mut stream = LogStream::Plain(file);
     let read = round.read(&mut stream, &anchor, size);
-    let Stream::Plain(file) = stream else { return };
+    let LogStream::Plain(file) = stream else { return };
     match read {
         // Truncated while it was read: what was read may be anything. The next poll sees it as it is.
         Ok((reading, _)) if !agrees(&file, &reading.anchor()).unwrap_or(false) => {

@@ -11,7 +11,7 @@ use crate::{
     },
     sys::fs::{
         handle::{Handle, attributes_of},
-        resolve::{Place, ResolveError, reach},
+        resolve::{ResolveError, ResolvedPlace, reach},
     },
     tail::rotated_files::{errno_of, is_planted},
 };
@@ -34,24 +34,24 @@ impl Live {
 
 /// What stands under the name of a log.
 #[derive(Debug)]
-pub struct Sight {
+pub struct LiveSight {
     /// The file, or why it is not read.
     pub live: Result<Live, ReadRefusal>,
     /// The directories that may hold its rotated files.
-    pub places: Vec<Place>,
+    pub places: Vec<ResolvedPlace>,
     /// Where the name points when it is a symbolic link.
     pub target: Option<Vec<u8>>,
 }
 
 /// Looks at `path`. Never blocks on what lies there.
-pub fn look(path: &Path) -> Sight {
+pub fn look(path: &Path) -> LiveSight {
     match reach(path) {
         Ok(reached) => {
             let directory = reached.places.last().map(|place| &place.attributes);
             let live = reached.end.map_err(refusal).and_then(|(handle, seen)| open(&handle, &seen, directory));
-            Sight { live, places: reached.places, target: reached.target }
+            LiveSight { live, places: reached.places, target: reached.target }
         }
-        Err(denied) => Sight { live: Err(refusal(denied)), places: Vec::new(), target: None },
+        Err(denied) => LiveSight { live: Err(refusal(denied)), places: Vec::new(), target: None },
     }
 }
 

@@ -11,8 +11,8 @@ use crate::{
         log::position::{Anchor, FileId, LogState, ReadRefusal},
     },
     tail::{
-        splitter::{LineSplitter, Record},
-        stream::{Stream, marker_before},
+        splitter::{LineSplitter, LogRecord},
+        stream::{LogStream, marker_before},
     },
 };
 
@@ -88,7 +88,7 @@ pub enum TailEvent {
 #[must_use = "a poll that is not stored will be repeated"]
 pub struct Poll {
     /// The new lines, old to new.
-    pub records: Vec<Record>,
+    pub records: Vec<LogRecord>,
     /// What else happened.
     pub happenings: Vec<TailEvent>,
     /// The new state.
@@ -103,7 +103,7 @@ pub struct Poll {
 
 /// How long a file has had the same length.
 #[derive(Debug)]
-struct Ending {
+struct PollEnding {
     file: FileId,
     size: u64,
     since: Timestamp,
@@ -117,9 +117,9 @@ pub(super) type Told = (Vec<TailEvent>, Vec<(ReadRefusal, Timestamp)>, Option<Re
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     readings: Vec<LineSplitter>,
-    streams: Vec<(FileId, Stream)>,
+    streams: Vec<(FileId, LogStream)>,
     /// The lengths of rotated files that end in half a line, and that of a file without a name.
-    lengths: Vec<Ending>,
+    lengths: Vec<PollEnding>,
     /// Since when a rotated file was not found.
     absent: Vec<(FileId, Timestamp)>,
     /// The directory was told to be unlisted, the siblings to be too many.
@@ -141,7 +141,7 @@ impl Cache {
         (self.told, self.troubles, self.retarget) = told;
     }
 
-    pub(super) fn take_stream(&mut self, id: FileId) -> Option<Stream> {
+    pub(super) fn take_stream(&mut self, id: FileId) -> Option<LogStream> {
         let index = self.streams.iter().position(|(known, _)| known.is(&id))?;
         Some(self.streams.swap_remove(index).1)
     }
@@ -151,7 +151,7 @@ impl Cache {
         self.streams.retain(|(id, _)| !is_unwanted(id));
     }
 
-    pub(super) fn keep_stream(&mut self, id: FileId, stream: Stream) {
+    pub(super) fn keep_stream(&mut self, id: FileId, stream: LogStream) {
         self.streams.push((id, stream));
     }
 
@@ -165,7 +165,7 @@ impl Cache {
         let before =
             self.lengths.iter().position(|seen| seen.file.is(&id)).map(|index| self.lengths.swap_remove(index));
         let since = before.filter(|seen| seen.size == length && seen.since <= now).map_or(now, |seen| seen.since);
-        self.lengths.push(Ending { file: id, size: length, since });
+        self.lengths.push(PollEnding { file: id, size: length, since });
         now.since(since)
     }
 
@@ -191,7 +191,7 @@ impl Cache {
         self.absent.retain(|(id, _)| wanted(id));
     }
 
-    fn resume(&mut self, anchor: &Anchor, stream: &Stream) -> LineSplitter {
+    fn resume(&mut self, anchor: &Anchor, stream: &LogStream) -> LineSplitter {
         let found = self.readings.iter().position(|reading| reading.file().is(&anchor.file));
         if let Some(reading) = found.map(|index| self.readings.swap_remove(index))
             && reading.anchor().offset == anchor.offset
@@ -199,8 +199,10 @@ impl Cache {
         {
             // The half line in memory must still be what the file says.
             let is_same = match stream {
-                Stream::Plain(file) => marker_before(file, reading.at()).is_ok_and(|recent| recent == reading.recent()),
-                Stream::Gzip(_) => true,
+                LogStream::Plain(file) => {
+                    marker_before(file, reading.at()).is_ok_and(|recent| recent == reading.recent())
+                }
+                LogStream::Gzip(_) => true,
             };
             if is_same {
                 return reading;
@@ -244,7 +246,12 @@ impl<'a> PollState<'a> {
     }
 
     /// Reads on from `anchor` up to `end`; gives how far it came and whether that is the end.
-    pub(super) fn read(&mut self, stream: &mut Stream, anchor: &Anchor, end: u64) -> io::Result<(LineSplitter, bool)> {
+    pub(super) fn read(
+        &mut self,
+        stream: &mut LogStream,
+        anchor: &Anchor,
+        end: u64,
+    ) -> io::Result<(LineSplitter, bool)> {
         let mut reading = self.cache.resume(anchor, stream);
         loop {
             if self.is_full() {
@@ -279,7 +286,7 @@ impl<'a> PollState<'a> {
 
 /// What is configured for a log.
 #[derive(Debug, Clone, Default)]
-pub struct Settings {
+pub struct TailSettings {
     /// Its path.
     pub path: PathBuf,
     /// Where its rotated files go, when not only beside it.

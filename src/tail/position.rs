@@ -23,7 +23,7 @@ pub fn fits(anchor: &Anchor, sketch: &Sketch, marker: Option<&Vec<u8>>) -> bool 
 
 /// What a new rotated file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum PositionOrigin {
     /// The live file as it was, under another name or copied, by what was seen of it.
     Live,
     /// Perhaps the live file as it was, of which nothing was seen but its length.
@@ -68,7 +68,7 @@ fn fits_lost(anchor: &Anchor, sketch: &Sketch, marker: Option<&Vec<u8>>, kept: O
 ///
 /// A ledger entry that is
 /// still `present` under its own identity only has exact copies; one that is gone may have grown before it was compressed.
-pub fn origin(state: &LogState, sketch: &Sketch, live: LivePosition<'_>, present: &[FileId]) -> Origin {
+pub fn origin(state: &LogState, sketch: &Sketch, live: LivePosition<'_>, present: &[FileId]) -> PositionOrigin {
     let mut markers = sketch.markers.iter();
     let live_marker = markers.next().and_then(Option::as_ref);
     let lost = match (&state.position, live) {
@@ -78,7 +78,7 @@ pub fn origin(state: &LogState, sketch: &Sketch, live: LivePosition<'_>, present
         _ => None,
     };
     if lost.is_some_and(|anchor| anchor.taken > 0) || lost.is_some() && live != LivePosition::Lost(None) {
-        return Origin::Live;
+        return PositionOrigin::Live;
     }
     let known = state
         .siblings
@@ -92,9 +92,9 @@ pub fn origin(state: &LogState, sketch: &Sketch, live: LivePosition<'_>, present
         })
         .max_by_key(|(_, (sibling, _))| sibling.anchor.taken);
     match (known, lost) {
-        (Some((index, _)), _) => Origin::Known(index),
-        (None, Some(_)) => Origin::PerhapsLive,
-        (None, None) => Origin::New,
+        (Some((index, _)), _) => PositionOrigin::Known(index),
+        (None, Some(_)) => PositionOrigin::PerhapsLive,
+        (None, None) => PositionOrigin::New,
     }
 }
 
@@ -163,13 +163,13 @@ mod tests {
             let live = if is_lost { LivePosition::Lost(None) } else { LivePosition::InPlace };
             origin(&state, &sketch(text, &state), live, present)
         };
-        assert_eq!(of(b"banner\nold\nmore\n", true, &[]), Origin::Live);
-        assert_eq!(of(b"banner\nold\nmore\n", false, &[]), Origin::New);
-        assert_eq!(of(b"banner\nolder\n", true, &[]), Origin::Known(0));
-        assert_eq!(of(b"banner\nolder\nlate\n", true, &[]), Origin::Known(0));
+        assert_eq!(of(b"banner\nold\nmore\n", true, &[]), PositionOrigin::Live);
+        assert_eq!(of(b"banner\nold\nmore\n", false, &[]), PositionOrigin::New);
+        assert_eq!(of(b"banner\nolder\n", true, &[]), PositionOrigin::Known(0));
+        assert_eq!(of(b"banner\nolder\nlate\n", true, &[]), PositionOrigin::Known(0));
         let there = [FileId { dev: 1, inode: 2, born: None }];
-        assert_eq!(of(b"banner\nolder\n", true, &there), Origin::Known(0));
-        assert_eq!(of(b"banner\nolder\nlate\n", true, &there), Origin::New);
-        assert_eq!(of(b"banner\nnew\n", true, &[]), Origin::New);
+        assert_eq!(of(b"banner\nolder\n", true, &there), PositionOrigin::Known(0));
+        assert_eq!(of(b"banner\nolder\nlate\n", true, &there), PositionOrigin::New);
+        assert_eq!(of(b"banner\nnew\n", true, &[]), PositionOrigin::New);
     }
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use crate::{
     model::{
         clock::Timestamp,
-        log::position::{Position, ReadRefusal, Trouble},
+        log::position::{LogTrouble, Position, ReadRefusal},
     },
-    tail::poll::{PollState, Retarget, Settings, TailEvent},
+    tail::poll::{PollState, Retarget, TailEvent, TailSettings},
 };
 
 /// Notes where the name of the log leads. What is not told yet is compared with what was told last.
@@ -40,12 +40,12 @@ fn is_recent(now: Timestamp, told: Timestamp, errornag: Duration) -> bool {
 }
 
 /// Notes whether the log can be read.
-pub(super) fn note_trouble(round: &mut PollState<'_>, refusal: Option<ReadRefusal>, settings: &Settings) {
+pub(super) fn note_trouble(round: &mut PollState<'_>, refusal: Option<ReadRefusal>, settings: &TailSettings) {
     let now = round.now;
     let before = round.poll.state.trouble;
     let past = &mut round.cache.troubles;
     past.retain(|(_, told)| is_recent(now, *told, settings.errornag));
-    if let Some(Trouble { refusal: known, told: Some(told), .. }) = before
+    if let Some(LogTrouble { refusal: known, told: Some(told), .. }) = before
         && refusal != Some(known)
         && !past.iter().any(|(other, _)| *other == known)
     {
@@ -64,8 +64,8 @@ pub(super) fn note_trouble(round: &mut PollState<'_>, refusal: Option<ReadRefusa
     let has_to_wait = was_told(refusal);
     let mut trouble = match before {
         Some(known) if known.refusal == refusal => known,
-        Some(known) => Trouble { refusal, since: known.since, told: known.told.filter(|_| has_to_wait) },
-        None => Trouble { refusal, since: now, told: None },
+        Some(known) => LogTrouble { refusal, since: known.since, told: known.told.filter(|_| has_to_wait) },
+        None => LogTrouble { refusal, since: now, told: None },
     };
     let grace = if refusal == ReadRefusal::Missing { settings.grace } else { Duration::ZERO };
     let is_due = match trouble.told {

@@ -15,9 +15,9 @@ use crate::{
         log::position::{Anchor, FileId},
     },
     sys::fs::{
-        dir::Listing,
+        dir::DirListing,
         handle::{Handle, open_beneath},
-        resolve::{Place, ResolveError, reach_directory},
+        resolve::{ResolveError, ResolvedPlace, reach_directory},
     },
 };
 
@@ -29,7 +29,7 @@ const ATTEMPTS: usize = 5;
 
 /// How a rotated file is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Packing {
+pub enum Compression {
     /// Not at all.
     Plain,
     /// By gzip.
@@ -40,7 +40,7 @@ pub enum Packing {
 
 /// A rotated file.
 #[derive(Debug)]
-pub struct Found {
+pub struct FoundRotated {
     /// Its name.
     pub name: Vec<u8>,
     /// Its handle.
@@ -48,12 +48,12 @@ pub struct Found {
     /// Its metadata.
     pub seen: Attributes,
     /// How it is packed, by its name.
-    pub packing: Packing,
+    pub packing: Compression,
     /// The metadata of the directory it lies in.
     pub directory: Attributes,
 }
 
-impl Found {
+impl FoundRotated {
     /// Its identity.
     pub fn id(&self) -> FileId {
         FileId::of(&self.seen)
@@ -62,9 +62,9 @@ impl Found {
 
 /// The rotated files of a log.
 #[derive(Debug, Default)]
-pub struct Listed {
+pub struct ListedFile {
     /// The files, oldest first.
-    pub found: Vec<Found>,
+    pub found: Vec<FoundRotated>,
     /// Why a directory could not be listed; then nothing is known to be gone.
     pub fault: Option<Errno>,
     /// Whether names were gone when they were opened: somebody is rotating just now.
@@ -73,22 +73,22 @@ pub struct Listed {
     pub is_cut: bool,
 }
 
-const PACKED: [(&[u8], Packing); 7] = [
-    (b".gz", Packing::Gzip),
-    (b".xz", Packing::Foreign),
-    (b".zst", Packing::Foreign),
-    (b".bz2", Packing::Foreign),
-    (b".lz4", Packing::Foreign),
-    (b".lzma", Packing::Foreign),
-    (b".Z", Packing::Foreign),
+const PACKED: [(&[u8], Compression); 7] = [
+    (b".gz", Compression::Gzip),
+    (b".xz", Compression::Foreign),
+    (b".zst", Compression::Foreign),
+    (b".bz2", Compression::Foreign),
+    (b".lz4", Compression::Foreign),
+    (b".lzma", Compression::Foreign),
+    (b".Z", Compression::Foreign),
 ];
 
 /// The name without the ending of its packing, and the packing.
-pub fn unpacked_name(name: &[u8]) -> (&[u8], Packing) {
+pub fn unpacked_name(name: &[u8]) -> (&[u8], Compression) {
     PACKED
         .iter()
         .find_map(|(ending, packing)| name.strip_suffix(*ending).map(|stem| (stem, *packing)))
-        .unwrap_or((name, Packing::Plain))
+        .unwrap_or((name, Compression::Plain))
 }
 
 /// Whether `name` is that of a rotated `log`: `LOG.*` or `LOG-*`, or with the log's extension kept, `STEM.N.EXT`, `STEM-DATE.EXT` or
@@ -137,7 +137,7 @@ pub fn is_planted(directory: &Attributes, seen: &Attributes) -> bool {
 
 /// Whether `found` is not read as a rotated file of a log of `owner`: it may be planted, or it is neither his nor root's. Who owned it
 /// when it was read by the anchor `known` may go on owning it after the log was given to another user.
-pub fn is_refused(owner: Option<u32>, found: &Found, known: Option<&Anchor>) -> bool {
+pub fn is_refused(owner: Option<u32>, found: &FoundRotated, known: Option<&Anchor>) -> bool {
     let is_foreign = found.seen.uid != 0 && owner.is_some_and(|owner| owner != found.seen.uid);
     let was_read = known.is_some_and(|known| known.taken > 0 && known.owner == found.seen.uid);
     is_foreign && !was_read || is_planted(&found.directory, &found.seen)
@@ -145,7 +145,12 @@ pub fn is_refused(owner: Option<u32>, found: &Found, known: Option<&Anchor>) -> 
 
 /// Lists the rotated files of the log that stands at `places`, there and in `olddirs`; neither the file `live` nor any of the names
 /// `others`, which are logs of their own.
-pub fn list(places: &[Place], olddirs: &[PathBuf], live: Option<FileId>, others: &BTreeSet<Vec<u8>>) -> Listed {
+pub fn list(
+    places: &[ResolvedPlace],
+    olddirs: &[PathBuf],
+    live: Option<FileId>,
+    others: &BTreeSet<Vec<u8>>,
+) -> ListedFile {
     let mut listed = list_once(places, olddirs, others);
     for _ in 0..ATTEMPTS {
         if !listed.is_moving {
@@ -165,8 +170,8 @@ pub fn list(places: &[Place], olddirs: &[PathBuf], live: Option<FileId>, others:
     listed
 }
 
-fn list_once(places: &[Place], olddirs: &[PathBuf], others: &BTreeSet<Vec<u8>>) -> Listed {
-    let mut listed = Listed::default();
+fn list_once(places: &[ResolvedPlace], olddirs: &[PathBuf], others: &BTreeSet<Vec<u8>>) -> ListedFile {
+    let mut listed = ListedFile::default();
     for place in places {
         list_one(&place.directory, &place.attributes, &place.name, others, &mut listed);
     }
@@ -193,7 +198,13 @@ fn age(name: &[u8]) -> u32 {
     str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
-fn list_one(directory: &OwnedFd, attributes: &Attributes, log: &[u8], others: &BTreeSet<Vec<u8>>, listed: &mut Listed) {
+fn list_one(
+    directory: &OwnedFd,
+    attributes: &Attributes,
+    log: &[u8],
+    others: &BTreeSet<Vec<u8>>,
+    listed: &mut ListedFile,
+) {
     let names = match names(directory, log, others) {
         Ok(names) => names,
         Err(errno) => {
@@ -210,14 +221,14 @@ fn list_one(directory: &OwnedFd, attributes: &Attributes, log: &[u8], others: &B
         let Ok(seen) = handle.attributes() else { continue };
         if seen.kind == FileKind::Regular {
             let packing = unpacked_name(&name).1;
-            listed.found.push(Found { name, handle, seen, packing, directory: attributes.clone() });
+            listed.found.push(FoundRotated { name, handle, seen, packing, directory: attributes.clone() });
         }
     }
 }
 
 fn names(directory: &OwnedFd, log: &[u8], others: &BTreeSet<Vec<u8>>) -> Result<Vec<Vec<u8>>, Errno> {
     let opened = Handle::from(directory.try_clone().map_err(|error| errno_of(&error))?);
-    let mut listing = Listing::new(opened.open_directory()?)?;
+    let mut listing = DirListing::new(opened.open_directory()?)?;
     let mut names = Vec::new();
     loop {
         let block = listing.next_block(256)?;

@@ -7,10 +7,10 @@ use crate::{
     tail::{
         live_file::Live,
         poll::{PollState, TailEvent},
-        position::{LivePosition, Origin, accounted, beginning_of, find, fits, offsets, origin, unpack_limit},
-        rotated_files::{Found, Listed, Packing, is_plainly_rotated, is_refused, unpacked_name},
+        position::{LivePosition, PositionOrigin, accounted, beginning_of, find, fits, offsets, origin, unpack_limit},
+        rotated_files::{Compression, FoundRotated, ListedFile, is_plainly_rotated, is_refused, unpacked_name},
         splitter::LineSplitter,
-        stream::{Sketch, Stream, agrees, head_before, marker_before},
+        stream::{LogStream, Sketch, agrees, head_before, marker_before},
     },
 };
 
@@ -19,7 +19,7 @@ const UNFINISHED: Duration = Duration::from_mins(1);
 
 /// What the rotated files are compared with.
 #[derive(Debug)]
-pub(super) struct Scene<'a> {
+pub(super) struct RotationScene<'a> {
     /// The live file.
     pub(super) live: Option<&'a Live>,
     /// Whether it goes on where it was read.
@@ -33,7 +33,7 @@ pub(super) struct Scene<'a> {
 }
 
 /// Accounts for the files in `listed`; gives whether some have to be waited for.
-pub(super) fn account(round: &mut PollState<'_>, scene: &Scene<'_>, listed: &Listed) -> bool {
+pub(super) fn account(round: &mut PollState<'_>, scene: &RotationScene<'_>, listed: &ListedFile) -> bool {
     for found in &listed.found {
         follow_rename(round, scene, found);
     }
@@ -42,7 +42,7 @@ pub(super) fn account(round: &mut PollState<'_>, scene: &Scene<'_>, listed: &Lis
             review(round, scene, found);
         }
     }
-    let present: Vec<FileId> = listed.found.iter().map(Found::id).collect();
+    let present: Vec<FileId> = listed.found.iter().map(FoundRotated::id).collect();
     let mut has_to_wait = false;
     for found in &listed.found {
         if find(&mut round.poll.state.siblings, found.id()).is_none() {
@@ -53,7 +53,7 @@ pub(super) fn account(round: &mut PollState<'_>, scene: &Scene<'_>, listed: &Lis
 }
 
 /// The very file that was read has another name now, unless it was truncated before: then it is a new one, and a copy may fit.
-fn follow_rename(round: &mut PollState<'_>, scene: &Scene<'_>, found: &Found) {
+fn follow_rename(round: &mut PollState<'_>, scene: &RotationScene<'_>, found: &FoundRotated) {
     let Position::At(anchor) = round.poll.state.position.clone() else { return };
     if !anchor.file.is(&found.id()) || is_refused(scene.owner, found, Some(&anchor)) || !goes_on(round, found, &anchor)
     {
@@ -66,29 +66,29 @@ fn follow_rename(round: &mut PollState<'_>, scene: &Scene<'_>, found: &Found) {
     round.tell(TailEvent::Rotated(found.name.clone()));
 }
 
-fn goes_on(round: &mut PollState<'_>, found: &Found, anchor: &Anchor) -> bool {
+fn goes_on(round: &mut PollState<'_>, found: &FoundRotated, anchor: &Anchor) -> bool {
     let Ok(stream) = stream_of(round, found) else { return false };
     let goes_on = match &stream {
-        Stream::Plain(file) => found.seen.size >= anchor.taken && agrees(file, anchor).unwrap_or(false),
-        Stream::Gzip(_) => false,
+        LogStream::Plain(file) => found.seen.size >= anchor.taken && agrees(file, anchor).unwrap_or(false),
+        LogStream::Gzip(_) => false,
     };
     round.cache.keep_stream(found.id(), stream);
     goes_on
 }
 
-fn stream_of(round: &mut PollState<'_>, found: &Found) -> std::io::Result<Stream> {
+fn stream_of(round: &mut PollState<'_>, found: &FoundRotated) -> std::io::Result<LogStream> {
     match round.cache.take_stream(found.id()) {
         Some(stream) => Ok(stream),
-        None => Stream::new(found.handle.open_file()?, found.packing == Packing::Gzip),
+        None => LogStream::new(found.handle.open_file()?, found.packing == Compression::Gzip),
     }
 }
 
 /// What `found` looks like; the stream stays open for reading.
-fn sketch(round: &mut PollState<'_>, found: &Found) -> std::io::Result<Sketch> {
+fn sketch(round: &mut PollState<'_>, found: &FoundRotated) -> std::io::Result<Sketch> {
     let (offsets, limit) = (offsets(&round.poll.state), unpack_limit(&round.poll.state));
     let mut stream = stream_of(round, found)?;
     let sketch = stream.sketch(found.seen.size, &offsets, limit)?;
-    if found.packing == Packing::Gzip {
+    if found.packing == Compression::Gzip {
         round.unpack = round.unpack.saturating_sub(sketch.size);
     }
     round.cache.keep_stream(found.id(), stream);
@@ -104,7 +104,7 @@ fn is_beginning_of(live: &Live, sketch: &Sketch) -> bool {
 }
 
 /// Looks again at a file of the ledger. Whether it may be read is asked anew before it is: somebody may have linked it meanwhile.
-fn review(round: &mut PollState<'_>, scene: &Scene<'_>, found: &Found) {
+fn review(round: &mut PollState<'_>, scene: &RotationScene<'_>, found: &FoundRotated) {
     let Some(sibling) = find(&mut round.poll.state.siblings, found.id()) else { return };
     let has_changed = sibling.anchor.length != found.seen.size;
     if sibling.is_refused() || sibling.standing == RotatedState::Done && !has_changed {
@@ -117,17 +117,17 @@ fn review(round: &mut PollState<'_>, scene: &Scene<'_>, found: &Found) {
         return;
     }
     match sibling.standing {
-        RotatedState::Done if found.packing != Packing::Foreign => sibling.standing = RotatedState::Reading,
+        RotatedState::Done if found.packing != Compression::Foreign => sibling.standing = RotatedState::Reading,
         RotatedState::Done | RotatedState::Reading => {}
         RotatedState::Copy => {
-            if !scene.is_valid || has_changed || found.packing == Packing::Plain {
+            if !scene.is_valid || has_changed || found.packing == Compression::Plain {
                 review_copy(round, scene, found);
             }
         }
     }
 }
 
-fn review_copy(round: &mut PollState<'_>, scene: &Scene<'_>, found: &Found) {
+fn review_copy(round: &mut PollState<'_>, scene: &RotationScene<'_>, found: &FoundRotated) {
     let Ok(sketch) = sketch(round, found) else { return };
     let state = &mut round.poll.state;
     let is_copy = scene.live.is_some_and(|live| is_beginning_of(live, &sketch));
@@ -174,12 +174,18 @@ fn first(sketch: &Sketch) -> Option<&Vec<u8>> {
 }
 
 /// The anchor as it stands in the file it has moved to.
-fn moved(anchor: &Anchor, found: &Found) -> Anchor {
+fn moved(anchor: &Anchor, found: &FoundRotated) -> Anchor {
     Anchor { file: found.id(), owner: found.seen.uid, length: found.seen.size, ..anchor.clone() }
 }
 
 /// Takes a file into the ledger that was not seen before; `false` when it has to be looked at again.
-fn admit(round: &mut PollState<'_>, scene: &Scene<'_>, listed: &Listed, present: &[FileId], found: &Found) -> bool {
+fn admit(
+    round: &mut PollState<'_>,
+    scene: &RotationScene<'_>,
+    listed: &ListedFile,
+    present: &[FileId],
+    found: &FoundRotated,
+) -> bool {
     if found.seen.size == 0 || !is_plainly_rotated(scene.log, &found.name) {
         return true;
     }
@@ -188,15 +194,15 @@ fn admit(round: &mut PollState<'_>, scene: &Scene<'_>, listed: &Listed, present:
         round.tell(TailEvent::SiblingRefused(found.name.clone()));
         return true;
     }
-    if found.packing == Packing::Foreign {
+    if found.packing == Compression::Foreign {
         let why = "it is packed in a way that is not read here".to_owned();
         set_aside(round, found, TailEvent::SiblingUnreadable(found.name.clone(), why));
         return true;
     }
     let stem = unpacked_name(&found.name).0;
-    let is_same_directory = |other: &Found| other.directory.inode == found.directory.inode;
+    let is_same_directory = |other: &FoundRotated| other.directory.inode == found.directory.inode;
     let is_being_packed = listed.found.iter().any(|other| other.name == stem && is_same_directory(other));
-    if found.packing == Packing::Gzip && (round.unpack == 0 || is_being_packed) {
+    if found.packing == Compression::Gzip && (round.unpack == 0 || is_being_packed) {
         // Being packed: what it is made from is still there. Or enough was unpacked in this poll.
         round.poll.has_more |= round.unpack == 0;
         return false;
@@ -223,29 +229,35 @@ fn admit(round: &mut PollState<'_>, scene: &Scene<'_>, listed: &Listed, present:
     true
 }
 
-fn set_aside(round: &mut PollState<'_>, found: &Found, why: TailEvent) {
+fn set_aside(round: &mut PollState<'_>, found: &FoundRotated, why: TailEvent) {
     round.poll.state.siblings.push(Sibling { anchor: beginning_of(&found.seen), standing: RotatedState::Done });
     round.tell(why);
 }
 
 /// Finds the place of a new stream among those that are known.
-fn place(round: &mut PollState<'_>, scene: &Scene<'_>, present: &[FileId], found: &Found, sketch: &Sketch) {
+fn place(
+    round: &mut PollState<'_>,
+    scene: &RotationScene<'_>,
+    present: &[FileId],
+    found: &FoundRotated,
+    sketch: &Sketch,
+) {
     let state = &mut round.poll.state;
     let live = if scene.is_valid { LivePosition::InPlace } else { LivePosition::Lost(scene.kept.as_ref()) };
     let origin = origin(state, sketch, live, present);
-    if origin != Origin::Live && scene.live.is_some_and(|live| is_beginning_of(live, sketch)) {
+    if origin != PositionOrigin::Live && scene.live.is_some_and(|live| is_beginning_of(live, sketch)) {
         state.siblings.push(accounted(&found.seen, sketch, RotatedState::Copy));
         return;
     }
     let sibling = match origin {
-        Origin::Live | Origin::PerhapsLive => {
+        PositionOrigin::Live | PositionOrigin::PerhapsLive => {
             let Position::At(anchor) = &state.position else { return };
             let anchor = moved(anchor, found);
             state.position = Position::Beginning;
             round.poll.happenings.push(TailEvent::Rotated(found.name.clone()));
             Sibling { anchor, standing: RotatedState::Reading }
         }
-        Origin::Known(index) => {
+        PositionOrigin::Known(index) => {
             let Some(known) = state.siblings.get(index).cloned() else { return };
             if !present.iter().any(|id| id.is(&known.anchor.file)) {
                 state.siblings.remove(index);
@@ -259,26 +271,26 @@ fn place(round: &mut PollState<'_>, scene: &Scene<'_>, present: &[FileId], found
             let standing = if is_over { RotatedState::Done } else { RotatedState::Reading };
             Sibling { anchor: moved(&known.anchor, found), standing }
         }
-        Origin::New => Sibling { anchor: beginning_of(&found.seen), standing: RotatedState::Reading },
+        PositionOrigin::New => Sibling { anchor: beginning_of(&found.seen), standing: RotatedState::Reading },
     };
     state.siblings.push(sibling);
 }
 
 /// Reads what is left of the rotated files, oldest first; `false` when the poll is full before that.
-pub(super) fn read_all(round: &mut PollState<'_>, listed: &Listed) -> bool {
+pub(super) fn read_all(round: &mut PollState<'_>, listed: &ListedFile) -> bool {
     listed.found.iter().all(|found| read_one(round, found))
 }
 
-fn read_one(round: &mut PollState<'_>, found: &Found) -> bool {
+fn read_one(round: &mut PollState<'_>, found: &FoundRotated) -> bool {
     let limit = unpack_limit(&round.poll.state);
     let Some(sibling) = find(&mut round.poll.state.siblings, found.id()) else { return true };
     if sibling.standing != RotatedState::Reading || sibling.is_refused() {
         return true;
     }
     let mut anchor = sibling.anchor.clone();
-    let end = if found.packing == Packing::Plain { found.seen.size } else { limit };
+    let end = if found.packing == Compression::Plain { found.seen.size } else { limit };
     let read = stream_of(round, found).and_then(|mut stream| {
-        if let Stream::Plain(file) = &stream
+        if let LogStream::Plain(file) = &stream
             && (found.seen.size < anchor.taken || !agrees(file, &anchor)?)
         {
             anchor = beginning_of(&found.seen);
@@ -297,7 +309,7 @@ fn read_one(round: &mut PollState<'_>, found: &Found) -> bool {
         Ok((mut reading, true)) => {
             // The writer may still have it open and finish its last line.
             let is_final =
-                found.packing == Packing::Gzip || round.cache.has_settled(found.id(), found.seen.size, round.now);
+                found.packing == Compression::Gzip || round.cache.has_settled(found.id(), found.seen.size, round.now);
             if is_final || !reading.has_half_line() {
                 reading.finish(&mut round.poll.records);
                 round.cache.take_stream(found.id());
@@ -321,7 +333,7 @@ fn read_one(round: &mut PollState<'_>, found: &Found) -> bool {
 }
 
 /// Drops what is gone from the ledger, after reading what is left of it where it is still open.
-pub(super) fn prune(round: &mut PollState<'_>, listed: &Listed) {
+pub(super) fn prune(round: &mut PollState<'_>, listed: &ListedFile) {
     for found in &listed.found {
         round.cache.end_absence(found.id());
     }

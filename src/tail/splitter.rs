@@ -17,7 +17,7 @@ const GAP: u64 = 64;
 
 /// What stands in a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Record {
+pub enum LogRecord {
     /// A line without its newline and without one carriage return before it.
     Line {
         /// Its bytes, cut after [`LONGEST`].
@@ -112,7 +112,7 @@ impl LineSplitter {
     }
 
     /// Takes bytes until they end or `out` holds `most` records; gives how many were taken.
-    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<Record>, most: usize) -> usize {
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<LogRecord>, most: usize) -> usize {
         let mut rest = bytes;
         let mut boundary = None;
         while !rest.is_empty() && out.len() < most {
@@ -160,7 +160,7 @@ impl LineSplitter {
     }
 
     /// Ends a last line that has no newline and will get none.
-    pub fn finish(&mut self, out: &mut Vec<Record>) {
+    pub fn finish(&mut self, out: &mut Vec<LogRecord>) {
         if self.has_half_line() {
             self.end_line(out, false);
             self.anchor.offset = self.at;
@@ -204,7 +204,7 @@ impl LineSplitter {
         }
     }
 
-    fn end_line(&mut self, out: &mut Vec<Record>, has_newline: bool) {
+    fn end_line(&mut self, out: &mut Vec<LogRecord>, has_newline: bool) {
         if self.length == 0 {
             self.settle_zeros();
         }
@@ -215,10 +215,10 @@ impl LineSplitter {
             length -= 1;
         }
         if zeros > 0 {
-            out.push(Record::Gap(zeros));
+            out.push(LogRecord::Gap(zeros));
         }
         if zeros == 0 || length > 0 {
-            out.push(Record::Line { bytes, length });
+            out.push(LogRecord::Line { bytes, length });
         }
     }
 }
@@ -229,11 +229,11 @@ mod tests {
 
     use super::*;
 
-    fn line(text: &[u8]) -> Record {
-        Record::Line { bytes: text.to_vec(), length: count(text) }
+    fn line(text: &[u8]) -> LogRecord {
+        LogRecord::Line { bytes: text.to_vec(), length: count(text) }
     }
 
-    fn read(pieces: &[&[u8]]) -> (Vec<Record>, LineSplitter) {
+    fn read(pieces: &[&[u8]]) -> (Vec<LogRecord>, LineSplitter) {
         let mut reading = LineSplitter::from(Anchor::default());
         let mut out = Vec::new();
         for piece in pieces {
@@ -257,7 +257,7 @@ mod tests {
     fn an_endless_line_is_one_record_cut_with_its_length() {
         let big = vec![b'x'; 300_000];
         let (out, reading) = read(&[&big, &big, b"\nnext\n"]);
-        assert_eq!(out, [Record::Line { bytes: vec![b'x'; LONGEST], length: 600_000 }, line(b"next")]);
+        assert_eq!(out, [LogRecord::Line { bytes: vec![b'x'; LONGEST], length: 600_000 }, line(b"next")]);
         assert_eq!(reading.anchor().offset, 600_006);
     }
 
@@ -276,7 +276,7 @@ mod tests {
         reading.skip(1 << 40);
         reading.feed(&[0; 50], &mut out, 10);
         reading.feed(b"b\n", &mut out, 10);
-        assert_eq!(out, [line(b"a"), Record::Gap(150 + (1 << 40)), line(b"b")]);
+        assert_eq!(out, [line(b"a"), LogRecord::Gap(150 + (1 << 40)), line(b"b")]);
         assert_eq!(reading.anchor().offset, 154 + (1 << 40));
     }
 

@@ -16,11 +16,11 @@ use crate::model::log::position::{Anchor, HEAD, MARKER};
 /// How much is read at once, in bytes.
 const PIECE: usize = 64 * 1024;
 
-type Decoder = BufReader<MultiGzDecoder<BufReader<File>>>;
+type StreamDecoder = BufReader<MultiGzDecoder<BufReader<File>>>;
 
 /// An open file as a stream of text.
 #[derive(Debug)]
-pub enum Stream {
+pub enum LogStream {
     /// As it is.
     Plain(File),
     /// Unpacked by gzip.
@@ -31,7 +31,7 @@ pub enum Stream {
 #[derive(Debug)]
 pub struct Unpacking {
     file: File,
-    decoder: Decoder,
+    decoder: StreamDecoder,
     at: u64,
 }
 
@@ -52,7 +52,7 @@ pub struct Sketch {
     pub fault: Option<io::ErrorKind>,
 }
 
-fn decoder(file: &File) -> io::Result<Decoder> {
+fn decoder(file: &File) -> io::Result<StreamDecoder> {
     let mut file = file.try_clone()?;
     file.seek(SeekFrom::Start(0))?;
     Ok(BufReader::with_capacity(PIECE, MultiGzDecoder::new(BufReader::with_capacity(PIECE, file))))
@@ -114,7 +114,7 @@ pub fn agrees(file: &File, anchor: &Anchor) -> io::Result<bool> {
     Ok(head == anchor.head && marker_before(file, anchor.taken)?.ends_with(&anchor.marker))
 }
 
-impl Stream {
+impl LogStream {
     /// A stream over `file`, unpacked when `is_gzip`.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ impl Stream {
         }
     }
 
-    /// Notes that so many of the bytes of the last [`Stream::fill`] were used.
+    /// Notes that so many of the bytes of the last [`LogStream::fill`] were used.
     pub fn consume(&mut self, used: usize) {
         if let Self::Gzip(unpacking) = self {
             unpacking.decoder.consume(used);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use integrityd::logs::pattern::{ast::Locale, backtrack::Verdict, parser::parse};
+use integrityd::logs::pattern::{ast::Locale, backtrack::MatchVerdict, parser::parse};
 use proptest::{prelude::*, test_runner::RngSeed};
 use rand::{SeedableRng as _, rngs::StdRng};
 
@@ -79,13 +79,13 @@ fn every_feature_has_near_misses_that_agree_with_grep() {
             for _ in 0..60 {
                 let line = sample(&read, &mut rng);
                 let whole = ours(rule.as_bytes(), std::slice::from_ref(&line), Locale::Utf8).unwrap();
-                if whole == [Verdict::Match] {
+                if whole == [MatchVerdict::Match] {
                     changed.extend((0..3).map(|_| mutate(&line, &mut rng)));
                 }
             }
             let lines: Vec<Vec<u8>> = changed.into_iter().filter(|line| !line.contains(&b'\n')).collect();
             let verdicts = ours(rule.as_bytes(), &lines, Locale::Utf8).unwrap();
-            near += verdicts.iter().filter(|verdict| **verdict == Verdict::NoMatch).count();
+            near += verdicts.iter().filter(|verdict| **verdict == MatchVerdict::NoMatch).count();
             let mut tally = Tally::default();
             tally.compare(rule.as_bytes(), &lines);
             tally.assert_equal();

@@ -39,6 +39,69 @@ const LONGEST_FILE: usize = 500;
 /// Files that a folder may hold, its own front among them.
 const MOST_FILES: usize = 15;
 
+/// Types of one name in more than one file: what clap derives a command's options from, which is only ever named with its module.
+const SHARED: &[&str] = &["Arguments", "Command", "ShowArguments"];
+
+/// Yesterday's metaphors, which no file and no type may bear, since nobody would search for them.
+const BANNED: &[&str] = &[
+    "ahead",
+    "ailment",
+    "barn",
+    "bells",
+    "comings",
+    "courier",
+    "courtesy",
+    "deaf",
+    "deputy",
+    "desk",
+    "door",
+    "ears",
+    "errand",
+    "eye",
+    "eyes",
+    "far",
+    "fate",
+    "fence",
+    "fresh",
+    "glance",
+    "glimpse",
+    "graves",
+    "ground",
+    "happening",
+    "harvest",
+    "intake",
+    "itinerary",
+    "keeper",
+    "lane",
+    "lay",
+    "leave",
+    "letter",
+    "life",
+    "office",
+    "postmaster",
+    "promises",
+    "pulse",
+    "quarantine",
+    "restraint",
+    "roll",
+    "ruins",
+    "scout",
+    "sentry",
+    "settle",
+    "sheet",
+    "sieve",
+    "sight",
+    "slip",
+    "standing",
+    "sweep",
+    "tending",
+    "tract",
+    "upkeep",
+    "visitor",
+    "whereabouts",
+    "witness",
+];
+
 struct Source {
     /// Its path below `src/`.
     path: String,
@@ -306,6 +369,50 @@ fn within_a_room_imports_go_down_the_order_that_its_front_states() {
             }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The types that a file defines, outside of its tests.
+fn types(source: &Source) -> Vec<String> {
+    let name = |line: &str| {
+        let line = line.strip_prefix("pub").map_or(line, |rest| {
+            rest.split_once(' ').map_or(rest, |(visibility, rest)| {
+                // `pub(in crate::a)` has a blank in it.
+                if visibility.contains("(in") { rest.split_once(") ").map_or(rest, |(_, rest)| rest) } else { rest }
+            })
+        });
+        let mut words = line.split_whitespace();
+        matches!(words.next()?, "struct" | "enum" | "trait" | "type").then_some(())?;
+        Some(words.next()?.split(|end: char| !end.is_alphanumeric()).next()?.to_owned())
+    };
+    source.code.lines().filter_map(name).collect()
+}
+
+#[test]
+fn a_type_has_a_name_of_its_own_and_no_metaphor_for_one() {
+    let sources = sources();
+    let mut homes: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for source in &sources {
+        for name in types(source) {
+            homes.entry(name).or_default().push(&source.path);
+        }
+    }
+    assert!(homes.len() > 500, "the types were not found");
+    let mut wrong: Vec<String> = homes
+        .iter()
+        .filter(|(name, files)| files.len() > 1 && !SHARED.contains(&name.as_str()))
+        .map(|(name, files)| format!("{name} is in {}", files.join(", ")))
+        .collect();
+    let words = homes.keys().map(|name| (name.to_lowercase(), name.clone()));
+    let stems = sources
+        .iter()
+        .filter_map(|source| Some((Path::new(&source.path).file_stem()?.to_str()?.to_owned(), source.path.clone())));
+    wrong.extend(
+        words
+            .chain(stems)
+            .filter(|(word, _)| BANNED.contains(&word.as_str()))
+            .map(|(_, shown)| format!("{shown} is a metaphor")),
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -11,7 +11,7 @@ use integrityd::{
     config::settings::config::{Area, Config, Pooling},
     daemon::{
         Daemon,
-        signals::{Order, Orders},
+        signals::{Orders, SignalOrder},
     },
     model::clock::{BootId, Boottime, Clock, Moment, Timestamp},
     report::{
@@ -41,7 +41,7 @@ pub(crate) struct Journey {
 
 pub(crate) struct Daemonic {
     pub(crate) db: Db,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<SignalOrder>,
     task: JoinHandle<()>,
 }
 
@@ -118,7 +118,7 @@ impl Daemonic {
     /// of the machine's own time.
     pub(crate) async fn stop(self) {
         let path = self.db.lock().path().to_path_buf();
-        self.orders.send(Order::Stop).await.unwrap();
+        self.orders.send(SignalOrder::Stop).await.unwrap();
         self.task.await.unwrap();
         drop(self.db);
         for _ in 0..1000 {
@@ -438,7 +438,7 @@ async fn h6_a_way_of_mails_that_panics_ends_nothing_and_what_waits_is_sent_by_th
     let running = tokio::spawn(async move { daemon.run(Orders::Channel(receiver)).await });
     sleep(Duration::from_mins(10)).await;
     assert!(!running.is_finished(), "a panic in one delivery has ended the daemon");
-    orders.send(Order::Stop).await.unwrap();
+    orders.send(SignalOrder::Stop).await.unwrap();
     running.await.unwrap().unwrap();
     drop(db);
     // The next life mails what could not be printed, and why.

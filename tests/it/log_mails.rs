@@ -61,7 +61,7 @@ fn store(scratch: &Scratch, events: impl IntoIterator<Item = Event>) -> Store {
     store
 }
 
-fn postmaster(lines: usize, clock: Clock) -> ReportComposer {
+fn composer(lines: usize, clock: Clock) -> ReportComposer {
     ReportComposer {
         host: "web3".to_owned(),
         from: "integrityd@web3".to_owned(),
@@ -84,7 +84,7 @@ fn letter(store: &Store, number: i64) -> (String, String) {
 
 /// Makes what waits in `channel` into report `number` with at most `lines` items a section; gives its subject and text.
 fn mail(store: &mut Store, channel: Channel, lines: usize, number: i64) -> (String, String) {
-    assert!(postmaster(lines, Clock::System(BootId::default())).batch(store, channel).unwrap());
+    assert!(composer(lines, Clock::System(BootId::default())).batch(store, channel).unwrap());
     letter(store, number)
 }
 
@@ -148,7 +148,7 @@ async fn a_thousand_violations_are_at_most_eleven_mails_and_the_first_carries_al
         pool: Pool { ordinary, urgent_hold_off: Duration::from_mins(1) },
         db: db.clone(),
         clock: clock.clone(),
-        postmaster: Arc::new(postmaster(1000, clock.clone())),
+        composer: Arc::new(composer(1000, clock.clone())),
         bell,
         courier: Arc::new(Notify::new()),
         pulse: Keepalive::default(),

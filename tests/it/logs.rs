@@ -342,10 +342,10 @@ pub(crate) fn own_rules() -> integrityd::logs::rules::classifier::Classifier {
             classifier::Classifier,
             layers::Semantics,
             reload::OWN,
-            rule_set::{Layer, Reading, RuleSet},
+            rule_set::{Layer, RuleOptions, RuleSet},
         },
     };
-    let reading = Reading { locale: Locale::Utf8, allows_broad: false, is_flat: true };
+    let reading = RuleOptions { locale: Locale::Utf8, allows_broad: false, is_flat: true };
     let mut set = RuleSet::read(&[], reading);
     set.add_text(Path::new("own"), Layer::Ignore, OWN.as_bytes());
     assert_eq!(set.faults, []);

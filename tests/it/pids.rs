@@ -18,7 +18,7 @@ use integrityd::{
     },
     pids::{
         PidWatch,
-        watch_list::{Roster, Which},
+        watch_list::{Roster, WhichWatch},
     },
     report::{
         mail::mime::plain_text,
@@ -421,7 +421,7 @@ async fn a_unit_is_watched_by_its_control_group() {
 }
 
 fn letter(machine: &Machine) -> (String, String) {
-    let postmaster = ReportComposer {
+    let composer = ReportComposer {
         host: "web3".to_owned(),
         from: "integrityd@web3".to_owned(),
         readerships: vec![Audience { recipients: vec!["root@localhost".to_owned()], areas: None }],
@@ -432,7 +432,7 @@ fn letter(machine: &Machine) -> (String, String) {
         form: MailForm::default(),
     };
     let mut store = machine.db.lock();
-    assert!(postmaster.batch(&mut store, Channel::Logs).unwrap());
+    assert!(composer.batch(&mut store, Channel::Logs).unwrap());
     let (_, bytes) = store.letter(ReportId(1)).unwrap();
     let (headers, text) = plain_text(&bytes);
     (headers.into_iter().find(|(name, _)| name == "Subject").unwrap().1, text)
@@ -495,7 +495,7 @@ async fn who_tells_by_himself_is_looked_at_only_when_his_file_was_written() {
     let now = machine.clock.now().after(Duration::from_hours(1_000_000));
     let root = machine.directory.path().to_path_buf();
     let mut roster = Roster::open(&config, &mut machine.db.lock(), root, None, now).unwrap();
-    roster.look(&Which::All, &machine.db, now).unwrap();
+    roster.look(&WhichWatch::All, &machine.db, now).unwrap();
     let silent = roster.silent();
     assert_eq!(silent.len(), 300);
     for (watch, id) in silent {
@@ -503,14 +503,14 @@ async fn who_tells_by_himself_is_looked_at_only_when_his_file_was_written() {
     }
     assert_eq!(roster.silent().len(), 0);
     machine.end(812);
-    roster.look(&Which::All, &machine.db, now).unwrap();
+    roster.look(&WhichWatch::All, &machine.db, now).unwrap();
     let seen = machine.words().len();
     assert!((150..=256).contains(&seen), "half of those who tell by themselves are looked at in each round: {seen}");
-    roster.look(&Which::All, &machine.db, now).unwrap();
+    roster.look(&WhichWatch::All, &machine.db, now).unwrap();
     assert_eq!(machine.words().len(), 300);
     machine.start(9021, "apache2", 200);
     put(&machine.path("a.pid"), "9021\n");
-    roster.look(&Which::All, &machine.db, now).unwrap();
+    roster.look(&WhichWatch::All, &machine.db, now).unwrap();
     assert_eq!((machine.words().len(), roster.silent().len()), (600, 300));
     for (watch, id) in roster.silent() {
         roster.note(watch, Some(id));

@@ -8,9 +8,9 @@ use integrityd::{
         events::{
             append::Filter,
             outcome::Outcome,
-            prune::{Keeping, Step},
+            prune::{Keeping, PruneStep},
         },
-        outbox::{failures::Failure, reports::ReportId},
+        outbox::{failures::DeliveryFailure, reports::ReportId},
         sqlite::connection::Store,
     },
 };
@@ -24,14 +24,14 @@ const DAY: u64 = 86_400;
 
 const KEEPING: Keeping = Keeping { retention: Duration::from_hours(30 * 24), most: None };
 
-fn prune(store: &mut Store, keeping: &Keeping, seconds: u64) -> Step {
+fn prune(store: &mut Store, keeping: &Keeping, seconds: u64) -> PruneStep {
     for _ in 0..1000 {
         let step = store.prune(keeping, at(seconds)).unwrap();
-        if step != Step::More {
+        if step != PruneStep::More {
             return step;
         }
     }
-    Step::More
+    PruneStep::More
 }
 
 fn first(store: &Store) -> u64 {
@@ -137,9 +137,9 @@ fn what_everybody_has_got_goes_after_the_retention_and_the_rest_is_still_a_chain
         .unwrap();
     }
     let head = store.head().unwrap();
-    assert_eq!(prune(&mut store, &KEEPING, 20 * DAY), Step::Nothing, "nothing is old yet");
+    assert_eq!(prune(&mut store, &KEEPING, 20 * DAY), PruneStep::Nothing, "nothing is old yet");
     assert_eq!(store.head().unwrap(), head);
-    assert_eq!(prune(&mut store, &KEEPING, 60 * DAY), Step::Nothing);
+    assert_eq!(prune(&mut store, &KEEPING, 60 * DAY), PruneStep::Nothing);
     // 30 days of 40 events are over, and the event that says so is one more.
     assert_eq!((first(&store), store.head().unwrap().seq), (1201, 2401));
     let checkpoint = store.checkpoint().unwrap().unwrap();
@@ -181,7 +181,7 @@ fn what_nobody_has_got_yet_stays_whatever_its_age() {
     store.commit(&Outcome::tell(Event::new(Category::Added, Severity::Normal, at(DAY), b"/a".to_vec()))).unwrap();
     batch(&mut store, DAY, "root@example.org");
     let (due, _) = store.due_deliveries(at(DAY)).unwrap();
-    let failure = Failure { reply: "550 no".to_owned(), is_refusal: true, is_trouble: true, retry: None };
+    let failure = DeliveryFailure { reply: "550 no".to_owned(), is_refusal: true, is_trouble: true, retry: None };
     store.mark_failed(&due[0], &failure, at(DAY)).unwrap();
     report(&mut store, 1500, 2 * DAY, "root@example.org");
     prune(&mut store, &keep_all, 1000 * DAY);
@@ -209,15 +209,15 @@ fn a_crash_between_two_steps_leaves_a_whole_chain_and_the_next_run_goes_on() {
     }
     store.commit(&Outcome::tell(Event::new(Category::Added, Severity::Normal, at(100 * DAY), b"/a".to_vec()))).unwrap();
     // Announced, and one step done.
-    assert_eq!(store.prune(&KEEPING, at(100 * DAY)).unwrap(), Step::More);
+    assert_eq!(store.prune(&KEEPING, at(100 * DAY)).unwrap(), PruneStep::More);
     assert_eq!(first(&store), 1);
     store.verify().unwrap();
-    assert_eq!(store.prune(&KEEPING, at(100 * DAY)).unwrap(), Step::More);
+    assert_eq!(store.prune(&KEEPING, at(100 * DAY)).unwrap(), PruneStep::More);
     assert_eq!(first(&store), 501);
     drop(store);
     let mut store = open(&scratch);
     assert_eq!(store.verify().unwrap().seq, 3002);
-    assert_eq!(prune(&mut store, &KEEPING, 100 * DAY), Step::Nothing);
+    assert_eq!(prune(&mut store, &KEEPING, 100 * DAY), PruneStep::Nothing);
     assert_eq!(
         (first(&store), store.head().unwrap().seq),
         (3001, 3002),
@@ -236,7 +236,7 @@ fn a_database_that_grows_beyond_its_size_loses_its_oldest_events_first() {
     let before = store.used_bytes().unwrap();
     let keeping = Keeping { retention: Duration::from_hours(400 * 24), most: Some(before / 2) };
     let now = 100 * 3600;
-    assert_eq!(prune(&mut store, &keeping, now), Step::Nothing);
+    assert_eq!(prune(&mut store, &keeping, now), PruneStep::Nothing);
     let after = store.used_bytes().unwrap();
     println!("{before} bytes used before, {after} after, at most {}", before / 2);
     assert!(after <= before / 2, "{after} of {before}");
@@ -244,7 +244,7 @@ fn a_database_that_grows_beyond_its_size_loses_its_oldest_events_first() {
     store.verify().unwrap();
     // The last day stays, however little room there is.
     let keeping = Keeping { most: Some(100_000), ..keeping };
-    assert!(matches!(prune(&mut store, &keeping, now), Step::TooLarge(_)));
+    assert!(matches!(prune(&mut store, &keeping, now), PruneStep::TooLarge(_)));
     let left = store.history(&Filter { limit: u32::MAX, ..Filter::default() }).unwrap();
     let files = left.iter().filter(|stored| stored.event.category == Category::Changed).count();
     assert_eq!(files, 24 * 200);

@@ -13,8 +13,8 @@ use integrityd::{
     tail::{
         file_tail::Tail,
         glob::Start,
-        poll::{Poll, Settings, TailEvent},
-        splitter::Record,
+        poll::{Poll, TailEvent, TailSettings},
+        splitter::LogRecord,
     },
 };
 use proptest::prelude::*;
@@ -26,7 +26,7 @@ pub(crate) struct Bench {
     pub(crate) tail: Tail,
     pub(crate) state: Option<LogState>,
     pub(crate) lines: Vec<Vec<u8>>,
-    pub(crate) records: Vec<Record>,
+    pub(crate) records: Vec<LogRecord>,
     pub(crate) happenings: Vec<TailEvent>,
     pub(crate) now: Timestamp,
 }
@@ -42,11 +42,11 @@ impl Bench {
     }
 
     fn tail_of(path: &Path) -> Tail {
-        Tail::new(Settings {
+        Tail::new(TailSettings {
             path: path.to_path_buf(),
             olddirs: vec![path.with_file_name("old")],
             errornag: Duration::from_hours(2),
-            ..Settings::default()
+            ..TailSettings::default()
         })
     }
 
@@ -71,7 +71,7 @@ impl Bench {
     pub(crate) fn poll_once(&mut self) -> bool {
         let poll = self.poll_in_vain();
         for record in &poll.records {
-            if let Record::Line { bytes, .. } = record {
+            if let LogRecord::Line { bytes, .. } = record {
                 self.lines.push(bytes.clone());
             }
         }

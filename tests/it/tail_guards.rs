@@ -13,7 +13,7 @@ use integrityd::{
     tail::{
         file_tail::Tail,
         glob::Start,
-        poll::{Poll, Settings, TailEvent},
+        poll::{Poll, TailEvent, TailSettings},
     },
 };
 
@@ -41,7 +41,7 @@ impl Planted {
         for path in [theirs.join("app"), theirs.clone()] {
             lchown(path, Some(THEIRS), None).unwrap();
         }
-        let tail = Tail::new(Settings { path: theirs.join("app"), ..Settings::default() });
+        let tail = Tail::new(TailSettings { path: theirs.join("app"), ..TailSettings::default() });
         Self { bench, secret, tail, state: None }
     }
 
@@ -253,12 +253,12 @@ fn a_trouble_that_comes_back_and_stays_is_told_when_errornag_is_over() {
 /// A bench whose log a glob has found, read up to the end of "zero".
 fn passing(lets_go: bool) -> Bench {
     let mut bench = Bench::new();
-    bench.tail = Tail::new(Settings {
+    bench.tail = Tail::new(TailSettings {
         path: bench.path.clone(),
         grace: Duration::MAX,
         is_passing: true,
         lets_go,
-        ..Settings::default()
+        ..TailSettings::default()
     });
     bench.append("zero\n");
     bench.poll();

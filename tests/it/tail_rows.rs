@@ -16,8 +16,8 @@ use integrityd::{
         file_tail::Tail,
         glob::Start,
         logtail_offset,
-        poll::{Settings, TailEvent},
-        splitter::Record,
+        poll::{TailEvent, TailSettings},
+        splitter::LogRecord,
     },
 };
 
@@ -166,14 +166,14 @@ fn row_07_a_link_is_followed_by_its_owner_and_its_retarget_is_told() {
     }
     let link = bench.file("link");
     symlink("first", &link).unwrap();
-    let mut tail = Tail::new(Settings { path: link.clone(), ..Settings::default() });
+    let mut tail = Tail::new(TailSettings { path: link.clone(), ..TailSettings::default() });
     let state = tail.poll(None, Start::Beginning, bench.now).state;
     fs::remove_file(&link).unwrap();
     symlink("second", &link).unwrap();
     let poll = tail.poll(Some(&state), Start::End, bench.now);
     let told = TailEvent::Retargeted { old: Some(b"first".to_vec()), new: Some(b"second".to_vec()) };
     assert!(poll.happenings.contains(&told), "{:?}", poll.happenings);
-    assert_eq!(poll.records, [Record::Line { bytes: b"second".to_vec(), length: 6 }]);
+    assert_eq!(poll.records, [LogRecord::Line { bytes: b"second".to_vec(), length: 6 }]);
     assert_quiet(&mut bench);
 }
 
@@ -222,8 +222,8 @@ fn row_10_an_endless_line_is_one_record_with_its_length() {
     bench.append(&big[3_000_000..]);
     bench.append("\nnext\n");
     assert_eq!(bench.poll().len(), 2);
-    let cut = Record::Line { bytes: big[..64 * 1024].to_vec(), length: 5 * 1024 * 1024 };
-    assert_eq!(bench.records[1..], [cut, Record::Line { bytes: b"next".to_vec(), length: 4 }]);
+    let cut = LogRecord::Line { bytes: big[..64 * 1024].to_vec(), length: 5 * 1024 * 1024 };
+    assert_eq!(bench.records[1..], [cut, LogRecord::Line { bytes: b"next".to_vec(), length: 4 }]);
     assert_quiet(&mut bench);
 }
 
@@ -241,7 +241,7 @@ fn row_11_bytes_are_bytes_and_a_hole_is_one_note() {
     writer.write_all(b"after the hole\n").unwrap();
     bench.records.clear();
     assert_eq!(bench.poll(), ["after the hole"]);
-    assert_eq!(bench.records[0], Record::Gap(1 << 33));
+    assert_eq!(bench.records[0], LogRecord::Gap(1 << 33));
     assert_quiet(&mut bench);
 }
 
@@ -252,8 +252,11 @@ fn row_12_a_fifo_a_directory_and_a_socket_never_block() {
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(bench.file("socket")).unwrap();
     for (name, kind) in [("fifo", FileKind::Fifo), ("old", FileKind::Directory), ("socket", FileKind::Socket)] {
-        let mut tail =
-            Tail::new(Settings { path: bench.file(name), errornag: Duration::from_hours(2), ..Settings::default() });
+        let mut tail = Tail::new(TailSettings {
+            path: bench.file(name),
+            errornag: Duration::from_hours(2),
+            ..TailSettings::default()
+        });
         let poll = tail.poll(None, Start::End, bench.now);
         assert_eq!(poll.happenings, [TailEvent::Trouble(ReadRefusal::Kind(kind), bench.now)]);
         let again = tail.poll(Some(&poll.state), Start::End, bench.now);
@@ -282,7 +285,7 @@ fn row_14_a_new_file_of_a_group_begins_where_its_birth_says() {
     assert_eq!(born, Start::Beginning);
     assert_eq!(bench.tail.start(Some(bench.now)), Start::End);
     assert_eq!(bench.tail.start(None), Start::End);
-    let mut tail = Tail::new(Settings { path: bench.path.clone(), ..Settings::default() });
+    let mut tail = Tail::new(TailSettings { path: bench.path.clone(), ..TailSettings::default() });
     assert_eq!(tail.poll(None, born, bench.now).records.len(), 2);
 }
 
@@ -352,7 +355,7 @@ fn hostile_links_of_an_unprivileged_owner_lead_nowhere() {
     lchown(theirs.join("app"), Some(65534), None).unwrap();
     lchown(&theirs, Some(65534), None).unwrap();
     for (name, refusal) in [("soft", ReadRefusal::Link(65534)), ("hard", ReadRefusal::HardLink)] {
-        let poll = Tail::new(Settings { path: theirs.join(name), ..Settings::default() }).poll(
+        let poll = Tail::new(TailSettings { path: theirs.join(name), ..TailSettings::default() }).poll(
             None,
             Start::Beginning,
             bench.now,
@@ -360,7 +363,7 @@ fn hostile_links_of_an_unprivileged_owner_lead_nowhere() {
         assert_eq!(poll.happenings, [TailEvent::Trouble(refusal, bench.now)]);
         assert!(poll.records.is_empty());
     }
-    let mut tail = Tail::new(Settings { path: theirs.join("app"), ..Settings::default() });
+    let mut tail = Tail::new(TailSettings { path: theirs.join("app"), ..TailSettings::default() });
     fs::rename(theirs.join("app.1"), bench.file("aside")).unwrap();
     let state = tail.poll(None, Start::Beginning, bench.now).state;
     fs::rename(bench.file("aside"), theirs.join("app.1")).unwrap();
@@ -382,7 +385,7 @@ fn hostile_gzip_bomb_is_bounded_and_told() {
     assert_eq!(bench.poll().last().unwrap(), "two");
     let limit = 64 * 1024 * 1024;
     assert_eq!(bench.take_happenings(), [TailEvent::SiblingTooLarge(b"log.1.gz".to_vec(), limit)]);
-    assert!(bench.records.contains(&Record::Gap(limit)));
+    assert!(bench.records.contains(&LogRecord::Gap(limit)));
     assert_quiet(&mut bench);
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn report(store: &mut Store, events: u64, seconds: u64, to: &str) -> 
 }
 
 pub(crate) fn batch(store: &mut Store, seconds: u64, to: &str) {
-    let postmaster = ReportComposer {
+    let composer = ReportComposer {
         host: "web3".to_owned(),
         from: "integrityd@web3".to_owned(),
         readerships: vec![Audience { recipients: vec![to.to_owned()], areas: None }],
@@ -68,7 +68,7 @@ pub(crate) fn batch(store: &mut Store, seconds: u64, to: &str) {
         program: "integrityd".to_owned(),
         form: MailForm::default(),
     };
-    assert!(postmaster.batch(store, Channel::Files).unwrap());
+    assert!(composer.batch(store, Channel::Files).unwrap());
 }
 
 /// Three reports of 3, 1 and 4 events, written as mails into a directory.

@@ -11,7 +11,7 @@ use integrityd::{
     config::settings::config::{Area, Config},
     daemon::{
         Daemon,
-        signals::{Order, Orders},
+        signals::{Orders, SignalOrder},
     },
     model::clock::{BootId, Boottime, Clock, Moment, Timestamp},
     report::transport::{Printer, Transport},
@@ -68,7 +68,7 @@ async fn play() {
         sleep(DAY).await;
         println!("resident {}", resident());
     }
-    orders.send(Order::Stop).await.unwrap();
+    orders.send(SignalOrder::Stop).await.unwrap();
     task.await.unwrap();
     println!("mails {}", accepted.lock().unwrap().len());
 }

@@ -20,17 +20,17 @@ use integrityd::{
         group::context::Surroundings,
         journal::{
             notices::JournalHappening,
-            reader::{Journal, JournalPoll, Settings},
+            reader::{Journal, JournalPoll, JournalSettings},
         },
     },
     model::{
         clock::{BootId, Boottime, Clock, Moment, Timestamp},
         event::Kind,
         keepalive::Keepalive,
-        log::journal_cursor::{JournalState, Place},
+        log::journal_cursor::{JournalPlace, JournalState},
     },
     store::{db::Db, events::append::Filter, sqlite::connection::Store},
-    tail::splitter::Record,
+    tail::splitter::LogRecord,
 };
 use jiff::tz::TimeZone;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
@@ -95,11 +95,11 @@ impl Files {
     }
 
     fn journal(&self, zone: &str) -> Journal {
-        Journal::new(Settings {
+        Journal::new(JournalSettings {
             arguments: vec![format!("--directory={}", self.directory().display()).into()],
             places: vec![self.directory()],
             zone: TimeZone::get(zone).unwrap(),
-            ..Settings::default()
+            ..JournalSettings::default()
         })
     }
 
@@ -120,7 +120,7 @@ impl Files {
 }
 
 fn from_the_beginning() -> JournalState {
-    JournalState { place: Place::Since(Timestamp::from_nanos(1_000_000_000)), trouble: None }
+    JournalState { place: JournalPlace::Since(Timestamp::from_nanos(1_000_000_000)), trouble: None }
 }
 
 fn message(text: &[u8]) -> Fields {
@@ -136,7 +136,7 @@ fn message(text: &[u8]) -> Fields {
 fn text(polls: &[JournalPoll]) -> (Vec<u8>, usize) {
     let (mut all, mut cut) = (Vec::new(), 0);
     for record in polls.iter().flat_map(|poll| &poll.records) {
-        let Record::Line { bytes, length } = record else { unreachable!() };
+        let LogRecord::Line { bytes, length } = record else { unreachable!() };
         all.extend(bytes);
         all.push(b'\n');
         cut += usize::from(*length > u64::try_from(bytes.len()).unwrap());
@@ -319,8 +319,8 @@ fn what_is_larger_than_our_bounds_is_cut_and_said() {
         .iter()
         .flat_map(|poll| &poll.records)
         .map(|record| match record {
-            Record::Line { bytes, .. } => bytes.as_slice(),
-            Record::Gap(_) => unreachable!(),
+            LogRecord::Line { bytes, .. } => bytes.as_slice(),
+            LogRecord::Gap(_) => unreachable!(),
         })
         .collect();
     assert_eq!((lines.len(), text(&polls).1), (1003, 1));

@@ -16,12 +16,12 @@ use std::{
 use integrityd::{
     config::settings::config::{RuleDirectory, RuleLevel},
     logs::{
-        logcheck::sort::{Order, arrange},
+        logcheck::sort::{LogOrder, arrange},
         pattern::ast::Locale,
         rules::{
             classifier::Classifier,
             layers::{LineMatches, LineVerdict, Semantics, sections},
-            rule_set::{Layer, Reading, RuleSet},
+            rule_set::{Layer, RuleOptions, RuleSet},
         },
     },
 };
@@ -321,7 +321,7 @@ impl Tree {
 type Coverage = BTreeMap<&'static str, u64>;
 
 fn measure(tree: &Tree, coverage: &mut Coverage) {
-    let reading = Reading { locale: tree.locale, allows_broad: true, is_flat: false };
+    let reading = RuleOptions { locale: tree.locale, allows_broad: true, is_flat: false };
     let set = RuleSet::read(&[RuleDirectory { level: tree.level, path: tree.path("rules") }], reading);
     assert_eq!(set.faults, []);
     let semantics = Semantics { has_layers: true, has_cracking_ignore: tree.has_cracking_ignore };
@@ -333,7 +333,7 @@ fn measure(tree: &Tree, coverage: &mut Coverage) {
             heap.push(b'\n');
         }
     }
-    let order = if tree.is_unique { Order::Unique } else { Order::Stamp };
+    let order = if tree.is_unique { LogOrder::Unique } else { LogOrder::Stamp };
     let marks: Vec<LineMatches> =
         arrange(&heap, order, tree.locale).iter().map(|line| classifier.marks(line)).collect();
     let mut add = |what: &'static str, count: u64| *coverage.entry(what).or_default() += count;

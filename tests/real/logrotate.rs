@@ -19,8 +19,8 @@ use integrityd::{
     tail::{
         file_tail::Tail,
         glob::Start,
-        poll::{Settings, TailEvent},
-        splitter::Record,
+        poll::{TailEvent, TailSettings},
+        splitter::LogRecord,
     },
 };
 
@@ -73,7 +73,7 @@ impl Reader {
         let now = Timestamp::default().after(self.started.elapsed());
         let poll = self.tail.poll(self.state.as_ref(), Start::Beginning, now);
         for record in &poll.records {
-            let Record::Line { bytes, .. } = record else { continue };
+            let LogRecord::Line { bytes, .. } = record else { continue };
             let line = std::str::from_utf8(bytes).unwrap();
             let number = line.strip_prefix("line ").and_then(|rest| rest.strip_suffix(" and its end"));
             self.seen.push(number.unwrap_or_else(|| unreachable!("torn: {line:?}")).parse().unwrap());
@@ -96,7 +96,7 @@ impl Reader {
 fn race(directory: &Path, pauses: bool, times: u32, rotate: &dyn Fn(u32) -> Command) {
     let path = directory.join("app.log");
     File::create(&path).unwrap();
-    let settings = Settings { path: path.clone(), olddirs: vec![directory.join("old")], ..Settings::default() };
+    let settings = TailSettings { path: path.clone(), olddirs: vec![directory.join("old")], ..TailSettings::default() };
     let mut reader = Reader {
         tail: Tail::new(settings.clone()),
         started: Instant::now(),

@@ -17,7 +17,7 @@ use integrityd::{
     },
     pids::{
         PidWatch,
-        watch_list::{Roster, Which},
+        watch_list::{Roster, WhichWatch},
     },
     store::{db::Db, events::append::Filter, sqlite::connection::Store},
     sys::host,
@@ -372,7 +372,7 @@ fn cost(roster: &mut Roster, db: &Db) -> f64 {
     };
     let round = |_| {
         let begun = time();
-        roster.look(&Which::All, db, clock().now()).unwrap();
+        roster.look(&WhichWatch::All, db, clock().now()).unwrap();
         time().saturating_sub(begun).as_secs_f64() * 1000.0
     };
     (0..20).map(round).fold(f64::MAX, f64::min)
@@ -391,7 +391,7 @@ fn what_a_round_over_a_thousand_costs() {
     let db = Db::new(Store::open(&scratch.database(), clock().now()).unwrap());
     let config = config(&scratch, paths.iter().map(|path| host(path)).collect());
     let mut roster = Roster::open(&config, &mut db.lock(), PathBuf::from("/"), None, clock().now()).unwrap();
-    roster.look(&Which::All, &db, clock().now()).unwrap();
+    roster.look(&WhichWatch::All, &db, clock().now()).unwrap();
     assert_eq!(roster.silent().len(), 1000);
     let polled = cost(&mut roster, &db);
     for (watch, id) in roster.silent() {

@@ -17,7 +17,7 @@ use integrityd::{
             ast::Locale,
             matcher::{Engine, OnLimit},
         },
-        rules::rule_set::{Reading, RuleSet},
+        rules::rule_set::{RuleOptions, RuleSet},
     },
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
@@ -66,7 +66,7 @@ fn fetched() -> Option<&'static Path> {
 fn shipped(locale: Locale) -> Option<RuleSet> {
     let is_there = need("logcheck-test", "logcheck") && need("/etc/logcheck/ignore.d.server/ssh", "logcheck-database");
     is_there.then(|| {
-        let reading = Reading { locale, allows_broad: true, is_flat: false };
+        let reading = RuleOptions { locale, allows_broad: true, is_flat: false };
         let rules = |path: &Path| RuleDirectory { level: RuleLevel::Workstation, path: path.to_owned() };
         let directories: Vec<RuleDirectory> =
             std::iter::once(Path::new("/etc/logcheck")).chain(fetched()).map(rules).collect();

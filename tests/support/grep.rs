@@ -7,8 +7,8 @@ use std::{
 
 use integrityd::logs::pattern::{
     alphabet::Alphabet,
-    ast::{Locale, Node, Unit},
-    backtrack::Verdict,
+    ast::{Locale, Node, PatternUnit},
+    backtrack::MatchVerdict,
     parser::{Ere, parse},
     single::Single,
 };
@@ -50,7 +50,7 @@ pub(crate) fn grep(rule: &[u8], lines: &[Vec<u8>], locale: &str) -> Result<Optio
 }
 
 /// For each line what integrityd says to `rule`; `None` when it refuses the rule.
-pub(crate) fn ours(rule: &[u8], lines: &[Vec<u8>], locale: Locale) -> Option<Vec<Verdict>> {
+pub(crate) fn ours(rule: &[u8], lines: &[Vec<u8>], locale: Locale) -> Option<Vec<MatchVerdict>> {
     let read = parse(rule, locale).ok()?;
     let alphabet = Alphabet::new(locale, [&read.tree]);
     let mut single = Single::new(&read, &alphabet).ok()?;
@@ -95,9 +95,9 @@ impl Tally {
             };
             for ((line, theirs), ours) in lines.iter().zip(theirs).zip(ours) {
                 let is_same = match ours {
-                    Verdict::Match => theirs,
-                    Verdict::NoMatch => !theirs,
-                    Verdict::LimitReached => {
+                    MatchVerdict::Match => theirs,
+                    MatchVerdict::NoMatch => !theirs,
+                    MatchVerdict::LimitReached => {
                         self.unanswered += 1;
                         continue;
                     }
@@ -139,8 +139,8 @@ pub(crate) fn sample(read: &Ere, rng: &mut StdRng) -> Vec<u8> {
 fn grow(node: &Node, rng: &mut StdRng, groups: &mut Vec<Vec<u8>>, line: &mut Vec<u8>) {
     match node {
         Node::Empty | Node::Edge(_) => {}
-        Node::Literal(Unit::Byte(byte)) => line.push(*byte),
-        Node::Literal(Unit::Char(letter)) => line.extend(letter.to_string().bytes()),
+        Node::Literal(PatternUnit::Byte(byte)) => line.push(*byte),
+        Node::Literal(PatternUnit::Char(letter)) => line.extend(letter.to_string().bytes()),
         Node::Any => line.push(rng.random_range(b' '..0x7f)),
         Node::Class(class) => {
             let members: Vec<u8> = (0..0x80).filter(|byte| *byte != b'\n' && class.has_byte(*byte)).collect();

@@ -18,17 +18,17 @@ use integrityd::{
         log::position::Anchor,
     },
     report::{
-        mail::mime::{Letter, MessageId, compose, plain_text},
+        mail::mime::{MessageId, MimeMessage, compose, plain_text},
         render::{
-            batch::{Batch, Tally},
+            batch::{Batch, BatchTally},
             report::render,
         },
         transport::smtp_connection::SmtpConnection,
     },
     sys::{process::pidfile, users::Names},
     tail::{
-        splitter::{LONGEST, LineSplitter, Record},
-        stream::Stream,
+        splitter::{LONGEST, LineSplitter, LogRecord},
+        stream::LogStream,
     },
 };
 
@@ -85,7 +85,7 @@ fn ere(bytes: &[u8]) {
 fn lines(bytes: &[u8]) {
     let Some((cut, stream)) = bytes.split_first() else { return };
     let read = |reading: &mut LineSplitter, bytes: &[u8]| {
-        let mut out: Vec<Record> = Vec::new();
+        let mut out: Vec<LogRecord> = Vec::new();
         let mut rest = bytes;
         while !rest.is_empty() {
             let taken = reading.feed(rest, &mut out, usize::MAX);
@@ -96,11 +96,11 @@ fn lines(bytes: &[u8]) {
     let begin = || LineSplitter::from(Anchor::default());
     let whole = read(&mut begin(), stream);
     let mut pieces = begin();
-    let in_pieces: Vec<Record> =
+    let in_pieces: Vec<LogRecord> =
         stream.chunks(usize::from(*cut) + 1).flat_map(|piece| read(&mut pieces, piece)).collect();
     assert_eq!(whole, in_pieces);
     for record in &whole {
-        if let Record::Line { bytes, length } = record {
+        if let LogRecord::Line { bytes, length } = record {
             assert!(bytes.len() <= LONGEST && usize::try_from(*length).unwrap() >= bytes.len());
             assert!(!bytes.contains(&b'\n'));
         }
@@ -180,7 +180,7 @@ fn mail(bytes: &[u8]) {
         zone: &zone,
         events: &events,
         lines: &[],
-        tally: &Tally::of(&events),
+        tally: &BatchTally::of(&events),
         limit: 1000,
         grown: &[],
         coverage: None,
@@ -189,7 +189,7 @@ fn mail(bytes: &[u8]) {
         program: "integrityd",
         notices: &[],
     });
-    let mail = compose(&Letter {
+    let mail = compose(&MimeMessage {
         from: "integrityd@localhost",
         to: &["root@localhost".to_owned()],
         subject: &rendered.subject,
@@ -265,7 +265,7 @@ fn pid_file(bytes: &[u8]) {
 fn gzip(bytes: &[u8]) {
     with_file(bytes, |path| {
         let file = || File::open(path).unwrap();
-        let Ok(mut stream) = Stream::new(file(), true) else { return };
+        let Ok(mut stream) = LogStream::new(file(), true) else { return };
         let mut at = 0;
         while let Ok(piece) = stream.fill(at, 1 << 20) {
             if piece.is_empty() {
@@ -275,7 +275,7 @@ fn gzip(bytes: &[u8]) {
             at += u64::try_from(piece.len()).unwrap();
         }
         assert!(at <= 1 << 20);
-        if let Ok(mut stream) = Stream::new(file(), true) {
+        if let Ok(mut stream) = LogStream::new(file(), true) {
             let size = fs::metadata(path).unwrap().len();
             let _sketch = stream.sketch(size, &[0, 1, 4096], 1 << 20).unwrap();
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     cli::{
-        doctor::finding::Finding,
+        doctor::finding::DoctorFinding,
         terminal::output::{age, number, size},
     },
     config::{
@@ -34,7 +34,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// What an area holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Census {
+struct AreaCensus {
     entries: u64,
     bytes: u64,
     unreadable: u64,
@@ -42,29 +42,29 @@ struct Census {
     is_cut: bool,
 }
 
-impl Census {
+impl AreaCensus {
     const fn load(&self) -> Workload {
         Workload { entries: self.entries, bytes: self.bytes }
     }
 }
 
 /// What is found about all areas.
-pub(in crate::cli) fn areas(config: &Config) -> Vec<Finding> {
+pub(in crate::cli) fn areas(config: &Config) -> Vec<DoctorFinding> {
     let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
     let ground = WatchedAreas::new(config, &ids);
     let barred = ground.survey();
     let mut found = Vec::new();
-    let mut all = Census::default();
+    let mut all = AreaCensus::default();
     for tract in &ground.tracts {
         let shown = escape_name(&tract.path);
         if ground.near_root(tract).is_none() {
             let detail = format!("{shown} lies on a slow file system and is looked at by a helper: not counted here");
-            found.push(Finding::fine(WHAT, detail));
+            found.push(DoctorFinding::fine(WHAT, detail));
             continue;
         }
         if let Err(error) = std::fs::symlink_metadata(&tract.settings.path) {
             let remedy = "create it, or take its area line out of the configuration";
-            found.push(Finding::fail(WHAT, format!("{shown} cannot be looked at: {error}"), remedy));
+            found.push(DoctorFinding::fail(WHAT, format!("{shown} cannot be looked at: {error}"), remedy));
             continue;
         }
         let census = count(&ground, tract);
@@ -76,7 +76,7 @@ pub(in crate::cli) fn areas(config: &Config) -> Vec<Finding> {
         let kind = escape(mount.kind.as_bytes());
         let detail =
             format!("{} ({kind}) is not entered: it may hang when its server is away", escape_name(&mount.point));
-        Finding::warn("mount", detail, format!("exclude it, or admit it with areafstypes = {kind}"))
+        DoctorFinding::warn("mount", detail, format!("exclude it, or admit it with areafstypes = {kind}"))
     }));
     let is_promised = ground.tracts.iter().all(|tract| tract.settings.max_age.is_some());
     if all.entries > 0 {
@@ -86,7 +86,7 @@ pub(in crate::cli) fn areas(config: &Config) -> Vec<Finding> {
 }
 
 /// How long a round over everything takes, and which rates would do it in a day. What is promised has rates of its own.
-fn whole(all: &Census, rates: &Rates, is_promised: bool) -> Finding {
+fn whole(all: &AreaCensus, rates: &Rates, is_promised: bool) -> DoctorFinding {
     let usual = Demand { looks: rates.files, bytes: rates.bytes }.round(all.load());
     let detail = format!(
         "{}{} entries, {} in all: about {} at filerate = {} and byterate = {}",
@@ -98,7 +98,7 @@ fn whole(all: &Census, rates: &Rates, is_promised: bool) -> Finding {
         shown_bytes(rates.bytes)
     );
     if usual <= DAY || is_promised {
-        return Finding::fine("round", detail);
+        return DoctorFinding::fine("round", detail);
     }
     let needed = Demand::of(all.load(), DAY);
     let files = (needed.looks > rates.files).then(|| format!("filerate = {}", format_rate(needed.looks.ceil())));
@@ -108,7 +108,7 @@ fn whole(all: &Census, rates: &Rates, is_promised: bool) -> Finding {
         "for a round a day: {}; or give the areas that matter an areamaxage, which raises the rates by itself",
         wanted.join(" and ")
     );
-    Finding::warn("round", detail, remedy)
+    DoctorFinding::warn("round", detail, remedy)
 }
 
 /// Bytes a second as a setting has them, in whole KiB.
@@ -127,8 +127,8 @@ pub(in crate::cli) fn census(config: &Config) -> (u64, u64) {
 }
 
 /// Counts what the walk would enter, as the walk does: what can hang is not even opened.
-fn count(ground: &WatchedAreas, tract: &WatchedArea) -> Census {
-    let mut census = Census::default();
+fn count(ground: &WatchedAreas, tract: &WatchedArea) -> AreaCensus {
+    let mut census = AreaCensus::default();
     ground.roam(tract, &mut |path, met| {
         census.entries += 1;
         let is_unread = match met {
@@ -154,7 +154,7 @@ fn count(ground: &WatchedAreas, tract: &WatchedArea) -> Census {
     census
 }
 
-fn judge(shown: &str, census: &Census, config: &Config, tract: &WatchedArea) -> Vec<Finding> {
+fn judge(shown: &str, census: &AreaCensus, config: &Config, tract: &WatchedArea) -> Vec<DoctorFinding> {
     let rates = &config.rates;
     let usual = Demand { looks: rates.files, bytes: rates.bytes }.round(census.load());
     let detail = format!(
@@ -164,7 +164,7 @@ fn judge(shown: &str, census: &Census, config: &Config, tract: &WatchedArea) -> 
         size(census.bytes),
         age(usual)
     );
-    let mut found = vec![Finding::fine(WHAT, detail)];
+    let mut found = vec![DoctorFinding::fine(WHAT, detail)];
     if census.unreadable > 0 {
         let example = census.example.as_ref().map(|path| format!(", such as {path}")).unwrap_or_default();
         let detail = format!("{shown}: {} cannot be read by this user{example}", number(census.unreadable));
@@ -172,7 +172,7 @@ fn judge(shown: &str, census: &Census, config: &Config, tract: &WatchedArea) -> 
             0 => "look at the file system's permissions and security modules, or exclude them",
             _ => "as root it may look better: sudo integrityd doctor",
         };
-        found.push(Finding::warn(WHAT, detail, remedy));
+        found.push(DoctorFinding::warn(WHAT, detail, remedy));
     }
     if let Some(max_age) = tract.settings.max_age {
         found.extend(promise(shown, census, rates, max_age));
@@ -181,7 +181,7 @@ fn judge(shown: &str, census: &Census, config: &Config, tract: &WatchedArea) -> 
 }
 
 /// Whether a promised age can be kept within the ceilings.
-fn promise(shown: &str, census: &Census, rates: &Rates, max_age: Duration) -> Option<Finding> {
+fn promise(shown: &str, census: &AreaCensus, rates: &Rates, max_age: Duration) -> Option<DoctorFinding> {
     let needed = Demand::of(census.load(), max_age);
     needed.is_above(rates).then(|| {
         let detail = format!(
@@ -190,18 +190,18 @@ fn promise(shown: &str, census: &Census, rates: &Rates, max_age: Duration) -> Op
             rate(needed.looks),
             rate(needed.bytes / 1024.0)
         );
-        Finding::fail(WHAT, detail, "raise maxfilerate and maxbyterate, or areamaxage")
+        DoctorFinding::fail(WHAT, detail, "raise maxfilerate and maxbyterate, or areamaxage")
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cli::doctor::finding::Health, config::settings::config::Area};
+    use crate::{cli::doctor::finding::FindingLevel, config::settings::config::Area};
 
     #[test]
     fn a_round_is_bound_by_looks_or_by_bytes() {
-        let census = Census { entries: 86_400, bytes: 1 << 30, ..Census::default() };
+        let census = AreaCensus { entries: 86_400, bytes: 1 << 30, ..AreaCensus::default() };
         let round = |looks, bytes| Demand { looks, bytes }.round(census.load());
         assert_eq!(round(1.0, 1e9), Duration::from_hours(36));
         assert_eq!(round(1e6, 1024.0), Duration::from_secs(3 << 19));
@@ -210,26 +210,29 @@ mod tests {
     #[test]
     fn a_long_round_is_told_with_the_rates_that_do_it_in_a_day() {
         let rates = Config::embedded(Vec::new(), "/x".into()).rates;
-        let small = Census { entries: 1000, bytes: 1 << 20, ..Census::default() };
-        assert_eq!(whole(&small, &rates, false).health, Health::Fine);
-        let large = Census { entries: 134_750, bytes: 5_800_000_000, ..Census::default() };
+        let small = AreaCensus { entries: 1000, bytes: 1 << 20, ..AreaCensus::default() };
+        assert_eq!(whole(&small, &rates, false).health, FindingLevel::Fine);
+        let large = AreaCensus { entries: 134_750, bytes: 5_800_000_000, ..AreaCensus::default() };
         let found = whole(&large, &rates, false);
-        assert!(found.health == Health::Warn && found.detail.contains("about 2.3 d at filerate = 1 "), "{found:?}");
+        assert!(
+            found.health == FindingLevel::Warn && found.detail.contains("about 2.3 d at filerate = 1 "),
+            "{found:?}"
+        );
         // 1.5 x 134,750 looks in 86,400 s; its bytes fit into the usual rate.
         assert!(found.remedy.starts_with("for a round a day: filerate = 3; "), "{found:?}");
-        let heavy = whole(&Census { entries: 1000, bytes: 1 << 40, ..Census::default() }, &rates, false);
+        let heavy = whole(&AreaCensus { entries: 1000, bytes: 1 << 40, ..AreaCensus::default() }, &rates, false);
         assert!(heavy.remedy.contains(": byterate = 18642k; "), "{heavy:?}");
-        assert_eq!(whole(&large, &rates, true).health, Health::Fine);
+        assert_eq!(whole(&large, &rates, true).health, FindingLevel::Fine);
     }
 
     #[test]
     fn a_promise_is_judged_at_the_ceiling() {
         let config = Config::embedded(Vec::new(), "/x".into());
-        let census = Census { entries: 86_400, ..Census::default() };
+        let census = AreaCensus { entries: 86_400, ..AreaCensus::default() };
         assert_eq!(promise("/srv", &census, &config.rates, Duration::from_hours(24)), None);
         let rates = Rates { max_files: 1.0, ..config.rates };
         let found = promise("/srv", &census, &rates, Duration::from_hours(24)).unwrap();
-        assert!(found.health == Health::Fail && found.detail.contains("needs 1.5 looks/s"), "{found:?}");
+        assert!(found.health == FindingLevel::Fail && found.detail.contains("needs 1.5 looks/s"), "{found:?}");
     }
 
     #[test]
@@ -244,6 +247,6 @@ mod tests {
         let config = Config::embedded(vec![area], "/x".into());
         let ground = WatchedAreas::new(&config, &[AreaId(1)]);
         let census = count(&ground, ground.tracts.first().unwrap());
-        assert_eq!(census, Census { entries: 3, bytes: 10, ..Census::default() });
+        assert_eq!(census, AreaCensus { entries: 3, bytes: 10, ..AreaCensus::default() });
     }
 }

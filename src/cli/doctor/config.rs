@@ -3,7 +3,7 @@
 use std::{fs, io::ErrorKind, os::unix::fs::PermissionsExt, path::Path};
 
 use crate::{
-    cli::{doctor::finding::Finding, terminal::output::number},
+    cli::{doctor::finding::DoctorFinding, terminal::output::number},
     config::{self, LoadError, schema::fault::Fault, settings::config::Config},
     model::escape::escape_name,
     sys::fs::ownership,
@@ -12,7 +12,7 @@ use crate::{
 const WHAT: &str = "configuration";
 
 /// The configuration when it can be used, what was found, and whether it is missing or has faults.
-pub(in crate::cli) fn configuration(path: &Path) -> (Option<Config>, Vec<Finding>, bool) {
+pub(in crate::cli) fn configuration(path: &Path) -> (Option<Config>, Vec<DoctorFinding>, bool) {
     let shown = escape_name(path.as_os_str().as_encoded_bytes());
     match config::load(path) {
         Ok(config) => {
@@ -20,22 +20,24 @@ pub(in crate::cli) fn configuration(path: &Path) -> (Option<Config>, Vec<Finding
                 1 => "1 area".to_owned(),
                 count => format!("{count} areas"),
             };
-            let mut found = vec![Finding::fine(WHAT, format!("{shown}: no faults, {areas}"))];
-            found.extend(config.notices.iter().map(|notice| Finding::warn(WHAT, place(notice), notice.hint.clone())));
+            let mut found = vec![DoctorFinding::fine(WHAT, format!("{shown}: no faults, {areas}"))];
+            found.extend(
+                config.notices.iter().map(|notice| DoctorFinding::warn(WHAT, place(notice), notice.hint.clone())),
+            );
             found.extend(config.sources.iter().filter_map(|source| trust(source)));
             found.extend(unused(&config));
             (Some(config), found, false)
         }
         Err(LoadError::Faults(faults)) => {
-            let told = |fault: &Fault| Finding::fail(WHAT, place(fault), fault.hint.clone());
+            let told = |fault: &Fault| DoctorFinding::fail(WHAT, place(fault), fault.hint.clone());
             (None, faults.0.iter().map(told).collect(), true)
         }
         Err(LoadError::Unreadable { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
             let detail = format!("{shown} cannot be read by this user; the checks below assume the defaults");
-            (None, vec![Finding::warn(WHAT, detail, "it needs root: sudo integrityd doctor")], false)
+            (None, vec![DoctorFinding::warn(WHAT, detail, "it needs root: sudo integrityd doctor")], false)
         }
         Err(LoadError::Unreadable { source, remedy, .. }) => {
-            (None, vec![Finding::fail(WHAT, format!("{shown} cannot be read: {source}"), remedy)], true)
+            (None, vec![DoctorFinding::fail(WHAT, format!("{shown} cannot be read: {source}"), remedy)], true)
         }
     }
 }
@@ -49,7 +51,7 @@ fn place(fault: &Fault) -> String {
 }
 
 /// Owner and mode of one file of the configuration.
-fn trust(path: &Path) -> Option<Finding> {
+fn trust(path: &Path) -> Option<DoctorFinding> {
     let shown = escape_name(path.as_os_str().as_encoded_bytes());
     if let Err(distrust) = ownership::check(path) {
         return Some(distrusted(WHAT, &distrust));
@@ -57,23 +59,23 @@ fn trust(path: &Path) -> Option<Finding> {
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
     (mode & 0o044 != 0).then(|| {
         let detail = format!("{shown} can be read by others (mode {mode:04o}): they learn what is not watched");
-        Finding::warn(WHAT, detail, format!("chmod 600 {shown}"))
+        DoctorFinding::warn(WHAT, detail, format!("chmod 600 {shown}"))
     })
 }
 
 /// A distrust as a failure; its last words are the remedy.
-pub(super) fn distrusted(what: &'static str, distrust: &ownership::OwnershipError) -> Finding {
+pub(super) fn distrusted(what: &'static str, distrust: &ownership::OwnershipError) -> DoctorFinding {
     let words = crate::store::sqlite::error::with_causes(distrust);
     match (distrust, words.rsplit_once(": ")) {
         (
             ownership::OwnershipError::Owner { .. } | ownership::OwnershipError::Writable { .. },
             Some((detail, remedy)),
-        ) => Finding::fail(what, detail, remedy),
-        _ => Finding::fail(what, words, "run doctor as root"),
+        ) => DoctorFinding::fail(what, detail, remedy),
+        _ => DoctorFinding::fail(what, words, "run doctor as root"),
     }
 }
 
-fn unused(config: &Config) -> Vec<Finding> {
+fn unused(config: &Config) -> Vec<DoctorFinding> {
     let mut found = Vec::new();
     let count = |values: usize, one: &str, many: &str| {
         let words = number(u64::try_from(values).unwrap_or(u64::MAX));
@@ -87,12 +89,16 @@ fn unused(config: &Config) -> Vec<Finding> {
     let is_unused = |name: &str| config.inactive.contains(&name);
     if !config.logs.is_empty() && is_unused("log") {
         let detail = format!("{rules}, {logs}{journal}: not used yet");
-        found.push(Finding::warn("logs", detail, "keep logcheck's cron job until a version that reads them"));
+        found.push(DoctorFinding::warn("logs", detail, "keep logcheck's cron job until a version that reads them"));
     }
     let others: Vec<&str> = config.inactive.iter().filter(|name| !name.starts_with("log")).copied().collect();
     if !others.is_empty() {
         let detail = format!("set but not acted upon yet: {}", others.join(", "));
-        found.push(Finding::warn(WHAT, detail, "nothing has to be done; docs/CHANGELOG.md says when that changes"));
+        found.push(DoctorFinding::warn(
+            WHAT,
+            detail,
+            "nothing has to be done; docs/CHANGELOG.md says when that changes",
+        ));
     }
     found
 }

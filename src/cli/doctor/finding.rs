@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::cli) enum Health {
+pub(in crate::cli) enum FindingLevel {
     /// Nothing to do.
     Fine,
     /// It works, but not as it could; or it cannot be told by this user.
@@ -13,7 +13,7 @@ pub(in crate::cli) enum Health {
     Fail,
 }
 
-impl Health {
+impl FindingLevel {
     const fn word(self) -> &'static str {
         match self {
             Self::Fine => "ok",
@@ -25,9 +25,9 @@ impl Health {
 
 /// The outcome of one check; all words are printable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::cli) struct Finding {
+pub(in crate::cli) struct DoctorFinding {
     /// How bad it is.
-    pub(in crate::cli) health: Health,
+    pub(in crate::cli) health: FindingLevel,
     /// What was checked.
     pub(in crate::cli) what: &'static str,
     /// What was seen.
@@ -36,20 +36,20 @@ pub(in crate::cli) struct Finding {
     pub(in crate::cli) remedy: String,
 }
 
-impl Finding {
+impl DoctorFinding {
     /// All is well.
     pub(in crate::cli) fn fine(what: &'static str, detail: impl Into<String>) -> Self {
-        Self { health: Health::Fine, what, detail: detail.into(), remedy: String::new() }
+        Self { health: FindingLevel::Fine, what, detail: detail.into(), remedy: String::new() }
     }
 
     /// It could be better.
     pub(in crate::cli) fn warn(what: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { health: Health::Warn, what, detail: detail.into(), remedy: remedy.into() }
+        Self { health: FindingLevel::Warn, what, detail: detail.into(), remedy: remedy.into() }
     }
 
     /// It does not work.
     pub(in crate::cli) fn fail(what: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { health: Health::Fail, what, detail: detail.into(), remedy: remedy.into() }
+        Self { health: FindingLevel::Fail, what, detail: detail.into(), remedy: remedy.into() }
     }
 
     /// The lines, each ended.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    cli::{doctor::finding::Finding, status::service},
+    cli::{doctor::finding::DoctorFinding, status::service},
     config::settings::config::Config,
     model::{
         clock::Clock,
@@ -12,7 +12,7 @@ use crate::{
     store::{
         health::{
             diagnose::diagnose,
-            facts::{Facts, Terms},
+            facts::{FactTerms, Facts},
         },
         sqlite::{connection::Store, error::StoreError},
     },
@@ -20,8 +20,8 @@ use crate::{
 };
 
 /// What is wrong by the database at `path`; nothing where there is none, for then that was said.
-pub(in crate::cli) fn health(path: &Path, config: Option<&Config>) -> Vec<Finding> {
-    let terms = config.map(Terms::of).unwrap_or_default();
+pub(in crate::cli) fn health(path: &Path, config: Option<&Config>) -> Vec<DoctorFinding> {
+    let terms = config.map(FactTerms::of).unwrap_or_default();
     let read = || -> Result<Facts, StoreError> {
         let now = Clock::System(host::boot_id(Path::new("/"))).now();
         let mut facts = Facts::read(&Store::open_read_only(path)?, &terms, now)?;
@@ -32,21 +32,21 @@ pub(in crate::cli) fn health(path: &Path, config: Option<&Config>) -> Vec<Findin
 }
 
 /// Each trouble as a finding; one that says so when there is none.
-pub(in crate::cli) fn findings(health: &Health) -> Vec<Finding> {
+pub(in crate::cli) fn findings(health: &Health) -> Vec<DoctorFinding> {
     if health.all().is_empty() {
-        return vec![Finding::fine("health", "nothing is wrong at present")];
+        return vec![DoctorFinding::fine("health", "nothing is wrong at present")];
     }
     health.all().iter().map(finding).collect()
 }
 
-fn finding(trouble: &Trouble) -> Finding {
+fn finding(trouble: &Trouble) -> DoctorFinding {
     let Trouble { kind, words, .. } = trouble;
     let (what, words, remedy) = (kind.word(), words.as_str(), remedy(*kind));
     match kind.weight() {
-        Weight::Note => Finding::fine(what, words),
+        Weight::Note => DoctorFinding::fine(what, words),
         // It is asked before the first start as well.
-        Weight::Critical if *kind != Kind::NotRunning => Finding::fail(what, words, remedy),
-        Weight::Critical | Weight::Warning => Finding::warn(what, words, remedy),
+        Weight::Critical if *kind != Kind::NotRunning => DoctorFinding::fail(what, words, remedy),
+        Weight::Critical | Weight::Warning => DoctorFinding::warn(what, words, remedy),
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    cli::{context::CliContext, doctor::finding::Finding, own_mail::Noted, terminal::output::number},
+    cli::{context::CliContext, doctor::finding::DoctorFinding, own_mail::Noted, terminal::output::number},
     config::settings::config::{MailWay, SmtpServer, TlsMode},
     model::escape::{escape_cut, escape_name},
     report::transport::auto::Places,
@@ -27,27 +27,32 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const GREETING: (usize, usize) = (512, 200);
 
 /// What is found about the way of the mails.
-pub(in crate::cli) fn mail(way: &MailWay, source: &CliContext) -> Vec<Finding> {
+pub(in crate::cli) fn mail(way: &MailWay, source: &CliContext) -> Vec<DoctorFinding> {
     let way = match way {
         MailWay::Auto => local(&Places::default(), Some(source)),
         MailWay::Smtp(server) => smtp(server, Some(source)),
         MailWay::Sendmail(path) => sendmail(path),
         MailWay::File(directory) => of_directory(directory),
-        MailWay::Stdout => Finding::fine(WHAT, "reports are printed; the service manager keeps them in its journal"),
+        MailWay::Stdout => {
+            DoctorFinding::fine(WHAT, "reports are printed; the service manager keeps them in its journal")
+        }
     };
     let lines = source.open().ok().and_then(|store| store.own_mail_lines().ok()).filter(|lines| *lines > 0);
     let lines = lines.map(|lines| {
-        Finding::fine(WHAT, format!("log lines that reports have caused, counted and not reported: {}", number(lines)))
+        DoctorFinding::fine(
+            WHAT,
+            format!("log lines that reports have caused, counted and not reported: {}", number(lines)),
+        )
     });
     [Some(way), lines].into_iter().flatten().collect()
 }
 
 /// The mail system of this machine, looked for as a report would.
-fn local(places: &Places, source: Option<&CliContext>) -> Finding {
+fn local(places: &Places, source: Option<&CliContext>) -> DoctorFinding {
     let program = places.programs.iter().find(|program| is_program(program));
     if let Some(program) = program.filter(|_| places.has_program_first) {
         let program = escape_name(program.as_os_str().as_encoded_bytes());
-        return Finding::fine(WHAT, format!("reports go through {program}"));
+        return DoctorFinding::fine(WHAT, format!("reports go through {program}"));
     }
     let mut silent = Vec::new();
     for (host, port) in &places.servers {
@@ -63,9 +68,9 @@ fn local(places: &Places, source: Option<&CliContext>) -> Finding {
             let program = escape_name(program.as_os_str().as_encoded_bytes());
             // That it can be run says nothing of what becomes of a mail that it takes.
             let remedy = "integrityd mail test, then look into the mailbox whether that mail has come";
-            Finding::warn(WHAT, format!("{silent}; reports go through {program}"), remedy)
+            DoctorFinding::warn(WHAT, format!("{silent}; reports go through {program}"), remedy)
         }
-        None => Finding::fail(
+        None => DoctorFinding::fail(
             WHAT,
             format!("mail = auto: {silent}, and there is no sendmail program"),
             "install or start a mail server on this machine, or set mail = smtp://host",
@@ -73,10 +78,10 @@ fn local(places: &Places, source: Option<&CliContext>) -> Finding {
     }
 }
 
-fn smtp(server: &SmtpServer, source: Option<&CliContext>) -> Finding {
+fn smtp(server: &SmtpServer, source: Option<&CliContext>) -> DoctorFinding {
     match greeting(server, source) {
         Ok(greeting) => answered(server, &greeting),
-        Err(why) => Finding::fail(
+        Err(why) => DoctorFinding::fail(
             WHAT,
             format!("{} does not answer: {why}", place(server)),
             "look at host and port of the mail line, at the server, and at firewalls between",
@@ -88,20 +93,20 @@ fn place(server: &SmtpServer) -> String {
     format!("{}:{}", escape_cut(server.host.as_bytes(), GREETING.1), server.port)
 }
 
-fn answered(server: &SmtpServer, greeting: &[u8]) -> Finding {
+fn answered(server: &SmtpServer, greeting: &[u8]) -> DoctorFinding {
     let place = place(server);
     if server.tls == TlsMode::Wrapped {
-        return Finding::fine(WHAT, format!("{place} can be connected to; TLS was not tried"));
+        return DoctorFinding::fine(WHAT, format!("{place} can be connected to; TLS was not tried"));
     }
     let line = greeting.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
     let shown = escape_cut(line, GREETING.1);
     if line.starts_with(b"220") {
-        return Finding::fine(WHAT, format!("{place} answers \"{shown}\""));
+        return DoctorFinding::fine(WHAT, format!("{place} answers \"{shown}\""));
     }
     let remedy = "it should say 220: look at the server's log, and whether this is its SMTP port";
     match line {
-        b"" => Finding::warn(WHAT, format!("{place} can be connected to but says nothing within 3 s"), remedy),
-        _ => Finding::warn(WHAT, format!("{place} answers \"{shown}\""), remedy),
+        b"" => DoctorFinding::warn(WHAT, format!("{place} can be connected to but says nothing within 3 s"), remedy),
+        _ => DoctorFinding::warn(WHAT, format!("{place} answers \"{shown}\""), remedy),
     }
 }
 
@@ -162,33 +167,33 @@ fn first_line(mut stream: TcpStream) -> Vec<u8> {
     line
 }
 
-fn sendmail(path: &Path) -> Finding {
+fn sendmail(path: &Path) -> DoctorFinding {
     let shown = escape_name(path.as_os_str().as_encoded_bytes());
     if is_program(path) {
-        return Finding::fine(WHAT, format!("{shown} can be executed"));
+        return DoctorFinding::fine(WHAT, format!("{shown} can be executed"));
     }
     let remedy = "install it, or name another: mail = sendmail:/path";
-    Finding::fail(WHAT, format!("{shown} is not there or cannot be executed"), remedy)
+    DoctorFinding::fail(WHAT, format!("{shown} is not there or cannot be executed"), remedy)
 }
 
 fn is_program(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|seen| seen.is_file()) && ownership::may_execute(path)
 }
 
-fn of_directory(path: &Path) -> Finding {
+fn of_directory(path: &Path) -> DoctorFinding {
     let shown = escape_name(path.as_os_str().as_encoded_bytes());
     let is_directory = fs::metadata(path).is_ok_and(|seen| seen.is_dir());
     match (is_directory, ownership::may_write(path)) {
-        (true, true) => Finding::fine(WHAT, format!("reports go into {shown}, which can be written")),
-        (true, false) => Finding::fail(
+        (true, true) => DoctorFinding::fine(WHAT, format!("reports go into {shown}, which can be written")),
+        (true, false) => DoctorFinding::fail(
             WHAT,
             format!("{shown} cannot be written by this user"),
             "give it to the user integrityd runs as (chown), or run doctor as that user",
         ),
         (false, _) if path.symlink_metadata().is_err() && path.parent().is_some_and(ownership::may_write) => {
-            Finding::fine(WHAT, format!("reports go into {shown}, which the first one makes"))
+            DoctorFinding::fine(WHAT, format!("reports go into {shown}, which the first one makes"))
         }
-        (false, _) => Finding::fail(WHAT, format!("{shown} is no directory"), format!("mkdir -m 700 {shown}")),
+        (false, _) => DoctorFinding::fail(WHAT, format!("{shown} is no directory"), format!("mkdir -m 700 {shown}")),
     }
 }
 
@@ -197,14 +202,14 @@ mod tests {
     use std::{io::Write as _, net::TcpListener};
 
     use super::*;
-    use crate::cli::doctor::finding::Health;
+    use crate::cli::doctor::finding::FindingLevel;
 
     fn server(port: u16) -> SmtpServer {
         SmtpServer { host: "127.0.0.1".to_owned(), port, user: None, tls: TlsMode::None }
     }
 
     /// What doctor says of a server that greets with `words`.
-    fn greeted(words: &'static [u8]) -> Finding {
+    fn greeted(words: &'static [u8]) -> DoctorFinding {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let peer = std::thread::spawn(move || {
@@ -218,7 +223,7 @@ mod tests {
         });
         let found = smtp(&server(port), None);
         peer.join().unwrap();
-        Finding { detail: found.detail.replace(&port.to_string(), "PORT"), ..found }
+        DoctorFinding { detail: found.detail.replace(&port.to_string(), "PORT"), ..found }
     }
 
     #[test]
@@ -226,9 +231,9 @@ mod tests {
         let found = greeted(b"220 mail\x1b[2J ESMTP\r\n250 more");
         assert_eq!(
             (found.health, found.detail.as_str()),
-            (Health::Fine, r#"127.0.0.1:PORT answers "220 mail\x1b[2J ESMTP""#)
+            (FindingLevel::Fine, r#"127.0.0.1:PORT answers "220 mail\x1b[2J ESMTP""#)
         );
-        assert_eq!(greeted(b"554 go away\r\n").health, Health::Warn);
+        assert_eq!(greeted(b"554 go away\r\n").health, FindingLevel::Warn);
         assert!(greeted(b"").detail.contains("says nothing"));
         let endless: &'static [u8] = Box::leak(vec![b'x'; 100_000].into_boxed_slice());
         assert!(greeted_length(endless) < 1000);
@@ -254,11 +259,14 @@ mod tests {
         drop(listener);
         let places = |programs, has_program_first| Places { servers: servers.clone(), programs, has_program_first };
         let found = local(&places(vec!["/nonexistent".into(), "/bin/sh".into()], false), None);
-        assert!(found.health == Health::Warn && found.detail.ends_with("reports go through /bin/sh"), "{found:?}");
+        assert!(
+            found.health == FindingLevel::Warn && found.detail.ends_with("reports go through /bin/sh"),
+            "{found:?}"
+        );
         let found = local(&places(vec!["/bin/sh".into()], true), None);
-        assert!(found.health == Health::Fine && found.detail == "reports go through /bin/sh", "{found:?}");
+        assert!(found.health == FindingLevel::Fine && found.detail == "reports go through /bin/sh", "{found:?}");
         let found = local(&places(vec!["/nonexistent".into()], true), None);
-        assert!(found.health == Health::Fail && found.detail.contains("no sendmail program"), "{found:?}");
+        assert!(found.health == FindingLevel::Fail && found.detail.contains("no sendmail program"), "{found:?}");
     }
 
     #[test]
@@ -267,6 +275,6 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         drop(listener);
         let found = smtp(&server(port), None);
-        assert!(found.health == Health::Fail && found.detail.contains("refused"), "{found:?}");
+        assert!(found.health == FindingLevel::Fail && found.detail.contains("refused"), "{found:?}");
     }
 }

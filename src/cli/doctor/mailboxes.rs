@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    cli::doctor::finding::Finding,
+    cli::doctor::finding::DoctorFinding,
     config::settings::config::Config,
     files::area::{
         membership::{Membership, membership},
@@ -73,9 +73,13 @@ impl Mailbox {
     }
 
     /// What can be done, and the finding of `doctor`.
-    pub(in crate::cli) fn finding(&self) -> Finding {
+    pub(in crate::cli) fn finding(&self) -> DoctorFinding {
         let path = escape_name(self.path.as_os_str().as_encoded_bytes());
-        Finding::warn("mailbox", self.words(), format!("leave it out, for other mails are changes: exclude = {path}"))
+        DoctorFinding::warn(
+            "mailbox",
+            self.words(),
+            format!("leave it out, for other mails are changes: exclude = {path}"),
+        )
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
         doctor::{
             areas::areas,
             config::configuration,
-            finding::{Finding, Health},
+            finding::{DoctorFinding, FindingLevel},
             health::health,
             host::host,
             logs::logs,
@@ -72,12 +72,12 @@ pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> 
     }
     let worst = report.all.iter().map(|finding| finding.health).max();
     if arguments.json {
-        let checks: Vec<_> = report.all.iter().map(Finding::json).collect();
+        let checks: Vec<_> = report.all.iter().map(DoctorFinding::json).collect();
         out.line(&json!({ "checks": checks }).to_string())?;
     }
     Ok(match worst {
         _ if is_faulty => Exit::Configuration,
-        Some(Health::Fail) => Exit::Findings,
+        Some(FindingLevel::Fail) => Exit::Findings,
         _ => Exit::Fine,
     })
 }
@@ -86,11 +86,11 @@ pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> 
 struct Report<'a> {
     out: &'a mut Out,
     is_json: bool,
-    all: Vec<Finding>,
+    all: Vec<DoctorFinding>,
 }
 
 impl Report<'_> {
-    fn tell(&mut self, findings: Vec<Finding>) -> anyhow::Result<()> {
+    fn tell(&mut self, findings: Vec<DoctorFinding>) -> anyhow::Result<()> {
         for finding in findings {
             if !self.is_json {
                 self.out.text(&finding.text())?;
@@ -102,18 +102,18 @@ impl Report<'_> {
 }
 
 /// What only a configuration that can be read tells.
-fn unknown(what: &'static str) -> Finding {
-    Finding::warn(
+fn unknown(what: &'static str) -> DoctorFinding {
+    DoctorFinding::warn(
         what,
         "not looked at: the configuration says which",
         "mend the configuration first; --database names a database",
     )
 }
 
-fn user() -> Vec<Finding> {
+fn user() -> Vec<DoctorFinding> {
     vec![match own_uid() {
-        0 => Finding::fine("user", "root: all checks can be made"),
-        uid => Finding::warn(
+        0 => DoctorFinding::fine("user", "root: all checks can be made"),
+        uid => DoctorFinding::warn(
             "user",
             format!("uid {uid}: what follows is what this user may see"),
             "as root doctor sees what a daemon of root sees: sudo integrityd doctor",

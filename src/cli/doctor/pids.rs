@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    cli::doctor::finding::Finding,
+    cli::doctor::finding::DoctorFinding,
     config::settings::config::Config,
     model::{
         clock::{Clock, Moment},
@@ -12,15 +12,15 @@ use crate::{
     },
     pids::{
         inspect::ProcessInspector,
-        liveness::Sight,
+        liveness::ProcessSight,
         pidfd::PidfdSet,
-        watch::{Target, Watch},
+        watch::{PidFileWatch, WatchTarget},
     },
     sys::{host, process::stat},
 };
 
 /// What was found of the processes of a configuration.
-pub(super) fn pids(config: &Config) -> Vec<Finding> {
+pub(super) fn pids(config: &Config) -> Vec<DoctorFinding> {
     if config.processes.is_empty() {
         return Vec::new();
     }
@@ -30,60 +30,72 @@ pub(super) fn pids(config: &Config) -> Vec<Finding> {
     let mut found = vec![kernel(root)];
     found.extend(limits(config.processes.len()));
     for settings in &config.processes {
-        found.push(of(Watch::new(settings, WatchState::unknown(now.wall)), &eyes, now));
+        found.push(of(PidFileWatch::new(settings, WatchState::unknown(now.wall)), &eyes, now));
     }
     found
 }
 
-fn kernel(root: &Path) -> Finding {
+fn kernel(root: &Path) -> DoctorFinding {
     if matches!(stat::stat(root, 1), Ok(None) | Err(_)) {
         let remedy = "run it as root, or mount /proc without hidepid=, or with gid= of a group of its user";
-        return Finding::fail("pids", "/proc hides the processes of others", remedy);
+        return DoctorFinding::fail("pids", "/proc hides the processes of others", remedy);
     }
     if let Err(errno) = stat::death_notice(std::process::id()) {
         let detail = format!("processes cannot tell when they end: {}", std::io::Error::from(errno));
-        return Finding::warn("pids", detail, "they are looked at every pidchecktime; allow pidfd_open (seccomp)");
+        return DoctorFinding::warn(
+            "pids",
+            detail,
+            "they are looked at every pidchecktime; allow pidfd_open (seccomp)",
+        );
     }
     if stat::executable(root, 1).is_none() || stat::namespace(root, 1).is_none() {
         let detail = "the programs of others cannot be told: a process is known by number, start and name only";
-        return Finding::warn("pids", detail, "give it CAP_SYS_PTRACE, or run it as root");
+        return DoctorFinding::warn("pids", detail, "give it CAP_SYS_PTRACE, or run it as root");
     }
-    Finding::fine("pids", "processes tell at once when they end")
+    DoctorFinding::fine("pids", "processes tell at once when they end")
 }
 
-fn limits(watched: usize) -> Option<Finding> {
+fn limits(watched: usize) -> Option<DoctorFinding> {
     let most = PidfdSet::default().most();
     (watched > most).then(|| {
         let detail = format!("{watched} processes are watched, {most} of them can tell at once when they end");
-        Finding::warn("pids", detail, "more open files are needed: LimitNOFILE= in the unit; the others are polled")
+        DoctorFinding::warn(
+            "pids",
+            detail,
+            "more open files are needed: LimitNOFILE= in the unit; the others are polled",
+        )
     })
 }
 
-fn of(mut watch: Watch, eyes: &ProcessInspector<'_>, now: Moment) -> Finding {
-    let what = if matches!(watch.target, Target::Unit(_)) { "unit" } else { "pidfile" };
+fn of(mut watch: PidFileWatch, eyes: &ProcessInspector<'_>, now: Moment) -> DoctorFinding {
+    let what = if matches!(watch.target, WatchTarget::Unit(_)) { "unit" } else { "pidfile" };
     let shown = escape_name(&watch.name.source);
     match watch.look(eyes, now, true) {
-        Sight::Number { named: Some(seen), .. } => {
+        ProcessSight::Number { named: Some(seen), .. } => {
             let process = seen.process;
             let detail = format!("{shown}: {} {}", process.id.pid, escape_name(&process.comm));
             match seen.liveness {
-                Liveness::Running => Finding::fine(what, detail),
-                other => Finding::fail(what, format!("{detail}, {}", other.word()), "restart the service"),
+                Liveness::Running => DoctorFinding::fine(what, detail),
+                other => DoctorFinding::fail(what, format!("{detail}, {}", other.word()), "restart the service"),
             }
         }
-        Sight::Number { number, named: None, .. } => {
+        ProcessSight::Number { number, named: None, .. } => {
             let remedy = match watch.target {
-                Target::Inside(..) => {
+                WatchTarget::Inside(..) => {
                     "does the container run, and does pidct name it? pid:N names it by a process of its"
                 }
                 _ => "start the service, or take the line away",
             };
-            Finding::fail(what, format!("{shown} names {number}, and no process has that number"), remedy)
+            DoctorFinding::fail(what, format!("{shown} names {number}, and no process has that number"), remedy)
         }
-        Sight::Fault { fault, .. } => {
-            Finding::fail(what, format!("{shown}: {}", fault.words()), "start the service, or name the right file")
+        ProcessSight::Fault { fault, .. } => DoctorFinding::fail(
+            what,
+            format!("{shown}: {}", fault.words()),
+            "start the service, or name the right file",
+        ),
+        ProcessSight::Empty => {
+            DoctorFinding::fail(what, format!("{shown} has no process"), "systemctl status tells more")
         }
-        Sight::Empty => Finding::fail(what, format!("{shown} has no process"), "systemctl status tells more"),
-        Sight::Hidden => Finding::warn(what, format!("{shown}: cannot be told"), "run doctor as root"),
+        ProcessSight::Hidden => DoctorFinding::warn(what, format!("{shown}: cannot be told"), "run doctor as root"),
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    cli::{doctor::finding::Finding, hidden},
+    cli::{doctor::finding::DoctorFinding, hidden},
     daemon::task_watchdog::HELPER,
     model::escape::escape_cut,
     store::sqlite::{connection::Store, files::daemon_of},
@@ -32,11 +32,11 @@ const OWNER: u32 = 3;
 const TRACE: u32 = 19;
 
 /// What is found about the sandbox of the daemon over `database`.
-pub(in crate::cli) fn sandbox(config: &Path, database: &Path) -> Vec<Finding> {
+pub(in crate::cli) fn sandbox(config: &Path, database: &Path) -> Vec<DoctorFinding> {
     let mut found = vec![tried(config)];
     if database.parent().is_some_and(|state| config.starts_with(state)) {
         let detail = "the configuration lies in the state directory, where the daemon may write".to_owned();
-        found.push(Finding::warn(
+        found.push(DoctorFinding::warn(
             WHAT,
             detail,
             "move one of them elsewhere, so that nothing can rewrite its own settings",
@@ -49,7 +49,7 @@ pub(in crate::cli) fn sandbox(config: &Path, database: &Path) -> Vec<Finding> {
 }
 
 /// Puts one up in another process and tries to get out of it; nothing is changed.
-fn tried(config: &Path) -> Finding {
+fn tried(config: &Path) -> DoctorFinding {
     let own = PathBuf::from("/proc/self/exe");
     let mut command = Command::new(&own);
     command.arg0(broker::SHOWN).arg("--config").arg(config).arg(hidden::TRY);
@@ -60,33 +60,37 @@ fn tried(config: &Path) -> Finding {
         if words.len() < MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     if let Err(error) = heard {
-        return Finding::warn(WHAT, format!("cannot be tried: {error}"), "look at the limits of processes (ulimit -u)");
+        return DoctorFinding::warn(
+            WHAT,
+            format!("cannot be tried: {error}"),
+            "look at the limits of processes (ulimit -u)",
+        );
     }
     judge(&String::from_utf8_lossy(&words))
 }
 
 /// What the lines of the attempts mean.
-fn judge(words: &str) -> Finding {
+fn judge(words: &str) -> DoctorFinding {
     let mut lines = words.lines();
     let first = lines.next().unwrap_or_default();
     let Some(version) = first.strip_prefix("landlock ").and_then(|rest| rest.split(' ').next()) else {
         let why = escape_cut(first.strip_prefix("none ").unwrap_or("no answer").as_bytes(), 200);
         let remedy = "integrityd works without it; Debian 12 and later have it, else boot with lsm=landlock,… added";
-        return Finding::warn(WHAT, format!("none: {why}"), remedy);
+        return DoctorFinding::warn(WHAT, format!("none: {why}"), remedy);
     };
     // A connection that the other side refuses was none that the kernel did.
     let is_refused = |line: &&str| line.ends_with(" refused") && !line.contains(" failed: ");
     let open: Vec<&str> = lines.filter(|line| !is_refused(line)).filter_map(|line| line.split(' ').next()).collect();
     if open.is_empty() {
         let detail = format!("Landlock {version}: writing, executing and connecting elsewhere were tried and refused");
-        return Finding::fine(WHAT, detail);
+        return DoctorFinding::fine(WHAT, detail);
     }
     let detail =
         format!("Landlock {version}: this kernel does not refuse: {}", escape_cut(open.join(", ").as_bytes(), 200));
-    Finding::warn(WHAT, detail, "integrityd works all the same; connections are refused by Linux 6.7 and later")
+    DoctorFinding::warn(WHAT, detail, "integrityd works all the same; connections are refused by Linux 6.7 and later")
 }
 
-fn of_daemon(pid: u32, database: &Path) -> Vec<Finding> {
+fn of_daemon(pid: u32, database: &Path) -> Vec<DoctorFinding> {
     let root = Path::new("/");
     let is_helper = |other: &u32| {
         stat::stat(root, *other).is_ok_and(|stat| stat.is_some_and(|stat| stat.parent == pid))
@@ -99,13 +103,15 @@ fn of_daemon(pid: u32, database: &Path) -> Vec<Finding> {
         store.and_then(|store| store.standstills().ok()).unwrap_or_default().iter().any(|(task, _)| task == HELPER)
     };
     let mut found = vec![match helper {
-        Some(helper) => Finding::fine(WHAT, format!("the daemon ({pid}) has one, and its helper ({helper}) runs")),
-        None if is_lost() => Finding::fail(
+        Some(helper) => {
+            DoctorFinding::fine(WHAT, format!("the daemon ({pid}) has one, and its helper ({helper}) runs"))
+        }
+        None if is_lost() => DoctorFinding::fail(
             WHAT,
             format!("the helper of the daemon ({pid}) has ended: no journal, no sendmail, no slow file systems"),
             "restart integrityd",
         ),
-        None => Finding::warn(
+        None => DoctorFinding::warn(
             WHAT,
             format!("the daemon ({pid}) runs without one"),
             "its log says why; --no-sandbox, or a kernel without Landlock",
@@ -116,7 +122,7 @@ fn of_daemon(pid: u32, database: &Path) -> Vec<Finding> {
 }
 
 /// What a daemon of another user than root can and cannot do, by its `/proc/PID/status` (`proc_pid_status(5)`).
-fn user(status: &str) -> Option<Finding> {
+fn user(status: &str) -> Option<DoctorFinding> {
     const USER: &str = "daemon user";
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
@@ -129,7 +135,7 @@ fn user(status: &str) -> Option<Finding> {
         return None;
     }
     if !has(READ_SEARCH) {
-        return Some(Finding::fail(
+        return Some(DoctorFinding::fail(
             USER,
             format!("it runs as uid {uid} without CAP_DAC_READ_SEARCH: it can check only what everybody may read"),
             "AmbientCapabilities=CAP_DAC_READ_SEARCH in its unit, or run it as root",
@@ -140,16 +146,16 @@ fn user(status: &str) -> Option<Finding> {
         detail.push_str("; reading may move access times (CAP_FOWNER would keep them)");
     }
     if has(TRACE) {
-        return Some(Finding::fine(USER, detail));
+        return Some(DoctorFinding::fine(USER, detail));
     }
     detail.push_str("; processes are known by number, start and name only");
-    Some(Finding::warn(USER, detail, "where programs matter, give it CAP_SYS_PTRACE as well"))
+    Some(DoctorFinding::warn(USER, detail, "where programs matter, give it CAP_SYS_PTRACE as well"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::finding::Health;
+    use crate::cli::doctor::finding::FindingLevel;
 
     #[test]
     fn what_the_attempts_show_is_told() {
@@ -171,9 +177,12 @@ mod tests {
             user(&format!("Name:\tintegrityd\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nCapEff:\t{set:016x}\n"))
         };
         assert_eq!(of(0, &[]), None);
-        assert_eq!(of(998, &[]).unwrap().health, Health::Fail);
+        assert_eq!(of(998, &[]).unwrap().health, FindingLevel::Fail);
         let plain = of(998, &[READ_SEARCH]).unwrap();
-        assert!(plain.health == Health::Warn && plain.detail.contains("number, start and name only"), "{plain:?}");
-        assert_eq!(of(998, &[READ_SEARCH, OWNER, TRACE]).unwrap().health, Health::Fine);
+        assert!(
+            plain.health == FindingLevel::Warn && plain.detail.contains("number, start and name only"),
+            "{plain:?}"
+        );
+        assert_eq!(of(998, &[READ_SEARCH, OWNER, TRACE]).unwrap().health, FindingLevel::Fine);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     cli::{
-        doctor::{config::distrusted, finding::Finding},
+        doctor::{config::distrusted, finding::DoctorFinding},
         status::service,
         terminal::{
             exit::{Exit, code},
@@ -32,7 +32,7 @@ fn shown(path: &Path) -> String {
 }
 
 /// What is found about the database at `path`.
-pub(in crate::cli) fn state(path: &Path) -> Vec<Finding> {
+pub(in crate::cli) fn state(path: &Path) -> Vec<DoctorFinding> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let mut found = vec![of_directory(directory)];
     found.extend(database(path));
@@ -40,7 +40,7 @@ pub(in crate::cli) fn state(path: &Path) -> Vec<Finding> {
     found
 }
 
-fn of_directory(path: &Path) -> Finding {
+fn of_directory(path: &Path) -> DoctorFinding {
     const WHAT: &str = "state directory";
     let seen = match fs::metadata(path) {
         Ok(seen) => seen,
@@ -50,7 +50,7 @@ fn of_directory(path: &Path) -> Finding {
             if !ownership::may_write(above) {
                 return needs_root(WHAT, format!("{detail}, and this user cannot make it in {}", shown(above)));
             }
-            return Finding::warn(WHAT, detail, "integrityd run makes it");
+            return DoctorFinding::warn(WHAT, detail, "integrityd run makes it");
         }
         Err(error) => return needs_root(WHAT, format!("{}: {error}", shown(path))),
     };
@@ -59,7 +59,10 @@ fn of_directory(path: &Path) -> Finding {
         (Err(distrust), Err(_)) => return distrusted(WHAT, &distrust),
         (Err(distrust), Ok(())) if is_own => return distrusted(WHAT, &distrust),
         (Err(distrust), Ok(())) => {
-            return Finding { health: crate::cli::doctor::finding::Health::Warn, ..distrusted(WHAT, &distrust) };
+            return DoctorFinding {
+                health: crate::cli::doctor::finding::FindingLevel::Warn,
+                ..distrusted(WHAT, &distrust)
+            };
         }
         (Ok(()), _) => {}
     }
@@ -67,7 +70,7 @@ fn of_directory(path: &Path) -> Finding {
     let detail = format!("{} (mode {mode:04o}, uid {})", shown(path), seen.uid());
     if !ownership::may_write(path) {
         return match ownership::own_uid() {
-            0 => Finding::fail(
+            0 => DoctorFinding::fail(
                 WHAT,
                 format!("{detail} cannot be written"),
                 "mount its file system writable, or move the database",
@@ -75,20 +78,20 @@ fn of_directory(path: &Path) -> Finding {
             _ => needs_root(WHAT, format!("{detail} cannot be written by this user")),
         };
     }
-    Finding::fine(WHAT, format!("{detail}: only its owner can change it"))
+    DoctorFinding::fine(WHAT, format!("{detail}: only its owner can change it"))
 }
 
-fn needs_root(what: &'static str, detail: String) -> Finding {
-    Finding::warn(what, detail, "it needs root: sudo integrityd doctor")
+fn needs_root(what: &'static str, detail: String) -> DoctorFinding {
+    DoctorFinding::warn(what, detail, "it needs root: sudo integrityd doctor")
 }
 
-fn database(path: &Path) -> Vec<Finding> {
+fn database(path: &Path) -> Vec<DoctorFinding> {
     const WHAT: &str = "database";
     let store = match Store::open_read_only(path) {
         Ok(store) => store,
         Err(StoreError::Missing { .. }) => {
             let remedy = "integrityd run makes it in its first round";
-            return vec![Finding::warn(WHAT, format!("{} is not there yet", shown(path)), remedy)];
+            return vec![DoctorFinding::warn(WHAT, format!("{} is not there yet", shown(path)), remedy)];
         }
         Err(error) => return vec![unopened(error)],
     };
@@ -96,7 +99,7 @@ fn database(path: &Path) -> Vec<Finding> {
     let mut found = match store.head() {
         Ok(head) => {
             let detail = format!("{}: {}, {} events", shown(path), size(bytes), number(head.seq));
-            vec![Finding::fine(WHAT, detail)]
+            vec![DoctorFinding::fine(WHAT, detail)]
         }
         Err(error) => vec![unopened(error)],
     };
@@ -106,36 +109,36 @@ fn database(path: &Path) -> Vec<Finding> {
     let mode = fs::metadata(path).map_or(0, |seen| seen.permissions().mode() & 0o7777);
     if mode & 0o044 != 0 {
         let detail = format!("{} can be read by others (mode {mode:04o})", shown(path));
-        found.push(Finding::warn(WHAT, detail, format!("chmod 600 {}", shown(path))));
+        found.push(DoctorFinding::warn(WHAT, detail, format!("chmod 600 {}", shown(path))));
     }
     found
 }
 
-fn unopened(error: StoreError) -> Finding {
+fn unopened(error: StoreError) -> DoctorFinding {
     const WHAT: &str = "database";
     let words = with_causes(&error);
     if matches!(error, StoreError::Newer { .. }) {
-        return Finding::fail(WHAT, words, "install the integrityd that wrote it");
+        return DoctorFinding::fail(WHAT, words, "install the integrityd that wrote it");
     }
     if matches!(error, StoreError::Older { .. }) {
-        return Finding::warn(WHAT, words, "integrityd run brings it up to date in its first round");
+        return DoctorFinding::warn(WHAT, words, "integrityd run brings it up to date in its first round");
     }
     if code(&error.into()) == Exit::Permission && ownership::own_uid() != 0 {
         return needs_root(WHAT, words);
     }
     let remedy = "if it is damaged, set it aside (mv): integrityd run builds a new one and learns everything anew";
-    Finding::fail(WHAT, words, remedy)
+    DoctorFinding::fail(WHAT, words, remedy)
 }
 
 /// Whether it runs; that it does not is said among what is wrong, once there is a database.
-fn daemon(path: &Path) -> Option<Finding> {
+fn daemon(path: &Path) -> Option<DoctorFinding> {
     const WHAT: &str = "daemon";
     let now = Clock::System(host::boot_id(Path::new("/"))).now();
     Some(match (is_running(path), running_for(path, now.boottime)) {
-        (Some(true), Some(since)) => Finding::fine(WHAT, format!("running for {}", span(since))),
-        (Some(true), None) => Finding::fine(WHAT, "running"),
+        (Some(true), Some(since)) => DoctorFinding::fine(WHAT, format!("running for {}", span(since))),
+        (Some(true), None) => DoctorFinding::fine(WHAT, "running"),
         (Some(false), _) if path.exists() => return None,
-        (Some(false), _) => Finding::warn(
+        (Some(false), _) => DoctorFinding::warn(
             WHAT,
             "not running: nothing is watched",
             format!("start it: {}", service::command(Path::new("/"))),

@@ -10,7 +10,7 @@ use crate::{
     },
     files::{
         area::{
-            membership::{Link, Membership},
+            membership::{Membership, PathLink},
             watched_areas::{Exclusion, WatchedArea},
         },
         compare::diff::{COLLECTED, meaningful},
@@ -23,7 +23,7 @@ use crate::{
             entry::{Entry, LONGEST_PATH},
         },
     },
-    report::render::listing::Listing,
+    report::render::listing::EventListing,
 };
 
 /// Columns of our own lines.
@@ -41,7 +41,7 @@ pub(in crate::cli) struct Explained<'a> {
     pub(in crate::cli) membership: Membership<'a>,
     /// Areas that hold it too and leave it to an inner one.
     pub(in crate::cli) outer: Vec<Vec<u8>>,
-    pub(in crate::cli) link: Option<Link>,
+    pub(in crate::cli) link: Option<PathLink>,
     pub(super) is_urgent: bool,
     pub(in crate::cli) stored: Stored,
     pub(in crate::cli) events: Vec<StoredEvent>,
@@ -55,21 +55,21 @@ pub(in crate::cli) enum Stored {
     /// Nothing of this path.
     Nothing,
     /// This.
-    Entry(Box<Known>),
+    Entry(Box<KnownPath>),
 }
 
 /// An entry of the baseline.
 #[derive(Debug)]
-pub(in crate::cli) struct Known {
+pub(in crate::cli) struct KnownPath {
     pub(in crate::cli) entry: Entry,
     /// How many entries lie below a directory.
     pub(in crate::cli) below: Option<u64>,
-    pub(in crate::cli) due: Due,
+    pub(in crate::cli) due: DueCheck,
 }
 
 /// When it is looked at again.
 #[derive(Debug)]
-pub(in crate::cli) enum Due {
+pub(in crate::cli) enum DueCheck {
     /// Its area is in this state, in which nothing is looked at.
     Never(&'static str),
     /// It waits.
@@ -85,7 +85,7 @@ pub(in crate::cli) enum Due {
 
 impl Explained<'_> {
     /// The answer in lines, ended; neutralised.
-    pub(in crate::cli) fn text(&self, listing: &Listing<'_>, program: &str) -> String {
+    pub(in crate::cli) fn text(&self, listing: &EventListing<'_>, program: &str) -> String {
         let mut lines = vec![escape_name(&self.path)];
         if let Some((at, tract)) = area_of(&self.membership) {
             let block = self.effective.areas().nth(at);
@@ -185,7 +185,7 @@ impl Explained<'_> {
     }
 
     /// A link between the root of the area and the path: the walk does not follow it.
-    pub(super) fn link_beneath(&self, tract: &WatchedArea) -> Option<&Link> {
+    pub(super) fn link_beneath(&self, tract: &WatchedArea) -> Option<&PathLink> {
         self.link.as_ref().filter(|link| link.at.len() > tract.path.len())
     }
 
@@ -223,13 +223,13 @@ impl Explained<'_> {
         all
     }
 
-    fn due(&self, due: &Due) -> Vec<String> {
+    fn due(&self, due: &DueCheck) -> Vec<String> {
         match due {
-            Due::Never(state) => vec![format!("not looked at: the area is {state}")],
-            Due::Queued { .. } if !matches!(self.membership, Membership::Watched { .. }) => {
+            DueCheck::Never(state) => vec![format!("not looked at: the area is {state}")],
+            DueCheck::Queued { .. } if !matches!(self.membership, Membership::Watched { .. }) => {
                 vec!["it leaves the baseline when its turn comes".to_owned()]
             }
-            Due::Queued { ahead, within, is_running } => {
+            DueCheck::Queued { ahead, within, is_running } => {
                 let waiting = match ahead {
                     0 => "next in the queue".to_owned(),
                     1 => "1 entry waits longer".to_owned(),
@@ -272,7 +272,7 @@ fn settings(tract: &WatchedArea, block: Option<&Block>, effective: &Effective) -
 }
 
 /// Where a link on the way leads.
-fn through(link: &Link, program: &str) -> String {
+fn through(link: &PathLink, program: &str) -> String {
     let aim = link.real.as_deref().map(|real| format!("; ask for {program} explain {}", escape_name(real)));
     format!("{} is a symbolic link to {}{}", escape_name(&link.at), escape_name(&link.target), aim.unwrap_or_default())
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    cli::explain::answer::{Due, Explained, Stored, area_of, list},
+    cli::explain::answer::{DueCheck, Explained, Stored, area_of, list},
     export::attribute_text,
     files::area::{membership::Membership, watched_areas::Exclusion},
     model::{
@@ -105,8 +105,8 @@ impl Explained<'_> {
         // Numbers for users and groups, as for owners.
         let words = |attribute| attribute_text::words(attribute, seen, &Names::default());
         let due = match &known.due {
-            Due::Never(state) => json!({ "state": state }),
-            Due::Queued { ahead, within, is_running } => {
+            DueCheck::Never(state) => json!({ "state": state }),
+            DueCheck::Queued { ahead, within, is_running } => {
                 json!({ "ahead": ahead, "within_seconds": within.as_secs(), "running": is_running })
             }
         };

@@ -16,7 +16,7 @@ use jiff::tz::TimeZone;
 use crate::{
     cli::{
         context::CliContext,
-        explain::answer::{Due, Explained, Known, Stored, area_of},
+        explain::answer::{DueCheck, Explained, KnownPath, Stored, area_of},
         terminal::{
             exit::Exit,
             output::{Out, talk},
@@ -37,7 +37,7 @@ use crate::{
         escape::escape_name,
         file::entry::{AreaId, Entry, FileKind},
     },
-    report::render::listing::Listing,
+    report::render::listing::EventListing,
     store::{
         baseline::areas::AreaRow,
         events::path_status::Workload,
@@ -101,7 +101,7 @@ pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> 
         let zone = TimeZone::system();
         let names = Names::read(Path::new("/"));
         let program = source.program();
-        out.text(&explained.text(&Listing::new(now, &zone, &names, &program), &program))?;
+        out.text(&explained.text(&EventListing::new(now, &zone, &names, &program), &program))?;
     }
     Ok(if matches!(explained.membership, Membership::InNoArea) { Exit::Findings } else { Exit::Fine })
 }
@@ -163,11 +163,11 @@ fn known(
             let active: Vec<AreaId> = rows.iter().filter(|row| row.state.is_active()).map(|row| row.id).collect();
             let ahead = store.ahead_of(entry.visit, &active)?;
             let within = within(&entry, ahead, rates, now);
-            Due::Queued { ahead: ahead.entries, within, is_running: is_running(store.path()) }
+            DueCheck::Queued { ahead: ahead.entries, within, is_running: is_running(store.path()) }
         }
-        row => Due::Never(row.map_or("not known", |row| row.state.word())),
+        row => DueCheck::Never(row.map_or("not known", |row| row.state.word())),
     };
-    Ok(Stored::Entry(Box::new(Known { entry, below, due })))
+    Ok(Stored::Entry(Box::new(KnownPath { entry, below, due })))
 }
 
 /// After how long the entry has been looked at, at the latest: before each recheck of one that waits longer there is a stop of the

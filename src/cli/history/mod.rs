@@ -11,7 +11,7 @@ use jiff::{Timestamp as JiffTimestamp, Zoned, civil::DateTime, tz::TimeZone};
 use crate::{
     cli::{
         context::CliContext,
-        history::search::Search,
+        history::search::HistorySearch,
         queue::{self, LetterArguments},
         terminal::{
             exit::{Exit, usage},
@@ -25,7 +25,7 @@ use crate::{
         escape::escape_name,
         event::{Kind, Severity},
     },
-    report::render::listing::Listing,
+    report::render::listing::EventListing,
     store::events::append::Filter,
     sys::{host, users::Names},
 };
@@ -151,7 +151,7 @@ pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> 
         let zone = TimeZone::system();
         let names = Names::read(Path::new("/"));
         let program = source.program();
-        let listing = Listing::new(now, &zone, &names, &program);
+        let listing = EventListing::new(now, &zone, &names, &program);
         search.each(&store, span, |stored| {
             out.text(&listing.event(stored))?;
             out.text(&within(&search.within(&store, stored, MOST_WITHIN + 1)?))
@@ -164,7 +164,7 @@ pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> 
     Ok(Exit::Fine)
 }
 
-fn search(arguments: &Arguments, now: Timestamp) -> anyhow::Result<Search> {
+fn search(arguments: &Arguments, now: Timestamp) -> anyhow::Result<HistorySearch> {
     let time = |option, when: &Option<String>| when.as_deref().map(|when| point_in_time(option, when, now)).transpose();
     let (since, until) = (time("--since", &arguments.since)?, time("--until", &arguments.until)?);
     if let (Some(since), Some(until)) = (since, until)
@@ -172,7 +172,7 @@ fn search(arguments: &Arguments, now: Timestamp) -> anyhow::Result<Search> {
     {
         return Err(usage("--since is later than --until".to_owned()));
     }
-    Ok(Search {
+    Ok(HistorySearch {
         filter: Filter {
             since,
             until,
@@ -213,7 +213,7 @@ pub(super) fn show(source: &CliContext, arguments: &ShowArguments, out: &mut Out
     let zone = TimeZone::system();
     let names = Names::read(Path::new("/"));
     let program = source.program();
-    let listing = Listing::new(clock.now().wall, &zone, &names, &program);
+    let listing = EventListing::new(clock.now().wall, &zone, &names, &program);
     out.text(&listing.whole_event(&stored))?;
     out.text(&listing.members(&store.members(id, MOST_MEMBERS)?))?;
     Ok(Exit::Fine)

@@ -8,7 +8,7 @@ use globset::GlobMatcher;
 use crate::{
     model::event::StoredEvent,
     store::{
-        events::{append::Filter, history::Order},
+        events::{append::Filter, history::HistoryOrder},
         sqlite::{connection::Store, error::StoreError},
     },
 };
@@ -18,7 +18,7 @@ const BLOCK: u32 = 500;
 
 /// What is searched for.
 #[derive(Debug)]
-pub(in crate::cli) struct Search {
+pub(in crate::cli) struct HistorySearch {
     /// Times, kind and severity; its limit is how many events are wanted.
     pub(in crate::cli) filter: Filter,
     /// Which paths; those that a summary stands for count too.
@@ -36,14 +36,14 @@ pub(in crate::cli) struct Span {
     pub(in crate::cli) is_cut: bool,
 }
 
-impl Search {
+impl HistorySearch {
     /// Finds the span of numbers that holds the wanted events; `None` when nothing matches.
     pub(in crate::cli) fn span(&self, store: &Store) -> Result<Option<Span>, StoreError> {
         let last = store.head()?.seq;
         let mut span = None;
         let (mut end, mut found) = (last, 0_u32);
         loop {
-            let block = store.history_block(&self.block(), (1, end), Order::NewestFirst)?;
+            let block = store.history_block(&self.block(), (1, end), HistoryOrder::NewestFirst)?;
             for stored in &block {
                 if !self.is_match(store, stored)? {
                     continue;
@@ -70,7 +70,7 @@ impl Search {
     ) -> anyhow::Result<()> {
         let mut begin = span.first;
         loop {
-            let block = store.history_block(&self.block(), (begin, span.last), Order::OldestFirst)?;
+            let block = store.history_block(&self.block(), (begin, span.last), HistoryOrder::OldestFirst)?;
             for stored in &block {
                 if self.is_match(store, stored)? {
                     show(stored)?;

@@ -10,9 +10,9 @@ const WIDTH: usize = 110;
 
 /// The text so far.
 #[derive(Debug, Default)]
-pub(in crate::cli) struct Text(Vec<u8>);
+pub(in crate::cli) struct ConfigText(Vec<u8>);
 
-impl Text {
+impl ConfigText {
     /// A comment in plain text, broken into lines.
     pub(in crate::cli) fn say(&mut self, words: &str) {
         let mut line = String::from("#");
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn nothing_foreign_ends_a_comment_or_a_line() {
-        let mut text = Text::default();
+        let mut text = ConfigText::default();
         assert!(text.item("area", b"/srv/a"));
         assert!(!text.item("area", b"/srv/\n[x]\x1b"));
         text.say(&format!("left out: {}", quoted(b"a\nemail = x\x1b[2J")));

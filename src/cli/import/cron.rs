@@ -22,7 +22,7 @@ const LARGEST: u64 = 1 << 20;
 
 /// A file that runs the program.
 #[derive(Debug)]
-pub(in crate::cli) struct Table {
+pub(in crate::cli) struct CronTable {
     pub(in crate::cli) path: PathBuf,
     /// Its lines that do; of a script none is told apart.
     pub(in crate::cli) jobs: Vec<Job>,
@@ -30,7 +30,7 @@ pub(in crate::cli) struct Table {
     is_ours: bool,
 }
 
-impl Table {
+impl CronTable {
     /// `/etc/cron.d/fcheck:4`.
     pub(in crate::cli) fn place(&self, job: &Job) -> String {
         format!("{}:{}", shown(&self.path), job.line)
@@ -42,13 +42,13 @@ impl Table {
 }
 
 /// The tables and scripts below `root` that run the program called `name`.
-pub(in crate::cli) fn tables(root: &Path, name: &str) -> Vec<Table> {
+pub(in crate::cli) fn tables(root: &Path, name: &str) -> Vec<CronTable> {
     let mut found = Vec::new();
     let mut table = |path: PathBuf, has_user: bool| {
         if let Ok(text) = read(&path) {
             let jobs = jobs(&text, name, has_user);
             if !jobs.is_empty() {
-                found.push(Table { path, jobs, is_ours: has_user });
+                found.push(CronTable { path, jobs, is_ours: has_user });
             }
         }
     };
@@ -65,7 +65,7 @@ pub(in crate::cli) fn tables(root: &Path, name: &str) -> Vec<Table> {
             let is_script = fs::metadata(&path).is_ok_and(|found| found.permissions().mode() & 0o111 != 0);
             let is_code = |line: &&[u8]| !line.trim_ascii_start().starts_with(b"#");
             if is_script && lines.split(|byte| *byte == b'\n').filter(is_code).any(|line| runs(line, name)) {
-                found.push(Table { path, jobs: Vec::new(), is_ours: false });
+                found.push(CronTable { path, jobs: Vec::new(), is_ours: false });
             }
         }
     }
@@ -91,7 +91,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Says which lines run the program still, and what to do; gives whether any does.
-pub(in crate::cli) fn tell(tables: &[Table], name: &str) -> bool {
+pub(in crate::cli) fn tell(tables: &[CronTable], name: &str) -> bool {
     let mut runs = false;
     for table in tables.iter().filter(|table| table.has(false)) {
         let lines: Vec<String> = table.jobs.iter().filter(|job| !job.is_off).map(|job| job.line.to_string()).collect();
@@ -109,7 +109,7 @@ pub(in crate::cli) fn tell(tables: &[Table], name: &str) -> bool {
 ///
 /// # Errors
 /// When a table is no plain file of its own or cannot be written; those before it are written.
-pub(super) fn switch_all(tables: &[Table], name: &str, is_off: bool) -> anyhow::Result<()> {
+pub(super) fn switch_all(tables: &[CronTable], name: &str, is_off: bool) -> anyhow::Result<()> {
     let word = if is_off { "off" } else { "on" };
     let mut is_done = false;
     for table in tables.iter().filter(|table| table.has(!is_off)) {

@@ -7,9 +7,9 @@ use std::{
 };
 
 use crate::{
-    cli::import::config_text::{Text, quoted},
+    cli::import::config_text::{ConfigText, quoted},
     config::{
-        foreign::fcheck::{Fcheck, Line, Place, Word},
+        foreign::fcheck::{Fcheck, FcheckLine, FcheckPlace, Word},
         schema::units::format_span,
         write::legacy_line::legacy_line,
     },
@@ -21,7 +21,7 @@ const SPECIAL: &[u8] = b"*+?()[]{}|^$\\";
 
 /// What lies at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) enum Kind {
+pub(in crate::cli) enum FcheckKind {
     /// A directory, or a link to one.
     Directory,
     /// Something else.
@@ -29,7 +29,7 @@ pub(in crate::cli) enum Kind {
 }
 
 /// What lies at a path; `None` when nothing does.
-pub(in crate::cli) type Look<'a> = &'a dyn Fn(&Path) -> Option<Kind>;
+pub(in crate::cli) type FcheckLook<'a> = &'a dyn Fn(&Path) -> Option<FcheckKind>;
 
 /// How fcheck is run from cron.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,26 +46,26 @@ pub(in crate::cli) struct Cron {
 
 /// An area to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Plan<'a> {
+struct ImportPlan<'a> {
     path: Vec<u8>,
     recurses: bool,
     /// Whether only what lies in it is looked at.
     is_flat: bool,
-    line: &'a Line,
+    line: &'a FcheckLine,
     notes: Vec<String>,
 }
 
 /// Writes the settings; `baseline` is what can be said about fcheck's database: its path when it can be taken over, else why not.
 pub(in crate::cli) fn write(
-    text: &mut Text,
+    text: &mut ConfigText,
     fcheck: &Fcheck,
     cron: Option<&Cron>,
     baseline: &Result<PathBuf, String>,
-    look: Look<'_>,
+    look: FcheckLook<'_>,
 ) {
     head(text, fcheck, cron);
     digests(text, fcheck, cron, baseline);
-    let exclusions: Vec<&Line> = fcheck.all(Word::Exclusion).collect();
+    let exclusions: Vec<&FcheckLine> = fcheck.all(Word::Exclusion).collect();
     text.gap();
     let mut patterns = BTreeSet::new();
     for line in &exclusions {
@@ -75,7 +75,7 @@ pub(in crate::cli) fn write(
     tail(text, fcheck);
 }
 
-fn head(text: &mut Text, fcheck: &Fcheck, cron: Option<&Cron>) {
+fn head(text: &mut ConfigText, fcheck: &Fcheck, cron: Option<&Cron>) {
     if let Some(cron) = cron {
         let recipient = cron.recipient.as_deref().filter(|name| legacy_line("email", name.as_bytes()).is_ok());
         text.say(&format!("Who gets fcheck's mail, by {}.", cron.place));
@@ -108,7 +108,7 @@ fn signature(fcheck: &Fcheck) -> Option<&[u8]> {
     value.rsplit(|byte| *byte == b'/').next()
 }
 
-fn digests(text: &mut Text, fcheck: &Fcheck, cron: Option<&Cron>, baseline: &Result<PathBuf, String>) {
+fn digests(text: &mut ConfigText, fcheck: &Fcheck, cron: Option<&Cron>, baseline: &Result<PathBuf, String>) {
     text.gap();
     let signs = cron.is_none_or(|cron| cron.switches.contains('s'));
     let words = match signature(fcheck) {
@@ -141,11 +141,11 @@ fn digests(text: &mut Text, fcheck: &Fcheck, cron: Option<&Cron>, baseline: &Res
 }
 
 /// Writes what an `Exclusion` leaves out.
-fn exclude(text: &mut Text, line: &Line, patterns: &mut BTreeSet<Vec<u8>>, look: Look<'_>) {
+fn exclude(text: &mut ConfigText, line: &FcheckLine, patterns: &mut BTreeSet<Vec<u8>>, look: FcheckLook<'_>) {
     let value = line.value.as_slice();
     let Some(directory) = value.strip_suffix(b"/") else {
         // fcheck leaves out this very path, and what is below it only where that is named by a `/` at the end.
-        if look(&path(value)) == Some(Kind::Directory) {
+        if look(&path(value)) == Some(FcheckKind::Directory) {
             return text.say(&format!(
                 "not carried over: {} leaves out the directory itself and nothing in it; it is compared here.",
                 said(line)
@@ -169,7 +169,7 @@ fn exclude(text: &mut Text, line: &Line, patterns: &mut BTreeSet<Vec<u8>>, look:
     pattern_line(text, pattern, patterns);
 }
 
-fn pattern_line(text: &mut Text, pattern: Vec<u8>, patterns: &mut BTreeSet<Vec<u8>>) {
+fn pattern_line(text: &mut ConfigText, pattern: Vec<u8>, patterns: &mut BTreeSet<Vec<u8>>) {
     if !patterns.contains(&pattern) {
         text.item("exclude", &pattern);
         patterns.insert(pattern);
@@ -185,8 +185,14 @@ fn escaped(path: &[u8]) -> Vec<u8> {
     path.iter().flat_map(|byte| is_glob(*byte).then_some(b'\\').into_iter().chain([*byte])).collect()
 }
 
-fn areas(text: &mut Text, fcheck: &Fcheck, cron: Option<&Cron>, exclusions: &[&Line], look: Look<'_>) {
-    let mut plans: Vec<Plan<'_>> = Vec::new();
+fn areas(
+    text: &mut ConfigText,
+    fcheck: &Fcheck,
+    cron: Option<&Cron>,
+    exclusions: &[&FcheckLine],
+    look: FcheckLook<'_>,
+) {
+    let mut plans: Vec<ImportPlan<'_>> = Vec::new();
     for line in &fcheck.lines {
         match plan(line, look) {
             None => {}
@@ -205,7 +211,7 @@ fn areas(text: &mut Text, fcheck: &Fcheck, cron: Option<&Cron>, exclusions: &[&L
     for plan in &plans {
         text.gap();
         // Where areas lie in each other the innermost holds; fcheck looked at what is below it all the same.
-        let covers = |other: &&Plan<'_>| other.recurses && is_beneath(&plan.path, &other.path);
+        let covers = |other: &&ImportPlan<'_>| other.recurses && is_beneath(&plan.path, &other.path);
         if let Some(outer) = plans.iter().find(covers).filter(|_| !plan.recurses) {
             text.say(&format!("{} is part of the area {}.", said(plan.line), escape_name(&outer.path)));
             continue;
@@ -224,7 +230,7 @@ fn areas(text: &mut Text, fcheck: &Fcheck, cron: Option<&Cron>, exclusions: &[&L
 }
 
 /// The area that a line names; `None` when it names none.
-fn plan<'a>(line: &'a Line, look: Look<'_>) -> Option<Result<Plan<'a>, &'static str>> {
+fn plan<'a>(line: &'a FcheckLine, look: FcheckLook<'_>) -> Option<Result<ImportPlan<'a>, &'static str>> {
     if !matches!(line.word, Word::Directory | Word::File) {
         return None;
     }
@@ -239,17 +245,17 @@ fn plan<'a>(line: &'a Line, look: Look<'_>) -> Option<Result<Plan<'a>, &'static 
     let mut notes = Vec::new();
     match (line.word, kind) {
         (_, None) => notes.push("Nothing is there now; that is reported once.".to_owned()),
-        (Word::Directory, Some(Kind::Other)) => {
+        (Word::Directory, Some(FcheckKind::Other)) => {
             notes.push(format!("{} is no directory: fcheck checks nothing there. It is checked here.", said(line)));
         }
         _ => {}
     }
-    let is_directory = kind.map_or(line.word == Word::Directory, |kind| kind == Kind::Directory);
-    Some(Ok(Plan { recurses, is_flat: is_directory && !recurses, line, notes, path }))
+    let is_directory = kind.map_or(line.word == Word::Directory, |kind| kind == FcheckKind::Directory);
+    Some(Ok(ImportPlan { recurses, is_flat: is_directory && !recurses, line, notes, path }))
 }
 
 /// The `Exclusion` by which fcheck compares nothing of this area.
-fn left_out_by<'a>(plan: &Plan<'_>, exclusions: &[&'a Line]) -> Option<&'a Line> {
+fn left_out_by<'a>(plan: &ImportPlan<'_>, exclusions: &[&'a FcheckLine]) -> Option<&'a FcheckLine> {
     let whole = [plan.path.as_slice(), b"/"].concat();
     let is_file = plan.line.word == Word::File;
     exclusions.iter().copied().find(|line| match line.value.ends_with(b"/") {
@@ -274,12 +280,12 @@ fn path(bytes: &[u8]) -> PathBuf {
 }
 
 /// A line in words.
-fn said(line: &Line) -> String {
+fn said(line: &FcheckLine) -> String {
     quoted(&[line.word.name().as_bytes(), b" = ", &line.value].concat())
 }
 
 /// What has no place here.
-fn tail(text: &mut Text, fcheck: &Fcheck) {
+fn tail(text: &mut ConfigText, fcheck: &Fcheck) {
     text.gap();
     let names = |words: &[Word]| {
         let set: Vec<&str> =
@@ -300,7 +306,7 @@ fn tail(text: &mut Text, fcheck: &Fcheck) {
     }
 }
 
-fn shown(place: &Place) -> String {
+fn shown(place: &FcheckPlace) -> String {
     format!("{}:{}", escape_name(place.file.as_os_str().as_encoded_bytes()), place.line)
 }
 

@@ -18,8 +18,8 @@ use crate::{
         logcheck::{
             conf::Conf,
             hand_back,
-            log_list::{Log, logs},
-            state::{Position, States, check_free},
+            log_list::{ListedLog, logs},
+            state::{LogcheckPosition, States, check_free},
         },
         pattern::ast::Locale,
     },
@@ -77,7 +77,7 @@ pub(in crate::cli) fn run(source: &CliContext, conf: &Conf) -> anyhow::Result<()
     lock.push(".lock");
     check_free(Path::new(&lock), now)?;
     let logs = match &conf.log {
-        Some(log) => vec![Log::File(log.clone())],
+        Some(log) => vec![ListedLog::File(log.clone())],
         None => logs(&conf.list, &conf.lists, Locale::C).context("logcheck's list of logs cannot be read")?,
     };
     // Everything is looked up before anything is written.
@@ -85,11 +85,11 @@ pub(in crate::cli) fn run(source: &CliContext, conf: &Conf) -> anyhow::Result<()
     let mut journal = None;
     for log in &logs {
         match log {
-            Log::File(log) => match hand_back::log(&store, log)? {
+            ListedLog::File(log) => match hand_back::log(&store, log)? {
                 Some(found) => positions.push((log, found)),
                 None => talk(&format!("{}: never read by integrityd; logcheck's own position stays", shown(log))),
             },
-            Log::Journal => journal = hand_back::journal(&store, &TimeZone::system(), now)?,
+            ListedLog::Journal => journal = hand_back::journal(&store, &TimeZone::system(), now)?,
         }
     }
     if positions.is_empty() && journal.is_none() {
@@ -102,7 +102,7 @@ pub(in crate::cli) fn run(source: &CliContext, conf: &Conf) -> anyhow::Result<()
 fn write(conf: &Conf, positions: &[(&PathBuf, hand_back::Handback)], journal: Option<Timestamp>) -> anyhow::Result<()> {
     let states = States::lock(&conf.states)?;
     for (log, found) in positions {
-        states.put(log, &Position { offset: found.offset, evidence: Vec::new() })?;
+        states.put(log, &LogcheckPosition { offset: found.offset, evidence: Vec::new() })?;
         let waiting = match found.waiting {
             0 => String::new(),
             1 => "; 1 line before the daemon's own position was not mailed yet".to_owned(),

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     cli::{
-        import::config_text::{Text, quoted},
+        import::config_text::{ConfigText, quoted},
         logcheck::options::shown,
     },
     config::{
@@ -22,7 +22,7 @@ use crate::{
 const LONGEST: Duration = Duration::from_hours(30 * 24);
 
 /// Everything that is known of an installed logcheck.
-pub(in crate::cli) struct Logcheck<'a> {
+pub(in crate::cli) struct LogcheckImport<'a> {
     /// Its configuration.
     pub(in crate::cli) conf: &'a Conf,
     /// What in it is not understood.
@@ -43,9 +43,9 @@ pub(in crate::cli) struct Logcheck<'a> {
     pub(super) short_host: String,
 }
 
-impl Logcheck<'_> {
+impl LogcheckImport<'_> {
     /// Writes the settings.
-    pub(in crate::cli) fn write(&self, text: &mut Text) {
+    pub(in crate::cli) fn write(&self, text: &mut ConfigText) {
         self.recipients(text);
         self.mails(text);
         text.gap();
@@ -68,7 +68,7 @@ impl Logcheck<'_> {
         self.others(text);
     }
 
-    fn recipients(&self, text: &mut Text) {
+    fn recipients(&self, text: &mut ConfigText) {
         text.say("SENDMAILTO:");
         let mut has_any = false;
         for name in self.conf.recipients.split([',', ' ', '\t']).filter(|name| !name.is_empty()) {
@@ -85,7 +85,7 @@ impl Logcheck<'_> {
         }
     }
 
-    fn mails(&self, text: &mut Text) {
+    fn mails(&self, text: &mut ConfigText) {
         let conf = self.conf;
         if !conf.is_host_full {
             text.say("FQDN=0: mails name this host in full unless the short name is set:");
@@ -114,7 +114,7 @@ impl Logcheck<'_> {
         }
     }
 
-    fn logs(&self, text: &mut Text) {
+    fn logs(&self, text: &mut ConfigText) {
         if let Some(log) = &self.conf.log {
             text.say("LOGFILE: no list of logs counts.");
             text.item("log", log.as_os_str().as_encoded_bytes());
@@ -151,7 +151,7 @@ impl Logcheck<'_> {
         }
     }
 
-    fn hold_off(&self, text: &mut Text) {
+    fn hold_off(&self, text: &mut ConfigText) {
         text.gap();
         match &self.cron {
             Some((place, Some(interval))) => {
@@ -170,7 +170,7 @@ impl Logcheck<'_> {
     }
 
     /// What has no place here.
-    fn others(&self, text: &mut Text) {
+    fn others(&self, text: &mut ConfigText) {
         let conf = self.conf;
         text.gap();
         if conf.is_unique {

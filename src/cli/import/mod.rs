@@ -18,7 +18,7 @@ use crate::{
     cli::{
         context::CliContext,
         doctor::areas,
-        import::config_text::Text,
+        import::config_text::ConfigText,
         logcheck::options::{read_text, shown},
         terminal::{
             exit::{Exit, TryLater},
@@ -87,7 +87,7 @@ struct CronArguments {
 
 impl CronArguments {
     /// Says what cron runs still, or switches it off.
-    fn settle(&self, tables: &[cron::Table], name: &str) -> anyhow::Result<()> {
+    fn settle(&self, tables: &[cron::CronTable], name: &str) -> anyhow::Result<()> {
         if self.disable_cron {
             return cron::switch_all(tables, name, true);
         }
@@ -115,9 +115,9 @@ fn fcheck(source: &CliContext, arguments: &FcheckArguments, out: &mut Out) -> an
         .with_context(|| format!("fcheck's configuration {} cannot be read", shown(&arguments.path)))?;
     let cron = tables.iter().flat_map(|table| table.jobs.iter().map(move |job| (table, job)));
     let cron = cron.map(|(table, job)| fcheck::cron(table.place(job), job.interval, &job.command)).next();
-    let mut body = Text::default();
+    let mut body = ConfigText::default();
     fcheck::write(&mut body, &fcheck, cron.as_ref(), &baseline(&fcheck), &look);
-    let mut head = Text::default();
+    let mut head = ConfigText::default();
     head.say(&format!("Made by `integrityd import fcheck` of {}.", shown(&arguments.path)));
     let body = body.into_bytes();
     match config::parse(&arguments.path, &body, &Files::Disk) {
@@ -129,9 +129,9 @@ fn fcheck(source: &CliContext, arguments: &FcheckArguments, out: &mut Out) -> an
     Ok(Exit::Fine)
 }
 
-fn look(path: &Path) -> Option<fcheck::Kind> {
+fn look(path: &Path) -> Option<fcheck::FcheckKind> {
     let found = fs::metadata(path).ok()?;
-    Some(if found.is_dir() { fcheck::Kind::Directory } else { fcheck::Kind::Other })
+    Some(if found.is_dir() { fcheck::FcheckKind::Directory } else { fcheck::FcheckKind::Other })
 }
 
 /// The path of fcheck's database, when it can be taken over.
@@ -143,7 +143,7 @@ fn baseline(fcheck: &Fcheck) -> Result<PathBuf, String> {
 }
 
 /// Says what pace the promised ages need.
-fn tell_pace(head: &mut Text, config: &Config) {
+fn tell_pace(head: &mut ConfigText, config: &Config) {
     let Some(age) = config.areas.iter().find_map(|area| area.max_age) else { return };
     let (entries, bytes) = areas::census(config);
     let needed = Demand::of(Workload { entries, bytes }, age);
@@ -188,7 +188,7 @@ fn logcheck(source: &CliContext, arguments: &LogcheckArguments, out: &mut Out) -
     cron.sort_by_key(|(_, interval)| interval.is_none());
     let host = host::host_name(&arguments.cron.root);
     let (logs, unread) = entries_of(&conf.list, &conf.lists, Locale::C);
-    let known = logcheck::Logcheck {
+    let known = logcheck::LogcheckImport {
         conf: &conf,
         faults: &faults,
         text: &text,
@@ -199,9 +199,9 @@ fn logcheck(source: &CliContext, arguments: &LogcheckArguments, out: &mut Out) -
         aliases: &read_text(&arguments.cron.root.join("etc/aliases")).unwrap_or_default(),
         short_host: host.split('.').next().unwrap_or_default().to_owned(),
     };
-    let mut head = Text::default();
+    let mut head = ConfigText::default();
     head.say(&format!("Made by `integrityd import logcheck` of {}.", shown(&arguments.path)));
-    let mut body = Text::default();
+    let mut body = ConfigText::default();
     known.write(&mut body);
     let body = body.into_bytes();
     let parsed = config::parse(&arguments.path, &body, &Files::Disk);
@@ -226,7 +226,7 @@ fn lists_beside(conf: &mut Conf, path: &Path) {
 }
 
 /// Prints a configuration: its bytes for a file, escaped for a terminal.
-fn print(out: &mut Out, mut head: Text, body: &[u8]) -> anyhow::Result<()> {
+fn print(out: &mut Out, mut head: ConfigText, body: &[u8]) -> anyhow::Result<()> {
     head.gap();
     let whole = [&head.into_bytes(), body].concat();
     if io::IsTerminal::is_terminal(&io::stdout()) {

@@ -16,7 +16,7 @@ use crate::{
     logs::{logcheck::conf::Conf, rules::rule_set::Layer},
     model::{clock::Timestamp, escape::escape, event::Severity},
     report::{
-        mail::mime::{Letter, MessageId, compose},
+        mail::mime::{MessageId, MimeMessage, compose},
         task::composer::{default_sender, full_address},
         transport::{Printer, Transport},
     },
@@ -25,7 +25,7 @@ use crate::{
 
 /// What all mails of a run have in common.
 #[derive(Debug)]
-pub(in crate::cli) struct Post<'a> {
+pub(in crate::cli) struct LogcheckMail<'a> {
     pub(in crate::cli) source: &'a CliContext,
     pub(in crate::cli) conf: &'a Conf,
     /// The name given with -H.
@@ -33,7 +33,7 @@ pub(in crate::cli) struct Post<'a> {
     pub(in crate::cli) now: Timestamp,
 }
 
-impl Post<'_> {
+impl LogcheckMail<'_> {
     /// Mails a report under its heading and waits until it is accepted.
     pub(in crate::cli) fn send(
         &self,
@@ -89,7 +89,7 @@ impl Post<'_> {
         let words = self.conf.recipients.split([',', ' ', '\t']).filter(|word| !word.is_empty());
         let to: Vec<String> = words.map(full_address).collect();
         let id = MessageId { instance: Uuid::new_v4(), report: 0, part: 1 };
-        let bytes = compose(&Letter {
+        let bytes = compose(&MimeMessage {
             from: &from,
             to: &to,
             subject,

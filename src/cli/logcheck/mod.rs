@@ -19,7 +19,7 @@ use crate::{
     cli::{
         context::CliContext,
         logcheck::{
-            mail::Post,
+            mail::LogcheckMail,
             options::{Arguments, read_text, shown},
         },
         run::runtime,
@@ -33,17 +33,17 @@ use crate::{
         logcheck::{
             conf::Conf,
             journal,
-            log_list::{Log, logs, open_regular},
+            log_list::{ListedLog, logs, open_regular},
             read::take,
-            report::{Found, Frame},
-            sort::{Order, arrange},
-            state::{Position, StateError, States, check_free},
+            report::{FoundLine, Frame},
+            sort::{LogOrder, arrange},
+            state::{LogcheckPosition, StateError, States, check_free},
         },
         pattern::ast::Locale,
         rules::{
             classifier::Classifier,
             layers::Semantics,
-            rule_set::{Reading, RuleSet},
+            rule_set::{RuleOptions, RuleSet},
         },
     },
     model::{
@@ -58,7 +58,7 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A run.
-struct Run<'a> {
+struct LogcheckRun<'a> {
     arguments: &'a Arguments,
     conf: Conf,
     locale: Locale,
@@ -67,12 +67,12 @@ struct Run<'a> {
 
 /// What the logs gave.
 #[derive(Default)]
-struct Harvest {
+struct LogcheckResult {
     heap: Vec<u8>,
     /// What its lines take of the memory of a run.
     spent: usize,
     errors: Vec<Vec<u8>>,
-    positions: Vec<(PathBuf, Position)>,
+    positions: Vec<(PathBuf, LogcheckPosition)>,
     /// Up to when the journal was read.
     journal: Option<Timestamp>,
     /// What stands above the report.
@@ -87,7 +87,7 @@ pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> 
         return Ok(Exit::Fine);
     }
     let now = Clock::System(host::boot_id(Path::new("/"))).now().wall;
-    let run = Run { arguments, conf: arguments.conf()?, locale: locale(), now };
+    let run = LogcheckRun { arguments, conf: arguments.conf()?, locale: locale(), now };
     for name in &run.conf.unserved {
         talk(&format!(
             "integrityd: {name} has no effect: the report is the text of the mail, and nothing is summed up"
@@ -113,7 +113,7 @@ pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> 
     Ok(exit)
 }
 
-impl Run<'_> {
+impl LogcheckRun<'_> {
     fn states(&self) -> anyhow::Result<States> {
         let directory = &self.conf.states;
         if self.arguments.only_tests {
@@ -132,24 +132,24 @@ impl Run<'_> {
     }
 
     /// Reads all logs, in the order of their last names, as logcheck sorts them.
-    fn harvest(&self, states: &States) -> anyhow::Result<Harvest> {
+    fn harvest(&self, states: &States) -> anyhow::Result<LogcheckResult> {
         let logs = match &self.conf.log {
             Some(log) => {
                 open_regular(log).with_context(|| format!("{} does not exist or cannot be read", shown(log)))?;
-                vec![Log::File(log.clone())]
+                vec![ListedLog::File(log.clone())]
             }
             None => logs(&self.conf.list, &self.conf.lists, self.locale)
                 .context("the list of logs cannot be read; -L and -D name others, -l a single log")?,
         };
-        let mut logs: Vec<(usize, Log)> = logs.into_iter().enumerate().collect();
+        let mut logs: Vec<(usize, ListedLog)> = logs.into_iter().enumerate().collect();
         logs.sort_by(|(_, one), (_, other)| last_name(one).cmp(last_name(other)));
-        let mut harvest = Harvest::default();
+        let mut harvest = LogcheckResult::default();
         // What could not be read is told in the order of the lists.
         let mut errors = Vec::new();
         for (number, log) in logs {
             let wrong = match log {
-                Log::File(log) => self.take(&log, states, &mut harvest)?,
-                Log::Journal => self.take_journal(states, &mut harvest)?,
+                ListedLog::File(log) => self.take(&log, states, &mut harvest)?,
+                ListedLog::Journal => self.take_journal(states, &mut harvest)?,
             };
             errors.extend(wrong.map(|wrong| (number, wrong)));
         }
@@ -159,7 +159,7 @@ impl Run<'_> {
     }
 
     /// Takes the new lines of a log; gives the words for the report when it cannot be read.
-    fn take(&self, log: &Path, states: &States, harvest: &mut Harvest) -> anyhow::Result<Option<Vec<u8>>> {
+    fn take(&self, log: &Path, states: &States, harvest: &mut LogcheckResult) -> anyhow::Result<Option<Vec<u8>>> {
         let known = states.get(log)?;
         if harvest.rules.is_none() && has_news(log, known.as_ref()) {
             harvest.rules = Some(self.rules());
@@ -185,7 +185,7 @@ impl Run<'_> {
     }
 
     /// Takes what the journal has since the last run; gives the words for the report when it cannot be read.
-    fn take_journal(&self, states: &States, harvest: &mut Harvest) -> anyhow::Result<Option<Vec<u8>>> {
+    fn take_journal(&self, states: &States, harvest: &mut LogcheckResult) -> anyhow::Result<Option<Vec<u8>>> {
         let since = states.journal()?;
         let until = self.now.before(journal::FRESH);
         if since.is_some_and(|since| since >= until) {
@@ -204,8 +204,8 @@ impl Run<'_> {
         }
     }
 
-    fn report(&self, source: &CliContext, harvest: &mut Harvest, out: &mut Out) -> anyhow::Result<Exit> {
-        let post = Post { source, conf: &self.conf, host: self.arguments.host.as_deref(), now: self.now };
+    fn report(&self, source: &CliContext, harvest: &mut LogcheckResult, out: &mut Out) -> anyhow::Result<Exit> {
+        let post = LogcheckMail { source, conf: &self.conf, host: self.arguments.host.as_deref(), now: self.now };
         if harvest.heap.is_empty() {
             if harvest.errors.is_empty() {
                 return Ok(Exit::Fine);
@@ -218,10 +218,10 @@ impl Run<'_> {
             return Ok(Exit::Findings);
         }
         let (semantics, mut classifier) = harvest.rules.take().unwrap_or_else(|| self.rules());
-        let order = if self.conf.is_unique { Order::Unique } else { Order::Stamp };
+        let order = if self.conf.is_unique { LogOrder::Unique } else { LogOrder::Stamp };
         let lines = arrange(&harvest.heap, order, self.locale);
         self.debug(|| format!("{} lines", lines.len()));
-        let found = Found::of(lines, &mut classifier, semantics);
+        let found = FoundLine::of(lines, &mut classifier, semantics);
         if found.sections.is_empty() && harvest.errors.is_empty() {
             return Ok(Exit::Fine);
         }
@@ -247,7 +247,7 @@ impl Run<'_> {
     }
 
     fn rules(&self) -> (Semantics, Classifier) {
-        let reading = Reading { locale: self.locale, allows_broad: true, is_flat: false };
+        let reading = RuleOptions { locale: self.locale, allows_broad: true, is_flat: false };
         let directory = RuleDirectory { level: self.conf.level, path: self.conf.rules.clone() };
         let set = RuleSet::read(&[directory], reading);
         for fault in &set.faults {
@@ -274,15 +274,15 @@ impl Run<'_> {
 }
 
 /// Whether a log is likely to have new lines.
-fn has_news(log: &Path, known: Option<&Position>) -> bool {
+fn has_news(log: &Path, known: Option<&LogcheckPosition>) -> bool {
     let Ok(found) = fs::metadata(log) else { return false };
     known.map_or(found.len() > 0, |known| known.offset != Offset { inode: found.ino(), offset: found.len() })
 }
 
-fn last_name(log: &Log) -> &[u8] {
+fn last_name(log: &ListedLog) -> &[u8] {
     match log {
-        Log::File(path) => path.file_name().unwrap_or_default().as_encoded_bytes(),
-        Log::Journal => b"journal",
+        ListedLog::File(path) => path.file_name().unwrap_or_default().as_encoded_bytes(),
+        ListedLog::Journal => b"journal",
     }
 }
 

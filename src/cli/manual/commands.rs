@@ -2,17 +2,17 @@
 
 use clap::{Arg, ArgAction, Command};
 
-use crate::cli::manual::roff::{Page, escaped, plain};
+use crate::cli::manual::roff::{ManualPage, escaped, plain};
 
 /// Every command that is not hidden, each with its arguments and options.
-pub(in crate::cli) fn all(root: &Command, page: &mut Page) {
+pub(in crate::cli) fn all(root: &Command, page: &mut ManualPage) {
     for command in shown(root) {
         write(command, command.get_name(), page);
     }
 }
 
 /// The options that every command takes.
-pub(super) fn general(root: &Command, page: &mut Page) {
+pub(super) fn general(root: &Command, page: &mut ManualPage) {
     for argument in root.get_arguments().filter(|argument| argument.is_global_set()) {
         page.item(&name(argument), &words(argument));
     }
@@ -33,7 +33,7 @@ fn own(command: &Command) -> Vec<&Arg> {
     command.get_arguments().filter(is_own).collect()
 }
 
-fn write(command: &Command, path: &str, page: &mut Page) {
+fn write(command: &Command, path: &str, page: &mut ManualPage) {
     let arguments = own(command);
     if !command.is_subcommand_required_set() {
         page.subsection(path);

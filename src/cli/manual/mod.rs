@@ -12,7 +12,7 @@ use clap::{Args, Command};
 
 use crate::{
     cli::{
-        manual::roff::{Page, markup, plain},
+        manual::roff::{ManualPage, markup, plain},
         terminal::{exit::Exit, output::Out},
     },
     logs::pattern::lint::Lint,
@@ -29,22 +29,27 @@ pub(super) struct Arguments {
 }
 
 /// A page of the manual.
-struct Source {
+struct ManualSource {
     name: &'static str,
     section: u8,
     volume: &'static str,
     prose: &'static str,
 }
 
-const PAGES: [Source; 3] = [
-    Source { name: "integrityd", section: 8, volume: "System Manager's Manual", prose: include_str!("integrityd.txt") },
-    Source {
+const PAGES: [ManualSource; 3] = [
+    ManualSource {
+        name: "integrityd",
+        section: 8,
+        volume: "System Manager's Manual",
+        prose: include_str!("integrityd.txt"),
+    },
+    ManualSource {
         name: "integrityd.conf",
         section: 5,
         volume: "File Formats Manual",
         prose: include_str!("integrityd.conf.txt"),
     },
-    Source {
+    ManualSource {
         name: "integrityd-rules",
         section: 7,
         volume: "Miscellaneous Information Manual",
@@ -59,9 +64,9 @@ pub(super) fn run(root: Command, arguments: &Arguments, out: &mut Out) -> anyhow
     Ok(Exit::Fine)
 }
 
-fn render(source: &Source, mut root: Command) -> String {
+fn render(source: &ManualSource, mut root: Command) -> String {
     root.build();
-    let mut page = Page::new(&source.name.to_ascii_uppercase(), source.section, DATE, source.volume);
+    let mut page = ManualPage::new(&source.name.to_ascii_uppercase(), source.section, DATE, source.volume);
     let mut lines = source.prose.lines().peekable();
     while let Some(line) = lines.next() {
         // What a line begins goes on to the next blank line.
@@ -76,7 +81,7 @@ fn render(source: &Source, mut root: Command) -> String {
 }
 
 /// One block of the prose: a heading, an insertion, an example, an item, a point or a paragraph.
-fn write(block: &[&str], root: &Command, page: &mut Page) {
+fn write(block: &[&str], root: &Command, page: &mut ManualPage) {
     let Some((first, rest)) = block.split_first() else { return };
     let joined = |first: &str| markup(&[&[first], rest].concat().join(" "));
     match first.split_at_checked(first.find(' ').map_or(first.len(), |at| at + 1)) {
@@ -104,7 +109,7 @@ fn example(line: &str) -> &str {
 }
 
 /// What `rules lint` may say of a rule, and what to do.
-fn lints(page: &mut Page) {
+fn lints(page: &mut ManualPage) {
     for lint in Lint::ALL {
         page.item(&plain(&lint.to_string()), &plain(&format!("Remedy: {}.", lint.advice())));
     }

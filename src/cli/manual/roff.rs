@@ -8,13 +8,13 @@ const WIDTH: usize = 76;
 
 /// A page that grows.
 #[derive(Debug)]
-pub(in crate::cli) struct Page {
+pub(in crate::cli) struct ManualPage {
     text: String,
     /// Whether a heading was the last thing: no paragraph begins behind one.
     is_fresh: bool,
 }
 
-impl Page {
+impl ManualPage {
     /// A page with its title line, such as `INTEGRITYD` in section 8.
     pub(in crate::cli) fn new(title: &str, section: u8, date: &str, volume: &str) -> Self {
         let version = env!("CARGO_PKG_VERSION");
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn no_word_is_a_request_and_every_character_is_itself() {
-        let mut page = Page::new("X", 8, "2026-01-01", "V");
+        let mut page = ManualPage::new("X", 8, "2026-01-01", "V");
         page.example(&[".so /etc/shadow", "'br", r"^\w{3} 'a' ~ `b` - →"]);
         page.paragraph(&plain(".TH is no title"));
         let text = page.finish();
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn long_words_flow_in_short_lines() {
-        let mut page = Page::new("X", 8, "2026-01-01", "V");
+        let mut page = ManualPage::new("X", 8, "2026-01-01", "V");
         page.paragraph(&plain(&"word ".repeat(60)));
         assert!(page.finish().lines().all(|line| line.len() <= 80));
     }

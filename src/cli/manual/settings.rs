@@ -1,17 +1,17 @@
 //! The settings as the manual has them, made from the one table of all items.
 
 use crate::{
-    cli::manual::roff::{Page, escaped, plain},
+    cli::manual::roff::{ManualPage, escaped, plain},
     config::schema::{
-        keys::{KEYS, Key},
-        section::Table,
+        keys::{KEYS, SettingKey},
+        section::SettingTable,
     },
 };
 
 /// Every setting with its place in both forms and its default, a line each.
-pub(super) fn glance(page: &mut Page) {
+pub(super) fn glance(page: &mut ManualPage) {
     let mut lines = vec![format!("{:<17} {:<26} {}", "LEGACY", "TOML", "DEFAULT")];
-    for key in Table::ALL.into_iter().flat_map(of) {
+    for key in SettingTable::ALL.into_iter().flat_map(of) {
         let default = if key.default.is_empty() { "-" } else { key.default };
         lines.push(format!("{:<17} {:<26} {default}", key.name, place(key)).trim_end().to_owned());
     }
@@ -19,11 +19,11 @@ pub(super) fn glance(page: &mut Page) {
 }
 
 /// All that is known of every setting, by subjects.
-pub(in crate::cli) fn all(page: &mut Page) {
-    for table in Table::ALL {
+pub(in crate::cli) fn all(page: &mut ManualPage) {
+    for table in SettingTable::ALL {
         page.subsection(table.title());
         let words = match table {
-            Table::Top => "In TOML above all tables.".to_owned(),
+            SettingTable::Top => "In TOML above all tables.".to_owned(),
             _ if table.is_repeatable() => format!("In TOML in `{}`, once for each.", table.header()),
             _ => format!("In TOML in `{}`.", table.header()),
         };
@@ -34,19 +34,19 @@ pub(in crate::cli) fn all(page: &mut Page) {
     }
 }
 
-fn of(table: Table) -> impl Iterator<Item = &'static Key> {
+fn of(table: SettingTable) -> impl Iterator<Item = &'static SettingKey> {
     KEYS.iter().filter(move |key| key.table == table)
 }
 
 /// `[rates] filerate`, `email`.
-fn place(key: &Key) -> String {
+fn place(key: &SettingKey) -> String {
     match key.table {
-        Table::Top => key.toml.to_owned(),
+        SettingTable::Top => key.toml.to_owned(),
         table => format!("{} {}", table.header(), key.toml),
     }
 }
 
-fn words_of(key: &Key) -> String {
+fn words_of(key: &SettingKey) -> String {
     let mut words = vec![key.doc.to_owned()];
     if key.toml != key.name {
         words.push(format!("In TOML `{}`.", key.toml));

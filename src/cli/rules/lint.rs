@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{
     cli::{
         context::CliContext,
-        rules::selection::{Choice, Groups, count_of, shown},
+        rules::selection::{Choice, RuleGroups, count_of, shown},
         terminal::{
             exit::Exit,
             output::{Out, talk},
@@ -19,7 +19,7 @@ use crate::{
     },
     config::schema::fault::Fault,
     logs::rules::{
-        check::{Finding, Remark, survey},
+        check::{RuleFinding, RuleRemark, survey},
         rule_set::RuleSet,
     },
 };
@@ -42,7 +42,7 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(in crate::cli) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
-    let groups = Groups::of(source, &arguments.choice)?;
+    let groups = RuleGroups::of(source, &arguments.choice)?;
     let set = groups.read_all();
     let findings = survey(&set);
     let is_folded = if arguments.json {
@@ -58,25 +58,25 @@ pub(in crate::cli) fn run(source: &CliContext, arguments: &Arguments, out: &mut 
     if is_folded {
         talk("--all lists each of those that are counted");
     }
-    let is_off = findings.iter().any(|finding| finding.remark == Remark::Off);
+    let is_off = findings.iter().any(|finding| finding.remark == RuleRemark::Off);
     Ok(if is_off { Exit::Findings } else { Exit::Fine })
 }
 
 /// Lists them; of what a file has more often than `most` times, the first stands for all. Says whether that was so.
-fn list(findings: &[Finding], most: usize, out: &mut Out) -> anyhow::Result<bool> {
-    let mut counts: BTreeMap<(&PathBuf, Remark), usize> = BTreeMap::new();
+fn list(findings: &[RuleFinding], most: usize, out: &mut Out) -> anyhow::Result<bool> {
+    let mut counts: BTreeMap<(&PathBuf, RuleRemark), usize> = BTreeMap::new();
     for finding in findings {
         *counts.entry((&finding.fault.file, finding.remark)).or_default() += 1;
     }
     let mut told = BTreeSet::new();
-    for Finding { remark, fault } in findings {
+    for RuleFinding { remark, fault } in findings {
         let key = (&fault.file, *remark);
         let count = counts.get(&key).copied().unwrap_or_default();
-        if *remark == Remark::Off || count <= most {
+        if *remark == RuleRemark::Off || count <= most {
             out.line(&fault.to_string())?;
         } else if told.insert(key) {
             let what = match remark {
-                Remark::Twice => "stand there or in another file already".to_owned(),
+                RuleRemark::Twice => "stand there or in another file already".to_owned(),
                 _ => format!("\"{}\"", fault.what),
             };
             out.line(
@@ -87,13 +87,13 @@ fn list(findings: &[Finding], most: usize, out: &mut Out) -> anyhow::Result<bool
     Ok(!told.is_empty())
 }
 
-fn summary(set: &RuleSet, findings: &[Finding]) -> String {
-    let count = |is_such: fn(Remark) -> bool| findings.iter().filter(|finding| is_such(finding.remark)).count();
+fn summary(set: &RuleSet, findings: &[RuleFinding]) -> String {
+    let count = |is_such: fn(RuleRemark) -> bool| findings.iter().filter(|finding| is_such(finding.remark)).count();
     let what = [
-        (count(|remark| remark == Remark::Off), "off"),
-        (count(|remark| matches!(remark, Remark::Odd(_))), "odd"),
-        (count(|remark| remark == Remark::Twice), "twice"),
-        (count(|remark| remark == Remark::Skipped), "passed over"),
+        (count(|remark| remark == RuleRemark::Off), "off"),
+        (count(|remark| matches!(remark, RuleRemark::Odd(_))), "odd"),
+        (count(|remark| remark == RuleRemark::Twice), "twice"),
+        (count(|remark| remark == RuleRemark::Skipped), "passed over"),
     ];
     let what: Vec<String> = what
         .into_iter()
@@ -105,12 +105,12 @@ fn summary(set: &RuleSet, findings: &[Finding]) -> String {
     format!("{} in {}: {what}", counted(set.rules.len(), "rule"), counted(set.files.len(), "file"))
 }
 
-fn to_json(Finding { remark, fault }: &Finding) -> String {
+fn to_json(RuleFinding { remark, fault }: &RuleFinding) -> String {
     let kind = match remark {
-        Remark::Off => "off",
-        Remark::Odd(_) => "odd",
-        Remark::Twice => "twice",
-        Remark::Skipped => "skipped",
+        RuleRemark::Off => "off",
+        RuleRemark::Odd(_) => "odd",
+        RuleRemark::Twice => "twice",
+        RuleRemark::Skipped => "skipped",
     };
     json!({ "kind": kind, "file": shown(&fault.file), "line": fault.line, "what": fault.what, "hint": fault.hint })
         .to_string()

@@ -26,14 +26,14 @@ use crate::{
             classifier::Classifier,
             layers::Semantics,
             reload::add_built_in,
-            rule_set::{Reading, RuleSet},
+            rule_set::{RuleOptions, RuleSet},
         },
     },
     model::{
         escape::{escape, escape_name, is_hidden},
         log::position::Anchor,
     },
-    tail::splitter::{self, Record},
+    tail::splitter::{self, LogRecord},
 };
 
 /// Which rules.
@@ -57,15 +57,15 @@ pub(in crate::cli) enum LevelName {
 
 /// The rules of the command line or of the configuration, group by group.
 #[derive(Debug)]
-pub(in crate::cli) struct Groups {
+pub(in crate::cli) struct RuleGroups {
     /// At least one; the logs of each, none when they come from the command line.
     pub(in crate::cli) all: Vec<LogGroup>,
-    reading: Reading,
+    reading: RuleOptions,
     semantics: Semantics,
     has_alias: bool,
 }
 
-impl Groups {
+impl RuleGroups {
     /// Finds them; says on the standard error what holds when nothing is configured.
     pub(in crate::cli) fn of(source: &CliContext, choice: &Choice) -> anyhow::Result<Self> {
         let config = match config::load(&source.config) {
@@ -87,7 +87,7 @@ impl Groups {
         let has_layers = logcheck.is_none_or(|logcheck| logcheck.has_layers);
         Ok(Self {
             all: groups,
-            reading: Reading {
+            reading: RuleOptions {
                 locale: Locale::Utf8,
                 allows_broad: logcheck.is_some_and(|logcheck| logcheck.is_broad_allowed),
                 is_flat: !has_layers,
@@ -226,8 +226,8 @@ pub(super) fn read_lines(input: &mut dyn Read, most: usize) -> io::Result<Vec<Ve
         reading.finish(&mut records);
     }
     let line = |record| match record {
-        Record::Line { bytes, .. } => Some(bytes),
-        Record::Gap(_) => None,
+        LogRecord::Line { bytes, .. } => Some(bytes),
+        LogRecord::Gap(_) => None,
     };
     Ok(records.into_iter().filter_map(line).collect())
 }

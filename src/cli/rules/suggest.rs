@@ -15,7 +15,7 @@ use crate::{
     cli::{
         context::CliContext,
         rules::{
-            selection::{Choice, Groups, count_of, read_lines, rule_words, shown, tell_faults, visible},
+            selection::{Choice, RuleGroups, count_of, read_lines, rule_words, shown, tell_faults, visible},
             side_effects::Others,
         },
         terminal::{
@@ -60,7 +60,7 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(in crate::cli) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
-    let groups = Groups::of(source, &arguments.choice)?;
+    let groups = RuleGroups::of(source, &arguments.choice)?;
     let given = given(&arguments.lines)?;
     if given.is_empty() {
         talk("# no line was given");

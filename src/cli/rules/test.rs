@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{
         context::CliContext,
-        rules::selection::{Choice, Groups, rule_words, shown, tell_faults},
+        rules::selection::{Choice, RuleGroups, rule_words, shown, tell_faults},
         terminal::{
             exit::Exit,
             output::{Out, number, talk},
@@ -27,7 +27,7 @@ use crate::{
         escape::{escape, escape_cut},
         log::position::Anchor,
     },
-    tail::splitter::{LineSplitter, Record, without_trailing_space},
+    tail::splitter::{LineSplitter, LogRecord, without_trailing_space},
 };
 
 /// So much is read at once, in bytes.
@@ -59,7 +59,7 @@ pub(in crate::cli) struct Arguments {
 
 /// How many lines became what.
 #[derive(Debug, Default)]
-struct Tally {
+struct RuleTally {
     lines: u64,
     alerts: u64,
     security: u64,
@@ -71,18 +71,18 @@ struct Tally {
 }
 
 /// A group's rules while lines are judged.
-struct Desk<'a> {
+struct RuleTester<'a> {
     classifier: Classifier,
     /// The paths of the rule files as they are shown.
     places: Vec<String>,
     arguments: &'a Arguments,
     out: &'a mut Out,
-    tally: &'a mut Tally,
+    tally: &'a mut RuleTally,
 }
 
 pub(in crate::cli) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
-    let groups = Groups::of(source, &arguments.choice)?;
-    let mut tally = Tally::default();
+    let groups = RuleGroups::of(source, &arguments.choice)?;
+    let mut tally = RuleTally::default();
     let stdin_alone = [PathBuf::from("-")];
     let files = if arguments.files.is_empty() { &stdin_alone[..] } else { &arguments.files };
     let mut ready: Option<(usize, Classifier)> = None;
@@ -97,7 +97,7 @@ pub(in crate::cli) fn run(source: &CliContext, arguments: &Arguments, out: &mut 
             }
         };
         let places = classifier.set().files.iter().map(|file| shown(&file.path)).collect();
-        let mut desk = Desk { classifier, places, arguments, out, tally: &mut tally };
+        let mut desk = RuleTester { classifier, places, arguments, out, tally: &mut tally };
         judge(file, &mut desk)?;
         ready = Some((group, desk.classifier));
     }
@@ -106,7 +106,7 @@ pub(in crate::cli) fn run(source: &CliContext, arguments: &Arguments, out: &mut 
     Ok(Exit::Fine)
 }
 
-impl Tally {
+impl RuleTally {
     fn words(&self) -> String {
         let counted =
             |count: u64, one: &str, many: &str| format!("{} {}", number(count), if count == 1 { one } else { many });
@@ -126,7 +126,7 @@ impl Tally {
     }
 }
 
-fn judge(file: &Path, desk: &mut Desk<'_>) -> anyhow::Result<()> {
+fn judge(file: &Path, desk: &mut RuleTester<'_>) -> anyhow::Result<()> {
     if file == Path::new("-") {
         if stdin().is_terminal() {
             talk("lines are read from the terminal; Ctrl-D ends them");
@@ -137,7 +137,7 @@ fn judge(file: &Path, desk: &mut Desk<'_>) -> anyhow::Result<()> {
     stream(&mut opened, desk).with_context(|| format!("{} cannot be read to its end", shown(file)))
 }
 
-fn stream(input: &mut dyn Read, desk: &mut Desk<'_>) -> anyhow::Result<()> {
+fn stream(input: &mut dyn Read, desk: &mut RuleTester<'_>) -> anyhow::Result<()> {
     let mut reading = LineSplitter::from(Anchor::default());
     let mut block = vec![0; BLOCK];
     let mut records = Vec::new();
@@ -162,13 +162,13 @@ fn stream(input: &mut dyn Read, desk: &mut Desk<'_>) -> anyhow::Result<()> {
     }
 }
 
-impl Desk<'_> {
-    fn take(&mut self, record: &Record) -> anyhow::Result<()> {
+impl RuleTester<'_> {
+    fn take(&mut self, record: &LogRecord) -> anyhow::Result<()> {
         match record {
             // A blank line says nothing and is told nobody.
-            Record::Line { bytes, .. } if without_trailing_space(bytes).is_empty() => Ok(()),
-            Record::Line { bytes, length } => self.line(without_trailing_space(bytes), *length),
-            Record::Gap(zeros) => {
+            LogRecord::Line { bytes, .. } if without_trailing_space(bytes).is_empty() => Ok(()),
+            LogRecord::Line { bytes, length } => self.line(without_trailing_space(bytes), *length),
+            LogRecord::Gap(zeros) => {
                 self.tally.zeros += zeros;
                 Ok(())
             }

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{
     cli::{
         context::CliContext,
-        rules::selection::{Choice, Groups, count_of, rule_words, shown, tell_faults},
+        rules::selection::{Choice, RuleGroups, count_of, rule_words, shown, tell_faults},
         terminal::{
             exit::Exit,
             output::{Out, number, span, talk},
@@ -45,7 +45,7 @@ struct Unused<'a> {
 
 pub(in crate::cli) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
     let counts = source.open()?.rule_hits()?;
-    let groups = Groups::of(source, &arguments.choice)?;
+    let groups = RuleGroups::of(source, &arguments.choice)?;
     let Some(first) = counts.iter().map(|count| count.since).min() else {
         talk("no rule has been counted yet: counting begins when the daemon reads logs");
         return Ok(Exit::Fine);

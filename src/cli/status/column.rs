@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::cli::status::level::Level;
+use crate::cli::status::level::StatusLevel;
 
 /// A column: its title, its cells, and whether they stand at the right.
 pub(in crate::cli) struct Column {
@@ -34,14 +34,14 @@ impl Column {
 
 /// How the screen is written.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::cli) struct Look {
+pub(in crate::cli) struct TableStyle {
     /// Columns.
     pub(in crate::cli) width: usize,
     /// Whether colours may be used.
     pub(in crate::cli) is_coloured: bool,
 }
 
-impl Look {
+impl TableStyle {
     /// As the standard output wants it: COLUMNS or the terminal's own width; colour on a terminal only, and never with `NO_COLOR`.
     pub(super) fn of_stdout() -> Self {
         let stdout = std::io::stdout();
@@ -60,11 +60,11 @@ impl Look {
     }
 }
 
-pub(in crate::cli) fn style(level: Level) -> Style {
+pub(in crate::cli) fn style(level: StatusLevel) -> Style {
     match level {
-        Level::Fine => AnsiColor::Green.on_default(),
-        Level::Warning => AnsiColor::Yellow.on_default(),
-        Level::Critical => AnsiColor::Red.on_default().bold(),
+        StatusLevel::Fine => AnsiColor::Green.on_default(),
+        StatusLevel::Warning => AnsiColor::Yellow.on_default(),
+        StatusLevel::Critical => AnsiColor::Red.on_default().bold(),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::model::health::{Health, Weight};
 
 /// A level of the Monitoring Plugins Development Guidelines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::cli) enum Level {
+pub(in crate::cli) enum StatusLevel {
     /// Nothing but notes.
     Fine,
     /// A warning stands.
@@ -13,7 +13,7 @@ pub(in crate::cli) enum Level {
     Critical,
 }
 
-impl Level {
+impl StatusLevel {
     /// The level of all that is wrong.
     pub(in crate::cli) fn of(health: &Health) -> Self {
         health.weight().map_or(Self::Fine, Self::from)
@@ -38,7 +38,7 @@ impl Level {
     }
 }
 
-impl From<Weight> for Level {
+impl From<Weight> for StatusLevel {
     fn from(weight: Weight) -> Self {
         match weight {
             Weight::Note => Self::Fine,

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{
         context::CliContext,
-        status::{column::Look, level::Level, screen::screen},
+        status::{column::TableStyle, level::StatusLevel, screen::screen},
         terminal::{
             exit::{Exit, usage, words},
             output::{Out, talk},
@@ -31,9 +31,9 @@ use crate::{
     store::{
         health::{
             diagnose::diagnose,
-            fact_logs::Log,
-            fact_processes::Process,
-            facts::{Area, Facts, Terms},
+            fact_logs::LogFacts,
+            fact_processes::ProcessFacts,
+            facts::{AreaFacts, FactTerms, Facts},
         },
         sqlite::connection::Store,
     },
@@ -43,7 +43,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    form: Form,
+    form: StatusForm,
 
     /// Where cron starts `run --once` and no daemon runs: how long ago the last run may have ended (26h).
     #[arg(long, value_name = "TIME")]
@@ -52,7 +52,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Args)]
 #[group(multiple = false)]
-struct Form {
+struct StatusForm {
     /// One JSON object.
     #[arg(long)]
     json: bool,
@@ -86,17 +86,17 @@ pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> 
     } else if arguments.prometheus {
         out.text(&prometheus::page(&facts, &health))?;
     } else {
-        out.text(&screen(&facts, &health, Look::of_stdout()))?;
+        out.text(&screen(&facts, &health, TableStyle::of_stdout()))?;
     }
-    Ok(match Level::of(&health) {
-        Level::Fine => Exit::Fine,
-        Level::Warning => Exit::Findings,
-        Level::Critical => Exit::Critical,
+    Ok(match StatusLevel::of(&health) {
+        StatusLevel::Fine => Exit::Fine,
+        StatusLevel::Warning => Exit::Findings,
+        StatusLevel::Critical => Exit::Critical,
     })
 }
 
 /// Says why nothing can be told, in the form that was asked for; a machine must not take silence for a good sign.
-fn unknown(why: &str, arguments: &Form, out: &mut Out) -> anyhow::Result<Exit> {
+fn unknown(why: &str, arguments: &StatusForm, out: &mut Out) -> anyhow::Result<Exit> {
     let why = why.strip_prefix("integrityd: ").unwrap_or(why);
     if arguments.json {
         out.line(&json!({ "verdict": "UNKNOWN", "why": why }).to_string())?;
@@ -112,7 +112,7 @@ fn unknown(why: &str, arguments: &Form, out: &mut Out) -> anyhow::Result<Exit> {
 fn read(source: &CliContext) -> anyhow::Result<Facts> {
     let (store, config, remarks) = open(source)?;
     let now = Clock::System(host::boot_id(Path::new("/"))).now();
-    let terms = config.as_ref().map(Terms::of).unwrap_or_default();
+    let terms = config.as_ref().map(FactTerms::of).unwrap_or_default();
     let mut facts = Facts::read(&store, &terms, now)?;
     facts.remarks = remarks;
     facts.daemon.start = service::command(Path::new("/"));
@@ -156,7 +156,7 @@ fn json(facts: &Facts, health: &Health) -> Value {
     let age = |at| facts.age(at).as_secs();
     let queue = &facts.queue;
     json!({
-        "verdict": Level::of(health).word(),
+        "verdict": StatusLevel::of(health).word(),
         "running": facts.daemon.is_running,
         "running_seconds": facts.daemon.running_for.map(|span| span.as_secs()),
         "database": { "path": facts.database, "bytes": facts.database_size },
@@ -186,7 +186,7 @@ fn json(facts: &Facts, health: &Health) -> Value {
     })
 }
 
-fn log_json(log: &Log, facts: &Facts) -> Value {
+fn log_json(log: &LogFacts, facts: &Facts) -> Value {
     json!({
         "path": log.path,
         "rules": log.rules,
@@ -197,7 +197,7 @@ fn log_json(log: &Log, facts: &Facts) -> Value {
     })
 }
 
-fn process_json(process: &Process, facts: &Facts) -> Value {
+fn process_json(process: &ProcessFacts, facts: &Facts) -> Value {
     let is_unit = !process.source.starts_with('/');
     json!({
         "pidfile": (!is_unit).then_some(&process.source),
@@ -213,7 +213,7 @@ fn process_json(process: &Process, facts: &Facts) -> Value {
     })
 }
 
-fn area_json(area: &Area) -> Value {
+fn area_json(area: &AreaFacts) -> Value {
     let seconds = |age: Option<std::time::Duration>| age.map(|age| age.as_secs());
     json!({
         "path": area.path,

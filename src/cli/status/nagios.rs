@@ -1,7 +1,7 @@
 //! `status --nagios`: one line as monitoring plugins print it (Monitoring Plugins Development Guidelines: text, `|`, performance data).
 
 use crate::{
-    cli::status::level::Level,
+    cli::status::level::StatusLevel,
     model::{
         format::{age, number},
         health::Health,
@@ -11,9 +11,9 @@ use crate::{
 
 /// The line, without its end.
 pub(in crate::cli) fn line(facts: &Facts, health: &Health) -> String {
-    let level = Level::of(health);
+    let level = StatusLevel::of(health);
     let words = match level {
-        Level::Fine => summary(facts),
+        StatusLevel::Fine => summary(facts),
         _ => health.grave().map(|trouble| trouble.words.as_str()).collect::<Vec<_>>().join("; "),
     };
     format!("INTEGRITYD {} - {} | {}", level.word(), text(&words), performance(facts))

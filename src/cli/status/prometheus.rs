@@ -1,24 +1,24 @@
 //! `status --prometheus`: the text exposition format 0.0.4, for a node exporter's textfile collector.
 
 use crate::{
-    cli::status::level::Level,
+    cli::status::level::StatusLevel,
     config::schema::units::to_float,
     model::health::{Health, TroubleKind, Weight},
     store::{
         baseline::areas::AreaState,
         health::{
-            fact_logs::Log,
-            fact_processes::Process,
-            facts::{Area, Facts},
+            fact_logs::LogFacts,
+            fact_processes::ProcessFacts,
+            facts::{AreaFacts, Facts},
         },
     },
 };
 
 /// The page under construction.
 #[derive(Default)]
-struct Page(String);
+struct MetricsPage(String);
 
-impl Page {
+impl MetricsPage {
     /// One family with all its samples; nothing of it when there are none.
     fn family(&mut self, name: &str, kind: &str, help: &str, samples: &[(String, f64)]) {
         if samples.is_empty() {
@@ -39,7 +39,7 @@ impl Page {
     }
 
     /// A gauge for each area that has a value.
-    fn areas(&mut self, name: &str, help: &str, areas: &[Area], value: impl Fn(&Area) -> Option<f64>) {
+    fn areas(&mut self, name: &str, help: &str, areas: &[AreaFacts], value: impl Fn(&AreaFacts) -> Option<f64>) {
         let samples: Vec<_> =
             areas.iter().filter_map(|area| Some((labels(&[("area", &area.path)]), value(area)?))).collect();
         self.family(name, "gauge", help, &samples);
@@ -63,12 +63,12 @@ fn flag(is_so: bool) -> f64 {
 
 /// The whole page.
 pub(in crate::cli) fn page(facts: &Facts, health: &Health) -> String {
-    let mut page = Page::default();
+    let mut page = MetricsPage::default();
     let running = facts.daemon.is_running;
     page.gauge(
         "status",
         "The judgement: 0 ok, 1 warning, 2 critical, 3 unknown.",
-        Some(f64::from(Level::of(health).number())),
+        Some(f64::from(StatusLevel::of(health).number())),
     );
     let troubles = TroubleKind::ALL.iter().filter(|kind| kind.weight() > Weight::Note).map(|kind| {
         let count = health.grave().filter(|trouble| trouble.kind == *kind).count();
@@ -97,12 +97,12 @@ pub(in crate::cli) fn page(facts: &Facts, health: &Health) -> String {
 
 /// The page when nothing can be told.
 pub(in crate::cli) fn unknown() -> String {
-    let mut page = Page::default();
+    let mut page = MetricsPage::default();
     page.gauge("status", "The judgement: 0 ok, 1 warning, 2 critical, 3 unknown.", Some(3.0));
     page.0
 }
 
-fn coverage(page: &mut Page, areas: &[Area]) {
+fn coverage(page: &mut MetricsPage, areas: &[AreaFacts]) {
     let states: Vec<_> = areas
         .iter()
         .flat_map(|area| {
@@ -127,12 +127,12 @@ fn coverage(page: &mut Page, areas: &[Area]) {
         Some(area.share())
     });
     page.areas("area_max_age_seconds", "The promised age, areamaxage.", areas, |area| seconds(area.max_age));
-    page.areas("area_needed_looks_per_second", "What areamaxage needs.", areas, Area::needed);
+    page.areas("area_needed_looks_per_second", "What areamaxage needs.", areas, AreaFacts::needed);
 }
 
-fn logs(page: &mut Page, logs: &[Log]) {
-    let samples = |value: &dyn Fn(&Log) -> Option<f64>| -> Vec<(String, f64)> {
-        let labelled = |log: &Log| Some((labels(&[("log", &log.path), ("rules", &log.rules)]), value(log)?));
+fn logs(page: &mut MetricsPage, logs: &[LogFacts]) {
+    let samples = |value: &dyn Fn(&LogFacts) -> Option<f64>| -> Vec<(String, f64)> {
+        let labelled = |log: &LogFacts| Some((labels(&[("log", &log.path), ("rules", &log.rules)]), value(log)?));
         logs.iter().filter_map(labelled).collect()
     };
     page.family(
@@ -155,12 +155,12 @@ fn logs(page: &mut Page, logs: &[Log]) {
     );
 }
 
-fn processes(page: &mut Page, processes: &[Process]) {
-    let samples = |value: &dyn Fn(&Process) -> Option<f64>| -> Vec<_> {
-        let label = |process: &Process| labels(&[("source", &process.source), ("container", &process.container)]);
+fn processes(page: &mut MetricsPage, processes: &[ProcessFacts]) {
+    let samples = |value: &dyn Fn(&ProcessFacts) -> Option<f64>| -> Vec<_> {
+        let label = |process: &ProcessFacts| labels(&[("source", &process.source), ("container", &process.container)]);
         processes.iter().filter_map(|process| Some((label(process), value(process)?))).collect()
     };
-    let is_fine = |process: &Process| Some(flag(process.is_fine()));
+    let is_fine = |process: &ProcessFacts| Some(flag(process.is_fine()));
     page.family(
         "process_fine",
         "gauge",
@@ -173,11 +173,11 @@ fn processes(page: &mut Page, processes: &[Process]) {
         "How often a watched process was started anew in the last 24 hours.",
         &samples(&|process| Some(to_float(process.restarts))),
     );
-    let started = |process: &Process| Some(to_float((process.started?.as_nanos() / 1_000_000_000).unsigned_abs()));
+    let started = |process: &ProcessFacts| Some(to_float((process.started?.as_nanos() / 1_000_000_000).unsigned_abs()));
     page.family("process_start_timestamp_seconds", "gauge", "When a watched process was started.", &samples(&started));
 }
 
-fn queue(page: &mut Page, facts: &Facts) {
+fn queue(page: &mut MetricsPage, facts: &Facts) {
     let queue = &facts.queue;
     let samples: Vec<_> =
         [("waiting", queue.queued.saturating_sub(queue.refused)), ("refused", queue.refused), ("parked", queue.parked)]

@@ -4,8 +4,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::{
     cli::status::{
-        column::{Column, Look, shortened, style},
-        level::Level,
+        column::{Column, TableStyle, shortened, style},
+        level::StatusLevel,
         screen_processes::processes,
     },
     config::schema::units::format_span,
@@ -17,8 +17,8 @@ use crate::{
     store::{
         baseline::areas::AreaState,
         health::{
-            fact_logs::Log,
-            facts::{Area, Facts},
+            fact_logs::LogFacts,
+            facts::{AreaFacts, Facts},
         },
     },
 };
@@ -33,7 +33,7 @@ const GLUE: char = '\u{a0}';
 const ANSWER: usize = 200;
 
 /// The whole screen, each line ended.
-pub(in crate::cli) fn screen(facts: &Facts, health: &Health, look: Look) -> String {
+pub(in crate::cli) fn screen(facts: &Facts, health: &Health, look: TableStyle) -> String {
     let mut lines = head(facts, health, look);
     for remark in &facts.remarks {
         lines.extend(wrapped("NOTE", remark, look.width));
@@ -69,8 +69,8 @@ pub(in crate::cli) fn screen(facts: &Facts, health: &Health, look: Look) -> Stri
     lines.join("\n") + "\n"
 }
 
-fn head(facts: &Facts, health: &Health, look: Look) -> Vec<String> {
-    let level = Level::of(health);
+fn head(facts: &Facts, health: &Health, look: TableStyle) -> Vec<String> {
+    let level = StatusLevel::of(health);
     let daemon = &facts.daemon;
     let running = match (daemon.is_running, daemon.running_for) {
         (Some(true), Some(for_so_long)) => format!("running for {}", span(for_so_long)),
@@ -112,8 +112,9 @@ fn wrapped(label: &str, words: &str, width: usize) -> Vec<String> {
     lines
 }
 
-fn table(areas: &[Area], look: Look) -> Vec<String> {
-    let column = |title, is_right, cell: &dyn Fn(&Area) -> String| Column::new(title, is_right, areas.iter().map(cell));
+fn table(areas: &[AreaFacts], look: TableStyle) -> Vec<String> {
+    let column =
+        |title, is_right, cell: &dyn Fn(&AreaFacts) -> String| Column::new(title, is_right, areas.iter().map(cell));
     let aged = |wait: Option<std::time::Duration>| wait.map_or_else(|| "-".to_owned(), age);
     let mut columns = vec![
         column("STATE", false, &|area| state(area.state).to_owned()),
@@ -147,9 +148,9 @@ fn table(areas: &[Area], look: Look) -> Vec<String> {
 }
 
 /// One line a log: how far it was read, and how much of it waits.
-fn logs(facts: &Facts, look: Look) -> Vec<String> {
+fn logs(facts: &Facts, look: TableStyle) -> Vec<String> {
     let logs = &facts.logs;
-    let condition = |log: &Log| match (log.trouble, log.offset) {
+    let condition = |log: &LogFacts| match (log.trouble, log.offset) {
         (Some((word, since)), _) => format!("{word} for {}", span(facts.age(since))),
         (None, None) if log.path != "journal" => "not there yet".to_owned(),
         (None, _) => "read".to_owned(),
@@ -168,7 +169,7 @@ fn logs(facts: &Facts, look: Look) -> Vec<String> {
             std::iter::once(&paths).chain(&columns).map(|column| column.cell(row, column.width())).collect();
         let line = cells.join("  ").trim_end().to_owned();
         let is_bad = row.and_then(|row| logs.get(row)).is_some_and(|log| log.trouble.is_some());
-        if is_bad { look.paint(&line, style(Level::Warning)) } else { line }
+        if is_bad { look.paint(&line, style(StatusLevel::Warning)) } else { line }
     };
     std::iter::once(row(None)).chain((0..logs.len()).map(|place| row(Some(place)))).collect()
 }
@@ -182,16 +183,16 @@ const fn state(state: AreaState) -> &'static str {
     }
 }
 
-fn condition(area: &Area) -> Level {
+fn condition(area: &AreaFacts) -> StatusLevel {
     match area.state {
-        AreaState::Missing | AreaState::Suspended => Level::Critical,
-        AreaState::Watched if area.share() < 1.0 => Level::Warning,
-        AreaState::Watched | AreaState::Learning | AreaState::Unconfigured => Level::Fine,
+        AreaState::Missing | AreaState::Suspended => StatusLevel::Critical,
+        AreaState::Watched if area.share() < 1.0 => StatusLevel::Warning,
+        AreaState::Watched | AreaState::Learning | AreaState::Unconfigured => StatusLevel::Fine,
     }
 }
 
 /// `#####...  62% in 7d`; what is not complete never looks complete.
-fn bar(area: &Area, length: usize) -> String {
+fn bar(area: &AreaFacts, length: usize) -> String {
     match area.state {
         // Nothing of one that is missing or suspended is seen.
         AreaState::Watched | AreaState::Missing | AreaState::Suspended => {}
@@ -273,7 +274,7 @@ mod tests {
     use crate::store::health::{diagnose::diagnose, facts::sample::facts};
 
     fn shown(facts: &Facts, width: usize) -> String {
-        screen(facts, &diagnose(facts), Look { width, is_coloured: false })
+        screen(facts, &diagnose(facts), TableStyle { width, is_coloured: false })
     }
 
     /// A machine with one of everything.
@@ -303,13 +304,11 @@ mod tests {
     fn no_line_is_wider_than_the_screen_and_ten_areas_fit_on_one() {
         for width in [60, 61, 75, 76, 80, 99, 100, 120, 200] {
             for mut facts in [facts(), troubled()] {
-                let area = Area { max_age: Some(Duration::from_hours(24)), ..facts.areas[0].clone() };
-                facts.areas.extend(
-                    (0..7)
-                        .map(|number| Area {
-                            path: format!("/srv/漢字漢字漢字漢字漢字漢字/{number}"), ..area.clone()
-                        }),
-                );
+                let area = AreaFacts { max_age: Some(Duration::from_hours(24)), ..facts.areas[0].clone() };
+                facts.areas.extend((0..7).map(|number| AreaFacts {
+                    path: format!("/srv/漢字漢字漢字漢字漢字漢字/{number}"),
+                    ..area.clone()
+                }));
                 let screen = shown(&facts, width);
                 assert!(screen.lines().all(|line| line.width() <= width), "{width}:\n{screen}");
                 assert!(width < 80 || facts.queue.queued > 0 || screen.lines().count() <= 24, "{width}:\n{screen}");
@@ -320,7 +319,7 @@ mod tests {
     #[test]
     fn colour_only_adds_to_the_same_words() {
         let facts = troubled();
-        let coloured = screen(&facts, &diagnose(&facts), Look { width: 80, is_coloured: true });
+        let coloured = screen(&facts, &diagnose(&facts), TableStyle { width: 80, is_coloured: true });
         assert!(coloured.contains("\x1b[1m\x1b[31mCRITICAL\x1b[0m"), "{coloured:?}");
         let mut plain = String::new();
         let mut pieces = coloured.split('\x1b');

@@ -2,14 +2,14 @@
 
 use crate::{
     cli::status::{
-        column::{Column, Look, shortened, style},
-        level::Level,
+        column::{Column, TableStyle, shortened, style},
+        level::StatusLevel,
     },
     model::{
         format::{number, span},
         process::Liveness,
     },
-    store::health::{fact_processes::Process, facts::Facts},
+    store::health::{fact_processes::ProcessFacts, facts::Facts},
 };
 
 /// Narrower screens are shown without the names of programs.
@@ -19,10 +19,10 @@ const NAMES_FROM: usize = 76;
 const NAME: usize = 15;
 
 /// The table.
-pub(in crate::cli) fn processes(facts: &Facts, look: Look) -> Vec<String> {
+pub(in crate::cli) fn processes(facts: &Facts, look: TableStyle) -> Vec<String> {
     let all = &facts.processes;
     let column =
-        |title, is_right, cell: &dyn Fn(&Process) -> String| Column::new(title, is_right, all.iter().map(cell));
+        |title, is_right, cell: &dyn Fn(&ProcessFacts) -> String| Column::new(title, is_right, all.iter().map(cell));
     let none = || "-".to_owned();
     let mut columns = vec![
         column("PID", true, &|process| process.pid.map_or_else(none, |pid| pid.to_string())),
@@ -45,7 +45,7 @@ pub(in crate::cli) fn processes(facts: &Facts, look: Look) -> Vec<String> {
         match row.and_then(|row| all.get(row)).filter(|process| !process.is_fine()) {
             Some(process) => {
                 let is_grave = process.liveness != Liveness::Running;
-                look.paint(&line, style(if is_grave { Level::Critical } else { Level::Warning }))
+                look.paint(&line, style(if is_grave { StatusLevel::Critical } else { StatusLevel::Warning }))
             }
             None => line,
         }
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn each_process_is_one_line_of_any_screen() {
         let mut facts = facts();
-        let one = Process {
+        let one = ProcessFacts {
             source: "/run/apache2.pid".to_owned(),
             container: String::new(),
             name: "apache2".to_owned(),
@@ -76,15 +76,15 @@ mod tests {
             since: facts.now.before(Duration::from_hours(2)),
             restarts: 3,
         };
-        let gone = Process { liveness: Liveness::Gone, pid: None, started: None, ..one.clone() };
-        let inside = Process { container: "web".to_owned(), fault: Some(FileFault::Empty), ..one.clone() };
-        facts.processes = vec![one, Process { source: "nginx.service".to_owned(), ..gone }, inside];
+        let gone = ProcessFacts { liveness: Liveness::Gone, pid: None, started: None, ..one.clone() };
+        let inside = ProcessFacts { container: "web".to_owned(), fault: Some(FileFault::Empty), ..one.clone() };
+        facts.processes = vec![one, ProcessFacts { source: "nginx.service".to_owned(), ..gone }, inside];
         for width in [60, 80, 120] {
-            let lines = processes(&facts, Look { width, is_coloured: false });
+            let lines = processes(&facts, TableStyle { width, is_coloured: false });
             assert_eq!(lines.len(), 4);
             assert!(width < 76 || lines.iter().all(|line| line.width() <= width), "{lines:#?}");
         }
-        let lines = processes(&facts, Look { width: 100, is_coloured: false });
+        let lines = processes(&facts, TableStyle { width: 100, is_coloured: false });
         insta::assert_snapshot!(lines.join("\n"), @r"
         PROCESS                  NAME      PID    UP  RESTARTS/24H  STATE
         /run/apache2.pid         apache2  9021  41 d             3  running

@@ -22,7 +22,7 @@ const LINE_TIME: Duration = Duration::from_secs(10);
 /// Shows how far a pass is.
 #[derive(Debug)]
 pub(in crate::cli) struct Progress {
-    way: Way,
+    way: ProgressWay,
     clock: Clock,
     began: Boottime,
     total: Option<u64>,
@@ -31,7 +31,7 @@ pub(in crate::cli) struct Progress {
 }
 
 #[derive(Debug)]
-enum Way {
+enum ProgressWay {
     Quiet,
     Lines { last: Boottime },
     Bar(ProgressBar),
@@ -47,9 +47,9 @@ impl Progress {
     pub(in crate::cli) fn begin(clock: Clock, total: Option<u64>, is_quiet: bool) -> Self {
         let began = clock.now().boottime;
         let way = match is_quiet {
-            true => Way::Quiet,
-            false if has_bar(is_quiet) => Way::Bar(bar(total)),
-            false => Way::Lines { last: began },
+            true => ProgressWay::Quiet,
+            false if has_bar(is_quiet) => ProgressWay::Bar(bar(total)),
+            false => ProgressWay::Lines { last: began },
         };
         Self { way, clock, began, total, looks: 0, bytes: 0 }
     }
@@ -60,7 +60,7 @@ impl Progress {
         self.bytes = self.bytes.saturating_add(harvest.bytes);
         let now = self.clock.now().boottime;
         match &mut self.way {
-            Way::Bar(bar) => {
+            ProgressWay::Bar(bar) => {
                 bar.set_position(self.looks);
                 let seconds = now.since(self.began).as_secs().max(1);
                 bar.set_message(format!("{}, {}/s", size(self.bytes), number(self.looks / seconds)));
@@ -68,18 +68,18 @@ impl Progress {
                     bar.println(format!("{} {}", found.event.category.word(), escape_name(&found.event.source)));
                 }
             }
-            Way::Lines { last } if now.since(*last) >= LINE_TIME => {
+            ProgressWay::Lines { last } if now.since(*last) >= LINE_TIME => {
                 *last = now;
                 let of = self.total.map(|total| format!(" of about {}", number(total))).unwrap_or_default();
                 talk(&format!("{}{of} entries, {} read", number(self.looks), size(self.bytes)));
             }
-            Way::Lines { .. } | Way::Quiet => {}
+            ProgressWay::Lines { .. } | ProgressWay::Quiet => {}
         }
     }
 
     /// Ends, and says in words what it took.
     pub(in crate::cli) fn end(self) -> String {
-        if let Way::Bar(bar) = &self.way {
+        if let ProgressWay::Bar(bar) = &self.way {
             bar.finish_and_clear();
         }
         let took = self.clock.now().boottime.since(self.began);

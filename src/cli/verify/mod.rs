@@ -57,7 +57,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> anyhow::Result<Exit> {
     let store = &source.open()?;
-    let mut teller = Teller { is_json: arguments.json, findings: 0, out };
+    let mut teller = VerifyTeller { is_json: arguments.json, findings: 0, out };
     match store.verify() {
         Ok(head) => {
             let kept = match store.checkpoint()? {
@@ -100,13 +100,13 @@ impl Promise {
 }
 
 /// Prints findings and notes, and counts the findings.
-struct Teller<'a> {
+struct VerifyTeller<'a> {
     is_json: bool,
     findings: u64,
     out: &'a mut Out,
 }
 
-impl Teller<'_> {
+impl VerifyTeller<'_> {
     fn find(&mut self, words: &str, object: &Value) -> anyhow::Result<()> {
         self.findings += 1;
         self.say(words, object)
@@ -119,7 +119,7 @@ impl Teller<'_> {
 
 /// What the store says to a mail.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum ChainVerdict {
     Agrees,
     /// Its events are so old that they are no longer kept.
     Pruned,
@@ -133,13 +133,13 @@ enum Verdict {
     Missing(&'static str),
 }
 
-fn judge(store: &Store, mail: &Statement, promise: Option<Promise>) -> Result<Verdict, StoreError> {
+fn judge(store: &Store, mail: &Statement, promise: Option<Promise>) -> Result<ChainVerdict, StoreError> {
     let is_young = promise.zip(mail.date).is_some_and(|(promise, date)| promise.covers(date));
-    let pruned = if is_young { Verdict::PrunedEarly } else { Verdict::Pruned };
+    let pruned = if is_young { ChainVerdict::PrunedEarly } else { ChainVerdict::Pruned };
     let last = mail.range.1;
     let newest = store.head()?.seq;
     if last > newest {
-        return Ok(Verdict::RolledBack(newest));
+        return Ok(ChainVerdict::RolledBack(newest));
     }
     let begin = store.checkpoint()?.map_or(0, |checkpoint| checkpoint.seq);
     let is_pruned = last > 0 && last <= begin;
@@ -147,22 +147,22 @@ fn judge(store: &Store, mail: &Statement, promise: Option<Promise>) -> Result<Ve
         && let Some(head) = mail.head
     {
         match store.hash_at(last)? {
-            Some(stored) if stored != head => return Ok(Verdict::Rewritten(stored)),
+            Some(stored) if stored != head => return Ok(ChainVerdict::Rewritten(stored)),
             Some(_) => {}
             None if is_pruned => return Ok(pruned),
-            None => return Ok(Verdict::Missing("its last event")),
+            None => return Ok(ChainVerdict::Missing("its last event")),
         }
     }
     match (store.has_report(&mail.message_id)?, is_pruned) {
-        (true, _) => Ok(Verdict::Agrees),
+        (true, _) => Ok(ChainVerdict::Agrees),
         (false, true) => Ok(pruned),
-        (false, false) => Ok(Verdict::Missing("the report")),
+        (false, false) => Ok(ChainVerdict::Missing("the report")),
     }
 }
 
 /// All that the mails have said.
 #[derive(Default)]
-struct Heard {
+struct HeardStatements {
     promise: Option<Promise>,
     foreign: u64,
     /// Message-ID and head of those already judged.
@@ -174,8 +174,8 @@ struct Heard {
     others: BTreeMap<Uuid, u64>,
 }
 
-fn compare(store: &Store, path: &Path, promise: Option<Promise>, teller: &mut Teller<'_>) -> anyhow::Result<()> {
-    let mut heard = Heard { promise, ..Heard::default() };
+fn compare(store: &Store, path: &Path, promise: Option<Promise>, teller: &mut VerifyTeller<'_>) -> anyhow::Result<()> {
+    let mut heard = HeardStatements { promise, ..HeardStatements::default() };
     mailbox::each(path, &mut |mail| {
         match statement(mail) {
             Some(statement) => hear(store, statement, &mut heard, teller)?,
@@ -213,7 +213,12 @@ fn counted(value: u64, what: &str) -> String {
     format!("{} {what}{}", number(value), if value == 1 { "" } else { "s" })
 }
 
-fn hear(store: &Store, mail: Statement, heard: &mut Heard, teller: &mut Teller<'_>) -> anyhow::Result<()> {
+fn hear(
+    store: &Store,
+    mail: Statement,
+    heard: &mut HeardStatements,
+    teller: &mut VerifyTeller<'_>,
+) -> anyhow::Result<()> {
     if !heard.seen.insert((mail.message_id.clone(), mail.head)) {
         // One copy a recipient.
         return Ok(());
@@ -235,7 +240,12 @@ fn hear(store: &Store, mail: Statement, heard: &mut Heard, teller: &mut Teller<'
     Ok(())
 }
 
-fn tell(mail: &Statement, verdict: &Verdict, heard: &mut Heard, teller: &mut Teller<'_>) -> anyhow::Result<()> {
+fn tell(
+    mail: &Statement,
+    verdict: &ChainVerdict,
+    heard: &mut HeardStatements,
+    teller: &mut VerifyTeller<'_>,
+) -> anyhow::Result<()> {
     let (first, last) = mail.range;
     let start = format!("report {} of events {first}-{last}: ", mail.report);
     let object = |finding: &str| {
@@ -243,19 +253,19 @@ fn tell(mail: &Statement, verdict: &Verdict, heard: &mut Heard, teller: &mut Tel
             "mailed": mail.head.map(|head| hex(&head)) })
     };
     match verdict {
-        Verdict::Agrees => Ok(()),
-        Verdict::Pruned => {
+        ChainVerdict::Agrees => Ok(()),
+        ChainVerdict::Pruned => {
             heard.pruned += 1;
             Ok(())
         }
-        Verdict::PrunedEarly => {
+        ChainVerdict::PrunedEarly => {
             let words = format!(
                 "{start}PRUNED EARLY: its events are gone though it is younger than events are kept (retention, maxdatabase): \
                  the clock or the settings were others, or they were taken out"
             );
             teller.find(&words, &object("pruned-early"))
         }
-        Verdict::Rewritten(stored) => {
+        ChainVerdict::Rewritten(stored) => {
             let mailed = mail.head.map(|head| hex(&head)).unwrap_or_default();
             let words = format!(
                 "{start}REWRITTEN: event {last} was mailed with head {mailed}, the database has {}: it was changed, or the mail \
@@ -268,7 +278,7 @@ fn tell(mail: &Statement, verdict: &Verdict, heard: &mut Heard, teller: &mut Tel
             }
             teller.find(&words, &object)
         }
-        Verdict::RolledBack(newest) => {
+        ChainVerdict::RolledBack(newest) => {
             let words = format!(
                 "{start}ROLLED BACK: event {last} was mailed, the database ends at {newest}: an older copy of it was put back"
             );
@@ -278,7 +288,7 @@ fn tell(mail: &Statement, verdict: &Verdict, heard: &mut Heard, teller: &mut Tel
             }
             teller.find(&words, &object)
         }
-        Verdict::Missing(what) => {
+        ChainVerdict::Missing(what) => {
             let words = format!("{start}MISSING: {what} was mailed and is not in the database: it was taken out");
             teller.find(&words, &object("missing"))
         }
@@ -286,7 +296,7 @@ fn tell(mail: &Statement, verdict: &Verdict, heard: &mut Heard, teller: &mut Tel
 }
 
 /// Mails of a database that this one is not: a finding, unless an event tells of the change.
-fn tell_of_another(store: &Store, instance: Uuid, mails: u64, teller: &mut Teller<'_>) -> anyhow::Result<()> {
+fn tell_of_another(store: &Store, instance: Uuid, mails: u64, teller: &mut VerifyTeller<'_>) -> anyhow::Result<()> {
     let many = counted(mails, "mail");
     let object = |key: &str| json!({ key: "another-database", "instance": instance.to_string(), "mails": mails });
     if let Some(fate) = store.fate(instance)? {
@@ -305,7 +315,7 @@ fn tell_of_another(store: &Store, instance: Uuid, mails: u64, teller: &mut Telle
 }
 
 /// Reports that were accepted for somebody whose mails these are, and are not among them.
-fn tell_of_gaps(store: &Store, heard: &Heard, teller: &mut Teller<'_>) -> anyhow::Result<()> {
+fn tell_of_gaps(store: &Store, heard: &HeardStatements, teller: &mut VerifyTeller<'_>) -> anyhow::Result<()> {
     let Some(first) = heard.first else { return Ok(()) };
     let recipients: Vec<String> = heard.recipients.iter().cloned().collect();
     let mut after = ReportId(first - 1);

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     config::{
-        build::values::{Entry, ValueSet, repeated},
+        build::values::{ValueEntry, ValueSet, repeated},
         read::{
-            item::{Findings, Place},
+            item::{ConfigPlace, Findings},
             value::Value,
         },
-        schema::{fault::show_path, section::Table},
+        schema::{fault::show_path, section::SettingTable},
         settings::{
             config::{Area, OnChange},
             exclude::{Excludes, can_reach},
@@ -19,25 +19,25 @@ use crate::{
 };
 
 /// An area while it is put together.
-pub(in crate::config) struct Draft<'a> {
+pub(in crate::config) struct AreaDraft<'a> {
     /// `None` when the line was faulty: what follows still belongs to it and to no other.
     pub(in crate::config) path: Option<PathBuf>,
-    pub(in crate::config) place: &'a Place,
-    entries: Vec<&'a Entry>,
-    pub(in crate::config) excludes: Vec<(PathBuf, &'a Place)>,
+    pub(in crate::config) place: &'a ConfigPlace,
+    entries: Vec<&'a ValueEntry>,
+    pub(in crate::config) excludes: Vec<(PathBuf, &'a ConfigPlace)>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> AreaDraft<'a> {
     /// What holds in it: a line that repeats another is left out.
-    pub(in crate::config) fn in_force(&self) -> impl Iterator<Item = &'a Entry> {
+    pub(in crate::config) fn in_force(&self) -> impl Iterator<Item = &'a ValueEntry> {
         self.entries.iter().enumerate().filter(|(at, entry)| self.first(*at, entry).is_none()).map(|(_, entry)| *entry)
     }
 
     /// The line that `entry`, the one at `at`, repeats or contradicts.
-    fn first(&self, at: usize, entry: &Entry) -> Option<&'a Entry> {
+    fn first(&self, at: usize, entry: &ValueEntry) -> Option<&'a ValueEntry> {
         let earlier = self.entries.get(..at).unwrap_or_default();
-        let same = |other: &&&Entry| other.key == entry.key && other.value.is_some();
-        let is_first = |other: &&&Entry| same(other) && (!entry.key.is_repeatable || other.value == entry.value);
+        let same = |other: &&&ValueEntry| other.key == entry.key && other.value.is_some();
+        let is_first = |other: &&&ValueEntry| same(other) && (!entry.key.is_repeatable || other.value == entry.value);
         earlier.iter().find(is_first).copied()
     }
 }
@@ -48,7 +48,7 @@ pub(in crate::config) fn areas(sheet: &ValueSet, findings: &mut Findings) -> Vec
 }
 
 /// All areas with the lines that belong to them, each with all that is left out of it.
-pub(in crate::config) fn drafts<'a>(sheet: &'a ValueSet, findings: &mut Findings) -> Vec<Draft<'a>> {
+pub(in crate::config) fn drafts<'a>(sheet: &'a ValueSet, findings: &mut Findings) -> Vec<AreaDraft<'a>> {
     let (mut drafts, shared) = sort(sheet, findings);
     for draft in &mut drafts {
         let Some(area) = draft.path.as_deref() else {
@@ -72,17 +72,17 @@ pub(in crate::config) fn drafts<'a>(sheet: &'a ValueSet, findings: &mut Findings
     drafts
 }
 
-fn excludes_all(area: &Path, place: &Place, findings: &mut Findings) {
+fn excludes_all(area: &Path, place: &ConfigPlace, findings: &mut Findings) {
     findings.fault(place, format!("`{}` is both an area and excluded", show_path(area)), "take one of the lines away");
 }
 
 /// Sorts the lines to their areas; the excludes of the legacy form are returned apart, because they are for all areas.
-fn sort<'a>(sheet: &'a ValueSet, findings: &mut Findings) -> (Vec<Draft<'a>>, Vec<(PathBuf, &'a Place)>) {
-    let mut drafts: Vec<Draft<'a>> = Vec::new();
-    let mut shared: Vec<(PathBuf, &'a Place)> = Vec::new();
+fn sort<'a>(sheet: &'a ValueSet, findings: &mut Findings) -> (Vec<AreaDraft<'a>>, Vec<(PathBuf, &'a ConfigPlace)>) {
+    let mut drafts: Vec<AreaDraft<'a>> = Vec::new();
+    let mut shared: Vec<(PathBuf, &'a ConfigPlace)> = Vec::new();
     let mut current: Option<usize> = None;
     let mut file: Option<&Path> = None;
-    for entry in sheet.entries.iter().filter(|entry| entry.key.table == Table::Area) {
+    for entry in sheet.entries.iter().filter(|entry| entry.key.table == SettingTable::Area) {
         if file != Some(&*entry.place.file) {
             current = None;
             file = Some(&*entry.place.file);
@@ -117,7 +117,12 @@ fn sort<'a>(sheet: &'a ValueSet, findings: &mut Findings) -> (Vec<Draft<'a>>, Ve
 }
 
 /// Begins an area, or goes on with one that was given before.
-fn begin<'a>(drafts: &mut Vec<Draft<'a>>, entry: &'a Entry, value: Option<&Value>, findings: &mut Findings) -> usize {
+fn begin<'a>(
+    drafts: &mut Vec<AreaDraft<'a>>,
+    entry: &'a ValueEntry,
+    value: Option<&Value>,
+    findings: &mut Findings,
+) -> usize {
     let path = match value {
         Some(Value::Path(path)) => Some(path.clone()),
         _ => None,
@@ -135,12 +140,12 @@ fn begin<'a>(drafts: &mut Vec<Draft<'a>>, entry: &'a Entry, value: Option<&Value
         }
         return at;
     }
-    drafts.push(Draft { path, place: &entry.place, entries: Vec::new(), excludes: Vec::new() });
+    drafts.push(AreaDraft { path, place: &entry.place, entries: Vec::new(), excludes: Vec::new() });
     drafts.len() - 1
 }
 
 /// Makes the area out of its lines.
-fn finish(draft: &Draft<'_>, sheet: &ValueSet, findings: &mut Findings) -> Option<Area> {
+fn finish(draft: &AreaDraft<'_>, sheet: &ValueSet, findings: &mut Findings) -> Option<Area> {
     let mut area = Area::new(draft.path.clone().unwrap_or_default());
     area.algorithms = sheet.hash("hash");
     area.without_inode = sheet.paths("noinode");

@@ -16,8 +16,8 @@ use crate::config::{
     },
     settings::{
         config::{
-            Attach, Config, Helper, Logcheck, MailSettings, MailWay, Pooling, Rates, ReportSettings, SubjectStyle,
-            TlsMode,
+            Attach, Config, Helper, LogcheckSettings, MailSettings, MailWay, Pooling, Rates, ReportSettings,
+            SubjectStyle, TlsMode,
         },
         urgent::UrgentList,
     },
@@ -185,8 +185,8 @@ fn report(sheet: &ValueSet) -> ReportSettings {
     }
 }
 
-fn logcheck(sheet: &ValueSet) -> Logcheck {
-    Logcheck {
+fn logcheck(sheet: &ValueSet) -> LogcheckSettings {
+    LogcheckSettings {
         has_layers: sheet.text("semantics").as_deref() != Some("flat"),
         has_cracking_ignore: sheet.is_set("crackingignore"),
         has_timestamp_alias: sheet.is_set("timestampalias"),

@@ -6,12 +6,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{
-    build::values::{Entry, ValueSet},
+    build::values::{ValueEntry, ValueSet},
     read::{
-        item::{Findings, Place},
+        item::{ConfigPlace, Findings},
         value::Value,
     },
-    schema::{fault::show, section::Table},
+    schema::{fault::show, section::SettingTable},
     settings::config::{LogGroup, ProcessSource, ProcessWatch, RuleDirectory, RuleLevel},
 };
 
@@ -19,13 +19,13 @@ use crate::config::{
 const LOGCHECK: &str = "/etc/logcheck";
 
 /// A group while it is put together.
-pub(in crate::config) struct Draft<'a> {
+pub(in crate::config) struct GroupDraft<'a> {
     file: &'a Path,
     block: u32,
-    place: &'a Place,
+    place: &'a ConfigPlace,
     group: LogGroup,
     /// Its lines, but for those that repeat one.
-    pub(in crate::config) entries: Vec<&'a Entry>,
+    pub(in crate::config) entries: Vec<&'a ValueEntry>,
     /// Whether a rules line was faulty: then no default takes its place.
     has_bad_rules: bool,
     /// Whether a log line was given, faulty or not.
@@ -33,12 +33,12 @@ pub(in crate::config) struct Draft<'a> {
 }
 
 /// A process to watch with its lines.
-pub(in crate::config) struct Watched<'a> {
+pub(in crate::config) struct WatchedDraft<'a> {
     watch: ProcessWatch,
     /// Its own line.
-    pub(in crate::config) entry: &'a Entry,
+    pub(in crate::config) entry: &'a ValueEntry,
     /// The line of its container.
-    pub(in crate::config) container: Option<&'a Entry>,
+    pub(in crate::config) container: Option<&'a ValueEntry>,
 }
 
 /// All groups of logs of `sheet`.
@@ -47,16 +47,16 @@ pub(in crate::config) fn logs(sheet: &ValueSet, findings: &mut Findings) -> Vec<
 }
 
 /// All groups with their lines, also those without a log.
-pub(in crate::config) fn drafts<'a>(sheet: &'a ValueSet, findings: &mut Findings) -> Vec<Draft<'a>> {
-    let mut drafts: Vec<Draft<'_>> = Vec::new();
-    for entry in sheet.entries.iter().filter(|entry| entry.key.table == Table::Logs) {
+pub(in crate::config) fn drafts<'a>(sheet: &'a ValueSet, findings: &mut Findings) -> Vec<GroupDraft<'a>> {
+    let mut drafts: Vec<GroupDraft<'_>> = Vec::new();
+    for entry in sheet.entries.iter().filter(|entry| entry.key.table == SettingTable::Logs) {
         let is_same = drafts.last().is_some_and(|draft| {
             draft.file == &*entry.place.file
                 && draft.block == entry.block
                 && !(entry.block == 0 && entry.key.name == "logrules" && draft.has_logs)
         });
         if !is_same {
-            drafts.push(Draft {
+            drafts.push(GroupDraft {
                 file: &entry.place.file,
                 block: entry.block,
                 place: &entry.place,
@@ -83,7 +83,7 @@ fn empty() -> LogGroup {
     }
 }
 
-fn add<'a>(draft: &mut Draft<'a>, entry: &'a Entry, findings: &mut Findings) {
+fn add<'a>(draft: &mut GroupDraft<'a>, entry: &'a ValueEntry, findings: &mut Findings) {
     draft.has_logs |= matches!(entry.key.name, "log" | "logtransient");
     draft.has_bad_rules |= entry.key.name == "logrules" && entry.value.is_none();
     let group = &mut draft.group;
@@ -111,7 +111,7 @@ fn push<T: PartialEq + Clone>(list: &mut Vec<T>, value: &T) -> bool {
     is_new
 }
 
-fn finish(draft: Draft<'_>, findings: &mut Findings) -> Option<LogGroup> {
+fn finish(draft: GroupDraft<'_>, findings: &mut Findings) -> Option<LogGroup> {
     if !draft.has_logs {
         findings.notice(draft.place, "a group without a log", "write a log line after the rules it is to be read by");
         return None;
@@ -129,12 +129,12 @@ pub(in crate::config) fn processes(sheet: &ValueSet, findings: &mut Findings) ->
 }
 
 /// All processes with their lines.
-pub(in crate::config) fn watched<'a>(sheet: &'a ValueSet, findings: &mut Findings) -> Vec<Watched<'a>> {
-    let mut watches: Vec<Watched<'a>> = Vec::new();
-    let mut container: Option<(String, &'a Entry)> = None;
+pub(in crate::config) fn watched<'a>(sheet: &'a ValueSet, findings: &mut Findings) -> Vec<WatchedDraft<'a>> {
+    let mut watches: Vec<WatchedDraft<'a>> = Vec::new();
+    let mut container: Option<(String, &'a ValueEntry)> = None;
     let mut is_used = true;
     let mut scope: Option<(&Path, u32)> = None;
-    for entry in sheet.entries.iter().filter(|entry| entry.key.table == Table::Process) {
+    for entry in sheet.entries.iter().filter(|entry| entry.key.table == SettingTable::Process) {
         if scope != Some((&*entry.place.file, entry.block)) {
             unused(&mut container, &mut is_used, findings);
             container = None;
@@ -164,7 +164,7 @@ pub(in crate::config) fn watched<'a>(sheet: &'a ValueSet, findings: &mut Finding
             findings.notice(&entry.place, format!("`{}` is repeated", entry.key.name), "one line is enough");
         } else {
             let container = container.as_ref().filter(|_| watch.container.is_some()).map(|(_, line)| *line);
-            watches.push(Watched { watch, entry, container });
+            watches.push(WatchedDraft { watch, entry, container });
         }
     }
     unused(&mut container, &mut is_used, findings);
@@ -172,7 +172,7 @@ pub(in crate::config) fn watched<'a>(sheet: &'a ValueSet, findings: &mut Finding
 }
 
 /// Says that no pidfile followed a pidct.
-fn unused(container: &mut Option<(String, &Entry)>, is_used: &mut bool, findings: &mut Findings) {
+fn unused(container: &mut Option<(String, &ValueEntry)>, is_used: &mut bool, findings: &mut Findings) {
     if let Some((name, line)) = container.take()
         && !*is_used
     {

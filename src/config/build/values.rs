@@ -8,13 +8,13 @@ use std::{path::PathBuf, time::Duration};
 use crate::{
     config::{
         read::{
-            item::{Findings, Item, Place},
+            item::{ConfigItem, ConfigPlace, Findings},
             value::{Value, read},
         },
         schema::{
             fault::show,
-            keys::{Key, find},
-            section::Table,
+            keys::{SettingKey, find},
+            section::SettingTable,
         },
     },
     model::file::entry::AlgorithmSet,
@@ -22,13 +22,13 @@ use crate::{
 
 /// One value with its place.
 #[derive(Debug, Clone)]
-pub(in crate::config) struct Entry {
-    pub(in crate::config) key: &'static Key,
+pub(in crate::config) struct ValueEntry {
+    pub(in crate::config) key: &'static SettingKey,
     /// `None` when it was faulty; that it was given is known all the same.
     pub(in crate::config) value: Option<Value>,
     /// The value as it stands there.
     pub(in crate::config) raw: Vec<u8>,
-    pub(in crate::config) place: Place,
+    pub(in crate::config) place: ConfigPlace,
     /// The number of its TOML table; 0 in the legacy form.
     pub(in crate::config) block: u32,
 }
@@ -36,17 +36,17 @@ pub(in crate::config) struct Entry {
 /// All values.
 #[derive(Debug, Default)]
 pub(in crate::config) struct ValueSet {
-    pub(in crate::config) entries: Vec<Entry>,
+    pub(in crate::config) entries: Vec<ValueEntry>,
 }
 
 impl ValueSet {
     /// Reads the values of `items`; what cannot be read becomes a fault.
-    pub(in crate::config) fn of(items: &[Item], findings: &mut Findings) -> Self {
+    pub(in crate::config) fn of(items: &[ConfigItem], findings: &mut Findings) -> Self {
         let mut sheet = Self::default();
         for item in items {
             // A fault calls the item as its form does.
             let name = if item.block == 0 { item.key.name } else { item.key.toml };
-            let value = match read(&Key { name, ..*item.key }, &item.value) {
+            let value = match read(&SettingKey { name, ..*item.key }, &item.value) {
                 Ok((value, notice)) => {
                     findings.notices.extend(notice.map(|problem| item.place.fault(problem)));
                     Some(value)
@@ -56,8 +56,13 @@ impl ValueSet {
                     None
                 }
             };
-            let entry =
-                Entry { key: item.key, value, raw: item.value.clone(), place: item.place.clone(), block: item.block };
+            let entry = ValueEntry {
+                key: item.key,
+                value,
+                raw: item.value.clone(),
+                place: item.place.clone(),
+                block: item.block,
+            };
             if sheet.is_new(&entry, findings) {
                 sheet.entries.push(entry);
             }
@@ -66,8 +71,8 @@ impl ValueSet {
     }
 
     /// Whether `entry` says something that was not said; areas, logs and processes know better themselves.
-    fn is_new(&self, entry: &Entry, findings: &mut Findings) -> bool {
-        let is_local = matches!(entry.key.table, Table::Area | Table::Logs | Table::Process);
+    fn is_new(&self, entry: &ValueEntry, findings: &mut Findings) -> bool {
+        let is_local = matches!(entry.key.table, SettingTable::Area | SettingTable::Logs | SettingTable::Process);
         if (is_local && entry.key.name != "pidchecktime") || entry.value.is_none() {
             return true;
         }
@@ -84,7 +89,7 @@ impl ValueSet {
     }
 
     /// All entries of the item `name`.
-    pub(in crate::config) fn of_key(&self, name: &str) -> impl Iterator<Item = &Entry> {
+    pub(in crate::config) fn of_key(&self, name: &str) -> impl Iterator<Item = &ValueEntry> {
         self.entries.iter().filter(move |entry| entry.key.name == name)
     }
 
@@ -95,7 +100,7 @@ impl ValueSet {
     }
 
     /// The place where `name` was given.
-    pub(in crate::config) fn place(&self, name: &str) -> Option<&Place> {
+    pub(in crate::config) fn place(&self, name: &str) -> Option<&ConfigPlace> {
         self.of_key(name).map(|entry| &entry.place).next()
     }
 
@@ -184,7 +189,7 @@ impl ValueSet {
 }
 
 /// Says that `entry` was given before: odd when it is the same, a contradiction when not.
-pub(in crate::config) fn repeated(entry: &Entry, first: &Entry, raw: &[u8], findings: &mut Findings) {
+pub(in crate::config) fn repeated(entry: &ValueEntry, first: &ValueEntry, raw: &[u8], findings: &mut Findings) {
     let before = if first.place.file == entry.place.file {
         format!("line {}", first.place.line)
     } else {

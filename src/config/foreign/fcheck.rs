@@ -15,7 +15,7 @@ const MOST_FILES: usize = 256;
 
 /// Where something stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct FcheckPlace {
     /// The file.
     pub file: PathBuf,
     /// The line, from 1.
@@ -78,9 +78,9 @@ impl Word {
 
 /// A line that says something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct FcheckLine {
     /// Where.
-    pub place: Place,
+    pub place: FcheckPlace,
     /// What.
     pub word: Word,
     /// Its value, as bytes.
@@ -91,7 +91,7 @@ pub struct Line {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Odd {
     /// Where.
-    pub place: Place,
+    pub place: FcheckPlace,
     /// Why.
     pub why: String,
     /// The line.
@@ -102,7 +102,7 @@ pub struct Odd {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fcheck {
     /// What it says.
-    pub lines: Vec<Line>,
+    pub lines: Vec<FcheckLine>,
     /// What is not understood or not followed.
     pub odd: Vec<Odd>,
     /// The files that were read.
@@ -122,12 +122,12 @@ impl Fcheck {
     }
 
     /// The values of `word`, in their order.
-    pub fn all(&self, word: Word) -> impl Iterator<Item = &Line> {
+    pub fn all(&self, word: Word) -> impl Iterator<Item = &FcheckLine> {
         self.lines.iter().filter(move |line| line.word == word)
     }
 
     /// The last value of `word`, which is the one that counts.
-    pub fn last(&self, word: Word) -> Option<&Line> {
+    pub fn last(&self, word: Word) -> Option<&FcheckLine> {
         self.all(word).last()
     }
 
@@ -138,7 +138,7 @@ impl Fcheck {
             return;
         }
         for (number, line) in (1..).zip(whole.split(|byte| *byte == b'\n')) {
-            let place = Place { file: file.to_owned(), line: number };
+            let place = FcheckPlace { file: file.to_owned(), line: number };
             if line.first() == Some(&b'#') || line.trim_ascii().is_empty() {
                 continue;
             }
@@ -156,7 +156,7 @@ impl Fcheck {
                 continue;
             }
             match Word::ALL.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes())) {
-                Some((_, word)) => self.lines.push(Line { place, word: *word, value: value.to_owned() }),
+                Some((_, word)) => self.lines.push(FcheckLine { place, word: *word, value: value.to_owned() }),
                 None => odd("sets nothing that fcheck knows"),
             }
         }

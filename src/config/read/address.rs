@@ -1,7 +1,7 @@
 //! Mail addresses and host names, as far as a configuration must be sure of them: nothing in them may reach a header or an
 //! SMTP dialogue as anything else. Quoted local parts are left out on purpose; nobody's alarm goes to `"a b"@example.org`.
 
-use crate::config::schema::fault::{Problem, show};
+use crate::config::schema::fault::{ConfigProblem, show};
 
 /// The longest address SMTP carries (RFC 5321, 4.5.3.1.3, without the brackets).
 const LONGEST_ADDRESS: usize = 254;
@@ -11,8 +11,8 @@ const LONGEST_HOST: usize = 253;
 const LONGEST_LOCAL: usize = 64;
 
 /// Checks that `text` is `user` or `user@host`.
-pub(in crate::config) fn check_address(text: &str) -> Result<(), Problem> {
-    let refuse = |hint: &str| Err(Problem::new(format!("`{}` is no mail address", show(text.as_bytes())), hint));
+pub(in crate::config) fn check_address(text: &str) -> Result<(), ConfigProblem> {
+    let refuse = |hint: &str| Err(ConfigProblem::new(format!("`{}` is no mail address", show(text.as_bytes())), hint));
     if text.chars().any(char::is_control) {
         return refuse("take the control characters away");
     }

@@ -14,13 +14,13 @@ use walkdir::WalkDir;
 
 use crate::config::{
     read::{
-        item::{Findings, Item, Place},
+        item::{ConfigItem, ConfigPlace, Findings},
         legacy,
-        syntax::{Form, detect},
+        syntax::{ConfigSyntax, detect},
         toml,
         value::{Value, read},
     },
-    schema::fault::{Fault, Problem, show_path},
+    schema::fault::{ConfigProblem, Fault, show_path},
     settings::exclude::{compile, is_glob},
 };
 
@@ -108,36 +108,36 @@ pub fn on_disk(pattern: &Path, wanted: impl Fn(&walkdir::DirEntry) -> bool) -> i
 /// Everything that the main file and its includes hold, file after file.
 #[derive(Debug)]
 pub(in crate::config) struct Gathered {
-    pub(in crate::config) items: Vec<Item>,
+    pub(in crate::config) items: Vec<ConfigItem>,
     /// The files in the order they were read.
     pub(in crate::config) files: Vec<PathBuf>,
     /// What stands in them.
     pub(in crate::config) texts: Vec<Vec<u8>>,
     /// The form of them all.
-    pub(in crate::config) form: Form,
+    pub(in crate::config) form: ConfigSyntax,
 }
 
 /// A file that waits to be read.
-struct Waiting {
+struct WaitingFile {
     path: PathBuf,
     /// The include line.
-    place: Place,
+    place: ConfigPlace,
     /// The files that lead to it, the main file first.
     chain: Vec<PathBuf>,
 }
 
 /// Reads `text`, the content of `path`, and all that it includes.
 pub(in crate::config) fn gather(path: &Path, text: &[u8], files: &Files, findings: &mut Findings) -> Gathered {
-    let form = detect(text).unwrap_or(Form::Legacy);
+    let form = detect(text).unwrap_or(ConfigSyntax::Legacy);
     let mut gathered = Gathered { items: Vec::new(), files: Vec::new(), texts: Vec::new(), form };
     let mut seen = vec![files.identity(path)];
-    let mut waiting: VecDeque<Waiting> = VecDeque::new();
+    let mut waiting: VecDeque<WaitingFile> = VecDeque::new();
     let mut add =
-        |path: &Path, text: &[u8], chain: &[PathBuf], waiting: &mut VecDeque<Waiting>, findings: &mut Findings| {
+        |path: &Path, text: &[u8], chain: &[PathBuf], waiting: &mut VecDeque<WaitingFile>, findings: &mut Findings| {
             let file: Rc<Path> = Rc::from(path);
             let items = match form {
-                Form::Legacy => legacy::read(text, &file, findings),
-                Form::Toml => toml::read(text, &file, findings),
+                ConfigSyntax::Legacy => legacy::read(text, &file, findings),
+                ConfigSyntax::Toml => toml::read(text, &file, findings),
             };
             for item in items.iter().filter(|item| item.key.name == "include") {
                 waiting.extend(targets(item, chain, files));
@@ -177,35 +177,35 @@ pub(in crate::config) fn gather(path: &Path, text: &[u8], files: &Files, finding
 }
 
 /// The files that one include line names.
-fn targets(item: &Item, chain: &[PathBuf], files: &Files) -> Vec<Waiting> {
+fn targets(item: &ConfigItem, chain: &[PathBuf], files: &Files) -> Vec<WaitingFile> {
     // A value that is no path becomes a fault with all other values.
     let Ok((Value::Path(pattern), _)) = read(item.key, &item.value) else {
         return Vec::new();
     };
     let is_literal = !is_glob(pattern.as_os_str().as_encoded_bytes());
     let paths = if is_literal { vec![pattern] } else { files.expand(&pattern) };
-    paths.into_iter().map(|path| Waiting { path, place: item.place.clone(), chain: chain.to_vec() }).collect()
+    paths.into_iter().map(|path| WaitingFile { path, place: item.place.clone(), chain: chain.to_vec() }).collect()
 }
 
 /// Whether another file may be read.
-fn admit(next: &Waiting, identity: &PathBuf, seen: &[PathBuf]) -> Result<(), Problem> {
+fn admit(next: &WaitingFile, identity: &PathBuf, seen: &[PathBuf]) -> Result<(), ConfigProblem> {
     let shown = show_path(&next.path);
     if next.chain.contains(identity) {
-        return Err(Problem::new(format!("`{shown}` includes itself"), "take one of the include lines away"));
+        return Err(ConfigProblem::new(format!("`{shown}` includes itself"), "take one of the include lines away"));
     }
     if next.chain.len() > DEEPEST {
-        return Err(Problem::new(
+        return Err(ConfigProblem::new(
             format!("`{shown}` is included too deep"),
             "8 includes within each other are allowed",
         ));
     }
     if seen.len() >= MOST_FILES {
-        return Err(Problem::new(format!("`{shown}` is one file too many"), "256 files are allowed"));
+        return Err(ConfigProblem::new(format!("`{shown}` is one file too many"), "256 files are allowed"));
     }
     Ok(())
 }
 
-fn wrong_form(path: &Path, form: Form, other: Form) -> Fault {
+fn wrong_form(path: &Path, form: ConfigSyntax, other: ConfigSyntax) -> Fault {
     Fault {
         file: path.to_path_buf(),
         line: None,

@@ -3,35 +3,35 @@
 use std::{path::Path, rc::Rc};
 
 use crate::config::schema::{
-    fault::{Fault, Problem},
-    keys::Key,
+    fault::{ConfigProblem, Fault},
+    keys::SettingKey,
 };
 
 /// Where something stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::config) struct Place {
+pub(in crate::config) struct ConfigPlace {
     /// The file.
     pub(in crate::config) file: Rc<Path>,
     /// Its line, from 1.
     pub(in crate::config) line: u32,
 }
 
-impl Place {
+impl ConfigPlace {
     /// A fault at this place.
-    pub(in crate::config) fn fault(&self, problem: Problem) -> Fault {
+    pub(in crate::config) fn fault(&self, problem: ConfigProblem) -> Fault {
         Fault { file: self.file.to_path_buf(), line: Some(self.line), what: problem.what, hint: problem.hint }
     }
 }
 
 /// One value of one item.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::config) struct Item {
+pub(in crate::config) struct ConfigItem {
     /// Which item.
-    pub(in crate::config) key: &'static Key,
+    pub(in crate::config) key: &'static SettingKey,
     /// The value as it stands there, without the white space round it.
     pub(in crate::config) value: Vec<u8>,
     /// Where it stands.
-    pub(in crate::config) place: Place,
+    pub(in crate::config) place: ConfigPlace,
     /// In TOML the number of the table it stands in, from 1 and new for each header; 0 in the legacy form.
     pub(in crate::config) block: u32,
 }
@@ -47,12 +47,12 @@ pub(in crate::config) struct Findings {
 
 impl Findings {
     /// Adds a fault.
-    pub(in crate::config) fn fault(&mut self, place: &Place, what: impl Into<String>, hint: impl Into<String>) {
-        self.faults.push(place.fault(Problem::new(what, hint)));
+    pub(in crate::config) fn fault(&mut self, place: &ConfigPlace, what: impl Into<String>, hint: impl Into<String>) {
+        self.faults.push(place.fault(ConfigProblem::new(what, hint)));
     }
 
     /// Adds a notice.
-    pub(in crate::config) fn notice(&mut self, place: &Place, what: impl Into<String>, hint: impl Into<String>) {
-        self.notices.push(place.fault(Problem::new(what, hint)));
+    pub(in crate::config) fn notice(&mut self, place: &ConfigPlace, what: impl Into<String>, hint: impl Into<String>) {
+        self.notices.push(place.fault(ConfigProblem::new(what, hint)));
     }
 }

@@ -6,16 +6,16 @@
 use std::{path::Path, rc::Rc};
 
 use crate::config::{
-    read::item::{Findings, Item, Place},
+    read::item::{ConfigItem, ConfigPlace, Findings},
     schema::{
         fault::show,
         keys::{KEYS, closest, find},
-        section::Table,
+        section::SettingTable,
     },
 };
 
 /// Reads `text`, the content of `file`; lines that are no items become faults, the others are returned in their order.
-pub(in crate::config) fn read(text: &[u8], file: &Rc<Path>, findings: &mut Findings) -> Vec<Item> {
+pub(in crate::config) fn read(text: &[u8], file: &Rc<Path>, findings: &mut Findings) -> Vec<ConfigItem> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut items = Vec::new();
     let mut line = 0_u32;
@@ -25,14 +25,14 @@ pub(in crate::config) fn read(text: &[u8], file: &Rc<Path>, findings: &mut Findi
         if bytes.is_empty() {
             continue;
         }
-        let place = Place { file: Rc::clone(file), line };
+        let place = ConfigPlace { file: Rc::clone(file), line };
         items.extend(read_line(bytes, place, findings));
     }
     items
 }
 
 /// Reads one line that is neither empty nor a comment.
-fn read_line(bytes: &[u8], place: Place, findings: &mut Findings) -> Option<Item> {
+fn read_line(bytes: &[u8], place: ConfigPlace, findings: &mut Findings) -> Option<ConfigItem> {
     let Some(at) = bytes.iter().position(|byte| *byte == b'=') else {
         let hint = if bytes.starts_with(b"[") {
             "table headers belong to the TOML form, where every text is quoted; here each line is `item = value`"
@@ -59,14 +59,14 @@ fn read_line(bytes: &[u8], place: Place, findings: &mut Findings) -> Option<Item
         );
         return None;
     }
-    Some(Item { key, value: value.to_vec(), place, block: 0 })
+    Some(ConfigItem { key, value: value.to_vec(), place, block: 0 })
 }
 
 /// What to say about an unknown name.
 fn unknown_hint(name: &[u8]) -> String {
     let name = String::from_utf8_lossy(name);
     // Somebody who knows the TOML form writes its names here.
-    let toml = KEYS.iter().find(|key| key.table != Table::Top && key.toml == name).map(|key| key.name);
+    let toml = KEYS.iter().find(|key| key.table != SettingTable::Top && key.toml == name).map(|key| key.name);
     match toml.or_else(|| closest(&name, KEYS.iter().map(|key| key.name))) {
         Some(word) => format!("did you mean `{word}`?"),
         None => "remove it, or write `#` before it".to_owned(),

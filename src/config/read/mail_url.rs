@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::config::{
     read::address::is_host,
-    schema::fault::{Problem, show},
+    schema::fault::{ConfigProblem, show},
     settings::config::{MailWay, SmtpServer, TlsMode},
 };
 
@@ -15,12 +15,12 @@ use crate::config::{
 const SENDMAIL: &str = "/usr/sbin/sendmail";
 
 /// Reads the value of `mail`.
-pub(in crate::config) fn parse(text: &str) -> Result<MailWay, Problem> {
+pub(in crate::config) fn parse(text: &str) -> Result<MailWay, ConfigProblem> {
     if text == "auto" {
         return Ok(MailWay::Auto);
     }
     let Some((scheme, rest)) = text.split_once(':') else {
-        return Err(Problem::new(format!("`{}` is no way to send mail", show(text.as_bytes())), ways()));
+        return Err(ConfigProblem::new(format!("`{}` is no way to send mail", show(text.as_bytes())), ways()));
     };
     match scheme {
         "smtp" => parse_server(rest, false).map(MailWay::Smtp),
@@ -29,8 +29,8 @@ pub(in crate::config) fn parse(text: &str) -> Result<MailWay, Problem> {
         "sendmail" => absolute(rest).map(MailWay::Sendmail),
         "file" => absolute(rest.strip_prefix("//").unwrap_or(rest)).map(MailWay::File),
         "stdout" if rest.is_empty() => Ok(MailWay::Stdout),
-        "stdout" => Err(Problem::new("`stdout:` is followed by something", "write `stdout:`")),
-        _ => Err(Problem::new(format!("`{}:` is no way to send mail", show(scheme.as_bytes())), ways())),
+        "stdout" => Err(ConfigProblem::new("`stdout:` is followed by something", "write `stdout:`")),
+        _ => Err(ConfigProblem::new(format!("`{}:` is no way to send mail", show(scheme.as_bytes())), ways())),
     }
 }
 
@@ -38,17 +38,17 @@ fn ways() -> &'static str {
     "auto, smtp://[user@]host[:port][?tls=...], smtps://..., sendmail:[/path], file:/dir or stdout:"
 }
 
-fn absolute(path: &str) -> Result<PathBuf, Problem> {
+fn absolute(path: &str) -> Result<PathBuf, ConfigProblem> {
     if path.starts_with('/') && !path.contains('\0') {
         return Ok(PathBuf::from(path));
     }
-    Err(Problem::new(format!("`{}` is no absolute path", show(path.as_bytes())), "start it with a /"))
+    Err(ConfigProblem::new(format!("`{}` is no absolute path", show(path.as_bytes())), "start it with a /"))
 }
 
 /// Reads what follows `smtp:` or `smtps:`.
-fn parse_server(rest: &str, is_wrapped: bool) -> Result<SmtpServer, Problem> {
+fn parse_server(rest: &str, is_wrapped: bool) -> Result<SmtpServer, ConfigProblem> {
     let Some(rest) = rest.strip_prefix("//") else {
-        return Err(Problem::new("no // before the mail server", "write smtp://host"));
+        return Err(ConfigProblem::new("no // before the mail server", "write smtp://host"));
     };
     let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
     let place = place.strip_suffix('/').unwrap_or(place);
@@ -61,7 +61,7 @@ fn parse_server(rest: &str, is_wrapped: bool) -> Result<SmtpServer, Problem> {
     let tls = match (query.map(parse_tls).transpose()?, is_wrapped) {
         (None | Some(TlsMode::Required), true) => TlsMode::Wrapped,
         (Some(_), true) => {
-            return Err(Problem::new("smtps is TLS from the first byte", "take ?tls= away, or write smtp://"));
+            return Err(ConfigProblem::new("smtps is TLS from the first byte", "take ?tls= away, or write smtp://"));
         }
         (Some(tls), false) => tls,
         (None, false) if user.is_some() => TlsMode::Required,
@@ -76,12 +76,12 @@ fn is_local(host: &str) -> bool {
     matches!(host, "localhost" | "127.0.0.1" | "::1")
 }
 
-fn parse_tls(query: &str) -> Result<TlsMode, Problem> {
+fn parse_tls(query: &str) -> Result<TlsMode, ConfigProblem> {
     match query.strip_prefix("tls=") {
         Some("required") => Ok(TlsMode::Required),
         Some("opportunistic") => Ok(TlsMode::Opportunistic),
         Some("none") => Ok(TlsMode::None),
-        _ => Err(Problem::new(
+        _ => Err(ConfigProblem::new(
             format!("`?{}` says nothing about TLS", show(query.as_bytes())),
             "write ?tls=required, ?tls=opportunistic or ?tls=none",
         )),
@@ -89,14 +89,15 @@ fn parse_tls(query: &str) -> Result<TlsMode, Problem> {
 }
 
 /// The user name with `%40` and its like decoded.
-fn parse_user(text: &str) -> Result<String, Problem> {
+fn parse_user(text: &str) -> Result<String, ConfigProblem> {
     if text.contains(':') {
-        return Err(Problem::new(
+        return Err(ConfigProblem::new(
             "a password does not belong here",
             "put it into a file (0600, root's) and name that in mailpasswordfile",
         ));
     }
-    let refuse = || Problem::new("the user of the mail server is malformed", "write smtp://user@host, %40 for an @");
+    let refuse =
+        || ConfigProblem::new("the user of the mail server is malformed", "write smtp://user@host, %40 for an @");
     let mut parts = text.split('%');
     let mut user: Vec<u8> = parts.next().unwrap_or_default().bytes().collect();
     for part in parts {
@@ -114,9 +115,9 @@ fn parse_user(text: &str) -> Result<String, Problem> {
 }
 
 /// Splits `host`, `host:port`, `[v6]` or `[v6]:port`; the brackets go.
-fn split_port(server: &str) -> Result<(String, Option<u16>), Problem> {
+fn split_port(server: &str) -> Result<(String, Option<u16>), ConfigProblem> {
     let bad_host = || {
-        Problem::new(
+        ConfigProblem::new(
             format!("`{}` is no host", show(server.as_bytes())),
             "write a host name or an address, [::1] for IPv6",
         )
@@ -136,7 +137,7 @@ fn split_port(server: &str) -> Result<(String, Option<u16>), Problem> {
         None => None,
         Some((_, Ok(port))) if port > 0 => Some(port),
         Some((text, _)) => {
-            return Err(Problem::new(format!("`{}` is no port", show(text.as_bytes())), "1 to 65535"));
+            return Err(ConfigProblem::new(format!("`{}` is no port", show(text.as_bytes())), "1 to 65535"));
         }
     };
     Ok((host.to_owned(), port))

@@ -5,14 +5,14 @@
 
 /// The form of a configuration file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::config) enum Form {
+pub(in crate::config) enum ConfigSyntax {
     /// `item = value`, as in 2012.
     Legacy,
     /// TOML.
     Toml,
 }
 
-impl Form {
+impl ConfigSyntax {
     /// Its name in messages.
     pub(in crate::config) const fn name(self) -> &'static str {
         match self {
@@ -23,11 +23,11 @@ impl Form {
 }
 
 /// The form that `text` was meant in; `None` when nothing in it tells.
-pub(in crate::config) fn detect(text: &[u8]) -> Option<Form> {
+pub(in crate::config) fn detect(text: &[u8]) -> Option<ConfigSyntax> {
     let (mut quoted, mut bare) = (0_usize, 0_usize);
     for line in text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
         if is_header(line) {
-            return Some(Form::Toml);
+            return Some(ConfigSyntax::Toml);
         }
         match line.first() {
             None | Some(b'#') => {}
@@ -41,8 +41,8 @@ pub(in crate::config) fn detect(text: &[u8]) -> Option<Form> {
     }
     match (quoted, bare) {
         (0, 0) => None,
-        _ if quoted > 0 && quoted >= bare => Some(Form::Toml),
-        _ => Some(Form::Legacy),
+        _ if quoted > 0 && quoted >= bare => Some(ConfigSyntax::Toml),
+        _ => Some(ConfigSyntax::Legacy),
     }
 }
 
@@ -77,22 +77,22 @@ mod tests {
 
     #[test]
     fn a_header_or_a_quoted_value_means_toml() {
-        assert_eq!(detect(b"filerate = 2\n[[area]]\npath = \"/etc\"\n"), Some(Form::Toml));
-        assert_eq!(detect(b"area = /etc\n[rates]\n"), Some(Form::Toml));
-        assert_eq!(detect(b"database = \"/x\"\n"), Some(Form::Toml));
-        assert_eq!(detect(b"email = [\n  \"root\",\n]\n"), Some(Form::Toml));
+        assert_eq!(detect(b"filerate = 2\n[[area]]\npath = \"/etc\"\n"), Some(ConfigSyntax::Toml));
+        assert_eq!(detect(b"area = /etc\n[rates]\n"), Some(ConfigSyntax::Toml));
+        assert_eq!(detect(b"database = \"/x\"\n"), Some(ConfigSyntax::Toml));
+        assert_eq!(detect(b"email = [\n  \"root\",\n]\n"), Some(ConfigSyntax::Toml));
     }
 
     #[test]
     fn plain_values_mean_legacy() {
-        assert_eq!(detect(b"# [area]\narea = /etc\nreporttime = 30\n"), Some(Form::Legacy));
-        assert_eq!(detect(b"area = /etc/[a-z]\nexclude=/x\n"), Some(Form::Legacy));
+        assert_eq!(detect(b"# [area]\narea = /etc\nreporttime = 30\n"), Some(ConfigSyntax::Legacy));
+        assert_eq!(detect(b"area = /etc/[a-z]\nexclude=/x\n"), Some(ConfigSyntax::Legacy));
     }
 
     #[test]
     fn one_slip_does_not_change_the_form_that_was_meant() {
-        assert_eq!(detect(b"area = /etc\nexclude = /etc/mtab\ndatabase = \"/x\"\n"), Some(Form::Legacy));
-        assert_eq!(detect(b"email = [\"a@b\"]\ndatabase = /x\n"), Some(Form::Toml));
+        assert_eq!(detect(b"area = /etc\nexclude = /etc/mtab\ndatabase = \"/x\"\n"), Some(ConfigSyntax::Legacy));
+        assert_eq!(detect(b"email = [\"a@b\"]\ndatabase = /x\n"), Some(ConfigSyntax::Toml));
     }
 
     #[test]

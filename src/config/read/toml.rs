@@ -10,22 +10,22 @@ use toml::{
 };
 
 use crate::config::{
-    read::item::{Findings, Item, Place},
+    read::item::{ConfigItem, ConfigPlace, Findings},
     schema::{
         fault::show,
-        keys::{KEYS, Key, closest, find, find_in},
-        section::Table,
+        keys::{KEYS, SettingKey, closest, find, find_in},
+        section::SettingTable,
     },
 };
 
 /// Reads `text`, the content of `file`; what is no item becomes a fault.
-pub(in crate::config) fn read(text: &[u8], file: &Rc<Path>, findings: &mut Findings) -> Vec<Item> {
+pub(in crate::config) fn read(text: &[u8], file: &Rc<Path>, findings: &mut Findings) -> Vec<ConfigItem> {
     let text = match std::str::from_utf8(text) {
         Ok(text) => text,
         Err(error) => {
             let lines = Lines::of(text);
             findings.fault(
-                &Place { file: Rc::clone(file), line: lines.line(error.valid_up_to()) },
+                &ConfigPlace { file: Rc::clone(file), line: lines.line(error.valid_up_to()) },
                 "a byte that is no UTF-8",
                 "TOML is UTF-8; paths that are not can be written in the legacy form",
             );
@@ -33,8 +33,14 @@ pub(in crate::config) fn read(text: &[u8], file: &Rc<Path>, findings: &mut Findi
         }
     };
     let (document, errors) = DeTable::parse_recoverable(text);
-    let mut reader =
-        Reader { file, lines: Lines::of(text.as_bytes()), broken: Vec::new(), items: Vec::new(), block: 0, findings };
+    let mut reader = TomlReader {
+        file,
+        lines: Lines::of(text.as_bytes()),
+        broken: Vec::new(),
+        items: Vec::new(),
+        block: 0,
+        findings,
+    };
     for error in errors {
         reader.syntax_error(text, error.message(), error.span());
     }
@@ -57,19 +63,19 @@ impl Lines {
     }
 }
 
-struct Reader<'a> {
+struct TomlReader<'a> {
     file: &'a Rc<Path>,
     lines: Lines,
     /// Lines with a syntax error.
     broken: Vec<u32>,
-    items: Vec<Item>,
+    items: Vec<ConfigItem>,
     block: u32,
     findings: &'a mut Findings,
 }
 
-impl Reader<'_> {
-    fn place(&self, at: usize) -> Place {
-        Place { file: Rc::clone(self.file), line: self.lines.line(at) }
+impl TomlReader<'_> {
+    fn place(&self, at: usize) -> ConfigPlace {
+        ConfigPlace { file: Rc::clone(self.file), line: self.lines.line(at) }
     }
 
     fn is_broken(&self, at: usize) -> bool {
@@ -104,10 +110,12 @@ impl Reader<'_> {
     }
 
     fn document(&mut self, document: &DeTable<'_>) {
-        self.table(Table::Top, document, 0);
+        self.table(SettingTable::Top, document, 0);
         for (name, value) in document {
             let at = name.span().start;
-            let known = Table::ALL.into_iter().find(|table| *table != Table::Top && table.name() == name.get_ref());
+            let known = SettingTable::ALL
+                .into_iter()
+                .find(|table| *table != SettingTable::Top && table.name() == name.get_ref());
             match (known, value.get_ref()) {
                 (Some(table), DeValue::Table(inner)) => self.table(table, inner, at),
                 (Some(table), DeValue::Array(list)) if table.is_repeatable() => {
@@ -129,7 +137,7 @@ impl Reader<'_> {
         }
     }
 
-    fn needs_table(&mut self, table: Table, at: usize) {
+    fn needs_table(&mut self, table: SettingTable, at: usize) {
         let example = KEYS.iter().find(|key| key.table == table).map_or("", |key| key.toml);
         self.fault(
             at,
@@ -139,7 +147,7 @@ impl Reader<'_> {
     }
 
     fn unknown_table(&mut self, name: &Spanned<impl AsRef<str>>) {
-        let tables = Table::ALL.iter().map(|table| table.name()).filter(|known| !known.is_empty());
+        let tables = SettingTable::ALL.iter().map(|table| table.name()).filter(|known| !known.is_empty());
         let hint = match closest(name.get_ref().as_ref(), tables.clone()) {
             Some(word) => format!("did you mean `{word}`?"),
             None => format!("the tables are {}", tables.collect::<Vec<_>>().join(", ")),
@@ -150,15 +158,15 @@ impl Reader<'_> {
 
     /// Reads one table whose header stands at `at`. Its items follow in the order of the table of all items, because TOML knows
     /// no order and an area's path comes first.
-    fn table(&mut self, table: Table, content: &DeTable<'_>, at: usize) {
+    fn table(&mut self, table: SettingTable, content: &DeTable<'_>, at: usize) {
         self.block = self.block.saturating_add(1);
         for (name, value) in content {
-            let is_inner = table == Table::Top && is_table(name.get_ref(), value.get_ref());
-            let is_journal = table == Table::Logs && name.get_ref() == "journal";
+            let is_inner = table == SettingTable::Top && is_table(name.get_ref(), value.get_ref());
+            let is_journal = table == SettingTable::Logs && name.get_ref() == "journal";
             if find_in(table, name.get_ref()).is_none() && !is_inner && !is_journal {
                 let hint = misplaced_hint(table, name.get_ref());
                 let shown = show(name.get_ref().as_bytes());
-                let inside = if table == Table::Top { String::new() } else { format!(" in {}", table.header()) };
+                let inside = if table == SettingTable::Top { String::new() } else { format!(" in {}", table.header()) };
                 self.fault(name.span().start, format!("unknown item `{shown}`{inside}"), hint);
             }
         }
@@ -189,14 +197,14 @@ impl Reader<'_> {
         }
     }
 
-    fn push(&mut self, key: &'static Key, value: Vec<u8>, at: usize) {
+    fn push(&mut self, key: &'static SettingKey, value: Vec<u8>, at: usize) {
         if !self.is_broken(at) {
             let place = self.place(at);
-            self.items.push(Item { key, value, place, block: self.block });
+            self.items.push(ConfigItem { key, value, place, block: self.block });
         }
     }
 
-    fn item(&mut self, key: &'static Key, value: &Spanned<DeValue<'_>>, at: usize) {
+    fn item(&mut self, key: &'static SettingKey, value: &Spanned<DeValue<'_>>, at: usize) {
         match value.get_ref() {
             DeValue::Array(list) if key.is_repeatable => {
                 for entry in list {
@@ -208,7 +216,7 @@ impl Reader<'_> {
         }
     }
 
-    fn single(&mut self, key: &'static Key, value: &DeValue<'_>, at: usize) {
+    fn single(&mut self, key: &'static SettingKey, value: &DeValue<'_>, at: usize) {
         let bytes = match value {
             DeValue::String(text) => text.as_bytes().to_vec(),
             DeValue::Integer(number) => number.to_string().into_bytes(),
@@ -231,7 +239,7 @@ impl Reader<'_> {
     }
 
     /// `{ without = [...] }` and `{ only = [...] }`, written as the legacy form has them.
-    fn attributes(&mut self, key: &'static Key, inner: &DeTable<'_>, at: usize) {
+    fn attributes(&mut self, key: &'static SettingKey, inner: &DeTable<'_>, at: usize) {
         let mut words = Vec::new();
         for (name, value) in inner {
             let sign = match name.get_ref().as_ref() {
@@ -273,16 +281,16 @@ impl Reader<'_> {
 
 /// Whether `name = value` at the top is a table, known or unknown.
 fn is_table(name: &str, value: &DeValue<'_>) -> bool {
-    let is_known = Table::ALL.iter().any(|table| !table.name().is_empty() && table.name() == name);
+    let is_known = SettingTable::ALL.iter().any(|table| !table.name().is_empty() && table.name() == name);
     let has_tables = value.as_array().is_some_and(|list| list.iter().any(|entry| entry.get_ref().is_table()));
     is_known || value.is_table() || has_tables
 }
 
 /// What to say about a name that `table` does not have.
-fn misplaced_hint(table: Table, name: &str) -> String {
-    let elsewhere = find(name).or_else(|| Table::ALL.into_iter().find_map(|other| find_in(other, name)));
+fn misplaced_hint(table: SettingTable, name: &str) -> String {
+    let elsewhere = find(name).or_else(|| SettingTable::ALL.into_iter().find_map(|other| find_in(other, name)));
     if let Some(key) = elsewhere {
-        let place = if key.table == Table::Top {
+        let place = if key.table == SettingTable::Top {
             "at the top, above all tables".to_owned()
         } else {
             format!("in {}", key.table.header())
@@ -317,7 +325,7 @@ mod tests {
     fn read_text(text: &[u8]) -> (Vec<Row>, Vec<String>) {
         let mut findings = Findings::default();
         let items = read(text, &Rc::from(Path::new("f")), &mut findings);
-        let shown = |item: Item| (item.key.name, show(&item.value), item.place.line, item.block);
+        let shown = |item: ConfigItem| (item.key.name, show(&item.value), item.place.line, item.block);
         (items.into_iter().map(shown).collect(), findings.faults.iter().map(ToString::to_string).collect())
     }
 

@@ -9,8 +9,8 @@ use crate::{
             mail_url,
         },
         schema::{
-            fault::{Problem, show, show_path},
-            keys::{Key, Unit, closest},
+            fault::{ConfigProblem, show, show_path},
+            keys::{SettingKey, SettingUnit, closest},
             units::{UnitError, parse_rate, parse_size, parse_span, to_float, without_per_second},
         },
         settings::{
@@ -45,32 +45,32 @@ pub(in crate::config) enum Value {
 }
 
 /// What was read, and what is odd about it.
-type Reading = Result<(Value, Option<Problem>), Problem>;
+type ValueReader = Result<(Value, Option<ConfigProblem>), ConfigProblem>;
 
 /// Reads `bytes` as a value of `key`. `Ok` may come with a notice.
-pub(in crate::config) fn read(key: &Key, bytes: &[u8]) -> Reading {
+pub(in crate::config) fn read(key: &SettingKey, bytes: &[u8]) -> ValueReader {
     if bytes.is_empty() {
-        return Err(Problem::new(format!("`{}` has no value", key.name), format!("give {}", key.unit.range())));
+        return Err(ConfigProblem::new(format!("`{}` has no value", key.name), format!("give {}", key.unit.range())));
     }
     match key.unit {
-        Unit::Path => read_path(bytes, false),
-        Unit::LogSource if bytes == b"journal" => Ok((Value::Journal, None)),
-        Unit::Pattern | Unit::LogSource => read_path(bytes, true),
-        Unit::Rules => read_rules(bytes),
+        SettingUnit::Path => read_path(bytes, false),
+        SettingUnit::LogSource if bytes == b"journal" => Ok((Value::Journal, None)),
+        SettingUnit::Pattern | SettingUnit::LogSource => read_path(bytes, true),
+        SettingUnit::Rules => read_rules(bytes),
         unit => {
             let Ok(text) = std::str::from_utf8(bytes) else {
-                return Err(Problem::new(
+                return Err(ConfigProblem::new(
                     format!("`{} = {}` is not UTF-8", key.name, show(bytes)),
                     format!("give {}; only paths may hold other bytes", unit.range()),
                 ));
             };
             match unit {
-                Unit::Span { .. }
-                | Unit::Size { .. }
-                | Unit::ByteRate { .. }
-                | Unit::Rate { .. }
-                | Unit::Count { .. }
-                | Unit::Percent => read_number(key, text),
+                SettingUnit::Span { .. }
+                | SettingUnit::Size { .. }
+                | SettingUnit::ByteRate { .. }
+                | SettingUnit::Rate { .. }
+                | SettingUnit::Count { .. }
+                | SettingUnit::Percent => read_number(key, text),
                 _ => read_word(key, text),
             }
             .map(|value| (value, None))
@@ -79,46 +79,48 @@ pub(in crate::config) fn read(key: &Key, bytes: &[u8]) -> Reading {
 }
 
 /// A fault that names the range of `key`.
-fn out_of_range(key: &Key, text: &str) -> Problem {
-    Problem::new(
+fn out_of_range(key: &SettingKey, text: &str) -> ConfigProblem {
+    ConfigProblem::new(
         format!("`{} = {}` is out of range", key.name, show(text.as_bytes())),
         format!("{} is allowed", key.unit.range()),
     )
 }
 
 /// A fault for a value that is not even of the right kind.
-fn malformed(key: &Key, text: &str) -> Problem {
-    Problem::new(
+fn malformed(key: &SettingKey, text: &str) -> ConfigProblem {
+    ConfigProblem::new(
         format!("`{} = {}` is not understood", key.name, show(text.as_bytes())),
         format!("give {}", key.unit.range()),
     )
 }
 
-fn read_number(key: &Key, text: &str) -> Result<Value, Problem> {
+fn read_number(key: &SettingKey, text: &str) -> Result<Value, ConfigProblem> {
     // A number too large to be held is out of range like any other.
     let refuse = |error: UnitError| match error {
         UnitError::TooLarge => out_of_range(key, text),
         UnitError::NotANumber | UnitError::UnknownUnit => malformed(key, text),
     };
     let (value, is_within) = match key.unit {
-        Unit::Span { has_off: true, .. } | Unit::Size { has_off: true, .. } if text == "off" => (Value::Off, true),
-        Unit::Span { min, max, .. } => {
+        SettingUnit::Span { has_off: true, .. } | SettingUnit::Size { has_off: true, .. } if text == "off" => {
+            (Value::Off, true)
+        }
+        SettingUnit::Span { min, max, .. } => {
             let span = parse_span(text).map_err(refuse)?;
             (Value::Span(span), (min..=max).contains(&span))
         }
-        Unit::Size { min, max, .. } => {
+        SettingUnit::Size { min, max, .. } => {
             let bytes = parse_size(text).map_err(refuse)?;
             (Value::Bytes(bytes), (min..=max).contains(&bytes))
         }
-        Unit::ByteRate { min, max } => {
+        SettingUnit::ByteRate { min, max } => {
             let bytes = parse_size(without_per_second(text)).map_err(refuse)?;
             (Value::Number(to_float(bytes)), (min..=max).contains(&bytes))
         }
-        Unit::Rate { min, max } => {
+        SettingUnit::Rate { min, max } => {
             let rate = parse_rate(text).map_err(refuse)?;
             (Value::Number(rate), (min..=max).contains(&rate))
         }
-        Unit::Count { min, max } => {
+        SettingUnit::Count { min, max } => {
             let count = read_count(key, text)?;
             (Value::Count(count), (min..=max).contains(&count))
         }
@@ -130,7 +132,7 @@ fn read_number(key: &Key, text: &str) -> Result<Value, Problem> {
     if is_within { Ok(value) } else { Err(out_of_range(key, text)) }
 }
 
-fn read_count(key: &Key, text: &str) -> Result<u64, Problem> {
+fn read_count(key: &SettingKey, text: &str) -> Result<u64, ConfigProblem> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(count) if is_number => Ok(count),
@@ -139,30 +141,32 @@ fn read_count(key: &Key, text: &str) -> Result<u64, Problem> {
     }
 }
 
-fn read_word(key: &Key, text: &str) -> Result<Value, Problem> {
+fn read_word(key: &SettingKey, text: &str) -> Result<Value, ConfigProblem> {
     let accept = |is_good: bool| {
         if is_good { Ok(Value::Text(text.to_owned())) } else { Err(malformed(key, text)) }
     };
     match key.unit {
-        Unit::Host => accept(is_host(text)),
-        Unit::Address => check_address(text).map(|()| Value::Text(text.to_owned())),
-        Unit::MailUrl => mail_url::parse(text).map(Value::Mail),
-        Unit::Container => accept(is_container(text)),
-        Unit::UnitName => accept(is_unit_name(text)),
-        Unit::FileSystem => accept(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))),
-        Unit::Adopt => {
+        SettingUnit::Host => accept(is_host(text)),
+        SettingUnit::Address => check_address(text).map(|()| Value::Text(text.to_owned())),
+        SettingUnit::MailUrl => mail_url::parse(text).map(Value::Mail),
+        SettingUnit::Container => accept(is_container(text)),
+        SettingUnit::UnitName => accept(is_unit_name(text)),
+        SettingUnit::FileSystem => {
+            accept(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)))
+        }
+        SettingUnit::Adopt => {
             let path = text.strip_prefix("logcheck:").or_else(|| text.strip_prefix("fcheck:"));
             accept(path.is_some_and(|path| path.starts_with('/') && !path.contains('\0')))
         }
-        Unit::Hash => read_hash(key, text),
-        Unit::Attributes => read_attributes(key, text),
-        Unit::Attach => match text {
+        SettingUnit::Hash => read_hash(key, text),
+        SettingUnit::Attributes => read_attributes(key, text),
+        SettingUnit::Attach => match text {
             "never" => Ok(Value::Attach(Attach::Never)),
             "always" => Ok(Value::Attach(Attach::Always)),
             number => read_count(key, number).map(|count| Value::Attach(Attach::Above(count))),
         },
-        Unit::Choice(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
-        Unit::Flag => match text.to_ascii_lowercase().as_str() {
+        SettingUnit::Choice(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
+        SettingUnit::Flag => match text.to_ascii_lowercase().as_str() {
             "yes" | "true" | "on" | "1" => Ok(Value::Flag(true)),
             "no" | "false" | "off" | "0" => Ok(Value::Flag(false)),
             _ => Err(malformed(key, text)),
@@ -191,7 +195,7 @@ fn is_unit_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte))
 }
 
-fn read_hash(key: &Key, text: &str) -> Result<Value, Problem> {
+fn read_hash(key: &SettingKey, text: &str) -> Result<Value, ConfigProblem> {
     let mut set = AlgorithmSet::NONE;
     for word in text.split('+').map(str::trim_ascii) {
         let Some(algorithm) = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == word) else {
@@ -203,11 +207,11 @@ fn read_hash(key: &Key, text: &str) -> Result<Value, Problem> {
 }
 
 /// `inode ctime` is exactly these; `-inode -ctime` the default without them; `+btime` the default and this; `growth` lets files grow.
-fn read_attributes(key: &Key, text: &str) -> Result<Value, Problem> {
+fn read_attributes(key: &SettingKey, text: &str) -> Result<Value, ConfigProblem> {
     let words: Vec<&str> = text.split([' ', '\t', ',']).filter(|word| !word.is_empty()).collect();
     let signed = words.iter().filter(|word| word.starts_with(['-', '+'])).count();
     if signed != 0 && signed != words.len() {
-        return Err(Problem::new(
+        return Err(ConfigProblem::new(
             format!("`{} = {}` mixes a list with exceptions", key.name, show(text.as_bytes())),
             "either name all that counts, or write - before all that does not",
         ));
@@ -229,12 +233,15 @@ fn read_attributes(key: &Key, text: &str) -> Result<Value, Problem> {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => format!("attributes are {}", names().collect::<Vec<_>>().join(", ")),
             };
-            return Err(Problem::new(format!("unknown attribute `{}`", show(name.as_bytes())), hint));
+            return Err(ConfigProblem::new(format!("unknown attribute `{}`", show(name.as_bytes())), hint));
         };
         set = if word.starts_with('-') { meant.iter().fold(set, AttributeSet::without) } else { set.union(meant) };
     }
     if set.is_empty() {
-        return Err(Problem::new(format!("`{}` leaves nothing to compare", key.name), "name one attribute at least"));
+        return Err(ConfigProblem::new(
+            format!("`{}` leaves nothing to compare", key.name),
+            "name one attribute at least",
+        ));
     }
     Ok(Value::Attributes(set, growth))
 }
@@ -247,7 +254,7 @@ fn named_attributes(name: &str) -> Option<AttributeSet> {
 }
 
 /// `LEVEL:DIR`, `/DIR` or `LEVEL`.
-fn read_rules(bytes: &[u8]) -> Reading {
+fn read_rules(bytes: &[u8]) -> ValueReader {
     let (level, path) = match bytes.iter().position(|byte| *byte == b':' || *byte == b'/') {
         Some(at) if bytes.get(at) == Some(&b':') => {
             (bytes.get(..at).unwrap_or_default(), bytes.get(at + 1..).unwrap_or_default())
@@ -265,7 +272,7 @@ fn read_rules(bytes: &[u8]) -> Reading {
                 Some(word) => format!("did you mean `{word}`?"),
                 None => "the levels are paranoid, server and workstation".to_owned(),
             };
-            return Err(Problem::new(format!("`{}` is no level of logcheck", show(other)), hint));
+            return Err(ConfigProblem::new(format!("`{}` is no level of logcheck", show(other)), hint));
         }
     };
     let (value, notice) = read_path(path, false)?;
@@ -276,7 +283,7 @@ fn read_rules(bytes: &[u8]) -> Reading {
 }
 
 /// An absolute path, without `.`, doubled or trailing slashes; `is_pattern` allows wildcards.
-fn read_path(bytes: &[u8], is_pattern: bool) -> Reading {
+fn read_path(bytes: &[u8], is_pattern: bool) -> ValueReader {
     let shown = show(bytes);
     if bytes.first() != Some(&b'/') {
         let hint = if is_pattern && is_glob(bytes) {
@@ -284,17 +291,17 @@ fn read_path(bytes: &[u8], is_pattern: bool) -> Reading {
         } else {
             "start it with a /"
         };
-        return Err(Problem::new(format!("`{shown}` is no absolute path"), hint));
+        return Err(ConfigProblem::new(format!("`{shown}` is no absolute path"), hint));
     }
     if bytes.contains(&0) {
-        return Err(Problem::new(format!("`{shown}` holds a NUL byte"), "no path on Linux does"));
+        return Err(ConfigProblem::new(format!("`{shown}` holds a NUL byte"), "no path on Linux does"));
     }
     let mut path = Vec::with_capacity(bytes.len());
     for part in bytes.split(|byte| *byte == b'/') {
         match part {
             b"" | b"." => {}
             b".." => {
-                return Err(Problem::new(
+                return Err(ConfigProblem::new(
                     format!("`{shown}` goes up by .."),
                     "write the path as it is; a link on the way would lead elsewhere",
                 ));
@@ -309,12 +316,12 @@ fn read_path(bytes: &[u8], is_pattern: bool) -> Reading {
         path.push(b'/');
     }
     let notice = (path != bytes).then(|| {
-        Problem::new(format!("`{shown}` is read as `{}`", show(&path)), "slashes need not be repeated or trail")
+        ConfigProblem::new(format!("`{shown}` is read as `{}`", show(&path)), "slashes need not be repeated or trail")
     });
     let path = PathBuf::from(OsString::from_vec(path));
     if is_pattern && is_glob(bytes) {
         compile(&path).map_err(|error| {
-            Problem::new(
+            ConfigProblem::new(
                 format!("`{}` {error}", show_path(&path)),
                 "write \\ before a wildcard that is meant as it stands",
             )
@@ -322,7 +329,10 @@ fn read_path(bytes: &[u8], is_pattern: bool) -> Reading {
         // A file may be called so (`/usr/bin/[` is one); whoever forgot the ] should hear of it all the same.
         if has_open_class(&path) {
             let what = format!("the `[` of `{}` is never closed, so it stands for itself", show_path(&path));
-            return Ok((Value::Path(path), Some(Problem::new(what, "add the ], or write \\[ if it is meant so"))));
+            return Ok((
+                Value::Path(path),
+                Some(ConfigProblem::new(what, "add the ], or write \\[ if it is meant so")),
+            ));
         }
     }
     Ok((Value::Path(path), notice))

@@ -45,14 +45,14 @@ pub struct Faults(pub Vec<Fault>);
 
 /// A mistake before its place is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::config) struct Problem {
+pub(in crate::config) struct ConfigProblem {
     /// What is wrong.
     pub(in crate::config) what: String,
     /// What to do about it.
     pub(in crate::config) hint: String,
 }
 
-impl Problem {
+impl ConfigProblem {
     /// A mistake and its remedy.
     pub(in crate::config) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { what: what.into(), hint: hint.into() }

@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 use crate::config::schema::{
-    section::Table,
+    section::SettingTable,
     units::{format_rate, format_size, format_span},
 };
 
 /// What the value of an item is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Unit {
+pub enum SettingUnit {
     /// The name of a host.
     Host,
     /// A mail address, or a local user.
@@ -89,7 +89,7 @@ pub enum Unit {
     Flag,
 }
 
-impl Unit {
+impl SettingUnit {
     /// What is allowed, in words for an administrator: `0s to 30d`, `accept or keep`.
     pub fn range(self) -> String {
         let or_off = |has_off: bool| if has_off { ", or off" } else { "" };
@@ -130,17 +130,17 @@ impl Unit {
 
 /// One item.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Key {
+pub struct SettingKey {
     /// Its name in the legacy form.
     pub name: &'static str,
     /// Its name in TOML, within its table; `name` is understood there too.
     pub toml: &'static str,
     /// Its table in TOML.
-    pub table: Table,
+    pub table: SettingTable,
     /// Its default as text; empty when there is none or when it depends on others.
     pub default: &'static str,
     /// What its value is.
-    pub unit: Unit,
+    pub unit: SettingUnit,
     /// Whether it may be given several times.
     pub is_repeatable: bool,
     /// Whether the daemon acts upon it already.
@@ -150,12 +150,12 @@ pub struct Key {
 }
 
 /// The item of that legacy name.
-pub fn find(name: &str) -> Option<&'static Key> {
+pub fn find(name: &str) -> Option<&'static SettingKey> {
     KEYS.iter().find(|key| key.name == name)
 }
 
 /// The item that is called `name` within `table` of the TOML form.
-pub fn find_in(table: Table, name: &str) -> Option<&'static Key> {
+pub fn find_in(table: SettingTable, name: &str) -> Option<&'static SettingKey> {
     KEYS.iter().find(|key| key.table == table && (key.toml == name || key.name == name))
 }
 
@@ -186,29 +186,29 @@ const fn days(number: u64) -> Duration {
     Duration::from_secs(number * 86_400)
 }
 
-const fn span(min: Duration, max: Duration) -> Unit {
-    Unit::Span { min, max, has_off: false }
+const fn span(min: Duration, max: Duration) -> SettingUnit {
+    SettingUnit::Span { min, max, has_off: false }
 }
 
-const fn span_or_off(min: Duration, max: Duration) -> Unit {
-    Unit::Span { min, max, has_off: true }
+const fn span_or_off(min: Duration, max: Duration) -> SettingUnit {
+    SettingUnit::Span { min, max, has_off: true }
 }
 
-const fn size(min: u64, max: u64) -> Unit {
-    Unit::Size { min, max, has_off: false }
+const fn size(min: u64, max: u64) -> SettingUnit {
+    SettingUnit::Size { min, max, has_off: false }
 }
 
-const FILE_RATE: Unit = Unit::Rate { min: 0.01, max: 100_000.0 };
-const BYTE_RATE: Unit = Unit::ByteRate { min: KI, max: 10 * GI };
-const POOLING: Unit = span(Duration::ZERO, days(30));
+const FILE_RATE: SettingUnit = SettingUnit::Rate { min: 0.01, max: 100_000.0 };
+const BYTE_RATE: SettingUnit = SettingUnit::ByteRate { min: KI, max: 10 * GI };
+const POOLING: SettingUnit = span(Duration::ZERO, days(30));
 
 macro_rules! keys {
     ($($name:literal $toml:literal $table:ident $default:literal [$unit:expr] $many:ident $acted:ident $doc:literal;)+) => {
         /// All items, in the order of the example files.
-        pub const KEYS: &[Key] = &[$(Key {
+        pub const KEYS: &[SettingKey] = &[$(SettingKey {
             name: $name,
             toml: $toml,
-            table: Table::$table,
+            table: SettingTable::$table,
             default: $default,
             unit: $unit,
             is_repeatable: $many,
@@ -220,19 +220,19 @@ macro_rules! keys {
 
 // An area's, a group's or a process's first line stands before the lines that belong to it: both forms are read in this order.
 keys! {
-    "email" "email" Top "root@localhost" [Unit::Address] MANY NOW "Who gets everything.";
-    "database" "database" Top "/var/lib/integrityd/integrityd.sqlite" [Unit::Path] ONCE NOW
+    "email" "email" Top "root@localhost" [SettingUnit::Address] MANY NOW "Who gets everything.";
+    "database" "database" Top "/var/lib/integrityd/integrityd.sqlite" [SettingUnit::Path] ONCE NOW
         "The database; created and migrated by the daemon.";
-    "hostname" "hostname" Top "" [Unit::Host] ONCE NOW
+    "hostname" "hostname" Top "" [SettingUnit::Host] ONCE NOW
         "The name of this machine in reports; without it the fully qualified host name.";
-    "include" "include" Top "" [Unit::Pattern] MANY NOW
+    "include" "include" Top "" [SettingUnit::Pattern] MANY NOW
         "Further files in the same form as this one. Each is read as if it stood alone: lines of an area belong to an area line of the same file.";
-    "hash" "hash" Top "blake3" [Unit::Hash] ONCE NOW "How content is digested, unless an area says otherwise.";
-    "noinode" "noinode" Top "" [Unit::Path] MANY NOW "A path whose inode number does not count.";
-    "notime" "notime" Top "" [Unit::Path] MANY NOW "A path whose own times do not count.";
-    "urgent" "urgent" Top "" [Unit::Pattern] MANY NOW
+    "hash" "hash" Top "blake3" [SettingUnit::Hash] ONCE NOW "How content is digested, unless an area says otherwise.";
+    "noinode" "noinode" Top "" [SettingUnit::Path] MANY NOW "A path whose inode number does not count.";
+    "notime" "notime" Top "" [SettingUnit::Path] MANY NOW "A path whose own times do not count.";
+    "urgent" "urgent" Top "" [SettingUnit::Pattern] MANY NOW
         "A path whose changes are reported at once and as high, in addition to the built-in list (shadow, sudoers, pam.d, ld.so.preload, authorized_keys, units, cron).";
-    "adopt" "adopt" Top "" [Unit::Adopt] MANY NOW
+    "adopt" "adopt" Top "" [SettingUnit::Adopt] MANY NOW
         "What is taken over, once, from a tool that is replaced: log positions or a baseline.";
 
     "byterate" "byterate" Rates "256k" [BYTE_RATE] ONCE NOW "How many bytes are read per second.";
@@ -240,13 +240,13 @@ keys! {
     "bigfiles" "bigfiles" Rates "16M" [size(64 * KI, 1024 * GI)] ONCE NOW
         "Files above this size are read in slices beside the walk; their metadata are compared at every look.";
     "filerate" "filerate" Rates "1" [FILE_RATE] ONCE NOW "How many files are looked at per second.";
-    "speedup" "speedup" Rates "20" [Unit::Rate { min: 1.0, max: 1000.0 }] ONCE NOW
+    "speedup" "speedup" Rates "20" [SettingUnit::Rate { min: 1.0, max: 1000.0 }] ONCE NOW
         "What both rates are multiplied with after a change, until everything was looked at once.";
     "maxfilerate" "maxfilerate" Rates "" [FILE_RATE] ONCE NOW
         "The most files per second that areamaxage may lead to; without it 50 times filerate.";
     "maxbyterate" "maxbyterate" Rates "" [BYTE_RATE] ONCE NOW
         "The most bytes per second that areamaxage may lead to; without it 50 times byterate.";
-    "pressure" "pressure" Rates "20" [Unit::Percent] ONCE NOW
+    "pressure" "pressure" Rates "20" [SettingUnit::Percent] ONCE NOW
         "The I/O pressure (/proc/pressure/io, some avg10), in per cent, at which the rates are halved, again every five seconds, down to a sixteenth; 0 = never.";
 
     "reporttime" "reporttime" Report "30s" [POOLING] ONCE NOW "How long the first change waits for others before a report is sent.";
@@ -256,7 +256,7 @@ keys! {
     "logreportholdoff" "logreportholdoff" Report "" [POOLING] ONCE NOW
         "The same as reportholdoff for logs and processes; without it reportholdoff.";
     "urgentholdoff" "urgentholdoff" Report "1m" [POOLING] ONCE NOW "The least time between two urgent reports.";
-    "reportlines" "reportlines" Report "1000" [Unit::Count { min: 1, max: 1_000_000 }] ONCE NOW
+    "reportlines" "reportlines" Report "1000" [SettingUnit::Count { min: 1, max: 1_000_000 }] ONCE NOW
         "How many items a section of a report lists; the others are counted.";
     "errornag" "errornag" Report "2h" [span(MINUTE, days(30))] ONCE NOW "After how long a standing error is repeated.";
     "heartbeat" "heartbeat" Report "off" [span_or_off(SECOND, days(400))] ONCE NOW
@@ -265,60 +265,60 @@ keys! {
         "How often it is reported which rounds were finished, and what they found.";
     "unusedrules" "unusedrules" Report "off" [span_or_off(SECOND, days(4000))] ONCE NOW
         "Rules that matched nothing for this long are reported, as often.";
-    "attach" "attach" Report "never" [Unit::Attach] ONCE NOW "When events are attached for machines: from more than so many items on.";
-    "subject" "subject" Report "own" [Unit::Choice(&["own", "logcheck"])] ONCE NOW
+    "attach" "attach" Report "never" [SettingUnit::Attach] ONCE NOW "When events are attached for machines: from more than so many items on.";
+    "subject" "subject" Report "own" [SettingUnit::Choice(&["own", "logcheck"])] ONCE NOW
         "Whose subjects the mails carry; logcheck's for existing filters, as its version 1.4.2 writes them: web3 2026-11-21 14:02 +0100 Security Events. Only mails about lines of logs have them.";
-    "html" "html" Report "no" [Unit::Flag] ONCE LATER "Whether an HTML part is added.";
+    "html" "html" Report "no" [SettingUnit::Flag] ONCE LATER "Whether an HTML part is added.";
     "retention" "retention" Report "400d" [span(DAY, CENTURY)] ONCE NOW "How long events are kept after everybody has got them.";
-    "maxdatabase" "maxdatabase" Report "off" [Unit::Size { min: MI, max: 16 * 1024 * GI, has_off: true }] ONCE NOW
+    "maxdatabase" "maxdatabase" Report "off" [SettingUnit::Size { min: MI, max: 16 * 1024 * GI, has_off: true }] ONCE NOW
         "The largest size of the database: before it is reached the oldest events that everybody has got go, but for those of the last day.";
 
-    "mail" "url" Mail "auto" [Unit::MailUrl] ONCE NOW
+    "mail" "url" Mail "auto" [SettingUnit::MailUrl] ONCE NOW
         "How reports are sent. auto: a sendmail program, as root; else SMTP on localhost.";
-    "mailfrom" "mailfrom" Mail "" [Unit::Address] ONCE NOW "The sender; without it integrityd@ and the host name.";
-    "mailpasswordfile" "mailpasswordfile" Mail "" [Unit::Path] ONCE NOW
+    "mailfrom" "mailfrom" Mail "" [SettingUnit::Address] ONCE NOW "The sender; without it integrityd@ and the host name.";
+    "mailpasswordfile" "mailpasswordfile" Mail "" [SettingUnit::Path] ONCE NOW
         "A file of root's (0600) that holds the password of the user in mail.";
     "sendtimeout" "sendtimeout" Mail "15m" [span(SECOND, DAY)] ONCE NOW "The most that one delivery may take.";
     "retrybase" "retrybase" Mail "30s" [span(Duration::from_millis(10), DAY)] ONCE NOW "The first wait after a failed delivery; it doubles up to an hour.";
     "maxpart" "maxpart" Mail "1M" [size(16 * KI, GI)] ONCE NOW "Larger reports are sent in parts.";
-    "fallbackmbox" "fallbackmbox" Mail "" [Unit::Path] ONCE NOW "A local mailbox for reports that cannot be delivered.";
+    "fallbackmbox" "fallbackmbox" Mail "" [SettingUnit::Path] ONCE NOW "A local mailbox for reports that cannot be delivered.";
 
-    "semantics" "semantics" Logcheck "logcheck" [Unit::Choice(&["logcheck", "flat"])] ONCE NOW
+    "semantics" "semantics" Logcheck "logcheck" [SettingUnit::Choice(&["logcheck", "flat"])] ONCE NOW
         "How rule directories are read: like logcheck, or simpler like the daemon of 2012.";
-    "crackingignore" "crackingignore" Logcheck "no" [Unit::Flag] ONCE NOW
+    "crackingignore" "crackingignore" Logcheck "no" [SettingUnit::Flag] ONCE NOW
         "Whether cracking.ignore.d is used (logcheck's SUPPORT_CRACKING_IGNORE).";
-    "timestampalias" "timestampalias" Logcheck "yes" [Unit::Flag] ONCE NOW
+    "timestampalias" "timestampalias" Logcheck "yes" [SettingUnit::Flag] ONCE NOW
         "Whether lines with an RFC 3339 time are also tried with the time that old rules expect.";
-    "allowbroad" "allowbroad" Logcheck "no" [Unit::Flag] ONCE NOW "Whether a rule that matches everything may ignore lines.";
+    "allowbroad" "allowbroad" Logcheck "no" [SettingUnit::Flag] ONCE NOW "Whether a rule that matches everything may ignore lines.";
     "logchecktime" "logchecktime" Logcheck "30s" [span(SECOND, DAY)] ONCE NOW "How often logs are read.";
     "logruleupdate" "logruleupdate" Logcheck "4m" [span(SECOND, DAY)] ONCE NOW "How often rule files are looked at.";
 
-    "area" "path" Area "" [Unit::Path] MANY NOW
+    "area" "path" Area "" [SettingUnit::Path] MANY NOW
         "A tree to check, or a link to one: what it leads to is checked, and told when that is another. Of nested areas the innermost wins, and an area inside an exclude is checked.";
-    "exclude" "exclude" Area "" [Unit::Pattern] MANY NOW
+    "exclude" "exclude" Area "" [SettingUnit::Pattern] MANY NOW
         "What is left out, with all that is below it; * does not cross a /, ** does. In the legacy form for all areas, in TOML for its own.";
-    "areahash" "hash" Area "" [Unit::Hash] ONCE NOW "How content is digested in this area; without it hash.";
-    "areaattributes" "attributes" Area "" [Unit::Attributes] ONCE NOW
+    "areahash" "hash" Area "" [SettingUnit::Hash] ONCE NOW "How content is digested in this area; without it hash.";
+    "areaattributes" "attributes" Area "" [SettingUnit::Attributes] ONCE NOW
         "What is compared in this area: a list, or what does not count; permissions, directory, log and all name several at once. With log a file may grow while its old part stays what it was. In TOML { only = [...] } or { without = [...] }.";
     "areamaxage" "maxage" Area "off" [span_or_off(MINUTE, CENTURY)] ONCE NOW
         "Within what time every file of this area is looked at; the rates are raised for it.";
-    "areaemail" "email" Area "" [Unit::Address] MANY NOW "Who gets what concerns this area, in addition to email.";
-    "arearecurse" "recurse" Area "yes" [Unit::Flag] ONCE NOW "Whether directories below this area are entered.";
-    "areaonchange" "onchange" Area "accept" [Unit::Choice(&["accept", "keep"])] ONCE NOW
+    "areaemail" "email" Area "" [SettingUnit::Address] MANY NOW "Who gets what concerns this area, in addition to email.";
+    "arearecurse" "recurse" Area "yes" [SettingUnit::Flag] ONCE NOW "Whether directories below this area are entered.";
+    "areaonchange" "onchange" Area "accept" [SettingUnit::Choice(&["accept", "keep"])] ONCE NOW
         "Whether a reported change becomes the baseline, or the old state is kept until the new one is accepted.";
-    "areafstypes" "fstypes" Area "" [Unit::FileSystem] MANY NOW
+    "areafstypes" "fstypes" Area "" [SettingUnit::FileSystem] MANY NOW
         "A slow file-system type that is checked in this area although it may hang: a helper process looks at it, and what does not answer is left alone for a while. The type of the area's root needs no line.";
 
-    "logrules" "rules" Logs "" [Unit::Rules] MANY NOW
+    "logrules" "rules" Logs "" [SettingUnit::Rules] MANY NOW
         "A logcheck rule directory for the logs that follow; without one server:/etc/logcheck.";
-    "log" "files" Logs "" [Unit::LogSource] MANY NOW "A log to read. In TOML, journal = true for the journal.";
-    "logtransient" "transient" Logs "" [Unit::Pattern] MANY NOW "A log that may be absent.";
-    "olddir" "olddir" Logs "" [Unit::Path] MANY NOW "Where rotated logs go.";
+    "log" "files" Logs "" [SettingUnit::LogSource] MANY NOW "A log to read. In TOML, journal = true for the journal.";
+    "logtransient" "transient" Logs "" [SettingUnit::Pattern] MANY NOW "A log that may be absent.";
+    "olddir" "olddir" Logs "" [SettingUnit::Path] MANY NOW "Where rotated logs go.";
 
-    "pidct" "pidct" Process "" [Unit::Container] ONCE NOW
+    "pidct" "pidct" Process "" [SettingUnit::Container] ONCE NOW
         "The container that the following pidfile lines count in, until the next pidct; 0 = the host.";
-    "pidfile" "pidfile" Process "" [Unit::Path] MANY NOW "A PID file whose process is watched.";
-    "unit" "unit" Process "" [Unit::UnitName] MANY NOW "A systemd unit whose processes are watched.";
+    "pidfile" "pidfile" Process "" [SettingUnit::Path] MANY NOW "A PID file whose process is watched.";
+    "unit" "unit" Process "" [SettingUnit::UnitName] MANY NOW "A systemd unit whose processes are watched.";
     "pidchecktime" "pidchecktime" Process "30s" [span(SECOND, DAY)] ONCE NOW "How often processes are looked at.";
 }
 
@@ -354,8 +354,8 @@ mod tests {
         assert_eq!(find("heartbeat").unwrap().unit.range(), "1s to 400d, or off");
         assert_eq!(find("byterate").unwrap().unit.range(), "1k to 10G bytes per second");
         assert_eq!(find("filerate").unwrap().unit.range(), "0.01 to 100000");
-        assert_eq!(find_in(Table::Area, "hash").unwrap().name, "areahash");
-        assert_eq!(find_in(Table::Top, "hash").unwrap().name, "hash");
-        assert_eq!(find_in(Table::Rates, "hash"), None);
+        assert_eq!(find_in(SettingTable::Area, "hash").unwrap().name, "areahash");
+        assert_eq!(find_in(SettingTable::Top, "hash").unwrap().name, "hash");
+        assert_eq!(find_in(SettingTable::Rates, "hash"), None);
     }
 }

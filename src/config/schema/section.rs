@@ -2,7 +2,7 @@
 
 /// Where an item stands in the TOML form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Table {
+pub enum SettingTable {
     /// Above all tables.
     Top,
     /// `[rates]`.
@@ -21,7 +21,7 @@ pub enum Table {
     Process,
 }
 
-impl Table {
+impl SettingTable {
     /// All of them, in the order they are written.
     pub const ALL: [Self; 8] =
         [Self::Top, Self::Rates, Self::Report, Self::Mail, Self::Logcheck, Self::Area, Self::Logs, Self::Process];

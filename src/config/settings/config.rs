@@ -32,7 +32,7 @@ pub struct Config {
     /// The groups of logs with their rules.
     pub logs: Vec<LogGroup>,
     /// How logcheck's rules are read.
-    pub logcheck: Logcheck,
+    pub logcheck: LogcheckSettings,
     /// The processes to watch.
     pub processes: Vec<ProcessWatch>,
     /// How often the PID files are read, 1 s to 1 d.
@@ -204,7 +204,7 @@ pub enum RuleLevel {
 /// How logcheck's rules are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "four independent switches of the configuration")]
-pub struct Logcheck {
+pub struct LogcheckSettings {
     /// `true` for logcheck's layers, `false` for the 2012 daemon's simpler reading.
     pub has_layers: bool,
     /// Whether `cracking.ignore.d` is used.

@@ -10,11 +10,11 @@ use std::{
 
 use crate::config::{
     build::values::ValueSet,
-    read::{include::Gathered, item::Item, legacy::without_comment},
+    read::{include::Gathered, item::ConfigItem, legacy::without_comment},
     schema::fault::{Fault, Faults, show_path},
     write::{
-        effective::{Block, Given, Row, Source, given},
-        render::{Remark, comment, plain, toml},
+        effective::{Block, Given, Row, SettingSource, given},
+        render::{SettingRemark, comment, plain, toml},
     },
 };
 
@@ -33,7 +33,7 @@ struct Comments {
     /// What stands at the beginning, apart from any line.
     head: Vec<String>,
     /// By the number of the line they belong to.
-    at: BTreeMap<u32, Remark>,
+    at: BTreeMap<u32, SettingRemark>,
     /// First and last line of those that belong to none.
     alone: Vec<(u32, u32)>,
 }
@@ -52,17 +52,17 @@ pub(in crate::config) fn to_toml(sheet: &ValueSet, gathered: &Gathered) -> Resul
     let comments: BTreeMap<&Path, Comments> =
         files.map(|(file, text)| (file.as_path(), collect(text, gathered.files.first() == Some(file)))).collect();
     let remark = |_: &Row, given: &Given| match &given.source {
-        Source::Line { file, line } => {
+        SettingSource::Line { file, line } => {
             comments.get(file.as_path()).and_then(|known| known.at.get(line)).cloned().unwrap_or_default()
         }
-        Source::Default | Source::From(_) => Remark::default(),
+        SettingSource::Default | SettingSource::From(_) => SettingRemark::default(),
     };
     let head: String = comments.values().flat_map(|known| &known.head).map(|line| comment(line)).collect();
     let head = if head.is_empty() { head } else { head + "\n" };
     Ok(Converted { text: head + &toml(&blocks, &remark), remarks: remarks(&blocks, gathered, &comments) })
 }
 
-fn refuse_bytes(items: &[Item]) -> Result<(), Faults> {
+fn refuse_bytes(items: &[ConfigItem]) -> Result<(), Faults> {
     let foreign = items.iter().filter(|item| std::str::from_utf8(&item.value).is_err());
     let faults: Vec<Fault> = foreign
         .map(|item| Fault {
@@ -89,8 +89,8 @@ fn remarks(blocks: &[Block], gathered: &Gathered, comments: &BTreeMap<&Path, Com
         .flat_map(|block| &block.rows)
         .flat_map(|row| &row.values)
         .filter_map(|given| match &given.source {
-            Source::Line { file, line } => Some((file.clone(), *line)),
-            Source::Default | Source::From(_) => None,
+            SettingSource::Line { file, line } => Some((file.clone(), *line)),
+            SettingSource::Default | SettingSource::From(_) => None,
         })
         .collect();
     for (file, known) in gathered.files.iter().filter_map(|file| Some((file, comments.get(file.as_path())?))) {
@@ -152,8 +152,8 @@ fn collect(text: &[u8], is_main: bool) -> Comments {
             }
             (false, behind) => {
                 is_begun = true;
-                let remark = Remark { above: std::mem::take(&mut waiting), behind: behind.unwrap_or_default() };
-                if remark != Remark::default() {
+                let remark = SettingRemark { above: std::mem::take(&mut waiting), behind: behind.unwrap_or_default() };
+                if remark != SettingRemark::default() {
                     comments.at.insert(number, remark);
                 }
             }

@@ -13,17 +13,17 @@ use crate::{
     config::{
         build::{
             areas, groups,
-            values::{Entry, ValueSet},
+            values::{ValueEntry, ValueSet},
         },
         read::{
-            item::{Findings, Place},
-            syntax::Form,
+            item::{ConfigPlace, Findings},
+            syntax::ConfigSyntax,
             value::{Value, read},
         },
         schema::{
             fault::show_path,
-            keys::{KEYS, Key, Unit, find},
-            section::Table,
+            keys::{KEYS, SettingKey, SettingUnit, find},
+            section::SettingTable,
             units::{format_rate, format_span},
         },
         settings::{
@@ -36,7 +36,7 @@ use crate::{
 
 /// Where a value comes from. Displays as `/etc/integrityd.conf:12`, `default` or `from reporttime`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum SettingSource {
     /// A line of a file.
     Line {
         /// The file.
@@ -50,7 +50,7 @@ pub enum Source {
     From(&'static str),
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for SettingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line { file, line } => write!(f, "{}:{line}", show_path(file)),
@@ -60,8 +60,8 @@ impl fmt::Display for Source {
     }
 }
 
-impl From<&Place> for Source {
-    fn from(place: &Place) -> Self {
+impl From<&ConfigPlace> for SettingSource {
+    fn from(place: &ConfigPlace) -> Self {
         Self::Line { file: place.file.to_path_buf(), line: place.line }
     }
 }
@@ -72,14 +72,14 @@ pub struct Given {
     /// Its bytes, as the legacy form has them.
     pub value: Vec<u8>,
     /// Where it comes from.
-    pub source: Source,
+    pub source: SettingSource,
 }
 
 /// An item with its values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// The item.
-    pub key: &'static Key,
+    pub key: &'static SettingKey,
     /// Its values: none when it is not set and has no default, several when it may be given several times.
     pub values: Vec<Given>,
 }
@@ -88,7 +88,7 @@ pub struct Row {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Block {
     /// Which table.
-    pub table: Table,
+    pub table: SettingTable,
     /// Its items, in the order of the table of all items.
     pub rows: Vec<Row>,
 }
@@ -99,7 +99,7 @@ impl Block {
         self.rows.iter().find(|row| row.key.name == name).map_or(&[], |row| &row.values)
     }
 
-    fn push(&mut self, key: &'static Key, given: Given) {
+    fn push(&mut self, key: &'static SettingKey, given: Given) {
         match self.rows.iter_mut().find(|row| row.key == key) {
             Some(row) => row.values.push(given),
             None => self.rows.push(Row { key, values: vec![given] }),
@@ -115,7 +115,7 @@ impl Block {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Effective {
     /// The form of the files they were read from.
-    pub(in crate::config) form: Form,
+    pub(in crate::config) form: ConfigSyntax,
     /// The items that are not acted upon yet.
     later: Vec<&'static str>,
     /// Table by table; areas, groups of logs and processes in the order of the configuration.
@@ -124,27 +124,27 @@ pub struct Effective {
 
 impl Effective {
     /// Whether an item, as it is set, is acted upon.
-    pub fn is_acted_upon(&self, key: &Key) -> bool {
+    pub fn is_acted_upon(&self, key: &SettingKey) -> bool {
         !self.later.contains(&key.name)
     }
 
     /// The blocks of the areas, in the order of [`Config::areas`].
     pub fn areas(&self) -> impl Iterator<Item = &Block> {
-        self.blocks.iter().filter(|block| block.table == Table::Area)
+        self.blocks.iter().filter(|block| block.table == SettingTable::Area)
     }
 }
 
 /// What was given in a sheet without faults, and nothing else.
 pub(in crate::config) fn given(sheet: &ValueSet) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
-    for table in Table::ALL.into_iter().filter(|table| !table.is_repeatable()) {
+    for table in SettingTable::ALL.into_iter().filter(|table| !table.is_repeatable()) {
         let entries = sheet.entries.iter().filter(|entry| entry.key.table == table);
         blocks.push(block(table, entries));
     }
     // Faults and notices of these were told when the settings were made.
     let mut unheard = Findings::default();
     for draft in areas::drafts(sheet, &mut unheard) {
-        let mut area = block(Table::Area, draft.in_force());
+        let mut area = block(SettingTable::Area, draft.in_force());
         let path = draft.path.as_deref().unwrap_or(Path::new("/"));
         if let Some(key) = find("area") {
             area.push(key, Given { value: path.as_os_str().as_bytes().to_vec(), source: draft.place.into() });
@@ -163,11 +163,11 @@ pub(in crate::config) fn given(sheet: &ValueSet) -> Vec<Block> {
     let groups = groups::drafts(sheet, &mut unheard);
     blocks.extend(groups.iter().filter(|draft| draft.has_logs).map(|draft| {
         let entries = draft.entries.iter().copied();
-        block(Table::Logs, entries)
+        block(SettingTable::Logs, entries)
     }));
     let first = blocks.len();
     for watched in groups::watched(sheet, &mut unheard) {
-        blocks.push(block(Table::Process, watched.container.into_iter().chain([watched.entry])));
+        blocks.push(block(SettingTable::Process, watched.container.into_iter().chain([watched.entry])));
     }
     if let Some(entry) = sheet.of_key("pidchecktime").next() {
         for_processes(&mut blocks, first, entry.key, spelled(entry));
@@ -176,16 +176,16 @@ pub(in crate::config) fn given(sheet: &ValueSet) -> Vec<Block> {
 }
 
 /// What concerns all processes stands with the first.
-fn for_processes(blocks: &mut Vec<Block>, first: usize, key: &'static Key, given: Given) {
+fn for_processes(blocks: &mut Vec<Block>, first: usize, key: &'static SettingKey, given: Given) {
     if blocks.get(first).is_none() {
-        blocks.push(Block { table: Table::Process, rows: Vec::new() });
+        blocks.push(Block { table: SettingTable::Process, rows: Vec::new() });
     }
     if let Some(block) = blocks.get_mut(first) {
         block.push(key, given);
     }
 }
 
-fn block<'a>(table: Table, entries: impl Iterator<Item = &'a Entry>) -> Block {
+fn block<'a>(table: SettingTable, entries: impl Iterator<Item = &'a ValueEntry>) -> Block {
     let mut block = Block { table, rows: Vec::new() };
     for entry in entries {
         block.push(entry.key, spelled(entry));
@@ -195,7 +195,7 @@ fn block<'a>(table: Table, entries: impl Iterator<Item = &'a Entry>) -> Block {
 }
 
 /// The value of a line as both forms understand it; a path without its odd slashes.
-fn spelled(entry: &Entry) -> Given {
+fn spelled(entry: &ValueEntry) -> Given {
     let value = match &entry.value {
         Some(Value::Path(path)) => path.as_os_str().as_bytes().to_vec(),
         Some(Value::Rules(rules)) => {
@@ -213,13 +213,13 @@ fn spelled(entry: &Entry) -> Given {
 }
 
 /// Everything: what was given in `sheet`, and the defaults of the rest as `config`, made from it, has them.
-pub(in crate::config) fn effective(sheet: &ValueSet, config: &Config, form: Form) -> Effective {
+pub(in crate::config) fn effective(sheet: &ValueSet, config: &Config, form: ConfigSyntax) -> Effective {
     let mut blocks = given(sheet);
     for block in &mut blocks {
-        for row in block.rows.iter_mut().filter(|row| row.key.unit == Unit::Attributes) {
+        for row in block.rows.iter_mut().filter(|row| row.key.unit == SettingUnit::Attributes) {
             row.values.iter_mut().for_each(spell_out);
         }
-        let missing: Vec<&'static Key> = KEYS
+        let missing: Vec<&'static SettingKey> = KEYS
             .iter()
             .filter(|key| key.table == block.table && key.name != "pidchecktime")
             .filter(|key| block.values(key.name).is_empty())
@@ -231,7 +231,7 @@ pub(in crate::config) fn effective(sheet: &ValueSet, config: &Config, form: Form
         block.sort();
     }
     stand_in(&mut blocks);
-    let first = blocks.iter().position(|block| block.table == Table::Process).unwrap_or(blocks.len());
+    let first = blocks.iter().position(|block| block.table == SettingTable::Process).unwrap_or(blocks.len());
     if let Some(key) = find("pidchecktime")
         && sheet.of_key("pidchecktime").next().is_none()
         && let Some(given) = default(key, sheet, config)
@@ -246,7 +246,7 @@ pub(in crate::config) fn effective(sheet: &ValueSet, config: &Config, form: Form
 
 /// For a table of which there is none a block that says so.
 fn stand_in(blocks: &mut Vec<Block>) {
-    for table in Table::ALL.into_iter().filter(|table| table.is_repeatable()) {
+    for table in SettingTable::ALL.into_iter().filter(|table| table.is_repeatable()) {
         if !blocks.iter().any(|block| block.table == table) {
             let keys = KEYS.iter().filter(|key| key.table == table && key.name != "pidchecktime");
             blocks.push(Block { table, rows: keys.map(|key| Row { key, values: Vec::new() }).collect() });
@@ -273,22 +273,22 @@ fn names(set: AttributeSet) -> String {
 }
 
 /// What holds for an item that was not given.
-fn default(key: &'static Key, sheet: &ValueSet, config: &Config) -> Option<Given> {
+fn default(key: &'static SettingKey, sheet: &ValueSet, config: &Config) -> Option<Given> {
     let rates = &config.rates;
     let logs = &config.report.logs;
     let (value, source) = match key.name {
-        "maxfilerate" => (format_rate(rates.max_files), Source::From("filerate")),
-        "maxbyterate" => (format_rate(rates.max_bytes), Source::From("byterate")),
-        "logreporttime" => (format_span(logs.report_time), Source::From("reporttime")),
-        "logreportholdoff" => (format_span(logs.hold_off), Source::From("reportholdoff")),
+        "maxfilerate" => (format_rate(rates.max_files), SettingSource::From("filerate")),
+        "maxbyterate" => (format_rate(rates.max_bytes), SettingSource::From("byterate")),
+        "logreporttime" => (format_span(logs.report_time), SettingSource::From("reporttime")),
+        "logreportholdoff" => (format_span(logs.hold_off), SettingSource::From("reportholdoff")),
         "areahash" => {
             let words: Vec<&str> = sheet.hash("hash").iter().map(crate::model::file::entry::Algorithm::name).collect();
-            (words.join("+"), Source::From("hash"))
+            (words.join("+"), SettingSource::From("hash"))
         }
-        "areaattributes" => (names(default_attributes()), Source::Default),
-        "logrules" => ("server:/etc/logcheck".to_owned(), Source::Default),
+        "areaattributes" => (names(default_attributes()), SettingSource::Default),
+        "logrules" => ("server:/etc/logcheck".to_owned(), SettingSource::Default),
         _ if key.default.is_empty() => return None,
-        _ => (key.default.to_owned(), Source::Default),
+        _ => (key.default.to_owned(), SettingSource::Default),
     };
     Some(Given { value: value.into_bytes(), source })
 }

@@ -4,8 +4,8 @@
 //! out, so that a default that is improved later reaches everybody who never changed it.
 
 use crate::config::schema::{
-    keys::{KEYS, Key, Unit},
-    section::Table,
+    keys::{KEYS, SettingKey, SettingUnit},
+    section::SettingTable,
 };
 
 /// What is set in the examples, by legacy names: places that an attacker needs and that exist everywhere, without the files
@@ -53,7 +53,7 @@ pub fn legacy() -> String {
         "# integrityd: /etc/integrityd.conf, in the form `item = value`. Every item is here; `integrityd config check` finds all faults at once.\n\
          # Lines that are commented out show the default, or a sample where there is none.\n",
     );
-    for table in Table::ALL {
+    for table in SettingTable::ALL {
         write_heading(&mut text, table);
         for key in items_of(table) {
             write_doc(&mut text, key);
@@ -72,16 +72,16 @@ pub fn toml() -> String {
         "# integrityd: /etc/integrityd.conf, in the TOML form. Every item is here; `integrityd config check` finds all faults at once.\n\
          # Lines that are commented out show the default, or a sample where there is none.\n",
     );
-    for table in Table::ALL {
+    for table in SettingTable::ALL {
         write_heading(&mut text, table);
-        if table == Table::Area {
+        if table == SettingTable::Area {
             write_areas(&mut text);
             continue;
         }
         // A table without a line is left out: an empty [[logs]] would be a group without a log.
         let is_used = items_of(table).any(|key| !active(key).is_empty()) || !table.is_repeatable();
         let mark = if is_used { "" } else { "#" };
-        if table != Table::Top {
+        if table != SettingTable::Top {
             push(&mut text, &format!("{mark}{}\n", table.header()));
         }
         for key in items_of(table) {
@@ -103,7 +103,7 @@ fn write_areas(text: &mut String) {
             push(text, "\n");
         }
         push(text, "[[area]]\n");
-        for key in items_of(Table::Area) {
+        for key in items_of(SettingTable::Area) {
             if at == 0 {
                 write_doc(text, key);
             }
@@ -126,17 +126,17 @@ fn is_below(path: &str, area: &str) -> bool {
     path.strip_prefix(area).is_some_and(|rest| rest.starts_with('/'))
 }
 
-fn items_of(table: Table) -> impl Iterator<Item = &'static Key> {
+fn items_of(table: SettingTable) -> impl Iterator<Item = &'static SettingKey> {
     KEYS.iter().filter(move |key| key.table == table)
 }
 
 /// The values that `key` is set to in the examples.
-fn active(key: &Key) -> &'static [&'static str] {
+fn active(key: &SettingKey) -> &'static [&'static str] {
     ACTIVE.iter().find(|(name, _)| *name == key.name).map_or(&[], |(_, values)| values)
 }
 
 /// What a line that is commented out shows.
-fn shown(key: &Key) -> &'static str {
+fn shown(key: &SettingKey) -> &'static str {
     if key.default.is_empty() {
         SAMPLES.iter().find(|(name, _)| *name == key.name).map_or("", |(_, sample)| sample)
     } else {
@@ -144,12 +144,12 @@ fn shown(key: &Key) -> &'static str {
     }
 }
 
-fn write_heading(text: &mut String, table: Table) {
+fn write_heading(text: &mut String, table: SettingTable) {
     push(text, &format!("\n# ==== {} ====\n\n", table.title()));
 }
 
 /// The lines above an item: its meaning, then what is allowed.
-fn write_doc(text: &mut String, key: &Key) {
+fn write_doc(text: &mut String, key: &SettingKey) {
     let mut facts = vec![format!("Allowed: {}.", key.unit.range())];
     if !key.default.is_empty() {
         facts.push(format!("Default: {}.", key.default));
@@ -178,16 +178,16 @@ fn write_doc(text: &mut String, key: &Key) {
 }
 
 /// `values` as TOML has them: numbers and flags bare, everything else quoted, a list where several may stand.
-fn toml_value(key: &Key, values: &[&str]) -> String {
-    if key.unit == Unit::Attributes {
+fn toml_value(key: &SettingKey, values: &[&str]) -> String {
+    if key.unit == SettingUnit::Attributes {
         let names: Vec<String> =
             values.iter().flat_map(|value| value.split(' ')).map(|word| quote(word.trim_start_matches('-'))).collect();
         return format!("{{ without = [{}] }}", names.join(", "));
     }
     let single = |value: &str| match (key.unit, value) {
-        (Unit::Flag, "yes") => "true".to_owned(),
-        (Unit::Flag, _) => "false".to_owned(),
-        (Unit::Rate { .. } | Unit::Count { .. } | Unit::Percent, number) => number.to_owned(),
+        (SettingUnit::Flag, "yes") => "true".to_owned(),
+        (SettingUnit::Flag, _) => "false".to_owned(),
+        (SettingUnit::Rate { .. } | SettingUnit::Count { .. } | SettingUnit::Percent, number) => number.to_owned(),
         (_, value) => quote(value),
     };
     let list = values.iter().map(|value| single(value)).collect::<Vec<_>>().join(", ");

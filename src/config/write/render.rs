@@ -4,8 +4,8 @@ use crate::{
     config::{
         read::value::read,
         schema::{
-            keys::{Key, Unit},
-            section::Table,
+            keys::{SettingKey, SettingUnit},
+            section::SettingTable,
         },
         write::effective::{Block, Given, Row},
     },
@@ -14,7 +14,7 @@ use crate::{
 
 /// What is said about a value, in lines of plain text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::config) struct Remark {
+pub(in crate::config) struct SettingRemark {
     /// In lines of their own above it.
     pub(in crate::config) above: Vec<String>,
     /// Behind it; may be empty.
@@ -22,7 +22,7 @@ pub(in crate::config) struct Remark {
 }
 
 /// What to say about each value.
-pub(in crate::config) type Remarks<'a> = &'a dyn Fn(&Row, &Given) -> Remark;
+pub(in crate::config) type Remarks<'a> = &'a dyn Fn(&Row, &Given) -> SettingRemark;
 
 /// The settings in the legacy form. Excludes are for all areas there and stand before them, each once.
 pub(in crate::config) fn legacy(blocks: &[Block], remarks: Remarks<'_>) -> Vec<u8> {
@@ -36,7 +36,7 @@ pub(in crate::config) fn legacy(blocks: &[Block], remarks: Remarks<'_>) -> Vec<u
         } else {
             out.push(b'\n');
         }
-        if is_next && block.table == Table::Area {
+        if is_next && block.table == SettingTable::Area {
             let all = blocks.iter().flat_map(|block| &block.rows).filter(|row| row.key.name == "exclude");
             for (row, given) in all.flat_map(|row| row.values.iter().map(move |given| (row, given))) {
                 if !excludes.contains(&given.value.as_slice()) {
@@ -64,7 +64,7 @@ pub(in crate::config) fn legacy(blocks: &[Block], remarks: Remarks<'_>) -> Vec<u
     out
 }
 
-fn heading(out: &mut Vec<u8>, table: Table) {
+fn heading(out: &mut Vec<u8>, table: SettingTable) {
     if !out.is_empty() {
         out.push(b'\n');
     }
@@ -77,7 +77,7 @@ fn is_headless(block: &Block) -> bool {
 }
 
 /// A line for an item that is not set and has no default.
-fn unset(name: &str, key: &Key) -> String {
+fn unset(name: &str, key: &SettingKey) -> String {
     format!("#{name} =  # not set{}\n", if key.is_active { "" } else { LATER })
 }
 
@@ -102,12 +102,12 @@ pub(in crate::config) fn comment(line: &str) -> String {
 }
 
 /// What stands behind a value, with the end of the line.
-fn behind(remark: &Remark) -> String {
+fn behind(remark: &SettingRemark) -> String {
     if remark.behind.is_empty() { "\n".to_owned() } else { format!("  # {}\n", plain(&remark.behind)) }
 }
 
 /// Whether the value may be written at all: an included file was read already, and a ceiling may be derived beyond what may be set.
-fn is_settable(key: &Key, value: &[u8]) -> bool {
+fn is_settable(key: &SettingKey, value: &[u8]) -> bool {
     key.name != "include" && read(key, value).is_ok()
 }
 
@@ -118,7 +118,7 @@ pub(in crate::config) fn toml(blocks: &[Block], remarks: Remarks<'_>) -> String 
         if !out.is_empty() {
             out.push('\n');
         }
-        if block.table != Table::Top {
+        if block.table != SettingTable::Top {
             let mark = if block.rows.iter().all(|row| row.values.is_empty()) { "#" } else { "" };
             out.push_str(&format!("{mark}{}\n", block.table.header()));
         }
@@ -140,7 +140,7 @@ pub(in crate::config) fn toml(blocks: &[Block], remarks: Remarks<'_>) -> String 
     out
 }
 
-fn above(out: &mut String, indent: &str, remark: &Remark) {
+fn above(out: &mut String, indent: &str, remark: &SettingRemark) {
     remark.above.iter().for_each(|line| out.push_str(&format!("{indent}{}", comment(line))));
 }
 
@@ -172,11 +172,11 @@ fn toml_row(out: &mut String, row: &Row, values: &[&Given], remarks: Remarks<'_>
 }
 
 /// A value as TOML has it: numbers and flags bare, everything else quoted.
-fn toml_value(key: &Key, value: &[u8]) -> String {
+fn toml_value(key: &SettingKey, value: &[u8]) -> String {
     let text = String::from_utf8_lossy(value);
     match key.unit {
-        Unit::Flag => if text == "yes" { "true" } else { "false" }.to_owned(),
-        Unit::Attributes => {
+        SettingUnit::Flag => if text == "yes" { "true" } else { "false" }.to_owned(),
+        SettingUnit::Attributes => {
             let words: Vec<&str> = text.split([' ', '\t', ',']).filter(|word| !word.is_empty()).collect();
             let list = |words: Vec<String>| words.join(", ");
             if words.iter().all(|word| word.starts_with('-')) {
@@ -188,12 +188,12 @@ fn toml_value(key: &Key, value: &[u8]) -> String {
                 format!("{{ only = [{}] }}", list(words.iter().map(|word| quote(word)).collect()))
             }
         }
-        Unit::Rate { .. }
-        | Unit::Count { .. }
-        | Unit::Percent
-        | Unit::Span { .. }
-        | Unit::Size { .. }
-        | Unit::ByteRate { .. }
+        SettingUnit::Rate { .. }
+        | SettingUnit::Count { .. }
+        | SettingUnit::Percent
+        | SettingUnit::Span { .. }
+        | SettingUnit::Size { .. }
+        | SettingUnit::ByteRate { .. }
             if is_bare_number(&text) =>
         {
             text.into_owned()

@@ -19,7 +19,7 @@ use crate::{
     files::{
         area::watched_areas::{WatchedArea, WatchedAreas, is_beneath},
         remote::{
-            lookup::{AccessError, DirHandle, Listing, Lookup, glance_at},
+            lookup::{AccessError, DirHandle, Lookup, LookupListing, glance_at},
             remote_mount::RemoteMount,
         },
     },
@@ -145,7 +145,7 @@ impl WatchedAreas {
         path: &[u8],
         base: &DirHandle,
         relative: &[u8],
-    ) -> Result<(DirHandle, u64, Listing), AccessError> {
+    ) -> Result<(DirHandle, u64, LookupListing), AccessError> {
         let listed = match self.far(tract, path) {
             Some((far, beneath)) => far.list(beneath),
             None => DirHandle::list(self.open_near(tract, path, base, relative)),

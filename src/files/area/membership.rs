@@ -120,7 +120,7 @@ fn met(ground: &WatchedAreas, real: &[u8], words: &[u8]) -> Option<Vec<u8>> {
 
 /// A symbolic link on the way to a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
+pub struct PathLink {
     /// The leading part of the path that is the link.
     pub at: Vec<u8>,
     /// What the link says.
@@ -130,7 +130,7 @@ pub struct Link {
 }
 
 /// The first symbolic link among the directories that lead to the absolute `path`. Stops at a mount that could hang.
-pub fn link_on_way(path: &[u8]) -> Option<Link> {
+pub fn link_on_way(path: &[u8]) -> Option<PathLink> {
     let risky = risky_mounts();
     let mut ends = path.iter().enumerate().filter(|(at, byte)| *at > 0 && **byte == b'/').map(|(at, _)| at);
     let at = ends.find_map(|end| {
@@ -145,7 +145,7 @@ pub fn link_on_way(path: &[u8]) -> Option<Link> {
     let aim = absolute(&directory, &as_path(&target));
     let is_safe = !risky.iter().any(|point| is_beneath(&aim, point));
     let real = if is_safe { fs::canonicalize(as_path(at)).ok() } else { None }.map(|real| real.join(as_path(rest)));
-    Some(Link { at: at.to_vec(), target, real: real.map(|real| real.into_os_string().into_vec()) })
+    Some(PathLink { at: at.to_vec(), target, real: real.map(|real| real.into_os_string().into_vec()) })
 }
 
 /// Where something is mounted that can hang.

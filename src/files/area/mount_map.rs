@@ -19,7 +19,7 @@ use crate::{
     config::settings::config::Helper,
     files::remote::remote_mount::{RemoteMount, Transition, UnreapedHelpers},
     sys::{
-        fs::mounts::{self, Mount, Table, Watch},
+        fs::mounts::{self, Mount, MountTable, MountWatch},
         process::framed::reap,
     },
 };
@@ -30,8 +30,8 @@ const MOST_LINKS: u8 = 40;
 /// What is mounted, and who is sent there.
 #[derive(Debug)]
 pub struct MountMap {
-    table: RwLock<Arc<Table>>,
-    watch: Option<Watch>,
+    table: RwLock<Arc<MountTable>>,
+    watch: Option<MountWatch>,
     has_moved: AtomicBool,
     /// Counts the changes of the table.
     changes: AtomicU64,
@@ -48,7 +48,7 @@ impl MountMap {
         let lay = Self {
             table: RwLock::default(),
             // Begun before the first reading, so that no change falls between. Without /proc each survey reads again.
-            watch: Watch::begin().ok(),
+            watch: MountWatch::begin().ok(),
             has_moved: AtomicBool::new(false),
             changes: AtomicU64::new(0),
             can_hang: AtomicBool::new(false),
@@ -61,7 +61,7 @@ impl MountMap {
     }
 
     /// All mounts.
-    pub fn table(&self) -> Arc<Table> {
+    pub fn table(&self) -> Arc<MountTable> {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -69,7 +69,7 @@ impl MountMap {
     pub fn read(&self) -> bool {
         // Without /proc nothing can be said; what is known stays.
         let Ok(all) = mounts::read(Path::new("/")) else { return false };
-        let table = Arc::new(Table::new(all));
+        let table = Arc::new(MountTable::new(all));
         let mut fars = self.fars.lock().unwrap_or_else(PoisonError::into_inner);
         fars.retain(|_, far| table.all().contains(&far.mount));
         let has_changed = self.table().all() != table.all();
@@ -88,7 +88,7 @@ impl MountMap {
 
     /// Reads again if something was mounted or unmounted; gives whether it was. Cost: one `poll(2)`.
     pub fn keep_up(&self) -> bool {
-        let has_changed = self.watch.as_ref().is_some_and(Watch::has_changed) && self.read();
+        let has_changed = self.watch.as_ref().is_some_and(MountWatch::has_changed) && self.read();
         if has_changed {
             self.has_moved.store(true, Ordering::Relaxed);
         }

@@ -22,7 +22,7 @@ use crate::{
             census::SeenKind,
             watched_areas::{WatchedArea, WatchedAreas},
         },
-        baseline::fcheck_db::{Baseline, Record},
+        baseline::fcheck_db::{Baseline, FcheckRecord},
     },
     model::{
         clock::{Moment, Timestamp},
@@ -180,7 +180,7 @@ struct Adoption<'a> {
 
 /// What of a baseline was stored.
 #[derive(Debug, Default)]
-struct Counts {
+struct AdoptionCounts {
     /// Entries of each area.
     areas: BTreeMap<AreaId, u64>,
     /// Those of them with a digest.
@@ -221,8 +221,8 @@ impl<'a> Adoption<'a> {
     }
 
     /// What is known of each path: by fcheck, or that it could not know of it.
-    fn known(&self) -> BTreeMap<Vec<u8>, Option<&'a Record>> {
-        let mut known: BTreeMap<Vec<u8>, Option<&Record>> = BTreeMap::new();
+    fn known(&self) -> BTreeMap<Vec<u8>, Option<&'a FcheckRecord>> {
+        let mut known: BTreeMap<Vec<u8>, Option<&FcheckRecord>> = BTreeMap::new();
         for (path, record) in &self.baseline.records {
             let Some((_, tract)) = self.ground.innermost(path).filter(|(_, tract)| self.areas.contains(&tract.id))
             else {
@@ -250,8 +250,8 @@ impl<'a> Adoption<'a> {
         known
     }
 
-    fn store(&self, store: &mut Store) -> Result<Counts, StoreError> {
-        let mut counts = Counts { odd: self.baseline.odd, ..Counts::default() };
+    fn store(&self, store: &mut Store) -> Result<AdoptionCounts, StoreError> {
+        let mut counts = AdoptionCounts { odd: self.baseline.odd, ..AdoptionCounts::default() };
         let mut ids: HashMap<Vec<u8>, EntryId> = HashMap::new();
         let mut outcome = Outcome::default();
         // A directory comes before what is in it.
@@ -305,8 +305,8 @@ fn is_dangling(path: &Path) -> bool {
 }
 
 /// What is known of an entry, and which of it is compared. fcheck tells what a link leads to and not always that it is one.
-fn observation(record: Option<&Record>, is_link: bool) -> (Observation, AttributeSet) {
-    let bare = Record {
+fn observation(record: Option<&FcheckRecord>, is_link: bool) -> (Observation, AttributeSet) {
+    let bare = FcheckRecord {
         kind: FileKind::Directory,
         perms: 0,
         inode: 0,
@@ -354,7 +354,7 @@ fn observation(record: Option<&Record>, is_link: bool) -> (Observation, Attribut
     (known, recorded)
 }
 
-impl Counts {
+impl AdoptionCounts {
     fn total(&self) -> u64 {
         self.areas.values().sum()
     }

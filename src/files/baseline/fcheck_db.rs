@@ -15,7 +15,7 @@ const EMPTY: [u8; 32] = [
 
 /// What fcheck knew of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct FcheckRecord {
     /// The type of what the path leads to: fcheck follows links.
     pub kind: FileKind,
     /// `mode & 0o7777`.
@@ -40,7 +40,7 @@ pub struct Record {
 
 /// A directory of its configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Section {
+pub struct FcheckSection {
     /// Its path, without a slash at its end.
     pub path: Vec<u8>,
     /// Whether everything below it was looked at.
@@ -51,9 +51,9 @@ pub struct Section {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Baseline {
     /// What it knew, by path: every directory before what is in it.
-    pub records: BTreeMap<Vec<u8>, Record>,
+    pub records: BTreeMap<Vec<u8>, FcheckRecord>,
     /// The directories it was made over.
-    pub sections: Vec<Section>,
+    pub sections: Vec<FcheckSection>,
     /// Lines that are none.
     pub odd: usize,
 }
@@ -125,14 +125,14 @@ impl Baseline {
 }
 
 /// `- - - -> BEGIN Directory /etc/ <- - - - -`, without its first dash.
-fn section(words: &[u8]) -> Option<Section> {
+fn section(words: &[u8]) -> Option<FcheckSection> {
     let rest = words.strip_prefix(b"- - - -> BEGIN Directory ")?;
     let path = rest.strip_suffix(b" <- - - - -")?;
     let (path, is_deep) = match path.strip_suffix(b"/") {
         Some(path) if !path.is_empty() && !path.ends_with(b":") => (path, true),
         _ => (path, false),
     };
-    Some(Section { path: path.to_vec(), is_deep })
+    Some(FcheckSection { path: path.to_vec(), is_deep })
 }
 
 /// What a signature says.
@@ -146,7 +146,7 @@ enum Signature {
     None,
 }
 
-fn record(line: &[u8]) -> Option<(Vec<u8>, Record, Signature)> {
+fn record(line: &[u8]) -> Option<(Vec<u8>, FcheckRecord, Signature)> {
     let mut fields = line.splitn(8, |byte| *byte == b'!');
     let mut number = || str::from_utf8(fields.next()?).ok()?.parse::<u64>().ok();
     let [inode, mode, nlink, uid, gid, size, ctime] =
@@ -172,7 +172,7 @@ fn record(line: &[u8]) -> Option<(Vec<u8>, Record, Signature)> {
             None => (None, Signature::Other),
         },
     };
-    let record = Record {
+    let record = FcheckRecord {
         kind: FileKind::from_mode(mode)?,
         perms: u16::try_from(mode & 0o7777).ok()?,
         inode,

@@ -232,7 +232,12 @@ pub fn end_round(store: &mut Store, areas: &[AreaId], now: Moment) -> Result<boo
     for row in store.areas()?.into_iter().filter(|row| areas.contains(&row.id) && row.state.is_active()) {
         if row.state == AreaState::Learning {
             let (unreadable, unread) = store.unread_of(row.id)?;
-            learned.push(Learned { path: row.path.clone(), entries: store.entries_of(row.id)?, unreadable, unread });
+            learned.push(LearnedArea {
+                path: row.path.clone(),
+                entries: store.entries_of(row.id)?,
+                unreadable,
+                unread,
+            });
         }
         outcome.changes.push(StateChange::Area(Box::new(AreaRow {
             state: AreaState::Watched,
@@ -250,7 +255,7 @@ pub fn end_round(store: &mut Store, areas: &[AreaId], now: Moment) -> Result<boo
 }
 
 /// An area whose first round is over, with numbers of entries.
-struct Learned {
+struct LearnedArea {
     path: Vec<u8>,
     entries: u64,
     /// Of them, those that cannot be read.
@@ -260,8 +265,8 @@ struct Learned {
 }
 
 /// The end of the first round.
-fn established(learned: &[Learned], now: Moment) -> Event {
-    let line = |area: &Learned| {
+fn established(learned: &[LearnedArea], now: Moment) -> Event {
+    let line = |area: &LearnedArea| {
         let parts = [(area.unreadable, "cannot be read"), (area.unread, "big and still being read")];
         let parts: Vec<String> =
             parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();

@@ -85,7 +85,7 @@ impl MassRemoval {
         root: &DirHandle,
     ) -> Result<Option<Self>, StoreError> {
         db.lock().flush()?;
-        let search = Search { db, ground, tract, root };
+        let search = MissingSearch { db, ground, tract, root };
         if !search.is_suspicious()? {
             return Ok(None);
         }
@@ -104,7 +104,7 @@ impl MassRemoval {
         (root, now): (&DirHandle, Option<Boottime>),
     ) -> Result<Option<Self>, StoreError> {
         db.lock().flush()?;
-        let search = Search { db, ground, tract, root };
+        let search = MissingSearch { db, ground, tract, root };
         if !search.is_suspicious()? || now.is_some_and(|now| !tract.may_count(now)) {
             return Ok(None);
         }
@@ -196,14 +196,14 @@ fn back_event(tract: &WatchedArea, back: &[&&FoundAgain], (since, left): (Timest
 }
 
 /// What is looked for, and where.
-struct Search<'a> {
+struct MissingSearch<'a> {
     db: &'a Db,
     ground: &'a WatchedAreas,
     tract: &'a WatchedArea,
     root: &'a DirHandle,
 }
 
-impl Search<'_> {
+impl MissingSearch<'_> {
     /// Whether too many of some entries that are drawn are missing.
     fn is_suspicious(&self) -> Result<bool, StoreError> {
         let chance = RandomState::new();

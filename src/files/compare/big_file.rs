@@ -18,7 +18,7 @@ use crate::{
 
 /// By when the content of an entry should be read again, and whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::files) struct Deadline {
+pub(in crate::files) struct ReadDeadline {
     pub(in crate::files) due: Timestamp,
     pub(in crate::files) entry: EntryId,
     /// The user id of its owner.
@@ -35,7 +35,7 @@ pub(in crate::files) enum Reads {
 }
 
 /// By when the content of an entry of `tract` should be read; `None` when that was done a moment ago.
-pub(in crate::files) fn deadline(tract: &WatchedArea, entry: &Entry, now: Timestamp) -> Option<Deadline> {
+pub(in crate::files) fn deadline(tract: &WatchedArea, entry: &Entry, now: Timestamp) -> Option<ReadDeadline> {
     let least = match entry.known.hash_state {
         HashState::Full => LEAST_AGE,
         HashState::TooBig => TOO_BIG_AGE,
@@ -45,7 +45,7 @@ pub(in crate::files) fn deadline(tract: &WatchedArea, entry: &Entry, now: Timest
         return None;
     }
     let due = entry.checked.after(tract.settings.max_age.unwrap_or(USUAL_AGE));
-    Some(Deadline { due, entry: entry.id, owner: entry.known.attributes.uid })
+    Some(ReadDeadline { due, entry: entry.id, owner: entry.known.attributes.uid })
 }
 
 /// What a look at the metadata of a big file shows: its content counts as known only while nothing tells otherwise.

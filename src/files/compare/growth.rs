@@ -6,7 +6,7 @@
 
 use crate::{
     config::settings::attribute_groups::Growth,
-    content::hasher::{Evidence, Wanted},
+    content::hasher::{Evidence, WantedDigests},
     files::area::watched_areas::WatchedArea,
     model::{
         event::Event,
@@ -20,13 +20,13 @@ use crate::{
 /// What moves when a file grows.
 const MOVING: [Attribute; 4] = [Attribute::Size, Attribute::Content, Attribute::Mtime, Attribute::Ctime];
 
-impl From<AlgorithmSet> for Wanted {
+impl From<AlgorithmSet> for WantedDigests {
     fn from(algorithms: AlgorithmSet) -> Self {
         Self { algorithms, mark: None }
     }
 }
 
-impl Wanted {
+impl WantedDigests {
     /// The same with the old part of a file that was `seen` to be longer than it is `known`: it may be one that grows, or a mailbox.
     pub(in crate::files) fn of_growing(self, known: Option<&Entry>, seen: &Attributes) -> Self {
         let mark = known.map(|entry| &entry.known).filter(|known| {
@@ -284,7 +284,7 @@ mod tests {
             mark in 0_usize..6000,
         ) {
             let length = u64::try_from(mark).unwrap();
-            let mut hasher = PrefixHasher::new(Wanted { algorithms: BLAKE3, mark: Some(length) });
+            let mut hasher = PrefixHasher::new(WantedDigests { algorithms: BLAKE3, mark: Some(length) });
             let mut rest = content.as_slice();
             for cut in cuts.into_iter().cycle() {
                 let (piece, tail) = rest.split_at(cut.min(rest.len()));

@@ -36,7 +36,7 @@ type Rows = Vec<(u32, u32)>;
 
 /// The inodes of what lay in a directory when it was listed.
 #[derive(Debug)]
-struct Listed {
+struct ListedInode {
     directory: EntryId,
     at: Boottime,
     /// When it had changed last.
@@ -48,7 +48,7 @@ struct Listed {
 #[derive(Debug, Default)]
 pub struct InodeIndex {
     table: Mutex<Option<(Boottime, Rows)>>,
-    listed: Mutex<VecDeque<Listed>>,
+    listed: Mutex<VecDeque<ListedInode>>,
 }
 
 impl InodeIndex {
@@ -63,7 +63,7 @@ impl InodeIndex {
     ) -> bool {
         let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
         let serves =
-            |it: &&Listed| it.directory == directory && (it.mtime == mtime || now.since(it.at) < LISTING_SERVES);
+            |it: &&ListedInode| it.directory == directory && (it.mtime == mtime || now.since(it.at) < LISTING_SERVES);
         listed.iter().find(serves).is_some_and(|it| it.inodes.binary_search(&inode).is_err())
     }
 
@@ -72,7 +72,7 @@ impl InodeIndex {
         inodes.sort_unstable();
         let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
         listed.retain(|it| it.directory != directory);
-        listed.push_back(Listed { directory, at: now, mtime, inodes });
+        listed.push_back(ListedInode { directory, at: now, mtime, inodes });
         if listed.len() > MOST_LISTINGS {
             listed.pop_front();
         }

@@ -21,7 +21,7 @@ use crate::{
 
 /// An area with its path and what was promised of it.
 #[derive(Debug, Clone)]
-pub(in crate::files) struct Wanted {
+pub(in crate::files) struct WantedPace {
     pub(in crate::files) area: AreaId,
     pub(in crate::files) path: Vec<u8>,
     pub(in crate::files) max_age: Option<Duration>,
@@ -29,7 +29,7 @@ pub(in crate::files) struct Wanted {
 
 /// What promises are judged by.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::files) struct Terms {
+pub(in crate::files) struct CoverageTerms {
     pub(in crate::files) rates: Rates,
     pub(in crate::files) error_nag: Duration,
 }
@@ -48,14 +48,14 @@ struct Promised<'a> {
 /// Weighs the areas that are watched, and tells of promises that cannot be kept or are broken. Costs a look at each entry.
 pub(in crate::files) fn take_stock(
     store: &mut Store,
-    wanted: &[Wanted],
-    terms: Terms,
+    wanted: &[WantedPace],
+    terms: CoverageTerms,
     now: Moment,
 ) -> Result<Vec<Load>, StoreError> {
     store.flush()?;
     let mut loads = Vec::new();
     let mut promised = Vec::new();
-    for Wanted { area, path, max_age } in wanted {
+    for WantedPace { area, path, max_age } in wanted {
         if store.area_state(*area)? != Some(AreaState::Watched) {
             continue;
         }

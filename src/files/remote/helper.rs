@@ -18,14 +18,14 @@ use rustix::io::Errno;
 
 use crate::{
     content::{
-        hasher::Wanted,
-        reader::{Content, FileReader, Glance, complete, glance, judge},
+        hasher::WantedDigests,
+        reader::{FileContent, FileReader, NearLookup, complete, glance, judge},
     },
-    files::remote::protocol::{ELSEWHERE, Request, Response, bare},
+    files::remote::protocol::{ELSEWHERE, MountRequest, Response, bare},
     model::file::entry::Attributes,
     sys::{
         fs::{
-            dir::Listing,
+            dir::DirListing,
             handle::{attributes_of, open_directory_beneath, open_root},
         },
         process::{
@@ -53,7 +53,7 @@ const SIP: usize = 64 * 1024;
 pub fn serve(point: &OsStr, id: u64, input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
     let mut scout = MountHelper { point: PathBuf::from(point), id, next: 0, held: Vec::new() };
     while let Some(frame) = read_frame(input)? {
-        let question = Request::decode(&frame).ok_or(io::ErrorKind::InvalidData)?;
+        let question = MountRequest::decode(&frame).ok_or(io::ErrorKind::InvalidData)?;
         let answer = scout.answer(question).unwrap_or_else(|errno| Response::Refused(errno.raw_os_error()));
         write_frame(output, &answer.encode())?;
     }
@@ -69,35 +69,35 @@ struct MountHelper {
 
 enum Held {
     Reading(Box<FileReader>),
-    Listing(Listing),
+    Listing(DirListing),
 }
 
 impl MountHelper {
-    fn answer(&mut self, question: Request) -> Result<Response, Errno> {
+    fn answer(&mut self, question: MountRequest) -> Result<Response, Errno> {
         Ok(match question {
-            Request::Look(path) => match self.look(&path)? {
-                Glance::There(_, seen) => Response::There(Box::new(bare(&seen))),
-                Glance::Gone => Response::Gone,
-                Glance::Refused(errno) => Response::Refused(errno.raw_os_error()),
+            MountRequest::Look(path) => match self.look(&path)? {
+                NearLookup::There(_, seen) => Response::There(Box::new(bare(&seen))),
+                NearLookup::Gone => Response::Gone,
+                NearLookup::Refused(errno) => Response::Refused(errno.raw_os_error()),
             },
-            Request::Read(path, wanted, seen) => self.read(&path, wanted, &seen)?,
-            Request::Advance(id, most) => self.advance(id, most)?,
-            Request::Finish(id) => match self.take(id)? {
+            MountRequest::Read(path, wanted, seen) => self.read(&path, wanted, &seen)?,
+            MountRequest::Advance(id, most) => self.advance(id, most)?,
+            MountRequest::Finish(id) => match self.take(id)? {
                 Held::Reading(reading) => match reading.finish().0 {
-                    Content::Stable(whole) => Response::Whole(whole),
-                    Content::Torn => Response::Torn,
-                    Content::Unreadable(errno) => Response::Refused(errno),
+                    FileContent::Stable(whole) => Response::Whole(whole),
+                    FileContent::Torn => Response::Torn,
+                    FileContent::Unreadable(errno) => Response::Refused(errno),
                 },
                 Held::Listing(_) => return Err(LOST),
             },
-            Request::List(path) => {
+            MountRequest::List(path) => {
                 let root = self.root()?;
                 let handle = open_directory_beneath(root.as_fd(), &path)?;
                 let directory = handle.open_directory()?;
                 let inode = attributes_of(directory.as_fd())?.inode;
-                Response::Begun(self.hold(Held::Listing(Listing::new(directory)?)), inode)
+                Response::Begun(self.hold(Held::Listing(DirListing::new(directory)?)), inode)
             }
-            Request::Names(id, most) => self.names(id, most)?,
+            MountRequest::Names(id, most) => self.names(id, most)?,
         })
     }
 
@@ -109,17 +109,17 @@ impl MountHelper {
         if is_here { Ok(root.into_descriptor()) } else { Err(LOST) }
     }
 
-    fn look(&self, path: &[u8]) -> Result<Glance, Errno> {
+    fn look(&self, path: &[u8]) -> Result<NearLookup, Errno> {
         let root = self.root()?;
         let mut seen = if path.is_empty() { judge(Ok(root.into())) } else { glance(root.as_fd(), path) };
-        if let Glance::There(object, seen) = &mut seen {
+        if let NearLookup::There(object, seen) = &mut seen {
             complete(object, seen);
         }
         Ok(seen)
     }
 
-    fn read(&mut self, path: &[u8], wanted: Wanted, seen: &Attributes) -> Result<Response, Errno> {
-        let Glance::There(object, mut now) = self.look(path)? else { return Ok(Response::Torn) };
+    fn read(&mut self, path: &[u8], wanted: WantedDigests, seen: &Attributes) -> Result<Response, Errno> {
+        let NearLookup::There(object, mut now) = self.look(path)? else { return Ok(Response::Torn) };
         // Of the device they have a number of their own.
         if (Attributes { dev: now.dev, ..seen.clone() }) != now {
             return Ok(Response::Torn);

@@ -14,11 +14,11 @@ use rustix::io::Errno;
 
 use crate::{
     content::{
-        hasher::{Evidence, Wanted},
+        hasher::{Evidence, WantedDigests},
         reader,
     },
     files::remote::{
-        protocol::{ELSEWHERE, Request, Response},
+        protocol::{ELSEWHERE, MountRequest, Response},
         remote_mount::RemoteMount,
     },
     model::file::entry::{Attributes, HashState, Observation},
@@ -95,12 +95,14 @@ impl DirHandle {
     }
 
     /// Lists the directory that was `opened`.
-    pub(in crate::files) fn list(opened: Result<Handle, AccessError>) -> Result<(Self, u64, Listing), AccessError> {
+    pub(in crate::files) fn list(
+        opened: Result<Handle, AccessError>,
+    ) -> Result<(Self, u64, LookupListing), AccessError> {
         let handle = opened?;
-        let listing = dir::Listing::new(handle.open_directory()?)?;
+        let listing = dir::DirListing::new(handle.open_directory()?)?;
         let directory = handle.into_descriptor();
         let inode = attributes_of(directory.as_fd()).map_or(0, |seen| seen.inode);
-        Ok((Self::Near(directory), inode, Listing::Near(listing)))
+        Ok((Self::Near(directory), inode, LookupListing::Near(listing)))
     }
 }
 
@@ -109,11 +111,11 @@ pub(in crate::files) fn glance_at(path: &Path) -> Lookup {
     near(reader::glance_at_root(path))
 }
 
-fn near(seen: reader::Glance) -> Lookup {
+fn near(seen: reader::NearLookup) -> Lookup {
     match seen {
-        reader::Glance::Gone => Lookup::Gone,
-        reader::Glance::Refused(errno) => Lookup::Refused(errno),
-        reader::Glance::There(handle, attributes) => Lookup::There(FileHandle::Near(handle), attributes),
+        reader::NearLookup::Gone => Lookup::Gone,
+        reader::NearLookup::Refused(errno) => Lookup::Refused(errno),
+        reader::NearLookup::There(handle, attributes) => Lookup::There(FileHandle::Near(handle), attributes),
     }
 }
 
@@ -140,7 +142,7 @@ impl FileHandle {
 impl RemoteMount {
     /// Looks at the path `path` from the root of the mount.
     pub(in crate::files) fn glance(self: &Arc<Self>, path: Vec<u8>) -> Lookup {
-        match self.ask(&Request::Look(path.clone())) {
+        match self.ask(&MountRequest::Look(path.clone())) {
             Some(Response::There(seen)) => {
                 let attributes = self.own(seen.attributes);
                 Lookup::There(FileHandle::Far(Arc::clone(self), path), attributes)
@@ -154,9 +156,12 @@ impl RemoteMount {
     }
 
     /// Lists the directory `path` from the root of the mount.
-    pub(in crate::files) fn list(self: &Arc<Self>, path: Vec<u8>) -> Result<(DirHandle, u64, Listing), AccessError> {
-        match self.ask(&Request::List(path)) {
-            Some(Response::Begun(id, inode)) => Ok((DirHandle::Far, inode, Listing::Far(Arc::clone(self), id))),
+    pub(in crate::files) fn list(
+        self: &Arc<Self>,
+        path: Vec<u8>,
+    ) -> Result<(DirHandle, u64, LookupListing), AccessError> {
+        match self.ask(&MountRequest::List(path)) {
+            Some(Response::Begun(id, inode)) => Ok((DirHandle::Far, inode, LookupListing::Far(Arc::clone(self), id))),
             Some(Response::Refused(errno)) if !is_gone(errno) => Err(AccessError::Errno(errno)),
             _ => Err(AccessError::Silent),
         }
@@ -180,22 +185,22 @@ fn is_gone(errno: i32) -> bool {
 
 /// The names of a directory, block by block.
 #[derive(Debug)]
-pub enum Listing {
+pub enum LookupListing {
     /// Of one here.
-    Near(dir::Listing),
+    Near(dir::DirListing),
     /// Of one behind a helper, under this number.
     Far(Arc<RemoteMount>, u64),
 }
 
-impl Listing {
+impl LookupListing {
     /// The next names, at most `most`; fewer mean the end.
     ///
     /// # Errors
     /// [`AccessError`]; then the rest cannot be had.
-    pub fn next_block(&mut self, most: usize) -> Result<Vec<dir::Name>, AccessError> {
+    pub fn next_block(&mut self, most: usize) -> Result<Vec<dir::EntryName>, AccessError> {
         match self {
             Self::Near(listing) => Ok(listing.next_block(most)?),
-            Self::Far(far, id) => match far.ask(&Request::Names(*id, u64::try_from(most).unwrap_or(u64::MAX))) {
+            Self::Far(far, id) => match far.ask(&MountRequest::Names(*id, u64::try_from(most).unwrap_or(u64::MAX))) {
                 Some(Response::Names(names)) if names.len() <= most => Ok(names),
                 Some(Response::Refused(errno)) if !is_gone(errno) => Err(AccessError::Errno(errno)),
                 _ => Err(AccessError::Silent),
@@ -206,7 +211,7 @@ impl Listing {
 
 /// What came of reading a file.
 #[derive(Debug)]
-pub enum Content {
+pub enum LookupContent {
     /// It held still; the observation is whole.
     Stable(Box<Evidence>),
     /// It changed meanwhile.
@@ -217,7 +222,7 @@ pub enum Content {
 
 /// A file that is being read and hashed, as far as it came.
 #[derive(Debug)]
-pub enum Reading {
+pub enum LookupReader {
     /// Here.
     Near(Box<reader::FileReader>),
     /// Behind a helper.
@@ -236,7 +241,7 @@ pub struct FarReading {
     buffer: Vec<u8>,
 }
 
-impl Reading {
+impl LookupReader {
     /// Opens the regular file `object`, whose metadata were `seen`, to be hashed as `wanted`; what a glance has left out is added to
     /// `seen`. `buffer` is used again.
     ///
@@ -245,7 +250,7 @@ impl Reading {
     pub fn begin(
         object: &FileHandle,
         seen: &mut Attributes,
-        wanted: impl Into<Wanted>,
+        wanted: impl Into<WantedDigests>,
         buffer: Vec<u8>,
     ) -> Result<Self, AccessError> {
         let wanted = wanted.into();
@@ -254,7 +259,7 @@ impl Reading {
                 .map(|reading| Self::Near(Box::new(reading)))
                 .map_err(AccessError::Errno),
             FileHandle::Far(far, path) => {
-                let id = match far.ask(&Request::Read(path.clone(), wanted, Box::new(seen.clone()))) {
+                let id = match far.ask(&MountRequest::Read(path.clone(), wanted, Box::new(seen.clone()))) {
                     Some(Response::Begun(id, _)) => Some(id),
                     Some(Response::Torn) => None,
                     Some(Response::Refused(errno)) if !is_gone(errno) => return Err(AccessError::Errno(errno)),
@@ -317,14 +322,14 @@ impl Reading {
 
     /// Judges the reading: whole only when nothing about the file has moved between the look at it and its last byte. Gives the
     /// buffer back.
-    pub fn finish(self) -> (Content, Vec<u8>) {
+    pub fn finish(self) -> (LookupContent, Vec<u8>) {
         match self {
             Self::Near(reading) => {
                 let (content, buffer) = reading.finish();
                 let content = match content {
-                    reader::Content::Stable(whole) => Content::Stable(whole),
-                    reader::Content::Torn => Content::Torn,
-                    reader::Content::Unreadable(errno) => Content::Failed(AccessError::Errno(errno)),
+                    reader::FileContent::Stable(whole) => LookupContent::Stable(whole),
+                    reader::FileContent::Torn => LookupContent::Torn,
+                    reader::FileContent::Unreadable(errno) => LookupContent::Failed(AccessError::Errno(errno)),
                 };
                 (content, buffer)
             }
@@ -337,7 +342,7 @@ impl FarReading {
     fn advance(&mut self, most: u64) -> Result<(u64, bool), AccessError> {
         let Some(id) = self.id else { return Ok((0, true)) };
         let begun = now();
-        let answer = self.far.ask(&Request::Advance(id, most));
+        let answer = self.far.ask(&MountRequest::Advance(id, most));
         self.waited += now().saturating_sub(begun);
         match answer {
             Some(Response::Advanced(count, is_end)) => {
@@ -353,17 +358,17 @@ impl FarReading {
         }
     }
 
-    fn finish(self) -> (Content, Vec<u8>) {
-        let Some(id) = self.id else { return (Content::Torn, self.buffer) };
-        let content = match self.far.ask(&Request::Finish(id)) {
+    fn finish(self) -> (LookupContent, Vec<u8>) {
+        let Some(id) = self.id else { return (LookupContent::Torn, self.buffer) };
+        let content = match self.far.ask(&MountRequest::Finish(id)) {
             Some(Response::Whole(whole)) if whole.seen.hash_state == HashState::Full => {
                 let Evidence { seen, old_part } = *whole;
                 let seen = Observation { attributes: self.far.own(seen.attributes), ..seen };
-                Content::Stable(Box::new(Evidence { seen, old_part }))
+                LookupContent::Stable(Box::new(Evidence { seen, old_part }))
             }
-            Some(Response::Torn) => Content::Torn,
-            Some(Response::Refused(errno)) if !is_gone(errno) => Content::Failed(AccessError::Errno(errno)),
-            _ => Content::Failed(AccessError::Silent),
+            Some(Response::Torn) => LookupContent::Torn,
+            Some(Response::Refused(errno)) if !is_gone(errno) => LookupContent::Failed(AccessError::Errno(errno)),
+            _ => LookupContent::Failed(AccessError::Silent),
         };
         (content, self.buffer)
     }

@@ -4,12 +4,12 @@
 //! checked as if somebody else had written it.
 
 use crate::{
-    content::hasher::{Evidence, Prefix, Wanted},
+    content::hasher::{Evidence, Prefix, WantedDigests},
     model::{
         canonical::{decode_observation, encode_observation},
         file::entry::{AlgorithmSet, Attributes, Digests, HashState, Observation},
     },
-    sys::fs::dir::Name,
+    sys::fs::dir::EntryName,
 };
 
 /// The errno, which no kernel gives, for a mount that is not where it was, and for a number nothing is held under.
@@ -17,11 +17,11 @@ pub(super) const ELSEWHERE: i32 = 4000;
 
 /// A question. Paths lead from the root of the mount, which the empty path means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::files) enum Request {
+pub(in crate::files) enum MountRequest {
     /// What is there?
     Look(Vec<u8>),
     /// Begin to read the regular file there, which was seen like this.
-    Read(Vec<u8>, Wanted, Box<Attributes>),
+    Read(Vec<u8>, WantedDigests, Box<Attributes>),
     /// Go on reading: up to about so many bytes.
     Advance(u64, u64),
     /// End reading.
@@ -50,10 +50,10 @@ pub(in crate::files) enum Response {
     /// The file changed while it was read.
     Torn,
     /// Names; fewer than were asked for mean the end.
-    Names(Vec<Name>),
+    Names(Vec<EntryName>),
 }
 
-impl Request {
+impl MountRequest {
     /// Its form.
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
@@ -72,7 +72,7 @@ impl Request {
 
     /// Reads it back; `None` for anything else.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (tag, mut rest) = Decoder::begin(bytes)?;
+        let (tag, mut rest) = FrameDecoder::begin(bytes)?;
         let question = match tag {
             1 => Self::Look(rest.bytes()?.to_vec()),
             2 => {
@@ -80,7 +80,7 @@ impl Request {
                 let algorithms = AlgorithmSet::from_bits(u8::try_from(rest.number()?).ok()?);
                 let seen = Box::new(decode_observation(rest.bytes()?).ok()?.attributes);
                 let mark = if rest.0.is_empty() { None } else { Some(rest.number()?) };
-                Self::Read(path, Wanted { algorithms, mark }, seen)
+                Self::Read(path, WantedDigests { algorithms, mark }, seen)
             }
             3 => Self::Advance(rest.number()?, rest.number()?),
             4 => Self::Finish(rest.number()?),
@@ -118,7 +118,7 @@ impl Response {
 
     /// Reads it back; `None` for anything else, and for names that no directory can hold.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (tag, mut rest) = Decoder::begin(bytes)?;
+        let (tag, mut rest) = FrameDecoder::begin(bytes)?;
         let answer = match tag {
             1 => Self::Gone,
             2 => Self::Refused(u32::try_from(rest.number()?).ok()?.cast_signed()),
@@ -135,7 +135,7 @@ impl Response {
                     if !is_name || bytes.iter().any(|byte| *byte == b'/' || *byte == 0) {
                         return None;
                     }
-                    names.push(Name { bytes, is_directory, inode });
+                    names.push(EntryName { bytes, is_directory, inode });
                 }
                 Self::Names(names)
             }
@@ -179,9 +179,9 @@ impl Encoder {
     }
 }
 
-struct Decoder<'a>(&'a [u8]);
+struct FrameDecoder<'a>(&'a [u8]);
 
-impl<'a> Decoder<'a> {
+impl<'a> FrameDecoder<'a> {
     fn begin(bytes: &'a [u8]) -> Option<(u8, Self)> {
         let (tag, rest) = bytes.split_first()?;
         Some((*tag, Self(rest)))
@@ -211,25 +211,25 @@ mod tests {
     fn questions_and_answers_come_back_as_they_were() {
         let handle = crate::sys::fs::handle::open_root(std::path::Path::new("/")).unwrap();
         let attributes = Attributes { xattrs: Some(vec![1, 2]), ..handle.attributes().unwrap() };
-        let names = [("a", true), ("\u{1}", false)].map(|(name, is_directory)| Name {
+        let names = [("a", true), ("\u{1}", false)].map(|(name, is_directory)| EntryName {
             bytes: name.into(),
             is_directory,
             inode: 7,
         });
         for question in [
-            Request::Look(b"a/b".to_vec()),
-            Request::Read(Vec::new(), AlgorithmSet::from_bits(5).into(), Box::new(attributes.clone())),
-            Request::Read(
+            MountRequest::Look(b"a/b".to_vec()),
+            MountRequest::Read(Vec::new(), AlgorithmSet::from_bits(5).into(), Box::new(attributes.clone())),
+            MountRequest::Read(
                 vec![7],
-                Wanted { algorithms: AlgorithmSet::from_bits(1), mark: Some(9) },
+                WantedDigests { algorithms: AlgorithmSet::from_bits(1), mark: Some(9) },
                 Box::new(attributes.clone()),
             ),
-            Request::Advance(7, u64::MAX),
-            Request::Finish(8),
-            Request::List(vec![0xff; 5000]),
-            Request::Names(9, 4096),
+            MountRequest::Advance(7, u64::MAX),
+            MountRequest::Finish(8),
+            MountRequest::List(vec![0xff; 5000]),
+            MountRequest::Names(9, 4096),
         ] {
-            assert_eq!(Request::decode(&question.encode()).unwrap(), question);
+            assert_eq!(MountRequest::decode(&question.encode()).unwrap(), question);
         }
         for answer in [
             Response::Gone,
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn names_that_lead_elsewhere_are_no_answer() {
         for name in ["", ".", "..", "a/b", "/etc", "a\0"] {
-            let names = vec![Name { bytes: name.into(), is_directory: true, inode: 1 }];
+            let names = vec![EntryName { bytes: name.into(), is_directory: true, inode: 1 }];
             assert_eq!(Response::decode(&Response::Names(names).encode()), None, "{name:?}");
         }
     }
@@ -264,7 +264,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _answer = Response::decode(&bytes);
-            let _question = Request::decode(&bytes);
+            let _question = MountRequest::decode(&bytes);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     config::settings::config::Helper,
     files::remote::{
         helper,
-        protocol::{Request, Response},
+        protocol::{MountRequest, Response},
     },
     sys::{
         fs::mounts::Mount,
@@ -33,14 +33,14 @@ pub struct RemoteMount {
     pub mount: Mount,
     terms: Helper,
     graves: UnreapedHelpers,
-    post: Mutex<Post>,
+    post: Mutex<MountState>,
 }
 
 /// Helpers of mounts that are gone, until they are gone themselves.
 pub type UnreapedHelpers = Arc<Mutex<Vec<ChildHandle>>>;
 
 #[derive(Debug, Default)]
-struct Post {
+struct MountState {
     line: Option<FramedChild>,
     stall: Option<Stall>,
     stuck: Vec<ChildHandle>,
@@ -74,7 +74,7 @@ impl RemoteMount {
     }
 
     /// Asks; `None` when there is no answer for now. Waits for a moment at most.
-    pub(in crate::files) fn ask(&self, question: &Request) -> Option<Response> {
+    pub(in crate::files) fn ask(&self, question: &MountRequest) -> Option<Response> {
         let mut post = self.post.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_free(&mut post) {
             return None;
@@ -88,7 +88,7 @@ impl RemoteMount {
         let mut post = self.post.lock().unwrap_or_else(PoisonError::into_inner);
         reap(&mut post.stuck);
         if post.stall.is_some() && self.is_free(&mut post) {
-            self.put(&mut post, &Request::Look(Vec::new()));
+            self.put(&mut post, &MountRequest::Look(Vec::new()));
             let _early = self.hear(&mut post, Duration::ZERO);
         }
     }
@@ -110,7 +110,7 @@ impl RemoteMount {
     }
 
     /// Whether something can be asked now.
-    fn is_free(&self, post: &mut Post) -> bool {
+    fn is_free(&self, post: &mut MountState) -> bool {
         if post.line.as_ref().is_some_and(|line| line.waiting().is_some()) && self.hear(post, Duration::ZERO).is_none()
         {
             return false;
@@ -128,7 +128,7 @@ impl RemoteMount {
         }
     }
 
-    fn put(&self, post: &mut Post, question: &Request) {
+    fn put(&self, post: &mut MountState, question: &MountRequest) {
         if post.line.is_none() {
             match FramedChild::start(&mut helper::command(&self.terms.program, &self.mount.point, self.mount.id)) {
                 Ok(line) => post.line = Some(line),
@@ -140,7 +140,7 @@ impl RemoteMount {
         }
     }
 
-    fn hear(&self, post: &mut Post, most: Duration) -> Option<Response> {
+    fn hear(&self, post: &mut MountState, most: Duration) -> Option<Response> {
         let line = post.line.as_mut()?;
         let answer = match line.recv(most) {
             Ok(Some(bytes)) => Response::decode(&bytes),
@@ -166,7 +166,7 @@ impl RemoteMount {
     }
 
     /// Gives up for now.
-    fn stall(&self, post: &mut Post, why: &str) {
+    fn stall(&self, post: &mut MountState, why: &str) {
         if let Some(line) = post.line.take() {
             post.stuck.push(line.end());
             reap(&mut post.stuck);
@@ -234,7 +234,7 @@ mod tests {
         let begun = now();
         loop {
             far.attend();
-            let _answer = far.ask(&Request::Look(Vec::new()));
+            let _answer = far.ask(&MountRequest::Look(Vec::new()));
             if let Some(news) = far.news() {
                 return news;
             }
@@ -247,12 +247,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let far = far(helper(directory.path()));
         let flag = directory.path().join("helper.flag");
-        while far.ask(&Request::Look(Vec::new())) != Some(Response::Gone) {}
+        while far.ask(&MountRequest::Look(Vec::new())) != Some(Response::Gone) {}
         // Perhaps it was late at first, on a busy machine.
         while far.news().is_some() {}
         fs::write(&flag, "").unwrap();
         let begun = now();
-        assert_eq!(far.ask(&Request::Look(Vec::new())), None);
+        assert_eq!(far.ask(&MountRequest::Look(Vec::new())), None);
         assert!(now().saturating_sub(begun) < Duration::from_millis(900), "whoever asks goes on soon");
         assert!(!far.is_stalled(), "it may still answer");
         assert!(matches!(wait_for_news(&far), Transition::Stalled(why) if why.contains("no answer for 1 s")));
@@ -260,7 +260,7 @@ mod tests {
         let begun = now();
         while now().saturating_sub(begun) < Duration::from_secs(2) {
             far.attend();
-            assert_eq!((far.ask(&Request::Look(Vec::new())), far.news()), (None, None));
+            assert_eq!((far.ask(&MountRequest::Look(Vec::new())), far.news()), (None, None));
         }
         fs::remove_file(&flag).unwrap();
         assert_eq!(wait_for_news(&far), Transition::Back);
@@ -270,7 +270,7 @@ mod tests {
     fn a_helper_that_cannot_be_started_is_a_stall() {
         let terms = Helper { program: "/nonexistent/program".into(), ..Helper::default() };
         let far = far(terms);
-        assert_eq!(far.ask(&Request::Look(Vec::new())), None);
+        assert_eq!(far.ask(&MountRequest::Look(Vec::new())), None);
         assert!(matches!(far.news(), Some(Transition::Stalled(why)) if why.contains("cannot be started")));
     }
 
@@ -281,7 +281,7 @@ mod tests {
         std::os::unix::fs::symlink("/bin/cat", &program).unwrap();
         // Called with the words of a helper, cat finds no such files and ends.
         let far = far(Helper { program, ..Helper::default() });
-        assert_eq!(far.ask(&Request::Look(Vec::new())), None);
+        assert_eq!(far.ask(&MountRequest::Look(Vec::new())), None);
         assert!(matches!(far.news(), Some(Transition::Stalled(why)) if why.contains("has ended")));
     }
 }

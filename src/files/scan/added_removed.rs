@@ -7,11 +7,11 @@ use crate::{
         scan::{
             batch::{Passed, ScanBatch, news},
             entry_check::ScanCheck,
-            scope::{Entered, Ids, Known, Place},
+            scope::{EnteredDir, Ids, KnownEntry, ScanPlace},
         },
         walk::{
             missing::departed,
-            moves::{Origin, changes, moved},
+            moves::{MoveOrigin, changes, moved},
         },
     },
     model::file::entry::{Entry, EntryId, Observation},
@@ -26,12 +26,12 @@ impl ScanCheck<'_> {
     /// A path that is not in the baseline.
     pub(in crate::files) fn meet(
         &mut self,
-        place: &Place,
+        place: &ScanPlace,
         name: &[u8],
         path: &[u8],
         seen: Observation,
         harvest: &mut ScanBatch,
-    ) -> Result<Entered, StoreError> {
+    ) -> Result<EnteredDir, StoreError> {
         let origin = if self.is_learning || !self.tract.accepts_changes() {
             None
         } else {
@@ -53,23 +53,23 @@ impl ScanCheck<'_> {
                 vec![StateChange::Put(Box::new(entry.clone()))],
             )),
         }
-        Ok(Entered { entry: Box::new(entry), is_new: true })
+        Ok(EnteredDir { entry: Box::new(entry), is_new: true })
     }
 
     /// A path that is not in the baseline, though what is there was known at another.
     fn meet_again(
         &mut self,
-        place: &Place,
+        place: &ScanPlace,
         name: &[u8],
         path: &[u8],
         seen: Observation,
-        (origin, harvest): (&Origin, &mut ScanBatch),
-    ) -> Result<Entered, StoreError> {
+        (origin, harvest): (&MoveOrigin, &mut ScanBatch),
+    ) -> Result<EnteredDir, StoreError> {
         let judge = self.judge();
         let entry = judge.newcomer(origin.entry.id, Some(place.entry.id), name, seen.clone());
         let found = moved(judge, self.store, origin, (path, seen))?;
         harvest.news.push(news(Some(&origin.entry), vec![found], changes(origin, entry.clone())));
-        Ok(Entered { entry: Box::new(entry), is_new: false })
+        Ok(EnteredDir { entry: Box::new(entry), is_new: false })
     }
 
     /// A path of the baseline that is gone.
@@ -91,9 +91,9 @@ impl ScanCheck<'_> {
     /// A path that the configuration leaves out: what the baseline has of it goes, with one notice.
     pub(super) fn leave_out(
         &mut self,
-        place: &Place,
+        place: &ScanPlace,
         (name, path): (&[u8], &[u8]),
-        known: Known,
+        known: KnownEntry,
         why: Exclusion,
     ) -> Result<ScanBatch, StoreError> {
         let known = self.known(place, name, known)?;

@@ -9,7 +9,7 @@ use crate::{
         file::entry::{Entry, EntryId},
     },
     store::{
-        baseline::members::{Members, Part},
+        baseline::members::{MemberPart, Members},
         db::Db,
         events::outcome::{ConditionalOutcome, Outcome, StateChange, StoredFinding},
         sqlite::{connection::Store, error::StoreError},
@@ -191,7 +191,7 @@ pub(super) fn acceptance(tract: &WatchedArea, news: &[&ConditionalOutcome], who:
         // Of what is new, what it is: else its path would stand nowhere.
         let seen = found.event.old.clone().or_else(|| found.event.new.clone());
         let own = seen.map(|old| Member { source: found.event.source.clone(), old });
-        let own = own.map(|own| Part::One(Box::new(own)));
+        let own = own.map(|own| MemberPart::One(Box::new(own)));
         if found.members.0.is_empty() { own.into_iter().collect() } else { found.members.0.clone() }
     });
     let members = Members(parts.collect());

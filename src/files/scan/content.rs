@@ -2,13 +2,13 @@
 
 use crate::{
     content::{
-        hasher::{Evidence, Wanted},
+        hasher::{Evidence, WantedDigests},
         reader::unread_for,
     },
     files::{
         area::watched_areas::WatchedArea,
         compare::{big_file::unread, verdict::without_content},
-        remote::lookup::{AccessError, Content, FileHandle, Reading},
+        remote::lookup::{AccessError, FileHandle, LookupContent, LookupReader},
         scan::batch::ScanBatch,
     },
     model::file::entry::{Attributes, Digests, Entry, FileKind, HashState, Observation},
@@ -58,8 +58,8 @@ impl Purpose<'_> {
             (Some(stored), true) => stored.union(wanted),
             (None, _) => wanted,
         };
-        let asked = Wanted::from(algorithms).of_growing(known, seen);
-        let mut reading = match Reading::begin(object, seen, asked, std::mem::take(buffer)) {
+        let asked = WantedDigests::from(algorithms).of_growing(known, seen);
+        let mut reading = match LookupReader::begin(object, seen, asked, std::mem::take(buffer)) {
             Ok(reading) => reading,
             Err(trouble) => return failed(seen, trouble),
         };
@@ -78,9 +78,9 @@ impl Purpose<'_> {
         let (content, used) = reading.finish();
         *buffer = used;
         match content {
-            Content::Stable(whole) => Read::Whole(whole),
-            Content::Torn => Read::Torn,
-            Content::Failed(trouble) => failed(seen, trouble),
+            LookupContent::Stable(whole) => Read::Whole(whole),
+            LookupContent::Torn => Read::Torn,
+            LookupContent::Failed(trouble) => failed(seen, trouble),
         }
     }
 }

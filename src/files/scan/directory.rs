@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use crate::{
     files::{
         area::path_limit::room,
-        remote::lookup::{AccessError, Listing},
-        scan::scope::Known,
+        remote::lookup::{AccessError, LookupListing},
+        scan::scope::KnownEntry,
     },
     model::{
         escape::escape_name,
@@ -27,11 +27,11 @@ pub(in crate::files) const NAMES: usize = 512;
 const BLOCK: usize = 4096;
 
 /// A name with what the baseline has of it.
-pub(in crate::files) type Named = (Vec<u8>, Known);
+pub(in crate::files) type NamedEntry = (Vec<u8>, KnownEntry);
 
 /// The names of a directory, in pieces for one worker each.
-pub(in crate::files) struct Roll {
-    pub(in crate::files) pieces: Vec<Vec<Named>>,
+pub(in crate::files) struct MatchedNames {
+    pub(in crate::files) pieces: Vec<Vec<NamedEntry>>,
     /// Whether it has names that make paths which are too long, and are not among the others; `None` when that was not seen.
     pub(in crate::files) is_beyond: Option<bool>,
 }
@@ -42,8 +42,8 @@ pub(super) fn match_names(
     store: &Store,
     path: &[u8],
     id: Option<EntryId>,
-    mut listing: Listing,
-) -> Result<Roll, StoreError> {
+    mut listing: LookupListing,
+) -> Result<MatchedNames, StoreError> {
     let (room, mut is_beyond) = (room(path), false);
     let children = id.map_or(Ok(Vec::new()), |id| store.children(id, b"", BLOCK))?;
     let is_large = children.len() >= BLOCK;
@@ -63,7 +63,7 @@ pub(super) fn match_names(
                     let (path, errno) = (escape_name(path), Errno::from_raw_os_error(errno));
                     tracing::warn!(%errno, %path, "a directory could not be listed to its end");
                 }
-                return Ok(Roll { pieces: in_pieces(names), is_beyond: is_beyond.then_some(true) });
+                return Ok(MatchedNames { pieces: in_pieces(names), is_beyond: is_beyond.then_some(true) });
             }
         };
         let is_last = block.len() < BLOCK;
@@ -74,9 +74,9 @@ pub(super) fn match_names(
             }
             let known = if is_large {
                 seen.insert(keys.hash_one(&name.bytes));
-                Known::Ask
+                KnownEntry::Ask
             } else {
-                known.remove(&name.bytes).map_or(Known::No, Known::Yes)
+                known.remove(&name.bytes).map_or(KnownEntry::No, KnownEntry::Yes)
             };
             names.push((name.bytes, known));
         }
@@ -84,15 +84,15 @@ pub(super) fn match_names(
             break;
         }
     }
-    names.extend(known.into_iter().map(|(name, entry)| (name, Known::Yes(entry))));
+    names.extend(known.into_iter().map(|(name, entry)| (name, KnownEntry::Yes(entry))));
     if let Some(id) = id.filter(|_| is_large) {
         names.extend(unseen_of_many(store, id, |name| seen.contains(&keys.hash_one(name)))?);
     }
     names.retain(|(name, _)| name.len() <= room);
-    Ok(Roll { pieces: in_pieces(names), is_beyond: Some(is_beyond) })
+    Ok(MatchedNames { pieces: in_pieces(names), is_beyond: Some(is_beyond) })
 }
 
-fn in_pieces(mut names: Vec<Named>) -> Vec<Vec<Named>> {
+fn in_pieces(mut names: Vec<NamedEntry>) -> Vec<Vec<NamedEntry>> {
     let mut pieces = Vec::new();
     while names.len() > NAMES {
         pieces.push(names.split_off(names.len() - NAMES));
@@ -106,7 +106,7 @@ fn unseen_of_many(
     store: &Store,
     directory: EntryId,
     is_seen: impl Fn(&[u8]) -> bool,
-) -> Result<Vec<Named>, StoreError> {
+) -> Result<Vec<NamedEntry>, StoreError> {
     let mut unseen = Vec::new();
     let mut after = Vec::new();
     loop {
@@ -115,7 +115,7 @@ fn unseen_of_many(
         for entry in page {
             entry.name.clone_into(&mut after);
             if !is_seen(&entry.name) {
-                unseen.push((entry.name.clone(), Known::Yes(Box::new(entry))));
+                unseen.push((entry.name.clone(), KnownEntry::Yes(Box::new(entry))));
             }
         }
         if is_last {

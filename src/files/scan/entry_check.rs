@@ -23,7 +23,7 @@ use crate::{
         scan::{
             batch::{ScanBatch, news},
             content::{Purpose, Read},
-            scope::{Entered, Ids, Known, Place, Scope},
+            scope::{EnteredDir, Ids, KnownEntry, ScanPlace, Scope},
         },
         walk::{moves::Moves, record::leaves_children},
     },
@@ -71,12 +71,12 @@ impl<'a> ScanCheck<'a> {
     /// Looks at `name` in `place` and adds what it finds to `harvest`; gives the directory that is there, if it is one.
     pub(in crate::files) fn at(
         &mut self,
-        place: &Place,
+        place: &ScanPlace,
         name: &[u8],
         path: &[u8],
-        known: Known,
+        known: KnownEntry,
         harvest: &mut ScanBatch,
-    ) -> Result<Option<Entered>, StoreError> {
+    ) -> Result<Option<EnteredDir>, StoreError> {
         self.is_own_mail = false;
         let known = self.known(place, name, known)?;
         let looked = catch_unwind(AssertUnwindSafe(|| self.look((place, name, path), known.as_deref(), harvest)));
@@ -86,17 +86,17 @@ impl<'a> ScanCheck<'a> {
         };
         refuse_shortage(&looked, path)?;
         match looked {
-            Look::There(evidence) => {
+            ScanLook::There(evidence) => {
                 // A directory on the way to what is asked for is entered, not compared, as long as it is one.
                 let is_on_way = !self.scope.covers(path) && evidence.seen.attributes.kind == FileKind::Directory;
                 match known {
                     Some(entry) if is_on_way && entry.known.attributes.kind == FileKind::Directory => {
-                        Ok(Some(Entered { entry, is_new: false }))
+                        Ok(Some(EnteredDir { entry, is_new: false }))
                     }
                     known => self.settle(place, name, path, known, *evidence, harvest),
                 }
             }
-            Look::Left(seen) => {
+            ScanLook::Left(seen) => {
                 harvest.looks += 1;
                 harvest.passed.left += 1;
                 harvest.passed.known += u64::from(known.is_some());
@@ -106,20 +106,20 @@ impl<'a> ScanCheck<'a> {
                 }
                 Ok(None)
             }
-            Look::Silent => {
+            ScanLook::Silent => {
                 // What hides it is told as a whole.
                 if !self.ground.is_covered(path) {
                     harvest.add(ScanBatch::silent(known.is_some()));
                 }
                 Ok(None)
             }
-            Look::Gone => {
+            ScanLook::Gone => {
                 if let Some(known) = known {
                     harvest.gone.push((known.id, path.to_vec()));
                 }
                 Ok(None)
             }
-            Look::Refused(errno) => {
+            ScanLook::Refused(errno) => {
                 let state = HashState::Unreadable(errno.raw_os_error());
                 harvest.add(match known {
                     Some(known) => self.content_state(path, &known, state),
@@ -165,43 +165,43 @@ impl<'a> ScanCheck<'a> {
 
     pub(in crate::files) fn known(
         &self,
-        place: &Place,
+        place: &ScanPlace,
         name: &[u8],
-        known: Known,
+        known: KnownEntry,
     ) -> Result<Option<Box<Entry>>, StoreError> {
         Ok(match known {
-            Known::Yes(entry) => Some(entry),
-            Known::No => None,
-            Known::Ask => self.store.entry_named(Some(place.entry.id), name)?.map(Box::new),
+            KnownEntry::Yes(entry) => Some(entry),
+            KnownEntry::No => None,
+            KnownEntry::Ask => self.store.entry_named(Some(place.entry.id), name)?.map(Box::new),
         })
     }
 
     fn look(
         &mut self,
-        (place, name, path): (&Place, &[u8], &[u8]),
+        (place, name, path): (&ScanPlace, &[u8], &[u8]),
         known: Option<&Entry>,
         harvest: &mut ScanBatch,
-    ) -> Look {
-        let mut last = Look::Silent;
+    ) -> ScanLook {
+        let mut last = ScanLook::Silent;
         for _attempt in 0..TRIES {
             let (object, mut seen) = match self.ground.glance(self.tract, path, &place.directory, name) {
-                Lookup::Gone => return Look::Gone,
+                Lookup::Gone => return ScanLook::Gone,
                 Lookup::Silent => {
-                    last = Look::Silent;
+                    last = ScanLook::Silent;
                     // Something was mounted in an area this very moment: what it hides is found out, and then it is looked at again.
                     if self.ground.is_unreviewed() && hidden(self.store, self.ground, self.clock.now()).is_ok() {
                         continue;
                     }
                     return last;
                 }
-                Lookup::Refused(errno) => return Look::Refused(errno),
+                Lookup::Refused(errno) => return ScanLook::Refused(errno),
                 Lookup::There(object, seen) => (object, seen),
             };
             match self.purpose(known).read(&object, &mut seen, self.buffer, harvest) {
-                Read::Whole(whole) => return Look::There(whole),
-                Read::Left(whole) => return Look::Left(whole),
-                Read::Silent => return Look::Silent,
-                Read::Torn => last = Look::There(Box::new(without_content(&seen, known, HashState::Busy).into())),
+                Read::Whole(whole) => return ScanLook::There(whole),
+                Read::Left(whole) => return ScanLook::Left(whole),
+                Read::Silent => return ScanLook::Silent,
+                Read::Torn => last = ScanLook::There(Box::new(without_content(&seen, known, HashState::Busy).into())),
             }
         }
         last
@@ -209,13 +209,13 @@ impl<'a> ScanCheck<'a> {
 
     fn settle(
         &mut self,
-        place: &Place,
+        place: &ScanPlace,
         name: &[u8],
         path: &[u8],
         known: Option<Box<Entry>>,
         evidence: Evidence,
         harvest: &mut ScanBatch,
-    ) -> Result<Option<Entered>, StoreError> {
+    ) -> Result<Option<EnteredDir>, StoreError> {
         harvest.looks += 1;
         let seen = &evidence.seen;
         if seen.hash_state == HashState::TooBig {
@@ -232,11 +232,11 @@ impl<'a> ScanCheck<'a> {
             if self.ids.is_some() {
                 harvest.same.push((known.id, self.clock.now().wall));
             }
-            return Ok(is_directory.then_some(Entered { entry: known, is_new: false }));
+            return Ok(is_directory.then_some(EnteredDir { entry: known, is_new: false }));
         }
         let verdict = self.again(path, &known, evidence);
         let is_new = known.known.attributes.kind != FileKind::Directory;
-        let entered = is_directory.then(|| Entered { entry: Box::new(verdict.next.clone()), is_new });
+        let entered = is_directory.then(|| EnteredDir { entry: Box::new(verdict.next.clone()), is_new });
         self.bring(path, &known, verdict, harvest)?;
         Ok(entered)
     }
@@ -244,7 +244,7 @@ impl<'a> ScanCheck<'a> {
     /// Whether what was seen, of which something is to be stored, differs by mails of ours only.
     fn brings_own_mail(
         &self,
-        (place, name, path): (&Place, &[u8], &[u8]),
+        (place, name, path): (&ScanPlace, &[u8], &[u8]),
         known: Option<&Entry>,
         evidence: &Evidence,
     ) -> Result<bool, StoreError> {
@@ -384,20 +384,20 @@ impl<'a> ScanCheck<'a> {
 }
 
 /// Ends the pass where it is short of something, rather than calling paths unreadable.
-fn refuse_shortage(looked: &Look, path: &[u8]) -> Result<(), StoreError> {
+fn refuse_shortage(looked: &ScanLook, path: &[u8]) -> Result<(), StoreError> {
     let errno = match looked {
-        Look::Refused(errno) => errno.raw_os_error(),
-        Look::There(evidence) => match evidence.seen.hash_state {
+        ScanLook::Refused(errno) => errno.raw_os_error(),
+        ScanLook::There(evidence) => match evidence.seen.hash_state {
             HashState::Unreadable(errno) => errno,
             _ => return Ok(()),
         },
-        Look::Gone | Look::Silent | Look::Left(_) => return Ok(()),
+        ScanLook::Gone | ScanLook::Silent | ScanLook::Left(_) => return Ok(()),
     };
     if is_resource_exhausted(errno) { Err(shortage(path, errno)) } else { Ok(()) }
 }
 
 /// What a look has shown.
-enum Look {
+enum ScanLook {
     Gone,
     Silent,
     Refused(Errno),

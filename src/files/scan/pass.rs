@@ -26,10 +26,10 @@ use crate::{
         stalls::{event, tell_of_stalls},
         walk::{
             directory::open_directory,
-            entry_check::{EntryChecker, Step},
+            entry_check::{CheckStep, EntryChecker},
             frontier::PendingDir,
             moves::Moves,
-            target::Target,
+            target::CheckTarget,
         },
     },
     model::{
@@ -83,7 +83,7 @@ pub struct FullScan<'a> {
 }
 
 /// Told of everything that comes in.
-pub type Progress<'a> = &'a mut dyn FnMut(&ScanBatch);
+pub type ScanProgress<'a> = &'a mut dyn FnMut(&ScanBatch);
 
 impl Summary {
     fn count(&mut self, harvest: &ScanBatch) {
@@ -112,7 +112,7 @@ impl FullScan<'_> {
     ///
     /// # Errors
     /// [`StoreError`]; what was stored until then stays.
-    pub fn go_round(self, progress: Progress<'_>) -> Result<Summary, StoreError> {
+    pub fn go_round(self, progress: ScanProgress<'_>) -> Result<Summary, StoreError> {
         let Self { config, db, clock } = self;
         let (before, rows) = {
             let mut store = db.lock();
@@ -172,12 +172,12 @@ impl FullScan<'_> {
     }
 
     /// Visits the root of an area as the walker does, and stores what that shows; `None` when the area cannot be compared.
-    fn enter(self, sweep: &ParallelScan, area: usize, tract: &WatchedArea) -> Result<Option<Entered>, StoreError> {
+    fn enter(self, sweep: &ParallelScan, area: usize, tract: &WatchedArea) -> Result<Option<EnteredRoot>, StoreError> {
         let visitor = self.visitor(sweep);
-        let visited = match visitor.begin(Target::root(area, tract))? {
-            Step::Done(visited) => visited,
-            Step::Torn(looked) => visitor.give_up(&looked)?,
-            Step::Read(_) => return Ok(None),
+        let visited = match visitor.begin(CheckTarget::root(area, tract))? {
+            CheckStep::Done(visited) => visited,
+            CheckStep::Torn(looked) => visitor.give_up(&looked)?,
+            CheckStep::Read(_) => return Ok(None),
         };
         if !visited.is_area_active {
             return Ok(None);
@@ -186,7 +186,7 @@ impl FullScan<'_> {
             visitor.tell_lost(tract, (&root, None))?;
         }
         let Some(id) = visited.directory else {
-            return Ok(Some(Entered { directory: None }));
+            return Ok(Some(EnteredRoot { directory: None }));
         };
         let entry = self.db.lock().entry(id)?;
         let directory = entry.and_then(|entry| sweep.root(area, entry));
@@ -194,14 +194,14 @@ impl FullScan<'_> {
             // It cannot be listed, which its entry then says.
             drop(open_directory(&visitor, PendingDir { area, entry: id })?);
         }
-        Ok(Some(Entered { directory }))
+        Ok(Some(EnteredRoot { directory }))
     }
 
     /// Compares with the baseline and stores nothing, or with `update` the new states with their events.
     ///
     /// # Errors
     /// [`StoreError`]; what was stored until then stays.
-    pub fn compare(self, scope: Scope, update: bool, progress: Progress<'_>) -> Result<Summary, StoreError> {
+    pub fn compare(self, scope: Scope, update: bool, progress: ScanProgress<'_>) -> Result<Summary, StoreError> {
         let db = self.db;
         let mut summary = Summary::default();
         let mut config = self.config.clone();
@@ -278,7 +278,7 @@ impl FullScan<'_> {
     ///
     /// # Errors
     /// [`AcceptError`]; then nothing was changed.
-    pub fn accept(self, area: usize, who: &str, progress: Progress<'_>) -> Result<Summary, AcceptError> {
+    pub fn accept(self, area: usize, who: &str, progress: ScanProgress<'_>) -> Result<Summary, AcceptError> {
         let Self { db, clock, .. } = self;
         let mut config = self.config.clone();
         config.areas.iter_mut().for_each(|area| area.on_change = OnChange::Accept);
@@ -358,7 +358,7 @@ impl FullScan<'_> {
 }
 
 /// The root of an area that was visited.
-struct Entered {
+struct EnteredRoot {
     /// Itself, when it is a directory that can be listed.
     directory: Option<Directory>,
 }

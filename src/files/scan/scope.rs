@@ -69,7 +69,7 @@ pub struct Directory {
 
 /// An open directory whose names are looked at.
 #[derive(Debug)]
-pub(in crate::files) struct Place {
+pub(in crate::files) struct ScanPlace {
     pub(in crate::files) area: usize,
     pub(in crate::files) entry: Box<Entry>,
     pub(in crate::files) path: Vec<u8>,
@@ -78,7 +78,7 @@ pub(in crate::files) struct Place {
 
 /// What the baseline has at a path.
 #[derive(Debug)]
-pub(in crate::files) enum Known {
+pub(in crate::files) enum KnownEntry {
     /// This row.
     Yes(Box<Entry>),
     /// Nothing.
@@ -89,7 +89,7 @@ pub(in crate::files) enum Known {
 
 /// A directory that was looked at and can be entered.
 #[derive(Debug)]
-pub(in crate::files) struct Entered {
+pub(in crate::files) struct EnteredDir {
     pub(in crate::files) entry: Box<Entry>,
     pub(in crate::files) is_new: bool,
 }

@@ -8,14 +8,14 @@ use std::sync::{
 /// A stack that knows when no more work can come: when it is empty and nobody works.
 #[derive(Debug)]
 pub(in crate::files) struct WorkQueue<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<QueueState<T>>,
     changed: Condvar,
     /// Whether somebody waits for work, or there is nothing left to do; asked without the lock.
     is_wanted: AtomicBool,
 }
 
 #[derive(Debug)]
-struct State<T> {
+struct QueueState<T> {
     ahead: Vec<T>,
     busy: usize,
     waiting: usize,
@@ -30,7 +30,7 @@ pub(in crate::files) struct Taken<'a, T> {
 
 impl<T> WorkQueue<T> {
     pub(in crate::files) fn new(ahead: Vec<T>) -> Self {
-        let state = State { ahead, busy: 0, waiting: 0, is_cancelled: false };
+        let state = QueueState { ahead, busy: 0, waiting: 0, is_cancelled: false };
         Self { state: Mutex::new(state), changed: Condvar::new(), is_wanted: AtomicBool::new(false) }
     }
 
@@ -41,7 +41,7 @@ impl<T> WorkQueue<T> {
 
     /// The next piece of work; waits while others may still bring some. `None` at the end.
     pub(in crate::files) fn take(&self) -> Option<(T, Taken<'_, T>)> {
-        let is_waiting = |state: &mut State<T>| !state.is_cancelled && state.ahead.is_empty() && state.busy > 0;
+        let is_waiting = |state: &mut QueueState<T>| !state.is_cancelled && state.ahead.is_empty() && state.busy > 0;
         let mut state = self.lock();
         if is_waiting(&mut state) {
             state.waiting += 1;
@@ -82,7 +82,7 @@ impl<T> WorkQueue<T> {
         self.changed.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, QueueState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -30,9 +30,9 @@ use crate::{
         remote::lookup::AccessError,
         scan::{
             batch::ScanBatch,
-            directory::{NAMES, Named, Roll, match_names},
+            directory::{MatchedNames, NAMES, NamedEntry, match_names},
             entry_check::ScanCheck,
-            scope::{Directory, Entered, Ids, Place, Scope},
+            scope::{Directory, EnteredDir, Ids, ScanPlace, Scope},
             work_queue::WorkQueue,
         },
         walk::moves::Moves,
@@ -98,7 +98,7 @@ pub(in crate::files) struct Missing {
 #[derive(Debug)]
 enum Work {
     List(Directory),
-    Look(Arc<Place>, Vec<Named>),
+    Look(Arc<ScanPlace>, Vec<NamedEntry>),
 }
 
 /// What a piece of work came to: what was found, and more work.
@@ -269,8 +269,8 @@ impl ParallelScan {
         if matches!(entry.known.hash_state, HashState::Unreadable(_)) && !is_limited {
             harvest = self.scan(tract, store, buffer).content_state(&path, &entry, HashState::Off);
         }
-        let place = Arc::new(Place { area, entry, path, directory });
-        let Roll { mut pieces, is_beyond } =
+        let place = Arc::new(ScanPlace { area, entry, path, directory });
+        let MatchedNames { mut pieces, is_beyond } =
             match_names(store, &place.path, (!is_new).then_some(place.entry.id), listing)?;
         if let Some(is_beyond) = is_beyond.filter(|_| is_near(&place.path)) {
             harvest.add(self.scan(tract, store, buffer).limit(&place.path, &place.entry, is_beyond)?);
@@ -286,8 +286,8 @@ impl ParallelScan {
     fn look(
         &self,
         store: &mut Store,
-        place: &Place,
-        names: Vec<Named>,
+        place: &ScanPlace,
+        names: Vec<NamedEntry>,
         buffer: &mut Vec<u8>,
     ) -> Result<Done, StoreError> {
         let Some(tract) = self.tract(place.area) else {
@@ -315,7 +315,7 @@ impl ParallelScan {
                 continue;
             };
             if tract.settings.recurse {
-                let Entered { entry, is_new } = directory;
+                let EnteredDir { entry, is_new } = directory;
                 more.push(Work::List(Directory { area: place.area, entry, is_new, path }));
             }
         }

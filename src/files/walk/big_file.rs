@@ -13,8 +13,8 @@ use crate::{
         compare::big_file::Reads,
         remote::lookup::Lookup,
         walk::{
-            entry_check::{EntryChecker, PendingCheck, PendingRead, Step},
-            target::Target,
+            entry_check::{CheckStep, EntryChecker, PendingCheck, PendingRead},
+            target::CheckTarget,
         },
     },
     model::file::entry::{Entry, EntryId, FileKind},
@@ -31,28 +31,28 @@ impl EntryChecker {
     }
 
     /// Where a visit to an entry leads; `None` when its area is not configured or not there.
-    pub(super) fn target_of(&self, entry: &Entry, way: &[(EntryId, Vec<u8>)]) -> Option<Target> {
+    pub(super) fn target_of(&self, entry: &Entry, way: &[(EntryId, Vec<u8>)]) -> Option<CheckTarget> {
         let area = self.ground.tracts.iter().position(|tract| tract.id == entry.area)?;
-        Target::of_entry(area, self.ground.tracts.get(area)?, entry, way)
+        CheckTarget::of_entry(area, self.ground.tracts.get(area)?, entry, way)
     }
 
     /// The same of the entry with this id, which may be gone.
-    pub(super) fn target_to(&self, store: &Store, id: EntryId) -> Result<Option<Target>, StoreError> {
+    pub(super) fn target_to(&self, store: &Store, id: EntryId) -> Result<Option<CheckTarget>, StoreError> {
         let (Some(entry), Some(way)) = (store.entry(id)?, store.way_to(id)?) else { return Ok(None) };
         Ok(self.target_of(&entry, &way))
     }
 
     /// Ends the reading of a big file. That took long: unless the path still leads to what was read, it counts as torn.
-    pub(super) fn finish_big(&self, open: PendingRead) -> Result<Step, StoreError> {
+    pub(super) fn finish_big(&self, open: PendingRead) -> Result<CheckStep, StoreError> {
         let Some(tract) = self.ground.tracts.get(open.looked.target.area) else {
             return self.finish(open);
         };
         if !self.is_reachable(tract, &open.looked.target)? {
-            return Ok(Step::Done(self.over(&open.looked.target.path, &mut self.db.lock(), false)));
+            return Ok(CheckStep::Done(self.over(&open.looked.target.path, &mut self.db.lock(), false)));
         }
         match self.glance(tract, &open.looked.target) {
             Lookup::There(_, now) if is_same(&open.looked.seen, &now) => self.finish(open),
-            _ => Ok(Step::Torn(Box::new(open.looked))),
+            _ => Ok(CheckStep::Torn(Box::new(open.looked))),
         }
     }
 }

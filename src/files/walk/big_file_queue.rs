@@ -7,9 +7,9 @@ use std::{
 
 use crate::{
     files::{
-        compare::big_file::Deadline,
+        compare::big_file::ReadDeadline,
         pace::fair_share::FairShare,
-        walk::{entry_check::PendingRead, target::Target},
+        walk::{entry_check::PendingRead, target::CheckTarget},
     },
     model::{
         clock::{Boottime, Timestamp},
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(in crate::files) struct BigFileQueue {
     /// The files of each owner.
-    pub(super) queues: BTreeMap<u32, Queue>,
+    pub(super) queues: BTreeMap<u32, OwnerQueue>,
     /// Whose turn it is, and what that has cost so far.
     owner: u32,
     turn: (u64, Duration),
@@ -30,7 +30,7 @@ pub(in crate::files) struct BigFileQueue {
 
 impl BigFileQueue {
     /// Notes that the content of an entry is to be read.
-    pub(super) fn offer(&mut self, Deadline { due, entry, owner }: Deadline) {
+    pub(super) fn offer(&mut self, ReadDeadline { due, entry, owner }: ReadDeadline) {
         let mut at_hand = self.queues.values().flat_map(|queue| queue.new.iter().chain(&queue.aside));
         if at_hand.any(|current| current.entry == entry) {
             return;
@@ -55,14 +55,14 @@ impl BigFileQueue {
 
     /// Whether there is room for one more file at hand.
     fn may_begin(&self) -> bool {
-        self.queues.values().map(Queue::at_hand).sum::<usize>() < MOST_AT_HAND
+        self.queues.values().map(OwnerQueue::at_hand).sum::<usize>() < MOST_AT_HAND
     }
 
     /// The file that is next: of the owner whose turn it is, or of the next one who has any.
     pub(super) fn take(&mut self, now: Boottime) -> Option<QueuedFile> {
         self.queues.retain(|_, queue| !queue.is_empty());
         let may_begin = self.may_begin();
-        let ready = |(_, queue): &(&u32, &Queue)| queue.has_work(now, may_begin);
+        let ready = |(_, queue): &(&u32, &OwnerQueue)| queue.has_work(now, may_begin);
         let next = self.queues.range(self.owner..).find(ready).or_else(|| self.queues.iter().find(ready));
         let owner = *next?.0;
         if owner != self.owner {
@@ -105,7 +105,7 @@ impl BigFileQueue {
 
 /// The files of one owner.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct OwnerQueue {
     pub(super) waiting: BTreeSet<(Timestamp, EntryId)>,
     /// The one that has come last.
     new: Option<QueuedFile>,
@@ -115,7 +115,7 @@ pub(super) struct Queue {
     turn: (u64, Duration),
 }
 
-impl Queue {
+impl OwnerQueue {
     fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.at_hand() == 0
     }
@@ -175,7 +175,7 @@ pub(super) struct QueuedFile {
     pub(super) tries: u32,
     /// It rests until then.
     pub(super) rest: Boottime,
-    pub(super) open: Option<(Target, Box<PendingRead>)>,
+    pub(super) open: Option<(CheckTarget, Box<PendingRead>)>,
 }
 
 /// Most entries that wait; beyond, those go whose time comes last. Their next look offers them again.
@@ -202,8 +202,8 @@ pub(super) const FIRST_RETRY: Duration = Duration::from_secs(5);
 mod tests {
     use super::*;
 
-    fn deadline(owner: u32, due: i64, entry: i64) -> Deadline {
-        Deadline { due: Timestamp::from_nanos(due), entry: EntryId(entry), owner }
+    fn deadline(owner: u32, due: i64, entry: i64) -> ReadDeadline {
+        ReadDeadline { due: Timestamp::from_nanos(due), entry: EntryId(entry), owner }
     }
 
     #[test]

@@ -14,8 +14,8 @@ use crate::{
     files::walk::{
         big_file_queue::{FIRST_RETRY, QueuedFile},
         checker::{Interrupt, PacedChecker},
-        entry_check::Step,
-        target::Target,
+        entry_check::CheckStep,
+        target::CheckTarget,
     },
     model::clock::Boottime,
 };
@@ -65,8 +65,8 @@ impl PacedChecker {
         let again = target.clone();
         let step = self.job(&target, move |visitor| visitor.begin_whole(again)).await?;
         let cost = match &step {
-            Some(Step::Done(visited)) => visited.read,
-            Some(Step::Torn(looked)) => looked.unpaid(),
+            Some(CheckStep::Done(visited)) => visited.read,
+            Some(CheckStep::Torn(looked)) => looked.unpaid(),
             _ => 0,
         };
         self.go_on(current, target, step).await?;
@@ -79,15 +79,15 @@ impl PacedChecker {
         let read = self
             .job(&target, move |visitor| {
                 if !open.reading.holds_still() {
-                    return Ok((0, Some(Step::Torn(Box::new(open.looked)))));
+                    return Ok((0, Some(CheckStep::Torn(Box::new(open.looked)))));
                 }
                 let before = open.reading.read();
                 let advanced = open.reading.advance(most);
                 visitor.db.lock().count_looks(0, open.reading.read() - before);
                 Ok(match advanced {
-                    Ok((cost, false)) => (cost, Some(Step::Read(open))),
+                    Ok((cost, false)) => (cost, Some(CheckStep::Read(open))),
                     Ok((cost, true)) => (cost, Some(visitor.finish_big(*open)?)),
-                    Err(errno) => (0, Some(Step::Done(visitor.fail(&open, errno)?))),
+                    Err(errno) => (0, Some(CheckStep::Done(visitor.fail(&open, errno)?))),
                 })
             })
             .await?;
@@ -97,16 +97,21 @@ impl PacedChecker {
     }
 
     /// Keeps a file as long as it is not settled.
-    async fn go_on(&mut self, current: QueuedFile, target: Target, step: Option<Step>) -> Result<(), Interrupt> {
+    async fn go_on(
+        &mut self,
+        current: QueuedFile,
+        target: CheckTarget,
+        step: Option<CheckStep>,
+    ) -> Result<(), Interrupt> {
         let now = self.clock.now().boottime;
         match step {
-            Some(Step::Read(open)) => self.lane.keep(QueuedFile { open: Some((target, open)), ..current }, now),
-            Some(Step::Done(visited)) => self.take_note(&visited),
-            Some(Step::Torn(_)) if current.tries + 1 < TRIES => {
+            Some(CheckStep::Read(open)) => self.lane.keep(QueuedFile { open: Some((target, open)), ..current }, now),
+            Some(CheckStep::Done(visited)) => self.take_note(&visited),
+            Some(CheckStep::Torn(_)) if current.tries + 1 < TRIES => {
                 let rest = now.after(FIRST_RETRY * 4_u32.pow(current.tries));
                 self.lane.keep(QueuedFile { tries: current.tries + 1, rest, open: None, ..current }, now);
             }
-            Some(Step::Torn(looked)) => {
+            Some(CheckStep::Torn(looked)) => {
                 if let Some(visited) = self.job(&target, move |visitor| visitor.give_up(&looked)).await? {
                     self.take_note(&visited);
                 }

@@ -14,8 +14,8 @@ use crate::{
         },
         walk::{
             big_file_queue::BigFileQueue,
-            entry_check::{CheckOutcome, EntryChecker, Step},
-            target::Target,
+            entry_check::{CheckOutcome, CheckStep, EntryChecker},
+            target::CheckTarget,
         },
     },
     model::{
@@ -115,7 +115,7 @@ impl PacedChecker {
     }
 
     /// One look, at the pace that is due. `None` when the path is in quarantine.
-    pub(in crate::files) async fn look(&mut self, target: Target) -> Result<Option<CheckOutcome>, Interrupt> {
+    pub(in crate::files) async fn look(&mut self, target: CheckTarget) -> Result<Option<CheckOutcome>, Interrupt> {
         if self.quarantine.holds(target.path.as_slice(), self.clock.now().boottime) {
             return Ok(None);
         }
@@ -132,37 +132,37 @@ impl PacedChecker {
                 return Ok(None);
             };
             match self.read_on(&target, step).await? {
-                Some(Step::Torn(looked)) if attempt == TRIES => {
+                Some(CheckStep::Torn(looked)) if attempt == TRIES => {
                     let visited = self.job(&target, move |visitor| visitor.give_up(&looked)).await?;
                     return Ok(visited.inspect(|visited| self.take_note(visited)));
                 }
-                Some(Step::Torn(_)) => {
+                Some(CheckStep::Torn(_)) => {
                     let due = self.clock.now().boottime.after(patience);
                     self.wait(due).await?;
                     patience *= 4;
                 }
-                Some(Step::Done(visited)) => {
+                Some(CheckStep::Done(visited)) => {
                     self.quarantine.release(target.path.as_slice());
                     self.take_note(&visited);
                     return Ok(Some(visited));
                 }
-                Some(Step::Read(_)) | None => return Ok(None),
+                Some(CheckStep::Read(_)) | None => return Ok(None),
             }
         }
         Ok(None)
     }
 
     /// Reads a larger file to its end at the pace of the bytes, and pays for what was read.
-    async fn read_on(&mut self, target: &Target, step: Step) -> Result<Option<Step>, Interrupt> {
+    async fn read_on(&mut self, target: &CheckTarget, step: CheckStep) -> Result<Option<CheckStep>, Interrupt> {
         let mut open = match step {
-            Step::Read(open) => open,
-            Step::Done(visited) => {
+            CheckStep::Read(open) => open,
+            CheckStep::Done(visited) => {
                 self.pace.book_bytes(self.clock.now().boottime, visited.read);
-                return Ok(Some(Step::Done(visited)));
+                return Ok(Some(CheckStep::Done(visited)));
             }
-            Step::Torn(looked) => {
+            CheckStep::Torn(looked) => {
                 self.pace.book_bytes(self.clock.now().boottime, looked.unpaid());
-                return Ok(Some(Step::Torn(looked)));
+                return Ok(Some(CheckStep::Torn(looked)));
             }
         };
         let chunk = self.chunk();
@@ -191,7 +191,7 @@ impl PacedChecker {
                 }
                 Err(errno) => {
                     let visited = self.job(target, move |visitor| visitor.fail(&open, errno)).await?;
-                    return Ok(visited.map(Step::Done));
+                    return Ok(visited.map(CheckStep::Done));
                 }
             }
         }
@@ -205,7 +205,7 @@ impl PacedChecker {
     /// Runs one piece of a visit. A panic in it costs this one path: it is told once and left alone for a while.
     pub(super) async fn job<T: Send + 'static>(
         &mut self,
-        target: &Target,
+        target: &CheckTarget,
         work: impl FnOnce(&EntryChecker) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Option<T>, Interrupt> {
         self.pulse.beat();

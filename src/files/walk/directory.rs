@@ -15,8 +15,8 @@ use crate::{
         remote::lookup::{AccessError, Lookup},
         walk::{
             entry_check::{CheckOutcome, EntryChecker},
-            frontier::{OpenDir, PendingDir, Place},
-            target::Target,
+            frontier::{DirInHand, OpenDir, PendingDir},
+            target::CheckTarget,
         },
     },
     model::file::entry::{Entry, EntryId, HashState, LONGEST_PATH},
@@ -67,7 +67,7 @@ pub(in crate::files) fn open_directory(
             if matches!(entry.known.hash_state, HashState::Unreadable(_)) && !is_limited {
                 visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, HashState::Off)?;
             }
-            let place = Place { area: ahead.area, entry: ahead.entry, path, directory, inode, since };
+            let place = DirInHand { area: ahead.area, entry: ahead.entry, path, directory, inode, since };
             Ok(Some(OpenDir::new(place, listing)))
         }
         Err(AccessError::Errno(errno)) if is_resource_exhausted(errno) => Err(shortage(&path, errno)),
@@ -135,7 +135,7 @@ impl EntryChecker {
     pub(in crate::files) fn leave_beyond(
         &self,
         tract: &WatchedArea,
-        target: &Target,
+        target: &CheckTarget,
     ) -> Result<CheckOutcome, StoreError> {
         let way = match target.parent {
             Some(parent) => self.db.lock().way_to(parent)?.unwrap_or_default(),

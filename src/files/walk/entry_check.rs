@@ -10,20 +10,20 @@ use rustix::io::Errno;
 use crate::{
     config::settings::urgent::UrgentList,
     content::{
-        hasher::{Evidence, Wanted},
+        hasher::{Evidence, WantedDigests},
         racy::is_racy,
         reader::unread_for,
     },
     files::{
         area::watched_areas::{WatchedArea, WatchedAreas, join},
         compare::{
-            big_file::{Deadline, Reads, unread},
+            big_file::{ReadDeadline, Reads, unread},
             inode_index::InodeIndex,
             shortage::{is_resource_exhausted, shortage},
             verdict::without_content,
         },
-        remote::lookup::{AccessError, Content, FileHandle, Lookup, Reading},
-        walk::target::{Target, Way},
+        remote::lookup::{AccessError, FileHandle, Lookup, LookupContent, LookupReader},
+        walk::target::{CheckTarget, TargetWay},
     },
     model::{
         clock::{Clock, Timestamp},
@@ -54,12 +54,12 @@ pub struct CheckOutcome {
     /// Bytes that were read at once and are not paid for yet.
     pub read: u64,
     /// By when the lane should read what was left to it.
-    pub(in crate::files) left: Option<Deadline>,
+    pub(in crate::files) left: Option<ReadDeadline>,
 }
 
 /// How far a visit came.
 #[derive(Debug)]
-pub enum Step {
+pub enum CheckStep {
     /// It is over.
     Done(CheckOutcome),
     /// A larger file is to be read at the pace of the bytes.
@@ -72,14 +72,14 @@ pub enum Step {
 #[derive(Debug)]
 pub struct PendingRead {
     /// What is being read.
-    pub reading: Reading,
+    pub reading: LookupReader,
     pub(in crate::files) looked: PendingCheck,
 }
 
 /// A visit that has seen the metadata.
 #[derive(Debug, Clone)]
 pub struct PendingCheck {
-    pub(in crate::files) target: Target,
+    pub(in crate::files) target: CheckTarget,
     pub(in crate::files) entry: Option<Entry>,
     pub(in crate::files) seen: Attributes,
     pub(in crate::files) reads: Reads,
@@ -126,7 +126,7 @@ impl EntryChecker {
     ///
     /// # Errors
     /// [`StoreError`] when the store fails; what was seen will be seen again.
-    pub fn begin(&self, target: Target) -> Result<Step, StoreError> {
+    pub fn begin(&self, target: CheckTarget) -> Result<CheckStep, StoreError> {
         self.look_at(target, Reads::UpToBig)
     }
 
@@ -134,32 +134,32 @@ impl EntryChecker {
     ///
     /// # Errors
     /// [`StoreError`] when the store fails; what was seen will be seen again.
-    pub fn begin_whole(&self, target: Target) -> Result<Step, StoreError> {
+    pub fn begin_whole(&self, target: CheckTarget) -> Result<CheckStep, StoreError> {
         self.look_at(target, Reads::Everything)
     }
 
-    fn look_at(&self, target: Target, reads: Reads) -> Result<Step, StoreError> {
+    fn look_at(&self, target: CheckTarget, reads: Reads) -> Result<CheckStep, StoreError> {
         fault_injection::strike("look", &target.path);
         let Some(tract) = self.ground.tracts.get(target.area) else {
-            return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
+            return Ok(CheckStep::Done(self.over(&target.path, &mut self.db.lock(), false)));
         };
         self.keep_up()?;
         if target.parent.is_some() && target.path.len() > LONGEST_PATH {
-            return self.leave_beyond(tract, &target).map(Step::Done);
+            return self.leave_beyond(tract, &target).map(CheckStep::Done);
         }
         if target.parent.is_some()
             && let Some(prefix) = self.ground.left_out_prefix(tract, &target.path)
         {
-            return self.drop_left_out(&target, prefix.len()).map(Step::Done);
+            return self.drop_left_out(&target, prefix.len()).map(CheckStep::Done);
         }
         if target.parent.is_some() && !self.is_reachable(tract, &target)? {
             let mut store = self.db.lock();
             let is_area_active = store.area_state(tract.id)?.is_some_and(AreaState::is_active);
-            return Ok(Step::Done(CheckOutcome { is_area_active, ..self.over(&target.path, &mut store, false) }));
+            return Ok(CheckStep::Done(CheckOutcome { is_area_active, ..self.over(&target.path, &mut store, false) }));
         }
         // Not even a look: it could hang for ever.
         if self.ground.is_barred(&target.path) && target.parent.is_some() {
-            return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
+            return Ok(CheckStep::Done(self.over(&target.path, &mut self.db.lock(), false)));
         }
         let mut seen = self.glance(tract, &target);
         // While something was mounted there is no answer: now it is known what that hides.
@@ -167,14 +167,14 @@ impl EntryChecker {
             seen = self.glance(tract, &target);
         }
         match seen {
-            Lookup::Silent => Ok(Step::Done(self.silent(&target))),
+            Lookup::Silent => Ok(CheckStep::Done(self.silent(&target))),
             Lookup::Gone => self.gone(tract, &target),
-            Lookup::Refused(errno) => self.refused(tract, &target, errno).map(Step::Done),
+            Lookup::Refused(errno) => self.refused(tract, &target, errno).map(CheckStep::Done),
             Lookup::There(handle, seen) => {
                 if target.parent.is_none()
                     && let Some(stop) = self.check_root(tract, &target, &handle, &seen)?
                 {
-                    return Ok(Step::Done(stop));
+                    return Ok(CheckStep::Done(stop));
                 }
                 let entry = self.db.lock().entry_named(target.parent, &target.name)?;
                 let began = self.clock.now().wall;
@@ -184,16 +184,21 @@ impl EntryChecker {
         }
     }
 
-    pub(in crate::files) fn glance(&self, tract: &WatchedArea, target: &Target) -> Lookup {
+    pub(in crate::files) fn glance(&self, tract: &WatchedArea, target: &CheckTarget) -> Lookup {
         match &target.way {
-            Way::Root => self.ground.look_at_root(tract),
-            Way::BeneathRoot(root, relative) => self.ground.glance(tract, &target.path, root, relative),
-            Way::InDirectory(place) => self.ground.glance(tract, &target.path, &place.directory, &target.name),
+            TargetWay::Root => self.ground.look_at_root(tract),
+            TargetWay::BeneathRoot(root, relative) => self.ground.glance(tract, &target.path, root, relative),
+            TargetWay::InDirectory(place) => self.ground.glance(tract, &target.path, &place.directory, &target.name),
         }
     }
 
     /// Reads a regular file: at once when it is small, else begins to.
-    fn read(&self, tract: &WatchedArea, mut looked: PendingCheck, handle: &FileHandle) -> Result<Step, StoreError> {
+    fn read(
+        &self,
+        tract: &WatchedArea,
+        mut looked: PendingCheck,
+        handle: &FileHandle,
+    ) -> Result<CheckStep, StoreError> {
         let wanted = tract.settings.algorithms;
         if looked.seen.kind != FileKind::Regular || wanted.is_empty() {
             handle.complete(&mut looked.seen);
@@ -202,24 +207,24 @@ impl EntryChecker {
                 hash_state: HashState::Off,
                 digests: Digests::default(),
             };
-            return self.settle(&looked, seen).map(Step::Done);
+            return self.settle(&looked, seen).map(CheckStep::Done);
         }
         if self.leaves_content(tract, &looked) {
             handle.complete(&mut looked.seen);
             let seen = unread(&looked.seen, looked.entry.as_ref(), wanted);
-            return self.settle(&looked, seen).map(Step::Done);
+            return self.settle(&looked, seen).map(CheckStep::Done);
         }
         // What is stored is verified before other digests take its place.
         let stored = looked.entry.as_ref().map(|entry| entry.known.digests.algorithms());
         let algorithms = stored.map_or(wanted, |stored| stored.union(wanted));
-        let wanted = Wanted::from(algorithms).of_growing(looked.entry.as_ref(), &looked.seen);
-        let reading = match Reading::begin(handle, &mut looked.seen, wanted, Vec::new()) {
+        let wanted = WantedDigests::from(algorithms).of_growing(looked.entry.as_ref(), &looked.seen);
+        let reading = match LookupReader::begin(handle, &mut looked.seen, wanted, Vec::new()) {
             Ok(reading) => reading,
-            Err(trouble) => return self.failed(&looked, trouble).map(Step::Done),
+            Err(trouble) => return self.failed(&looked, trouble).map(CheckStep::Done),
         };
         let open = Box::new(PendingRead { reading, looked });
         if open.reading.size() > self.small_file || open.reading.is_far() && self.small_file < u64::MAX {
-            return Ok(Step::Read(open));
+            return Ok(CheckStep::Read(open));
         }
         let mut open = open;
         loop {
@@ -230,7 +235,7 @@ impl EntryChecker {
                         return self.finish(*open);
                     }
                 }
-                Err(trouble) => return self.failed(&open.looked, trouble).map(Step::Done),
+                Err(trouble) => return self.failed(&open.looked, trouble).map(CheckStep::Done),
             }
         }
     }
@@ -239,20 +244,20 @@ impl EntryChecker {
     ///
     /// # Errors
     /// [`StoreError`] when the store fails; what was seen will be seen again.
-    pub fn finish(&self, open: PendingRead) -> Result<Step, StoreError> {
+    pub fn finish(&self, open: PendingRead) -> Result<CheckStep, StoreError> {
         let PendingRead { reading, mut looked } = open;
         // Those of the lane were counted slice by slice.
         if looked.reads == Reads::UpToBig {
             looked.read = looked.read.saturating_add(reading.read());
         }
         match reading.finish().0 {
-            Content::Stable(seen) if is_racy(&seen.seen.attributes, looked.began) => {
+            LookupContent::Stable(seen) if is_racy(&seen.seen.attributes, looked.began) => {
                 looked.unsure = Some(seen);
-                Ok(Step::Torn(Box::new(looked)))
+                Ok(CheckStep::Torn(Box::new(looked)))
             }
-            Content::Stable(seen) => self.settle(&looked, *seen).map(Step::Done),
-            Content::Torn => Ok(Step::Torn(Box::new(looked))),
-            Content::Failed(trouble) => self.failed(&looked, trouble).map(Step::Done),
+            LookupContent::Stable(seen) => self.settle(&looked, *seen).map(CheckStep::Done),
+            LookupContent::Torn => Ok(CheckStep::Torn(Box::new(looked))),
+            LookupContent::Failed(trouble) => self.failed(&looked, trouble).map(CheckStep::Done),
         }
     }
 
@@ -290,12 +295,12 @@ impl EntryChecker {
     }
 
     /// A visit without an answer. Without one from its root an area is not entered.
-    fn silent(&self, target: &Target) -> CheckOutcome {
+    fn silent(&self, target: &CheckTarget) -> CheckOutcome {
         CheckOutcome { is_area_active: target.parent.is_some(), ..self.over(&target.path, &mut self.db.lock(), false) }
     }
 
     /// A path that cannot even be looked at: its entry, or the directory it lies in, becomes unreadable.
-    fn refused(&self, tract: &WatchedArea, target: &Target, errno: Errno) -> Result<CheckOutcome, StoreError> {
+    fn refused(&self, tract: &WatchedArea, target: &CheckTarget, errno: Errno) -> Result<CheckOutcome, StoreError> {
         if is_resource_exhausted(errno.raw_os_error()) {
             return Err(shortage(&target.path, errno.raw_os_error()));
         }
@@ -334,7 +339,7 @@ impl EntryChecker {
             return Ok(false);
         };
         let way = store.way_to(entry.id)?.unwrap_or_default();
-        let Some(target) = Target::of_entry(area, tract, entry, &way) else {
+        let Some(target) = CheckTarget::of_entry(area, tract, entry, &way) else {
             return Ok(false);
         };
         let mut verdict = self.judge(tract, self.clock.now()).content_state(&target.path, entry, hash_state);
@@ -345,7 +350,7 @@ impl EntryChecker {
     }
 
     /// An entry that the configuration leaves out now goes with one notice for its topmost part.
-    fn drop_left_out(&self, target: &Target, prefix: usize) -> Result<CheckOutcome, StoreError> {
+    fn drop_left_out(&self, target: &CheckTarget, prefix: usize) -> Result<CheckOutcome, StoreError> {
         let mut store = self.db.lock();
         let path = target.path.get(..prefix).unwrap_or(&target.path);
         let Some(tract) = self.ground.tracts.get(target.area) else {
@@ -393,12 +398,12 @@ impl EntryChecker {
 impl EntryChecker {
     /// Whether the way to a target is still that of the baseline: its area is not suspended, and the directory in hand was not
     /// moved away or replaced since it was opened, for its names would then be taken for those of another.
-    pub(super) fn is_reachable(&self, tract: &WatchedArea, target: &Target) -> Result<bool, StoreError> {
+    pub(super) fn is_reachable(&self, tract: &WatchedArea, target: &CheckTarget) -> Result<bool, StoreError> {
         let store = self.db.lock();
         if !store.area_state(tract.id)?.is_some_and(AreaState::is_active) {
             return Ok(false);
         }
-        let Way::InDirectory(place) = &target.way else { return Ok(true) };
+        let TargetWay::InDirectory(place) = &target.way else { return Ok(true) };
         let way = store.way_to(place.entry)?.unwrap_or_default();
         let path = way.iter().skip(1).fold(tract.path.clone(), |path, (_, name)| join(&path, name));
         let entry = store.entry(place.entry)?.filter(|_| path == place.path);
@@ -410,8 +415,8 @@ impl EntryChecker {
     }
 
     /// Whether the directory in hand still is what its path leads to.
-    pub(super) fn is_in_place(&self, tract: &WatchedArea, target: &Target) -> bool {
-        let (Way::InDirectory(place), Some(root)) = (&target.way, tract.root()) else { return true };
+    pub(super) fn is_in_place(&self, tract: &WatchedArea, target: &CheckTarget) -> bool {
+        let (TargetWay::InDirectory(place), Some(root)) = (&target.way, tract.root()) else { return true };
         // Whether the root is another is looked after elsewhere.
         let beneath = tract.beneath(&place.path);
         if beneath.is_empty() {

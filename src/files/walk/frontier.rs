@@ -11,10 +11,10 @@ use rand::{RngExt, rngs::StdRng};
 use crate::{
     files::{
         area::path_limit::{is_near, room},
-        remote::lookup::{AccessError, DirHandle, Listing},
+        remote::lookup::{AccessError, DirHandle, LookupListing},
     },
     model::file::entry::EntryId,
-    sys::{fs::dir::Name, rlimit::open_files},
+    sys::{fs::dir::EntryName, rlimit::open_files},
 };
 
 /// Most directories in hand at once.
@@ -44,7 +44,7 @@ pub struct PendingDir {
 
 /// Where a directory in hand is.
 #[derive(Debug)]
-pub struct Place {
+pub struct DirInHand {
     /// Which of the configured areas it lies in.
     pub area: usize,
     /// Its row.
@@ -63,10 +63,10 @@ pub struct Place {
 #[derive(Debug)]
 pub struct OpenDir {
     /// Where it is.
-    pub place: Arc<Place>,
+    pub place: Arc<DirInHand>,
     directories: Vec<Vec<u8>>,
     others: Vec<Vec<u8>>,
-    rest: Option<Listing>,
+    rest: Option<LookupListing>,
     /// The last name that the listing did not show and that became a stop.
     unseen_until: Vec<u8>,
     /// Most bytes of a name that makes no path that is too long.
@@ -78,7 +78,7 @@ pub struct OpenDir {
 
 impl OpenDir {
     /// A directory whose names come from `listing`.
-    pub fn new(place: Place, listing: Listing) -> Self {
+    pub fn new(place: DirInHand, listing: LookupListing) -> Self {
         Self {
             room: room(&place.path),
             is_beyond: false,
@@ -108,7 +108,7 @@ impl OpenDir {
         if block.len() == most {
             self.rest = Some(listing);
         }
-        for Name { bytes, is_directory, .. } in block {
+        for EntryName { bytes, is_directory, .. } in block {
             if bytes.len() > self.room {
                 self.is_beyond = true;
             } else if is_directory {
@@ -157,7 +157,7 @@ pub enum NextStep {
     /// All names of this directory that are in hand have been stops.
     Finished(OpenDir),
     /// Stop at this name.
-    Stop(Arc<Place>, Vec<u8>),
+    Stop(Arc<DirInHand>, Vec<u8>),
     /// The round is complete.
     End,
 }
@@ -220,7 +220,7 @@ impl Frontier {
     }
 
     /// Draws one of all names in hand, or one of all directories, each with the same chance.
-    fn draw(&mut self, chance: &mut StdRng) -> Option<(Arc<Place>, Vec<u8>)> {
+    fn draw(&mut self, chance: &mut StdRng) -> Option<(Arc<DirInHand>, Vec<u8>)> {
         let directories: usize = self.open.iter().map(|open| open.directories.len()).sum();
         let wants_directory = directories > 0 && self.open.len() < self.most_open && chance.random();
         let weight = |open: &OpenDir| {

@@ -13,8 +13,8 @@ use crate::{
         },
         remote::lookup::{DirHandle, FileHandle, Lookup},
         walk::{
-            entry_check::{CheckOutcome, EntryChecker, Step},
-            target::Target,
+            entry_check::{CheckOutcome, CheckStep, EntryChecker},
+            target::CheckTarget,
         },
     },
     model::{
@@ -43,7 +43,7 @@ enum Top {
     /// The topmost path that is gone: its entry, and its path.
     Gone(Box<Entry>, Vec<u8>),
     /// A path on the way is no directory any more, or the root is another; its own visit tells.
-    Retyped(Target),
+    Retyped(CheckTarget),
     /// The root of the area is gone or cannot be reached.
     RootGone,
 }
@@ -51,17 +51,17 @@ enum Top {
 impl EntryChecker {
     /// Settles a path that was not found: looked up again from its parents before anything is reported, and reported once for
     /// the topmost part that is gone.
-    pub(in crate::files) fn gone(&self, tract: &WatchedArea, target: &Target) -> Result<Step, StoreError> {
+    pub(in crate::files) fn gone(&self, tract: &WatchedArea, target: &CheckTarget) -> Result<CheckStep, StoreError> {
         // Something may have been unmounted this very moment.
         if self.is_hidden(&target.path)? {
-            return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), false)));
+            return Ok(CheckStep::Done(self.over(&target.path, &mut self.db.lock(), false)));
         }
         let known = {
             let mut store = self.db.lock();
             store.count_look(0);
             let known = store.entry_named(target.parent, &target.name)?;
             if known.is_none() && target.parent.is_none() {
-                return self.area_missing(&mut store, tract, target, ROOT_GONE).map(Step::Done);
+                return self.area_missing(&mut store, tract, target, ROOT_GONE).map(CheckStep::Done);
             }
             known
         };
@@ -73,14 +73,14 @@ impl EntryChecker {
         };
         let mut store = self.db.lock();
         match top {
-            Top::Back => Ok(Step::Done(self.over(&target.path, &mut store, false))),
+            Top::Back => Ok(CheckStep::Done(self.over(&target.path, &mut store, false))),
             Top::Retyped(ancestor) => {
                 drop(store);
                 self.begin(ancestor)
             }
-            Top::RootGone => self.area_missing(&mut store, tract, target, ROOT_GONE).map(Step::Done),
+            Top::RootGone => self.area_missing(&mut store, tract, target, ROOT_GONE).map(CheckStep::Done),
             Top::Gone(top, _) if top.reported == Some(GONE) => {
-                Ok(Step::Done(self.over(&target.path, &mut store, false)))
+                Ok(CheckStep::Done(self.over(&target.path, &mut store, false)))
             }
             Top::Gone(top, path) => {
                 drop(store);
@@ -90,19 +90,19 @@ impl EntryChecker {
                 if let Some(root) = tract.root()
                     && self.tell_lost(tract, (&root, Some(self.clock.now().boottime)))?
                 {
-                    return Ok(Step::Done(self.over(&target.path, &mut self.db.lock(), true)));
+                    return Ok(CheckStep::Done(self.over(&target.path, &mut self.db.lock(), true)));
                 }
-                self.removed(&mut self.db.lock(), tract, &top, &path).map(Step::Done)
+                self.removed(&mut self.db.lock(), tract, &top, &path).map(CheckStep::Done)
             }
         }
     }
 
-    fn topmost_gone(&self, tract: &WatchedArea, target: &Target, entry: &Entry) -> Result<Top, StoreError> {
+    fn topmost_gone(&self, tract: &WatchedArea, target: &CheckTarget, entry: &Entry) -> Result<Top, StoreError> {
         let fresh = match self.ground.look_at_root(tract) {
             Lookup::There(object, seen) if seen.kind == FileKind::Directory => {
                 let known = Self::row(&self.db.lock(), tract)?.and_then(|row| row.root);
                 if known.is_some_and(|known| (known.dev, known.inode) != (seen.dev, seen.inode)) {
-                    return Ok(Top::Retyped(Target::root(target.area, tract)));
+                    return Ok(Top::Retyped(CheckTarget::root(target.area, tract)));
                 }
                 object
             }
@@ -129,7 +129,9 @@ impl EntryChecker {
                     };
                     let way: Vec<_> = way.iter().take_while(|(step, _)| step != id).cloned().collect();
                     let way = [way, vec![(*id, name.clone())]].concat();
-                    return Ok(Target::of_entry(target.area, tract, &ancestor, &way).map_or(Top::Back, Top::Retyped));
+                    return Ok(
+                        CheckTarget::of_entry(target.area, tract, &ancestor, &way).map_or(Top::Back, Top::Retyped)
+                    );
                 }
                 Lookup::Gone => {
                     tract.set_root(Some(root));
@@ -186,7 +188,7 @@ impl EntryChecker {
         &self,
         store: &mut Store,
         tract: &WatchedArea,
-        target: &Target,
+        target: &CheckTarget,
         why: &str,
     ) -> Result<CheckOutcome, StoreError> {
         self.suspend(store, tract, target, AreaState::Missing, why)
@@ -196,7 +198,7 @@ impl EntryChecker {
         &self,
         store: &mut Store,
         tract: &WatchedArea,
-        target: &Target,
+        target: &CheckTarget,
         state: AreaState,
         why: &str,
     ) -> Result<CheckOutcome, StoreError> {
@@ -218,7 +220,7 @@ impl EntryChecker {
     pub(super) fn check_root(
         &self,
         tract: &WatchedArea,
-        target: &Target,
+        target: &CheckTarget,
         object: &FileHandle,
         seen: &Attributes,
     ) -> Result<Option<CheckOutcome>, StoreError> {

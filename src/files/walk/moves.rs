@@ -25,7 +25,7 @@ use crate::{
         remote::lookup::Lookup,
         walk::{
             entry_check::EntryChecker,
-            target::{Target, Way},
+            target::{CheckTarget, TargetWay},
         },
     },
     model::{
@@ -38,7 +38,7 @@ use crate::{
         events::outcome::{StateChange, StoredFinding},
         sqlite::{connection::Store, error::StoreError},
     },
-    sys::fs::{dir::Listing, handle::Handle},
+    sys::fs::{dir::DirListing, handle::Handle},
 };
 
 /// Rows read at once for the table of inodes.
@@ -51,7 +51,7 @@ const NAMES: usize = 16_384;
 
 /// Where something new was before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::files) struct Origin {
+pub(in crate::files) struct MoveOrigin {
     /// Its row.
     pub(in crate::files) entry: Entry,
     /// The path that row still has.
@@ -91,7 +91,7 @@ pub(in crate::files) fn origin(
     rows: &[EntryId],
     parent: EntryId,
     seen: &Observation,
-) -> Result<Option<Origin>, StoreError> {
+) -> Result<Option<MoveOrigin>, StoreError> {
     for id in rows {
         let Some(entry) = store.entry(*id)?.filter(|entry| is_same_object(&entry.known, seen)) else {
             continue;
@@ -111,7 +111,7 @@ pub(in crate::files) fn origin(
         if matches!(ground.glance(tract, &path, &root, &relative), Lookup::Gone)
             && !store.way_to(parent)?.is_some_and(is_above)
         {
-            return Ok(Some(Origin { entry, path }));
+            return Ok(Some(MoveOrigin { entry, path }));
         }
     }
     Ok(None)
@@ -125,10 +125,10 @@ pub(in crate::files) fn origin(
 pub(in crate::files) fn moved(
     judge: Comparison<'_>,
     store: &Store,
-    origin: &Origin,
+    origin: &MoveOrigin,
     (path, seen): (&[u8], Observation),
 ) -> Result<StoredFinding, StoreError> {
-    let Origin { entry, path: from } = origin;
+    let MoveOrigin { entry, path: from } = origin;
     let (mut here, mut there) = (Company::default(), Company::default());
     store.each_beneath(entry.id, from, |old, _| {
         there.add(&judge, old);
@@ -142,7 +142,7 @@ pub(in crate::files) fn moved(
 }
 
 /// What is stored of a move: the row in its new place, and what lies beneath it in another area.
-pub(in crate::files) fn changes(origin: &Origin, next: Entry) -> Vec<StateChange> {
+pub(in crate::files) fn changes(origin: &MoveOrigin, next: Entry) -> Vec<StateChange> {
     let is_handed_over = origin.entry.area != next.area && next.known.attributes.kind == FileKind::Directory;
     let handed_over = is_handed_over.then_some(StateChange::HandOver(next.id, next.area));
     [StateChange::Put(Box::new(next))].into_iter().chain(handed_over).collect()
@@ -163,7 +163,7 @@ impl Moves {
         ground: &WatchedAreas,
         parent: EntryId,
         seen: &Observation,
-    ) -> Result<Option<Origin>, StoreError> {
+    ) -> Result<Option<MoveOrigin>, StoreError> {
         // A pass knows no time: its one table serves it to its end.
         let read = |after| store.inodes_after(after, ROWS);
         let rows = self.inodes.rows(seen.attributes.inode, Boottime::from_nanos(0), read)?;
@@ -194,9 +194,9 @@ impl EntryChecker {
     pub(in crate::files) fn origin(
         &self,
         tract: &WatchedArea,
-        target: &Target,
+        target: &CheckTarget,
         seen: &Observation,
-    ) -> Result<Option<Origin>, StoreError> {
+    ) -> Result<Option<MoveOrigin>, StoreError> {
         let Some(parent) = target.parent.filter(|_| tract.accepts_changes()) else {
             return Ok(None);
         };
@@ -214,7 +214,7 @@ impl EntryChecker {
         tract: &WatchedArea,
         area: usize,
         top: &Entry,
-    ) -> Result<Option<Target>, StoreError> {
+    ) -> Result<Option<CheckTarget>, StoreError> {
         let (Some(root), Some(parent), true) = (tract.root(), top.parent, tract.accepts_changes()) else {
             return Ok(None);
         };
@@ -234,8 +234,8 @@ impl EntryChecker {
                 let is_free = self.db.lock().entry_named(Some(directory.id), &name)?.is_none();
                 if is_free && !self.ground.leaves_out(tract, &path) && !self.ground.is_barred(&path) {
                     let relative = if relative.is_empty() { name.clone() } else { join(&relative, &name) };
-                    let way = Way::BeneathRoot(root, relative);
-                    return Ok(Some(Target { area, parent: Some(directory.id), name, path, way }));
+                    let way = TargetWay::BeneathRoot(root, relative);
+                    return Ok(Some(CheckTarget { area, parent: Some(directory.id), name, path, way }));
                 }
             }
             listed += 1;
@@ -255,7 +255,7 @@ impl EntryChecker {
         {
             return None;
         }
-        let mut listing = Listing::new(handle.open_directory().ok()?).ok()?;
+        let mut listing = DirListing::new(handle.open_directory().ok()?).ok()?;
         let names = listing.next_block(NAMES).ok()?;
         self.inodes.note(directory.id, mtime, names.iter().map(|name| name.inode).collect(), now);
         Some(names.into_iter().filter(|name| name.inode == inode).map(|name| name.bytes).collect())

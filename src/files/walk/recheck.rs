@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::{
     files::{
         pace::{
-            coverage::{Terms, Wanted, take_stock},
+            coverage::{CoverageTerms, WantedPace, take_stock},
             max_age::LEAST_AGE,
         },
         walk::checker::{Interrupt, PacedChecker},
@@ -84,11 +84,11 @@ impl PacedChecker {
             return Ok(());
         }
         self.stocked = Some(now.boottime);
-        let wanted: Vec<Wanted> = tracts
+        let wanted: Vec<WantedPace> = tracts
             .iter()
-            .map(|tract| Wanted { area: tract.id, path: tract.path.clone(), max_age: tract.settings.max_age })
+            .map(|tract| WantedPace { area: tract.id, path: tract.path.clone(), max_age: tract.settings.max_age })
             .collect();
-        let terms = Terms { rates: self.rates, error_nag: self.error_nag };
+        let terms = CoverageTerms { rates: self.rates, error_nag: self.error_nag };
         let loads = self.db.call(move |store| take_stock(store, &wanted, terms, now)).await?;
         self.promises.weigh(&loads, now.boottime);
         self.adjust_pace();

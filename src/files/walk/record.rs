@@ -12,8 +12,8 @@ use crate::{
         remote::lookup::Lookup,
         walk::{
             entry_check::{CheckOutcome, EntryChecker, PendingCheck},
-            moves::{Origin, changes, moved},
-            target::Target,
+            moves::{MoveOrigin, changes, moved},
+            target::CheckTarget,
         },
     },
     model::{
@@ -118,8 +118,8 @@ impl EntryChecker {
     fn store_moved(
         store: &mut Store,
         judge: Comparison<'_>,
-        target: &Target,
-        (origin, seen): (&Origin, Observation),
+        target: &CheckTarget,
+        (origin, seen): (&MoveOrigin, Observation),
         visit: i64,
     ) -> Result<(EntryId, bool), StoreError> {
         let id = origin.entry.id;
@@ -140,7 +140,7 @@ impl EntryChecker {
     fn meet(
         store: &mut Store,
         judge: Comparison<'_>,
-        target: &Target,
+        target: &CheckTarget,
         seen: Observation,
         visit: i64,
     ) -> Result<(EntryId, bool), StoreError> {
@@ -161,7 +161,7 @@ impl EntryChecker {
 
     pub(super) fn store_again(
         store: &mut Store,
-        target: &Target,
+        target: &CheckTarget,
         entry: &Entry,
         verdict: EntryVerdict,
         visit: i64,

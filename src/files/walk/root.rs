@@ -17,7 +17,7 @@ use crate::{
     },
     model::file::entry::{Attributes, Entry, FileKind, Observation},
     store::{
-        baseline::members::{Members, Part},
+        baseline::members::{MemberPart, Members},
         events::outcome::{Outcome, StateChange, StoredFinding},
         sqlite::error::StoreError,
     },
@@ -73,7 +73,7 @@ impl EntryChecker {
             let store = self.db.lock();
             for lost in &loss.topmost {
                 if let Some(top) = store.entry(lost.id)? {
-                    members.0.push(Part::Tree(Box::new(top.clone()), lost.path.clone()));
+                    members.0.push(MemberPart::Tree(Box::new(top.clone()), lost.path.clone()));
                     outcome.changes.push(removal(tract, &top));
                 }
             }

@@ -6,14 +6,14 @@ use crate::{
     files::{
         area::watched_areas::{WatchedArea, join},
         remote::lookup::DirHandle,
-        walk::frontier::Place,
+        walk::frontier::DirInHand,
     },
     model::file::entry::{Entry, EntryId},
 };
 
 /// Where a visit leads.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct CheckTarget {
     /// Which of the configured areas.
     pub area: usize,
     /// The row of the directory it lies in; `None` for the root of the area.
@@ -22,34 +22,34 @@ pub struct Target {
     pub name: Vec<u8>,
     /// Its whole path.
     pub path: Vec<u8>,
-    pub(in crate::files) way: Way,
+    pub(in crate::files) way: TargetWay,
 }
 
 /// How the target is reached.
 #[derive(Debug, Clone)]
-pub(in crate::files) enum Way {
+pub(in crate::files) enum TargetWay {
     /// By the path of the area.
     Root,
     /// From the open root of its area.
     BeneathRoot(Arc<DirHandle>, Vec<u8>),
     /// By its name in a directory in hand.
-    InDirectory(Arc<Place>),
+    InDirectory(Arc<DirInHand>),
 }
 
-impl Target {
+impl CheckTarget {
     /// The root of an area.
     pub fn root(area: usize, tract: &WatchedArea) -> Self {
-        Self { area, parent: None, name: tract.path.clone(), path: tract.path.clone(), way: Way::Root }
+        Self { area, parent: None, name: tract.path.clone(), path: tract.path.clone(), way: TargetWay::Root }
     }
 
     /// A name in a directory in hand.
-    pub fn in_directory(place: Arc<Place>, name: Vec<u8>) -> Self {
+    pub fn in_directory(place: Arc<DirInHand>, name: Vec<u8>) -> Self {
         Self {
             area: place.area,
             parent: Some(place.entry),
             path: join(&place.path, &name),
             name,
-            way: Way::InDirectory(place),
+            way: TargetWay::InDirectory(place),
         }
     }
 
@@ -64,7 +64,7 @@ impl Target {
             parent: entry.parent,
             name: entry.name.clone(),
             path: join(&tract.path, &relative),
-            way: Way::BeneathRoot(tract.root()?, relative),
+            way: TargetWay::BeneathRoot(tract.root()?, relative),
         })
     }
 }

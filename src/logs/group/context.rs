@@ -29,7 +29,7 @@ pub struct Surroundings {
     /// After how long a standing trouble is told again.
     pub error_nag: Duration,
     /// How the journal is read.
-    pub journal: reader::Settings,
+    pub journal: reader::JournalSettings,
 }
 
 impl Surroundings {
@@ -44,11 +44,11 @@ impl Surroundings {
             pid,
             uid: ownership::own_uid(),
             error_nag: config.report.error_nag,
-            journal: reader::Settings {
+            journal: reader::JournalSettings {
                 own: Some(Own { pid, boot: now.boot, since }),
                 errornag: config.report.error_nag,
                 zone: TimeZone::system(),
-                ..reader::Settings::default()
+                ..reader::JournalSettings::default()
             },
         }
     }

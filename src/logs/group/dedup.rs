@@ -6,7 +6,7 @@
 //! waited too long leaves: then its twin, should it come after all, is told as well, which is the harmless mistake.
 //!
 //! Pure, and nothing is remembered across a restart: the twins of the last lines before it may be told again. What a line did to
-//! the waiting ones is kept only when the caller keeps [`Judged::next`], as it does when the lines were stored: otherwise the same
+//! the waiting ones is kept only when the caller keeps [`JudgedDuplicate::next`], as it does when the lines were stored: otherwise the same
 //! lines come again, and would wait twice.
 
 use std::{
@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     logs::line::syslog::{Message, parse},
     model::clock::Timestamp,
-    tail::splitter::Record,
+    tail::splitter::LogRecord,
 };
 
 /// How far the stamps of twins may lie apart, in seconds.
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// How many lines wait; then the oldest leaves. About 100 bytes each.
 const MOST: usize = 20_000;
 
-type Key = [u8; 32];
+type LineKey = [u8; 32];
 
 /// Where a line comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,7 +44,7 @@ pub enum Side {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Waiting {
+struct WaitingLine {
     number: u64,
     at: i64,
 }
@@ -53,16 +53,16 @@ struct Waiting {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Duplicates {
     zone: TimeZone,
-    waiting: HashMap<(Side, Key), VecDeque<Waiting>>,
+    waiting: HashMap<(Side, LineKey), VecDeque<WaitingLine>>,
     /// All that wait, oldest first, and some that are gone.
-    order: VecDeque<(u64, Timestamp, Side, Key)>,
+    order: VecDeque<(u64, Timestamp, Side, LineKey)>,
     number: u64,
 }
 
 /// What was decided about some lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a line that is a duplicate must be dropped"]
-pub struct Judged {
+pub struct JudgedDuplicate {
     /// For each line whether it stays.
     pub stays: Vec<bool>,
     /// What waits afterwards.
@@ -77,11 +77,11 @@ impl Duplicates {
 
     /// Decides about new lines of one side, in their order. Lines without stamp and host, and lines that were cut, always stay and
     /// never wait. Cost O(lines + waiting ones).
-    pub fn judge(&self, side: Side, records: &[Record], now: Timestamp) -> Judged {
+    pub fn judge(&self, side: Side, records: &[LogRecord], now: Timestamp) -> JudgedDuplicate {
         let mut next = self.clone();
         next.expire(now);
         let stays = records.iter().map(|record| next.stays(side, record, now)).collect();
-        Judged { stays, next }
+        JudgedDuplicate { stays, next }
     }
 
     /// How many lines wait.
@@ -94,8 +94,8 @@ impl Duplicates {
         self.waiting.is_empty()
     }
 
-    fn stays(&mut self, side: Side, record: &Record, now: Timestamp) -> bool {
-        let Record::Line { bytes, length } = record else { return true };
+    fn stays(&mut self, side: Side, record: &LogRecord, now: Timestamp) -> bool {
+        let LogRecord::Line { bytes, length } = record else { return true };
         let is_whole = u64::try_from(bytes.len()).is_ok_and(|kept| kept == *length);
         let Some(message) = parse(bytes).filter(|_| is_whole) else { return true };
         let Some(at) = message.stamp.wall_seconds(&self.zone, now) else { return true };
@@ -105,7 +105,7 @@ impl Duplicates {
             return false;
         }
         self.number += 1;
-        self.waiting.entry((side, key)).or_default().push_back(Waiting { number: self.number, at });
+        self.waiting.entry((side, key)).or_default().push_back(WaitingLine { number: self.number, at });
         self.order.push_back((self.number, now, side, key));
         while self.order.len() > MOST {
             self.drop_oldest();
@@ -114,7 +114,7 @@ impl Duplicates {
     }
 
     /// Takes the oldest waiting line that is a twin.
-    fn take(&mut self, side: Side, key: Key, at: i64) -> bool {
+    fn take(&mut self, side: Side, key: LineKey, at: i64) -> bool {
         let Some(lines) = self.waiting.get_mut(&(side, key)) else { return false };
         let twin = lines.iter().position(|line| line.at.abs_diff(at) <= APART);
         let is_found = twin.and_then(|twin| lines.remove(twin)).is_some();
@@ -142,7 +142,7 @@ impl Duplicates {
 }
 
 /// A digest, so that long lines need no room while they wait, and nobody can make two lines look alike.
-fn key_of(message: &Message<'_>) -> Key {
+fn key_of(message: &Message<'_>) -> LineKey {
     let parts = [message.host, message.tag, message.pid.unwrap_or(b"-"), message.text];
     let all = parts.iter().fold(Sha256::new(), |all, part| {
         all.chain_update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes()).chain_update(part)
@@ -161,8 +161,8 @@ mod tests {
     /// 2026-11-21T13:10:02Z.
     const NOW: Timestamp = Timestamp::from_nanos(1_795_266_602_000_000_000);
 
-    fn line(text: &str) -> Record {
-        Record::Line { bytes: text.as_bytes().to_vec(), length: u64::try_from(text.len()).unwrap() }
+    fn line(text: &str) -> LogRecord {
+        LogRecord::Line { bytes: text.as_bytes().to_vec(), length: u64::try_from(text.len()).unwrap() }
     }
 
     fn new() -> Duplicates {
@@ -219,13 +219,13 @@ mod tests {
         let again = duplicates.judge(Side::Journal, &text, NOW);
         assert_eq!((again.next.len(), duplicates.len()), (1, 0));
         // A line that was cut has a rest that nobody knows.
-        let cut = Record::Line { bytes: b"Nov 21 13:10:02 h a[1]: x".to_vec(), length: 99 };
-        assert_eq!(again.next.judge(Side::File, &[cut, Record::Gap(7)], NOW).stays, [true, true]);
+        let cut = LogRecord::Line { bytes: b"Nov 21 13:10:02 h a[1]: x".to_vec(), length: 99 };
+        assert_eq!(again.next.judge(Side::File, &[cut, LogRecord::Gap(7)], NOW).stays, [true, true]);
     }
 
     #[test]
     fn memory_is_bounded() {
-        let records: Vec<Record> = (0..MOST + 500).map(|n| line(&format!("Nov 21 13:10:02 h a[1]: {n}"))).collect();
+        let records: Vec<LogRecord> = (0..MOST + 500).map(|n| line(&format!("Nov 21 13:10:02 h a[1]: {n}"))).collect();
         let judged = new().judge(Side::File, &records, NOW);
         assert!(judged.stays.iter().all(|stays| *stays));
         assert_eq!((judged.next.len(), judged.next.order.len()), (MOST, MOST));

@@ -14,7 +14,7 @@ use crate::{
     },
     store::events::{internal_error::fault, outcome::StateChange},
     sys::{fault_injection, panic::catch_panic},
-    tail::splitter::{Record, without_trailing_space},
+    tail::splitter::{LogRecord, without_trailing_space},
 };
 
 /// What lines are judged by.
@@ -33,7 +33,7 @@ pub(in crate::logs) struct Judge<'a> {
 }
 
 /// A line to be judged.
-struct Line<'a> {
+struct GroupLine<'a> {
     /// Its beginning, without the white space at its end.
     bytes: &'a [u8],
     /// Its whole length.
@@ -50,18 +50,18 @@ impl Judge<'_> {
     pub(in crate::logs) fn events(
         &mut self,
         log: &[u8],
-        records: &[Record],
+        records: &[LogRecord],
         stays: impl Fn(usize) -> bool,
         now: Moment,
     ) -> Vec<Event> {
         let mut events: Vec<Event> = records.iter().filter_map(|record| notices::gap(record, now, log)).collect();
-        let lines: Vec<Line<'_>> = records
+        let lines: Vec<GroupLine<'_>> = records
             .iter()
             .enumerate()
             .filter(|(number, _)| stays(*number))
             .filter_map(|(number, record)| {
                 let is_of_own_mail = self.of_own_mail.get(number) == Some(&true);
-                Some(Line { is_of_own_mail, ..Line::of(record)? })
+                Some(GroupLine { is_of_own_mail, ..GroupLine::of(record)? })
             })
             .filter(|line| !line.bytes.is_empty() && !self.own.take(line.bytes, self.pid, &self.reader))
             .collect();
@@ -97,8 +97,8 @@ impl Judge<'_> {
 }
 
 /// The count of the lines among new records.
-pub(super) fn lines_in(records: &[Record]) -> StateChange {
-    let lines = records.iter().filter(|record| matches!(record, Record::Line { .. })).count();
+pub(super) fn lines_in(records: &[LogRecord]) -> StateChange {
+    let lines = records.iter().filter(|record| matches!(record, LogRecord::Line { .. })).count();
     StateChange::LinesRead(u64::try_from(lines).unwrap_or(u64::MAX))
 }
 
@@ -111,9 +111,9 @@ pub(super) fn tell_faults_once(events: &mut Vec<Event>, is_told: impl FnOnce() -
     }
 }
 
-impl<'a> Line<'a> {
-    fn of(record: &'a Record) -> Option<Self> {
-        let Record::Line { bytes, length } = record else { return None };
+impl<'a> GroupLine<'a> {
+    fn of(record: &'a LogRecord) -> Option<Self> {
+        let LogRecord::Line { bytes, length } = record else { return None };
         let is_cut = u64::try_from(bytes.len()).is_ok_and(|kept| kept < *length);
         Some(Self { bytes: without_trailing_space(bytes), length: *length, is_cut, is_of_own_mail: false })
     }

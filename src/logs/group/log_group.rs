@@ -14,15 +14,15 @@ use crate::{
     logs::{
         group::{
             context::Surroundings,
-            dedup::{Duplicates, Judged, Side},
+            dedup::{Duplicates, JudgedDuplicate, Side},
             line_events::{Judge, lines_in, tell_faults_once},
             notices::{self, JOURNAL},
             own_mail_state::OwnMailLogs,
-            sources::{self, Source},
+            sources::{self, LogSource},
         },
         journal::{notices::JournalHappening, reader::Journal},
-        own_mail::recogniser::Judged as OfOwnMail,
-        rules::reload::{News, RuleReloader},
+        own_mail::recogniser::JudgedLine as OfOwnMail,
+        rules::reload::{ReloadNews, RuleReloader},
     },
     model::{
         backoff::BackoffSet,
@@ -39,7 +39,7 @@ use crate::{
         sqlite::{connection::Store, error::StoreError},
     },
     sys::{fault_injection, panic::catch_panic},
-    tail::{file_tail::Tail, glob::Start, splitter::Record},
+    tail::{file_tail::Tail, glob::Start, splitter::LogRecord},
 };
 
 /// So many logs that a glob finds are kept open between two polls, so that whoever makes many of them takes no descriptor from the
@@ -51,14 +51,14 @@ const MOST_LAG: u64 = 64 << 20;
 
 /// A log being read.
 #[derive(Debug)]
-struct Log {
+struct GroupLog {
     tail: Tail,
     /// When it was last told that it cannot be read as fast as it is written.
     lag_told: Option<Timestamp>,
 }
 
 /// What is known of records before rules are asked: which have a twin, and which our own mails have caused.
-type Known<'a> = (Option<&'a Judged>, Option<&'a OfOwnMail>);
+type KnownLog<'a> = (Option<&'a JudgedDuplicate>, Option<&'a OfOwnMail>);
 
 /// A group of logs.
 #[derive(Debug)]
@@ -68,8 +68,8 @@ pub struct Group {
     surroundings: Surroundings,
     upkeep: RuleReloader,
     /// What has changed of the rules and could not be told yet.
-    untold: Vec<News>,
-    logs: BTreeMap<PathBuf, Log>,
+    untold: Vec<ReloadNews>,
+    logs: BTreeMap<PathBuf, GroupLog>,
     journal: Option<Journal>,
     /// Logs over which our own code has stumbled, by their paths.
     set_aside: BackoffSet<Vec<u8>>,
@@ -143,8 +143,13 @@ impl Group {
     }
 
     /// Its logs, and the journal if it is one of them.
-    pub fn sources(&self) -> Vec<Source> {
-        self.logs.keys().cloned().map(Source::File).chain(self.journal.is_some().then_some(Source::Journal)).collect()
+    pub fn sources(&self) -> Vec<LogSource> {
+        self.logs
+            .keys()
+            .cloned()
+            .map(LogSource::File)
+            .chain(self.journal.is_some().then_some(LogSource::Journal))
+            .collect()
     }
 
     /// Whether it reads the journal.
@@ -172,7 +177,7 @@ impl Group {
             }
             let bounds = (self.surroundings.error_nag, self.logs.len() >= MOST_OPEN);
             let settings = sources::tail(&self.settings, &path, &names, may_be_missing, bounds);
-            self.logs.insert(path, Log { tail: Tail::new(settings), lag_told: None });
+            self.logs.insert(path, GroupLog { tail: Tail::new(settings), lag_told: None });
         }
         Ok(())
     }
@@ -244,7 +249,7 @@ impl Group {
         self.upkeep.identities()
     }
 
-    fn tell_news(&self, news: &News, now: Moment) -> Result<(), StoreError> {
+    fn tell_news(&self, news: &ReloadNews, now: Moment) -> Result<(), StoreError> {
         let severity = if news.has_faults { Severity::Normal } else { Severity::Low };
         let event = Event::new(Category::Rules, severity, now, self.name.clone()).with_note(news.note.as_str());
         self.surroundings.db.lock().commit(&Outcome::tell(event)).map(|_seq| ())
@@ -254,7 +259,7 @@ impl Group {
     ///
     /// # Errors
     /// [`StoreError`] when the store fails; then the same lines are read again.
-    pub fn poll(&mut self, source: &Source, now: Moment) -> Result<bool, StoreError> {
+    pub fn poll(&mut self, source: &LogSource, now: Moment) -> Result<bool, StoreError> {
         let name = source.name();
         if self.set_aside.holds(name, now.boottime) {
             return Ok(false);
@@ -262,16 +267,16 @@ impl Group {
         let polled = catch_panic(|| {
             fault_injection::strike("log", name);
             match source {
-                Source::File(path) => self.poll_log(path, now),
-                Source::Journal => self.poll_journal(now),
+                LogSource::File(path) => self.poll_log(path, now),
+                LogSource::Journal => self.poll_journal(now),
             }
         });
         let Ok(has_more) = polled else {
             self.set_aside.set_aside(name.to_vec(), now.boottime);
             // What was kept in memory between two polls may be half done; what is stored is not.
             match source {
-                Source::File(path) => drop(self.logs.remove(path)),
-                Source::Journal => self.journal = Some(Journal::new(self.surroundings.journal.clone())),
+                LogSource::File(path) => drop(self.logs.remove(path)),
+                LogSource::Journal => self.journal = Some(Journal::new(self.surroundings.journal.clone())),
             }
             let error_nag = self.surroundings.error_nag;
             let mut store = self.surroundings.db.lock();
@@ -348,12 +353,12 @@ impl Group {
     }
 
     /// Which records were not told by the other side already. What that changes is kept when the events are stored.
-    fn without_twins(&self, side: Side, records: &[Record], now: Moment) -> Option<Judged> {
+    fn without_twins(&self, side: Side, records: &[LogRecord], now: Moment) -> Option<JudgedDuplicate> {
         self.duplicates.as_ref().map(|duplicates| duplicates.judge(side, records, now.wall))
     }
 
     /// The events of new records, but for those that the other side has told already and those that our own mails have caused.
-    fn judge(&mut self, log: &[u8], records: &[Record], known: Known<'_>, now: Moment) -> Vec<Event> {
+    fn judge(&mut self, log: &[u8], records: &[LogRecord], known: KnownLog<'_>, now: Moment) -> Vec<Event> {
         let (judged, own) = known;
         let stays = |number: usize| judged.is_none_or(|judged| judged.stays.get(number) != Some(&false));
         let mut judge = Judge {
@@ -376,7 +381,7 @@ impl Group {
         &mut self,
         changes: [StateChange; 2],
         events: Vec<Event>,
-        (judged, log, own): (Option<Judged>, &[u8], Result<OfOwnMail, StoreError>),
+        (judged, log, own): (Option<JudgedDuplicate>, &[u8], Result<OfOwnMail, StoreError>),
         is_same: impl FnOnce(&Store) -> Result<bool, StoreError>,
     ) -> Result<bool, StoreError> {
         let own = own?;
@@ -432,7 +437,7 @@ mod tests {
         let surroundings = Surroundings::new(db.clone(), &config, std::sync::Arc::default(), now);
         let new = || Group::new(&settings, &config, &surroundings, now).unwrap();
         let (mut early, mut late) = (new(), new());
-        let source = Source::File(log.clone());
+        let source = LogSource::File(log.clone());
         early.poll(&source, now).unwrap();
         fs::write(&log, "Nov 21 14:02:11 h app: once\n").unwrap();
         let name = early.log_name(&log);

@@ -12,7 +12,7 @@ use crate::{
         event::{Category, Event, LogLine, Severity},
         log::position::ReadRefusal,
     },
-    tail::{poll::TailEvent, splitter::Record},
+    tail::{poll::TailEvent, splitter::LogRecord},
 };
 
 /// The name of the journal among the logs.
@@ -31,8 +31,8 @@ pub fn line(category: Category, found: Moment, log: &[u8], bytes: &[u8], length:
 }
 
 /// The event of something other than a line in a log; `None` for a line.
-pub fn gap(record: &Record, found: Moment, log: &[u8]) -> Option<Event> {
-    let Record::Gap(bytes) = record else { return None };
+pub fn gap(record: &LogRecord, found: Moment, log: &[u8]) -> Option<Event> {
+    let LogRecord::Gap(bytes) = record else { return None };
     let note = format!("{bytes} zero bytes stand where text should be: its writer goes on after it was cut");
     Some(Event::new(Category::LogNote, Severity::Low, found, log.to_vec()).with_note(note))
 }

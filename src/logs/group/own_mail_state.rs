@@ -6,14 +6,14 @@ use crate::{
     logs::{
         group::context::Surroundings,
         own_mail::{
-            recogniser::{Judged, Tracker, Us},
+            recogniser::{JudgedLine, Tracker, Us},
             server_lines,
         },
     },
     model::clock::Timestamp,
     store::sqlite::error::StoreError,
     sys::panic::catch_panic,
-    tail::splitter::Record,
+    tail::splitter::LogRecord,
 };
 
 /// What each log has shown, by its path.
@@ -30,16 +30,16 @@ impl OwnMailLogs {
     pub(in crate::logs) fn judge(
         &self,
         log: &[u8],
-        records: &[Record],
+        records: &[LogRecord],
         surroundings: &Surroundings,
         now: Timestamp,
-    ) -> Result<Judged, StoreError> {
+    ) -> Result<JudgedLine, StoreError> {
         let zone = &surroundings.journal.zone;
         let tracker = self.trackers.get(log).cloned().unwrap_or_default();
         let lines: Vec<_> =
             records.iter().map(|record| catch_panic(|| server_lines::of(record, zone, now)).ok().flatten()).collect();
         if lines.iter().all(Option::is_none) {
-            return Ok(Judged { next: tracker, ..Judged::default() });
+            return Ok(JudgedLine { next: tracker, ..JudgedLine::default() });
         }
         let mails = surroundings.db.lock().own_mails()?;
         Ok(tracker.judge(&lines, &mails, &Us { zone, uid: surroundings.uid }))

@@ -20,12 +20,12 @@ const LONGEST: usize = 8 * 1024;
 #[derive(Debug, Default)]
 pub struct OwnLines {
     keys: RandomState,
-    texts: Mutex<VecDeque<Text>>,
+    texts: Mutex<VecDeque<OwnText>>,
 }
 
 /// A text that was written once.
 #[derive(Debug)]
-struct Text {
+struct OwnText {
     bytes: Vec<u8>,
     /// Who has read it back.
     readers: BTreeSet<u64>,
@@ -39,7 +39,7 @@ impl OwnLines {
             let line = line.trim_ascii();
             if !line.is_empty() {
                 let bytes = line.get(..LONGEST).unwrap_or(line).to_vec();
-                texts.push_back(Text { bytes, readers: BTreeSet::new() });
+                texts.push_back(OwnText { bytes, readers: BTreeSet::new() });
             }
         }
         let excess = texts.len().saturating_sub(MOST);

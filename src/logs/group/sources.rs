@@ -20,7 +20,7 @@ use crate::{
     },
     logs::group::notices::JOURNAL,
     tail::{
-        poll::Settings,
+        poll::TailSettings,
         rotated_files::{is_plainly_rotated, is_sibling},
     },
 };
@@ -36,14 +36,14 @@ const ENDLESS: Duration = Duration::MAX;
 
 /// Something that gives lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum LogSource {
     /// The log with this path.
     File(PathBuf),
     /// The journal.
     Journal,
 }
 
-impl Source {
+impl LogSource {
     /// Its path, or the word for the journal.
     pub fn name(&self) -> &[u8] {
         match self {
@@ -136,11 +136,11 @@ pub(in crate::logs) fn tail(
     names: &[PathBuf],
     may_be_missing: bool,
     (errornag, is_full): (Duration, bool),
-) -> Settings {
+) -> TailSettings {
     let beside = |other: &&PathBuf| **other != path && other.parent() == path.parent();
     let name = |path: &PathBuf| path.file_name().map(|name| name.as_bytes().to_vec());
     let is_named = [&group.files, &group.transient].iter().any(|paths| paths.iter().any(|named| named == path));
-    Settings {
+    TailSettings {
         others: names.iter().filter(beside).filter_map(name).collect(),
         olddirs: group.old_directories.clone(),
         errornag,

@@ -56,7 +56,7 @@ impl Field {
 
 /// An entry of the journal: of a field that it has several times the last.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Entry {
+pub struct ExportEntry {
     /// Its cursor.
     pub cursor: Vec<u8>,
     /// When journald took it, in microseconds since 1970.
@@ -81,7 +81,7 @@ pub struct Entry {
     pub unit: Option<Field>,
 }
 
-impl Entry {
+impl ExportEntry {
     fn put(&mut self, name: &[u8], value: Field) {
         let slot = match name {
             b"__CURSOR" => {
@@ -120,7 +120,7 @@ fn is_cursor(value: &Field) -> bool {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum ExportStep {
     Name,
     Text,
     Size,
@@ -131,22 +131,22 @@ enum Step {
 /// A stream being read.
 #[derive(Debug)]
 pub struct Export {
-    step: Step,
+    step: ExportStep,
     name: Vec<u8>,
     size: Vec<u8>,
     value: Field,
-    entry: Entry,
+    entry: ExportEntry,
     has_fields: bool,
 }
 
 impl Default for Export {
     fn default() -> Self {
         Self {
-            step: Step::Name,
+            step: ExportStep::Name,
             name: Vec::new(),
             size: Vec::new(),
             value: Field::default(),
-            entry: Entry::default(),
+            entry: ExportEntry::default(),
             has_fields: false,
         }
     }
@@ -155,22 +155,22 @@ impl Default for Export {
 impl Export {
     /// Whether the stream stands within an entry.
     pub fn is_within(&self) -> bool {
-        self.has_fields || self.step != Step::Name || !self.name.is_empty()
+        self.has_fields || self.step != ExportStep::Name || !self.name.is_empty()
     }
 
     /// Takes a piece of the stream and appends the entries that end in it.
     ///
     /// # Errors
     /// [`Garbage`]; entries before it are in `out`, and nothing can follow.
-    pub fn feed(&mut self, piece: &[u8], out: &mut Vec<Entry>) -> Result<(), Garbage> {
+    pub fn feed(&mut self, piece: &[u8], out: &mut Vec<ExportEntry>) -> Result<(), Garbage> {
         let mut rest = piece;
         while !rest.is_empty() {
             rest = match self.step {
-                Step::Name => self.name(rest, out)?,
-                Step::Text => self.text(rest),
-                Step::Size => self.size(rest)?,
-                Step::Data(left) => self.data(rest, left),
-                Step::End => match rest.split_first() {
+                ExportStep::Name => self.name(rest, out)?,
+                ExportStep::Text => self.text(rest),
+                ExportStep::Size => self.size(rest)?,
+                ExportStep::Data(left) => self.data(rest, left),
+                ExportStep::End => match rest.split_first() {
                     Some((b'\n', after)) => {
                         self.end_field();
                         after
@@ -182,7 +182,7 @@ impl Export {
         Ok(())
     }
 
-    fn name<'a>(&mut self, bytes: &'a [u8], out: &mut Vec<Entry>) -> Result<&'a [u8], Garbage> {
+    fn name<'a>(&mut self, bytes: &'a [u8], out: &mut Vec<ExportEntry>) -> Result<&'a [u8], Garbage> {
         let end = bytes.iter().position(|byte| matches!(byte, b'=' | b'\n'));
         let (piece, after) = bytes.split_at_checked(end.unwrap_or(bytes.len())).unwrap_or((bytes, &[]));
         let is_valid = piece.iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
@@ -193,9 +193,9 @@ impl Export {
         let Some((delimiter, after)) = after.split_first() else { return Ok(&[]) };
         match (delimiter, self.name.is_empty()) {
             (b'\n', true) => self.end_entry(out)?,
-            (b'\n', false) => self.step = Step::Size,
+            (b'\n', false) => self.step = ExportStep::Size,
             (_, true) => return Err(Garbage::Name),
-            (_, false) => self.step = Step::Text,
+            (_, false) => self.step = ExportStep::Text,
         }
         Ok(after)
     }
@@ -217,8 +217,8 @@ impl Export {
         if let Ok(size) = <[u8; 8]>::try_from(self.size.as_slice()) {
             self.size.clear();
             self.step = match u64::from_le_bytes(size) {
-                0 => Step::End,
-                size @ ..=LARGEST => Step::Data(size),
+                0 => ExportStep::End,
+                size @ ..=LARGEST => ExportStep::Data(size),
                 size => return Err(Garbage::Size(size)),
             };
         }
@@ -230,7 +230,7 @@ impl Export {
         let (piece, after) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
         self.value.add(piece, self.most());
         let left = left.saturating_sub(u64::try_from(length).unwrap_or(left));
-        self.step = if left == 0 { Step::End } else { Step::Data(left) };
+        self.step = if left == 0 { ExportStep::End } else { ExportStep::Data(left) };
         after
     }
 
@@ -243,10 +243,10 @@ impl Export {
         self.entry.put(&self.name, std::mem::take(&mut self.value));
         self.name.clear();
         self.has_fields = true;
-        self.step = Step::Name;
+        self.step = ExportStep::Name;
     }
 
-    fn end_entry(&mut self, out: &mut Vec<Entry>) -> Result<(), Garbage> {
+    fn end_entry(&mut self, out: &mut Vec<ExportEntry>) -> Result<(), Garbage> {
         let entry = std::mem::take(&mut self.entry);
         if std::mem::take(&mut self.has_fields) {
             if entry.cursor.is_empty() || entry.realtime == 0 {
@@ -285,7 +285,7 @@ mod tests {
         out
     }
 
-    fn read(pieces: &[&[u8]]) -> (Vec<Entry>, Result<(), Garbage>, bool) {
+    fn read(pieces: &[&[u8]]) -> (Vec<ExportEntry>, Result<(), Garbage>, bool) {
         let (mut export, mut out) = (Export::default(), Vec::new());
         let result = pieces.iter().try_for_each(|piece| export.feed(piece, &mut out));
         (out, result, export.is_within())

@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     model::file::entry::FileKind,
     sys::fs::{
-        dir::Listing,
+        dir::DirListing,
         handle::{Handle, open_beneath, open_directory_beneath},
         resolve::{ResolveError, reach_directory},
     },
@@ -37,7 +37,7 @@ const MOST_NAMES: usize = 10_000;
 
 /// What the files of the journal look like.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Sight {
+pub struct JournalSight {
     /// Differs whenever there may be a new entry; `None` when that cannot be known.
     pub print: Option<[u8; 32]>,
     /// How many files there are.
@@ -46,7 +46,7 @@ pub struct Sight {
     pub denied: Option<(PathBuf, i32)>,
 }
 
-struct Look {
+struct JournalLook {
     headers: Vec<Vec<u8>>,
     names: usize,
     is_certain: bool,
@@ -55,8 +55,9 @@ struct Look {
 }
 
 /// Looks at the journal files in `places` and one directory deeper. Never blocks on what lies there. Measured, without optimisation: 16 µs for each file.
-pub fn look(places: &[PathBuf]) -> Sight {
-    let mut look = Look { headers: Vec::new(), names: 0, is_certain: !places.is_empty(), files: 0, denied: None };
+pub fn look(places: &[PathBuf]) -> JournalSight {
+    let mut look =
+        JournalLook { headers: Vec::new(), names: 0, is_certain: !places.is_empty(), files: 0, denied: None };
     for place in places {
         match reach_directory(place) {
             Ok((directory, _)) => look.directory(place, &directory, true),
@@ -70,10 +71,10 @@ pub fn look(places: &[PathBuf]) -> Sight {
         let all = look.headers.iter().fold(Sha256::new(), Sha256::chain_update);
         all.finalize().into()
     });
-    Sight { print, files: look.files, denied: look.denied }
+    JournalSight { print, files: look.files, denied: look.denied }
 }
 
-impl Look {
+impl JournalLook {
     fn refuse(&mut self, path: &Path, errno: Errno) {
         self.is_certain = false;
         if matches!(errno, Errno::ACCESS | Errno::PERM) && self.denied.is_none() {
@@ -84,7 +85,7 @@ impl Look {
     fn directory(&mut self, path: &Path, directory: &OwnedFd, is_top: bool) {
         let names = open_directory_beneath(directory.as_fd(), b"")
             .and_then(|handle| handle.open_directory())
-            .and_then(Listing::new)
+            .and_then(DirListing::new)
             .and_then(|mut listing| listing.next_block(MOST_NAMES));
         let names = match names {
             Ok(names) => names,
@@ -182,7 +183,7 @@ mod tests {
     fn what_is_not_understood_may_be_new() {
         let scratch = tempfile::tempdir().unwrap();
         let places = [scratch.path().to_path_buf()];
-        assert_eq!(look(&[]), Sight::default());
+        assert_eq!(look(&[]), JournalSight::default());
         fs::write(scratch.path().join("x.journal"), vec![0; 4096]).unwrap();
         assert_eq!((look(&places).print, look(&places).files), (None, 1));
         fs::write(scratch.path().join("x.journal"), "short").unwrap();

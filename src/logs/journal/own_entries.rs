@@ -5,7 +5,7 @@
 //! another process before us.
 
 use crate::{
-    logs::journal::export_format::{Entry, Field},
+    logs::journal::export_format::{ExportEntry, Field},
     model::{
         clock::{BootId, Timestamp},
         escape::hex,
@@ -33,7 +33,7 @@ fn says(field: Option<&Field>, value: &[u8]) -> bool {
 
 impl Own {
     /// Whether this process, or an earlier one of the same unit, has written `entry`.
-    pub fn wrote(&self, entry: &Entry) -> bool {
+    pub fn wrote(&self, entry: &ExportEntry) -> bool {
         let since = u64::try_from(self.since.as_nanos() / 1000).unwrap_or(0);
         let is_us = says(entry.pid.as_ref(), self.pid.to_string().as_bytes())
             && says(entry.boot.as_ref(), hex(&self.boot.0).as_bytes())
@@ -55,17 +55,18 @@ mod tests {
     #[test]
     fn only_what_cannot_be_forged_counts() {
         let own = Own { pid: 812, boot: BootId([0xab; 16]), since: Timestamp::from_nanos(5_000_000) };
-        let ours = Entry { pid: field("812"), boot: field(&"ab".repeat(16)), realtime: 5000, ..Entry::default() };
+        let ours =
+            ExportEntry { pid: field("812"), boot: field(&"ab".repeat(16)), realtime: 5000, ..ExportEntry::default() };
         assert!(own.wrote(&ours));
-        let unit = Entry { unit: field("integrityd.service"), ..Entry::default() };
-        assert!(own.wrote(&Entry { identifier: field("integrityd"), ..unit.clone() }));
+        let unit = ExportEntry { unit: field("integrityd.service"), ..ExportEntry::default() };
+        assert!(own.wrote(&ExportEntry { identifier: field("integrityd"), ..unit.clone() }));
         for other in [
-            Entry { identifier: field("integrityd"), comm: field("integrityd"), pid: field("9"), ..ours.clone() },
-            Entry { identifier: field("integrityd"), claimed_pid: field("812"), pid: None, ..ours.clone() },
-            Entry { boot: field(&"cd".repeat(16)), ..ours.clone() },
-            Entry { realtime: 4999, ..ours.clone() },
-            Entry { identifier: field("postfix/sendmail"), ..unit },
-            Entry { unit: field("user@1000.service"), identifier: field("integrityd"), ..Entry::default() },
+            ExportEntry { identifier: field("integrityd"), comm: field("integrityd"), pid: field("9"), ..ours.clone() },
+            ExportEntry { identifier: field("integrityd"), claimed_pid: field("812"), pid: None, ..ours.clone() },
+            ExportEntry { boot: field(&"cd".repeat(16)), ..ours.clone() },
+            ExportEntry { realtime: 4999, ..ours.clone() },
+            ExportEntry { identifier: field("postfix/sendmail"), ..unit },
+            ExportEntry { unit: field("user@1000.service"), identifier: field("integrityd"), ..ExportEntry::default() },
         ] {
             assert!(!own.wrote(&other), "{other:?}");
         }

@@ -23,25 +23,25 @@ use jiff::tz::TimeZone;
 
 use crate::{
     logs::journal::{
-        export_format::{Entry, Export, FIELDS, Garbage},
-        files::{PLACES, Sight, look},
+        export_format::{Export, ExportEntry, FIELDS, Garbage},
+        files::{JournalSight, PLACES, look},
         notices::JournalHappening,
         own_entries::Own,
         short_format::show,
     },
     model::{
         clock::Timestamp,
-        log::journal_cursor::{JournalState, Obstacle, Place, Trouble},
+        log::journal_cursor::{JournalPlace, JournalState, JournalTrouble, Obstacle},
     },
     sys::{
         fs::ownership::{self, OwnershipError},
         process::{
             broker::{AllowedCommand, ArgPattern},
-            capture::{Ending, listen},
+            capture::{ChildEnding, listen},
             child::ChildHandle,
         },
     },
-    tail::splitter::Record,
+    tail::splitter::LogRecord,
 };
 
 /// Entries passed, and lines given, in one poll.
@@ -60,7 +60,7 @@ const ENVIRONMENT: [(&str, &str); 3] = [("LC_ALL", "C"), ("SYSTEMD_PAGER", ""), 
 
 /// What is configured for the journal.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct JournalSettings {
     /// journalctl.
     pub program: PathBuf,
     /// Further arguments, as `--directory=`; usually none.
@@ -77,7 +77,7 @@ pub struct Settings {
     pub deadline: Duration,
 }
 
-impl Default for Settings {
+impl Default for JournalSettings {
     fn default() -> Self {
         Self {
             program: PathBuf::from("/usr/bin/journalctl"),
@@ -96,7 +96,7 @@ impl Default for Settings {
 #[must_use = "a poll that is not stored will be repeated"]
 pub struct JournalPoll {
     /// The new lines, old to new.
-    pub records: Vec<Record>,
+    pub records: Vec<LogRecord>,
     /// What else happened.
     pub happenings: Vec<JournalHappening>,
     /// The new state.
@@ -108,19 +108,19 @@ pub struct JournalPoll {
 /// The journal being read.
 #[derive(Debug)]
 pub struct Journal {
-    settings: Settings,
+    settings: JournalSettings,
     /// How the files looked, and the place that was read to, when there was nothing more.
-    ended: Option<([u8; 32], Place)>,
+    ended: Option<([u8; 32], JournalPlace)>,
     /// A journalctl that was killed and has not gone yet.
     undead: Option<ChildHandle>,
 }
 
 /// Why a run of journalctl has not come to its end, and what it is about.
-type Failure = (Obstacle, Vec<u8>);
+type JournalFailure = (Obstacle, Vec<u8>);
 
 /// How a run of journalctl ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Run {
+enum JournalRun {
     /// All there is was read.
     Whole,
     /// It was left before its end.
@@ -129,7 +129,7 @@ enum Run {
 
 impl Journal {
     /// A journal that will be read.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: JournalSettings) -> Self {
         Self { settings, ended: None, undead: None }
     }
 
@@ -144,7 +144,7 @@ impl Journal {
         if self.is_ended(&state, &sight) {
             return JournalPoll { state, ..JournalPoll::default() };
         }
-        let mut reading = Reading::new(&self.settings, state, now);
+        let mut reading = JournalReading::new(&self.settings, state, now);
         let run = self.read(&mut reading, &sight);
         let failure = match (&run, sight.denied) {
             (Err((Obstacle::Ended(_) | Obstacle::NoFiles, _)) | Ok(_), Some((path, errno))) => {
@@ -153,37 +153,40 @@ impl Journal {
             (Err(failure), _) => Some(failure.clone()),
             (Ok(_), None) => None,
         };
-        let Reading { mut poll, is_held, .. } = reading;
-        poll.has_more = run == Ok(Run::Left) && !is_held;
-        self.ended = sight.print.filter(|_| run == Ok(Run::Whole)).map(|print| (print, poll.state.place.clone()));
+        let JournalReading { mut poll, is_held, .. } = reading;
+        poll.has_more = run == Ok(JournalRun::Left) && !is_held;
+        self.ended =
+            sight.print.filter(|_| run == Ok(JournalRun::Whole)).map(|print| (print, poll.state.place.clone()));
         note_trouble(&mut poll, failure, self.settings.errornag, now);
         poll
     }
 
     /// Whether nothing can have come since everything was read.
-    fn is_ended(&self, state: &JournalState, sight: &Sight) -> bool {
-        let is_same = |(print, place): &([u8; 32], Place)| sight.print == Some(*print) && *place == state.place;
+    fn is_ended(&self, state: &JournalState, sight: &JournalSight) -> bool {
+        let is_same = |(print, place): &([u8; 32], JournalPlace)| sight.print == Some(*print) && *place == state.place;
         state.trouble.is_none() && self.ended.as_ref().is_some_and(is_same)
     }
 
-    fn read(&mut self, reading: &mut Reading, sight: &Sight) -> Result<Run, Failure> {
+    fn read(&mut self, reading: &mut JournalReading, sight: &JournalSight) -> Result<JournalRun, JournalFailure> {
         if sight.files == 0 && !self.settings.places.is_empty() {
-            if reading.poll.state.place == Place::Unbegun && sight.denied.is_none() {
+            if reading.poll.state.place == JournalPlace::Unbegun && sight.denied.is_none() {
                 reading.begin_empty();
             }
             return Err((Obstacle::NoFiles, Vec::new()));
         }
         let begun = reading.poll.state.place.clone();
         let argument = match &begun {
-            Place::Unbegun => OsString::from("--lines=1"),
-            Place::Since(first) => OsString::from(format!("--since=@{}", first.as_nanos().div_euclid(1_000_000_000))),
-            Place::After { cursor, .. } => OsString::from_vec([b"--cursor=", cursor.as_slice()].concat()),
+            JournalPlace::Unbegun => OsString::from("--lines=1"),
+            JournalPlace::Since(first) => {
+                OsString::from(format!("--since=@{}", first.as_nanos().div_euclid(1_000_000_000)))
+            }
+            JournalPlace::After { cursor, .. } => OsString::from_vec([b"--cursor=", cursor.as_slice()].concat()),
         };
         let run = self.run(argument, reading)?;
         match begun {
-            Place::Unbegun if reading.passed == 0 => reading.begin_empty(),
+            JournalPlace::Unbegun if reading.passed == 0 => reading.begin_empty(),
             // Not even the entry that was read last: all are gone, or all that are there seem older, by a clock that was set back.
-            Place::After { realtime, .. } if !reading.has_first => {
+            JournalPlace::After { realtime, .. } if !reading.has_first => {
                 reading.sought = Sought::End(Some(realtime));
                 return self.run(OsString::from("--lines=1"), reading);
             }
@@ -193,7 +196,7 @@ impl Journal {
     }
 
     /// Runs journalctl once.
-    fn run(&mut self, place: OsString, reading: &mut Reading) -> Result<Run, Failure> {
+    fn run(&mut self, place: OsString, reading: &mut JournalReading) -> Result<JournalRun, JournalFailure> {
         if let Some(life) = &mut self.undead {
             if matches!(life.try_wait(), Ok(None)) {
                 return Err((Obstacle::Hung, Vec::new()));
@@ -231,7 +234,7 @@ impl Journal {
 
 /// What a deputy may run: journalctl as it is run here.
 pub fn permit() -> AllowedCommand {
-    let Settings { program, arguments, .. } = Settings::default();
+    let JournalSettings { program, arguments, .. } = JournalSettings::default();
     let fixed = FIXED.iter().map(OsString::from).chain([OsString::from(format!("--output-fields={FIELDS}"))]);
     let place = ["--lines=1", "--since=@", "--cursor="].map(str::to_owned).to_vec();
     AllowedCommand {
@@ -242,16 +245,21 @@ pub fn permit() -> AllowedCommand {
     }
 }
 
-fn judge(ending: &Ending, garbage: Option<Garbage>, is_within: bool, said: Vec<u8>) -> Result<Run, Failure> {
+fn judge(
+    ending: &ChildEnding,
+    garbage: Option<Garbage>,
+    is_within: bool,
+    said: Vec<u8>,
+) -> Result<JournalRun, JournalFailure> {
     if let Some(garbage) = garbage {
         return Err((Obstacle::Garbage, garbage.to_string().into_bytes()));
     }
     match ending {
-        Ending::Enough => Ok(Run::Left),
-        Ending::Overdue => Err((Obstacle::Hung, said)),
-        Ending::Ended(status) => match (status.code(), status.signal()) {
+        ChildEnding::Enough => Ok(JournalRun::Left),
+        ChildEnding::Overdue => Err((Obstacle::Hung, said)),
+        ChildEnding::Ended(status) => match (status.code(), status.signal()) {
             (Some(0), _) if is_within => Err((Obstacle::Garbage, b"it ends within an entry".to_vec())),
-            (Some(0), _) => Ok(Run::Whole),
+            (Some(0), _) => Ok(JournalRun::Whole),
             (Some(code), _) => Err((Obstacle::Ended(code), said)),
             (None, signal) => Err((Obstacle::Killed(signal.unwrap_or_default()), said)),
         },
@@ -263,7 +271,7 @@ fn first_line(said: &[u8]) -> Vec<u8> {
     lines.find(|line| !line.is_empty()).unwrap_or_default().to_vec()
 }
 
-fn note_trouble(poll: &mut JournalPoll, failure: Option<Failure>, errornag: Duration, now: Timestamp) {
+fn note_trouble(poll: &mut JournalPoll, failure: Option<JournalFailure>, errornag: Duration, now: Timestamp) {
     let before = poll.state.trouble;
     let Some((obstacle, detail)) = failure else {
         poll.state.trouble = None;
@@ -278,7 +286,7 @@ fn note_trouble(poll: &mut JournalPoll, failure: Option<Failure>, errornag: Dura
     if is_due {
         poll.happenings.push(JournalHappening::Trouble { obstacle, since, detail });
     }
-    poll.state.trouble = Some(Trouble { obstacle, since, told: if is_due { Some(now) } else { told } });
+    poll.state.trouble = Some(JournalTrouble { obstacle, since, told: if is_due { Some(now) } else { told } });
 }
 
 /// What the first entry to come means.
@@ -293,7 +301,7 @@ enum Sought {
 }
 
 /// One poll in the making.
-struct Reading {
+struct JournalReading {
     zone: TimeZone,
     own: Option<Own>,
     now: Timestamp,
@@ -307,7 +315,7 @@ struct Reading {
     poll: JournalPoll,
 }
 
-fn nanos(entry: &Entry) -> Timestamp {
+fn nanos(entry: &ExportEntry) -> Timestamp {
     Timestamp::from_nanos(i64::try_from(entry.realtime).unwrap_or(i64::MAX).saturating_mul(1000))
 }
 
@@ -318,12 +326,12 @@ fn lasting(cursor: &[u8]) -> Vec<&[u8]> {
     cursor.split(|byte| *byte == b';').filter(is_lasting).collect()
 }
 
-impl Reading {
-    fn new(settings: &Settings, state: JournalState, now: Timestamp) -> Self {
+impl JournalReading {
+    fn new(settings: &JournalSettings, state: JournalState, now: Timestamp) -> Self {
         let sought = match &state.place {
-            Place::Unbegun => Sought::End(None),
-            Place::Since(_) => Sought::New,
-            Place::After { cursor, realtime } => Sought::Known { cursor: cursor.clone(), realtime: *realtime },
+            JournalPlace::Unbegun => Sought::End(None),
+            JournalPlace::Since(_) => Sought::New,
+            JournalPlace::After { cursor, realtime } => Sought::Known { cursor: cursor.clone(), realtime: *realtime },
         };
         Self {
             zone: settings.zone.clone(),
@@ -340,18 +348,18 @@ impl Reading {
     }
 
     fn begin_empty(&mut self) {
-        self.poll.state.place = Place::Since(self.now);
+        self.poll.state.place = JournalPlace::Since(self.now);
         self.poll.happenings.push(JournalHappening::Began(None));
     }
 
-    fn pass(&mut self, entry: &Entry) {
+    fn pass(&mut self, entry: &ExportEntry) {
         self.passed += 1;
         self.poll.happenings.extend(self.gap.take());
-        self.poll.state.place = Place::After { cursor: entry.cursor.clone(), realtime: nanos(entry) };
+        self.poll.state.place = JournalPlace::After { cursor: entry.cursor.clone(), realtime: nanos(entry) };
     }
 
     /// Takes the next entry, unless it is more than a poll may have.
-    fn take(&mut self, entry: &Entry) -> ControlFlow<()> {
+    fn take(&mut self, entry: &ExportEntry) -> ControlFlow<()> {
         self.has_first = true;
         let at = nanos(entry);
         match std::mem::replace(&mut self.sought, Sought::New) {
@@ -378,7 +386,7 @@ impl Reading {
             return self.go_on();
         }
         let shown = show(entry, &self.zone);
-        let size = |record: &Record| if let Record::Line { bytes, .. } = record { bytes.len() } else { 0 };
+        let size = |record: &LogRecord| if let LogRecord::Line { bytes, .. } = record { bytes.len() } else { 0 };
         let bytes: usize = shown.records.iter().map(size).sum();
         let is_too_much =
             self.bytes + bytes > MOST_BYTES || self.poll.records.len() + shown.records.len() > MOST_ENTRIES;
@@ -433,7 +441,7 @@ mod tests {
     }
 
     fn after(number: i64) -> JournalState {
-        let place = Place::After { cursor: cursor(number).into_bytes(), realtime: at(NOW + number * 1_000_000) };
+        let place = JournalPlace::After { cursor: cursor(number).into_bytes(), realtime: at(NOW + number * 1_000_000) };
         JournalState { place, trouble: None }
     }
 
@@ -446,14 +454,14 @@ mod tests {
             let put = "umask 077; printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 700 \"$0\"";
             assert!(Command::new("sh").args(["-c", put]).arg(&program).arg(script).status().unwrap().success());
             fs::create_dir(directory.path().join("journal")).unwrap();
-            let settings = Settings {
+            let settings = JournalSettings {
                 program,
                 places: Vec::new(),
                 zone: TimeZone::UTC,
                 own: Some(Own { pid: 77, boot: BootId([0xab; 16]), since: at(NOW) }),
                 errornag: Duration::from_hours(1),
                 deadline: Duration::from_secs(20),
-                ..Settings::default()
+                ..JournalSettings::default()
             };
             let fake = Self { directory, journal: Journal::new(settings), now: at(NOW + 1_000_000_000) };
             fake.says("");
@@ -474,9 +482,9 @@ mod tests {
     }
 
     fn texts(poll: &JournalPoll) -> Vec<String> {
-        let text = |record: &Record| match record {
-            Record::Line { bytes, .. } => String::from_utf8(bytes.clone()).unwrap(),
-            Record::Gap(_) => unreachable!(),
+        let text = |record: &LogRecord| match record {
+            LogRecord::Line { bytes, .. } => String::from_utf8(bytes.clone()).unwrap(),
+            LogRecord::Gap(_) => unreachable!(),
         };
         poll.records.iter().map(text).collect()
     }
@@ -512,7 +520,7 @@ mod tests {
         let mut fake = Fake::new("");
         let first = fake.poll(None);
         assert_eq!(first.happenings, [JournalHappening::Began(None)]);
-        assert_eq!(first.state.place, Place::Since(fake.now));
+        assert_eq!(first.state.place, JournalPlace::Since(fake.now));
         fake.says(entry(1, "x"));
         assert_eq!(fake.poll(Some(&first.state)).state, after(1));
         assert!(fake.left("journalctl.args").ends_with(" --since=@1795267602\n"));
@@ -692,7 +700,7 @@ mod tests {
         fake.journal.settings.places = vec![fake.directory.path().join("journal")];
         let poll = fake.poll(None);
         assert_eq!(poll.state.trouble.unwrap().obstacle, Obstacle::NoFiles);
-        assert!(matches!(poll.state.place, Place::Since(_)));
+        assert!(matches!(poll.state.place, JournalPlace::Since(_)));
         put(fake.directory.path(), 1);
         fake.says(entry(1, "x"));
         let first = fake.poll(Some(&poll.state));

@@ -11,10 +11,10 @@ use jiff::tz::TimeZone;
 
 use crate::{
     logs::{
-        journal::export_format::{Entry, Field, number},
+        journal::export_format::{ExportEntry, Field, number},
         line::timestamp::MONTHS,
     },
-    tail::splitter::{LONGEST, Record},
+    tail::splitter::{LONGEST, LogRecord},
 };
 
 /// Lines of one entry that are shown.
@@ -33,7 +33,7 @@ const LATEST: u64 = 1 << 55;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Shown {
     /// The lines.
-    pub records: Vec<Record>,
+    pub records: Vec<LogRecord>,
     /// Bytes of further lines that are not shown.
     pub left: u64,
 }
@@ -43,7 +43,7 @@ fn count(bytes: usize) -> u64 {
 }
 
 /// The lines of `entry`, with the time as the clocks of `zone` show it. Cost O(size of the message).
-pub fn show(entry: &Entry, zone: &TimeZone) -> Shown {
+pub fn show(entry: &ExportEntry, zone: &TimeZone) -> Shown {
     let Some(message) = &entry.message else { return Shown::default() };
     let (mut text, indent) = header(entry, zone);
     let missing = message.length.saturating_sub(count(message.bytes.len()));
@@ -72,18 +72,18 @@ pub fn show(entry: &Entry, zone: &TimeZone) -> Shown {
     }
     if shown.left > 0 {
         shown.left = shown.left.saturating_add(missing);
-    } else if let Some(Record::Line { length, .. }) = shown.records.last_mut() {
+    } else if let Some(LogRecord::Line { length, .. }) = shown.records.last_mut() {
         *length = length.saturating_add(missing);
     }
     shown
 }
 
-fn record(line: &[u8]) -> Record {
-    Record::Line { bytes: line.get(..LONGEST).unwrap_or(line).to_vec(), length: count(line.len()) }
+fn record(line: &[u8]) -> LogRecord {
+    LogRecord::Line { bytes: line.get(..LONGEST).unwrap_or(line).to_vec(), length: count(line.len()) }
 }
 
 /// Everything before the message, and how far further lines are indented.
-fn header(entry: &Entry, zone: &TimeZone) -> (Vec<u8>, usize) {
+fn header(entry: &ExportEntry, zone: &TimeZone) -> (Vec<u8>, usize) {
     let mut text = stamp(entry, zone).into_bytes();
     if let Some(host) = plain(entry.host.as_ref()) {
         text.push(b' ');
@@ -113,7 +113,7 @@ fn plain(field: Option<&Field>) -> Option<&[u8]> {
 }
 
 /// The time the program gave, else that of journald.
-fn stamp(entry: &Entry, zone: &TimeZone) -> String {
+fn stamp(entry: &ExportEntry, zone: &TimeZone) -> String {
     let is_valid = |time: &u64| (1..LATEST).contains(time);
     let time = entry.source_time.as_ref().and_then(number).filter(is_valid).unwrap_or(entry.realtime.min(LATEST));
     let at = jiff::Timestamp::from_microsecond(i64::try_from(time).unwrap_or_default()).unwrap_or_default();
@@ -213,8 +213,8 @@ mod tests {
         Some(Field { bytes: bytes.to_vec(), length: count(bytes.len()) })
     }
 
-    fn entry(message: &[u8]) -> Entry {
-        Entry {
+    fn entry(message: &[u8]) -> ExportEntry {
+        ExportEntry {
             cursor: b"c".to_vec(),
             // 2026-11-01T13:10:02Z
             realtime: 1_793_538_602_000_000,
@@ -222,17 +222,17 @@ mod tests {
             host: field(b"h"),
             identifier: field(b"app"),
             pid: field(b"7"),
-            ..Entry::default()
+            ..ExportEntry::default()
         }
     }
 
-    fn lines(entry: &Entry) -> Vec<String> {
+    fn lines(entry: &ExportEntry) -> Vec<String> {
         show(entry, &TimeZone::UTC)
             .records
             .iter()
             .map(|record| match record {
-                Record::Line { bytes, .. } => String::from_utf8(bytes.clone()).unwrap(),
-                Record::Gap(_) => unreachable!(),
+                LogRecord::Line { bytes, .. } => String::from_utf8(bytes.clone()).unwrap(),
+                LogRecord::Gap(_) => unreachable!(),
             })
             .collect()
     }
@@ -248,12 +248,12 @@ mod tests {
     #[test]
     fn fields_that_are_missing_have_their_places_taken() {
         let known = entry(b"a\nb");
-        let comm = Entry { identifier: None, comm: field(b"com"), ..known.clone() };
-        let claimed = Entry { pid: None, claimed_pid: field(b"9"), ..known.clone() };
-        let unknown = Entry { identifier: None, pid: None, host: None, ..known.clone() };
-        let long = Entry { identifier: field(&[b'x'; 300]), ..known.clone() };
-        let source = Entry { source_time: field(b"1795266602000000"), ..known.clone() };
-        let nonsense = Entry { source_time: field(b"99999999999999999"), ..known.clone() };
+        let comm = ExportEntry { identifier: None, comm: field(b"com"), ..known.clone() };
+        let claimed = ExportEntry { pid: None, claimed_pid: field(b"9"), ..known.clone() };
+        let unknown = ExportEntry { identifier: None, pid: None, host: None, ..known.clone() };
+        let long = ExportEntry { identifier: field(&[b'x'; 300]), ..known.clone() };
+        let source = ExportEntry { source_time: field(b"1795266602000000"), ..known.clone() };
+        let nonsense = ExportEntry { source_time: field(b"99999999999999999"), ..known.clone() };
         let shown = |entry| lines(&entry).join("|");
         assert_eq!(shown(comm), "Nov 01 13:10:02 h com[7]: a|                          b");
         assert_eq!(shown(claimed), "Nov 01 13:10:02 h app[9]: a|                          b");
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(shown(long), "Nov 01 13:10:02 h unknown[7]: a|                      b");
         assert_eq!(shown(source), "Nov 21 13:10:02 h app[7]: a|                          b");
         assert_eq!(shown(nonsense), shown(known));
-        assert!(lines(&Entry { message: None, ..entry(b"") }).is_empty());
+        assert!(lines(&ExportEntry { message: None, ..entry(b"") }).is_empty());
     }
 
     #[test]
@@ -290,9 +290,10 @@ mod tests {
 
     #[test]
     fn an_endless_message_is_cut_with_its_length() {
-        let long = Entry { message: Some(Field { bytes: vec![b'x'; 256 * 1024], length: 1_000_000 }), ..entry(b"") };
+        let long =
+            ExportEntry { message: Some(Field { bytes: vec![b'x'; 256 * 1024], length: 1_000_000 }), ..entry(b"") };
         let shown = show(&long, &TimeZone::UTC);
-        let [Record::Line { bytes, length }] = shown.records.as_slice() else { unreachable!("{shown:?}") };
+        let [LogRecord::Line { bytes, length }] = shown.records.as_slice() else { unreachable!("{shown:?}") };
         assert_eq!((bytes.len(), *length, shown.left), (LONGEST, 1_000_026, 0));
         let many = show(&entry(&vec![b'\n'; 256 * 1024]), &TimeZone::UTC);
         assert_eq!((many.records.len(), many.left), (MOST_LINES, 256 * 1024 - 1000));
@@ -300,14 +301,14 @@ mod tests {
         assert_eq!(tabs.records.len(), MOST_LINES);
         // Half a character at the cut is no invalid one.
         let half = Field { bytes: "xé".as_bytes()[..2].to_vec(), length: 300_000 };
-        assert_eq!(lines(&Entry { message: Some(half), ..entry(b"") }), ["Nov 01 13:10:02 h app[7]: x"]);
+        assert_eq!(lines(&ExportEntry { message: Some(half), ..entry(b"") }), ["Nov 01 13:10:02 h app[7]: x"]);
     }
 
     proptest! {
         #[test]
         fn no_entry_makes_it_panic_or_endless(message in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\t'), Just(0x1b), Just(b'['), Just(b'm'), Just(b'\r'), any::<u8>()], 0..400),
                                               host in prop::collection::vec(any::<u8>(), 0..20), realtime in any::<u64>(), more in any::<u32>()) {
-            let mut entry = Entry { host: field(&host), realtime, ..entry(&message) };
+            let mut entry = ExportEntry { host: field(&host), realtime, ..entry(&message) };
             if let Some(message) = &mut entry.message {
                 message.length += u64::from(more);
             }

@@ -12,7 +12,7 @@ use crate::{logs::line::timestamp::MONTHS, model::clock::Timestamp};
 
 /// When a line was logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stamp {
+pub enum SyslogStamp {
     /// `Nov 21 14:02:11`: month, day, hour, minute, second.
     Legacy([i8; 5]),
     /// RFC 3339.
@@ -23,7 +23,7 @@ pub enum Stamp {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message<'a> {
     /// When it was logged.
-    pub stamp: Stamp,
+    pub stamp: SyslogStamp,
     /// The host.
     pub host: &'a [u8],
     /// The tag, which may be empty.
@@ -53,7 +53,7 @@ pub fn parse(line: &[u8]) -> Option<Message<'_>> {
     Some(Message { stamp, host, tag, pid, text: text.trim_ascii_end() })
 }
 
-impl Stamp {
+impl SyslogStamp {
     /// What a clock in `zone` showed, in seconds; the year of a legacy stamp is the one that brings it nearest to `now`.
     pub fn wall_seconds(&self, zone: &TimeZone, now: Timestamp) -> Option<i64> {
         let civil = match self {
@@ -82,11 +82,11 @@ fn cut(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
 }
 
 /// A legacy stamp and nothing else.
-pub(in crate::logs) fn legacy_stamp(text: &[u8]) -> Option<Stamp> {
+pub(in crate::logs) fn legacy_stamp(text: &[u8]) -> Option<SyslogStamp> {
     legacy(&[text, b" "].concat()).filter(|(_, rest)| rest.is_empty()).map(|(stamp, _)| stamp)
 }
 
-fn legacy(line: &[u8]) -> Option<(Stamp, &[u8])> {
+fn legacy(line: &[u8]) -> Option<(SyslogStamp, &[u8])> {
     let (stamp, rest) = line.split_at_checked(15)?;
     let rest = rest.strip_prefix(b" ")?;
     let [m0, m1, m2, b' ', d0, d1, b' ', h0, h1, b':', i0, i1, b':', s0, s1] = stamp else { return None };
@@ -101,7 +101,7 @@ fn legacy(line: &[u8]) -> Option<(Stamp, &[u8])> {
         pair(*s0, *s1)?.min(59),
     ];
     let is_time = (1..=31).contains(&stamp[1]) && (0..24).contains(&stamp[2]) && (0..60).contains(&stamp[3]);
-    is_time.then_some((Stamp::Legacy(stamp), rest))
+    is_time.then_some((SyslogStamp::Legacy(stamp), rest))
 }
 
 fn pair(tens: u8, ones: u8) -> Option<i8> {
@@ -109,11 +109,11 @@ fn pair(tens: u8, ones: u8) -> Option<i8> {
     is_number.then(|| i8::try_from((tens - b'0') * 10 + (ones - b'0')).ok()).flatten()
 }
 
-fn exact(line: &[u8]) -> Option<(Stamp, &[u8])> {
+fn exact(line: &[u8]) -> Option<(SyslogStamp, &[u8])> {
     let (stamp, rest) = cut(line, b' ')?;
     let is_stamp = stamp.len() <= 40 && stamp.get(10) == Some(&b'T') && stamp.first()?.is_ascii_digit();
     let at = str::from_utf8(stamp).ok().filter(|_| is_stamp)?.parse().ok()?;
-    Some((Stamp::Exact(at), rest))
+    Some((SyslogStamp::Exact(at), rest))
 }
 
 #[cfg(test)]

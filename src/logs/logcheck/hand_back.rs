@@ -21,7 +21,7 @@ use crate::{
     model::{
         clock::Timestamp,
         log::{
-            journal_cursor::Place,
+            journal_cursor::JournalPlace,
             position::{LogState, Position, RotatedState},
         },
     },
@@ -113,7 +113,7 @@ pub fn journal(store: &Store, zone: &TimeZone, now: Timestamp) -> Result<Option<
     let mut earliest: Option<Timestamp> = None;
     for group in store.journal_groups()? {
         let place = store.journal_state(&group)?.map(|state| state.place);
-        let Some(Place::Since(at) | Place::After { realtime: at, .. }) = place else { continue };
+        let Some(JournalPlace::Since(at) | JournalPlace::After { realtime: at, .. }) = place else { continue };
         earliest = Some(earliest.map_or(at, |known| known.min(at)));
     }
     let Some(mut from) = earliest else { return Ok(None) };

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::{
     model::{clock::Timestamp, escape::escape_cut},
-    sys::process::capture::{Ending, listen},
+    sys::process::capture::{ChildEnding, listen},
 };
 
 /// The name in the lists of logs.
@@ -67,9 +67,9 @@ pub fn take(since: Option<Timestamp>, until: Timestamp, heap: &mut Vec<u8>) -> R
     });
     let result = match heard {
         Ok(heard) => match heard.ending {
-            Ending::Ended(status) if status.success() => Ok(()),
-            Ending::Ended(status) => Err(JournalError::Ended(status, escape_cut(&heard.said, 500))),
-            Ending::Enough | Ending::Overdue => Err(JournalError::Killed),
+            ChildEnding::Ended(status) if status.success() => Ok(()),
+            ChildEnding::Ended(status) => Err(JournalError::Ended(status, escape_cut(&heard.said, 500))),
+            ChildEnding::Enough | ChildEnding::Overdue => Err(JournalError::Killed),
         },
         Err(error) => Err(JournalError::Start(error)),
     };

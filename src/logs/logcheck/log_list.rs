@@ -27,7 +27,7 @@ const JOURNAL: &[u8] = b"journal";
 
 /// Something to check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Log {
+pub enum ListedLog {
     /// A file.
     File(PathBuf),
     /// The systemd journal.
@@ -61,8 +61,8 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// [`ListError`] when a list cannot be read; a missing directory has none.
-pub fn logs(file: &Path, directory: &Path, locale: Locale) -> Result<Vec<Log>, ListError> {
-    let mut found: Vec<Log> = Vec::new();
+pub fn logs(file: &Path, directory: &Path, locale: Locale) -> Result<Vec<ListedLog>, ListError> {
+    let mut found: Vec<ListedLog> = Vec::new();
     for path in lists(file, directory) {
         for log in entries(&read(&path)?, locale).into_iter().flat_map(|entry| named(&entry)) {
             if !found.contains(&log) {
@@ -110,14 +110,14 @@ fn entries(text: &[u8], locale: Locale) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn named(entry: &[u8]) -> Vec<Log> {
+fn named(entry: &[u8]) -> Vec<ListedLog> {
     if entry == JOURNAL {
-        return vec![Log::Journal];
+        return vec![ListedLog::Journal];
     }
     if has_glob(entry) {
-        return expand(entry, 0).into_iter().map(Log::File).collect();
+        return expand(entry, 0).into_iter().map(ListedLog::File).collect();
     }
-    vec![Log::File(PathBuf::from(OsString::from_vec(entry.to_vec())))]
+    vec![ListedLog::File(PathBuf::from(OsString::from_vec(entry.to_vec())))]
 }
 
 fn has_glob(text: &[u8]) -> bool {
@@ -187,9 +187,9 @@ mod tests {
         fs::write(path("lists[1]/more.logfiles"), format!("{root}/[!b].t?t\n{root}/x{{y}}.*\n")).unwrap();
         fs::write(path("lists[1]/.hidden.logfiles"), "/never\n").unwrap();
         let found = logs(&path("list"), &path("lists[1]"), Locale::C).unwrap();
-        let wanted = ["missing", "a.log", "b.log", "x{y}.log"].map(|name| Log::File(path(name)));
+        let wanted = ["missing", "a.log", "b.log", "x{y}.log"].map(|name| ListedLog::File(path(name)));
         let mut wanted = wanted.to_vec();
-        wanted.extend([Log::Journal, Log::File(path("a.txt"))]);
+        wanted.extend([ListedLog::Journal, ListedLog::File(path("a.txt"))]);
         assert_eq!(found, wanted);
         assert!(logs(&path("none"), &path("lists"), Locale::C).is_err());
         assert_eq!(logs(&path("a.log"), &path("none"), Locale::C).unwrap(), []);

@@ -16,13 +16,13 @@ use std::{
 };
 
 use crate::{
-    logs::logcheck::state::Position,
+    logs::logcheck::state::LogcheckPosition,
     model::{clock::Timestamp, log::position::ReadRefusal},
     tail::{
-        live_file::{Live, Sight, look},
+        live_file::{Live, LiveSight, look},
         logtail_offset::Offset,
-        rotated_files::{Found, Packing, is_plainly_rotated, is_planted, list},
-        stream::{Stream, joined, marker_before},
+        rotated_files::{Compression, FoundRotated, is_plainly_rotated, is_planted, list},
+        stream::{LogStream, joined, marker_before},
     },
 };
 
@@ -60,7 +60,7 @@ const LEFT: &str = "this run has taken as much as it can hold; the rest is left 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadResult {
     /// How far it is read now.
-    pub position: Position,
+    pub position: LogcheckPosition,
     /// What an administrator should know.
     pub notes: Vec<&'static str>,
 }
@@ -92,7 +92,7 @@ fn words(refusal: ReadRefusal) -> String {
 /// [`TakeError`] when it cannot be read; then `heap` is as it was.
 pub fn take(
     log: &Path,
-    known: Option<&Position>,
+    known: Option<&LogcheckPosition>,
     heap: &mut Vec<u8>,
     spent: &mut usize,
     now: Timestamp,
@@ -117,13 +117,13 @@ pub fn take(
 
 fn read_on(
     log: &Path,
-    sight: Sight,
-    known: Option<&Position>,
+    sight: LiveSight,
+    known: Option<&LogcheckPosition>,
     intake: &mut LineBuffer<'_>,
     now: Timestamp,
     pause: &mut dyn FnMut(),
-) -> io::Result<Position> {
-    let Sight { live, places, .. } = sight;
+) -> io::Result<LogcheckPosition> {
+    let LiveSight { live, places, .. } = sight;
     let Ok(live) = live else { return Err(io::ErrorKind::NotFound.into()) };
     let mut from = 0;
     let mut rotated = None;
@@ -146,7 +146,7 @@ fn read_on(
     if let Some(position) = rotated.take_if(|_| intake.is_left) {
         return Ok(position);
     }
-    let mut stream = Stream::Plain(live.file);
+    let mut stream = LogStream::Plain(live.file);
     let (mut at, _) = intake.append(&mut stream, from, u64::MAX)?;
     let is_fresh = live.seen.mtime.after(FRESH) > now;
     for _ in 0..PATIENCE {
@@ -160,13 +160,13 @@ fn read_on(
     if let Some(position) = rotated.filter(|_| at == 0) {
         return Ok(position);
     }
-    let Stream::Plain(file) = stream else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let LogStream::Plain(file) = stream else { return Err(io::ErrorKind::InvalidInput.into()) };
     let evidence = marker_before(&file, at)?;
-    Ok(Position { offset: Offset { inode: live.seen.inode, offset: at }, evidence })
+    Ok(LogcheckPosition { offset: Offset { inode: live.seen.inode, offset: at }, evidence })
 }
 
 /// What is said when the position is nowhere; `logtail2(8)` has its warning among the lines.
-fn lost(log: &Path, known: &Position, live: &Live, is_same: bool, heap: &mut Vec<u8>) -> Option<&'static str> {
+fn lost(log: &Path, known: &LogcheckPosition, live: &Live, is_same: bool, heap: &mut Vec<u8>) -> Option<&'static str> {
     if !is_same {
         let is_begun = known.offset.offset > 0;
         return is_begun.then_some("the file that was read last is gone, with what it may have got since then");
@@ -181,21 +181,21 @@ fn lost(log: &Path, known: &Position, live: &Live, is_same: bool, heap: &mut Vec
 }
 
 /// Whether a file holds the position.
-fn stands(file: &File, size: u64, known: &Position) -> io::Result<bool> {
+fn stands(file: &File, size: u64, known: &LogcheckPosition) -> io::Result<bool> {
     let offset = known.offset.offset;
     Ok(size >= offset && marker_before(file, offset)?.ends_with(&known.evidence))
 }
 
 /// Whether a rotated file holds the position: by its inode, or by the evidence alone.
-fn holds(found: &Found, known: &Position, limit: u64) -> bool {
+fn holds(found: &FoundRotated, known: &LogcheckPosition, limit: u64) -> bool {
     let Ok(file) = found.handle.open_file() else { return false };
     let is_known = !known.evidence.is_empty();
     match found.packing {
-        Packing::Plain if is_known || found.seen.inode == known.offset.inode => {
+        Compression::Plain if is_known || found.seen.inode == known.offset.inode => {
             stands(&file, found.seen.size, known).unwrap_or(false)
         }
-        Packing::Gzip if is_known => {
-            let sketch = Stream::new(file, true)
+        Compression::Gzip if is_known => {
+            let sketch = LogStream::new(file, true)
                 .and_then(|mut stream| stream.sketch(found.seen.size, &[known.offset.offset], limit));
             let markers = sketch.map(|sketch| sketch.markers).unwrap_or_default();
             markers.into_iter().flatten().any(|marker| marker.ends_with(&known.evidence))
@@ -207,21 +207,22 @@ fn holds(found: &Found, known: &Position, limit: u64) -> bool {
 /// Reads the rest of the rotated file that holds the position and all that was rotated later; gives how far, `None` when none holds it.
 fn read_rotated(
     log: &[u8],
-    found: &[Found],
-    known: &Position,
+    found: &[FoundRotated],
+    known: &LogcheckPosition,
     limit: u64,
     intake: &mut LineBuffer<'_>,
-) -> io::Result<Option<Position>> {
-    let own = |found: &&Found| !is_planted(&found.directory, &found.seen);
-    let by_inode = |one: &&Found| one.seen.inode == known.offset.inode && own(one) && holds(one, known, limit);
-    let by_evidence = |one: &&Found| own(one) && holds(one, known, limit);
+) -> io::Result<Option<LogcheckPosition>> {
+    let own = |found: &&FoundRotated| !is_planted(&found.directory, &found.seen);
+    let by_inode = |one: &&FoundRotated| one.seen.inode == known.offset.inode && own(one) && holds(one, known, limit);
+    let by_evidence = |one: &&FoundRotated| own(one) && holds(one, known, limit);
     let Some(holder) = found.iter().find(by_inode).or_else(|| found.iter().find(by_evidence)) else {
         return Ok(None);
     };
     let mut reached = known.clone();
     read_one(holder, known.offset.offset, limit, intake, &mut reached)?;
     let later = found.iter().skip_while(|one| !one.id().is(&holder.id())).skip(1);
-    for one in later.filter(own).filter(|one| one.packing != Packing::Foreign && is_plainly_rotated(log, &one.name)) {
+    for one in later.filter(own).filter(|one| one.packing != Compression::Foreign && is_plainly_rotated(log, &one.name))
+    {
         if intake.is_left {
             break;
         }
@@ -235,22 +236,22 @@ fn read_rotated(
 }
 
 fn read_one(
-    found: &Found,
+    found: &FoundRotated,
     from: u64,
     limit: u64,
     intake: &mut LineBuffer<'_>,
-    reached: &mut Position,
+    reached: &mut LogcheckPosition,
 ) -> io::Result<()> {
-    let is_gzip = found.packing == Packing::Gzip;
-    let mut stream = Stream::new(found.handle.open_file()?, is_gzip)?;
+    let is_gzip = found.packing == Compression::Gzip;
+    let mut stream = LogStream::new(found.handle.open_file()?, is_gzip)?;
     let (at, tail) = intake.append(&mut stream, from, if is_gzip { limit } else { u64::MAX })?;
     intake.end_half_line();
     if at > from {
         let evidence = match &stream {
-            Stream::Plain(file) => marker_before(file, at)?,
-            Stream::Gzip(_) => tail,
+            LogStream::Plain(file) => marker_before(file, at)?,
+            LogStream::Gzip(_) => tail,
         };
-        *reached = Position { offset: Offset { inode: found.seen.inode, offset: at }, evidence };
+        *reached = LogcheckPosition { offset: Offset { inode: found.seen.inode, offset: at }, evidence };
     }
     Ok(())
 }
@@ -269,7 +270,7 @@ struct LineBuffer<'a> {
 
 impl LineBuffer<'_> {
     /// Appends everything from `from` on up to the end or until there is no room; gives where that is, and the last bytes before it.
-    fn append(&mut self, stream: &mut Stream, from: u64, end: u64) -> io::Result<(u64, Vec<u8>)> {
+    fn append(&mut self, stream: &mut LogStream, from: u64, end: u64) -> io::Result<(u64, Vec<u8>)> {
         let (mut at, mut tail, mut is_after_hole) = (from, Vec::new(), false);
         loop {
             let hole = hole(stream, at)?;
@@ -356,8 +357,8 @@ impl LineBuffer<'_> {
 }
 
 /// How long the hole at `at` is; 0 when there is none.
-fn hole(stream: &Stream, at: u64) -> io::Result<u64> {
-    let Stream::Plain(file) = stream else { return Ok(0) };
+fn hole(stream: &LogStream, at: u64) -> io::Result<u64> {
+    let LogStream::Plain(file) = stream else { return Ok(0) };
     let size = file.metadata()?.len();
     Ok(if at < size { stream.hole(at, size) } else { 0 })
 }
@@ -370,7 +371,7 @@ mod tests {
 
     struct Log {
         directory: tempfile::TempDir,
-        position: Option<Position>,
+        position: Option<LogcheckPosition>,
     }
 
     impl Log {

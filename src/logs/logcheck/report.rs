@@ -4,7 +4,7 @@ use crate::logs::{
     pattern::ast::Locale,
     rules::{
         classifier::Classifier,
-        layers::{LineMatches, Section, Semantics, sections},
+        layers::{LayerSection, LineMatches, Semantics, sections},
         rule_set::Layer,
     },
 };
@@ -45,14 +45,14 @@ pub struct Frame {
 
 /// The lines that are told, under their headings.
 #[derive(Debug)]
-pub struct Found<'a> {
-    /// In the order of the report; their lines are numbers in [`Found::lines`].
-    pub sections: Vec<Section>,
+pub struct FoundLine<'a> {
+    /// In the order of the report; their lines are numbers in [`FoundLine::lines`].
+    pub sections: Vec<LayerSection>,
     /// The lines that no ignore rule hides.
     pub lines: Vec<&'a [u8]>,
 }
 
-impl<'a> Found<'a> {
+impl<'a> FoundLine<'a> {
     /// Classifies `lines`.
     pub fn of(mut lines: Vec<&'a [u8]>, classifier: &mut Classifier, semantics: Semantics) -> Self {
         // What they match is kept of the few that are raised only.
@@ -76,7 +76,7 @@ impl<'a> Found<'a> {
             *number = places.get(*number).copied().unwrap_or(*number);
         }
         if !events.is_empty() {
-            sections.push(Section { layer: None, file: Vec::new(), lines: events });
+            sections.push(LayerSection { layer: None, file: Vec::new(), lines: events });
         }
         Self { sections, lines }
     }
@@ -151,8 +151,8 @@ mod tests {
     #[test]
     fn errors_stand_between_empty_lines() {
         let titles = Titles { attack: b"A".to_vec(), security: b"S".to_vec(), events: b"E".to_vec() };
-        let found = Found {
-            sections: vec![Section { layer: None, file: Vec::new(), lines: vec![1, 0] }],
+        let found = FoundLine {
+            sections: vec![LayerSection { layer: None, file: Vec::new(), lines: vec![1, 0] }],
             lines: vec![b"one", b"two"],
         };
         let frame = Frame {

@@ -39,14 +39,14 @@ const LOCK: &str = "integrityd.lock";
 
 /// How far a log was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Position {
+pub struct LogcheckPosition {
     /// Where.
     pub offset: Offset,
     /// The bytes before the offset; empty when they are not known.
     pub evidence: Vec<u8>,
 }
 
-impl Position {
+impl LogcheckPosition {
     /// Parses an offset file; `None` for anything else.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let offset = logtail_offset::parse(bytes)?;
@@ -144,13 +144,13 @@ impl States {
     ///
     /// # Errors
     /// [`StateError`] when the offset file is there and cannot be read; reading all again would repeat all.
-    pub fn get(&self, log: &Path) -> Result<Option<Position>, StateError> {
+    pub fn get(&self, log: &Path) -> Result<Option<LogcheckPosition>, StateError> {
         let path = self.path(log);
         let flags = OFlags::NONBLOCK.bits().cast_signed();
         let mut bytes = Vec::new();
         let read = OpenOptions::new().read(true).custom_flags(flags).open(&path);
         match read.and_then(|file| file.take(LONGEST).read_to_end(&mut bytes)) {
-            Ok(_) => Ok(Position::parse(&bytes)),
+            Ok(_) => Ok(LogcheckPosition::parse(&bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(StateError::Io { what: "the position cannot be read", path, source }),
         }
@@ -160,7 +160,7 @@ impl States {
     ///
     /// # Errors
     /// [`StateError`] when it cannot be written, or the directory was not locked.
-    pub fn put(&self, log: &Path, position: &Position) -> Result<(), StateError> {
+    pub fn put(&self, log: &Path, position: &LogcheckPosition) -> Result<(), StateError> {
         let path = self.path(log);
         let kept = if self.lock.is_some() {
             self.write(&path, position)
@@ -204,7 +204,7 @@ impl States {
         rustix::fs::futimens(&file, &times).map_err(|errno| wrong(errno.into()))
     }
 
-    fn write(&self, path: &Path, position: &Position) -> io::Result<()> {
+    fn write(&self, path: &Path, position: &LogcheckPosition) -> io::Result<()> {
         let temporary = self.directory.join("integrityd.new");
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -253,8 +253,8 @@ fn give(file: &File, directory: &Path) {
 mod tests {
     use super::*;
 
-    fn position(evidence: &[u8]) -> Position {
-        Position { offset: Offset { inode: 12, offset: 34 }, evidence: evidence.to_vec() }
+    fn position(evidence: &[u8]) -> LogcheckPosition {
+        LogcheckPosition { offset: Offset { inode: 12, offset: 34 }, evidence: evidence.to_vec() }
     }
 
     #[test]
@@ -262,10 +262,10 @@ mod tests {
         assert_eq!(position(b"a\n").format(), "12\n34\nbefore 610a\n");
         assert_eq!(position(b"").format(), "12\n34\n");
         for known in [position(b"a\n\xff"), position(b""), position(&[7; 64])] {
-            assert_eq!(Position::parse(known.format().as_bytes()), Some(known));
+            assert_eq!(LogcheckPosition::parse(known.format().as_bytes()), Some(known));
         }
-        assert_eq!(Position::parse(b"12\n34\nbefore zz\n"), Some(position(b"")));
-        assert_eq!(Position::parse(b"12\n"), None);
+        assert_eq!(LogcheckPosition::parse(b"12\n34\nbefore zz\n"), Some(position(b"")));
+        assert_eq!(LogcheckPosition::parse(b"12\n"), None);
     }
 
     #[test]

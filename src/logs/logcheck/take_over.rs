@@ -20,7 +20,7 @@ use crate::{
         escape::escape_name,
         event::{Category, Event, Severity},
         log::{
-            journal_cursor::{JournalState, Place},
+            journal_cursor::{JournalPlace, JournalState},
             position::{LogState, Position},
         },
     },
@@ -111,7 +111,7 @@ fn adopt_journal(group: &Group, adopt: &[String], db: &Db, now: Moment) -> Resul
         let words = "logcheck has left no position for it; it is read from its end";
         return db.lock().commit(&Outcome::tell(note(words.to_owned()))).map(|_seq| ());
     };
-    let state = JournalState { place: Place::Since(since), trouble: None };
+    let state = JournalState { place: JournalPlace::Since(since), trouble: None };
     let row = JournalRow { group: group.name().to_vec(), state };
     let event = note(format!(
         "{ADOPTED}: read on from the second of its last run ({}/offset.journal)",

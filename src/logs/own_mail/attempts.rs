@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use crate::{logs::line::syslog::Stamp, model::clock::Timestamp, store::sources::own_mail::OwnMail};
+use crate::{logs::line::syslog::SyslogStamp, model::clock::Timestamp, store::sources::own_mail::OwnMail};
 
 /// Seconds that a line may be stamped before an attempt or after its end: stamps are cut to seconds, and servers may write late.
 const BEFORE: i64 = 2;
@@ -20,7 +20,7 @@ const LIFE: i64 = 6 * 86_400;
 
 /// An attempt.
 #[derive(Debug)]
-pub(in crate::logs) struct Attempt<'a> {
+pub(in crate::logs) struct OwnAttempt<'a> {
     /// What is stored of it.
     pub(in crate::logs) mail: &'a OwnMail,
     begun: i64,
@@ -29,12 +29,12 @@ pub(in crate::logs) struct Attempt<'a> {
     pub(super) queue_ids: Vec<(String, i64)>,
 }
 
-impl<'a> Attempt<'a> {
+impl<'a> OwnAttempt<'a> {
     /// The attempt as a clock on the wall in `zone` showed it.
     pub(in crate::logs) fn new(mail: &'a OwnMail, zone: &TimeZone) -> Self {
         let wall = |at: Timestamp| {
             let at = jiff::Timestamp::from_nanosecond(i128::from(at.as_nanos())).unwrap_or_default();
-            Stamp::Exact(at).wall_seconds(zone, Timestamp::from_nanos(0)).unwrap_or_default()
+            SyslogStamp::Exact(at).wall_seconds(zone, Timestamp::from_nanos(0)).unwrap_or_default()
         };
         let begun = wall(mail.begun);
         let last = |until: Option<Timestamp>| until.map_or(begun + LIFE, |until| wall(until) + 1);

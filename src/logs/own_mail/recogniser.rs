@@ -14,10 +14,10 @@ use jiff::tz::TimeZone;
 
 use crate::{
     logs::own_mail::{
-        attempts::{AFTER, Attempt, HANDLING},
-        server_lines::{MailLine, Origin, Peer, Queue, Said},
+        attempts::{AFTER, HANDLING, OwnAttempt},
+        server_lines::{LineOrigin, MailLine, Peer, Said, ServerQueue},
     },
-    store::sources::own_mail::{Learned, OwnMail, OwnMailLines},
+    store::sources::own_mail::{LearnedMail, OwnMail, OwnMailLines},
 };
 
 /// Queue ids that one attempt may have.
@@ -67,7 +67,7 @@ pub(in crate::logs) struct Tracker {
 /// What was decided about some lines.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "a line about our own mail must be dropped"]
-pub(in crate::logs) struct Judged {
+pub(in crate::logs) struct JudgedLine {
     /// For each line whether it is ours.
     pub(in crate::logs) is_own: Vec<bool>,
     /// What is to be stored with it, but for the count.
@@ -87,20 +87,20 @@ pub(in crate::logs) struct Us<'a> {
 
 /// Lines being judged.
 struct Trial<'a> {
-    attempts: Vec<Attempt<'a>>,
+    attempts: Vec<OwnAttempt<'a>>,
     /// Which attempts have a queue id.
     by_queue_id: HashMap<String, Vec<usize>>,
     sessions: Vec<Session>,
     used: BTreeSet<(i64, Use)>,
     foreign: VecDeque<String>,
-    learned: Vec<Learned>,
+    learned: Vec<LearnedMail>,
     us: Us<'a>,
 }
 
 impl Tracker {
     /// Decides about new lines of a log, in their order; `mails` are all attempts that are remembered, latest first. Cost O(lines × attempts)
     /// at worst.
-    pub(in crate::logs) fn judge(&self, lines: &[Option<MailLine<'_>>], mails: &[OwnMail], us: &Us<'_>) -> Judged {
+    pub(in crate::logs) fn judge(&self, lines: &[Option<MailLine<'_>>], mails: &[OwnMail], us: &Us<'_>) -> JudgedLine {
         let mut trial = Trial::new(self, mails, us);
         let places: Vec<Option<usize>> = lines.iter().map(|line| trial.hear(line.as_ref()?)).collect();
         trial.settle();
@@ -115,13 +115,13 @@ impl Tracker {
         sessions.drain(..sessions.len().saturating_sub(MOST_SESSIONS));
         let oldest = mails.last().map_or(i64::MAX, |mail| mail.id);
         used.retain(|(mail, _)| *mail >= oldest);
-        Judged { is_own, own: OwnMailLines { lines, learned }, next: Self { sessions, used, foreign } }
+        JudgedLine { is_own, own: OwnMailLines { lines, learned }, next: Self { sessions, used, foreign } }
     }
 }
 
 impl<'a> Trial<'a> {
     fn new(tracker: &Tracker, mails: &'a [OwnMail], us: &Us<'a>) -> Self {
-        let attempts: Vec<Attempt<'_>> = mails.iter().rev().map(|mail| Attempt::new(mail, us.zone)).collect();
+        let attempts: Vec<OwnAttempt<'_>> = mails.iter().rev().map(|mail| OwnAttempt::new(mail, us.zone)).collect();
         let mut by_queue_id: HashMap<String, Vec<usize>> = HashMap::new();
         for (number, attempt) in attempts.iter().enumerate() {
             for (id, _) in &attempt.queue_ids {
@@ -182,14 +182,14 @@ impl<'a> Trial<'a> {
     }
 
     /// Takes in what a line says about a mail: whose it is, and whether it is over.
-    fn learn(&mut self, queue: &Queue<'_>, at: i64) {
+    fn learn(&mut self, queue: &ServerQueue<'_>, at: i64) {
         let is_foreign = match queue.origin {
-            Some(Origin::Address(address)) => !address.is_loopback(),
-            Some(Origin::User(user)) if user.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(LineOrigin::Address(address)) => !address.is_loopback(),
+            Some(LineOrigin::User(user)) if user.bytes().all(|byte| byte.is_ascii_digit()) => {
                 user.parse() != Ok(self.us.uid)
             }
             // Only root's name is known without asking.
-            Some(Origin::User(user)) => self.us.uid == 0 && user != "root",
+            Some(LineOrigin::User(user)) => self.us.uid == 0 && user != "root",
             None => false,
         };
         if is_foreign {
@@ -207,7 +207,7 @@ impl<'a> Trial<'a> {
                 Some(_) => {}
                 None if self.foreign.iter().any(|foreign| foreign == queue.id) => {}
                 None => {
-                    let fits = |attempt: &Attempt<'_>| {
+                    let fits = |attempt: &OwnAttempt<'_>| {
                         attempt.is_called(id)
                             && attempt.was_under_way(at, HANDLING)
                             && attempt.queue_ids.len() < MOST_IDS
@@ -230,7 +230,7 @@ impl<'a> Trial<'a> {
             known.push(owner);
         }
         let until = attempt.bind(id, until);
-        self.learned.push(Learned { mail: attempt.mail.id, queue_id: id.to_owned(), until });
+        self.learned.push(LearnedMail { mail: attempt.mail.id, queue_id: id.to_owned(), until });
     }
 
     /// Whose queue id this was then.
@@ -280,7 +280,7 @@ impl<'a> Trial<'a> {
         if session.queue_ids.iter().any(|id| self.foreign.contains(id)) {
             return None;
         }
-        let fits = |attempt: &Attempt<'_>| {
+        let fits = |attempt: &OwnAttempt<'_>| {
             let is_meant = session.owner == Some(attempt.mail.id) || !self.used.contains(&(attempt.mail.id, what));
             let is_sender =
                 session.sender.as_ref().is_none_or(|sender| sender.eq_ignore_ascii_case(&attempt.mail.sender));
@@ -318,8 +318,8 @@ impl<'a> Trial<'a> {
     }
 
     /// Whether a mail is taken in whose Message-ID was not logged yet: from our user and sender, while we handed one over.
-    fn is_entry(&mut self, queue: &Queue<'_>, at: i64) -> bool {
-        let (Some(sender), Some(Origin::User(_))) = (queue.sender, queue.origin) else { return false };
+    fn is_entry(&mut self, queue: &ServerQueue<'_>, at: i64) -> bool {
+        let (Some(sender), Some(LineOrigin::User(_))) = (queue.sender, queue.origin) else { return false };
         if self.foreign.iter().any(|foreign| foreign == queue.id) {
             return false;
         }
@@ -366,7 +366,7 @@ mod tests {
         }
     }
 
-    fn judge(tracker: &Tracker, lines: &[&str], mails: &[OwnMail]) -> Judged {
+    fn judge(tracker: &Tracker, lines: &[&str], mails: &[OwnMail]) -> JudgedLine {
         let zone = TimeZone::UTC;
         let lines: Vec<_> = lines.iter().map(|line| read(line.as_bytes(), &zone, at(2))).collect();
         tracker.judge(&lines, mails, &Us { zone: &zone, uid: 0 })

@@ -12,7 +12,7 @@ use jiff::{civil::DateTime, tz::TimeZone};
 use crate::{
     logs::line::syslog::{Message, legacy_stamp, parse},
     model::clock::Timestamp,
-    tail::splitter::Record,
+    tail::splitter::LogRecord,
 };
 
 /// A line of a mail server.
@@ -38,7 +38,7 @@ pub(in crate::logs) enum Said<'a> {
     /// A connection came and went without a mail.
     Visited(Peer),
     /// Something happens to the mail with this queue id.
-    Queue(Queue<'a>),
+    Queue(ServerQueue<'a>),
     /// A mail from, to was refused before it had a queue id.
     Refused([&'a str; 2]),
     /// Something happens to the mail with this Message-ID, which has its brackets.
@@ -62,7 +62,7 @@ pub(in crate::logs) enum Peer {
 
 /// Something happens to a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::logs) struct Queue<'a> {
+pub(in crate::logs) struct ServerQueue<'a> {
     /// Its queue id.
     pub(in crate::logs) id: &'a str,
     /// Its Message-ID without brackets, where the line names it.
@@ -70,14 +70,14 @@ pub(in crate::logs) struct Queue<'a> {
     /// Who sent it, where the line is the one that names this first.
     pub(super) sender: Option<&'a str>,
     /// Where it came from, where the line is the one that names this.
-    pub(in crate::logs) origin: Option<Origin<'a>>,
+    pub(in crate::logs) origin: Option<LineOrigin<'a>>,
     /// Whether the server is done with it.
     pub(in crate::logs) is_over: bool,
 }
 
 /// Where a mail came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::logs) enum Origin<'a> {
+pub(in crate::logs) enum LineOrigin<'a> {
     /// This address.
     Address(IpAddr),
     /// A process of this user, by number or name.
@@ -85,10 +85,10 @@ pub(in crate::logs) enum Origin<'a> {
 }
 
 /// What a record says about a mail.
-pub(in crate::logs) fn of<'a>(record: &'a Record, zone: &TimeZone, now: Timestamp) -> Option<MailLine<'a>> {
+pub(in crate::logs) fn of<'a>(record: &'a LogRecord, zone: &TimeZone, now: Timestamp) -> Option<MailLine<'a>> {
     match record {
-        Record::Line { bytes, .. } => read(bytes, zone, now),
-        Record::Gap(_) => None,
+        LogRecord::Line { bytes, .. } => read(bytes, zone, now),
+        LogRecord::Gap(_) => None,
     }
 }
 
@@ -167,27 +167,31 @@ fn postfix<'a>(service: &str, text: &'a str, process: Option<String>) -> Option<
         "smtpd" => match rest.strip_prefix("client=") {
             Some(peer) => {
                 let peer = peer.split_once(", ").map_or(peer, |(peer, _)| peer);
-                let queue = Queue { origin: Some(Origin::Address(address_at_end(peer)?)), ..queue };
+                let queue = ServerQueue { origin: Some(LineOrigin::Address(address_at_end(peer)?)), ..queue };
                 return Some((process, Said::Queue(queue)));
             }
             None => queue,
         },
         "pickup" => {
             let (user, sender) = rest.strip_prefix("uid=")?.split_once(" from=<")?;
-            Queue { origin: Some(Origin::User(user)), sender: sender.split_once('>').map(|(it, _)| it), ..queue }
+            ServerQueue {
+                origin: Some(LineOrigin::User(user)),
+                sender: sender.split_once('>').map(|(it, _)| it),
+                ..queue
+            }
         }
-        "cleanup" => Queue { message_id: between(rest, "message-id=<", ">"), ..queue },
-        "qmgr" => Queue { is_over: rest == "removed", ..queue },
+        "cleanup" => ServerQueue { message_id: between(rest, "message-id=<", ">"), ..queue },
+        "qmgr" => ServerQueue { is_over: rest == "removed", ..queue },
         _ => queue,
     };
     Some((None, Said::Queue(queue)))
 }
 
 /// `ID: …`, as Postfix, sendmail and filters of mail write it.
-fn plain_queue(text: &str) -> Option<Queue<'_>> {
+fn plain_queue(text: &str) -> Option<ServerQueue<'_>> {
     let (id, _) = text.split_once(": ")?;
     let is_id = (5..=24).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_id.then(|| Queue { id, ..Queue::default() })
+    is_id.then(|| ServerQueue { id, ..ServerQueue::default() })
 }
 
 /// A line of exim's own main log: `2026-11-30 13:47:52 1xY1jU-00004m-2J …`, perhaps with a zone and a pid before the id.
@@ -230,13 +234,13 @@ fn exim(text: &str, process: Option<String>) -> Option<(Option<String>, Said<'_>
     if !is_id {
         return None;
     }
-    let mut queue = Queue { id, is_over: rest == "Completed", ..Queue::default() };
+    let mut queue = ServerQueue { id, is_over: rest == "Completed", ..ServerQueue::default() };
     if let Some(entry) = rest.strip_prefix("<= ") {
         let field = |name: &str| entry.split(' ').find_map(|word| word.strip_prefix(name));
-        let address = between(entry, " [", "]").and_then(|address| address.parse().ok()).map(Origin::Address);
+        let address = between(entry, " [", "]").and_then(|address| address.parse().ok()).map(LineOrigin::Address);
         queue.sender = entry.split(' ').next();
         queue.message_id = field("id=");
-        queue.origin = address.or_else(|| field("U=").map(Origin::User));
+        queue.origin = address.or_else(|| field("U=").map(LineOrigin::User));
     }
     Some((None, Said::Queue(queue)))
 }
@@ -252,7 +256,7 @@ fn opensmtpd(text: &str) -> Option<(Option<String>, Said<'_>)> {
     let queue = |name: &str, whole: usize| {
         let id = rest.split(' ').find_map(|word| word.strip_prefix(name))?;
         let is_id = id.len() == whole && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let queue = Queue { id: id.get(..8)?, sender: between(rest, "from=<", ">"), ..Queue::default() };
+        let queue = ServerQueue { id: id.get(..8)?, sender: between(rest, "from=<", ">"), ..ServerQueue::default() };
         is_id.then_some(Said::Queue(queue))
     };
     let said = match (what, event) {
@@ -282,11 +286,11 @@ fn sendmail(text: &str, process: Option<String>) -> Option<(Option<String>, Said
     }
     let relay = rest.rsplit_once(", relay=")?.1;
     let origin = match relay.strip_suffix("@localhost") {
-        Some(user) => Origin::User(user),
-        None => Origin::Address(between(relay, "[", "]")?.parse().ok()?),
+        Some(user) => LineOrigin::User(user),
+        None => LineOrigin::Address(between(relay, "[", "]")?.parse().ok()?),
     };
     let message_id = between(rest, ", msgid=<", ">");
-    Some((None, Said::Queue(Queue { message_id, origin: Some(origin), ..queue })))
+    Some((None, Said::Queue(ServerQueue { message_id, origin: Some(origin), ..queue })))
 }
 
 fn msmtp(text: &str) -> Option<Said<'_>> {

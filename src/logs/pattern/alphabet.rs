@@ -1,6 +1,6 @@
 //! One byte for each character: how lines beyond ASCII are matched without automata over Unicode.
 //!
-//! A set of rules tells few characters beyond ASCII apart: those it names, and of all others only their [`Kind`]. So under
+//! A set of rules tells few characters beyond ASCII apart: those it names, and of all others only their [`ClassKind`]. So under
 //! UTF-8 a line is rewritten with one byte for each character (`0x80..` for the characters the rules name, `0xf0..` for the
 //! kinds, `0xff` for a byte that belongs to no character) and the same byte automaton serves all lines. An ASCII line is its
 //! own rewriting. Automata over Unicode for 1,521 rules need 1.6 GB; this needs nothing.
@@ -8,8 +8,8 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::logs::pattern::{
-    ast::{Class, Locale, Node, Unit},
-    char_class::{Kind, kind},
+    ast::{Class, Locale, Node, PatternUnit},
+    char_class::{ClassKind, kind},
 };
 
 /// The first symbol of a character that rules name, and how many there are.
@@ -44,7 +44,7 @@ impl Alphabet {
         };
         for tree in trees {
             tree.walk(&mut |node| match node {
-                Node::Literal(Unit::Char(letter)) => add(*letter),
+                Node::Literal(PatternUnit::Char(letter)) => add(*letter),
                 Node::Class(class) => class.chars.iter().copied().for_each(&mut add),
                 _ => {}
             });
@@ -64,8 +64,8 @@ impl Alphabet {
             Node::Backref(_) => true,
             _ if self.locale == Locale::C => false,
             Node::Edge(edge) => edge.is_of_word(),
-            Node::Literal(Unit::Byte(_)) => true,
-            Node::Literal(Unit::Char(letter)) => self.symbol(*letter).is_none(),
+            Node::Literal(PatternUnit::Byte(_)) => true,
+            Node::Literal(PatternUnit::Char(letter)) => self.symbol(*letter).is_none(),
             Node::Class(class) => class.chars.iter().any(|letter| self.symbol(*letter).is_none()),
             _ => false,
         })
@@ -87,8 +87,8 @@ impl Alphabet {
         }
         let bit = |symbol: u8, is_member: bool| u128::from(is_member) << (symbol & 0x7f);
         let named = self.named.iter().map(|(letter, symbol)| bit(*symbol, class.has_char(*letter)));
-        let of_kind = |kind: Kind| class.names.iter().any(|name| kind.is(*name)) != class.is_negated;
-        let kinds = (KINDS..).zip(Kind::ALL).map(|(symbol, kind)| bit(symbol, of_kind(kind)));
+        let of_kind = |kind: ClassKind| class.names.iter().any(|name| kind.is(*name)) != class.is_negated;
+        let kinds = (KINDS..).zip(ClassKind::ALL).map(|(symbol, kind)| bit(symbol, of_kind(kind)));
         [ascii, named.chain(kinds).fold(0, |bits, bit| bits | bit)]
     }
 
@@ -109,7 +109,7 @@ impl Alphabet {
 
 fn kind_symbol(letter: char) -> u8 {
     let kind = kind(letter);
-    (KINDS..).zip(Kind::ALL).find(|(_, other)| *other == kind).map_or(INVALID, |(symbol, _)| symbol)
+    (KINDS..).zip(ClassKind::ALL).find(|(_, other)| *other == kind).map_or(INVALID, |(symbol, _)| symbol)
 }
 
 #[cfg(test)]

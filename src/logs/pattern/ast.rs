@@ -6,7 +6,7 @@ use std::str;
 
 use thiserror::Error;
 
-use crate::logs::pattern::char_class::Name;
+use crate::logs::pattern::char_class::ClassName;
 
 /// How bytes become characters, as `LC_ALL` chooses it for `grep`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub enum Locale {
 
 /// One character of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Unit {
+pub enum PatternUnit {
     /// A character; in the C locale always an ASCII one.
     Char(char),
     /// A byte of 0x80 or more: any such byte in the C locale, an invalid one under UTF-8.
@@ -60,7 +60,7 @@ pub struct Class {
     /// Single characters beyond ASCII.
     pub chars: Vec<char>,
     /// Named classes; their ASCII members are among the bytes too.
-    pub names: Vec<Name>,
+    pub names: Vec<ClassName>,
 }
 
 impl Class {
@@ -73,7 +73,7 @@ impl Class {
     }
 
     /// Adds a named class.
-    pub fn add_name(&mut self, name: Name) {
+    pub fn add_name(&mut self, name: ClassName) {
         for byte in 0..0x80 {
             if name.has_ascii(byte) {
                 self.add_byte(byte);
@@ -111,7 +111,7 @@ pub enum Node {
     /// Matches the empty string.
     Empty,
     /// One character, itself.
-    Literal(Unit),
+    Literal(PatternUnit),
     /// `.`: any character.
     Any,
     /// A bracket expression, `\w`, `\W`, `\s` or `\S`.
@@ -185,7 +185,7 @@ impl Node {
 
 /// Why a pattern is no pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Problem {
+pub enum PatternProblem {
     /// A `(` without its `)`.
     #[error("unmatched (")]
     Group,
@@ -222,14 +222,16 @@ pub enum Problem {
 }
 
 /// The first character of `text`, which is not empty, and its length in bytes.
-pub(in crate::logs) fn unit(text: &[u8], locale: Locale) -> (Unit, usize) {
+pub(in crate::logs) fn unit(text: &[u8], locale: Locale) -> (PatternUnit, usize) {
     let first = text.first().copied().unwrap_or_default();
     if first < 0x80 {
-        return (Unit::Char(char::from(first)), 1);
+        return (PatternUnit::Char(char::from(first)), 1);
     }
     match locale {
-        Locale::C => (Unit::Byte(first), 1),
-        Locale::Utf8 => decode(text).map_or((Unit::Byte(first), 1), |letter| (Unit::Char(letter), letter.len_utf8())),
+        Locale::C => (PatternUnit::Byte(first), 1),
+        Locale::Utf8 => {
+            decode(text).map_or((PatternUnit::Byte(first), 1), |letter| (PatternUnit::Char(letter), letter.len_utf8()))
+        }
     }
 }
 

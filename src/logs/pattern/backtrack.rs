@@ -5,7 +5,7 @@
 //! a line may cost. Reaching the limit is a verdict of its own: an ignore rule then does not match, a raising rule does.
 
 use crate::logs::pattern::{
-    ast::{Class, Edge, Locale, Node, Unit, decode},
+    ast::{Class, Edge, Locale, Node, PatternUnit, decode},
     char_class,
 };
 
@@ -19,7 +19,7 @@ const STEPS_A_BYTE: usize = 40;
 /// What the matcher found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub enum Verdict {
+pub enum MatchVerdict {
     /// There is a match.
     Match,
     /// There is none.
@@ -29,8 +29,8 @@ pub enum Verdict {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
-    Unit(Unit),
+enum MatchStep {
+    Unit(PatternUnit),
     Any,
     Class(Class),
     Edge(Edge),
@@ -48,14 +48,14 @@ enum Step {
 /// A rule, ready to be matched.
 #[derive(Debug, Clone)]
 pub struct Program {
-    steps: Vec<Step>,
+    steps: Vec<MatchStep>,
     slots: usize,
     locale: Locale,
     has_backref: bool,
 }
 
 /// A way not yet tried, or what must be undone before the next one is.
-enum Pending {
+enum PendingMatch {
     Way(usize, usize),
     Slot(usize, Option<usize>),
 }
@@ -66,17 +66,17 @@ impl Program {
         // Two slots for each group, then one for each loop.
         let mut program = Self { steps: Vec::new(), slots: 2 * (groups + 1), locale, has_backref: tree.has_backref() };
         program.add(tree)?;
-        program.push(Step::Done)?;
+        program.push(MatchStep::Done)?;
         Some(program)
     }
 
-    fn push(&mut self, step: Step) -> Option<usize> {
+    fn push(&mut self, step: MatchStep) -> Option<usize> {
         let at = self.steps.len();
         (at < MOST_INSTRUCTIONS).then(|| self.steps.push(step))?;
         Some(at)
     }
 
-    fn set(&mut self, at: usize, step: Step) {
+    fn set(&mut self, at: usize, step: MatchStep) {
         if let Some(old) = self.steps.get_mut(at) {
             *old = step;
         }
@@ -85,11 +85,11 @@ impl Program {
     fn add(&mut self, node: &Node) -> Option<()> {
         match node {
             Node::Empty => {}
-            Node::Literal(unit) => drop(self.push(Step::Unit(*unit))?),
-            Node::Any => drop(self.push(Step::Any)?),
-            Node::Class(class) => drop(self.push(Step::Class(Class::clone(class)))?),
-            Node::Edge(edge) => drop(self.push(Step::Edge(*edge))?),
-            Node::Backref(group) => drop(self.push(Step::Backref(*group))?),
+            Node::Literal(unit) => drop(self.push(MatchStep::Unit(*unit))?),
+            Node::Any => drop(self.push(MatchStep::Any)?),
+            Node::Class(class) => drop(self.push(MatchStep::Class(Class::clone(class)))?),
+            Node::Edge(edge) => drop(self.push(MatchStep::Edge(*edge))?),
+            Node::Backref(group) => drop(self.push(MatchStep::Backref(*group))?),
             Node::Concat(nodes) => {
                 for node in nodes {
                     self.add(node)?;
@@ -97,9 +97,9 @@ impl Program {
             }
             Node::Alternate(nodes) => self.add_branches(nodes)?,
             Node::Group(node, number) => {
-                self.push(Step::Keep(2 * number))?;
+                self.push(MatchStep::Keep(2 * number))?;
                 self.add(node)?;
-                self.push(Step::Keep(2 * number + 1))?;
+                self.push(MatchStep::Keep(2 * number + 1))?;
             }
             Node::Repeat { node, min, max } => self.add_times(node, *min, *max)?,
         }
@@ -110,14 +110,14 @@ impl Program {
         let mut jumps = Vec::new();
         let (last, others) = nodes.split_last()?;
         for node in others {
-            let fork = self.push(Step::Done)?;
+            let fork = self.push(MatchStep::Done)?;
             self.add(node)?;
-            jumps.push(self.push(Step::Done)?);
-            self.set(fork, Step::Fork(fork + 1, self.steps.len()));
+            jumps.push(self.push(MatchStep::Done)?);
+            self.set(fork, MatchStep::Fork(fork + 1, self.steps.len()));
         }
         self.add(last)?;
         for jump in jumps {
-            self.set(jump, Step::Jump(self.steps.len()));
+            self.set(jump, MatchStep::Jump(self.steps.len()));
         }
         Some(())
     }
@@ -129,35 +129,35 @@ impl Program {
         let Some(max) = max else {
             let slot = self.slots;
             self.slots += 1;
-            let fork = self.push(Step::Done)?;
-            self.push(Step::Keep(slot))?;
+            let fork = self.push(MatchStep::Done)?;
+            self.push(MatchStep::Keep(slot))?;
             self.add(node)?;
-            let leave = self.push(Step::Done)?;
-            self.push(Step::Jump(fork))?;
-            self.set(leave, Step::Leave(slot, self.steps.len()));
-            self.set(fork, Step::Fork(fork + 1, self.steps.len()));
+            let leave = self.push(MatchStep::Done)?;
+            self.push(MatchStep::Jump(fork))?;
+            self.set(leave, MatchStep::Leave(slot, self.steps.len()));
+            self.set(fork, MatchStep::Fork(fork + 1, self.steps.len()));
             return Some(());
         };
         let mut forks = Vec::new();
         for _ in min..max {
-            forks.push(self.push(Step::Done)?);
+            forks.push(self.push(MatchStep::Done)?);
             self.add(node)?;
         }
         for fork in forks {
-            self.set(fork, Step::Fork(fork + 1, self.steps.len()));
+            self.set(fork, MatchStep::Fork(fork + 1, self.steps.len()));
         }
         Some(())
     }
 
     /// Whether the rule matches anywhere in `line`. Takes at most 20,000 steps and 40 for each byte.
-    pub fn verdict(&self, line: &[u8]) -> Verdict {
+    pub fn verdict(&self, line: &[u8]) -> MatchVerdict {
         let limit = STEPS + STEPS_A_BYTE * line.len();
         self.verdict_within(line, limit)
     }
 
     /// As [`Program::verdict`], with a limit of the caller's.
-    pub fn verdict_within(&self, line: &[u8], limit: usize) -> Verdict {
-        let mut run = Run {
+    pub fn verdict_within(&self, line: &[u8], limit: usize) -> MatchVerdict {
+        let mut run = MatchRun {
             program: self,
             line,
             slots: vec![None; self.slots],
@@ -172,41 +172,41 @@ impl Program {
         }
         for start in 0..=line.len() {
             match run.from(start) {
-                Verdict::NoMatch => {}
+                MatchVerdict::NoMatch => {}
                 other => return other,
             }
             if self.is_anchored() {
                 break;
             }
         }
-        Verdict::NoMatch
+        MatchVerdict::NoMatch
     }
 
     fn is_anchored(&self) -> bool {
-        matches!(self.steps.first(), Some(Step::Edge(Edge::Start)))
+        matches!(self.steps.first(), Some(MatchStep::Edge(Edge::Start)))
     }
 }
 
 /// One rule on one line.
-struct Run<'a> {
+struct MatchRun<'a> {
     program: &'a Program,
     line: &'a [u8],
     slots: Vec<Option<usize>>,
-    pending: Vec<Pending>,
+    pending: Vec<PendingMatch>,
     /// One bit for each instruction at each position; empty when not kept.
     seen: Vec<u64>,
     left: usize,
 }
 
-impl Run<'_> {
-    fn from(&mut self, start: usize) -> Verdict {
+impl MatchRun<'_> {
+    fn from(&mut self, start: usize) -> MatchVerdict {
         self.pending.clear();
         self.slots.fill(None);
-        self.pending.push(Pending::Way(0, start));
+        self.pending.push(PendingMatch::Way(0, start));
         while let Some(pending) = self.pending.pop() {
             let (mut step, mut at) = match pending {
-                Pending::Way(step, at) => (step, at),
-                Pending::Slot(slot, old) => {
+                PendingMatch::Way(step, at) => (step, at),
+                PendingMatch::Slot(slot, old) => {
                     if let Some(value) = self.slots.get_mut(slot) {
                         *value = old;
                     }
@@ -215,11 +215,11 @@ impl Run<'_> {
             };
             loop {
                 let Some(left) = self.left.checked_sub(1) else {
-                    return Verdict::LimitReached;
+                    return MatchVerdict::LimitReached;
                 };
                 self.left = left;
-                if matches!(self.program.steps.get(step), Some(Step::Done)) {
-                    return Verdict::Match;
+                if matches!(self.program.steps.get(step), Some(MatchStep::Done)) {
+                    return MatchVerdict::Match;
                 }
                 if self.was_seen(step, at) {
                     break;
@@ -228,7 +228,7 @@ impl Run<'_> {
                 (step, at) = (next, next_at);
             }
         }
-        Verdict::NoMatch
+        MatchVerdict::NoMatch
     }
 
     /// Notes the state; says whether it was there before.
@@ -248,38 +248,38 @@ impl Run<'_> {
         let rest = self.line.get(at..)?;
         let on = |length: usize| Some((step + 1, at + length));
         match self.program.steps.get(step)? {
-            Step::Unit(Unit::Byte(byte)) => (rest.first() == Some(byte)).then(|| on(1))?,
-            Step::Unit(Unit::Char(letter)) => {
+            MatchStep::Unit(PatternUnit::Byte(byte)) => (rest.first() == Some(byte)).then(|| on(1))?,
+            MatchStep::Unit(PatternUnit::Char(letter)) => {
                 let mut buffer = [0; 4];
                 let encoded = letter.encode_utf8(&mut buffer).as_bytes();
                 rest.starts_with(encoded).then(|| on(encoded.len()))?
             }
-            Step::Any => on(self.character(rest, |_| true, |_| true)?),
-            Step::Class(class) => {
+            MatchStep::Any => on(self.character(rest, |_| true, |_| true)?),
+            MatchStep::Class(class) => {
                 on(self.character(rest, |byte| class.has_byte(byte), |letter| class.has_char(letter))?)
             }
-            Step::Edge(edge) => self.is_edge(*edge, at).then(|| on(0))?,
-            Step::Backref(group) => {
+            MatchStep::Edge(edge) => self.is_edge(*edge, at).then(|| on(0))?,
+            MatchStep::Backref(group) => {
                 let (from, to) = (*self.slots.get(2 * group)?, *self.slots.get(2 * group + 1)?);
                 let text = self.line.get(from?..to?)?;
                 rest.starts_with(text).then(|| on(text.len()))?
             }
-            Step::Fork(here, there) => {
-                self.pending.push(Pending::Way(*there, at));
+            MatchStep::Fork(here, there) => {
+                self.pending.push(PendingMatch::Way(*there, at));
                 Some((*here, at))
             }
-            Step::Jump(there) => Some((*there, at)),
-            Step::Keep(slot) => {
+            MatchStep::Jump(there) => Some((*there, at)),
+            MatchStep::Keep(slot) => {
                 let value = self.slots.get_mut(*slot)?;
-                self.pending.push(Pending::Slot(*slot, *value));
+                self.pending.push(PendingMatch::Slot(*slot, *value));
                 *value = Some(at);
                 on(0)
             }
-            Step::Leave(slot, there) => {
+            MatchStep::Leave(slot, there) => {
                 let stands = self.slots.get(*slot) == Some(&Some(at));
                 Some((if stands { *there } else { step + 1 }, at))
             }
-            Step::Done => None,
+            MatchStep::Done => None,
         }
     }
 
@@ -353,7 +353,7 @@ mod tests {
     use super::*;
     use crate::logs::pattern::parser::parse;
 
-    fn verdict(rule: &str, line: &str) -> Verdict {
+    fn verdict(rule: &str, line: &str) -> MatchVerdict {
         let read = parse(rule.as_bytes(), Locale::Utf8).unwrap();
         Program::new(&read.tree, read.groups, Locale::Utf8).unwrap().verdict(line.as_bytes())
     }
@@ -372,7 +372,7 @@ mod tests {
             (r"^((a)|b)*\2$", "ab", false),
             (r"(é)\1", "éé", true),
         ] {
-            let expected = if expected { Verdict::Match } else { Verdict::NoMatch };
+            let expected = if expected { MatchVerdict::Match } else { MatchVerdict::NoMatch };
             assert_eq!(verdict(rule, line), expected, "{rule} on {line}");
         }
     }
@@ -380,8 +380,8 @@ mod tests {
     #[test]
     fn a_rule_that_would_take_for_ever_reaches_the_limit() {
         let line = format!("{}b", "a".repeat(200));
-        assert_eq!(verdict(r"^(a*)(a*)(a*)(a*)(a*)(a*)\6\5\4\3c$", &line), Verdict::LimitReached);
-        assert_eq!(verdict(r"^(a*)*(a*)*(a*)*c$", &line), Verdict::NoMatch, "states are not tried twice");
+        assert_eq!(verdict(r"^(a*)(a*)(a*)(a*)(a*)(a*)\6\5\4\3c$", &line), MatchVerdict::LimitReached);
+        assert_eq!(verdict(r"^(a*)*(a*)*(a*)*c$", &line), MatchVerdict::NoMatch, "states are not tried twice");
     }
 
     #[test]
@@ -397,7 +397,7 @@ mod tests {
                 let program = Program::new(&read.tree, read.groups, Locale::C).unwrap();
                 let within = program.verdict_within(line.as_bytes(), 300);
                 let all = program.verdict(line.as_bytes());
-                prop_assert!(within == all || within == Verdict::LimitReached);
+                prop_assert!(within == all || within == MatchVerdict::LimitReached);
             }
         }
     }

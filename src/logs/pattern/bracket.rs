@@ -1,8 +1,8 @@
 //! Reads a bracket expression as `regcomp.c` of the C library does: its errors are the errors of grep.
 
 use crate::logs::pattern::{
-    ast::{Class, Locale, Problem, Unit, unit},
-    char_class::Name,
+    ast::{Class, Locale, PatternProblem, PatternUnit, unit},
+    char_class::ClassName,
 };
 
 /// A bracket expression that was read.
@@ -15,16 +15,16 @@ pub(in crate::logs) struct Bracket {
 }
 
 /// One member.
-enum Member {
+enum BracketMember {
     /// A character, or one written `[.x.]`.
-    Single(Unit),
+    Single(PatternUnit),
     /// `[=x=]`: no end of a range.
-    Equivalent(Unit),
+    Equivalent(PatternUnit),
     /// `[:name:]`.
-    Named(Name),
+    Named(ClassName),
 }
 
-struct Reader<'a> {
+struct BracketReader<'a> {
     text: &'a [u8],
     at: usize,
     locale: Locale,
@@ -33,8 +33,8 @@ struct Reader<'a> {
 }
 
 /// Reads the bracket expression that begins at `start` of `text` with its `[`.
-pub(in crate::logs) fn read(text: &[u8], start: usize, locale: Locale) -> Result<Bracket, Problem> {
-    let mut reader = Reader { text, at: start + 1, locale, class: Class::default(), asks_library: false };
+pub(in crate::logs) fn read(text: &[u8], start: usize, locale: Locale) -> Result<Bracket, PatternProblem> {
+    let mut reader = BracketReader { text, at: start + 1, locale, class: Class::default(), asks_library: false };
     if reader.peek() == Some(b'^') {
         reader.at += 1;
         reader.class.is_negated = true;
@@ -45,7 +45,7 @@ pub(in crate::logs) fn read(text: &[u8], start: usize, locale: Locale) -> Result
     let content = text.get(inner..reader.at).unwrap_or_default();
     reader.at += 1;
     if is_plain && is_named_wrongly(content) {
-        return Err(Problem::ClassSyntax);
+        return Err(PatternProblem::ClassSyntax);
     }
     Ok(Bracket { class: reader.class, end: reader.at, asks_library: reader.asks_library })
 }
@@ -56,7 +56,7 @@ fn is_named_wrongly(content: &[u8]) -> bool {
     inner.is_some_and(|name| name.iter().any(|byte| *byte != b':'))
 }
 
-impl Reader<'_> {
+impl BracketReader<'_> {
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
@@ -66,28 +66,28 @@ impl Reader<'_> {
     }
 
     /// Reads up to the closing `]`, without it; says whether all members were single characters.
-    fn members(&mut self) -> Result<bool, Problem> {
+    fn members(&mut self) -> Result<bool, PatternProblem> {
         let mut is_plain = true;
         let mut is_first = true;
         loop {
             match self.peek() {
-                None => return Err(Problem::Bracket),
+                None => return Err(PatternProblem::Bracket),
                 Some(b']') if !is_first => return Ok(is_plain),
                 // A hyphen that is neither first nor in a range stands before the end only.
                 Some(b'-') if !is_first && !self.next_is(b']') => {
                     let is_open = self.text.get(self.at + 1).is_none();
-                    return Err(if is_open { Problem::Bracket } else { Problem::Range });
+                    return Err(if is_open { PatternProblem::Bracket } else { PatternProblem::Range });
                 }
                 Some(_) => {}
             }
             is_first = false;
             let begin = self.member()?;
-            is_plain &= matches!(begin, Member::Single(_));
-            let can_begin = matches!(begin, Member::Single(_));
+            is_plain &= matches!(begin, BracketMember::Single(_));
+            let can_begin = matches!(begin, BracketMember::Single(_));
             if can_begin && self.peek() == Some(b'-') && !self.next_is(b']') {
                 self.at += 1;
                 if self.peek().is_none() {
-                    return Err(Problem::Bracket);
+                    return Err(PatternProblem::Bracket);
                 }
                 is_plain = false;
                 let end = self.member()?;
@@ -98,41 +98,41 @@ impl Reader<'_> {
         }
     }
 
-    fn member(&mut self) -> Result<Member, Problem> {
+    fn member(&mut self) -> Result<BracketMember, PatternProblem> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let [b'[', kind @ (b'.' | b'=' | b':'), ..] = *rest else {
             let (unit, length) = unit(rest, self.locale);
             self.at += length;
-            return Ok(Member::Single(unit));
+            return Ok(BracketMember::Single(unit));
         };
         let inner = rest.get(2..).unwrap_or_default();
-        let length = inner.windows(2).position(|pair| pair == [kind, b']']).ok_or(Problem::Bracket)?;
+        let length = inner.windows(2).position(|pair| pair == [kind, b']']).ok_or(PatternProblem::Bracket)?;
         // A name the library has no room for.
-        let name = inner.get(..length).filter(|name| name.len() < 32).ok_or(Problem::Bracket)?;
+        let name = inner.get(..length).filter(|name| name.len() < 32).ok_or(PatternProblem::Bracket)?;
         self.at += length + 4;
         self.asks_library = true;
         if kind == b':' {
-            return Name::from_bytes(name).map(Member::Named).ok_or(Problem::ClassName);
+            return ClassName::from_bytes(name).map(BracketMember::Named).ok_or(PatternProblem::ClassName);
         }
         let [byte] = name else {
-            return Err(Problem::Collation);
+            return Err(PatternProblem::Collation);
         };
         let (unit, _) = unit(&[*byte], self.locale);
-        Ok(if kind == b'.' { Member::Single(unit) } else { Member::Equivalent(unit) })
+        Ok(if kind == b'.' { BracketMember::Single(unit) } else { BracketMember::Equivalent(unit) })
     }
 
-    fn add(&mut self, member: &Member) {
+    fn add(&mut self, member: &BracketMember) {
         match member {
-            Member::Named(name) => self.class.add_name(*name),
-            Member::Single(unit) | Member::Equivalent(unit) => match unit {
-                Unit::Char(letter) => match u8::try_from(*letter) {
+            BracketMember::Named(name) => self.class.add_name(*name),
+            BracketMember::Single(unit) | BracketMember::Equivalent(unit) => match unit {
+                PatternUnit::Char(letter) => match u8::try_from(*letter) {
                     Ok(byte) if byte < 0x80 => self.class.add_byte(byte),
                     _ => {
                         self.asks_library = true;
                         self.class.chars.push(*letter);
                     }
                 },
-                Unit::Byte(byte) => {
+                PatternUnit::Byte(byte) => {
                     self.asks_library = true;
                     // Under UTF-8 no bracket expression has an invalid byte.
                     if self.locale == Locale::C {
@@ -143,21 +143,21 @@ impl Reader<'_> {
         }
     }
 
-    fn range(&mut self, begin: &Member, end: &Member) -> Result<(), Problem> {
-        let (Member::Single(first), Member::Single(last)) = (begin, end) else {
-            return Err(Problem::Range);
+    fn range(&mut self, begin: &BracketMember, end: &BracketMember) -> Result<(), PatternProblem> {
+        let (BracketMember::Single(first), BracketMember::Single(last)) = (begin, end) else {
+            return Err(PatternProblem::Range);
         };
-        let byte = |unit: &Unit| match unit {
-            Unit::Byte(byte) => Ok(*byte),
-            Unit::Char(letter) => match u8::try_from(*letter) {
+        let byte = |unit: &PatternUnit| match unit {
+            PatternUnit::Byte(byte) => Ok(*byte),
+            PatternUnit::Char(letter) => match u8::try_from(*letter) {
                 Ok(byte) if byte < 0x80 => Ok(byte),
                 // C.UTF-8 has no order for characters beyond ASCII.
-                _ => Err(Problem::Collation),
+                _ => Err(PatternProblem::Collation),
             },
         };
         let (first, last) = (byte(first)?, byte(last)?);
         if first > last {
-            return Err(Problem::Range);
+            return Err(PatternProblem::Range);
         }
         self.asks_library |= !(first.is_ascii_digit() && last.is_ascii_digit());
         for byte in first..=last {

@@ -14,7 +14,7 @@ use regex_syntax::{
 /// The twelve named classes of POSIX.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is the class of its name in isalpha(3)")]
-pub enum Name {
+pub enum ClassName {
     Alpha,
     Digit,
     Alnum,
@@ -30,22 +30,22 @@ pub enum Name {
 }
 
 /// The names as patterns spell them.
-const NAMES: [(&[u8], Name); 12] = [
-    (b"alpha", Name::Alpha),
-    (b"digit", Name::Digit),
-    (b"alnum", Name::Alnum),
-    (b"upper", Name::Upper),
-    (b"lower", Name::Lower),
-    (b"space", Name::Space),
-    (b"blank", Name::Blank),
-    (b"punct", Name::Punct),
-    (b"print", Name::Print),
-    (b"graph", Name::Graph),
-    (b"cntrl", Name::Cntrl),
-    (b"xdigit", Name::Xdigit),
+const NAMES: [(&[u8], ClassName); 12] = [
+    (b"alpha", ClassName::Alpha),
+    (b"digit", ClassName::Digit),
+    (b"alnum", ClassName::Alnum),
+    (b"upper", ClassName::Upper),
+    (b"lower", ClassName::Lower),
+    (b"space", ClassName::Space),
+    (b"blank", ClassName::Blank),
+    (b"punct", ClassName::Punct),
+    (b"print", ClassName::Print),
+    (b"graph", ClassName::Graph),
+    (b"cntrl", ClassName::Cntrl),
+    (b"xdigit", ClassName::Xdigit),
 ];
 
-impl Name {
+impl ClassName {
     /// The class of this name.
     pub fn from_bytes(text: &[u8]) -> Option<Self> {
         NAMES.iter().find(|(name, _)| *name == text).map(|(_, name)| *name)
@@ -80,11 +80,11 @@ impl Name {
 
 /// Everything the named classes tell of a character beyond ASCII.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ClassKind {
     /// Known to no class: not assigned.
     Nothing,
     /// A letter without case, or a digit of another script.
-    Letter,
+    MimeMessage,
     /// A capital letter.
     Capital,
     /// A small letter.
@@ -101,11 +101,11 @@ pub enum Kind {
     Mark,
 }
 
-impl Kind {
+impl ClassKind {
     /// All kinds, in the order of their symbols.
     pub const ALL: [Self; 9] = [
         Self::Nothing,
-        Self::Letter,
+        Self::MimeMessage,
         Self::Capital,
         Self::Small,
         Self::Title,
@@ -116,55 +116,55 @@ impl Kind {
     ];
 
     /// Whether characters of this kind are in the class.
-    pub const fn is(self, name: Name) -> bool {
-        let is_letter = matches!(self, Self::Letter | Self::Capital | Self::Small | Self::Title);
+    pub const fn is(self, name: ClassName) -> bool {
+        let is_letter = matches!(self, Self::MimeMessage | Self::Capital | Self::Small | Self::Title);
         match name {
-            Name::Digit | Name::Xdigit => false,
-            Name::Alpha | Name::Alnum => is_letter,
-            Name::Upper => matches!(self, Self::Capital | Self::Title),
-            Name::Lower => matches!(self, Self::Small | Self::Title),
-            Name::Space => matches!(self, Self::Space | Self::Separator),
-            Name::Blank => matches!(self, Self::Space),
-            Name::Punct => matches!(self, Self::Mark),
-            Name::Print => is_letter || matches!(self, Self::Mark | Self::Space),
-            Name::Graph => is_letter || matches!(self, Self::Mark),
-            Name::Cntrl => matches!(self, Self::Control | Self::Separator),
+            ClassName::Digit | ClassName::Xdigit => false,
+            ClassName::Alpha | ClassName::Alnum => is_letter,
+            ClassName::Upper => matches!(self, Self::Capital | Self::Title),
+            ClassName::Lower => matches!(self, Self::Small | Self::Title),
+            ClassName::Space => matches!(self, Self::Space | Self::Separator),
+            ClassName::Blank => matches!(self, Self::Space),
+            ClassName::Punct => matches!(self, Self::Mark),
+            ClassName::Print => is_letter || matches!(self, Self::Mark | Self::Space),
+            ClassName::Graph => is_letter || matches!(self, Self::Mark),
+            ClassName::Cntrl => matches!(self, Self::Control | Self::Separator),
         }
     }
 }
 
 /// The kind of a character beyond ASCII.
-pub fn kind(letter: char) -> Kind {
+pub fn kind(letter: char) -> ClassKind {
     let has = |table: &[(char, char)]| {
         let after = table.partition_point(|(first, _)| *first <= letter);
         after.checked_sub(1).and_then(|at| table.get(at)).is_some_and(|(_, last)| letter <= *last)
     };
     match letter {
-        '\u{80}'..='\u{9f}' => return Kind::Control,
-        '\u{2028}' | '\u{2029}' => return Kind::Separator,
+        '\u{80}'..='\u{9f}' => return ClassKind::Control,
+        '\u{2028}' | '\u{2029}' => return ClassKind::Separator,
         // No-break spaces are punctuation.
-        '\u{a0}' | '\u{2007}' | '\u{202f}' => return Kind::Mark,
+        '\u{a0}' | '\u{2007}' | '\u{202f}' => return ClassKind::Mark,
         _ => {}
     }
     if has(&TABLES.letter) {
         match (has(&TABLES.upper), has(&TABLES.lower)) {
-            (true, true) => Kind::Title,
-            (true, false) => Kind::Capital,
-            (false, true) => Kind::Small,
-            (false, false) => Kind::Letter,
+            (true, true) => ClassKind::Title,
+            (true, false) => ClassKind::Capital,
+            (false, true) => ClassKind::Small,
+            (false, false) => ClassKind::MimeMessage,
         }
     } else if has(&TABLES.space) {
-        Kind::Space
+        ClassKind::Space
     } else if has(&TABLES.assigned) {
-        Kind::Mark
+        ClassKind::Mark
     } else {
-        Kind::Nothing
+        ClassKind::Nothing
     }
 }
 
 /// Whether a character is one of a word: `\w`.
 pub fn is_word(letter: char) -> bool {
-    letter == '_' || Name::Alnum.has(letter)
+    letter == '_' || ClassName::Alnum.has(letter)
 }
 
 /// First and last character of each range.
@@ -202,16 +202,16 @@ mod tests {
     #[test]
     fn characters_are_of_the_kind_the_c_library_says() {
         let kinds = [
-            ('é', Kind::Small),
-            ('Ä', Kind::Capital),
-            ('٣', Kind::Letter),
-            ('\u{301}', Kind::Mark),
-            ('\u{2003}', Kind::Space),
-            ('\u{a0}', Kind::Mark),
-            ('\u{2028}', Kind::Separator),
-            ('\u{85}', Kind::Control),
-            ('€', Kind::Mark),
-            ('\u{378}', Kind::Nothing),
+            ('é', ClassKind::Small),
+            ('Ä', ClassKind::Capital),
+            ('٣', ClassKind::MimeMessage),
+            ('\u{301}', ClassKind::Mark),
+            ('\u{2003}', ClassKind::Space),
+            ('\u{a0}', ClassKind::Mark),
+            ('\u{2028}', ClassKind::Separator),
+            ('\u{85}', ClassKind::Control),
+            ('€', ClassKind::Mark),
+            ('\u{378}', ClassKind::Nothing),
         ];
         for (letter, expected) in kinds {
             assert_eq!(kind(letter), expected, "{letter:?}");

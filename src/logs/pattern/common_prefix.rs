@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::logs::pattern::ast::{Edge, Node, Unit};
+use crate::logs::pattern::ast::{Edge, Node, PatternUnit};
 
 /// Fewest rules that are put together, and most beginnings.
 const FEWEST: usize = 12;
@@ -17,7 +17,7 @@ const LONGEST: usize = 24;
 
 /// Rules that begin alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::logs) struct Alike {
+pub(in crate::logs) struct AlikePatterns {
     /// The rules, by number.
     pub(in crate::logs) rules: Vec<usize>,
     /// Items of the beginning.
@@ -25,7 +25,7 @@ pub(in crate::logs) struct Alike {
 }
 
 /// Puts together what begins alike up to a blank; `trees` has the rules by number.
-pub(in crate::logs) fn group(trees: &[(usize, &Node)]) -> Vec<Alike> {
+pub(in crate::logs) fn group(trees: &[(usize, &Node)]) -> Vec<AlikePatterns> {
     let mut groups = Vec::new();
     let mut left = trees.to_vec();
     while groups.len() < MOST {
@@ -44,7 +44,7 @@ pub(in crate::logs) fn group(trees: &[(usize, &Node)]) -> Vec<Alike> {
         let (alike, others): (Vec<_>, Vec<_>) =
             left.into_iter().partition(|(_, tree)| tree.items().get(..beginning.len()) == Some(beginning));
         left = others;
-        groups.push(Alike { rules: alike.into_iter().map(|(rule, _)| rule).collect(), items: beginning.len() });
+        groups.push(AlikePatterns { rules: alike.into_iter().map(|(rule, _)| rule).collect(), items: beginning.len() });
     }
     groups
 }
@@ -53,7 +53,7 @@ pub(in crate::logs) fn group(trees: &[(usize, &Node)]) -> Vec<Alike> {
 fn beginnings(tree: &Node) -> impl Iterator<Item = &[Node]> {
     let items = tree.items();
     let is_anchored = items.first() == Some(&Node::Edge(Edge::Start));
-    let blank = Node::Literal(Unit::Char(' '));
+    let blank = Node::Literal(PatternUnit::Char(' '));
     let most = if is_anchored { items.len().min(LONGEST) } else { 0 };
     (1..most).filter(move |at| items.get(*at) == Some(&blank)).filter_map(|at| items.get(..=at))
 }

@@ -8,7 +8,7 @@ use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, Look, Repetitio
 
 use crate::logs::pattern::{
     alphabet::{Alphabet, INVALID},
-    ast::{Edge, Locale, Node, Unit},
+    ast::{Edge, Locale, Node, PatternUnit},
 };
 
 /// The pattern for these nodes, one after the other. A tree the alphabet does not serve gives a pattern for ASCII lines only; a
@@ -20,8 +20,8 @@ pub fn pattern(nodes: &[Node], alphabet: &Alphabet) -> Hir {
 fn one(node: &Node, alphabet: &Alphabet) -> Hir {
     match node {
         Node::Empty => Hir::empty(),
-        Node::Literal(Unit::Byte(byte)) => Hir::literal([*byte]),
-        Node::Literal(Unit::Char(letter)) => {
+        Node::Literal(PatternUnit::Byte(byte)) => Hir::literal([*byte]),
+        Node::Literal(PatternUnit::Char(letter)) => {
             alphabet.symbol(*letter).map_or_else(Hir::fail, |symbol| Hir::literal([symbol]))
         }
         Node::Any => {

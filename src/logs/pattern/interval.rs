@@ -1,6 +1,6 @@
 //! Reads an interval, `{2,3}`, as grep and the C library together do.
 
-use crate::logs::pattern::ast::Problem;
+use crate::logs::pattern::ast::PatternProblem;
 
 /// `RE_DUP_MAX`: no interval goes further.
 const MOST_TIMES: u32 = 32767;
@@ -16,8 +16,8 @@ pub(in crate::logs) struct Interval {
 
 /// Reads the interval whose `{` stands before `rest`. What is none stands for itself; what the C library calls invalid is an
 /// error, but only after something that can be repeated, because elsewhere the library does not look.
-pub(in crate::logs) fn read(rest: &[u8], is_something: bool) -> Result<Option<Interval>, Problem> {
-    let refused = |is_refused: bool| if is_refused { Err(Problem::Interval) } else { Ok(None) };
+pub(in crate::logs) fn read(rest: &[u8], is_something: bool) -> Result<Option<Interval>, PatternProblem> {
+    let refused = |is_refused: bool| if is_refused { Err(PatternProblem::Interval) } else { Ok(None) };
     let end = rest.iter().position(|byte| *byte == b'}');
     let content = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
     let mut parts = content.split(|byte| *byte == b',');
@@ -36,7 +36,8 @@ pub(in crate::logs) fn read(rest: &[u8], is_something: bool) -> Result<Option<In
     if has_more || content.is_empty() || last.is_some_and(|last| last < first) {
         return refused(is_something);
     }
-    let within = |number: u32| u16::try_from(number).ok().filter(|_| number <= MOST_TIMES).ok_or(Problem::TooMany);
+    let within =
+        |number: u32| u16::try_from(number).ok().filter(|_| number <= MOST_TIMES).ok_or(PatternProblem::TooMany);
     Ok(Some(Interval { min: within(first)?, max: last.map(within).transpose()?, length: end + 2 }))
 }
 
@@ -61,10 +62,10 @@ mod tests {
             assert_eq!(times(text), Ok(None), "{text}");
         }
         for text in ["2,1}", "}", "1,2,3}", "1,,}", "1,2,"] {
-            assert_eq!(times(text), Err(Problem::Interval), "{text}");
+            assert_eq!(times(text), Err(PatternProblem::Interval), "{text}");
             assert_eq!(read(text.as_bytes(), false), Ok(None), "{text}");
         }
-        assert_eq!(times("32768}"), Err(Problem::TooMany));
+        assert_eq!(times("32768}"), Err(PatternProblem::TooMany));
         assert!(times("32767}").is_ok());
     }
 }

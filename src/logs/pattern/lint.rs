@@ -4,8 +4,8 @@ use std::{collections::HashMap, fmt};
 
 use crate::logs::pattern::{
     ast::{Edge, Locale, Node},
-    backtrack::{Program, Verdict},
-    char_class::Name,
+    backtrack::{MatchVerdict, Program},
+    char_class::ClassName,
     parser::Ere,
     prefilter::longest,
 };
@@ -175,8 +175,8 @@ fn knows_legacy_only(rule: &Ere, locale: Locale) -> bool {
 
 fn can_begin_with_blank(node: &Node) -> bool {
     match node {
-        Node::Literal(unit) => *unit == crate::logs::pattern::ast::Unit::Char(' '),
-        Node::Class(class) => class.has_byte(b' ') || class.names.contains(&Name::Space),
+        Node::Literal(unit) => *unit == crate::logs::pattern::ast::PatternUnit::Char(' '),
+        Node::Class(class) => class.has_byte(b' ') || class.names.contains(&ClassName::Space),
         Node::Any => true,
         Node::Group(node, _) | Node::Repeat { node, .. } => can_begin_with_blank(node),
         Node::Concat(nodes) => nodes.first().is_some_and(can_begin_with_blank),
@@ -186,7 +186,7 @@ fn can_begin_with_blank(node: &Node) -> bool {
 }
 
 fn matches(tree: &Node, groups: usize, locale: Locale, line: &[u8]) -> bool {
-    Program::new(tree, groups, locale).is_some_and(|program| program.verdict(line) == Verdict::Match)
+    Program::new(tree, groups, locale).is_some_and(|program| program.verdict(line) == MatchVerdict::Match)
 }
 
 #[cfg(test)]

@@ -18,13 +18,13 @@ use regex_syntax::hir::Hir;
 use crate::logs::pattern::{
     alphabet::Alphabet,
     ast::Locale,
-    backtrack::Verdict,
-    common_prefix::{Alike, group},
+    backtrack::MatchVerdict,
+    common_prefix::{AlikePatterns, group},
     dfa::{Build, build},
     hir::pattern,
     lint::is_anchored,
     parser::Ere,
-    prefilter::{Sieve, longest},
+    prefilter::{Prefilter, longest},
     single::Single,
 };
 
@@ -104,7 +104,7 @@ impl Automaton {
 
 /// What an engine keeps of a rule.
 #[derive(Debug)]
-struct Known {
+struct KnownPattern {
     ere: Arc<Ere>,
     /// Which of the common beginnings it has.
     beginning: Option<usize>,
@@ -114,7 +114,7 @@ struct Known {
 
 /// What happened so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
+pub struct MatchCounts {
     /// Lines looked at.
     pub lines: u64,
     /// Lines for which rules were tried on their own.
@@ -128,7 +128,7 @@ pub struct Counts {
 pub struct Engine {
     alphabet: Arc<Alphabet>,
     on_limit: OnLimit,
-    rules: Vec<Known>,
+    rules: Vec<KnownPattern>,
     /// The common beginnings, and for each the automaton over what follows.
     beginnings: Option<Automaton>,
     rests: Vec<Automaton>,
@@ -138,12 +138,12 @@ pub struct Engine {
     /// Whether some rule is in no automaton though one could decide it.
     is_incomplete: bool,
     /// Rules no automaton decides.
-    careful: Sieve,
-    all: Sieve,
+    careful: Prefilter,
+    all: Prefilter,
     singles: usize,
     /// The line at which the automata last began with fresh states.
     refreshed: u64,
-    counts: Counts,
+    counts: MatchCounts,
 }
 
 impl Engine {
@@ -155,7 +155,7 @@ impl Engine {
         let (served, careful): (Vec<usize>, Vec<usize>) =
             (0..eres.len()).partition(|rule| eres.get(*rule).is_some_and(|ere| alphabet.serves(&ere.tree)));
         let needles: Vec<Vec<u8>> = eres.iter().map(|ere| longest(&ere.tree)).collect();
-        let known = |ere| Known { ere, beginning: None, single: None, hits: 0 };
+        let known = |ere| KnownPattern { ere, beginning: None, single: None, hits: 0 };
         let mut engine = Self {
             alphabet: Arc::new(alphabet),
             on_limit,
@@ -165,11 +165,11 @@ impl Engine {
             anchored: None,
             floating: None,
             is_incomplete: false,
-            all: Sieve::new(&needles, 0..needles.len()),
-            careful: Sieve::new(&needles, careful),
+            all: Prefilter::new(&needles, 0..needles.len()),
+            careful: Prefilter::new(&needles, careful),
             singles: 0,
             refreshed: 0,
-            counts: Counts::default(),
+            counts: MatchCounts::default(),
         };
         engine.build(&served);
         engine
@@ -179,7 +179,7 @@ impl Engine {
         let trees: Vec<_> = served.iter().filter_map(|rule| Some((*rule, &self.rules.get(*rule)?.ere.tree))).collect();
         let groups = group(&trees);
         let mut beginnings = Vec::new();
-        for Alike { rules, items } in groups {
+        for AlikePatterns { rules, items } in groups {
             let parts = rules.iter().filter_map(|rule| self.rules.get(*rule)?.ere.tree.items().split_at_checked(items));
             let (heads, tails): (Vec<_>, Vec<_>) = parts.unzip();
             let Some(head) = heads.first() else { continue };
@@ -228,8 +228,10 @@ impl Engine {
         let alphabet = Arc::clone(&self.alphabet);
         let rewritten = alphabet.rewrite(line);
         let found = match self.quick(&rewritten) {
-            Ok(found) => found.or_else(|| self.try_candidates(line, &rewritten, Which::Careful).first().copied()),
-            Err(GaveUp) => self.try_candidates(line, &rewritten, Which::First).first().copied(),
+            Ok(found) => {
+                found.or_else(|| self.try_candidates(line, &rewritten, WhichPattern::Careful).first().copied())
+            }
+            Err(GaveUp) => self.try_candidates(line, &rewritten, WhichPattern::First).first().copied(),
         };
         self.hit(found);
         found
@@ -240,7 +242,7 @@ impl Engine {
         self.counts.lines += 1;
         let alphabet = Arc::clone(&self.alphabet);
         let rewritten = alphabet.rewrite(line);
-        let found = self.try_candidates(line, &rewritten, Which::All);
+        let found = self.try_candidates(line, &rewritten, WhichPattern::All);
         self.hit(found.iter().copied());
         found
     }
@@ -259,7 +261,7 @@ impl Engine {
     }
 
     /// What happened so far.
-    pub const fn counts(&self) -> Counts {
+    pub const fn counts(&self) -> MatchCounts {
         self.counts
     }
 
@@ -307,10 +309,10 @@ impl Engine {
     }
 
     /// Tries rules on their own whose text is in the line.
-    fn try_candidates(&mut self, line: &[u8], rewritten: &[u8], which: Which) -> Vec<usize> {
-        let sieve = if which == Which::Careful { &self.careful } else { &self.all };
+    fn try_candidates(&mut self, line: &[u8], rewritten: &[u8], which: WhichPattern) -> Vec<usize> {
+        let sieve = if which == WhichPattern::Careful { &self.careful } else { &self.all };
         let mut candidates = sieve.pass(rewritten);
-        if which != Which::Careful {
+        if which != WhichPattern::Careful {
             self.counts.singly += 1;
             self.drop_without_beginning(rewritten, &mut candidates);
         }
@@ -318,7 +320,7 @@ impl Engine {
         for rule in candidates {
             if self.matches(rule, line, rewritten) {
                 found.push(rule);
-                if which != Which::All {
+                if which != WhichPattern::All {
                     break;
                 }
             }
@@ -350,10 +352,10 @@ impl Engine {
             self.singles += single.memory();
             known.single = Some(Box::new(single));
         }
-        match known.single.as_mut().map_or(Verdict::NoMatch, |single| single.verdict(line, rewritten)) {
-            Verdict::Match => true,
-            Verdict::NoMatch => false,
-            Verdict::LimitReached => {
+        match known.single.as_mut().map_or(MatchVerdict::NoMatch, |single| single.verdict(line, rewritten)) {
+            MatchVerdict::Match => true,
+            MatchVerdict::NoMatch => false,
+            MatchVerdict::LimitReached => {
                 self.counts.limits += 1;
                 self.on_limit == OnLimit::Match
             }
@@ -363,7 +365,7 @@ impl Engine {
 
 /// Which rules are tried, and how many may be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Which {
+enum WhichPattern {
     /// Those no automaton decides, up to the first that matches.
     Careful,
     /// All, up to the first that matches.

@@ -11,9 +11,9 @@
 use thiserror::Error;
 
 use crate::logs::pattern::{
-    ast::{Class, Edge, Locale, Node, Problem, unit},
+    ast::{Class, Edge, Locale, Node, PatternProblem, unit},
     bracket,
-    char_class::Name,
+    char_class::ClassName,
     interval::{self, Interval},
 };
 
@@ -27,7 +27,7 @@ pub struct EreError {
     /// Offset in bytes.
     pub at: usize,
     /// What is wrong.
-    pub problem: Problem,
+    pub problem: PatternProblem,
 }
 
 /// A pattern that was read.
@@ -54,7 +54,7 @@ pub fn parse(pattern: &[u8], locale: Locale) -> Result<Ere, EreError> {
 }
 
 /// A pattern that was read, and whether it must be read again.
-struct Reading {
+struct PatternReader {
     done: Ere,
     /// Whether an anchor is repeated.
     repeats_edge: bool,
@@ -89,7 +89,7 @@ struct Library {
 }
 
 impl<'a> Parser<'a> {
-    fn run(text: &'a [u8], locale: Locale, as_library: bool) -> Result<Reading, EreError> {
+    fn run(text: &'a [u8], locale: Locale, as_library: bool) -> Result<PatternReader, EreError> {
         let mut parser = Self {
             text,
             at: 0,
@@ -105,17 +105,17 @@ impl<'a> Parser<'a> {
         };
         let tree = parser.alternatives(true)?;
         if parser.library.held_open > 0 {
-            return Err(parser.error(text.len(), Problem::Group));
+            return Err(parser.error(text.len(), PatternProblem::Group));
         }
         let done = Ere { tree, groups: parser.groups, stray: parser.stray };
-        Ok(Reading { done, repeats_edge: parser.repeats_edge, asks_library: parser.asks_library })
+        Ok(PatternReader { done, repeats_edge: parser.repeats_edge, asks_library: parser.asks_library })
     }
 
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
-    fn error(&self, at: usize, problem: Problem) -> EreError {
+    fn error(&self, at: usize, problem: PatternProblem) -> EreError {
         EreError { at: at.min(self.text.len()), problem }
     }
 
@@ -123,7 +123,7 @@ impl<'a> Parser<'a> {
     fn alternatives(&mut self, is_outermost: bool) -> Result<Node, EreError> {
         self.depth += 1;
         if self.depth > DEEPEST {
-            return Err(self.error(self.at, Problem::TooDeep));
+            return Err(self.error(self.at, PatternProblem::TooDeep));
         }
         let before = self.closed;
         let mut closed = before;
@@ -190,7 +190,7 @@ impl<'a> Parser<'a> {
             }
             stacked += 1;
             if stacked + self.depth > DEEPEST {
-                return Err(self.error(from, Problem::TooDeep));
+                return Err(self.error(from, PatternProblem::TooDeep));
             }
             node = Node::Repeat { node: Box::new(node), min, max };
         }
@@ -256,7 +256,7 @@ impl<'a> Parser<'a> {
         let number = self.groups;
         let inner = self.alternatives(false)?;
         if self.peek() != Some(b')') {
-            return Err(self.error(from, Problem::Group));
+            return Err(self.error(from, PatternProblem::Group));
         }
         self.at += 1;
         self.library.held_open += usize::from(self.library.waits);
@@ -271,7 +271,7 @@ impl<'a> Parser<'a> {
         let from = self.at;
         self.at += 1;
         let Some(byte) = self.peek() else {
-            return Err(self.error(from, Problem::Backslash));
+            return Err(self.error(from, PatternProblem::Backslash));
         };
         let edge = match byte {
             b'`' => Some(Edge::Start),
@@ -291,10 +291,10 @@ impl<'a> Parser<'a> {
                 let mut class = Class::default();
                 class.is_negated = byte.is_ascii_uppercase();
                 if byte.eq_ignore_ascii_case(&b'w') {
-                    class.add_name(Name::Alnum);
+                    class.add_name(ClassName::Alnum);
                     class.add_byte(b'_');
                 } else {
-                    class.add_name(Name::Space);
+                    class.add_name(ClassName::Space);
                 }
                 // Written out as a bracket expression by grep itself.
                 self.asks_library |= self.locale == Locale::Utf8;
@@ -303,7 +303,7 @@ impl<'a> Parser<'a> {
             b'1'..=b'9' => {
                 let number = usize::from(byte - b'0');
                 if self.closed & (1 << number) == 0 {
-                    return Err(self.error(from, Problem::Backref));
+                    return Err(self.error(from, PatternProblem::Backref));
                 }
                 self.asks_library = true;
                 Ok(self.passed(Node::Backref(number)))
@@ -335,18 +335,18 @@ fn one_or(mut nodes: Vec<Node>, join: impl Fn(Vec<Node>) -> Node) -> Node {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logs::pattern::ast::Unit;
+    use crate::logs::pattern::ast::PatternUnit;
 
     fn tree(rule: &str) -> Node {
         parse(rule.as_bytes(), Locale::Utf8).unwrap().tree
     }
 
-    fn problem(rule: &str) -> Problem {
+    fn problem(rule: &str) -> PatternProblem {
         parse(rule.as_bytes(), Locale::Utf8).unwrap_err().problem
     }
 
     fn a() -> Node {
-        Node::Literal(Unit::Char('a'))
+        Node::Literal(PatternUnit::Char('a'))
     }
 
     fn times(node: Node, min: u16, max: Option<u16>) -> Node {
@@ -381,22 +381,22 @@ mod tests {
     #[test]
     fn each_error_of_grep_is_one_here() {
         for (rule, expected) in [
-            ("(a", Problem::Group),
-            ("(*)", Problem::Group),
-            ("[a", Problem::Bracket),
-            ("[]", Problem::Bracket),
-            ("a\\", Problem::Backslash),
-            ("(a)\\2", Problem::Backref),
-            ("(a)|\\1", Problem::Backref),
-            ("(a\\1)", Problem::Backref),
-            ("a{2,1}", Problem::Interval),
-            ("a{32768}", Problem::TooMany),
-            ("[z-a]", Problem::Range),
-            ("[a-c-e]", Problem::Range),
-            ("[[:foo:]]", Problem::ClassName),
-            ("[:alpha:]", Problem::ClassSyntax),
-            ("[[.ab.]]", Problem::Collation),
-            ("[ä-ö]", Problem::Collation),
+            ("(a", PatternProblem::Group),
+            ("(*)", PatternProblem::Group),
+            ("[a", PatternProblem::Bracket),
+            ("[]", PatternProblem::Bracket),
+            ("a\\", PatternProblem::Backslash),
+            ("(a)\\2", PatternProblem::Backref),
+            ("(a)|\\1", PatternProblem::Backref),
+            ("(a\\1)", PatternProblem::Backref),
+            ("a{2,1}", PatternProblem::Interval),
+            ("a{32768}", PatternProblem::TooMany),
+            ("[z-a]", PatternProblem::Range),
+            ("[a-c-e]", PatternProblem::Range),
+            ("[[:foo:]]", PatternProblem::ClassName),
+            ("[:alpha:]", PatternProblem::ClassSyntax),
+            ("[[.ab.]]", PatternProblem::Collation),
+            ("[ä-ö]", PatternProblem::Collation),
         ] {
             assert_eq!(problem(rule), expected, "{rule}");
         }
@@ -412,12 +412,12 @@ mod tests {
     fn a_backslash_before_a_letter_it_does_nothing_to_is_noted() {
         let read = parse(br"\d\.\/x\t\w", Locale::C).unwrap();
         assert_eq!(read.stray, [0, 7]);
-        assert_eq!(read.tree.items().first(), Some(&Node::Literal(Unit::Char('d'))));
+        assert_eq!(read.tree.items().first(), Some(&Node::Literal(PatternUnit::Char('d'))));
     }
 
     #[test]
     fn a_character_beyond_ascii_is_one_only_under_utf_8() {
         assert_eq!(parse("é".as_bytes(), Locale::C).unwrap().tree.items().len(), 2);
-        assert_eq!(tree("é"), Node::Literal(Unit::Char('é')));
+        assert_eq!(tree("é"), Node::Literal(PatternUnit::Char('é')));
     }
 }

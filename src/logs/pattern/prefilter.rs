@@ -2,7 +2,7 @@
 
 use aho_corasick::AhoCorasick;
 
-use crate::logs::pattern::ast::{Node, Unit};
+use crate::logs::pattern::ast::{Node, PatternUnit};
 
 /// The longest run of bytes that every match of `tree` has; empty when there is none that is plain to see.
 ///
@@ -24,7 +24,7 @@ impl Runs {
     fn add(&mut self, node: &Node) {
         match node {
             Node::Empty | Node::Edge(_) => {}
-            Node::Literal(Unit::Char(letter)) if letter.is_ascii() => self.now.extend(u8::try_from(*letter)),
+            Node::Literal(PatternUnit::Char(letter)) if letter.is_ascii() => self.now.extend(u8::try_from(*letter)),
             Node::Concat(nodes) => nodes.iter().for_each(|node| self.add(node)),
             Node::Group(node, _) => self.add(node),
             // What stands there at least once stands there; but before and after it may stand more of the same.
@@ -47,7 +47,7 @@ impl Runs {
 
 /// Tells for a line which rules cannot match it because their text is not there.
 #[derive(Debug)]
-pub(in crate::logs) struct Sieve {
+pub(in crate::logs) struct Prefilter {
     texts: Option<AhoCorasick>,
     /// The rule of each text.
     rules: Vec<usize>,
@@ -55,7 +55,7 @@ pub(in crate::logs) struct Sieve {
     always: Vec<usize>,
 }
 
-impl Sieve {
+impl Prefilter {
     /// A sieve for `rules`; `needles` has the text of every rule by number.
     pub(in crate::logs) fn new(needles: &[Vec<u8>], rules: impl IntoIterator<Item = usize>) -> Self {
         let (always, rules): (Vec<usize>, Vec<usize>) =

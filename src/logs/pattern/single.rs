@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use crate::logs::pattern::{
     alphabet::Alphabet,
-    ast::{Node, Unit},
-    backtrack::{Program, Verdict},
+    ast::{Node, PatternUnit},
+    backtrack::{MatchVerdict, Program},
     dfa::{Build, build},
     hir::pattern,
     parser::Ere,
@@ -58,18 +58,18 @@ impl Single {
     }
 
     /// Whether it matches `line`, which `rewritten` is in the alphabet it was compiled for.
-    pub fn verdict(&mut self, line: &[u8], rewritten: &[u8]) -> Verdict {
+    pub fn verdict(&mut self, line: &[u8], rewritten: &[u8]) -> MatchVerdict {
         if let Some((dfa, cache)) = &mut self.automaton
             && (self.program.is_none() || line.is_ascii())
         {
             // It has no quit bytes and never gives up.
             return match dfa.try_search_fwd(cache, &Input::new(rewritten).earliest(true)) {
-                Ok(Some(_)) => Verdict::Match,
-                Ok(None) => Verdict::NoMatch,
-                Err(_) => Verdict::LimitReached,
+                Ok(Some(_)) => MatchVerdict::Match,
+                Ok(None) => MatchVerdict::NoMatch,
+                Err(_) => MatchVerdict::LimitReached,
             };
         }
-        self.program.as_ref().map_or(Verdict::NoMatch, |program| program.verdict(line))
+        self.program.as_ref().map_or(MatchVerdict::NoMatch, |program| program.verdict(line))
     }
 
     /// Bytes it takes at most, states included.
@@ -79,5 +79,5 @@ impl Single {
 }
 
 fn has_raw_byte(tree: &Node) -> bool {
-    tree.has(|node| matches!(node, Node::Literal(Unit::Byte(_))))
+    tree.has(|node| matches!(node, Node::Literal(PatternUnit::Byte(_))))
 }

@@ -13,7 +13,7 @@ use crate::{
 
 /// What kind of remark it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Remark {
+pub enum RuleRemark {
     /// A rule, a file or a directory is not in use.
     Off,
     /// A rule in use is odd.
@@ -26,38 +26,36 @@ pub enum Remark {
 
 /// A remark on a rule set with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct RuleFinding {
     /// What kind it is.
-    pub remark: Remark,
+    pub remark: RuleRemark,
     /// Where and what; without a line it concerns a file or directory as a whole.
     pub fault: Fault,
 }
 
-impl Finding {
-    fn new(remark: Remark, file: &Path, line: Option<u32>, what: String, hint: &str) -> Self {
+impl RuleFinding {
+    fn new(remark: RuleRemark, file: &Path, line: Option<u32>, what: String, hint: &str) -> Self {
         Self { remark, fault: Fault { file: file.to_owned(), line, what, hint: hint.to_owned() } }
     }
 }
 
 /// All remarks on `set`, sorted by file and line. Costs about 20 µs for each rule.
-pub fn survey(set: &RuleSet) -> Vec<Finding> {
-    let mut found: Vec<Finding> =
-        set.faults.iter().cloned().map(|fault| Finding { remark: Remark::Off, fault }).collect();
+pub fn survey(set: &RuleSet) -> Vec<RuleFinding> {
+    let mut found: Vec<RuleFinding> =
+        set.faults.iter().cloned().map(|fault| RuleFinding { remark: RuleRemark::Off, fault }).collect();
     let file = |rule: usize| set.files.get(set.rules.get(rule)?.file);
     for (number, rule) in set.rules.iter().enumerate() {
         let Some(file) = file(number) else { continue };
-        found.extend(
-            lints(&rule.text, &rule.ere, set.reading.locale).into_iter().map(|lint| {
-                Finding::new(Remark::Odd(lint), &file.path, Some(rule.line), lint.to_string(), lint.advice())
-            }),
-        );
+        found.extend(lints(&rule.text, &rule.ere, set.reading.locale).into_iter().map(|lint| {
+            RuleFinding::new(RuleRemark::Odd(lint), &file.path, Some(rule.line), lint.to_string(), lint.advice())
+        }));
     }
     for (later, earlier) in twice(set) {
         let (Some(file), Some(first)) = (file(later), file(earlier)) else { continue };
         let line = |rule: usize| set.rules.get(rule).map(|rule| rule.line);
         let place = escape_name(first.path.as_os_str().as_encoded_bytes());
         let what = format!("stands at {place}:{} already", line(earlier).unwrap_or_default());
-        found.push(Finding::new(Remark::Twice, &file.path, line(later), what, "one of them can go"));
+        found.push(RuleFinding::new(RuleRemark::Twice, &file.path, line(later), what, "one of them can go"));
     }
     found.extend(set.skipped.iter().map(|path| {
         let hint = if path.is_dir() {
@@ -65,9 +63,9 @@ pub fn survey(set: &RuleSet) -> Vec<Finding> {
         } else {
             "names of rule files have letters, digits, _ and - only"
         };
-        Finding::new(Remark::Skipped, path, None, "is passed over".to_owned(), hint)
+        RuleFinding::new(RuleRemark::Skipped, path, None, "is passed over".to_owned(), hint)
     }));
-    let key = |finding: &Finding| (finding.fault.file.clone(), finding.fault.line, finding.remark);
+    let key = |finding: &RuleFinding| (finding.fault.file.clone(), finding.fault.line, finding.remark);
     found.sort_by_cached_key(key);
     found.dedup();
     found
@@ -95,7 +93,7 @@ mod tests {
     use super::*;
     use crate::{
         config::settings::config::{RuleDirectory, RuleLevel},
-        logs::{pattern::ast::Locale, rules::rule_set::Reading},
+        logs::{pattern::ast::Locale, rules::rule_set::RuleOptions},
     };
 
     #[test]
@@ -112,7 +110,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let reading = Reading { locale: Locale::Utf8, allows_broad: false, is_flat: false };
+        let reading = RuleOptions { locale: Locale::Utf8, allows_broad: false, is_flat: false };
         let directory = RuleDirectory { level: RuleLevel::Server, path: tree.path().to_owned() };
         let found: Vec<String> = survey(&RuleSet::read(&[directory], reading))
             .into_iter()

@@ -14,7 +14,7 @@ use crate::logs::{
 
 /// Which rules an engine holds: numbers in [`RuleSet::rules`].
 #[derive(Debug)]
-struct Part {
+struct ClassifierPart {
     engine: Engine,
     rules: Vec<usize>,
 }
@@ -25,16 +25,16 @@ pub struct Classifier {
     set: RuleSet,
     semantics: Semantics,
     has_alias: bool,
-    raising: Part,
-    hiding: Part,
-    ignoring: Part,
+    raising: ClassifierPart,
+    hiding: ClassifierPart,
+    ignoring: ClassifierPart,
 }
 
 impl Classifier {
     /// Compiles a rule set; `has_alias` has lines with an RFC 3339 stamp also tried with the legacy and the 32-character form.
     /// Costs about 30 µs for each rule.
     pub fn new(set: RuleSet, semantics: Semantics, has_alias: bool) -> Self {
-        let part = |wanted: &[Layer], on_limit| Part::new(&set, wanted, on_limit);
+        let part = |wanted: &[Layer], on_limit| ClassifierPart::new(&set, wanted, on_limit);
         Self {
             raising: part(&[Layer::Cracking, Layer::Violations], OnLimit::Match),
             hiding: part(&[Layer::CrackingIgnore, Layer::ViolationsIgnore], OnLimit::NoMatch),
@@ -82,7 +82,7 @@ impl Classifier {
     }
 }
 
-impl Part {
+impl ClassifierPart {
     fn new(set: &RuleSet, wanted: &[Layer], on_limit: OnLimit) -> Self {
         let layer = |file: usize| set.files.get(file).map(|file| file.layer);
         let numbered = set.rules.iter().enumerate();
@@ -111,8 +111,8 @@ mod tests {
         logs::{
             pattern::ast::Locale,
             rules::{
-                layers::{Section, sections},
-                rule_set::Reading,
+                layers::{LayerSection, sections},
+                rule_set::RuleOptions,
             },
         },
     };
@@ -129,7 +129,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let reading = Reading { locale: Locale::C, allows_broad: false, is_flat: false };
+        let reading = RuleOptions { locale: Locale::C, allows_broad: false, is_flat: false };
         let set = RuleSet::read(&[RuleDirectory { level: RuleLevel::Server, path: tree.path().to_owned() }], reading);
         assert_eq!(set.faults, []);
         (tree, Classifier::new(set, semantics, has_alias))
@@ -195,7 +195,7 @@ mod tests {
         );
         let marks: Vec<LineMatches> = lines.iter().map(|line| classifier.marks(line.as_bytes())).collect();
         let section =
-            |file: &str, lines| Section { layer: Some(Layer::Violations), file: file.as_bytes().to_vec(), lines };
+            |file: &str, lines| LayerSection { layer: Some(Layer::Violations), file: file.as_bytes().to_vec(), lines };
         assert_eq!(
             sections(classifier.set(), LAYERS, &marks),
             [section("logcheck", vec![0]), section("sudo", vec![2])]

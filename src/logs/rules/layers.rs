@@ -68,7 +68,7 @@ pub fn verdicts(set: &RuleSet, semantics: Semantics, marks: &[LineMatches]) -> V
 
 /// One heading of the report with its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Section {
+pub struct LayerSection {
     /// `cracking.d` or `violations.d`; `None` for the system events.
     pub layer: Option<Layer>,
     /// The name of the rule file, empty for the system events.
@@ -78,7 +78,7 @@ pub struct Section {
 }
 
 /// The sections of the report of one run in the order of logcheck, none of them empty. A line may stand in several.
-pub fn sections(set: &RuleSet, semantics: Semantics, marks: &[LineMatches]) -> Vec<Section> {
+pub fn sections(set: &RuleSet, semantics: Semantics, marks: &[LineMatches]) -> Vec<LayerSection> {
     let mut found = Vec::new();
     for layer in [Layer::Cracking, Layer::Violations] {
         let is_attacked = !found.is_empty();
@@ -89,13 +89,13 @@ pub fn sections(set: &RuleSet, semantics: Semantics, marks: &[LineMatches]) -> V
             };
             let lines = numbers(marks, is_told);
             if !lines.is_empty() {
-                found.push(Section { layer: Some(layer), file: file.to_vec(), lines });
+                found.push(LayerSection { layer: Some(layer), file: file.to_vec(), lines });
             }
         }
     }
     let lines = numbers(marks, |marks| marks.raised.is_empty() && marks.ignored.is_none());
     if !lines.is_empty() {
-        found.push(Section { layer: None, file: Vec::new(), lines });
+        found.push(LayerSection { layer: None, file: Vec::new(), lines });
     }
     found
 }

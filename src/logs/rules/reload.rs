@@ -11,11 +11,11 @@ use std::{
 };
 
 use crate::{
-    config::settings::config::{Logcheck, RuleDirectory},
+    config::settings::config::{LogcheckSettings, RuleDirectory},
     logs::rules::{
         classifier::Classifier,
         layers::Semantics,
-        rule_set::{Layer, Reading, RuleSet},
+        rule_set::{Layer, RuleOptions, RuleSet},
     },
     model::{clock::Timestamp, escape::escape_name},
     store::sources::rule_hits::RuleHit,
@@ -40,7 +40,7 @@ type Print = (PathBuf, u64, u64, (i64, i64), (i64, i64));
 #[derive(Debug)]
 pub struct RuleReloader {
     directories: Vec<RuleDirectory>,
-    settings: Logcheck,
+    settings: LogcheckSettings,
     print: Vec<Print>,
     /// How many hits of each rule were handed out, by its number.
     counted: Vec<u64>,
@@ -50,7 +50,7 @@ pub struct RuleReloader {
 
 /// What is to be told of rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct News {
+pub struct ReloadNews {
     /// Lines: what was changed, then what stands.
     pub note: String,
     /// Whether some rule is off.
@@ -59,7 +59,7 @@ pub struct News {
 
 impl RuleReloader {
     /// Reads and compiles the rules.
-    pub fn new(directories: &[RuleDirectory], settings: Logcheck) -> Self {
+    pub fn new(directories: &[RuleDirectory], settings: LogcheckSettings) -> Self {
         // Taken before the rules are read: what changes in between is seen the next time.
         let print = print(directories);
         let classifier = compile(read(directories, settings), settings);
@@ -67,7 +67,7 @@ impl RuleReloader {
     }
 
     /// What is to be told at a start; `told` is what was told last, if ever.
-    pub fn standing_news(&self, told: Option<&str>) -> Option<News> {
+    pub fn standing_news(&self, told: Option<&str>) -> Option<ReloadNews> {
         let now = standing(self.classifier.set());
         let before: BTreeSet<&str> = told.map(standing_of).unwrap_or_default();
         if now.iter().map(String::as_str).collect::<BTreeSet<_>>() == before {
@@ -109,7 +109,7 @@ impl RuleReloader {
     }
 
     /// Reads the rules again when something has changed; gives what that is. Costs a `stat(2)` for each file.
-    pub fn refresh(&mut self) -> Option<News> {
+    pub fn refresh(&mut self) -> Option<ReloadNews> {
         let print = print(&self.directories);
         if print == self.print {
             return None;
@@ -134,8 +134,8 @@ fn identity(set: &RuleSet, number: usize) -> Option<(&[u8], &[u8])> {
     (file != BUILT_IN.as_bytes()).then_some((file, &rule.text))
 }
 
-fn read(directories: &[RuleDirectory], settings: Logcheck) -> RuleSet {
-    let reading = Reading::of(settings);
+fn read(directories: &[RuleDirectory], settings: LogcheckSettings) -> RuleSet {
+    let reading = RuleOptions::of(settings);
     let mut set = RuleSet::read(directories, reading);
     add_built_in(&mut set);
     set
@@ -146,7 +146,7 @@ pub fn add_built_in(set: &mut RuleSet) {
     set.add_text(Path::new(BUILT_IN), Layer::Ignore, OWN.as_bytes());
 }
 
-fn compile(set: RuleSet, settings: Logcheck) -> Classifier {
+fn compile(set: RuleSet, settings: LogcheckSettings) -> Classifier {
     let semantics = Semantics { has_layers: settings.has_layers, has_cracking_ignore: settings.has_cracking_ignore };
     Classifier::new(set, semantics, settings.has_timestamp_alias)
 }
@@ -240,11 +240,11 @@ fn texts(set: &RuleSet) -> BTreeMap<&PathBuf, BTreeMap<&[u8], usize>> {
     found
 }
 
-fn news(changes: Vec<String>, standing: &[String], set: &RuleSet) -> News {
+fn news(changes: Vec<String>, standing: &[String], set: &RuleSet) -> ReloadNews {
     let mut lines = vec![format!("{} rules in {} files are in use", set.rules.len(), set.files.len())];
     lines.extend(changes);
     lines.extend_from_slice(standing);
-    News { note: lines.join("\n"), has_faults: !set.faults.is_empty() }
+    ReloadNews { note: lines.join("\n"), has_faults: !set.faults.is_empty() }
 }
 
 #[cfg(test)]

@@ -18,11 +18,11 @@ use rustix::fs::OFlags;
 use crate::{
     config::{
         schema::fault::Fault,
-        settings::config::{Logcheck, RuleDirectory, RuleLevel},
+        settings::config::{LogcheckSettings, RuleDirectory, RuleLevel},
     },
     logs::pattern::{
         ast::Locale,
-        char_class::Name,
+        char_class::ClassName,
         lint::{Lint, broad},
         parser::{Ere, parse},
         single::HEAVIEST_RULE,
@@ -78,7 +78,7 @@ const DIRECTORIES: [(&str, Layer, RuleLevel); 7] = [
 
 /// How a set is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
+pub struct RuleOptions {
     /// How bytes become characters.
     pub locale: Locale,
     /// Whether a rule may hide lines although it matches the empty line or nonsense.
@@ -87,9 +87,9 @@ pub struct Reading {
     pub is_flat: bool,
 }
 
-impl Reading {
+impl RuleOptions {
     /// How the daemon reads rules with these settings.
-    pub const fn of(settings: Logcheck) -> Self {
+    pub const fn of(settings: LogcheckSettings) -> Self {
         Self { locale: Locale::Utf8, allows_broad: settings.is_broad_allowed, is_flat: !settings.has_layers }
     }
 }
@@ -122,7 +122,7 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleSet {
     /// How it was read.
-    pub reading: Reading,
+    pub reading: RuleOptions,
     /// The files, by layer, then by the bytes of their names, then by directory.
     pub files: Vec<RuleFile>,
     /// The rules in use, in the order of files and lines.
@@ -141,7 +141,7 @@ impl RuleSet {
     ///
     /// Rules that hide lines count only when nobody but root, this process's own user and the user `logcheck`, to whom Debian gives
     /// the directory, can change them; others could hide themselves.
-    pub fn read(directories: &[RuleDirectory], reading: Reading) -> Self {
+    pub fn read(directories: &[RuleDirectory], reading: RuleOptions) -> Self {
         let mut set = Self {
             reading,
             files: Vec::new(),
@@ -341,8 +341,8 @@ fn is_listed(name: &[u8]) -> bool {
 
 /// Whether a line is white space only; a carriage return is (`[[:space:]]`), and in UTF-8 a wide space is.
 fn is_blank(line: &[u8], locale: Locale) -> bool {
-    let is_wide = || str::from_utf8(line).is_ok_and(|text| text.chars().all(|letter| Name::Space.has(letter)));
-    line.iter().all(|byte| Name::Space.has_ascii(*byte)) || locale == Locale::Utf8 && is_wide()
+    let is_wide = || str::from_utf8(line).is_ok_and(|text| text.chars().all(|letter| ClassName::Space.has(letter)));
+    line.iter().all(|byte| ClassName::Space.has_ascii(*byte)) || locale == Locale::Utf8 && is_wide()
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
@@ -366,7 +366,7 @@ mod tests {
 
     use super::*;
 
-    const READING: Reading = Reading { locale: Locale::Utf8, allows_broad: false, is_flat: false };
+    const READING: RuleOptions = RuleOptions { locale: Locale::Utf8, allows_broad: false, is_flat: false };
 
     /// A directory with `cracking.d`, `violations.d` and these files.
     fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -451,7 +451,7 @@ mod tests {
         let files = [("violations.d/all", ".*"), ("ignore.d.server/all", ".*\n^fine$")];
         let tree = tree(&files);
         assert_eq!(texts(&read(&tree)), [".*", "^fine$"]);
-        let open = Reading { allows_broad: true, ..READING };
+        let open = RuleOptions { allows_broad: true, ..READING };
         assert_eq!(RuleSet::read(&[server(tree.path())], open).rules.len(), 3);
     }
 
@@ -519,7 +519,7 @@ mod tests {
     fn a_directory_of_2012_is_all_ignore() {
         let tree = tempfile::tempdir().unwrap();
         fs::write(tree.path().join("mine"), "^a\n").unwrap();
-        let set = RuleSet::read(&[server(tree.path())], Reading { is_flat: true, ..READING });
+        let set = RuleSet::read(&[server(tree.path())], RuleOptions { is_flat: true, ..READING });
         assert_eq!((texts(&set), set.faults.len(), set.files[0].layer), (vec!["^a".to_owned()], 0, Layer::Ignore));
     }
 }

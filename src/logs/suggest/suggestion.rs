@@ -60,7 +60,7 @@ pub struct Suggested {
 /// Few rules that know all `lines`, which have no newline. Costs about 1 ms for each kind of line.
 pub fn suggest(lines: &[Vec<u8>]) -> Suggested {
     let mut done = Suggested::default();
-    for Alike { shape, lines: numbers } in kinds(lines) {
+    for AlikeLines { shape, lines: numbers } in kinds(lines) {
         let texts: Vec<&[u8]> = numbers.iter().filter_map(|number| lines.get(*number)).map(Vec::as_slice).collect();
         let rule = shape.rule();
         // A line that the rule of its kind misses, by a byte that no class has, does not spoil it for the others.
@@ -92,13 +92,13 @@ impl Suggested {
 }
 
 /// Lines of one kind.
-struct Alike {
+struct AlikeLines {
     shape: LineTemplate,
     lines: Vec<usize>,
 }
 
-fn kinds(lines: &[Vec<u8>]) -> Vec<Alike> {
-    let mut found: Vec<Alike> = Vec::new();
+fn kinds(lines: &[Vec<u8>]) -> Vec<AlikeLines> {
+    let mut found: Vec<AlikeLines> = Vec::new();
     let mut by_key: HashMap<Vec<Option<Vec<u8>>>, Vec<usize>> = HashMap::new();
     for (number, line) in lines.iter().enumerate() {
         let shape = LineTemplate::of(line);
@@ -116,7 +116,7 @@ fn kinds(lines: &[Vec<u8>]) -> Vec<Alike> {
             kind.lines.push(number);
         } else {
             candidates.push(found.len());
-            found.push(Alike { shape, lines: vec![number] });
+            found.push(AlikeLines { shape, lines: vec![number] });
         }
     }
     found

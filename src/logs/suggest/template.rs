@@ -6,23 +6,23 @@
 use crate::logs::{
     line::timestamp::aliases,
     suggest::{
-        token_kind::Kind,
+        token_kind::TokenKind,
         tokenizer::{self, is_word},
     },
 };
 
 /// A part of a line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum TemplatePart {
     /// Text that belongs to the kind of line: the program, blanks, punctuation.
     Fixed(Vec<u8>),
     /// A word, which is text too unless it differs in another line.
     Word(Vec<u8>),
     /// Something else in each line.
-    Varying(Kind),
+    Varying(TokenKind),
 }
 
-impl Part {
+impl TemplatePart {
     fn fixed(&self) -> Option<&[u8]> {
         match self {
             Self::Fixed(text) => Some(text),
@@ -33,7 +33,7 @@ impl Part {
 
 /// A line in parts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct LineTemplate(Vec<Part>);
+pub struct LineTemplate(Vec<TemplatePart>);
 
 impl LineTemplate {
     /// The parts of a line without its newline. Cost O(n).
@@ -52,7 +52,11 @@ impl LineTemplate {
             let is_control = first.is_ascii_control();
             let length = rest.iter().take_while(|byte| byte.is_ascii_control() == is_control).count();
             let (now, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-            shape.0.push(if is_control { Part::Varying(Kind::Control) } else { Part::Fixed(now.to_vec()) });
+            shape.0.push(if is_control {
+                TemplatePart::Varying(TokenKind::Control)
+            } else {
+                TemplatePart::Fixed(now.to_vec())
+            });
             rest = after;
         }
         shape
@@ -60,7 +64,7 @@ impl LineTemplate {
 
     /// What tells at once that two lines cannot be of the same kind: everything that must be equal.
     pub fn key(&self) -> Vec<Option<&[u8]>> {
-        self.0.iter().map(Part::fixed).collect()
+        self.0.iter().map(TemplatePart::fixed).collect()
     }
 
     /// The shape of both lines, when they are of the same kind: what is fixed is equal, so is the first word of the message and at
@@ -72,7 +76,7 @@ impl LineTemplate {
         let (mut words, mut equal) = (0_usize, 0_usize);
         let mut parts = Vec::with_capacity(self.0.len());
         for pair in self.0.iter().zip(&other.0) {
-            let is_text = matches!(pair, (Part::Word(_), _) | (_, Part::Word(_)));
+            let is_text = matches!(pair, (TemplatePart::Word(_), _) | (_, TemplatePart::Word(_)));
             let is_equal = pair.0 == pair.1;
             if is_text && words == 0 && !is_equal {
                 return None;
@@ -81,8 +85,8 @@ impl LineTemplate {
             equal += usize::from(is_text && is_equal);
             parts.push(match pair {
                 (one, two) if one == two => one.clone(),
-                (Part::Fixed(_), _) | (_, Part::Fixed(_)) => return None,
-                (one, two) => Part::Varying(kind_of(one)?.joined(kind_of(two)?)?),
+                (TemplatePart::Fixed(_), _) | (_, TemplatePart::Fixed(_)) => return None,
+                (one, two) => TemplatePart::Varying(kind_of(one)?.joined(kind_of(two)?)?),
             });
         }
         (equal * 2 >= words).then_some(Self(parts))
@@ -93,8 +97,12 @@ impl LineTemplate {
         let mut rule = b"^".to_vec();
         for part in &self.0 {
             match part {
-                Part::Fixed(text) | Part::Word(text) => text.iter().for_each(|byte| push_literal(&mut rule, *byte)),
-                Part::Varying(kind) => rule.extend_from_slice(kind.class().as_bytes()),
+                TemplatePart::Fixed(text) | TemplatePart::Word(text) => {
+                    for byte in text {
+                        push_literal(&mut rule, *byte);
+                    }
+                }
+                TemplatePart::Varying(kind) => rule.extend_from_slice(kind.class().as_bytes()),
             }
         }
         rule.push(b'$');
@@ -109,13 +117,13 @@ impl LineTemplate {
         }
         let Some((_host, message)) = rest.strip_prefix(b" ").and_then(tokenizer::host) else { return rest };
         self.fixed(b" ");
-        self.0.push(Part::Varying(Kind::Name));
+        self.0.push(TemplatePart::Varying(TokenKind::Name));
         self.fixed(b" ");
         let Some(tag) = tokenizer::tag(message) else { return message };
         self.fixed(tag.program);
         if tag.has_number {
             self.fixed(b"[");
-            self.0.push(Part::Varying(Kind::Number));
+            self.0.push(TemplatePart::Varying(TokenKind::Number));
             self.fixed(b"]");
         }
         self.fixed(b":");
@@ -136,14 +144,14 @@ impl LineTemplate {
             }
             length
         };
-        self.0.push(Part::Varying(Kind::Stamp));
+        self.0.push(TemplatePart::Varying(TokenKind::Stamp));
         line.get(length..).unwrap_or_default()
     }
 
     fn fixed(&mut self, text: &[u8]) {
         match self.0.last_mut() {
-            Some(Part::Fixed(before)) => before.extend_from_slice(text),
-            _ => self.0.push(Part::Fixed(text.to_vec())),
+            Some(TemplatePart::Fixed(before)) => before.extend_from_slice(text),
+            _ => self.0.push(TemplatePart::Fixed(text.to_vec())),
         }
     }
 
@@ -163,7 +171,7 @@ impl LineTemplate {
     /// Takes one part from the beginning of `rest`, which is not empty; gives its length.
     fn piece(&mut self, rest: &[u8], first: u8, before: u8, unclosed: &mut Vec<u8>) -> usize {
         if first.is_ascii_control() {
-            self.0.push(Part::Varying(Kind::Control));
+            self.0.push(TemplatePart::Varying(TokenKind::Control));
             return rest.iter().take_while(|byte| byte.is_ascii_control()).count();
         }
         let is_begin = !is_word(before);
@@ -171,7 +179,7 @@ impl LineTemplate {
             if !unclosed.contains(&first) {
                 if let Some(length) = tokenizer::quoted(rest, close) {
                     self.fixed(&[opening]);
-                    self.0.push(Part::Varying(Kind::Quoted(close)));
+                    self.0.push(TemplatePart::Varying(TokenKind::Quoted(close)));
                     self.fixed(&[close]);
                     return length;
                 }
@@ -181,12 +189,12 @@ impl LineTemplate {
             if !prefix.is_empty() {
                 self.fixed(prefix);
             }
-            self.0.push(Part::Varying(kind));
+            self.0.push(TemplatePart::Varying(kind));
             return length;
         }
         if is_word(first) {
             let length = tokenizer::word(rest);
-            self.0.push(Part::Word(rest.get(..length).unwrap_or(rest).to_vec()));
+            self.0.push(TemplatePart::Word(rest.get(..length).unwrap_or(rest).to_vec()));
             return length;
         }
         self.fixed(&[first]);
@@ -194,12 +202,12 @@ impl LineTemplate {
     }
 }
 
-fn kind_of(part: &Part) -> Option<Kind> {
+fn kind_of(part: &TemplatePart) -> Option<TokenKind> {
     match part {
-        Part::Fixed(_) => None,
-        Part::Varying(kind) => Some(*kind),
-        Part::Word(word) if word.iter().all(|byte| tokenizer::is_name(*byte)) => Some(Kind::Name),
-        Part::Word(_) => Some(Kind::Token),
+        TemplatePart::Fixed(_) => None,
+        TemplatePart::Varying(kind) => Some(*kind),
+        TemplatePart::Word(word) if word.iter().all(|byte| tokenizer::is_name(*byte)) => Some(TokenKind::Name),
+        TemplatePart::Word(_) => Some(TokenKind::Token),
     }
 }
 

@@ -2,7 +2,7 @@
 
 /// What stands for the parts that vary, narrower ones first where one holds another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum TokenKind {
     /// The time stamp at the beginning, in the legacy form or RFC 3339 with seconds or finer and any zone.
     Stamp,
     /// Decimal digits.
@@ -31,7 +31,7 @@ pub enum Kind {
     Token,
 }
 
-impl Kind {
+impl TokenKind {
     /// It in the dialect of `grep -E`.
     pub const fn class(self) -> &'static str {
         match self {

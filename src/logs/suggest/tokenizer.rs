@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::logs::suggest::token_kind::Kind;
+use crate::logs::suggest::token_kind::TokenKind;
 
 /// Bytes of `Nov 21 14:02:11`.
 pub(in crate::logs) const LEGACY: usize = 15;
@@ -159,30 +159,30 @@ pub(in crate::logs) fn word(text: &[u8]) -> usize {
 }
 
 /// Gives the kind and the length of what a text begins with.
-type Recognise = fn(&[u8]) -> Option<(Kind, usize)>;
+type Recognise = fn(&[u8]) -> Option<(TokenKind, usize)>;
 
 /// What varies at the beginning of `text`, at which no word goes on: a prefix that stays, the kind, and the length with the prefix.
-pub(super) fn varying(text: &[u8]) -> Option<(&[u8], Kind, usize)> {
+pub(super) fn varying(text: &[u8]) -> Option<(&[u8], TokenKind, usize)> {
     if let Some(digits) = text.strip_prefix(b"0x") {
         let length = run(digits, LONGEST_ID, |byte| byte.is_ascii_hexdigit()).len();
         if length > 0 && ends_at(digits, length) {
-            return Some((text.get(..2)?, Kind::Hex, length + 2));
+            return Some((text.get(..2)?, TokenKind::Hex, length + 2));
         }
     }
     let kinds: [Recognise; 7] = [uuid, address, mail, path, domain, id, number];
     kinds.iter().find_map(|kind| kind(text)).map(|(kind, length)| (&[][..], kind, length))
 }
 
-fn uuid(text: &[u8]) -> Option<(Kind, usize)> {
+fn uuid(text: &[u8]) -> Option<(TokenKind, usize)> {
     let uuid = text.get(..36)?;
     let fits = |(at, byte): (usize, &u8)| match at {
         8 | 13 | 18 | 23 => *byte == b'-',
         _ => byte.is_ascii_hexdigit(),
     };
-    (uuid.iter().enumerate().all(fits) && ends_at(text, 36)).then_some((Kind::Uuid, 36))
+    (uuid.iter().enumerate().all(fits) && ends_at(text, 36)).then_some((TokenKind::Uuid, 36))
 }
 
-fn address(text: &[u8]) -> Option<(Kind, usize)> {
+fn address(text: &[u8]) -> Option<(TokenKind, usize)> {
     let whole = run(text, LONGEST_ADDRESS, |byte| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.');
     // A colon or a point behind it belongs to the sentence, unless it is an address that ends with two colons.
     let lengths = [whole.len(), without_end(whole, b"."), without_end(whole, b":.")];
@@ -190,41 +190,41 @@ fn address(text: &[u8]) -> Option<(Kind, usize)> {
         let Some(found) = whole.get(..length).and_then(|found| str::from_utf8(found).ok()) else { continue };
         let groups = || found.split(':');
         if groups().count() >= 6 && groups().all(|group| group.len() == 2) {
-            return Some((Kind::Mac, length));
+            return Some((TokenKind::Mac, length));
         }
         if found.parse::<Ipv6Addr>().is_ok() || found.parse::<Ipv4Addr>().is_ok() {
-            return Some((Kind::Address, length));
+            return Some((TokenKind::Address, length));
         }
     }
     // `203.0.113.7:25`
     let before = run(whole, LONGEST_ADDRESS, |byte| byte != b':');
     let is_address = str::from_utf8(before).is_ok_and(|found| found.parse::<Ipv4Addr>().is_ok());
-    is_address.then_some((Kind::Address, before.len()))
+    is_address.then_some((TokenKind::Address, before.len()))
 }
 
-fn mail(text: &[u8]) -> Option<(Kind, usize)> {
+fn mail(text: &[u8]) -> Option<(TokenKind, usize)> {
     let local = run(text, LONGEST_ADDRESS, |byte| is_name(byte) || byte == b'%' || byte == b'+').len();
     let domain = text.get(local..)?.strip_prefix(b"@")?;
     let length = without_end(run(domain, LONGEST_HOST, is_name), b".-");
-    (local > 0 && ends_at(domain, length)).then_some((Kind::Mail, local + 1 + length))
+    (local > 0 && ends_at(domain, length)).then_some((TokenKind::Mail, local + 1 + length))
 }
 
-fn path(text: &[u8]) -> Option<(Kind, usize)> {
+fn path(text: &[u8]) -> Option<(TokenKind, usize)> {
     let whole = run(text, usize::MAX, |byte| is_name(byte) || b"/+@%~".contains(&byte));
     let length = without_end(whole, b".");
-    (whole.first() == Some(&b'/') && length > 1 && ends_at(text, length)).then_some((Kind::Path, length))
+    (whole.first() == Some(&b'/') && length > 1 && ends_at(text, length)).then_some((TokenKind::Path, length))
 }
 
-fn domain(text: &[u8]) -> Option<(Kind, usize)> {
+fn domain(text: &[u8]) -> Option<(TokenKind, usize)> {
     let whole = run(text, LONGEST_HOST, |byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-');
     let length = without_end(whole, b".-");
     let name = str::from_utf8(whole.get(..length)?).ok()?;
     let last = name.rsplit_once('.')?.1;
     let is_domain = last.len() > 1 && last.bytes().all(|byte| byte.is_ascii_alphabetic()) && !NO_DOMAIN.contains(&last);
-    (is_domain && !name.contains("..") && ends_at(text, length)).then_some((Kind::Name, length))
+    (is_domain && !name.contains("..") && ends_at(text, length)).then_some((TokenKind::Name, length))
 }
 
-fn id(text: &[u8]) -> Option<(Kind, usize)> {
+fn id(text: &[u8]) -> Option<(TokenKind, usize)> {
     let found = run(text, LONGEST_ID, |byte| byte.is_ascii_alphanumeric());
     let has = |is_in: fn(&u8) -> bool| found.iter().any(is_in);
     if found.len() >= SHORTEST_HEX
@@ -233,16 +233,16 @@ fn id(text: &[u8]) -> Option<(Kind, usize)> {
         && has(u8::is_ascii_digit)
         && has(u8::is_ascii_alphabetic)
     {
-        return Some((Kind::Hex, found.len()));
+        return Some((TokenKind::Hex, found.len()));
     }
     let found = run(text, LONGEST_ID, |byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
     let has = |is_in: fn(&u8) -> bool| found.iter().any(is_in);
     let is_mixed = has(u8::is_ascii_digit) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
-    (is_mixed && found.len() >= SHORTEST_ID && ends_at(text, found.len())).then_some((Kind::Id, found.len()))
+    (is_mixed && found.len() >= SHORTEST_ID && ends_at(text, found.len())).then_some((TokenKind::Id, found.len()))
 }
 
 /// Digits, also with letters behind them that are a unit.
-fn number(text: &[u8]) -> Option<(Kind, usize)> {
+fn number(text: &[u8]) -> Option<(TokenKind, usize)> {
     let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    (length > 0).then_some((Kind::Number, length))
+    (length > 0).then_some((TokenKind::Number, length))
 }

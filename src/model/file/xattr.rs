@@ -44,7 +44,7 @@ pub fn attribute_of(name: &[u8]) -> Attribute {
 
 /// What is kept of one extended attribute, or of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Item<'a> {
+pub enum XattrItem<'a> {
     /// A value, whole.
     Whole {
         /// Its name.
@@ -77,7 +77,7 @@ pub enum Item<'a> {
     },
 }
 
-impl<'a> Item<'a> {
+impl<'a> XattrItem<'a> {
     /// Its name; empty for many.
     pub const fn name(&self) -> &'a [u8] {
         match *self {
@@ -121,7 +121,7 @@ impl<'a> Item<'a> {
 }
 
 /// The items of a stored form, in ascending order of their names; what cannot be read ends them. Never panics.
-pub fn items(mut form: &[u8]) -> impl Iterator<Item = Item<'_>> {
+pub fn items(mut form: &[u8]) -> impl Iterator<Item = XattrItem<'_>> {
     std::iter::from_fn(move || {
         let (item, rest) = read_item(form)?;
         form = rest;
@@ -129,7 +129,7 @@ pub fn items(mut form: &[u8]) -> impl Iterator<Item = Item<'_>> {
     })
 }
 
-fn read_item(form: &[u8]) -> Option<(Item<'_>, &[u8])> {
+fn read_item(form: &[u8]) -> Option<(XattrItem<'_>, &[u8])> {
     let (kind, rest) = form.split_first()?;
     let (length, rest) = rest.split_first_chunk::<2>()?;
     let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
@@ -139,19 +139,19 @@ fn read_item(form: &[u8]) -> Option<(Item<'_>, &[u8])> {
             let (length, rest) = rest.split_first_chunk::<4>()?;
             let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
             let (value, rest) = rest.split_at_checked(length)?;
-            Some((Item::Whole { name, value }, rest))
+            Some((XattrItem::Whole { name, value }, rest))
         }
         LONG_VALUE => {
             let length = number(rest)?;
             let (digest, rest) = rest.get(8..)?.split_first_chunk::<32>()?;
-            Some((Item::Long { name, length, digest: *digest }, rest))
+            Some((XattrItem::Long { name, length, digest: *digest }, rest))
         }
-        UNREADABLE => Some((Item::Unreadable { name }, rest)),
+        UNREADABLE => Some((XattrItem::Unreadable { name }, rest)),
         REST => {
             let count = number(rest)?;
             let length = number(rest.get(8..)?)?;
             let (digest, rest) = rest.get(16..)?.split_first_chunk::<32>()?;
-            Some((Item::Rest { count, length, digest: *digest }, rest))
+            Some((XattrItem::Rest { count, length, digest: *digest }, rest))
         }
         _ => None,
     }
@@ -169,7 +169,7 @@ pub fn part(form: &[u8], attribute: Attribute) -> Vec<u8> {
 /// The value of `name`, where it was kept whole.
 pub fn value<'a>(form: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     items(form).find_map(|item| match item {
-        Item::Whole { name: known, value } if known == name => Some(value),
+        XattrItem::Whole { name: known, value } if known == name => Some(value),
         _ => None,
     })
 }
@@ -202,9 +202,9 @@ impl Writer {
         let is_known = attribute_of(name) != Attribute::Xattrs;
         let most = if is_known { LONG_KNOWN } else { LONG };
         let item = match value {
-            None => Item::Unreadable { name },
-            Some(value) if value.len() <= most => Item::Whole { name, value },
-            Some(value) => Item::Long { name, length: as_u64(value.len()), digest: digest(value) },
+            None => XattrItem::Unreadable { name },
+            Some(value) if value.len() <= most => XattrItem::Whole { name, value },
+            Some(value) => XattrItem::Long { name, length: as_u64(value.len()), digest: digest(value) },
         };
         if is_known {
             item.write(&mut self.known);
@@ -231,11 +231,11 @@ impl Writer {
     pub fn finish(self) -> Vec<u8> {
         let Self { known: mut out, others, count, length, all, is_unlisted } = self;
         if is_unlisted {
-            Item::Rest { count: 0, length: 0, digest: [0; 32] }.write(&mut out);
+            XattrItem::Rest { count: 0, length: 0, digest: [0; 32] }.write(&mut out);
         } else if length <= MOST {
             out.extend(others);
         } else if let Some(all) = all {
-            Item::Rest { count, length, digest: *all.finalize().as_bytes() }.write(&mut out);
+            XattrItem::Rest { count, length, digest: *all.finalize().as_bytes() }.write(&mut out);
         }
         out
     }
@@ -279,14 +279,14 @@ mod tests {
     fn small_values_are_kept_and_long_ones_by_their_digest() {
         let long = vec![7; 65_536];
         let form = written(&[(CAPABILITY, b"\x01"), (b"user.a", b""), (b"user.b", &long), (b"user.\xff\n", b"v")]);
-        let kept: Vec<Item<'_>> = items(&form).collect();
+        let kept: Vec<XattrItem<'_>> = items(&form).collect();
         assert_eq!(
             kept,
             [
-                Item::Whole { name: CAPABILITY, value: b"\x01" },
-                Item::Whole { name: b"user.a", value: b"" },
-                Item::Long { name: b"user.b", length: 65_536, digest: digest(&long) },
-                Item::Whole { name: b"user.\xff\n", value: b"v" },
+                XattrItem::Whole { name: CAPABILITY, value: b"\x01" },
+                XattrItem::Whole { name: b"user.a", value: b"" },
+                XattrItem::Long { name: b"user.b", length: 65_536, digest: digest(&long) },
+                XattrItem::Whole { name: b"user.\xff\n", value: b"v" },
             ]
         );
         assert!(form.len() < 200, "{}", form.len());
@@ -306,7 +306,7 @@ mod tests {
         };
         let form = with(1);
         assert_eq!(value(&form, CAPABILITY), Some(&b"caps"[..]));
-        assert!(matches!(items(&form).nth(1), Some(Item::Rest { count: 5, length: 327_710, .. })));
+        assert!(matches!(items(&form).nth(1), Some(XattrItem::Rest { count: 5, length: 327_710, .. })));
         assert_eq!(items(&form).count(), 2);
         assert!(!is_same(&form, &with(2), Attribute::Xattrs));
         assert!(is_same(&form, &with(2), Attribute::Caps));

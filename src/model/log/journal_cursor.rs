@@ -4,7 +4,7 @@ use crate::model::clock::Timestamp;
 
 /// Where the next entry comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Place {
+pub enum JournalPlace {
     /// It was never read.
     #[default]
     Unbegun,
@@ -78,7 +78,7 @@ impl Obstacle {
 
 /// A standing obstacle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Trouble {
+pub struct JournalTrouble {
     /// What it is.
     pub obstacle: Obstacle,
     /// Since when something is in the way.
@@ -91,9 +91,9 @@ pub struct Trouble {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct JournalState {
     /// Where the next entry comes from.
-    pub place: Place,
+    pub place: JournalPlace,
     /// What is in the way.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<JournalTrouble>,
 }
 
 #[cfg(test)]

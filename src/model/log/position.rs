@@ -172,7 +172,7 @@ impl ReadRefusal {
 
 /// A standing reason not to read a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Trouble {
+pub struct LogTrouble {
     /// The reason.
     pub refusal: ReadRefusal,
     /// Since when.
@@ -191,7 +191,7 @@ pub struct LogState {
     /// Where the log points when it is a symbolic link.
     pub target: Option<Vec<u8>>,
     /// Why it is not read.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<LogTrouble>,
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::{
     export::ecs::{Host, to_line},
     model::event::StoredEvent,
     store::{
-        events::{append::Range, history::Order},
+        events::{append::Range, history::HistoryOrder},
         sqlite::{connection::Store, error::StoreError},
     },
 };
@@ -34,7 +34,7 @@ pub struct Attachment {
 }
 
 /// Takes events until the bound is met.
-struct Packing {
+struct AttachmentPacking {
     encoder: GzEncoder<Vec<u8>>,
     /// Bytes given to the encoder since it was flushed.
     pending: usize,
@@ -42,7 +42,7 @@ struct Packing {
     most: usize,
 }
 
-impl Packing {
+impl AttachmentPacking {
     fn new(most: usize) -> Self {
         // No name and no time: the same events are the same bytes.
         Self { encoder: GzEncoder::new(Vec::new(), Compression::default()), pending: 0, events: 0, most }
@@ -81,8 +81,8 @@ impl Packing {
 /// # Errors
 /// [`StoreError`] when the database cannot be read or an event not be decoded.
 pub(crate) fn attachment(store: &Store, range: &Range, host: &Host) -> Result<Option<Attachment>, StoreError> {
-    let mut packing = Packing::new(MOST);
-    store.each_in(range, None, Order::OldestFirst, |stored| packing.take(stored, host))?;
+    let mut packing = AttachmentPacking::new(MOST);
+    store.each_in(range, None, HistoryOrder::OldestFirst, |stored| packing.take(stored, host))?;
     Ok(packing.done())
 }
 
@@ -101,7 +101,7 @@ mod tests {
 
     fn packed(events: &[StoredEvent], most: usize) -> (Attachment, Vec<Value>) {
         let host = Host { name: "web3".to_owned(), id: String::new() };
-        let mut packing = Packing::new(most);
+        let mut packing = AttachmentPacking::new(most);
         let _is_full = events.iter().try_for_each(|stored| packing.take(stored, &host));
         let attachment = packing.done().unwrap();
         let mut text = String::new();

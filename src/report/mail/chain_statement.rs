@@ -82,11 +82,11 @@ mod tests {
     use super::*;
     use crate::{
         model::{escape::hex, event::Severity},
-        report::mail::mime::{Letter, MessageId, compose},
+        report::mail::mime::{MessageId, MimeMessage, compose},
     };
 
     fn mail(text: &str, report: u64) -> Vec<u8> {
-        compose(&Letter {
+        compose(&MimeMessage {
             from: "integrityd@web3.example",
             to: &["root@example.org".to_owned(), "Second <two@example.org>".to_owned()],
             subject: "x",

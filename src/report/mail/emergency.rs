@@ -9,7 +9,7 @@ use crate::{
         format::counted,
     },
     report::mail::{mime::MimeError, notice::Notice},
-    store::recovery::{encountered::Trouble, failure_kind::DbFailure},
+    store::recovery::{encountered::StoreTrouble, failure_kind::DbFailure},
     sys::fs::space::{Space, space},
 };
 
@@ -21,7 +21,7 @@ pub struct Emergency<'a> {
     /// The database.
     pub database: &'a Path,
     /// What has happened.
-    pub trouble: &'a Trouble,
+    pub trouble: &'a StoreTrouble,
 }
 
 impl Emergency<'_> {
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn an_emergency_mail_says_what_fails_and_that_nothing_is_lost() {
-        let trouble = Trouble {
+        let trouble = StoreTrouble {
             since: now(),
             ailment: DbFailure::Unwritable,
             words: "database: could not commit an outcome: database or disk is full\u{1b}\nFILES".to_owned(),

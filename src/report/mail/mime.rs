@@ -43,7 +43,7 @@ const HOST_LIMIT: usize = 253;
 
 /// All that becomes one mail.
 #[derive(Debug, Clone, Copy)]
-pub struct Letter<'a> {
+pub struct MimeMessage<'a> {
     /// The sender's address, with or without a name.
     pub from: &'a str,
     /// The recipients' addresses, at least one.
@@ -113,7 +113,7 @@ impl MessageId {
 ///
 /// # Errors
 /// [`MimeError`] when an address is none, or there is no recipient.
-pub fn compose(letter: &Letter<'_>) -> Result<Vec<u8>, MimeError> {
+pub fn compose(letter: &MimeMessage<'_>) -> Result<Vec<u8>, MimeError> {
     compose_with(letter, None)
 }
 
@@ -121,7 +121,7 @@ pub fn compose(letter: &Letter<'_>) -> Result<Vec<u8>, MimeError> {
 ///
 /// # Errors
 /// [`MimeError`] when an address is none, or there is no recipient.
-pub fn compose_with(letter: &Letter<'_>, attachment: Option<&Attachment>) -> Result<Vec<u8>, MimeError> {
+pub fn compose_with(letter: &MimeMessage<'_>, attachment: Option<&Attachment>) -> Result<Vec<u8>, MimeError> {
     if letter.to.is_empty() {
         return Err(MimeError::NoRecipient);
     }
@@ -156,7 +156,7 @@ pub fn compose_with(letter: &Letter<'_>, attachment: Option<&Attachment>) -> Res
 }
 
 /// The text and what is attached to it. The boundary stands in neither: quoted-printable has no `=_`, base64 no `_`.
-fn parts(letter: &Letter<'_>, attachment: &Attachment) -> MultiPart {
+fn parts(letter: &MimeMessage<'_>, attachment: &Attachment) -> MultiPart {
     let text = SinglePart::builder()
         .header(ContentType::TEXT_PLAIN)
         .header(ContentTransferEncoding::QuotedPrintable)
@@ -383,7 +383,7 @@ mod tests {
     ];
 
     fn written(subject: &str, host: &str, text: &str) -> Vec<u8> {
-        compose(&Letter {
+        compose(&MimeMessage {
             from: "integrityd <root@web3.example>",
             to: &["alice@example.org".to_owned(), "Bob <bob@example.org>".to_owned()],
             subject,
@@ -438,7 +438,7 @@ mod tests {
     fn what_is_attached_stands_behind_the_same_text() {
         let zone = TimeZone::fixed(offset(1));
         let to = ["a@example.org".to_owned()];
-        let letter = Letter {
+        let letter = MimeMessage {
             from: "integrityd@web3",
             to: &to,
             subject: "s",
@@ -492,7 +492,7 @@ mod tests {
     #[test]
     fn a_letter_needs_real_addresses() {
         let zone = TimeZone::UTC;
-        let letter = |from, to| Letter {
+        let letter = |from, to| MimeMessage {
             from,
             to,
             subject: "s",

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     model::{clock::Timestamp, escape::escape_cut, event::Severity},
     report::{
-        mail::mime::{Letter, MessageId, MimeError, compose},
+        mail::mime::{MessageId, MimeError, MimeMessage, compose},
         render::{format::Times, subject::HOST_LIMIT},
     },
 };
@@ -42,7 +42,7 @@ impl Notice<'_> {
         let host = escape_cut(self.host.as_bytes(), HOST_LIMIT);
         let id = MessageId { instance: Uuid::new_v4(), report: 0, part: 1 };
         let date = self.times().headline();
-        let bytes = compose(&Letter {
+        let bytes = compose(&MimeMessage {
             from: self.from,
             to: self.to,
             subject: &format!("[integrityd] {host}: {verdict}"),

@@ -40,7 +40,7 @@ const COUNTS_ONLY: &str = " (too large: counts only)";
 
 /// What becomes of a mail that is too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::report) enum Plan {
+pub(in crate::report) enum PartPlan {
     /// Parts of at most so many bytes.
     Divide(u64),
     /// One mail with counts.
@@ -52,15 +52,15 @@ pub(in crate::report) enum Plan {
 /// Decides what becomes of a mail of `length` bytes that is too large: for `limit` bytes, where that is known.
 ///
 /// `parts` is how many parts its report has already, and `generation` how often that was divided.
-pub(in crate::report) fn plan(length: u64, parts: u32, generation: u32, limit: Option<u64>) -> Plan {
+pub(in crate::report) fn plan(length: u64, parts: u32, generation: u32, limit: Option<u64>) -> PartPlan {
     match limit.filter(|limit| *limit < length) {
-        Some(limit) if limit >= SMALLEST && generation < MOST_GENERATIONS => Plan::Divide(limit / 10 * 7),
-        Some(_) => Plan::Count,
+        Some(limit) if limit >= SMALLEST && generation < MOST_GENERATIONS => PartPlan::Divide(limit / 10 * 7),
+        Some(_) => PartPlan::Count,
         // Only a mailbox that is full calls so little too much.
-        None if length < SMALLEST && parts == 1 => Plan::Give,
-        None if length < SMALLEST => Plan::Count,
-        None if generation >= MOST_GENERATIONS => Plan::Count,
-        None => Plan::Divide(length / 2),
+        None if length < SMALLEST && parts == 1 => PartPlan::Give,
+        None if length < SMALLEST => PartPlan::Count,
+        None if generation >= MOST_GENERATIONS => PartPlan::Count,
+        None => PartPlan::Divide(length / 2),
     }
 }
 
@@ -152,7 +152,7 @@ fn cost(line: &str) -> usize {
 
 /// A part: its number and of how many, and what it replaces.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::report) struct Part<'a> {
+pub(in crate::report) struct MailPart<'a> {
     /// Which part it is, from 1, and of how many.
     pub(in crate::report) place: (u32, u32),
     /// The Message-ID of the report.
@@ -165,7 +165,7 @@ pub(in crate::report) struct Part<'a> {
     pub(in crate::report) generation: u32,
 }
 
-impl Part<'_> {
+impl MailPart<'_> {
     /// Its subject.
     pub(in crate::report) fn subject(&self) -> String {
         match self.place {
@@ -250,7 +250,7 @@ mod tests {
     use crate::{
         model::{clock::Timestamp, event::Severity},
         report::{
-            mail::mime::{Letter, MessageId, compose},
+            mail::mime::{MessageId, MimeMessage, compose},
             render::test_events::NOW,
         },
     };
@@ -263,7 +263,7 @@ mod tests {
             text += &format!("  ---   /größe/f{number:04}  added\n        size 1 → {number}\n");
         }
         text += "\nCOVERAGE  412,118 entries\nSEQ  1–2\n";
-        let mail = compose(&Letter {
+        let mail = compose(&MimeMessage {
             from: "integrityd <root@web3.example>",
             to: &["alice@example.org".to_owned()],
             subject: "[integrityd] web3: änderungen",
@@ -288,7 +288,7 @@ mod tests {
             .zip(&bodies)
             .map(|(part, body)| {
                 let id = format!("<part-{part}@web3>");
-                let part = Part {
+                let part = MailPart {
                     place: (part, parts),
                     replaces: &ID.text("web3"),
                     message_id: &id,
@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn where_nothing_smaller_helps_only_counts_are_sent() {
         let (mail, lines) = report(100);
-        let part = Part {
+        let part = MailPart {
             place: (1, 1),
             replaces: "<12@web3>",
             message_id: "<13@web3>",
@@ -354,15 +354,15 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_divided_by_what_is_known() {
-        assert_eq!(plan(200_000, 1, 0, Some(20_000)), Plan::Divide(14_000));
-        assert_eq!(plan(200_000, 1, 0, None), Plan::Divide(100_000));
-        assert_eq!(plan(100_000, 2, 1, None), Plan::Divide(50_000));
-        assert_eq!(plan(9_000, 1, 0, Some(5_000)), Plan::Count);
-        assert_eq!(plan(12_000, 16, 1, None), Plan::Count);
-        assert_eq!(plan(9_000, 1, 0, None), Plan::Give, "a mailbox that is full");
+        assert_eq!(plan(200_000, 1, 0, Some(20_000)), PartPlan::Divide(14_000));
+        assert_eq!(plan(200_000, 1, 0, None), PartPlan::Divide(100_000));
+        assert_eq!(plan(100_000, 2, 1, None), PartPlan::Divide(50_000));
+        assert_eq!(plan(9_000, 1, 0, Some(5_000)), PartPlan::Count);
+        assert_eq!(plan(12_000, 16, 1, None), PartPlan::Count);
+        assert_eq!(plan(9_000, 1, 0, None), PartPlan::Give, "a mailbox that is full");
         assert!(is_counts("x (too large: counts only)") && !is_counts("x (part 1 of 2)"));
-        assert_eq!(plan(100_000, 2, 6, None), Plan::Count, "one generation too many");
-        assert_eq!(plan(100_000, 2, 6, Some(50_000)), Plan::Count);
+        assert_eq!(plan(100_000, 2, 6, None), PartPlan::Count, "one generation too many");
+        assert_eq!(plan(100_000, 2, 6, Some(50_000)), PartPlan::Count);
     }
 
     #[test]

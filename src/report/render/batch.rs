@@ -10,7 +10,7 @@ use crate::{
         event::{Category, Kind, Severity, StoredEvent},
         file::coverage::Coverage,
     },
-    report::render::sections::{collapse::Grown, log_section::Section},
+    report::render::sections::{collapse::Grown, log_section::LogSection},
     sys::users::Names,
 };
 
@@ -26,9 +26,9 @@ pub struct Batch<'a> {
     /// The events to be listed, log lines aside, in any order; may be fewer than `tally` counts.
     pub events: &'a [StoredEvent],
     /// The log lines to be listed, in the order of their sections.
-    pub lines: &'a [Section],
+    pub lines: &'a [LogSection],
     /// The count of all events of the batch.
-    pub tally: &'a Tally,
+    pub tally: &'a BatchTally,
     /// Most items listed in one section (`reportlines`), at least 1.
     pub limit: usize,
     /// The new directories below which much was added.
@@ -47,7 +47,7 @@ pub struct Batch<'a> {
 
 /// How many events of each class and weight a batch has, and which stretch of the chain they come from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tally {
+pub struct BatchTally {
     counts: BTreeMap<(Category, Severity), u64>,
     /// The lowest sequence number; 0 when there is no event.
     pub first_seq: u64,
@@ -57,7 +57,7 @@ pub struct Tally {
     pub earliest: Option<Timestamp>,
 }
 
-impl Tally {
+impl BatchTally {
     /// The tally of exactly these events.
     pub fn of<'a>(events: impl IntoIterator<Item = &'a StoredEvent>) -> Self {
         let mut tally = Self::default();
@@ -75,7 +75,7 @@ impl Tally {
     }
 
     /// Counts `number` more events of one class and weight, as a database counts them; their numbers and times are
-    /// told with [`Tally::cover`].
+    /// told with [`BatchTally::cover`].
     pub fn add_counted(&mut self, category: Category, severity: Severity, number: u64) {
         let count = self.counts.entry((category, severity)).or_default();
         *count = count.saturating_add(number);
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_tally_covers_what_was_counted() {
-        let mut tally = Tally::default();
+        let mut tally = BatchTally::default();
         assert_eq!((tally.severity(), tally.earliest), (None, None));
         tally.add_counted(Category::Added, Severity::Normal, 7);
         tally.add_counted(Category::Added, Severity::High, 1);

@@ -15,7 +15,7 @@ use crate::{
         format::Times,
         sections::{
             file_item::{self, Layout},
-            log_lines::{self, Extent},
+            log_lines::{self, LineExtent},
             processes, self_events,
         },
     },
@@ -30,13 +30,13 @@ const PATH: usize = 40;
 
 /// Shows events with their numbers.
 #[derive(Debug)]
-pub struct Listing<'a> {
+pub struct EventListing<'a> {
     times: Times<'a>,
     names: &'a Names,
     program: &'a str,
 }
 
-impl<'a> Listing<'a> {
+impl<'a> EventListing<'a> {
     /// A listing made at `now`, with times in `zone`; `program` is how further commands are called.
     pub fn new(now: Timestamp, zone: &'a TimeZone, names: &'a Names, program: &'a str) -> Self {
         Self { times: Times::new(now, zone), names, program }
@@ -44,15 +44,15 @@ impl<'a> Listing<'a> {
 
     /// The lines of one event, each ended; neutralised. A long line of a log is cut.
     pub fn event(&self, stored: &StoredEvent) -> String {
-        self.shown(stored, Extent::Cut)
+        self.shown(stored, LineExtent::Cut)
     }
 
-    /// As [`Listing::event`], with a line of a log as far as it was kept: 64 KiB.
+    /// As [`EventListing::event`], with a line of a log as far as it was kept: 64 KiB.
     pub fn whole_event(&self, stored: &StoredEvent) -> String {
-        self.shown(stored, Extent::Whole)
+        self.shown(stored, LineExtent::Whole)
     }
 
-    fn shown(&self, stored: &StoredEvent, extent: Extent) -> String {
+    fn shown(&self, stored: &StoredEvent, extent: LineExtent) -> String {
         let mut out = vec![format!("{}  {}", number(stored.seq), self.times.short(stored.event.found.wall))];
         match stored.event.category.kind() {
             Kind::Log if stored.event.category.is_line() => {
@@ -60,7 +60,7 @@ impl<'a> Listing<'a> {
             }
             Kind::Own | Kind::Log => self_events::lines(stored, &self.times, self.program, MARK, &mut out),
             Kind::Process => {
-                let is_whole = matches!(extent, Extent::Whole);
+                let is_whole = matches!(extent, LineExtent::Whole);
                 out.extend(processes::listed(stored, &self.times, self.program, MARK, is_whole));
             }
             Kind::File => file_item::lines(stored, None, &self.layout(), &mut out),

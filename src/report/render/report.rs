@@ -15,7 +15,7 @@ use crate::{
         format::{VALUE_LIMIT, counted, number},
     },
     report::render::{
-        batch::{Batch, Tally},
+        batch::{Batch, BatchTally},
         format::{Times, WIDTH, flow, note_lines, span},
         sections::{collapse::Folds, file_item, log_lines, log_section::SECTIONS, processes, self_events},
         subject,
@@ -45,7 +45,7 @@ pub struct Rendered {
 /// Renders a batch. Pure: the same batch gives the same bytes. Cost O(n log n) in the number of events.
 pub fn render(batch: &Batch<'_>) -> Rendered {
     let times = Times::new(batch.now.wall, batch.zone);
-    let page = Page::new(batch, &times);
+    let page = ReportPage::new(batch, &times);
     let mut blocks = vec![page.headline(), page.attention()];
     let (lines, logs) = (page.lines(), page.words("LOGS", &page.logs, is_log_word));
     let (files, own) = (page.files(), page.words("INTEGRITYD", &page.own, is_own));
@@ -73,7 +73,7 @@ pub fn render(batch: &Batch<'_>) -> Rendered {
 }
 
 /// A report in counts alone: what is sent when our own code has stumbled over the whole one, in the words of `why`.
-pub(crate) fn render_counts(host: &str, tally: &Tally, program: &str, why: &str) -> Rendered {
+pub(crate) fn render_counts(host: &str, tally: &BatchTally, program: &str, why: &str) -> Rendered {
     let host = escape_cut(host.as_bytes(), subject::HOST_LIMIT);
     let events = tally.count(|_, _| true);
     let verdict = format!("{}, in counts only", counted(events, "event", "events"));
@@ -90,7 +90,7 @@ pub(crate) fn render_counts(host: &str, tally: &Tally, program: &str, why: &str)
 }
 
 /// A report in the making.
-struct Page<'a> {
+struct ReportPage<'a> {
     batch: &'a Batch<'a>,
     times: &'a Times<'a>,
     /// The command that lists everything this report is about.
@@ -107,7 +107,7 @@ struct Page<'a> {
     promises: Vec<&'a StoredEvent>,
 }
 
-impl<'a> Page<'a> {
+impl<'a> ReportPage<'a> {
     fn new(batch: &'a Batch<'a>, times: &'a Times<'a>) -> Self {
         let listed = |is_wanted: fn(Category) -> bool| {
             let mut events: Vec<&StoredEvent> = batch
@@ -389,7 +389,7 @@ mod tests {
             entry::{FileKind, Observation},
         },
         report::render::{
-            batch::Tally,
+            batch::BatchTally,
             test_events::{
                 added, added_directory, ago, any_event, changed, event, gathered, hostile, look, now, stored,
             },
@@ -398,10 +398,10 @@ mod tests {
     };
 
     fn render_all(events: &[StoredEvent], limit: usize, notices: &[String]) -> Rendered {
-        render_some(events, &Tally::of(events), limit, notices)
+        render_some(events, &BatchTally::of(events), limit, notices)
     }
 
-    fn render_some(events: &[StoredEvent], tally: &Tally, limit: usize, notices: &[String]) -> Rendered {
+    fn render_some(events: &[StoredEvent], tally: &BatchTally, limit: usize, notices: &[String]) -> Rendered {
         render(&Batch {
             host: "web3.example",
             now: now(),
@@ -618,7 +618,7 @@ mod tests {
         events.extend((0..41).map(|file| {
             stored(file + 3000, event(Category::Unreadable, Severity::Low, format!("/root/{file}").as_bytes()))
         }));
-        let mut tally = Tally::of(&events);
+        let mut tally = BatchTally::of(&events);
         tally.add_counted(Category::Changed, Severity::Normal, 7000);
         insta::assert_snapshot!(mail(&render_some(&events, &tally, 4, &[])), @r#"
         [integrityd] web3.example: 8,517 changes to review

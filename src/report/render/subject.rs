@@ -12,7 +12,7 @@ use crate::{
         format::{counted, number},
     },
     report::render::{
-        batch::{Batch, Tally},
+        batch::{Batch, BatchTally},
         format::Times,
         sections::{
             file_item::shown_path,
@@ -122,7 +122,7 @@ fn is_about_rules(category: Category, severity: Severity) -> bool {
 }
 
 /// The subject by which logcheck's mails were known, `web3 2026-11-21 14:02 +0100 Security Events`; `None` of a report without lines of logs.
-pub(crate) fn logcheck_subject(host: &str, tally: &Tally, now: Timestamp, zone: &TimeZone) -> Option<String> {
+pub(crate) fn logcheck_subject(host: &str, tally: &BatchTally, now: Timestamp, zone: &TimeZone) -> Option<String> {
     let has = |wanted: Category| tally.count(|category, _| category == wanted) > 0;
     let titles = [
         (Category::Cracking, "Security Alerts"),
@@ -137,7 +137,7 @@ pub(crate) fn logcheck_subject(host: &str, tally: &Tally, now: Timestamp, zone: 
 
 /// What a report counts, for our own line in the log: no word of anybody else, and the titles by which logcheck's mails were
 /// known.
-pub(crate) fn in_counts(tally: &Tally) -> String {
+pub(crate) fn in_counts(tally: &BatchTally) -> String {
     let words: Vec<String> = tally
         .by_category(|_, _| true)
         .into_iter()
@@ -360,7 +360,7 @@ mod tests {
             zone: &TimeZone::UTC,
             events,
             lines: &gathered(events, 10),
-            tally: &Tally::of(events),
+            tally: &BatchTally::of(events),
             limit: 10,
             grown: &[],
             coverage: Some(Coverage::default()),

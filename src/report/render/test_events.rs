@@ -19,7 +19,7 @@ use crate::{
         },
         process::{Process, ProcessId, ProcessNews},
     },
-    report::render::sections::log_section::{Gathering, SECTIONS, Section},
+    report::render::sections::log_section::{Gathering, LogSection, SECTIONS},
 };
 
 /// 2026-11-21T13:10:02Z.
@@ -139,7 +139,7 @@ pub(crate) fn process_event(
 }
 
 /// The log lines among `events`, in the order of their numbers, as a batch has them.
-pub(crate) fn gathered(events: &[StoredEvent], limit: usize) -> Vec<Section> {
+pub(crate) fn gathered(events: &[StoredEvent], limit: usize) -> Vec<LogSection> {
     let last = events.iter().map(|stored| stored.seq).max().unwrap_or(0);
     let section = |category: &Category| {
         let of = || events.iter().filter(|stored| stored.event.category == *category);

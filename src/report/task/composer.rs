@@ -21,10 +21,10 @@ use crate::{
     report::{
         mail::{
             attachment::{Attachment, attachment},
-            mime::{Letter, MessageId, MimeError, check_address, compose_with},
+            mime::{MessageId, MimeError, MimeMessage, check_address, compose_with},
         },
         render::{
-            batch::{Batch, Tally},
+            batch::{Batch, BatchTally},
             choice::chosen,
             format::Times,
             report::{Rendered, render, render_counts},
@@ -34,7 +34,7 @@ use crate::{
     },
     store::{
         baseline::areas::{AreaRow, AreaState},
-        events::append::{Range, Waiting},
+        events::append::{Range, WaitingEvents},
         outbox::reports::{NewReport, ReportId},
         sqlite::{connection::Store, error::StoreError},
     },
@@ -215,7 +215,7 @@ impl ReportComposer {
                 continue;
             }
             // A fault of ours in a report must not keep its events from being told.
-            let occasion = Occasion { readership, id, now, names: &names, notices: &notices };
+            let occasion = ReportOccasion { readership, id, now, names: &names, notices: &notices };
             let bare = |why: &str| {
                 let rendered = render_counts(&self.host, &tally, &self.program, why);
                 self.letter(store.uuid(), &range, rendered, &occasion, None)
@@ -246,7 +246,7 @@ impl ReportComposer {
 
     /// How often the program may end while it makes a report before that is made in counts only. Where a mail could list everything
     /// somebody has ended it, or the power went; a larger one must not end it again.
-    fn falls_allowed(&self, tally: &Tally) -> u64 {
+    fn falls_allowed(&self, tally: &BatchTally) -> u64 {
         let total = tally.count(|_, _| true);
         if total <= u64::try_from(self.lines).unwrap_or(u64::MAX) { FALLS_OF_SMALL } else { 0 }
     }
@@ -256,8 +256,8 @@ impl ReportComposer {
         &self,
         store: &Store,
         range: &Range,
-        tally: &Tally,
-        occasion: &Occasion<'_>,
+        tally: &BatchTally,
+        occasion: &ReportOccasion<'_>,
     ) -> Result<NewReport, BatchError> {
         fault_injection::strike("render", range.channel.name().as_bytes());
         let lines = gather(store, range, self.lines)?;
@@ -319,12 +319,12 @@ impl ReportComposer {
         instance: Uuid,
         range: &Range,
         rendered: Rendered,
-        occasion: &Occasion<'_>,
+        occasion: &ReportOccasion<'_>,
         attachment: Option<&Attachment>,
     ) -> Result<NewReport, MimeError> {
-        let Occasion { readership, id, now, .. } = *occasion;
+        let ReportOccasion { readership, id, now, .. } = *occasion;
         let message_id = MessageId { instance, report: id.0.cast_unsigned(), part: 1 };
-        let letter = Letter {
+        let letter = MimeMessage {
             from: &self.from,
             to: &readership.recipients,
             subject: &rendered.subject,
@@ -351,7 +351,7 @@ impl ReportComposer {
 
 /// What one report is made for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Occasion<'a> {
+pub(crate) struct ReportOccasion<'a> {
     /// Who gets it.
     pub(crate) readership: &'a Audience,
     /// Its number.
@@ -365,8 +365,8 @@ pub(crate) struct Occasion<'a> {
 }
 
 /// How many events of which class and weight `range` has.
-fn tally(store: &Store, range: &Range, waiting: &Waiting) -> Result<Tally, StoreError> {
-    let mut tally = Tally::default();
+fn tally(store: &Store, range: &Range, waiting: &WaitingEvents) -> Result<BatchTally, StoreError> {
+    let mut tally = BatchTally::default();
     for count in store.count_in(range)? {
         tally.add_counted(count.category, count.severity, count.events);
     }

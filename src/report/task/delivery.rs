@@ -29,7 +29,7 @@ use crate::{
     store::{
         db::Db,
         outbox::{
-            failures::Failure,
+            failures::DeliveryFailure,
             reports::{Delivery, ReportId},
         },
         sqlite::{
@@ -167,12 +167,12 @@ impl DeliveryTask {
                 continue;
             }
             match self.attempt(&delivery, stop).await {
-                Attempt::Accepted(reply) => {
+                DeliveryAttempt::Accepted(reply) => {
                     unstored.insert(key, (delivery, reply));
                     self.store_again(unstored).await;
                 }
-                Attempt::Failed => {}
-                Attempt::Divided => return true,
+                DeliveryAttempt::Failed => {}
+                DeliveryAttempt::Divided => return true,
             }
         }
         false
@@ -195,7 +195,7 @@ impl DeliveryTask {
     }
 
     /// Tries one delivery.
-    async fn attempt(&mut self, delivery: &Delivery, stop: &CancellationToken) -> Attempt {
+    async fn attempt(&mut self, delivery: &Delivery, stop: &CancellationToken) -> DeliveryAttempt {
         self.pulse.beat();
         let report = delivery.report;
         let letter = self.db.call(move |store| store.letter(report)).await;
@@ -204,17 +204,17 @@ impl DeliveryTask {
             Err(error) => {
                 let reply = format!("the stored report cannot be read: {error}");
                 self.note_failure(delivery, SendError::transient(reply)).await;
-                return Attempt::Failed;
+                return DeliveryAttempt::Failed;
             }
         };
         let error = match self.hand_over(delivery, &message_id, bytes, stop).await {
-            None => return Attempt::Failed,
-            Some(Ok(reply)) => return Attempt::Accepted(reply),
+            None => return DeliveryAttempt::Failed,
+            Some(Ok(reply)) => return DeliveryAttempt::Accepted(reply),
             Some(Err(error)) => error,
         };
         let SendVerdict::TooLarge(limit) = error.verdict else {
             self.note_failure(delivery, error).await;
-            return Attempt::Failed;
+            return DeliveryAttempt::Failed;
         };
         self.divide(delivery, limit, error.reply).await
     }
@@ -274,12 +274,12 @@ impl DeliveryTask {
     }
 
     /// Sends what is too large in parts, or takes it for refused where nothing smaller is left.
-    async fn divide(&mut self, delivery: &Delivery, limit: Option<u64>, reply: String) -> Attempt {
+    async fn divide(&mut self, delivery: &Delivery, limit: Option<u64>, reply: String) -> DeliveryAttempt {
         let (now, program, subject) = (self.clock.now(), self.program.clone(), delivery.clone());
         match self.db.call(move |store| split(store, &subject, limit, &program, now)).await {
             Ok(Some(parts)) => {
                 tracing::warn!(recipient = %delivery.recipient, %reply, parts, "a report was too large and is sent in parts");
-                return Attempt::Divided;
+                return DeliveryAttempt::Divided;
             }
             Ok(None) => self.note_failure(delivery, SendError::refused(reply)).await,
             Err(error) => {
@@ -287,7 +287,7 @@ impl DeliveryTask {
                 self.note_failure(delivery, SendError::transient(reply)).await;
             }
         }
-        Attempt::Failed
+        DeliveryAttempt::Failed
     }
 
     /// Tells that our own code has stumbled over a delivery, which waits like one that nobody accepted.
@@ -318,7 +318,7 @@ impl DeliveryTask {
         let is_trouble = is_refusal
             || is_barred
             || delivery.failing_since.is_some_and(|since| now.wall.since(since) >= TROUBLE_AFTER);
-        let failure = Failure {
+        let failure = DeliveryFailure {
             reply: error.reply,
             is_refusal,
             is_trouble,
@@ -377,7 +377,7 @@ enum SpoolError {
 }
 
 /// What became of an attempt.
-enum Attempt {
+enum DeliveryAttempt {
     /// Somebody has taken responsibility and said so.
     Accepted(String),
     /// It is noted, or the daemon is to stop.

@@ -18,7 +18,7 @@ use crate::{
         keepalive::Keepalive,
     },
     report::{
-        render::{batch::Tally, sections::periodic::Figures},
+        render::{batch::BatchTally, sections::periodic::Figures},
         task::composer::{self as mail, Audience, BatchError, ReportComposer},
     },
     store::{
@@ -26,9 +26,9 @@ use crate::{
         events::append::Range,
         health::{
             diagnose::diagnose,
-            facts::{Facts, Terms},
+            facts::{FactTerms, Facts},
         },
-        outbox::schedule::{Last, Marks, Turn},
+        outbox::schedule::{Last, Marks, ScheduledRun},
         sources::rule_hits::RuleCount,
         sqlite::{
             connection::Store,
@@ -93,9 +93,9 @@ pub struct Recurrence {
     /// Since when the daemon runs.
     pub began: Timestamp,
     /// What was promised of the areas.
-    pub terms: Terms,
+    pub terms: FactTerms,
     /// What makes the mails.
-    pub postmaster: Arc<ReportComposer>,
+    pub composer: Arc<ReportComposer>,
     /// Rings the courier.
     pub courier: Arc<Notify>,
     /// Beats as it goes on.
@@ -105,13 +105,13 @@ pub struct Recurrence {
 }
 
 /// When one is due, by the last one.
-struct Due {
+struct DueMail {
     turn: Last,
     before: Moment,
     next: Moment,
 }
 
-impl Due {
+impl DueMail {
     /// The turn that is due at `now`, or how long there is to wait for it.
     fn at(last: Last, period: Duration, now: Moment) -> Result<Self, Duration> {
         let left = Deadline::after(last.due, period).remaining(now);
@@ -169,10 +169,10 @@ impl Recurrence {
 
     /// Gives a sign when it is due; gives how long to rest.
     async fn step(&self, sign: PeriodicMail, period: Duration) -> Result<Duration, BatchError> {
-        let (postmaster, now, began) = (Arc::clone(&self.postmaster), self.clock.now(), self.began);
+        let (composer, now, began) = (Arc::clone(&self.composer), self.clock.now(), self.began);
         let terms = self.terms.clone();
         let step = move |store: &mut Store| {
-            give(store, sign, period, &Occasion { postmaster: &postmaster, terms: &terms, now, began })
+            give(store, sign, period, &PeriodicOccasion { composer: &composer, terms: &terms, now, began })
         };
         let (has_sent, rest) = self.db.call(step).await?;
         if has_sent {
@@ -183,9 +183,9 @@ impl Recurrence {
 }
 
 /// Who gives a sign, and when.
-struct Occasion<'a> {
-    postmaster: &'a ReportComposer,
-    terms: &'a Terms,
+struct PeriodicOccasion<'a> {
+    composer: &'a ReportComposer,
+    terms: &'a FactTerms,
     now: Moment,
     began: Timestamp,
 }
@@ -195,20 +195,20 @@ fn give(
     store: &mut Store,
     sign: PeriodicMail,
     period: Duration,
-    occasion: &Occasion<'_>,
+    occasion: &PeriodicOccasion<'_>,
 ) -> Result<(bool, Duration), BatchError> {
     let now = occasion.now;
     let Some(last) = store.recurring(sign.name())? else {
         let marks = marks(store)?;
-        store.skip_turn(&Turn { name: sign.name(), next: Last { number: 0, due: now }, now, marks: &marks })?;
+        store.skip_turn(&ScheduledRun { name: sign.name(), next: Last { number: 0, due: now }, now, marks: &marks })?;
         return Ok((false, period));
     };
-    let due = match Due::at(last, period, now) {
+    let due = match DueMail::at(last, period, now) {
         Ok(due) => due,
         Err(left) => return Ok((false, left)),
     };
     let rest = Deadline { due: due.next, nominal: period }.remaining(now);
-    let everybody = occasion.postmaster.readerships.iter().filter(|readership| readership.areas.is_none());
+    let everybody = occasion.composer.readerships.iter().filter(|readership| readership.areas.is_none());
     let everybody: Vec<String> = everybody.flat_map(|readership| readership.recipients.clone()).collect();
     let recipients = store.without_waiting(sign.category(), &everybody)?;
     if recipients.is_empty() {
@@ -216,7 +216,7 @@ fn give(
     }
     store.flush()?;
     let (before, counted) = (store.marks(sign.name())?, marks(store)?);
-    let turn = Turn { name: sign.name(), next: due.turn, now, marks: &counted };
+    let turn = ScheduledRun { name: sign.name(), next: due.turn, now, marks: &counted };
     let rules = if sign == PeriodicMail::UnusedRules { unused(store, now.wall.before(period))? } else { Vec::new() };
     let has_rounds = counted
         .iter()
@@ -228,7 +228,7 @@ fn give(
     };
     if is_empty {
         let next = Last { number: last.number, ..due.turn };
-        store.skip_turn(&Turn { next, ..turn })?;
+        store.skip_turn(&ScheduledRun { next, ..turn })?;
         return Ok((false, rest));
     }
     tell(store, sign, occasion, &due, &turn, (&before, &rules, recipients))?;
@@ -239,12 +239,12 @@ fn give(
 fn tell(
     store: &mut Store,
     sign: PeriodicMail,
-    occasion: &Occasion<'_>,
-    due: &Due,
-    turn: &Turn<'_>,
+    occasion: &PeriodicOccasion<'_>,
+    due: &DueMail,
+    turn: &ScheduledRun<'_>,
     (before, rules, recipients): (&Marks, &[RuleCount], Vec<String>),
 ) -> Result<(), BatchError> {
-    let Occasion { postmaster, terms, now, began } = *occasion;
+    let PeriodicOccasion { composer, terms, now, began } = *occasion;
     let first = before.get("seq").copied().unwrap_or(0).saturating_add(1);
     let last = store.head()?.seq;
     let id = store.next_report()?;
@@ -252,10 +252,10 @@ fn tell(
     let facts = Facts::read(store, terms, now)?;
     let health = diagnose(&facts);
     let figures = Figures {
-        host: &postmaster.host,
+        host: &composer.host,
         now,
-        zone: &postmaster.zone,
-        program: &postmaster.program,
+        zone: &composer.zone,
+        program: &composer.program,
         began,
         turn: due.turn,
         before: due.before.wall,
@@ -280,8 +280,9 @@ fn tell(
         };
         let readership = Audience { recipients, areas: None };
         let range = Range { channel: Channel::Life, first: head.seq, last: head.seq, areas: None };
-        let occasion = mail::Occasion { readership: &readership, id, now, names: &Names::default(), notices: &[] };
-        Ok::<_, BatchError>(vec![postmaster.letter(instance, &range, rendered, &occasion, None)?])
+        let occasion =
+            mail::ReportOccasion { readership: &readership, id, now, names: &Names::default(), notices: &[] };
+        Ok::<_, BatchError>(vec![composer.letter(instance, &range, rendered, &occasion, None)?])
     })
 }
 
@@ -298,8 +299,8 @@ fn marks(store: &Store) -> Result<Marks, StoreError> {
 }
 
 /// The events between two numbers, signs of life aside.
-fn tally(store: &Store, first: u64, last: u64, area: Option<&[u8]>) -> Result<Tally, StoreError> {
-    let mut tally = Tally::default();
+fn tally(store: &Store, first: u64, last: u64, area: Option<&[u8]>) -> Result<BatchTally, StoreError> {
+    let mut tally = BatchTally::default();
     for channel in Channel::ALL {
         let range = Range { channel, first, last, areas: area.map(|area| vec![area.to_vec()]) };
         for count in store.count_in(&range)? {
@@ -310,7 +311,7 @@ fn tally(store: &Store, first: u64, last: u64, area: Option<&[u8]>) -> Result<Ta
 }
 
 /// The events of each area that is looked at.
-fn tallies(store: &Store, facts: &Facts, first: u64, last: u64) -> Result<Vec<(AreaId, Tally)>, StoreError> {
+fn tallies(store: &Store, facts: &Facts, first: u64, last: u64) -> Result<Vec<(AreaId, BatchTally)>, StoreError> {
     facts.active().map(|area| Ok((area.id, tally(store, first, last, Some(&area.raw))?))).collect()
 }
 
@@ -341,17 +342,17 @@ mod tests {
     #[test]
     fn a_late_one_does_not_shift_the_next() {
         let last = Last { number: 7, due: at(0, 1) };
-        assert_eq!(Due::at(last, HOUR, at(3000, 1)).err(), Some(Duration::from_mins(10)));
-        let due = Due::at(last, HOUR, at(3900, 1)).ok().unwrap();
+        assert_eq!(DueMail::at(last, HOUR, at(3000, 1)).err(), Some(Duration::from_mins(10)));
+        let due = DueMail::at(last, HOUR, at(3900, 1)).ok().unwrap();
         assert_eq!((due.turn, due.next), (Last { number: 8, due: at(3600, 1) }, at(7200, 1)));
     }
 
     #[test]
     fn after_an_absence_one_comes_and_the_others_stay_where_they_were() {
         let last = Last { number: 7, due: at(0, 1) };
-        let due = Due::at(last, HOUR, at(3600 * 5 + 60, 1)).ok().unwrap();
+        let due = DueMail::at(last, HOUR, at(3600 * 5 + 60, 1)).ok().unwrap();
         assert_eq!((due.turn.number, due.next), (8, at(3600 * 6, 1)));
-        let due = Due::at(last, HOUR, at(3600 * 5 + 60, 2)).ok().unwrap();
+        let due = DueMail::at(last, HOUR, at(3600 * 5 + 60, 2)).ok().unwrap();
         assert_eq!((due.turn.number, due.next.wall), (8, at(3600 * 6, 1).wall));
         assert_eq!(due.next.since(at(3600 * 5 + 60, 2)), Duration::from_mins(59));
     }

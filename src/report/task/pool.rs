@@ -24,7 +24,7 @@ pub struct Pool {
 
 /// What waits in a channel, as far as the decision needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Pending {
+pub struct PendingReport {
     /// When the first event was found; `None` when there is none.
     pub first: Option<Moment>,
     /// When the first urgent event was found.
@@ -54,7 +54,7 @@ impl Pool {
 
     /// Decides at `now`. Every deadline is bounded by its nominal length, so a clock that jumps backwards never
     /// lengthens it, and one that jumps forwards fires once.
-    pub fn decide(&self, pending: &Pending, now: Moment) -> Decision {
+    pub fn decide(&self, pending: &PendingReport, now: Moment) -> Decision {
         let Some(first) = pending.first else {
             return Decision::Rest;
         };
@@ -107,14 +107,14 @@ mod tests {
         start.after(Duration::from_millis(milliseconds))
     }
 
-    fn pending(first: u64, last_batch: Option<u64>) -> Pending {
-        Pending { first: Some(at(first)), first_urgent: None, last_batch: last_batch.map(at) }
+    fn pending(first: u64, last_batch: Option<u64>) -> PendingReport {
+        PendingReport { first: Some(at(first)), first_urgent: None, last_batch: last_batch.map(at) }
     }
 
     #[test]
     fn the_first_event_waits_for_others() {
         let pool = pool(30, 900);
-        assert_eq!(pool.decide(&Pending::default(), at(0)), Decision::Rest);
+        assert_eq!(pool.decide(&PendingReport::default(), at(0)), Decision::Rest);
         assert_eq!(pool.decide(&pending(0, None), at(10_000)), Decision::Wait(Duration::from_secs(20)));
         assert_eq!(pool.decide(&pending(0, None), at(30_000)), Decision::Send);
     }
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn an_urgent_event_waits_five_seconds_and_its_own_hold_off() {
         let pool = pool(30, 900);
-        let urgent = |first, last| Pending { first_urgent: Some(at(first)), ..pending(first, last) };
+        let urgent = |first, last| PendingReport { first_urgent: Some(at(first)), ..pending(first, last) };
         assert_eq!(pool.decide(&urgent(0, None), at(5_000)), Decision::Send);
         assert_eq!(pool.decide(&urgent(10_000, Some(5_000)), at(20_000)), Decision::Wait(Duration::from_secs(45)));
         assert_eq!(pool.decide(&urgent(10_000, Some(5_000)), at(65_000)), Decision::Send);
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_thousand_violations_in_ten_minutes_are_at_most_eleven_mails() {
         let pool = pool(30, 900);
-        let (mut state, mut sent) = (Pending::default(), Vec::new());
+        let (mut state, mut sent) = (PendingReport::default(), Vec::new());
         for tenth in 0..6000_u64 {
             if tenth.is_multiple_of(6) {
                 state.first.get_or_insert(at(tenth * 100));
@@ -147,7 +147,7 @@ mod tests {
             }
             if pool.decide(&state, at(tenth * 100)) == Decision::Send {
                 sent.push(tenth * 100);
-                state = Pending { last_batch: Some(at(tenth * 100)), ..Pending::default() };
+                state = PendingReport { last_batch: Some(at(tenth * 100)), ..PendingReport::default() };
             }
         }
         assert_eq!(sent.first(), Some(&5000));
@@ -174,7 +174,7 @@ mod tests {
             drift in -100_000_000_i64..100_000_000,
         ) {
             let pool = pool(report_time, hold_off);
-            let mut state = Pending::default();
+            let mut state = PendingReport::default();
             let mut clock = 0;
             let mut sent: Vec<(u64, bool)> = Vec::new();
             for (gap, is_urgent) in gaps {
@@ -185,7 +185,7 @@ mod tests {
                     match pool.decide(&state, now) {
                         Decision::Send => {
                             sent.push((clock, state.first_urgent.is_some()));
-                            state = Pending { last_batch: Some(now), ..Pending::default() };
+                            state = PendingReport { last_batch: Some(now), ..PendingReport::default() };
                         }
                         Decision::Wait(wait) => {
                             let wait = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap();

@@ -4,7 +4,9 @@ use crate::{
     model::clock::Moment,
     report::mail::{
         mime::MessageId,
-        parts::{Part, Plan, divide, generation, has_attachment, is_counts, is_progress, lines_of, plan, replaced_by},
+        parts::{
+            MailPart, PartPlan, divide, generation, has_attachment, is_counts, is_progress, lines_of, plan, replaced_by,
+        },
     },
     store::{
         outbox::{
@@ -34,7 +36,7 @@ pub(in crate::report) fn split(
     };
     let length = size(&this.bytes);
     let made = generation(&this.bytes);
-    let plan = if is_counts(&this.subject) { Plan::Give } else { plan(length, this.parts, made, limit) };
+    let plan = if is_counts(&this.subject) { PartPlan::Give } else { plan(length, this.parts, made, limit) };
     let origin = match &replaced_by(&this.bytes) {
         Some(id) => store.report_of(id)?.unwrap_or_else(|| this.clone()),
         None => this.clone(),
@@ -49,10 +51,10 @@ pub(in crate::report) fn split(
     let bare = if is_attached { Some(division.bare(store)?) } else { None };
     let bare = bare.filter(|bare| is_progress(size(&bare.bytes), length, limit));
     let parts = match plan {
-        Plan::Give => return Ok(None),
+        PartPlan::Give => return Ok(None),
         _ if bare.is_some() => bare.into_iter().collect(),
-        Plan::Divide(target) => division.parts(store, target)?,
-        Plan::Count => Vec::new(),
+        PartPlan::Divide(target) => division.parts(store, target)?,
+        PartPlan::Count => Vec::new(),
     };
     let largest = parts.iter().map(|part| size(&part.bytes)).max();
     let parts = match largest {
@@ -106,9 +108,9 @@ impl Division<'_> {
         Ok(NewPart { subject: part.subject(), bytes, message_id })
     }
 
-    fn part<'a>(&'a self, place: (u32, u32), message_id: &'a str) -> Part<'a> {
+    fn part<'a>(&'a self, place: (u32, u32), message_id: &'a str) -> MailPart<'a> {
         let Self { origin, generation, .. } = *self;
-        Part { place, replaces: &origin.message_id, message_id, subject: &origin.subject, generation }
+        MailPart { place, replaces: &origin.message_id, message_id, subject: &origin.subject, generation }
     }
 }
 

@@ -53,7 +53,7 @@ pub struct Sendmail {
 }
 
 /// What a program has left behind: how it ended, what it said, and whether it had read the whole mail.
-struct Ending {
+struct SendmailEnding {
     status: ExitStatus,
     said: Vec<u8>,
     has_read_all: bool,
@@ -115,7 +115,7 @@ impl Sendmail {
         }
     }
 
-    fn judge(&self, ending: &Ending) -> Result<String, SendError> {
+    fn judge(&self, ending: &SendmailEnding) -> Result<String, SendError> {
         let said = first_line(&ending.said).map(|line| format!(": {line}")).unwrap_or_default();
         let name = self.name();
         let Some(code) = ending.status.code() else {
@@ -174,7 +174,7 @@ fn start(program: &Path, from: &str, recipient: &str) -> io::Result<Running> {
 }
 
 /// Feeds the program and waits for its end; `None` when it did not come in time. Dropped, it ends the program as well.
-async fn attend(running: Running, mail: Vec<u8>, deadline: Duration) -> io::Result<Option<Ending>> {
+async fn attend(running: Running, mail: Vec<u8>, deadline: Duration) -> io::Result<Option<SendmailEnding>> {
     let Running { mut life, input, mut output } = running;
     let (mut said, mut has_read_all) = (Vec::new(), false);
     let status = {
@@ -204,7 +204,7 @@ async fn attend(running: Running, mail: Vec<u8>, deadline: Duration) -> io::Resu
         }
         status
     };
-    Ok(Some(Ending { status, said, has_read_all }))
+    Ok(Some(SendmailEnding { status, said, has_read_all }))
 }
 
 /// Waits for the end of a program.

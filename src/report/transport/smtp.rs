@@ -15,7 +15,7 @@ use crate::{
     report::transport::{
         outcome::{SendError, SendVerdict, shown},
         password::{Secret, read_secret},
-        smtp_connection::{Reply, SmtpConnection, WireError, tls},
+        smtp_connection::{SmtpConnection, SmtpReply, WireError, tls},
     },
 };
 
@@ -215,7 +215,7 @@ impl Smtp {
 }
 
 impl Abilities {
-    fn of(reply: &Reply) -> Self {
+    fn of(reply: &SmtpReply) -> Self {
         let mut abilities = Self::default();
         // The first line is a greeting.
         for line in reply.lines.iter().skip(1) {
@@ -310,13 +310,13 @@ async fn log_in(
 }
 
 /// The reply when it is a yes.
-fn done(stage: Stage, prefix: &str, reply: Result<Reply, WireError>) -> Result<Reply, SendError> {
+fn done(stage: Stage, prefix: &str, reply: Result<SmtpReply, WireError>) -> Result<SmtpReply, SendError> {
     let reply = reply.map_err(|error| trouble(&error))?;
     if reply.is_done() { Ok(reply) } else { Err(judge(stage, prefix, &reply)) }
 }
 
 /// What a reply means that is no yes.
-fn judge(stage: Stage, prefix: &str, reply: &Reply) -> SendError {
+fn judge(stage: Stage, prefix: &str, reply: &SmtpReply) -> SendError {
     let is_no = (500..600).contains(&reply.code);
     let text = reply.lines.first().map(|line| line.trim_ascii()).unwrap_or_default();
     let enhanced = text.split(|byte| *byte == b' ').next().unwrap_or_default();
@@ -415,8 +415,8 @@ fn read_password(path: &Path) -> Result<Secret, TransportError> {
 mod tests {
     use super::*;
 
-    fn reply(code: u16, text: &str) -> Reply {
-        Reply { code, lines: text.split('\n').map(|line| line.as_bytes().to_vec()).collect() }
+    fn reply(code: u16, text: &str) -> SmtpReply {
+        SmtpReply { code, lines: text.split('\n').map(|line| line.as_bytes().to_vec()).collect() }
     }
 
     fn verdict(stage: Stage, code: u16, text: &str) -> SendVerdict {

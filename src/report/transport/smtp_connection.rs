@@ -47,14 +47,14 @@ pub enum WireError {
 
 /// A reply: its code and its text, the lines of which are joined by blanks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
+pub struct SmtpReply {
     /// 200 to 599.
     pub code: u16,
     /// As it came, without the codes.
     pub lines: Vec<Vec<u8>>,
 }
 
-impl Reply {
+impl SmtpReply {
     /// Whether it is a yes to the end of a command.
     pub fn is_done(&self) -> bool {
         (200..300).contains(&self.code)
@@ -72,7 +72,7 @@ trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-enum Stream {
+enum SmtpStream {
     Clear(Box<dyn Duplex>),
     Tls(Box<dyn Duplex>),
     /// While it changes from one to the other, and for good when that failed.
@@ -82,7 +82,7 @@ enum Stream {
 /// A connection.
 #[expect(missing_debug_implementations, reason = "what was read may hold anything, and is nobody's business")]
 pub struct SmtpConnection {
-    stream: Stream,
+    stream: SmtpStream,
     unread: Vec<u8>,
 }
 
@@ -97,12 +97,12 @@ impl SmtpConnection {
 
     /// A connection over whatever is there already.
     pub fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self { stream: Stream::Clear(Box::new(stream)), unread: Vec::new() }
+        Self { stream: SmtpStream::Clear(Box::new(stream)), unread: Vec::new() }
     }
 
     /// Whether what is said is protected.
     pub fn is_protected(&self) -> bool {
-        matches!(self.stream, Stream::Tls(_))
+        matches!(self.stream, SmtpStream::Tls(_))
     }
 
     /// Goes on under TLS with the server that `host` names.
@@ -114,7 +114,7 @@ impl SmtpConnection {
         if !self.unread.is_empty() {
             return Err(WireError::Ahead);
         }
-        let Stream::Clear(stream) = std::mem::replace(&mut self.stream, Stream::Gone) else {
+        let SmtpStream::Clear(stream) = std::mem::replace(&mut self.stream, SmtpStream::Gone) else {
             return Err(WireError::Closed);
         };
         let name = ServerName::try_from(host.to_owned())
@@ -123,14 +123,14 @@ impl SmtpConnection {
             .connect(name, stream)
             .await
             .map_err(|error| handshake_error(host, &error))?;
-        self.stream = Stream::Tls(Box::new(stream));
+        self.stream = SmtpStream::Tls(Box::new(stream));
         Ok(())
     }
 
     fn duplex(&mut self) -> Result<&mut dyn Duplex, WireError> {
         match &mut self.stream {
-            Stream::Clear(stream) | Stream::Tls(stream) => Ok(stream.as_mut()),
-            Stream::Gone => Err(WireError::Closed),
+            SmtpStream::Clear(stream) | SmtpStream::Tls(stream) => Ok(stream.as_mut()),
+            SmtpStream::Gone => Err(WireError::Closed),
         }
     }
 
@@ -149,7 +149,7 @@ impl SmtpConnection {
     ///
     /// # Errors
     /// [`WireError`] when there is no reply by RFC 5321, or more than 64 KiB of it.
-    pub async fn command(&mut self, line: &str) -> Result<Reply, WireError> {
+    pub async fn command(&mut self, line: &str) -> Result<SmtpReply, WireError> {
         self.write(format!("{line}\r\n").as_bytes()).await?;
         self.reply().await
     }
@@ -158,7 +158,7 @@ impl SmtpConnection {
     ///
     /// # Errors
     /// [`WireError`] when there is no reply by RFC 5321, or more than 64 KiB of it.
-    pub async fn reply(&mut self) -> Result<Reply, WireError> {
+    pub async fn reply(&mut self) -> Result<SmtpReply, WireError> {
         let mut lines = Vec::new();
         let mut first = None;
         let mut room = MOST_OF_REPLY;
@@ -170,7 +170,7 @@ impl SmtpConnection {
             }
             lines.push(text.to_vec());
             if is_last {
-                return Ok(Reply { code, lines });
+                return Ok(SmtpReply { code, lines });
             }
         }
     }

@@ -26,10 +26,10 @@ use crate::{
 };
 
 /// One step towards the root: the directory an entry lies in, and its name there.
-type Link = (Option<EntryId>, Vec<u8>);
+type WayLink = (Option<EntryId>, Vec<u8>);
 
 /// One step from the root: an entry and its name.
-type Step = (EntryId, Vec<u8>);
+type WayStep = (EntryId, Vec<u8>);
 
 impl Store {
     /// The entry called `name` in the directory `parent` (`None`: the root of the area at path `name`).
@@ -69,7 +69,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn way_to(&self, id: EntryId) -> Result<Option<Vec<Step>>, StoreError> {
+    pub fn way_to(&self, id: EntryId) -> Result<Option<Vec<WayStep>>, StoreError> {
         let mut way = Vec::new();
         let mut next = Some(id);
         while let Some(id) = next {
@@ -83,7 +83,7 @@ impl Store {
         Ok(Some(way))
     }
 
-    fn parent_and_name(&self, id: EntryId) -> Result<Option<Link>, StoreError> {
+    fn parent_and_name(&self, id: EntryId) -> Result<Option<WayLink>, StoreError> {
         if let Some(known) = self.pending.learned.get(&id) {
             return Ok(Some((known.parent, known.name.clone())));
         }

@@ -8,7 +8,7 @@ use crate::{
         file::entry::{AreaId, Entry, EntryId},
     },
     store::{
-        baseline::members::{Members, Part},
+        baseline::members::{MemberPart, Members},
         sqlite::{
             columns::{ENTRY_COLUMNS, entry},
             connection::Store,
@@ -21,15 +21,15 @@ use crate::{
 const PAGE: usize = 16;
 
 /// A row and its name.
-type Named = (EntryId, Vec<u8>);
+type NamedChild = (EntryId, Vec<u8>);
 
 /// A directory on the way down.
-struct Level {
+struct SubtreeLevel {
     id: EntryId,
     /// The length of its path.
     path: usize,
     /// The next directories in it, in reverse order.
-    next: Vec<Named>,
+    next: Vec<NamedChild>,
     /// The last of them that was read.
     after: Vec<u8>,
     is_read: bool,
@@ -44,7 +44,7 @@ fn each_directory(
     mut enter: impl FnMut(EntryId, &[u8]) -> Result<(), StoreError>,
     mut leave: impl FnMut(EntryId) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let level = |id, path| Level { id, path, next: Vec::new(), after: Vec::new(), is_read: false };
+    let level = |id, path| SubtreeLevel { id, path, next: Vec::new(), after: Vec::new(), is_read: false };
     let mut path = path.to_vec();
     let mut levels = vec![level(top, path.len())];
     enter(top, &path)?;
@@ -76,7 +76,7 @@ fn extend(path: &mut Vec<u8>, name: &[u8]) {
 }
 
 /// What of `parent` comes after the name `after` and has something in it, in order.
-fn directories(db: &Connection, parent: EntryId, after: &[u8]) -> Result<Vec<Named>, StoreError> {
+fn directories(db: &Connection, parent: EntryId, after: &[u8]) -> Result<Vec<NamedChild>, StoreError> {
     let most = i64::try_from(PAGE).unwrap_or(i64::MAX);
     db.prepare_cached(
         // Whatever has something in it: what was taken over from others may say that it is a link.
@@ -90,10 +90,15 @@ fn directories(db: &Connection, parent: EntryId, after: &[u8]) -> Result<Vec<Nam
 }
 
 /// Is shown an entry with its path, as raw bytes.
-type Sight<'a> = dyn FnMut(&[u8], Entry) -> Result<(), StoreError> + 'a;
+type SubtreeVisitor<'a> = dyn FnMut(&[u8], Entry) -> Result<(), StoreError> + 'a;
 
 /// Shows everything beneath `top`, whose path is given, with its path.
-pub(super) fn each_beneath(db: &Connection, top: EntryId, path: &[u8], see: &mut Sight<'_>) -> Result<(), StoreError> {
+pub(super) fn each_beneath(
+    db: &Connection,
+    top: EntryId,
+    path: &[u8],
+    see: &mut SubtreeVisitor<'_>,
+) -> Result<(), StoreError> {
     let enter = |id: EntryId, path: &[u8]| {
         let mut statement = db
             .prepare_cached(&format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE parent = ?1 ORDER BY name"))
@@ -119,8 +124,8 @@ pub(in crate::store) fn each_member(
 ) -> Result<(), StoreError> {
     for part in &members.0 {
         match part {
-            Part::One(member) => see(member)?,
-            Part::Tree(top, path) => {
+            MemberPart::One(member) => see(member)?,
+            MemberPart::Tree(top, path) => {
                 see(&Member { source: path.clone(), old: top.known.clone() })?;
                 each_beneath(db, top.id, path, &mut |path, entry| {
                     see(&Member { source: path.to_vec(), old: entry.known })

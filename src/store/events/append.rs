@@ -22,7 +22,7 @@ use crate::{
 
 /// What waits in a channel to be reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
+pub struct WaitingEvents {
     /// When the first of it was found.
     pub first: Moment,
     /// When the first urgent event of it was found.
@@ -33,7 +33,7 @@ pub struct Waiting {
     pub last_seq: u64,
 }
 
-impl Waiting {
+impl WaitingEvents {
     /// All of it, or what concerns these areas.
     pub fn range(&self, channel: Channel, areas: Option<Vec<Vec<u8>>>) -> Range {
         Range { channel, first: self.first_seq, last: self.last_seq, areas }
@@ -223,7 +223,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn waiting(&self, channel: Channel) -> Result<Option<Waiting>, StoreError> {
+    pub fn waiting(&self, channel: Channel) -> Result<Option<WaitingEvents>, StoreError> {
         let batched = self.batched_up_to(channel)?;
         let one = |order: &str| -> Result<Option<StoredEvent>, StoreError> {
             self.db
@@ -246,7 +246,7 @@ impl Store {
             return Ok(None);
         };
         let urgent = one("AND severity >= 70 ORDER BY seq")?;
-        Ok(Some(Waiting {
+        Ok(Some(WaitingEvents {
             first: self.in_this_boot(first.event.found)?,
             first_urgent: urgent.map(|urgent| self.in_this_boot(urgent.event.found)).transpose()?,
             first_seq: quiet.map_or(first.seq, |quiet| quiet.seq),

@@ -21,7 +21,7 @@ use crate::{
 
 /// In which order events are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum HistoryOrder {
     /// By their numbers.
     OldestFirst,
     /// Against them.
@@ -34,7 +34,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database cannot be read or an event not be decoded.
     pub fn history(&self, filter: &Filter) -> Result<Vec<StoredEvent>, StoreError> {
-        let mut found = self.history_block(filter, (1, u64::MAX), Order::NewestFirst)?;
+        let mut found = self.history_block(filter, (1, u64::MAX), HistoryOrder::NewestFirst)?;
         found.reverse();
         Ok(found)
     }
@@ -47,11 +47,11 @@ impl Store {
         &self,
         filter: &Filter,
         range: (u64, u64),
-        order: Order,
+        order: HistoryOrder,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let direction = match order {
-            Order::OldestFirst => "ASC",
-            Order::NewestFirst => "DESC",
+            HistoryOrder::OldestFirst => "ASC",
+            HistoryOrder::NewestFirst => "DESC",
         };
         let statement = format!(
             "SELECT {COLUMNS} FROM event WHERE seq BETWEEN ?1 AND ?2 AND (?3 IS NULL OR wall >= ?3)

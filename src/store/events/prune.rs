@@ -49,7 +49,7 @@ pub struct Keeping {
 
 /// What one step of pruning has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum PruneStep {
     /// Nothing is old enough.
     Nothing,
     /// Something went, and there may be more.
@@ -67,21 +67,21 @@ impl Keeping {
 
 impl Store {
     /// Prunes a little: announces what goes, or takes out some of what was announced. To be called until it gives something else than
-    /// [`Step::More`]. Nothing goes while the wall clock is in doubt. Unreported and undelivered events stay whatever their age. Cost: at most 500 events and 50 reports.
+    /// [`PruneStep::More`]. Nothing goes while the wall clock is in doubt. Unreported and undelivered events stay whatever their age. Cost: at most 500 events and 50 reports.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing has changed.
-    pub fn prune(&mut self, keeping: &Keeping, now: Moment) -> Result<Step, StoreError> {
+    pub fn prune(&mut self, keeping: &Keeping, now: Moment) -> Result<PruneStep, StoreError> {
         if self.is_clock_in_doubt(now)? {
-            return Ok(Step::Nothing);
+            return Ok(PruneStep::Nothing);
         }
         let begin = self.checkpoint()?.map_or(0, |checkpoint| checkpoint.seq);
         if let Some(announced) = self.announced()?.filter(|announced| announced.seq > begin) {
             self.take_out(begin.saturating_add(STEP).min(announced.seq))?;
-            return Ok(Step::More);
+            return Ok(PruneStep::More);
         }
         if self.take_out_reports(begin)? > 0 {
-            return Ok(Step::More);
+            return Ok(PruneStep::More);
         }
         let used = self.used_bytes()?;
         let is_too_large = keeping.most.is_some_and(|most| used > most / 10 * 9);
@@ -90,17 +90,17 @@ impl Store {
         let most = if is_too_large { STEP * 2 } else { MOST };
         let Some((last, oldest)) = self.prunable(begin, (cutoff, now.wall), most)? else {
             return Ok(if is_too_large && keeping.most.is_some_and(|most| used > most) {
-                Step::TooLarge(used)
+                PruneStep::TooLarge(used)
             } else {
-                Step::Nothing
+                PruneStep::Nothing
             });
         };
         let is_overdue = cutoff.since(oldest) >= OVERDUE;
         if !is_too_large && last.seq - begin < WORTHWHILE && !is_overdue {
-            return Ok(Step::Nothing);
+            return Ok(PruneStep::Nothing);
         }
         self.announce_pruning(begin, &last, now)?;
-        Ok(Step::More)
+        Ok(PruneStep::More)
     }
 
     /// The bytes of the database that are in use; free pages are used again before the file grows.

@@ -10,7 +10,7 @@ use crate::{
     store::{
         events::{
             append::{COLUMNS, IN_RANGE, Range, RawEvent},
-            history::Order,
+            history::HistoryOrder,
         },
         sqlite::{
             connection::Store,
@@ -91,12 +91,12 @@ impl Store {
         &self,
         range: &Range,
         category: impl Into<Option<Category>>,
-        order: Order,
+        order: HistoryOrder,
         mut see: impl FnMut(&StoredEvent) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let direction = match order {
-            Order::OldestFirst => "ASC",
-            Order::NewestFirst => "DESC",
+            HistoryOrder::OldestFirst => "ASC",
+            HistoryOrder::NewestFirst => "DESC",
         };
         // No LIMIT: how many rows are wanted depends on what is in them, so `see` says when it is enough.
         let text = format!(

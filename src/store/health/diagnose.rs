@@ -13,9 +13,9 @@ use crate::{
     store::{
         baseline::areas::AreaState,
         health::{
-            fact_logs::Log,
-            fact_processes::Process,
-            facts::{Area, Facts},
+            fact_logs::LogFacts,
+            fact_processes::ProcessFacts,
+            facts::{AreaFacts, Facts},
         },
     },
     sys::fs::space::Space,
@@ -93,7 +93,7 @@ fn unwritable(facts: &Facts) -> Option<Trouble> {
 }
 
 /// What is wrong with an area.
-fn of_area(area: &Area, facts: &Facts) -> Vec<Trouble> {
+fn of_area(area: &AreaFacts, facts: &Facts) -> Vec<Trouble> {
     let path = area.path.as_str();
     let mut found = Vec::new();
     match area.state {
@@ -176,7 +176,7 @@ fn stuck(facts: &Facts) -> Vec<Trouble> {
 }
 
 /// A watched process that does not run as it should, or whose PID file is in disorder.
-fn of_process(process: &Process, facts: &Facts) -> Option<Trouble> {
+fn of_process(process: &ProcessFacts, facts: &Facts) -> Option<Trouble> {
     let since = span(facts.age(process.since));
     let title = process.title();
     let (kind, words) = match (process.liveness, process.fault_word()) {
@@ -192,7 +192,7 @@ fn of_process(process: &Process, facts: &Facts) -> Option<Trouble> {
 }
 
 /// A log that cannot be read, or not as fast as it is written.
-fn of_log(log: &Log, facts: &Facts) -> Option<Trouble> {
+fn of_log(log: &LogFacts, facts: &Facts) -> Option<Trouble> {
     if let Some((word, since)) = log.trouble {
         let words = format!("log {} has been {word} for {}", log.path, span(facts.age(since)));
         return Some(trouble(Kind::LogUnreadable, log.path.as_str(), words));
@@ -218,7 +218,7 @@ fn hidden(facts: &Facts) -> impl Iterator<Item = Trouble> {
 /// Promises that the ceiling allows one by one, but not together.
 fn at_risk(facts: &Facts) -> Option<Trouble> {
     let pace = facts.pace?;
-    let is_alone = facts.active().filter_map(Area::needed).any(|needed| needed > pace.allowed);
+    let is_alone = facts.active().filter_map(AreaFacts::needed).any(|needed| needed > pace.allowed);
     (!is_alone && facts.needed() > pace.allowed).then(|| {
         let words = format!(
             "the promised ages cannot be kept together: they need {} checks/s, maxfilerate allows {}",
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn each_trouble_has_its_level_and_its_words() {
-        let log = |lag, trouble| Log {
+        let log = |lag, trouble| LogFacts {
             path: "/var/log/syslog".to_owned(),
             rules: "server:/etc/logcheck".to_owned(),
             offset: Some(7),

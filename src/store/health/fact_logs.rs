@@ -18,7 +18,7 @@ use crate::{
 
 /// One log of one group.
 #[derive(Debug, Clone)]
-pub struct Log {
+pub struct LogFacts {
     /// Its path, made printable.
     pub path: String,
     /// The rules it is read by, made printable.
@@ -35,7 +35,7 @@ pub struct Log {
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be read.
-pub fn logs(store: &Store) -> Result<Vec<Log>, StoreError> {
+pub fn logs(store: &Store) -> Result<Vec<LogFacts>, StoreError> {
     let mut found = Vec::new();
     for name in store.log_names()? {
         let Some(state) = store.log_state(&name)? else { continue };
@@ -50,7 +50,7 @@ pub fn logs(store: &Store) -> Result<Vec<Log>, StoreError> {
         });
         // A log that may be missing is never told of.
         let trouble = state.trouble.filter(|trouble| trouble.told.is_some());
-        found.push(Log {
+        found.push(LogFacts {
             path: escape_name(&name.path),
             rules: escape_name(&name.group),
             offset: anchor.map(|anchor| anchor.offset),
@@ -60,7 +60,7 @@ pub fn logs(store: &Store) -> Result<Vec<Log>, StoreError> {
     }
     for group in store.journal_groups()? {
         let trouble = store.journal_state(&group)?.and_then(|state| state.trouble);
-        found.push(Log {
+        found.push(LogFacts {
             path: "journal".to_owned(),
             rules: escape_name(&group),
             offset: None,

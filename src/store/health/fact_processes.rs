@@ -19,7 +19,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// One watched process.
 #[derive(Debug, Clone)]
-pub struct Process {
+pub struct ProcessFacts {
     /// The PID file or unit, made printable, with its container.
     pub source: String,
     /// The container, made printable; empty for the host.
@@ -44,14 +44,14 @@ pub struct Process {
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be read.
-pub fn processes(store: &Store, now: Moment) -> Result<Vec<Process>, StoreError> {
+pub fn processes(store: &Store, now: Moment) -> Result<Vec<ProcessFacts>, StoreError> {
     let restarts = store.restarts_since(now.wall.before(DAY))?;
     let of = |WatchRow { name, state }: WatchRow| {
         let told = restarts.get(&name).copied().unwrap_or(0);
         let WatchState { process, liveness, fault, storm, since } = state;
         let is_there = liveness != Liveness::Gone;
         let process = process.filter(|process| process.id.boot == now.boot);
-        Process {
+        ProcessFacts {
             source: escape_name(&name.source),
             container: escape_name(&name.container),
             name: process.as_ref().map(|process| escape_name(&process.comm)).unwrap_or_default(),
@@ -66,7 +66,7 @@ pub fn processes(store: &Store, now: Moment) -> Result<Vec<Process>, StoreError>
     Ok(store.watched()?.into_iter().map(of).collect())
 }
 
-impl Process {
+impl ProcessFacts {
     /// Its name and where it is watched.
     pub fn title(&self) -> String {
         let place = self.place();

@@ -21,8 +21,8 @@ use crate::{
         },
         events::{append::Head, max_age_rate::Demand, path_status::Workload},
         health::{
-            fact_logs::{Log, logs},
-            fact_processes::{Process, processes},
+            fact_logs::{LogFacts, logs},
+            fact_processes::{ProcessFacts, processes},
             troubles::TroubleRow,
         },
         open::own_files,
@@ -53,13 +53,13 @@ pub struct Facts {
     /// The room on its file system; `None` when that cannot be told.
     pub space: Option<Space>,
     /// Whether a daemon runs on it.
-    pub daemon: Daemon,
+    pub daemon: DaemonFacts,
     /// The areas, in the order in which they came.
-    pub areas: Vec<Area>,
+    pub areas: Vec<AreaFacts>,
     /// The logs, by their rules and paths.
-    pub logs: Vec<Log>,
+    pub logs: Vec<LogFacts>,
     /// The watched processes, by what names them.
-    pub processes: Vec<Process>,
+    pub processes: Vec<ProcessFacts>,
     /// Looks and bytes so far.
     pub counters: Counters,
     /// The outbox.
@@ -86,7 +86,7 @@ pub struct Facts {
 
 /// The daemon as its database shows it.
 #[derive(Debug, Clone)]
-pub struct Daemon {
+pub struct DaemonFacts {
     /// `None` when it cannot be told.
     pub is_running: Option<bool>,
     /// For how long it runs.
@@ -103,7 +103,7 @@ pub struct Daemon {
 
 /// One area.
 #[derive(Debug, Clone)]
-pub struct Area {
+pub struct AreaFacts {
     /// Its row.
     pub id: AreaId,
     /// Its path, as raw bytes.
@@ -130,7 +130,7 @@ pub struct Area {
     pub median: Option<Duration>,
     /// And of 95 of 100.
     pub most: Option<Duration>,
-    /// How many were looked at within [`Area::within`].
+    /// How many were looked at within [`AreaFacts::within`].
     pub in_time: u64,
     /// The promised age, `areamaxage`.
     pub max_age: Option<Duration>,
@@ -147,7 +147,7 @@ pub struct Pace {
     pub is_raised: bool,
 }
 
-impl Area {
+impl AreaFacts {
     /// The span that its share is measured by.
     pub fn within(&self) -> Duration {
         self.max_age.unwrap_or(WEEK)
@@ -176,7 +176,7 @@ impl Area {
 
     fn of(
         store: &Store,
-        (terms, missing): (&Terms, &[MissingCount]),
+        (terms, missing): (&FactTerms, &[MissingCount]),
         summary: AreaSummary,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
@@ -207,13 +207,13 @@ impl Area {
 
 /// What was promised, by the configuration; nothing where that cannot be used.
 #[derive(Debug, Clone, Default)]
-pub struct Terms {
+pub struct FactTerms {
     /// The promised ages, by the paths of their areas as raw bytes.
     ages: Vec<(Vec<u8>, Duration)>,
     pace: Option<Pace>,
 }
 
-impl Terms {
+impl FactTerms {
     /// What `config` promises.
     pub fn of(config: &Config) -> Self {
         let path = |area: &AreaSettings| area.path.as_os_str().as_encoded_bytes().to_vec();
@@ -234,7 +234,7 @@ impl Facts {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn read(store: &Store, terms: &Terms, now: Moment) -> Result<Self, StoreError> {
+    pub fn read(store: &Store, terms: &FactTerms, now: Moment) -> Result<Self, StoreError> {
         let path: &Path = store.path();
         let (last_sign, has_stopped) = store.last_alive()?;
         let missing = store.missing_counts()?;
@@ -243,7 +243,7 @@ impl Facts {
             database: escape_name(path.as_os_str().as_encoded_bytes()),
             database_size: files.iter().filter_map(|file| fs::metadata(file).ok()).map(|found| found.len()).sum(),
             space: path.parent().and_then(space),
-            daemon: Daemon {
+            daemon: DaemonFacts {
                 is_running: is_running(path),
                 running_for: running_for(path, now.boottime),
                 last_sign,
@@ -254,7 +254,7 @@ impl Facts {
             areas: store
                 .area_summaries()?
                 .into_iter()
-                .map(|summary| Area::of(store, (terms, &missing), summary, now.wall))
+                .map(|summary| AreaFacts::of(store, (terms, &missing), summary, now.wall))
                 .collect::<Result<_, _>>()?,
             logs: logs(store)?,
             processes: processes(store, now)?,
@@ -273,12 +273,12 @@ impl Facts {
     }
 
     /// The areas that the configuration names, whatever their state.
-    pub fn configured(&self) -> impl Iterator<Item = &Area> {
+    pub fn configured(&self) -> impl Iterator<Item = &AreaFacts> {
         self.areas.iter().filter(|area| area.state != AreaState::Unconfigured)
     }
 
     /// The areas that are looked at.
-    pub fn active(&self) -> impl Iterator<Item = &Area> {
+    pub fn active(&self) -> impl Iterator<Item = &AreaFacts> {
         self.areas.iter().filter(|area| area.state.is_active())
     }
 
@@ -294,7 +294,7 @@ impl Facts {
 
     /// Looks per second that all promises together need.
     pub fn needed(&self) -> f64 {
-        self.active().filter_map(Area::needed).sum()
+        self.active().filter_map(AreaFacts::needed).sum()
     }
 
     /// How long ago that was.
@@ -331,7 +331,7 @@ pub(crate) mod sample {
 
     pub(crate) fn facts() -> Facts {
         let hours = |hours: u64| Some(Duration::from_hours(hours));
-        let area = |path: &str, entries, oldest: u64| Area {
+        let area = |path: &str, entries, oldest: u64| AreaFacts {
             id: AreaId(1),
             raw: path.as_bytes().to_vec(),
             path: path.to_owned(),
@@ -353,7 +353,7 @@ pub(crate) mod sample {
             database: "/var/lib/integrityd/integrityd.sqlite".to_owned(),
             database_size: 24_117_248,
             space: Some(Space { free: 1 << 30, is_read_only: false }),
-            daemon: Daemon {
+            daemon: DaemonFacts {
                 is_running: Some(true),
                 running_for: hours(75),
                 last_sign: now.before(Duration::from_hours(75)),
@@ -362,7 +362,7 @@ pub(crate) mod sample {
                 start: "service integrityd start",
             },
             areas: vec![
-                Area { max_age: hours(24), ..area("/etc", 2_412, 9) },
+                AreaFacts { max_age: hours(24), ..area("/etc", 2_412, 9) },
                 area("/usr", 134_750, 51),
                 area("/srv/www/customers/example.org/releases/current/public", 8_120, 30),
             ],

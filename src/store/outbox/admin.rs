@@ -258,7 +258,7 @@ mod tests {
         },
         store::{
             events::append::{Filter, Range},
-            outbox::{failures::Failure, reports::NewReport},
+            outbox::{failures::DeliveryFailure, reports::NewReport},
         },
     };
 
@@ -287,7 +287,8 @@ mod tests {
         };
         store.batch(Channel::Files, 0, at(0), &[report(1, &["a@x", "b@x"]), report(2, &["a@x"])]).unwrap();
         let (due, _) = store.due_deliveries(at(0)).unwrap();
-        let failure = |retry| Failure { reply: "550 no".to_owned(), is_refusal: true, is_trouble: false, retry };
+        let failure =
+            |retry| DeliveryFailure { reply: "550 no".to_owned(), is_refusal: true, is_trouble: false, retry };
         store.mark_failed(&due[0], &failure(Some(Deadline::after(at(0), HOUR))), at(0)).unwrap();
         store.mark_sent(&due[1], "250 ok", at(0)).unwrap();
         store.mark_failed(&due[2], &failure(None), at(0)).unwrap();

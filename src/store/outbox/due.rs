@@ -93,7 +93,7 @@ mod tests {
         },
         store::{
             events::append::Range,
-            outbox::{failures::Failure, reports::NewReport},
+            outbox::{failures::DeliveryFailure, reports::NewReport},
         },
     };
 
@@ -126,7 +126,7 @@ mod tests {
 
     fn put_off(store: &mut Store, delivery: &Delivery, seconds: u64) {
         let retry = Some(Deadline::after(at(0), Duration::from_secs(seconds)));
-        let failure = Failure { reply: "no".to_owned(), is_refusal: false, is_trouble: false, retry };
+        let failure = DeliveryFailure { reply: "no".to_owned(), is_refusal: false, is_trouble: false, retry };
         store.mark_failed(delivery, &failure, at(0)).unwrap();
     }
 

@@ -27,7 +27,7 @@ const MOST_TOLD: u32 = 5;
 
 /// What became of a failed attempt.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub struct DeliveryFailure {
     /// The server's reply or the error, neutralised.
     pub reply: String,
     /// Whether it was a refusal for good.
@@ -58,7 +58,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be written; the delivery stays queued.
-    pub fn mark_failed(&mut self, delivery: &Delivery, failure: &Failure, now: Moment) -> Result<bool, StoreError> {
+    pub fn mark_failed(
+        &mut self,
+        delivery: &Delivery,
+        failure: &DeliveryFailure,
+        now: Moment,
+    ) -> Result<bool, StoreError> {
         let (state, retry) = match failure.retry {
             Some(retry) => (1, retry),
             None => (3, Deadline::after(now, Duration::ZERO)),
@@ -168,7 +173,7 @@ impl Store {
     }
 }
 
-fn told(delivery: &Delivery, failure: &Failure, now: Moment) -> Event {
+fn told(delivery: &Delivery, failure: &DeliveryFailure, now: Moment) -> Event {
     let how = if failure.is_refusal { "are refused" } else { "cannot be handed over" };
     let note = format!(
         "reports to {} {how}; they are kept and tried again\nlast answer: {}",

@@ -37,7 +37,7 @@ pub struct Last {
 
 /// One more time.
 #[derive(Debug, Clone)]
-pub struct Turn<'a> {
+pub struct ScheduledRun<'a> {
     /// What recurs.
     pub name: &'a str,
     /// Its number and when it was due: the next one is counted from here.
@@ -83,7 +83,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be written.
-    pub fn skip_turn(&mut self, turn: &Turn<'_>) -> Result<(), StoreError> {
+    pub fn skip_turn(&mut self, turn: &ScheduledRun<'_>) -> Result<(), StoreError> {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate).trying("begin a transaction")?;
         put(&tx, turn)?;
         tx.commit().trying("note what recurs")
@@ -96,7 +96,7 @@ impl Store {
     /// Those of `compose`, and [`StoreError`]; then nothing is stored, and the same number comes again.
     pub fn recur<E: From<StoreError>>(
         &mut self,
-        turn: &Turn<'_>,
+        turn: &ScheduledRun<'_>,
         event: Event,
         compose: impl FnOnce(Head) -> Result<Vec<NewReport>, E>,
     ) -> Result<(), E> {
@@ -185,7 +185,7 @@ impl Store {
     }
 }
 
-fn put(tx: &Connection, turn: &Turn<'_>) -> Result<(), StoreError> {
+fn put(tx: &Connection, turn: &ScheduledRun<'_>) -> Result<(), StoreError> {
     let Last { number, due } = turn.next;
     tx.execute(
         "INSERT INTO recurring (name, number, wall, boottime, boot) VALUES (?1, ?2, ?3, ?4, ?5)

@@ -54,13 +54,13 @@ mod tests {
             clock::{BootId, Boottime, Deadline},
             event::{Category, Channel, Event, Severity},
         },
-        report::task::pool::{Decision, Pending, Pool},
+        report::task::pool::{Decision, PendingReport, Pool},
         store::{
             events::{append::Range, outcome::Outcome},
             outbox::{
-                failures::Failure,
+                failures::DeliveryFailure,
                 reports::{NewReport, ReportId},
-                schedule::{Last, Marks, Turn},
+                schedule::{Last, Marks, ScheduledRun},
             },
             test_support::{now, scratch},
         },
@@ -86,16 +86,16 @@ mod tests {
         store.commit(&Outcome::tell(event())).unwrap();
         let delivery = store.due_deliveries(now()).unwrap().0.remove(0);
         let retry = Some(Deadline::after(now(), HOUR));
-        let failure = Failure { reply: "451 no".to_owned(), is_refusal: false, is_trouble: false, retry };
+        let failure = DeliveryFailure { reply: "451 no".to_owned(), is_refusal: false, is_trouble: false, retry };
         store.mark_failed(&delivery, &failure, now()).unwrap();
         let next = Last { number: 1, due: now() };
-        store.skip_turn(&Turn { name: "heartbeat", next, now: now(), marks: &Marks::new() }).unwrap();
+        store.skip_turn(&ScheduledRun { name: "heartbeat", next, now: now(), marks: &Marks::new() }).unwrap();
     }
 
     /// How long a report, a retry and a heartbeat still wait.
     fn left(store: &Store, at: Moment) -> [Duration; 3] {
         let waiting = store.waiting(Channel::Files).unwrap().unwrap();
-        let pending = Pending {
+        let pending = PendingReport {
             first: Some(waiting.first),
             first_urgent: None,
             last_batch: store.last_batch(Channel::Files).unwrap(),

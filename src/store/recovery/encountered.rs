@@ -28,7 +28,7 @@ const FAILURES: u64 = 3;
 
 /// A time in which the database cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct StoreTrouble {
     /// Since when.
     pub since: Moment,
     /// What kind it is.
@@ -40,12 +40,12 @@ pub struct Trouble {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    trouble: Option<Trouble>,
+struct TroubleState {
+    trouble: Option<StoreTrouble>,
     renewal: Option<DbFailure>,
     alarmed: Option<Boottime>,
     /// A row that cannot be read, and when it was met last; waiting does not help, and what else is stored still works.
-    unreadable: Option<(Trouble, Boottime)>,
+    unreadable: Option<(StoreTrouble, Boottime)>,
     told_unreadable: Option<Boottime>,
     ended: Option<Boottime>,
 }
@@ -53,12 +53,12 @@ struct State {
 /// What is known of the health of the database, shared by all tasks.
 #[derive(Debug, Clone, Default)]
 pub struct Troubles {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<TroubleState>>,
     bell: Arc<Notify>,
 }
 
 impl Troubles {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TroubleState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -78,14 +78,18 @@ impl Troubles {
         let Some(ailment) = error.ailment() else { return };
         let mut state = self.state();
         if ailment == DbFailure::Unreadable {
-            let fresh = Trouble { since: now, ailment, words: String::new(), failures: 0 };
+            let fresh = StoreTrouble { since: now, ailment, words: String::new(), failures: 0 };
             let (trouble, met) = state.unreadable.get_or_insert((fresh, now.boottime));
             trouble.failures = trouble.failures.saturating_add(1);
             trouble.words = with_causes(error);
             *met = now.boottime;
         } else {
-            let trouble =
-                state.trouble.get_or_insert_with(|| Trouble { since: now, ailment, words: String::new(), failures: 0 });
+            let trouble = state.trouble.get_or_insert_with(|| StoreTrouble {
+                since: now,
+                ailment,
+                words: String::new(),
+                failures: 0,
+            });
             trouble.failures = trouble.failures.saturating_add(1);
             trouble.words = with_causes(error);
             if trouble.ailment == DbFailure::Busy {
@@ -112,7 +116,7 @@ impl Troubles {
     }
 
     /// What stands.
-    pub fn standing(&self) -> Option<Trouble> {
+    pub fn standing(&self) -> Option<StoreTrouble> {
         self.state().trouble.clone()
     }
 
@@ -140,7 +144,7 @@ impl Troubles {
     }
 
     /// A row that cannot be read, when that is to be told: at once and then once an hour, as long as somebody meets it.
-    pub fn unreadable_due(&self, now: Boottime) -> Option<Trouble> {
+    pub fn unreadable_due(&self, now: Boottime) -> Option<StoreTrouble> {
         let mut state = self.state();
         let (trouble, met) = state.unreadable.clone()?;
         if now.since(met) >= ALARM_TIME {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::{
     model::{
         clock::Timestamp,
-        log::journal_cursor::{JournalState, Obstacle, Place, Trouble},
+        log::journal_cursor::{JournalPlace, JournalState, JournalTrouble, Obstacle},
     },
     store::sqlite::{
         connection::Store,
@@ -60,13 +60,13 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
 fn read_journal(row: &Row<'_>) -> rusqlite::Result<JournalState> {
     let realtime = || time(row, 2)?.ok_or_else(|| impossible(2));
     let place = match row.get::<_, i64>(0)? {
-        1 => Place::Unbegun,
-        2 => Place::Since(realtime()?),
-        3 => Place::After { cursor: row.get(1)?, realtime: realtime()? },
+        1 => JournalPlace::Unbegun,
+        2 => JournalPlace::Since(realtime()?),
+        3 => JournalPlace::After { cursor: row.get(1)?, realtime: realtime()? },
         _ => return Err(impossible(0)),
     };
     let trouble = match row.get::<_, Option<u8>>(3)? {
-        Some(code) => Some(Trouble {
+        Some(code) => Some(JournalTrouble {
             obstacle: Obstacle::from_codes(code, row.get(4)?).ok_or_else(|| impossible(3))?,
             since: time(row, 5)?.ok_or_else(|| impossible(5))?,
             told: time(row, 6)?,
@@ -79,9 +79,9 @@ fn read_journal(row: &Row<'_>) -> rusqlite::Result<JournalState> {
 /// Writes the position of a group.
 pub(in crate::store) fn put_journal(tx: &Connection, row: &JournalRow) -> Result<(), StoreError> {
     let (place, cursor, realtime) = match &row.state.place {
-        Place::Unbegun => (1, None, None),
-        Place::Since(first) => (2, None, Some(first)),
-        Place::After { cursor, realtime } => (3, Some(cursor), Some(realtime)),
+        JournalPlace::Unbegun => (1, None, None),
+        JournalPlace::Since(first) => (2, None, Some(first)),
+        JournalPlace::After { cursor, realtime } => (3, Some(cursor), Some(realtime)),
     };
     let trouble = row.state.trouble;
     let codes = trouble.map(|trouble| trouble.obstacle.codes());
@@ -132,7 +132,7 @@ mod tests {
 
     fn after(cursor: &[u8]) -> JournalState {
         JournalState {
-            place: Place::After { cursor: cursor.to_vec(), realtime: Timestamp::from_nanos(-7) },
+            place: JournalPlace::After { cursor: cursor.to_vec(), realtime: Timestamp::from_nanos(-7) },
             trouble: None,
         }
     }
@@ -167,15 +167,15 @@ mod tests {
     fn every_state_comes_back() {
         let (_scratch, path) = scratch();
         let mut store = Store::open(&path, now()).unwrap();
-        let told = Trouble {
+        let told = JournalTrouble {
             obstacle: Obstacle::Ended(1),
             since: Timestamp::from_nanos(3),
             told: Some(Timestamp::from_nanos(4)),
         };
         for state in [
             JournalState::default(),
-            JournalState { place: Place::Since(Timestamp::from_nanos(9)), trouble: Some(told) },
-            JournalState { trouble: Some(Trouble { told: None, ..told }), ..after(b"\0\xff") },
+            JournalState { place: JournalPlace::Since(Timestamp::from_nanos(9)), trouble: Some(told) },
+            JournalState { trouble: Some(JournalTrouble { told: None, ..told }), ..after(b"\0\xff") },
             after(b"c"),
         ] {
             store.commit(&Outcome::default().with_change(put(&state))).unwrap();

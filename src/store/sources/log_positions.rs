@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::{
     model::{
         clock::Timestamp,
-        log::position::{Anchor, FileId, LogState, Position, ReadRefusal, RotatedState, Sibling, Trouble},
+        log::position::{Anchor, FileId, LogState, LogTrouble, Position, ReadRefusal, RotatedState, Sibling},
     },
     store::sqlite::{
         connection::Store,
@@ -127,7 +127,7 @@ fn read_log(row: &Row<'_>) -> rusqlite::Result<(i64, LogState)> {
         _ => return Err(impossible(10)),
     };
     let trouble = match row.get::<_, Option<u8>>(12)? {
-        Some(code) => Some(Trouble {
+        Some(code) => Some(LogTrouble {
             refusal: ReadRefusal::from_codes(code, row.get(13)?).ok_or_else(|| impossible(12))?,
             since: time(row, 14)?.ok_or_else(|| impossible(14))?,
             told: time(row, 15)?,
@@ -275,7 +275,7 @@ mod tests {
                     Sibling { anchor: Anchor::default(), standing: RotatedState::Copy },
                 ],
                 target: Some(b"there".to_vec()),
-                trouble: Some(Trouble {
+                trouble: Some(LogTrouble {
                     refusal: ReadRefusal::Unreadable(13),
                     since: Timestamp::from_nanos(1),
                     told: None,

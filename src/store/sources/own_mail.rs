@@ -46,7 +46,7 @@ pub struct OwnMail {
 
 /// What a log line has taught about a mail of our own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Learned {
+pub struct LearnedMail {
     /// Its number.
     pub mail: i64,
     /// A queue id of it.
@@ -61,7 +61,7 @@ pub struct OwnMailLines {
     /// How many.
     pub lines: u64,
     /// What they have taught.
-    pub learned: Vec<Learned>,
+    pub learned: Vec<LearnedMail>,
 }
 
 impl Store {
@@ -102,7 +102,7 @@ impl Store {
         tx.execute("UPDATE own_mail SET ended = ?2 WHERE id = ?1", params![id, now.as_nanos()])
             .trying("note that a mail was sent")?;
         if let Some(queue_id) = queue_id {
-            put(&tx, &Learned { mail: id, queue_id: queue_id.to_owned(), until: None })?;
+            put(&tx, &LearnedMail { mail: id, queue_id: queue_id.to_owned(), until: None })?;
         }
         tx.commit().trying("note that a mail was sent")
     }
@@ -173,7 +173,7 @@ impl Store {
     }
 }
 
-fn put(tx: &Connection, learned: &Learned) -> Result<(), StoreError> {
+fn put(tx: &Connection, learned: &LearnedMail) -> Result<(), StoreError> {
     // A mail that was forgotten meanwhile needs no number.
     tx.prepare_cached(
         "INSERT INTO own_queue_id (mail, queue_id, until) SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM own_mail WHERE id = ?1)
@@ -225,9 +225,9 @@ mod tests {
         assert_eq!((mail.id, mail.ended, mail.queue_ids.len()), (id, None, 0));
         store.end_own_mail(id, Some("4Xa"), at(2)).unwrap();
         let learned = vec![
-            Learned { mail: id, queue_id: "4Xa".to_owned(), until: Some(at(3)) },
-            Learned { mail: id, queue_id: "5Xb".to_owned(), until: None },
-            Learned { mail: 4711, queue_id: "5Xb".to_owned(), until: None },
+            LearnedMail { mail: id, queue_id: "4Xa".to_owned(), until: Some(at(3)) },
+            LearnedMail { mail: id, queue_id: "5Xb".to_owned(), until: None },
+            LearnedMail { mail: 4711, queue_id: "5Xb".to_owned(), until: None },
         ];
         let lines = OwnMailLines { lines: 3, learned };
         let _seq = store.commit(&Outcome::default().with_change(StateChange::OwnMail(Box::new(lines)))).unwrap();

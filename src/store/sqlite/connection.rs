@@ -24,7 +24,7 @@ use crate::{
         error::{StoreError, Trying},
         files::io_error,
         notifiers::ChannelNotifiers,
-        write_buffer::{Counters, Pending},
+        write_buffer::{Counters, PendingWrites},
     },
 };
 
@@ -32,14 +32,14 @@ use crate::{
 const ID_BLOCK: i64 = 1000;
 
 /// Is told of an event that was stored, with its number.
-pub type Teller = fn(u64, &Event);
+pub type EventTeller = fn(u64, &Event);
 
 /// The store, synchronous; [`crate::store::db::Db`] is the way in for tasks.
 #[derive(Debug)]
 pub struct Store {
     pub(in crate::store) db: Connection,
     pub(in crate::store) path: PathBuf,
-    pub(in crate::store) pending: Pending,
+    pub(in crate::store) pending: PendingWrites,
     pub(in crate::store) alive: Alive,
     pub(in crate::store) queues: Vec<StaleQueue>,
     pub(in crate::store) visit: i64,
@@ -49,7 +49,7 @@ pub struct Store {
     /// What opening it found that should be told.
     pub(in crate::store) notices: Vec<String>,
     /// Who is told of each event that was stored, with its number.
-    pub(in crate::store) teller: Option<Teller>,
+    pub(in crate::store) teller: Option<EventTeller>,
     /// `PRAGMA data_version` when it was last asked whether others have written, and at the last commit.
     others_seen: i64,
     pub(in crate::store) others_at_commit: i64,
@@ -91,7 +91,7 @@ impl Store {
             others_seen: version,
             others_at_commit: version,
             path: path.to_path_buf(),
-            pending: Pending::default(),
+            pending: PendingWrites::default(),
             alive: Alive::default(),
             queues: Vec::new(),
             visit,
@@ -155,7 +155,7 @@ impl Store {
     }
 
     /// Has `teller` told of each event that is stored from now on.
-    pub fn set_teller(&mut self, teller: Teller) {
+    pub fn set_teller(&mut self, teller: EventTeller) {
         self.teller = Some(teller);
     }
 

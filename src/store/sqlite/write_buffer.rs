@@ -17,14 +17,14 @@ use crate::{
 
 /// Looks that are not written yet.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Pending {
+pub(in crate::store) struct PendingWrites {
     pub(in crate::store) touched: BTreeMap<EntryId, (i64, Timestamp)>,
     pub(in crate::store) learned: BTreeMap<EntryId, Entry>,
     pub(in crate::store) names: HashMap<(Option<EntryId>, Vec<u8>), EntryId>,
     pub(in crate::store) counters: Counters,
 }
 
-impl Pending {
+impl PendingWrites {
     pub(in crate::store) fn is_empty(&self) -> bool {
         self.touched.is_empty() && self.learned.is_empty() && self.counters == Counters::default()
     }

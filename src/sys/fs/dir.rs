@@ -11,7 +11,7 @@ use crate::sys::priority::IdleIoGuard;
 
 /// A name in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name {
+pub struct EntryName {
     /// The bytes of the name.
     pub bytes: Vec<u8>,
     /// Whether `getdents64(2)` called it a directory; a hint for the order only, never trusted.
@@ -21,17 +21,17 @@ pub struct Name {
 }
 
 /// An open directory whose names are taken block by block.
-pub struct Listing {
+pub struct DirListing {
     stream: Dir,
 }
 
-impl std::fmt::Debug for Listing {
+impl std::fmt::Debug for DirListing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Listing")
     }
 }
 
-impl Listing {
+impl DirListing {
     /// Begins to read `directory`.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl Listing {
     ///
     /// # Errors
     /// The errno of `getdents64(2)`; `ENOENT` when the directory was removed meanwhile.
-    pub fn next_block(&mut self, most: usize) -> Result<Vec<Name>, Errno> {
+    pub fn next_block(&mut self, most: usize) -> Result<Vec<EntryName>, Errno> {
         let _idle = IdleIoGuard::enter();
         let mut names = Vec::new();
         while names.len() < most {
@@ -53,7 +53,7 @@ impl Listing {
             let bytes = entry.file_name().to_bytes();
             if bytes != b"." && bytes != b".." {
                 let is_directory = entry.file_type() == FileType::Directory;
-                names.push(Name { bytes: bytes.to_vec(), is_directory, inode: entry.ino() });
+                names.push(EntryName { bytes: bytes.to_vec(), is_directory, inode: entry.ino() });
             }
         }
         Ok(names)
@@ -71,7 +71,7 @@ mod tests {
         for number in 0..1000 {
             std::fs::write(tree.path().join(format!("{number}")), "").unwrap();
         }
-        let mut listing = Listing::new(open_root(tree.path()).unwrap().open_directory().unwrap()).unwrap();
+        let mut listing = DirListing::new(open_root(tree.path()).unwrap().open_directory().unwrap()).unwrap();
         let mut seen = std::collections::BTreeSet::new();
         loop {
             let block = listing.next_block(64).unwrap();

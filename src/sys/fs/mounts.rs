@@ -68,7 +68,7 @@ impl Mount {
 
 /// All mounts, as a path meets them.
 #[derive(Debug, Clone, Default)]
-pub struct Table {
+pub struct MountTable {
     mounts: Vec<Mount>,
     /// For each mount the mounts upon it by their points; of several at one point the last, which covers the others.
     upon: HashMap<u64, HashMap<Vec<u8>, usize>>,
@@ -76,7 +76,7 @@ pub struct Table {
     can_hang: bool,
 }
 
-impl Table {
+impl MountTable {
     /// A table of these mounts, in the order they were made.
     pub fn new(mounts: Vec<Mount>) -> Self {
         let mut upon: HashMap<u64, HashMap<Vec<u8>, usize>> = HashMap::new();
@@ -133,9 +133,9 @@ impl Table {
 
 /// Tells when something was mounted or unmounted.
 #[derive(Debug)]
-pub struct Watch(File);
+pub struct MountWatch(File);
 
-impl Watch {
+impl MountWatch {
     /// Watches the mounts of this process's namespace.
     ///
     /// # Errors
@@ -240,7 +240,7 @@ mod tests {
                      5 1 0:7 / /mnt rw - fuse.sshfs joe@far:/ rw\n\
                      6 5 0:8 / /mnt rw - tmpfs tmpfs rw\n\
                      7 5 0:9 / /mnt/old rw - tmpfs hidden rw\n";
-        let table = Table::new(parse(text));
+        let table = MountTable::new(parse(text));
         let met = |path: &[u8]| -> Vec<u64> { table.met(path).iter().map(|mount| mount.id).collect() };
         for (path, wanted) in [
             (&b"/"[..], &[1][..]),

@@ -36,7 +36,7 @@ pub enum ResolveError {
 
 /// A name in an open directory.
 #[derive(Debug)]
-pub struct Place {
+pub struct ResolvedPlace {
     /// The directory, as an `O_PATH` handle.
     pub directory: OwnedFd,
     /// Its metadata.
@@ -49,7 +49,7 @@ pub struct Place {
 #[derive(Debug)]
 pub struct Reach {
     /// Where its name stands, and, when that is a link, where the name of what it points to stands.
-    pub places: Vec<Place>,
+    pub places: Vec<ResolvedPlace>,
     /// The object.
     pub end: Result<(Handle, Attributes), ResolveError>,
     /// Where the last component points when it is a link.
@@ -175,19 +175,19 @@ fn directory(from: Option<&OwnedFd>, path: &[u8], links: &mut u8) -> Result<(Own
     Ok((at, attributes))
 }
 
-fn place_of(from: Option<&OwnedFd>, path: &[u8], links: &mut u8) -> Result<Place, ResolveError> {
+fn place_of(from: Option<&OwnedFd>, path: &[u8], links: &mut u8) -> Result<ResolvedPlace, ResolveError> {
     let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => (path.get(..=slash).unwrap_or_default(), path.get(slash + 1..).unwrap_or_default()),
         None => (&[][..], path),
     };
     let (directory, attributes) = directory(from, parent, links)?;
-    Ok(Place { directory, attributes, name: name.to_vec() })
+    Ok(ResolvedPlace { directory, attributes, name: name.to_vec() })
 }
 
 fn last(
-    place: Place,
+    place: ResolvedPlace,
     links: &mut u8,
-    places: &mut Vec<Place>,
+    places: &mut Vec<ResolvedPlace>,
     first_target: &mut Option<Vec<u8>>,
 ) -> Result<(Handle, Attributes), ResolveError> {
     let found = open(&place.directory, &place.name);

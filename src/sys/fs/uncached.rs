@@ -25,7 +25,7 @@ const PAGE: u64 = 4096;
 
 /// How a file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum ReadWay {
     /// The kernel drops what it brought in for us.
     DontCache,
     /// We ask what is there, and drop the rest.
@@ -39,13 +39,13 @@ enum Way {
 pub struct UncachedReader {
     file: File,
     at: u64,
-    way: Way,
+    way: ReadWay,
 }
 
 impl UncachedReader {
     /// A reader at the beginning of `file`.
     pub const fn new(file: File) -> Self {
-        Self { file, at: 0, way: Way::DontCache }
+        Self { file, at: 0, way: ReadWay::DontCache }
     }
 
     /// The file.
@@ -64,19 +64,19 @@ impl UncachedReader {
     /// The error of `preadv2(2)`.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = match self.way {
-            Way::DontCache => match self.try_with(buffer, DONTCACHE) {
+            ReadWay::DontCache => match self.try_with(buffer, DONTCACHE) {
                 // EINVAL is the answer of kernels that do not know the flag, the last three are those of filters: what is wrong with the file
                 // itself shows when it is read without asking for anything.
                 Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::ACCESS) => {
-                    self.way = Way::Asking;
+                    self.way = ReadWay::Asking;
                     // Reading ahead would bring in what we then take for other people's.
                     let _refused = fadvise(&self.file, 0, None, Advice::Random);
                     self.read_asking(buffer)?
                 }
                 result => result?,
             },
-            Way::Asking => self.read_asking(buffer)?,
-            Way::Plain => self.file.read_at(buffer, self.at)?,
+            ReadWay::Asking => self.read_asking(buffer)?,
+            ReadWay::Plain => self.file.read_at(buffer, self.at)?,
         };
         self.at = self.at.saturating_add(u64::try_from(length).unwrap_or(0));
         Ok(length)
@@ -91,7 +91,7 @@ impl UncachedReader {
     fn read_asking(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let end = self.at.saturating_add(u64::try_from(buffer.len()).unwrap_or(u64::MAX));
         let Some(absent) = absent(&self.file, self.at..end) else {
-            self.way = Way::Plain;
+            self.way = ReadWay::Plain;
             return self.file.read_at(buffer, self.at);
         };
         let length = self.file.read_at(buffer, self.at)?;
@@ -159,7 +159,7 @@ mod tests {
         absent(file, 0..PAGES * PAGE + 10).unwrap().iter().map(|range| range.end - range.start).sum()
     }
 
-    fn read_all(file: &File, way: Way) -> Way {
+    fn read_all(file: &File, way: ReadWay) -> ReadWay {
         let mut reader = UncachedReader { file: file.try_clone().unwrap(), at: 0, way };
         let mut buffer = vec![0; 128 * 1024];
         let mut all = 0;
@@ -177,8 +177,8 @@ mod tests {
 
     /// Both ways, each in one of many attempts: the cache is the whole machine's, whose kernel takes pages out for want of room and keeps
     /// those that anybody else holds just then. `attempt` says what was wrong.
-    fn in_one_of_many(attempt: impl Fn(Way, &File) -> Result<(), String>) {
-        for way in [Way::DontCache, Way::Asking] {
+    fn in_one_of_many(attempt: impl Fn(ReadWay, &File) -> Result<(), String>) {
+        for way in [ReadWay::DontCache, ReadWay::Asking] {
             let tried = || {
                 let directory = tempfile::tempdir().unwrap();
                 file(&directory).map_or(Ok(()), |file| attempt(way, &file))
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn what_was_in_the_cache_stays_there() {
         in_one_of_many(|way, file| {
-            read_all(file, Way::Plain);
+            read_all(file, ReadWay::Plain);
             let before = bytes_absent(file);
             read_all(file, way);
             let after = bytes_absent(file);

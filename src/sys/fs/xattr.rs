@@ -30,14 +30,14 @@ const MOST_READ: usize = 16 * 1024 * 1024;
 
 /// What extended attributes are asked from.
 #[derive(Debug, Clone, Copy)]
-enum Source<'a> {
+enum XattrSource<'a> {
     /// The link in `/proc` to a handle.
     Link(&'a CStr),
     /// An open file: no path is walked, which costs a third.
     File(BorrowedFd<'a>),
 }
 
-impl Source<'_> {
+impl XattrSource<'_> {
     fn list(self, room: &mut [u8]) -> Result<usize, Errno> {
         match self {
             Self::Link(path) => listxattr(path, room),
@@ -64,15 +64,15 @@ impl Source<'_> {
 /// `None` when they cannot be had. One system call where there are none.
 pub fn xattrs_of(object: BorrowedFd<'_>) -> Option<Vec<u8>> {
     let mut room = [0; 32];
-    collect(Source::Link(link_to(object, &mut room)?))
+    collect(XattrSource::Link(link_to(object, &mut room)?))
 }
 
 /// The same of a file that is open for reading.
 pub fn xattrs_of_file(file: BorrowedFd<'_>) -> Option<Vec<u8>> {
-    collect(Source::File(file))
+    collect(XattrSource::File(file))
 }
 
-fn collect(source: Source<'_>) -> Option<Vec<u8>> {
+fn collect(source: XattrSource<'_>) -> Option<Vec<u8>> {
     let mut small = [0; USUAL];
     let listed = match source.list(&mut small) {
         Ok(0) | Err(Errno::OPNOTSUPP) => return Some(Vec::new()),
@@ -111,14 +111,14 @@ fn link_to<'a>(object: BorrowedFd<'_>, room: &'a mut [u8; 32]) -> Option<&'a CSt
     CStr::from_bytes_until_nul(room).ok()
 }
 
-fn list_long(source: Source<'_>) -> Result<Vec<u8>, Errno> {
+fn list_long(source: XattrSource<'_>) -> Result<Vec<u8>, Errno> {
     let mut long = vec![0; MOST];
     let length = source.list(long.as_mut_slice())?;
     long.truncate(length);
     Ok(long)
 }
 
-fn read_values(source: Source<'_>, names: &[&[u8]], writer: &mut Writer) {
+fn read_values(source: XattrSource<'_>, names: &[&[u8]], writer: &mut Writer) {
     let mut small = [0; USUAL];
     let mut long = Vec::new();
     let mut done: usize = 0;
@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::file::xattr::{Item, digest, items},
+        model::file::xattr::{XattrItem, digest, items},
         sys::fs::handle::open_root,
     };
 
@@ -184,12 +184,12 @@ mod tests {
             }
         }
         let form = of(&path);
-        let kept: Vec<Item<'_>> = items(&form).collect();
+        let kept: Vec<XattrItem<'_>> = items(&form).collect();
         assert_eq!(kept.len(), 2 + usize::from(has_long));
-        assert!(kept.contains(&Item::Whole { name: b"user.z", value: b"" }));
-        assert_eq!(kept.last(), Some(&Item::Whole { name: b"user.\xff\n \x1b[2J", value: b"odd" }));
+        assert!(kept.contains(&XattrItem::Whole { name: b"user.z", value: b"" }));
+        assert_eq!(kept.last(), Some(&XattrItem::Whole { name: b"user.\xff\n \x1b[2J", value: b"odd" }));
         if has_long {
-            assert_eq!(kept[0], Item::Long { name: b"user.long", length: 65_536, digest: digest(&long) });
+            assert_eq!(kept[0], XattrItem::Long { name: b"user.long", length: 65_536, digest: digest(&long) });
         }
     }
 

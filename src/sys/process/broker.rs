@@ -96,7 +96,7 @@ impl AllowedCommand {
 
 /// What a deputy is asked. Directories are those of the processes in `/proc`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::sys) enum Request {
+pub(in crate::sys) enum BrokerRequest {
     /// To run this, with the three descriptors that come along.
     Run(OsString, Vec<OsString>),
     /// Which file a process runs.
@@ -111,7 +111,7 @@ pub(in crate::sys) enum Request {
 
 /// What a deputy answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::sys) enum Reply {
+pub(in crate::sys) enum BrokerReply {
     /// The program runs; `Ended` follows.
     Started,
     /// It cannot be run, for this errno.
@@ -128,7 +128,7 @@ pub(in crate::sys) enum Reply {
     Truth(bool),
 }
 
-impl Reply {
+impl BrokerReply {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
@@ -217,27 +217,27 @@ impl Broker {
     /// `BrokenPipe` when the deputy is gone, else the error of running it.
     pub(in crate::sys) fn run(&self, command: &Command, ends: [BorrowedFd<'_>; 3]) -> io::Result<OwnedFd> {
         let arguments = command.get_args().map(OsStr::to_os_string).collect();
-        let request = Request::Run(command.get_program().to_os_string(), arguments);
+        let request = BrokerRequest::Run(command.get_program().to_os_string(), arguments);
         let (session, its) = pair(SocketFlags::CLOEXEC)?;
         match self.ask(&request, &session, its, &ends)? {
-            Reply::Started => Ok(session),
-            Reply::Failed(errno) => Err(io::Error::from_raw_os_error(errno)),
+            BrokerReply::Started => Ok(session),
+            BrokerReply::Failed(errno) => Err(io::Error::from_raw_os_error(errno)),
             _ => Err(io::ErrorKind::InvalidData.into()),
         }
     }
 
     /// The file a process runs.
     pub fn executable(&self, pid: u32) -> Option<OsString> {
-        match self.question(&Request::Executable(pid)).ok()? {
-            Reply::Name(name) => name,
+        match self.question(&BrokerRequest::Executable(pid)).ok()? {
+            BrokerReply::Name(name) => name,
             _ => None,
         }
     }
 
     /// The PID namespace of a process.
     pub fn namespace(&self, pid: u32) -> Option<OsString> {
-        match self.question(&Request::Namespace(pid)).ok()? {
-            Reply::Name(name) => name,
+        match self.question(&BrokerRequest::Namespace(pid)).ok()? {
+            BrokerReply::Name(name) => name,
             _ => None,
         }
     }
@@ -247,26 +247,32 @@ impl Broker {
     /// # Errors
     /// When there is no answer.
     pub fn pid_file(&self, pid: u32, path: &Path) -> io::Result<Result<u32, (u8, i32)>> {
-        match self.question(&Request::PidFile(pid, path.as_os_str().to_os_string()))? {
-            Reply::Number(number) => Ok(Ok(number)),
-            Reply::Fault(code, detail) => Ok(Err((code, detail))),
+        match self.question(&BrokerRequest::PidFile(pid, path.as_os_str().to_os_string()))? {
+            BrokerReply::Number(number) => Ok(Ok(number)),
+            BrokerReply::Fault(code, detail) => Ok(Err((code, detail))),
             _ => Err(io::ErrorKind::InvalidData.into()),
         }
     }
 
     /// Whether process `pid` sees the directory of `path`.
     pub fn is_place(&self, pid: u32, path: &Path) -> bool {
-        let asked = self.question(&Request::IsPlace(pid, path.as_os_str().to_os_string()));
-        matches!(asked, Ok(Reply::Truth(true)))
+        let asked = self.question(&BrokerRequest::IsPlace(pid, path.as_os_str().to_os_string()));
+        matches!(asked, Ok(BrokerReply::Truth(true)))
     }
 
-    fn question(&self, request: &Request) -> io::Result<Reply> {
+    fn question(&self, request: &BrokerRequest) -> io::Result<BrokerReply> {
         let (session, its) = pair(SocketFlags::CLOEXEC)?;
         self.ask(request, &session, its, &[])
     }
 
     /// Sends a request with its descriptors and waits for the first answer, for a moment at most.
-    fn ask(&self, request: &Request, session: &OwnedFd, its: OwnedFd, ends: &[BorrowedFd<'_>]) -> io::Result<Reply> {
+    fn ask(
+        &self,
+        request: &BrokerRequest,
+        session: &OwnedFd,
+        its: OwnedFd,
+        ends: &[BorrowedFd<'_>],
+    ) -> io::Result<BrokerReply> {
         let words = serde_json::to_vec(request)?;
         if words.len() > LONGEST {
             return Err(Errno::TOOBIG.into());
@@ -294,7 +300,7 @@ impl Broker {
             return Err(if self.is_gone() { gone() } else { io::ErrorKind::TimedOut.into() });
         }
         let (length, _) = recv(session, &mut bytes[..], RecvFlags::DONTWAIT)?;
-        Reply::decode(bytes.get(..length).unwrap_or_default()).ok_or_else(gone)
+        BrokerReply::decode(bytes.get(..length).unwrap_or_default()).ok_or_else(gone)
     }
 }
 

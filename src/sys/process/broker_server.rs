@@ -32,7 +32,7 @@ use rustix::{
 };
 
 use crate::sys::process::{
-    broker::{AllowedCommand, CONFINED, LONGEST, Reply, Request, SHOWN},
+    broker::{AllowedCommand, BrokerReply, BrokerRequest, CONFINED, LONGEST, SHOWN},
     group::ProcessGroup,
     pidfile, stat,
 };
@@ -59,7 +59,7 @@ pub fn serve() -> io::Result<()> {
         }
         let (permits, ended) = (Arc::clone(&permits), done.clone());
         let served = thread::Builder::new().spawn(move || {
-            let guard = Ended(ended);
+            let guard = BrokerEnded(ended);
             attend(&words, fds, &permits);
             drop(guard);
         });
@@ -71,9 +71,9 @@ pub fn serve() -> io::Result<()> {
 }
 
 /// Tells that a thread has ended, however it did.
-struct Ended(Sender<()>);
+struct BrokerEnded(Sender<()>);
 
-impl Drop for Ended {
+impl Drop for BrokerEnded {
     fn drop(&mut self) {
         // Nobody listens any more at the very end.
         let _gone = self.0.send(());
@@ -110,11 +110,11 @@ fn receive() -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
 
 fn attend(words: &[u8], fds: Vec<OwnedFd>, permits: &[AllowedCommand]) {
     let mut fds = fds.into_iter();
-    let (Some(session), Ok(request)) = (fds.next(), serde_json::from_slice::<Request>(words)) else { return };
+    let (Some(session), Ok(request)) = (fds.next(), serde_json::from_slice::<BrokerRequest>(words)) else { return };
     let root = Path::new("/");
     let inside = |pid: u32| root.join(format!("proc/{pid}/root"));
     let reply = match request {
-        Request::Run(program, arguments) => {
+        BrokerRequest::Run(program, arguments) => {
             let (Some(input), Some(output), Some(error)) = (fds.next(), fds.next(), fds.next()) else { return };
             // What becomes another program cannot tell any more that it is not there.
             let is_there = accessat(CWD, Path::new(&program), Access::EXEC_OK, AtFlags::EACCESS);
@@ -123,20 +123,20 @@ fn attend(words: &[u8], fds: Vec<OwnedFd>, permits: &[AllowedCommand]) {
                     command.stdin(input).stdout(output).stderr(error);
                     return run(command, &session);
                 }
-                (Some(_), Err(errno)) => Reply::Failed(errno.raw_os_error()),
-                (None, _) => Reply::Failed(Errno::PERM.raw_os_error()),
+                (Some(_), Err(errno)) => BrokerReply::Failed(errno.raw_os_error()),
+                (None, _) => BrokerReply::Failed(Errno::PERM.raw_os_error()),
             }
         }
-        Request::Executable(pid) => Reply::Name(stat::executable(root, pid).map(OsString::from_vec)),
-        Request::Namespace(pid) => Reply::Name(stat::namespace(root, pid).map(OsString::from_vec)),
-        Request::PidFile(pid, path) => match pidfile::read(Path::new(&path), Some(&inside(pid))) {
-            Ok(number) => Reply::Number(number),
+        BrokerRequest::Executable(pid) => BrokerReply::Name(stat::executable(root, pid).map(OsString::from_vec)),
+        BrokerRequest::Namespace(pid) => BrokerReply::Name(stat::namespace(root, pid).map(OsString::from_vec)),
+        BrokerRequest::PidFile(pid, path) => match pidfile::read(Path::new(&path), Some(&inside(pid))) {
+            Ok(number) => BrokerReply::Number(number),
             Err(fault) => {
                 let (code, detail) = fault.codes();
-                Reply::Fault(code, detail)
+                BrokerReply::Fault(code, detail)
             }
         },
-        Request::IsPlace(pid, path) => Reply::Truth(pidfile::is_place_in(&inside(pid), Path::new(&path))),
+        BrokerRequest::IsPlace(pid, path) => BrokerReply::Truth(pidfile::is_place_in(&inside(pid), Path::new(&path))),
     };
     tell(&session, &reply);
 }
@@ -163,12 +163,12 @@ fn run(mut command: Command, session: &OwnedFd) {
     drop(command);
     let child = match spawned {
         Ok(child) => child,
-        Err(error) => return tell(session, &Reply::Failed(error.raw_os_error().unwrap_or_default())),
+        Err(error) => return tell(session, &BrokerReply::Failed(error.raw_os_error().unwrap_or_default())),
     };
-    tell(session, &Reply::Started);
+    tell(session, &BrokerReply::Started);
     let group = ProcessGroup::of(child.id());
     if let Ok(raw) = outlive(child, group, session) {
-        tell(session, &Reply::Ended(raw));
+        tell(session, &BrokerReply::Ended(raw));
     }
 }
 
@@ -187,7 +187,7 @@ fn outlive(mut child: Child, group: ProcessGroup, session: &OwnedFd) -> io::Resu
 }
 
 /// Says something to who may have gone.
-fn tell(session: &OwnedFd, reply: &Reply) {
+fn tell(session: &OwnedFd, reply: &BrokerReply) {
     if let Ok(words) = serde_json::to_vec(reply) {
         let _gone = send(session, &words, SendFlags::NOSIGNAL);
     }

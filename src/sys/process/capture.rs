@@ -27,7 +27,7 @@ const MOST_SAID: usize = 4096;
 
 /// How listening came to its end.
 #[derive(Debug)]
-pub enum Ending {
+pub enum ChildEnding {
     /// It ended by itself.
     Ended(ExitStatus),
     /// Its reader had enough; it was killed with all it had started.
@@ -38,9 +38,9 @@ pub enum Ending {
 
 /// A program that was listened to.
 #[derive(Debug)]
-pub struct Heard {
+pub struct CapturedOutput {
     /// How it ended.
-    pub ending: Ending,
+    pub ending: ChildEnding,
     /// The beginning of its standard error.
     pub said: Vec<u8>,
     /// A program that was killed and has not gone yet, to be waited for later.
@@ -63,7 +63,7 @@ pub fn listen(
     command: &mut Command,
     deadline: Duration,
     take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-) -> io::Result<Heard> {
+) -> io::Result<CapturedOutput> {
     let ((out, output), (err, error)) = (io::pipe()?, io::pipe()?);
     let life = start(command, ChildStdio { input: nothing()?, output: output.into(), error: error.into() })?;
     let mut said = Vec::new();
@@ -74,11 +74,11 @@ pub fn listen(
     let is_gone = ears.has_ended || wait_for(&ears.life, DYING)?;
     let status = if is_gone { ears.life.try_wait()? } else { None };
     let ending = match (heard, status) {
-        (Hearing::Whole, Some(status)) => Ending::Ended(status),
-        (Hearing::Stopped, _) => Ending::Enough,
-        _ => Ending::Overdue,
+        (Hearing::Whole, Some(status)) => ChildEnding::Ended(status),
+        (Hearing::Stopped, _) => ChildEnding::Enough,
+        _ => ChildEnding::Overdue,
     };
-    Ok(Heard { ending, said, undead: status.is_none().then_some(ears.life) })
+    Ok(CapturedOutput { ending, said, undead: status.is_none().then_some(ears.life) })
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -194,7 +194,7 @@ mod tests {
 
     use super::*;
 
-    fn run(script: &str, deadline: Duration, most: usize) -> (Heard, Vec<u8>) {
+    fn run(script: &str, deadline: Duration, most: usize) -> (CapturedOutput, Vec<u8>) {
         let mut got = Vec::new();
         let heard = listen(Command::new("sh").args(["-c", script]), deadline, &mut |bytes| {
             got.extend_from_slice(bytes);
@@ -209,7 +209,7 @@ mod tests {
     fn what_it_writes_and_how_it_ends_is_heard() {
         let (heard, got) = run("cat; echo out; echo err >&2; exit 3", PATIENCE, 100);
         assert_eq!((got.as_slice(), heard.said.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
-        assert!(matches!(heard.ending, Ending::Ended(status) if status.code() == Some(3)));
+        assert!(matches!(heard.ending, ChildEnding::Ended(status) if status.code() == Some(3)));
         let (heard, got) = run("head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2", PATIENCE, usize::MAX);
         assert_eq!((got.len(), heard.said.len()), (3_000_000, MOST_SAID));
     }
@@ -219,12 +219,12 @@ mod tests {
         let begun = Instant::now();
         let short = Duration::from_millis(300);
         for script in ["sleep 30", "exec >&- 2>&-; sleep 30", "trap '' TERM; sleep 30 & wait", "yes >&2"] {
-            assert!(matches!(run(script, short, 100).0.ending, Ending::Overdue), "{script}");
+            assert!(matches!(run(script, short, 100).0.ending, ChildEnding::Overdue), "{script}");
         }
-        assert!(matches!(run("yes", PATIENCE, 100).0.ending, Ending::Enough));
+        assert!(matches!(run("yes", PATIENCE, 100).0.ending, ChildEnding::Enough));
         // A child that leaves the group and holds the outputs open.
         let (heard, got) = run("setsid sleep 8 & echo out", PATIENCE, 100);
-        assert!(matches!(heard.ending, Ending::Ended(status) if status.success()), "{heard:?}");
+        assert!(matches!(heard.ending, ChildEnding::Ended(status) if status.success()), "{heard:?}");
         assert_eq!(got, b"out\n");
         assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
     }

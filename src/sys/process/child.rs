@@ -20,7 +20,7 @@ use rustix::{
 use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::sys::process::{
-    broker::{self, Reply},
+    broker::{self, BrokerReply},
     group::ProcessGroup,
 };
 
@@ -40,10 +40,10 @@ pub struct ChildStdio {
 
 /// A program in a process group of its own. Dropped before its end was seen, it is ended with all it has started.
 #[derive(Debug)]
-pub struct ChildHandle(Kind);
+pub struct ChildHandle(ChildKind);
 
 #[derive(Debug)]
-enum Kind {
+enum ChildKind {
     /// Our child.
     Own { child: Option<Child>, group: Option<ProcessGroup>, end: OwnedFd },
     /// A child of our deputy, which ends it as soon as this socket is closed.
@@ -74,7 +74,7 @@ pub fn start(command: &mut Command, ends: ChildStdio) -> io::Result<ChildHandle>
     GRAVES.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     if let Some(deputy) = broker::installed() {
         let session = deputy.run(command, [ends.input.as_fd(), ends.output.as_fd(), ends.error.as_fd()])?;
-        return Ok(ChildHandle(Kind::Lent { session, ended: None }));
+        return Ok(ChildHandle(ChildKind::Lent { session, ended: None }));
     }
     let spawned = command.stdin(ends.input).stdout(ends.output).stderr(ends.error).process_group(0).spawn();
     // Else our copies of its ends would stay open as long as the command is there.
@@ -90,7 +90,7 @@ impl ChildHandle {
     pub fn of(mut child: Child) -> io::Result<Self> {
         let group = ProcessGroup::of(child.id());
         match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
-            Ok(end) => Ok(Self(Kind::Own { child: Some(child), group: Some(group), end })),
+            Ok(end) => Ok(Self(ChildKind::Own { child: Some(child), group: Some(group), end })),
             Err(errno) => {
                 group.kill()?;
                 child.wait()?;
@@ -117,9 +117,9 @@ impl ChildHandle {
     /// The error of `kill(2)`.
     pub fn kill(&self) -> io::Result<()> {
         match &self.0 {
-            Kind::Own { group: Some(group), .. } => group.kill(),
-            Kind::Own { .. } => Ok(()),
-            Kind::Lent { session, .. } => match shutdown(session, Shutdown::Write) {
+            ChildKind::Own { group: Some(group), .. } => group.kill(),
+            ChildKind::Own { .. } => Ok(()),
+            ChildKind::Lent { session, .. } => match shutdown(session, Shutdown::Write) {
                 Ok(()) | Err(Errno::NOTCONN) => Ok(()),
                 Err(errno) => Err(errno.into()),
             },
@@ -132,7 +132,7 @@ impl ChildHandle {
     /// When that cannot be told: a deputy is gone that had started it.
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         match &mut self.0 {
-            Kind::Own { child, group, .. } => {
+            ChildKind::Own { child, group, .. } => {
                 let status = child.as_mut().map_or(Ok(None), Child::try_wait)?;
                 if status.is_some()
                     && let Some(group) = group.take()
@@ -141,16 +141,16 @@ impl ChildHandle {
                 }
                 Ok(status)
             }
-            Kind::Lent { ended: Some(status), .. } => Ok(Some(*status)),
-            Kind::Lent { session, ended } => {
+            ChildKind::Lent { ended: Some(status), .. } => Ok(Some(*status)),
+            ChildKind::Lent { session, ended } => {
                 let mut bytes = [0; 256];
                 let length = match recv(&*session, &mut bytes[..], RecvFlags::DONTWAIT) {
                     Ok((length, _)) => length,
                     Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
                     Err(errno) => return Err(errno.into()),
                 };
-                match Reply::decode(bytes.get(..length).unwrap_or_default()) {
-                    Some(Reply::Ended(raw)) => {
+                match BrokerReply::decode(bytes.get(..length).unwrap_or_default()) {
+                    Some(BrokerReply::Ended(raw)) => {
                         *ended = Some(ExitStatus::from_raw(raw));
                         Ok(*ended)
                     }
@@ -165,8 +165,8 @@ impl ChildHandle {
 impl AsFd for ChildHandle {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.0 {
-            Kind::Own { end, .. } => end.as_fd(),
-            Kind::Lent { session, .. } => session.as_fd(),
+            ChildKind::Own { end, .. } => end.as_fd(),
+            ChildKind::Lent { session, .. } => session.as_fd(),
         }
     }
 }
@@ -179,7 +179,7 @@ impl AsRawFd for ChildHandle {
 
 impl Drop for ChildHandle {
     fn drop(&mut self) {
-        let Kind::Own { child, group, .. } = &mut self.0 else { return };
+        let ChildKind::Own { child, group, .. } = &mut self.0 else { return };
         // The group goes by SIGKILL; the number is its own as long as nobody has waited for its leader.
         drop(group.take());
         if let Some(mut child) = child.take()

@@ -36,14 +36,14 @@ const SETTLED: Duration = Duration::from_secs(2);
 
 /// What tells that a file was not written since it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub struct PidFileStamp {
     dev: u64,
     inode: u64,
     size: u64,
     ctime: (i64, i64),
 }
 
-impl Stamp {
+impl PidFileStamp {
     /// Whether the file was written so long before `now` that its next change will have another time: clocks of file systems tick
     /// some milliseconds apart.
     pub fn is_settled(&self, now: Timestamp) -> bool {
@@ -53,9 +53,14 @@ impl Stamp {
 }
 
 /// The stamp of what a path leads to; `None` when that cannot be told. Cost: one system call.
-pub fn stamp(path: &Path) -> Option<Stamp> {
+pub fn stamp(path: &Path) -> Option<PidFileStamp> {
     let seen = fs::metadata(path).ok()?;
-    Some(Stamp { dev: seen.dev(), inode: seen.ino(), size: seen.len(), ctime: (seen.ctime(), seen.ctime_nsec()) })
+    Some(PidFileStamp {
+        dev: seen.dev(),
+        inode: seen.ino(),
+        size: seen.len(),
+        ctime: (seen.ctime(), seen.ctime_nsec()),
+    })
 }
 
 /// The number in the PID file `path`. Symbolic links on the way are followed where root made them, or the owner of what they point

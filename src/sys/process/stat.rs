@@ -129,7 +129,7 @@ pub fn cgroups(root: &Path, pid: u32) -> Vec<u8> {
 
 /// What `/proc/PID/status` says of containers (`proc_pid_status(5)`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Place {
+pub struct ProcPlace {
     /// Its numbers, from our PID namespace to its own (`NSpid:`).
     pub numbers: Vec<u32>,
     /// The OpenVZ container it runs in, where the kernel knows that; 0 is the host.
@@ -139,9 +139,9 @@ pub struct Place {
 }
 
 /// Where a process runs.
-pub fn place(root: &Path, pid: u32) -> Place {
+pub fn place(root: &Path, pid: u32) -> ProcPlace {
     let bytes = read(&root.join(format!("proc/{pid}/status"))).unwrap_or_default();
-    let mut place = Place::default();
+    let mut place = ProcPlace::default();
     for line in bytes.split(|byte| *byte == b'\n').filter_map(|line| str::from_utf8(line).ok()) {
         let Some((key, values)) = line.split_once(':') else { continue };
         let mut numbers = values.split_ascii_whitespace().filter_map(|number| number.parse().ok());
@@ -207,7 +207,7 @@ mod tests {
     fn numbers_in_containers_are_read() {
         let status = "Name:\tx\nNSpid:\t4711\t12\t1\nenvID:\t102\nVPid:\t77\n";
         let root = root_with(7, "status", status);
-        let wanted = Place { numbers: vec![4711, 12, 1], environment: Some(102), inner: Some(77) };
+        let wanted = ProcPlace { numbers: vec![4711, 12, 1], environment: Some(102), inner: Some(77) };
         assert_eq!(place(root.path(), 7), wanted);
     }
 

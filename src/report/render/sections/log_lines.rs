@@ -12,7 +12,7 @@ use crate::{
     },
     report::render::{
         format::{INDENT, Times},
-        sections::log_section::{Item, LINE_LIMIT, Section},
+        sections::log_section::{LINE_LIMIT, LogItem, LogSection},
     },
 };
 
@@ -36,7 +36,13 @@ pub(crate) const fn title(category: Category) -> &'static str {
 
 /// A section: its heading, its logs in the order of their first lines, and how many of its `total` lines it does not show, which
 /// `history` does.
-pub(crate) fn section(section: &Section, total: u64, times: &Times<'_>, program: &str, history: &str) -> Vec<String> {
+pub(crate) fn section(
+    section: &LogSection,
+    total: u64,
+    times: &Times<'_>,
+    program: &str,
+    history: &str,
+) -> Vec<String> {
     let mut lines = vec![title(section.category).to_owned()];
     for (source, items) in by_log(&section.items) {
         lines.push(format!("  {}", log_name(source)));
@@ -68,10 +74,10 @@ pub(crate) fn section(section: &Section, total: u64, times: &Times<'_>, program:
 }
 
 /// Items of the same log together, logs in the order of their first items.
-fn by_log(items: &[Item]) -> Vec<(&[u8], Vec<&Item>)> {
-    let mut order: Vec<&Item> = items.iter().collect();
+fn by_log(items: &[LogItem]) -> Vec<(&[u8], Vec<&LogItem>)> {
+    let mut order: Vec<&LogItem> = items.iter().collect();
     order.sort_by(|one, other| (&one.source, one.seq).cmp(&(&other.source, other.seq)));
-    let mut logs: Vec<(&[u8], Vec<&Item>)> = order
+    let mut logs: Vec<(&[u8], Vec<&LogItem>)> = order
         .chunk_by(|one, other| one.source == other.source)
         .map(|chunk| (chunk.first().map_or(&[][..], |item| item.source.as_slice()), chunk.to_vec()))
         .collect();
@@ -84,7 +90,7 @@ fn log_name(source: &[u8]) -> String {
 }
 
 /// What is to be said of a line beside its text.
-fn remarks(item: &Item, times: &Times<'_>, program: &str) -> Vec<String> {
+fn remarks(item: &LogItem, times: &Times<'_>, program: &str) -> Vec<String> {
     let mut remarks = Vec::new();
     if item.text.is_empty() {
         remarks.push("an empty line".to_owned());
@@ -109,7 +115,7 @@ fn cut_words(stored: u64, length: u64, command: &str) -> String {
 
 /// How much of a line a listing shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Extent {
+pub(crate) enum LineExtent {
     /// As much as a mail.
     Cut,
     /// Everything that was kept.
@@ -117,7 +123,7 @@ pub(crate) enum Extent {
 }
 
 /// A log line in a listing, with its rule; `mark` is the width of the mark.
-pub(crate) fn listed(stored: &StoredEvent, extent: Extent, program: &str, mark: usize, out: &mut Vec<String>) {
+pub(crate) fn listed(stored: &StoredEvent, extent: LineExtent, program: &str, mark: usize, out: &mut Vec<String>) {
     let event = &stored.event;
     let sign = event.severity.mark();
     out.push(format!("  {sign:<mark$}  {}  {}", event.category.word(), log_name(&event.source)));
@@ -125,13 +131,13 @@ pub(crate) fn listed(stored: &StoredEvent, extent: Extent, program: &str, mark: 
         out.push(format!("{OURS_LISTED}rule {}", escape_name(&line.rule)));
     }
     let text = match extent {
-        Extent::Cut => escape_cut(&event.note, LINE_LIMIT),
-        Extent::Whole => escape(&event.note),
+        LineExtent::Cut => escape_cut(&event.note, LINE_LIMIT),
+        LineExtent::Whole => escape(&event.note),
     };
     out.push(format!("{INDENT}{text}"));
     let kept = u64::try_from(event.note.len()).unwrap_or(u64::MAX);
     let length = event.line.as_ref().map_or(kept, |line| line.length.max(kept));
-    if extent == Extent::Cut && event.note.len() > LINE_LIMIT {
+    if extent == LineExtent::Cut && event.note.len() > LINE_LIMIT {
         out.push(format!("{OURS_LISTED}{}", cut_words(kept, length, &format!("{program} show {}", stored.seq))));
     } else if length > kept {
         out.push(format!("{OURS_LISTED}the first {} of {} bytes; the rest was not kept", number(kept), number(length)));
@@ -146,8 +152,8 @@ mod tests {
     use crate::{
         model::{event::Severity, file::coverage::Coverage},
         report::render::{
-            batch::{Batch, Tally},
-            listing::Listing,
+            batch::{Batch, BatchTally},
+            listing::EventListing,
             report::render,
             test_events::{added, event, gathered, line, now, stored},
         },
@@ -164,7 +170,7 @@ mod tests {
             zone: &TimeZone::fixed(offset(1)),
             events,
             lines: &gathered(events, limit),
-            tally: &Tally::of(events),
+            tally: &BatchTally::of(events),
             limit,
             grown: &[],
             coverage,
@@ -289,7 +295,7 @@ mod tests {
         MORE  integrityd history --since '2026-11-21 14:03'   integrityd show 2
         "#);
         let (zone, names) = (TimeZone::UTC, Names::default());
-        let listing = Listing::new(now().wall, &zone, &names, "integrityd");
+        let listing = EventListing::new(now().wall, &zone, &names, "integrityd");
         let shown = listing.whole_event(&kept).replace(&"A".repeat(65_508), "A…A");
         insta::assert_snapshot!(shown, @r#"
         1  13:03:11

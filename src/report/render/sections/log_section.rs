@@ -13,7 +13,7 @@ use crate::{
         event::{Category, StoredEvent},
     },
     store::{
-        events::{append::Range, history::Order},
+        events::{append::Range, history::HistoryOrder},
         sqlite::{connection::Store, error::StoreError},
     },
 };
@@ -35,7 +35,7 @@ const OVERHEAD: usize = 256;
 
 /// A log line, with those that are equal to it but for their time stamps.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
+pub struct LogItem {
     /// The number of the first of them.
     pub seq: u64,
     /// Its log, as raw bytes.
@@ -56,18 +56,18 @@ pub struct Item {
 
 /// What a mail shows of one class of log lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Section {
+pub struct LogSection {
     /// The class.
     pub category: Category,
     /// Its items, by their numbers.
-    pub items: Vec<Item>,
+    pub items: Vec<LogItem>,
     /// The numbers of events between which lines were left out; both ends included.
     pub gap: Option<(u64, u64)>,
     /// How many logs the lines come from that no item stands for.
     pub logs_left: u64,
 }
 
-impl Item {
+impl LogItem {
     fn of(stored: &StoredEvent) -> Self {
         let event = &stored.event;
         let kept = u64::try_from(event.note.len()).unwrap_or(u64::MAX);
@@ -94,9 +94,9 @@ impl Item {
     }
 }
 
-impl Section {
+impl LogSection {
     /// Whether lines that were left out came before this one.
-    pub(crate) fn is_behind_gap(&self, item: &Item) -> bool {
+    pub(crate) fn is_behind_gap(&self, item: &LogItem) -> bool {
         self.gap.is_some_and(|(_, last)| item.seq > last)
     }
 }
@@ -106,7 +106,7 @@ impl Section {
 pub(crate) struct Gathering {
     category: Category,
     limit: usize,
-    items: Vec<Item>,
+    items: Vec<LogItem>,
     /// Which item stands for which log and text.
     places: HashMap<(Vec<u8>, String), usize>,
     shown: usize,
@@ -164,7 +164,7 @@ impl Gathering {
         if self.read > read {
             return false;
         }
-        let mut fresh = Item::of(stored);
+        let mut fresh = LogItem::of(stored);
         let key = (fresh.source.clone(), fresh.words().to_owned());
         if let Some(known) = self.places.get(&key).and_then(|place| self.items.get_mut(*place)) {
             fresh.times = known.times.saturating_add(1);
@@ -193,10 +193,10 @@ impl Gathering {
     }
 
     /// The section, with lines of so many logs left out.
-    pub(crate) fn done(mut self, logs_left: u64) -> Section {
+    pub(crate) fn done(mut self, logs_left: u64) -> LogSection {
         let gap = self.gap();
         self.items.sort_by_key(|item| item.seq);
-        Section { category: self.category, items: self.items, gap, logs_left }
+        LogSection { category: self.category, items: self.items, gap, logs_left }
     }
 }
 
@@ -204,13 +204,13 @@ impl Gathering {
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read or an event not be decoded.
-pub(crate) fn gather(store: &Store, range: &Range, limit: usize) -> Result<Vec<Section>, StoreError> {
+pub(crate) fn gather(store: &Store, range: &Range, limit: usize) -> Result<Vec<LogSection>, StoreError> {
     let mut sections = Vec::new();
     for category in SECTIONS {
         let mut gathering = Gathering::new(category, limit, range.last);
-        store.each_in(range, category, Order::OldestFirst, |stored| gathering.forward(stored))?;
+        store.each_in(range, category, HistoryOrder::OldestFirst, |stored| gathering.forward(stored))?;
         if gathering.has_gap {
-            store.each_in(range, category, Order::NewestFirst, |stored| gathering.backward(stored))?;
+            store.each_in(range, category, HistoryOrder::NewestFirst, |stored| gathering.backward(stored))?;
         }
         let logs_left = match gathering.gap() {
             Some((first, last)) => store.sources_in(&Range { first, last, ..range.clone() }, category)?,
@@ -273,7 +273,7 @@ mod tests {
         line(seq, Category::SystemEvent, b"/var/log/syslog", text)
     }
 
-    fn only(events: &[StoredEvent], limit: usize) -> Section {
+    fn only(events: &[StoredEvent], limit: usize) -> LogSection {
         gathered(events, limit).pop().unwrap()
     }
 

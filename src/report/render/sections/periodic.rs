@@ -17,7 +17,7 @@ use crate::{
         process::Liveness,
     },
     report::render::{
-        batch::Tally,
+        batch::BatchTally,
         format::{Times, bytes, flow, span},
         report::Rendered,
         subject::{self, HOST_LIMIT, counted_words, shorten},
@@ -59,13 +59,13 @@ pub struct Figures<'a> {
     /// What was counted then and is counted now.
     pub marks: (&'a Marks, &'a Marks),
     /// The events between.
-    pub tally: &'a Tally,
+    pub tally: &'a BatchTally,
     /// How everything stands.
     pub facts: &'a Facts,
     /// What is wrong with it.
     pub health: &'a Health,
     /// The events between of each area, by its row.
-    pub areas: &'a [(AreaId, Tally)],
+    pub areas: &'a [(AreaId, BatchTally)],
 }
 
 impl Figures<'_> {
@@ -165,7 +165,7 @@ impl Figures<'_> {
         ]
     }
 
-    fn events(first: &str, tally: &Tally) -> String {
+    fn events(first: &str, tally: &BatchTally) -> String {
         let sums = tally.by_category(|_, _| true).into_iter();
         let mut classes: Vec<String> = sums.map(|(category, count)| counted_words(category, count)).collect();
         if classes.is_empty() {

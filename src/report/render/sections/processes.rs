@@ -15,7 +15,7 @@ use crate::{
 
 /// What happened to one watched process.
 #[derive(Debug)]
-pub(crate) struct Item<'a> {
+pub(crate) struct ProcessItem<'a> {
     /// The events, in the order of their numbers; at least one.
     events: Vec<&'a StoredEvent>,
 }
@@ -27,18 +27,18 @@ fn name(event: &Event) -> WatchName {
 }
 
 /// The items that `events` make, gravest first.
-pub(crate) fn items<'a>(events: &[&'a StoredEvent]) -> Vec<Item<'a>> {
-    let mut items: Vec<(WatchName, Item<'a>)> = Vec::new();
+pub(crate) fn items<'a>(events: &[&'a StoredEvent]) -> Vec<ProcessItem<'a>> {
+    let mut items: Vec<(WatchName, ProcessItem<'a>)> = Vec::new();
     let mut sorted = events.to_vec();
     sorted.sort_by_key(|stored| stored.seq);
     for stored in sorted {
         let name = name(&stored.event);
         match items.iter_mut().find(|(known, _)| *known == name) {
             Some((_, item)) => item.events.push(stored),
-            None => items.push((name, Item { events: vec![stored] })),
+            None => items.push((name, ProcessItem { events: vec![stored] })),
         }
     }
-    let mut items: Vec<Item<'a>> = items.into_iter().map(|(_, item)| item).collect();
+    let mut items: Vec<ProcessItem<'a>> = items.into_iter().map(|(_, item)| item).collect();
     items.sort_by_key(|item| std::cmp::Reverse(item.severity()));
     items
 }
@@ -56,7 +56,7 @@ const fn is_life(category: Category) -> bool {
     )
 }
 
-impl Item<'_> {
+impl ProcessItem<'_> {
     /// The gravest of its events.
     pub(crate) fn severity(&self) -> Severity {
         self.events.iter().map(|stored| stored.event.severity).max().unwrap_or(Severity::Count)
@@ -211,7 +211,7 @@ pub(crate) fn listed(
     is_whole: bool,
 ) -> Vec<String> {
     let mut out = Vec::new();
-    Item { events: vec![stored] }.lines(times, command, mark, &mut out);
+    ProcessItem { events: vec![stored] }.lines(times, command, mark, &mut out);
     if let Some(news) = stored.event.process.as_deref().filter(|_| is_whole) {
         for (word, process) in [("was", &news.old), ("is", &news.new)] {
             let line = process.as_ref().map(|process| {

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Writes the mails of this configuration; `host` is the name of the machine where that gives none.
-pub(super) fn postmaster(config: &Config, host: &str, clock: &Clock, program: &str) -> ReportComposer {
+pub(super) fn composer(config: &Config, host: &str, clock: &Clock, program: &str) -> ReportComposer {
     let host = config.hostname.as_deref().unwrap_or(host).to_owned();
     let from = config.mail.from.as_deref().map_or_else(|| default_sender(&host), full_address);
     ReportComposer {
