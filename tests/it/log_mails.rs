@@ -208,6 +208,9 @@ fn no_word_of_a_log_reaches_our_own_log() {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
+    // While tracing knows of one dispatcher only, a thread of another test, which has none, decides for all that nobody wants to hear a
+    // place in the code that it is the first to reach.
+    let _another = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(std::io::sink).finish());
     tracing::subscriber::with_default(subscriber, || {
         mail(&mut store, Channel::Logs, 20, 1);
         store.commit(&alone).unwrap();
