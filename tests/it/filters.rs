@@ -160,12 +160,14 @@ fn without(name: &str) -> &'static [&'static str] {
     }
 }
 
-/// Each alone, which takes its time: `.ci/long filters`.
+/// Each alone, which takes its time: `.ci/long filters [CALL…]`, which is all or only these.
 #[cfg(feature = "long")]
 #[test]
 fn with_each_refused_alone_every_journey_ends_as_without() {
     let mut wrong = Vec::new();
-    for (name, refused) in CALLS {
+    let asked = std::env::var("CALLS").unwrap_or_default();
+    let is_asked = |name: &str| asked.is_empty() || asked.split(',').any(|asked| asked == name);
+    for (name, refused) in CALLS.iter().filter(|(name, _)| is_asked(name)) {
         for (word, errno) in [("ENOSYS", libc::ENOSYS), ("EPERM", libc::EPERM)] {
             let result = journeys_behind(refused, errno, &[LONG, without(name)].concat());
             println!("{name:<24} {word:<8} {}", if result.is_ok() { "passed" } else { "FAILED" });
