@@ -165,7 +165,7 @@ fn without(name: &str) -> &'static [&'static str] {
 #[test]
 fn with_each_refused_alone_every_journey_ends_as_without() {
     let mut wrong = Vec::new();
-    let asked = std::env::var("CALLS").unwrap_or_default();
+    let asked = env::var("CALLS").unwrap_or_default();
     let is_asked = |name: &str| asked.is_empty() || asked.split(',').any(|asked| asked == name);
     for (name, refused) in CALLS.iter().filter(|(name, _)| is_asked(name)) {
         for (word, errno) in [("ENOSYS", libc::ENOSYS), ("EPERM", libc::EPERM)] {
