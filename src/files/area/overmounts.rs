@@ -91,6 +91,19 @@ impl WatchedAreas {
         *until = changes;
         false
     }
+
+    /// Finds out, as [`hidden`] does, what was mounted or unmounted in an area a moment ago hides; gives whether there was anything to
+    /// find out.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub(in crate::files) fn catch_up(&self, store: &Store, now: Moment) -> Result<bool, StoreError> {
+        let is_behind = self.is_unreviewed();
+        if is_behind {
+            hidden(store, self, now)?;
+        }
+        Ok(is_behind)
+    }
 }
 
 /// All mounts that the areas have to do with now.

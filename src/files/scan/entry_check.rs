@@ -9,7 +9,6 @@ use crate::{
     content::hasher::Evidence,
     files::{
         area::{
-            overmounts::hidden,
             path_limit::{changes, room, state_of},
             watched_areas::{WatchedArea, WatchedAreas},
         },
@@ -186,14 +185,12 @@ impl<'a> ScanCheck<'a> {
         for _attempt in 0..TRIES {
             let (object, mut seen) = match self.ground.glance(self.tract, path, &place.directory, name) {
                 Lookup::Gone => return ScanLook::Gone,
-                Lookup::Silent => {
+                // Something was mounted in an area this very moment: now it is known what that hides.
+                Lookup::Silent if matches!(self.ground.catch_up(self.store, self.clock.now()), Ok(true)) => {
                     last = ScanLook::Silent;
-                    // Something was mounted in an area this very moment: what it hides is found out, and then it is looked at again.
-                    if self.ground.is_unreviewed() && hidden(self.store, self.ground, self.clock.now()).is_ok() {
-                        continue;
-                    }
-                    return last;
+                    continue;
                 }
+                Lookup::Silent => return ScanLook::Silent,
                 Lookup::Refused(errno) => return ScanLook::Refused(errno),
                 Lookup::There(object, seen) => (object, seen),
             };

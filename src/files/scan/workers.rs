@@ -21,7 +21,6 @@ use crate::{
     config::settings::urgent::UrgentList,
     files::{
         area::{
-            overmounts::hidden,
             path_limit::is_near,
             watched_areas::{WatchedArea, WatchedAreas, join},
         },
@@ -174,7 +173,7 @@ impl ParallelScan {
     /// Takes note of what was mounted or unmounted a moment ago, and finds out what that hides.
     fn keep_up(&self, store: &Store) -> Result<(), StoreError> {
         self.ground.keep_up();
-        if self.ground.is_unreviewed() { hidden(store, &self.ground, self.clock.now()).map(drop) } else { Ok(()) }
+        self.ground.catch_up(store, self.clock.now()).map(drop)
     }
 
     /// Whether an entry that is gone is one of those whose baseline is kept; notes it.
@@ -246,8 +245,7 @@ impl ParallelScan {
         };
         self.keep_up(store)?;
         let mut listed = self.ground.list(tract, &path, &root, tract.beneath(&path));
-        if matches!(listed, Err(AccessError::Silent)) && self.ground.is_unreviewed() {
-            self.keep_up(store)?;
+        if matches!(listed, Err(AccessError::Silent)) && self.ground.catch_up(store, self.clock.now())? {
             listed = self.ground.list(tract, &path, &root, tract.beneath(&path));
         }
         let (directory, listing) = match listed {
