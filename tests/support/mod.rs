@@ -189,15 +189,10 @@ pub(crate) fn copy_program(to: &Path) {
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Waits until `is_so`, asking every 50 ms.
-pub(crate) fn wait_for(what: &str, is_so: impl FnMut() -> bool) {
-    wait_within(what, PATIENCE, is_so);
-}
-
-/// Waits until `is_so`, where something else takes longer than `most` if the promise is broken.
-pub(crate) fn wait_within(what: &str, most: Duration, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < most, "{what} did not come within {most:?}");
+        assert!(begun.elapsed() < PATIENCE, "{what} did not come within {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

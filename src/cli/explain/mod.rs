@@ -191,23 +191,7 @@ mod tests {
     fn the_bound_follows_the_queue_and_the_rates() {
         let config = Config::embedded(Vec::new(), PathBuf::from("/x"));
         let zero = Timestamp::from_nanos(0);
-        let attributes = Attributes {
-            kind: FileKind::Regular,
-            perms: 0,
-            uid: 0,
-            gid: 0,
-            nlink: 1,
-            dev: 0,
-            inode: 0,
-            rdev: 0,
-            size: 0,
-            mtime: zero,
-            ctime: zero,
-            btime: None,
-            target: None,
-            xattrs: None,
-            flags: None,
-        };
+        let attributes = Attributes { size: 0, ..Attributes::sample(zero) };
         let known = Observation { attributes, hash_state: HashState::Full, digests: Digests::default() };
         let entry = Entry {
             id: EntryId(1),

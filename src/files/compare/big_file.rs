@@ -119,7 +119,7 @@ mod tests {
             event::Severity,
             file::{
                 attribute::{Attribute, AttributeSet},
-                entry::{Algorithm, AreaId, Digests, FileKind},
+                entry::{Algorithm, AreaId, Digests},
             },
         },
     };
@@ -138,23 +138,7 @@ mod tests {
             recorded: AttributeSet::of(Attribute::ALL),
             reported: None,
             known: Observation {
-                attributes: Attributes {
-                    kind: FileKind::Regular,
-                    perms: 0o644,
-                    uid: 0,
-                    gid: 0,
-                    nlink: 1,
-                    dev: 1,
-                    inode: 1,
-                    rdev: 0,
-                    size: 1 << 30,
-                    mtime: time,
-                    ctime: time,
-                    btime: None,
-                    target: None,
-                    xattrs: None,
-                    flags: None,
-                },
+                attributes: Attributes { inode: 1, size: 1 << 30, ..Attributes::sample(time) },
                 hash_state: state,
                 digests: Digests { blake3: Some([1; 32]), ..Digests::default() },
             },

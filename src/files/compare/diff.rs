@@ -243,23 +243,7 @@ mod tests {
 
     fn seen() -> Observation {
         Observation {
-            attributes: Attributes {
-                kind: FileKind::Regular,
-                perms: 0o644,
-                uid: 0,
-                gid: 0,
-                nlink: 1,
-                dev: 1,
-                inode: 10,
-                rdev: 0,
-                size: 5,
-                mtime: Timestamp::from_nanos(1),
-                ctime: Timestamp::from_nanos(1),
-                btime: None,
-                target: None,
-                xattrs: None,
-                flags: None,
-            },
+            attributes: Attributes::sample(Timestamp::from_nanos(1)),
             hash_state: HashState::Full,
             digests: Digests { blake3: Some([1; 32]), ..Digests::default() },
         }

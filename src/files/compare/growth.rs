@@ -135,21 +135,10 @@ mod tests {
         let time = Timestamp::from_nanos(time);
         Observation {
             attributes: Attributes {
-                kind: FileKind::Regular,
                 perms: 0o640,
-                uid: 0,
-                gid: 0,
-                nlink: 1,
-                dev: 1,
                 inode: 7,
-                rdev: 0,
                 size: u64::try_from(content.len()).unwrap(),
-                mtime: time,
-                ctime: time,
-                btime: None,
-                target: None,
-                xattrs: None,
-                flags: None,
+                ..Attributes::sample(time)
             },
             hash_state: HashState::Full,
             digests: digests(content),

@@ -290,23 +290,7 @@ mod tests {
     fn file() -> Observation {
         let time = Timestamp::from_nanos(7);
         Observation {
-            attributes: Attributes {
-                kind: FileKind::Regular,
-                perms: 0o644,
-                uid: 0,
-                gid: 0,
-                nlink: 1,
-                dev: 1,
-                inode: 10,
-                rdev: 0,
-                size: 5,
-                mtime: time,
-                ctime: time,
-                btime: Some(time),
-                target: None,
-                xattrs: None,
-                flags: None,
-            },
+            attributes: Attributes { btime: Some(time), ..Attributes::sample(time) },
             hash_state: HashState::Full,
             digests: Digests { blake3: Some([1; 32]), ..Digests::default() },
         }

@@ -120,6 +120,30 @@ pub struct Attributes {
     pub flags: Option<u64>,
 }
 
+#[cfg(test)]
+impl Attributes {
+    /// A small file of root's that was last written at `time`, for tests.
+    pub(crate) fn sample(time: Timestamp) -> Self {
+        Self {
+            kind: FileKind::Regular,
+            perms: 0o644,
+            uid: 0,
+            gid: 0,
+            nlink: 1,
+            dev: 1,
+            inode: 10,
+            rdev: 0,
+            size: 5,
+            mtime: time,
+            ctime: time,
+            btime: None,
+            target: None,
+            xattrs: None,
+            flags: None,
+        }
+    }
+}
+
 impl Attributes {
     /// Whether it lies on a file system whose content the kernel makes when it is asked for (proc, sysfs): inode number and times are made
     /// with each look-up and say nothing, so that they are 0, and a size says nothing of the content.

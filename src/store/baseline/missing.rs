@@ -193,7 +193,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::{
-        model::file::entry::{Attributes, Digests, Entry, FileKind, HashState, Observation},
+        model::file::entry::{Attributes, Digests, Entry, HashState, Observation},
         store::{
             baseline::mounts::MountRow,
             events::outcome::{Outcome, StateChange},
@@ -202,23 +202,7 @@ mod tests {
     };
 
     fn entry(id: i64, parent: Option<i64>, name: &[u8], area: AreaId) -> Entry {
-        let attributes = Attributes {
-            kind: FileKind::Regular,
-            perms: 0o644,
-            uid: 0,
-            gid: 0,
-            nlink: 1,
-            dev: 1,
-            inode: u64::try_from(id).unwrap(),
-            rdev: 0,
-            size: 0,
-            mtime: now().wall,
-            ctime: now().wall,
-            btime: None,
-            target: None,
-            xattrs: None,
-            flags: None,
-        };
+        let attributes = Attributes { inode: u64::try_from(id).unwrap(), size: 0, ..Attributes::sample(now().wall) };
         Entry {
             id: EntryId(id),
             parent: parent.map(EntryId),
