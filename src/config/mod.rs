@@ -4,7 +4,7 @@
 //! (`value`) → settings that agree with each other (`check`). No step stops at the first mistake; a configuration with any
 //! fault is not used at all, and all its faults are shown at once.
 //!
-//! Downwards: foreign, write, build, read, settings, schema.
+//! Downwards: tests, foreign, write, build, read, settings, schema.
 
 mod build;
 pub mod foreign;
