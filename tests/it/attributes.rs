@@ -117,13 +117,18 @@ fn map(path: &Path) -> Option<(Child, impl FnMut() + use<>)> {
         .inspect_err(|_| println!("skipped in part: no python3 that stores through a mapping"))
         .ok()?;
     let mut said = BufReader::new(child.stdout.take()?);
-    let mut wait = move || {
+    let mut line = move || {
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
-        assert_eq!(line, "stored\n");
+        line
     };
-    wait();
-    Some((child, wait))
+    // A python3 may itself be a shell script, which finds nothing to run where faccessat2(2) is refused with EPERM.
+    if line().is_empty() {
+        println!("skipped in part: python3 does not start here");
+        child.wait().unwrap();
+        return None;
+    }
+    Some((child, move || assert_eq!(line(), "stored\n")))
 }
 
 #[test]
