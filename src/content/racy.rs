@@ -4,12 +4,17 @@
 //! within it finds the same times before and after; and before Linux 6.13 two changes within one tick have the same time. A file whose
 //! ctime is that young is read again before its digest is believed.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use crate::model::{clock::Timestamp, file::entry::Attributes};
 
 /// How long a write may take, and longer than a tick (10 ms at 100 Hz).
 const YOUNG: Duration = Duration::from_millis(20);
+
+/// Waits as long as a write may go on: for the workers of a full-speed pass, which have a thread of their own.
+pub(crate) fn wait_out() {
+    thread::sleep(YOUNG);
+}
 
 /// Whether a file that is `seen` like this changed so shortly before its reading `began` that the change may have gone on.
 pub(crate) fn is_racy(seen: &Attributes, began: Timestamp) -> bool {

@@ -150,6 +150,8 @@ pub enum Clock {
     System(BootId),
     /// A clock that moves with tokio's (paused) timers.
     Virtual(VirtualClock),
+    /// A clock that stands still, for tests of moments that lie close together.
+    Still(Moment),
 }
 
 /// A clock that starts at a chosen moment and follows tokio's timers, so that `start_paused` tests control it.
@@ -196,6 +198,7 @@ impl Clock {
         match self {
             Self::System(boot) => Moment { wall: wall_now(), boottime: boottime_now(), boot: *boot },
             Self::Virtual(clock) => clock.now(),
+            Self::Still(now) => *now,
         }
     }
 }

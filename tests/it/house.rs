@@ -24,7 +24,7 @@ const WORDS: &[(&str, &[&str])] = &[
     ("SystemTime", &["model/"]),
     ("unsafe ", &["sys/"]),
     ("std::time::Instant", &[]),
-    ("thread::sleep", &[]),
+    ("thread::sleep", &["content/racy.rs"]),
     ("println!", &["cli/"]),
     ("process::exit", &["main.rs"]),
     ("anyhow", &["cli/"]),

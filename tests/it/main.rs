@@ -19,6 +19,7 @@ mod delivery;
 mod depth;
 mod docs;
 mod doctor;
+mod engines;
 mod ere;
 mod explain;
 mod filters;

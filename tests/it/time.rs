@@ -24,7 +24,7 @@ const FAST: &str = "filerate = 2000\nbyterate = 100M\nreporttime = 1\nreporthold
 fn hands(journey: &Journey) -> VirtualClock {
     match &journey.clock {
         Clock::Virtual(hands) => hands.clone(),
-        Clock::System(_) => unreachable!(),
+        Clock::System(_) | Clock::Still(_) => unreachable!(),
     }
 }
 

@@ -114,10 +114,18 @@ impl Scratch {
         status["areas"][0]["rounds"].as_u64().unwrap()
     }
 
-    /// Waits until the first round is complete.
+    /// Waits until the first round is complete and every log that is configured and there was begun: what is written from then on is new.
     pub(crate) fn wait_for_baseline(&self) {
         wait_for("the baseline", || {
             String::from_utf8_lossy(&self.ask(&["history"]).stdout).contains("baseline established")
+        });
+        let text = fs::read_to_string(self.path("integrityd.conf")).unwrap_or_default();
+        let is_there = |line: &str| line.strip_prefix("log = ").is_some_and(|log| Path::new(log.trim()).is_file());
+        let logs = text.lines().filter(|line| is_there(line)).count();
+        wait_for("the logs", || {
+            let status: serde_json::Value =
+                serde_json::from_slice(&self.ask(&["status", "--json"]).stdout).unwrap_or_default();
+            status["logs"].as_array().map_or(0, Vec::len) >= logs
         });
     }
 }

@@ -168,8 +168,15 @@ mod tests {
     fn judged(known: &Entry, evidence: impl Into<Evidence>) -> EntryVerdict {
         let tract = WatchedArea::new(Area { growth: Growth::Nothing, ..Area::new("/log".into()) }, AreaId(1));
         let now = Moment { wall: Timestamp::from_nanos(9), boottime: Boottime::from_nanos(9), boot: BootId([0; 16]) };
-        Comparison { tract: &tract, urgent: &UrgentList::default(), now, is_own_mail: false }
-            .again(b"/log", known, evidence)
+        Comparison {
+            tract: &tract,
+            urgent: &UrgentList::default(),
+            now,
+            is_own_mail: false,
+            is_learning: false,
+            shows_all: false,
+        }
+        .again(b"/log", known, evidence)
     }
 
     fn told(known: &Entry, evidence: impl Into<Evidence>) -> Vec<(Vec<&'static str>, String)> {

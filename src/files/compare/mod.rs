@@ -3,6 +3,7 @@
 pub(super) mod absence;
 pub(super) mod big_file;
 pub mod diff;
+pub(super) mod finding;
 pub(super) mod growth;
 pub mod inode_index;
 pub(super) mod own_mail;

@@ -39,6 +39,10 @@ pub(in crate::files) struct Comparison<'a> {
     pub(in crate::files) now: Moment,
     /// Whether only mails of ours were added to what is looked at.
     pub(in crate::files) is_own_mail: bool,
+    /// Whether the area is in its first round, which learns what it finds.
+    pub(in crate::files) is_learning: bool,
+    /// Whether what differs is shown whether it was told before or not, by a pass that stores nothing.
+    pub(in crate::files) shows_all: bool,
 }
 
 /// What a look at a known path means.

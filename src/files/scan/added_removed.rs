@@ -3,21 +3,18 @@
 use crate::{
     files::{
         area::watched_areas::{Exclusion, is_beneath},
-        compare::{absence::removal, verdict::Company},
+        compare::{absence::removal, finding::Finding, verdict::Company},
         scan::{
-            batch::{Passed, ScanBatch, news},
+            batch::{Passed, ScanBatch},
             entry_check::ScanCheck,
             scope::{EnteredDir, Ids, KnownEntry, ScanPlace},
         },
-        walk::{
-            missing::departed,
-            moves::{MoveOrigin, changes, moved},
-        },
+        walk::{missing::departed, moves::moved, record::piece},
     },
     model::file::entry::{Entry, EntryId, Observation},
     store::{
         baseline::members::Members,
-        events::outcome::{StateChange, StoredFinding},
+        events::outcome::{ConditionalOutcome, StateChange, StoredFinding},
         sqlite::error::StoreError,
     },
 };
@@ -38,38 +35,29 @@ impl ScanCheck<'_> {
             self.moves.claim(self.store, self.ground, place.entry.id, &seen)?
         };
         if let Some(origin) = origin {
-            return self.meet_again(place, name, path, seen, (&origin, harvest));
+            let piece = moved(self.judge(), self.store, &origin, (Some(place.entry.id), name, path), seen.clone())?;
+            let entry = self.judge().newcomer(origin.entry.id, Some(place.entry.id), name, seen);
+            harvest.news.push(piece);
+            return Ok(EnteredDir { entry: Box::new(entry), is_new: false });
         }
         // Without a row of its own nothing is asked about it again.
         let id = self.ids.map_or(Ok(EntryId(-1)), Ids::next)?;
-        let judge = self.judge();
-        let entry = judge.newcomer(id, Some(place.entry.id), name, seen.clone());
-        match (self.is_learning, self.ids) {
-            (true, Some(_)) => harvest.learned.push(entry.clone()),
-            (true, None) => harvest.unlearned += 1,
-            (false, _) => harvest.news.push(news(
-                None,
-                vec![judge.arrival(path, seen).into()],
-                vec![StateChange::Put(Box::new(entry.clone()))],
-            )),
-        }
-        Ok(EnteredDir { entry: Box::new(entry), is_new: true })
-    }
-
-    /// A path that is not in the baseline, though what is there was known at another.
-    fn meet_again(
-        &mut self,
-        place: &ScanPlace,
-        name: &[u8],
-        path: &[u8],
-        seen: Observation,
-        (origin, harvest): (&MoveOrigin, &mut ScanBatch),
-    ) -> Result<EnteredDir, StoreError> {
-        let judge = self.judge();
-        let entry = judge.newcomer(origin.entry.id, Some(place.entry.id), name, seen.clone());
-        let found = moved(judge, self.store, origin, (path, seen))?;
-        harvest.news.push(news(Some(&origin.entry), vec![found], changes(origin, entry.clone())));
-        Ok(EnteredDir { entry: Box::new(entry), is_new: false })
+        let entry = match self.judge().of_unknown(path, (id, Some(place.entry.id), name), seen) {
+            Finding::News(news) => {
+                let entry = news.next.clone();
+                harvest.news.push(piece(self.store, path, *news)?);
+                Box::new(entry)
+            }
+            Finding::Learned(entry) => {
+                match self.ids {
+                    Some(_) => harvest.learned.push(Entry::clone(&entry)),
+                    None => harvest.unlearned += 1,
+                }
+                entry
+            }
+            Finding::Same(..) => unreachable!("nothing is known of it"),
+        };
+        Ok(EnteredDir { entry, is_new: true })
     }
 
     /// A path of the baseline that is gone.
@@ -85,7 +73,7 @@ impl ScanCheck<'_> {
         })?;
         let found = departed(judge, known, path, &company);
         let change = removal(self.tract, known);
-        Ok(news(Some(known), vec![found], vec![change]).into())
+        Ok(ConditionalOutcome::new(Some(known), vec![found], vec![change]).into())
     }
 
     /// A path that the configuration leaves out: what the baseline has of it goes, with one notice.
@@ -110,6 +98,6 @@ impl ScanCheck<'_> {
         let event = self.judge().exclusion(&known, path, count);
         let members = if count > 1 { Members::tree(&known, path) } else { Members::default() };
         let changes = vec![StateChange::RemoveTree(known.id)];
-        Ok(news(Some(&known), vec![StoredFinding { event, members }], changes).into())
+        Ok(ConditionalOutcome::new(Some(&known), vec![StoredFinding { event, members }], changes).into())
     }
 }

@@ -150,15 +150,6 @@ impl BatchWriter {
     }
 }
 
-/// What differs from the row `basis`, or from nothing.
-pub(in crate::files) fn news(
-    basis: Option<&Entry>,
-    events: Vec<StoredFinding>,
-    changes: Vec<StateChange>,
-) -> ConditionalOutcome {
-    ConditionalOutcome { basis: basis.map(|entry| Box::new(entry.clone())), outcome: Outcome { changes, events } }
-}
-
 impl ScanBatch {
     /// A path that does not answer, known or not.
     pub(in crate::files) fn silent(is_known: bool) -> Self {
@@ -167,7 +158,7 @@ impl ScanBatch {
 
     /// An event with no state that belongs to it.
     pub(super) fn telling(event: Event) -> Self {
-        news(None, vec![event.into()], Vec::new()).into()
+        ConditionalOutcome::new(None, vec![event.into()], Vec::new()).into()
     }
 }
 

@@ -1,17 +1,18 @@
 //! The content of a file in a full-speed pass: read at once, and verified by what the baseline has of it.
 
 use crate::{
-    content::{
-        hasher::{Evidence, WantedDigests},
-        reader::unread_for,
-    },
+    content::reader::unread_for,
     files::{
         area::watched_areas::WatchedArea,
-        compare::{big_file::unread, verdict::without_content},
+        compare::{
+            big_file::unread,
+            finding::{Sighting, wanted_digests},
+            verdict::without_content,
+        },
         remote::lookup::{AccessError, FileHandle, LookupContent, LookupReader},
         scan::batch::ScanBatch,
     },
-    model::file::entry::{Attributes, Digests, Entry, FileKind, HashState, Observation},
+    model::file::entry::{Attributes, Digests, Entry, HashState, Observation},
 };
 
 /// Most zeros of holes that are hashed of one file: a minute of work at most.
@@ -37,36 +38,28 @@ impl Purpose<'_> {
         harvest: &mut ScanBatch,
     ) -> Read {
         let known = self.known;
-        let wanted = self.tract.settings.algorithms;
-        if seen.kind != FileKind::Regular || wanted.is_empty() {
+        let whole = |evidence| Read::Seen(Box::new(Sighting::Whole(evidence)));
+        let Some(wanted) = wanted_digests(self.tract, known, seen, self.is_stored) else {
             object.complete(seen);
             let attributes = seen.clone();
-            let whole = Observation { attributes, hash_state: HashState::Off, digests: Digests::default() };
-            return Read::Whole(Box::new(whole.into()));
-        }
+            return whole(Observation { attributes, hash_state: HashState::Off, digests: Digests::default() }.into());
+        };
         let failed = |seen: &Attributes, trouble| match trouble {
-            AccessError::Errno(errno) => Read::Whole(Box::new(without_content(seen, known, unread_for(errno)).into())),
+            AccessError::Errno(errno) => whole(without_content(seen, known, unread_for(errno)).into()),
             AccessError::Silent => {
                 self.tract.note_silence();
                 Read::Silent
             }
         };
-        // What is stored is verified; other digests take its place only when something is stored.
-        let stored = known.map(|entry| entry.known.digests.algorithms()).filter(|stored| !stored.is_empty());
-        let algorithms = match (stored, self.is_stored) {
-            (Some(stored), false) => stored,
-            (Some(stored), true) => stored.union(wanted),
-            (None, _) => wanted,
-        };
-        let asked = WantedDigests::from(algorithms).of_growing(known, seen);
-        let mut reading = match LookupReader::begin(object, seen, asked, std::mem::take(buffer)) {
+        let mut reading = match LookupReader::begin(object, seen, wanted, std::mem::take(buffer)) {
             Ok(reading) => reading,
             Err(trouble) => return failed(seen, trouble),
         };
         loop {
             if reading.holes() > MOST_HOLES {
                 *buffer = reading.finish().1;
-                return Read::Left(Box::new(unread(seen, known, wanted)));
+                let seen = unread(seen, known, self.tract.settings.algorithms);
+                return Read::Seen(Box::new(Sighting::Metadata(seen)));
             }
             match reading.advance(u64::MAX) {
                 Ok((_, true)) => break,
@@ -78,7 +71,7 @@ impl Purpose<'_> {
         let (content, used) = reading.finish();
         *buffer = used;
         match content {
-            LookupContent::Stable(whole) => Read::Whole(whole),
+            LookupContent::Stable(evidence) => whole(*evidence),
             LookupContent::Torn => Read::Torn,
             LookupContent::Failed(trouble) => failed(seen, trouble),
         }
@@ -88,10 +81,8 @@ impl Purpose<'_> {
 /// What reading a file has given.
 #[derive(Debug)]
 pub(in crate::files) enum Read {
-    /// All of it was seen.
-    Whole(Box<Evidence>),
-    /// It would take too long: the daemon reads it beside its walk.
-    Left(Box<Observation>),
+    /// This was seen; of a file whose content would take too long, which the daemon reads beside its walk, the metadata.
+    Seen(Box<Sighting>),
     /// It changed meanwhile.
     Torn,
     /// There is no answer for now.

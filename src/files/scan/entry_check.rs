@@ -6,34 +6,33 @@ use rustix::io::Errno;
 
 use crate::{
     config::settings::urgent::UrgentList,
-    content::hasher::Evidence,
+    content::{hasher::Evidence, racy::wait_out},
     files::{
         area::{
-            path_limit::{changes, room, state_of},
+            path_limit::room,
             watched_areas::{WatchedArea, WatchedAreas},
         },
         compare::{
-            big_file::of_metadata,
+            finding::{Finding, Sighting},
             own_mail::{holds_only, new_part},
             shortage::{is_resource_exhausted, shortage},
-            verdict::{Comparison, EntryVerdict, collected, untold, without_content},
+            verdict::{Comparison, without_content},
         },
-        remote::lookup::{FileHandle, Lookup},
+        remote::lookup::Lookup,
         scan::{
-            batch::{ScanBatch, news},
+            batch::ScanBatch,
             content::{Purpose, Read},
             scope::{EnteredDir, Ids, KnownEntry, ScanPlace, Scope},
         },
-        walk::{moves::Moves, record::leaves_children},
+        walk::{moves::Moves, record::piece},
     },
     model::{
         clock::Clock,
         event::{Category, Event, Severity},
-        file::entry::{Attributes, Entry, FileKind, HashState, Observation},
+        file::entry::{Attributes, Entry, FileKind, HashState},
     },
     store::{
-        baseline::members::Members,
-        events::outcome::{StateChange, StoredFinding},
+        events::outcome::ConditionalOutcome,
         sqlite::{connection::Store, error::StoreError},
     },
 };
@@ -64,7 +63,14 @@ pub(in crate::files) struct ScanCheck<'a> {
 
 impl<'a> ScanCheck<'a> {
     pub(in crate::files) fn judge(&self) -> Comparison<'_> {
-        Comparison { tract: self.tract, urgent: self.urgent, now: self.clock.now(), is_own_mail: self.is_own_mail }
+        Comparison {
+            tract: self.tract,
+            urgent: self.urgent,
+            now: self.clock.now(),
+            is_own_mail: self.is_own_mail,
+            is_learning: self.is_learning,
+            shows_all: self.ids.is_none(),
+        }
     }
 
     /// Looks at `name` in `place` and adds what it finds to `harvest`; gives the directory that is there, if it is one.
@@ -78,32 +84,24 @@ impl<'a> ScanCheck<'a> {
     ) -> Result<Option<EnteredDir>, StoreError> {
         self.is_own_mail = false;
         let known = self.known(place, name, known)?;
-        let looked = catch_unwind(AssertUnwindSafe(|| self.look((place, name, path), known.as_deref(), harvest)));
+        let looked = catch_unwind(AssertUnwindSafe(|| {
+            self.look(known.as_deref(), harvest, |scan| scan.ground.glance(scan.tract, path, &place.directory, name))
+        }));
         let Ok(looked) = looked else {
             harvest.add(self.fault(path));
             return Ok(None);
         };
         refuse_shortage(&looked, path)?;
         match looked {
-            ScanLook::There(evidence) => {
+            ScanLook::There(sighting) => {
                 // A directory on the way to what is asked for is entered, not compared, as long as it is one.
-                let is_on_way = !self.scope.covers(path) && evidence.seen.attributes.kind == FileKind::Directory;
+                let is_on_way = !self.scope.covers(path) && sighting.seen().attributes.kind == FileKind::Directory;
                 match known {
                     Some(entry) if is_on_way && entry.known.attributes.kind == FileKind::Directory => {
                         Ok(Some(EnteredDir { entry, is_new: false }))
                     }
-                    known => self.settle(place, name, path, known, *evidence, harvest),
+                    known => self.settle(place, name, path, known, *sighting, harvest),
                 }
-            }
-            ScanLook::Left(seen) => {
-                harvest.looks += 1;
-                harvest.passed.left += 1;
-                harvest.passed.known += u64::from(known.is_some());
-                match known {
-                    Some(known) => self.left(path, &known, *seen, harvest)?,
-                    None => drop(self.meet(place, name, path, *seen, harvest)?),
-                }
-                Ok(None)
             }
             ScanLook::Silent => {
                 // What hides it is told as a whole.
@@ -121,38 +119,34 @@ impl<'a> ScanCheck<'a> {
             ScanLook::Refused(errno) => {
                 let state = HashState::Unreadable(errno.raw_os_error());
                 harvest.add(match known {
-                    Some(known) => self.content_state(path, &known, state),
-                    None => self.content_state(&place.path, &place.entry, state),
+                    Some(known) => self.content_state(path, &known, state)?,
+                    None => self.content_state(&place.path, &place.entry, state)?,
                 });
                 Ok(None)
             }
         }
     }
 
-    /// Judges the root of an area, which was looked at already; gives its row as it is now.
+    /// Compares the root of an area, which was `seen` already; gives its row as it is now.
     pub(super) fn at_root(
         &mut self,
-        object: &FileHandle,
         seen: &Attributes,
         root: &Entry,
         harvest: &mut ScanBatch,
     ) -> Result<Entry, StoreError> {
         let path = self.tract.path.clone();
-        let mut seen = seen.clone();
-        let whole = match self.purpose(Some(root)).read(object, &mut seen, self.buffer, harvest) {
-            Read::Whole(whole) => *whole,
-            Read::Left(whole) => (*whole).into(),
-            Read::Torn => without_content(&seen, Some(root), HashState::Busy).into(),
-            Read::Silent => return Ok(root.clone()),
+        let looked = match seen.kind {
+            FileKind::Directory if !self.scope.covers(&path) => return Ok(root.clone()),
+            _ => self.look(Some(root), harvest, |scan| scan.ground.look_at_root(scan.tract)),
         };
+        refuse_shortage(&looked, &path)?;
+        let ScanLook::There(sighting) = looked else { return Ok(root.clone()) };
         if !self.scope.covers(&path) {
             return Ok(root.clone());
         }
         harvest.looks += 1;
-        let verdict = self.again(&path, root, whole);
-        let next = verdict.next.clone();
-        self.bring(&path, root, verdict, harvest)?;
-        Ok(next)
+        let finding = self.judge().of_known(&path, root, *sighting);
+        Ok(*self.bring(&path, Box::new(root.clone()), finding, harvest)?)
     }
 
     fn purpose<'b>(&self, known: Option<&'b Entry>) -> Purpose<'b>
@@ -175,15 +169,12 @@ impl<'a> ScanCheck<'a> {
         })
     }
 
-    fn look(
-        &mut self,
-        (place, name, path): (&ScanPlace, &[u8], &[u8]),
-        known: Option<&Entry>,
-        harvest: &mut ScanBatch,
-    ) -> ScanLook {
+    /// Looks at what `glance` leads to until it holds still.
+    fn look(&mut self, known: Option<&Entry>, harvest: &mut ScanBatch, glance: impl Fn(&Self) -> Lookup) -> ScanLook {
         let mut last = ScanLook::Silent;
-        for _attempt in 0..TRIES {
-            let (object, mut seen) = match self.ground.glance(self.tract, path, &place.directory, name) {
+        for attempt in 1..=TRIES {
+            let began = self.clock.now().wall;
+            let (object, mut seen) = match glance(self) {
                 Lookup::Gone => return ScanLook::Gone,
                 // Something was mounted in an area this very moment: now it is known what that hides.
                 Lookup::Silent if matches!(self.ground.catch_up(self.store, self.clock.now()), Ok(true)) => {
@@ -195,10 +186,19 @@ impl<'a> ScanCheck<'a> {
                 Lookup::There(object, seen) => (object, seen),
             };
             match self.purpose(known).read(&object, &mut seen, self.buffer, harvest) {
-                Read::Whole(whole) => return ScanLook::There(whole),
-                Read::Left(whole) => return ScanLook::Left(whole),
+                Read::Seen(sighting) => {
+                    let is_unsure = sighting.is_racy(began);
+                    if !is_unsure || attempt == TRIES {
+                        return ScanLook::There(sighting);
+                    }
+                    last = ScanLook::There(sighting);
+                    wait_out();
+                }
                 Read::Silent => return ScanLook::Silent,
-                Read::Torn => last = ScanLook::There(Box::new(without_content(&seen, known, HashState::Busy).into())),
+                Read::Torn => {
+                    let seen = without_content(&seen, known, HashState::Busy);
+                    last = ScanLook::There(Box::new(Sighting::Whole(seen.into())));
+                }
             }
         }
         last
@@ -210,32 +210,29 @@ impl<'a> ScanCheck<'a> {
         name: &[u8],
         path: &[u8],
         known: Option<Box<Entry>>,
-        evidence: Evidence,
+        sighting: Sighting,
         harvest: &mut ScanBatch,
     ) -> Result<Option<EnteredDir>, StoreError> {
         harvest.looks += 1;
-        let seen = &evidence.seen;
-        if seen.hash_state == HashState::TooBig {
+        let seen = sighting.seen();
+        if matches!(sighting, Sighting::Metadata(_)) || seen.hash_state == HashState::TooBig {
             harvest.passed.left += 1;
             harvest.passed.known += u64::from(known.is_some());
         }
         let is_directory = seen.attributes.kind == FileKind::Directory;
-        self.is_own_mail = self.brings_own_mail((place, name, path), known.as_deref(), &evidence)?;
-        let Some(known) = known else {
-            let entered = self.meet(place, name, path, evidence.seen, harvest)?;
-            return Ok(is_directory.then_some(entered));
+        self.is_own_mail = match &sighting {
+            Sighting::Whole(evidence) => self.brings_own_mail((place, name, path), known.as_deref(), evidence)?,
+            Sighting::Metadata(_) => false,
         };
-        if self.is_as_known(&known, seen) {
-            if self.ids.is_some() {
-                harvest.same.push((known.id, self.clock.now().wall));
+        let entered = match known {
+            None => self.meet(place, name, path, sighting.into_seen(), harvest)?,
+            Some(known) => {
+                let was_directory = known.known.attributes.kind == FileKind::Directory;
+                let finding = self.judge().of_known(path, &known, sighting);
+                EnteredDir { entry: self.bring(path, known, finding, harvest)?, is_new: !was_directory }
             }
-            return Ok(is_directory.then_some(EnteredDir { entry: known, is_new: false }));
-        }
-        let verdict = self.again(path, &known, evidence);
-        let is_new = known.known.attributes.kind != FileKind::Directory;
-        let entered = is_directory.then(|| EnteredDir { entry: Box::new(verdict.next.clone()), is_new });
-        self.bring(path, &known, verdict, harvest)?;
-        Ok(entered)
+        };
+        Ok(is_directory.then_some(entered))
     }
 
     /// Whether what was seen, of which something is to be stored, differs by mails of ours only.
@@ -259,96 +256,54 @@ impl<'a> ScanCheck<'a> {
         })
     }
 
-    /// Judges a known file whose content was left unread: it does not count as checked.
-    fn left(
-        &mut self,
-        path: &[u8],
-        known: &Entry,
-        seen: Observation,
-        harvest: &mut ScanBatch,
-    ) -> Result<(), StoreError> {
-        let verdict = self.again(path, known, seen.into());
-        let is_theirs = self.ids.is_some() && !self.tract.accepts_changes();
-        let verdict = if is_theirs { of_metadata(verdict, known) } else { verdict };
-        let next = Entry { checked: known.checked, ..verdict.next };
-        self.bring(path, known, EntryVerdict { next, ..verdict }, harvest)
-    }
-
-    /// Whether a look shows nothing that the judge would have to think about: what most looks show.
-    fn is_as_known(&self, known: &Entry, seen: &Observation) -> bool {
-        known.known == *seen
-            && known.reported.is_none()
-            && !seen.hash_state.is_trouble()
-            && collected(seen).is_within(known.recorded)
-            && (self.ids.is_none() || seen.digests.algorithms() == self.tract.settings.algorithms)
-    }
-
-    /// Judges a known path. A pass that stores nothing shows every difference and everything unreadable, told before or not.
-    fn again(&self, path: &[u8], known: &Entry, evidence: Evidence) -> EntryVerdict {
-        let state = evidence.seen.hash_state;
-        let is_told = known.reported.is_some() || known.known.hash_state == state && state.is_trouble();
-        if self.ids.is_none() && is_told {
-            return self.judge().again(path, &untold(known, state), evidence);
-        }
-        self.judge().again(path, known, evidence)
-    }
-
-    /// Puts a verdict about a known path into the harvest.
+    /// Puts what a look at a known path has come to into the batch; gives the row as it is now.
     fn bring(
         &mut self,
         path: &[u8],
-        known: &Entry,
-        verdict: EntryVerdict,
+        known: Box<Entry>,
+        finding: Finding,
         harvest: &mut ScanBatch,
-    ) -> Result<(), StoreError> {
-        let EntryVerdict { next, events } = verdict;
-        if events.is_empty() {
-            if next.known.hash_state.is_trouble() {
-                harvest.passed.unreadable += 1;
-                harvest.passed.known += 1;
+    ) -> Result<Box<Entry>, StoreError> {
+        let next = match finding {
+            Finding::News(news) => {
+                let next = Box::new(news.next.clone());
+                harvest.news.push(piece(self.store, path, *news)?);
+                return Ok(next);
             }
-            if self.ids.is_some() {
-                let is_same =
-                    next.known == known.known && next.recorded == known.recorded && next.reported == known.reported;
-                if is_same {
-                    harvest.same.push((next.id, next.checked));
-                } else {
-                    harvest.learned.push(next);
+            Finding::Same(id, checked) => {
+                if self.ids.is_some() {
+                    harvest.same.push((id, checked));
                 }
+                known
             }
-            return Ok(());
-        }
-        let (mut found, mut changes) = (Vec::new(), Vec::new());
-        for mut event in events {
-            let mut members = Members::default();
-            if event.category == Category::Retyped && leaves_children(known, &next) {
-                members = Members::tree(known, path);
-                event.count = self.store.entries_below(known.id)? + 1;
-                changes.push(StateChange::RemoveChildren(known.id));
+            Finding::Learned(next) => {
+                if self.ids.is_some() {
+                    harvest.learned.push(Entry::clone(&next));
+                }
+                next
             }
-            found.push(StoredFinding { event, members });
+        };
+        if next.known.hash_state.is_trouble() {
+            harvest.passed.unreadable += 1;
+            harvest.passed.known += 1;
         }
-        changes.push(StateChange::Put(Box::new(next)));
-        harvest.news.push(news(Some(known), found, changes));
-        Ok(())
+        Ok(next)
     }
 
     /// A directory or file whose content cannot be read, or can be again.
-    pub(in crate::files) fn content_state(&mut self, path: &[u8], known: &Entry, state: HashState) -> ScanBatch {
+    pub(in crate::files) fn content_state(
+        &mut self,
+        path: &[u8],
+        known: &Entry,
+        state: HashState,
+    ) -> Result<ScanBatch, StoreError> {
         let mut harvest = ScanBatch { looks: 1, ..ScanBatch::default() };
-        let untold = untold(known, state);
-        let asked = if self.ids.is_none() { &untold } else { known };
-        let EntryVerdict { next, events } = self.judge().content_state(path, asked, state);
-        if events.is_empty() || self.is_learning {
-            if self.ids.is_some() && next.known != known.known {
-                harvest.learned.push(next);
-            }
-            return harvest;
+        match self.judge().of_state(path, known, state) {
+            Finding::News(news) => harvest.news.push(piece(self.store, path, *news)?),
+            Finding::Learned(next) if self.ids.is_some() => harvest.learned.push(*next),
+            Finding::Learned(_) | Finding::Same(..) => {}
         }
-        let events = events.into_iter().map(StoredFinding::from).collect();
-        let changes = vec![StateChange::Put(Box::new(next))];
-        harvest.news.push(news(Some(known), events, changes));
-        harvest
+        Ok(harvest)
     }
 
     /// A directory in which paths are too long to be looked at, or none are.
@@ -359,16 +314,7 @@ impl<'a> ScanCheck<'a> {
         is_beyond: bool,
     ) -> Result<ScanBatch, StoreError> {
         let beyond = self.store.entries_longer(known.id, room(path))?;
-        let untold = untold(known, HashState::PATHS_TOO_LONG);
-        let asked = if self.ids.is_none() { &untold } else { known };
-        let is_marked = asked.known.hash_state == HashState::PATHS_TOO_LONG;
-        let state = if is_beyond == is_marked { asked.known.hash_state } else { state_of(is_beyond) };
-        let EntryVerdict { next, events } = self.judge().limited(path, asked, state, beyond);
-        if events.is_empty() {
-            return Ok(ScanBatch::default());
-        }
-        let events = events.into_iter().map(StoredFinding::from).collect();
-        Ok(news(Some(known), events, changes(path, next, beyond)).into())
+        Ok(self.judge().of_limit(path, known, Some(is_beyond), beyond).map(ScanBatch::from).unwrap_or_default())
     }
 
     /// A panic at one path costs that path only.
@@ -376,7 +322,7 @@ impl<'a> ScanCheck<'a> {
         let note = "a fault in integrityd: this path was not compared; please report it";
         let event =
             Event::new(Category::InternalError, Severity::High, self.clock.now(), path.to_vec()).with_note(note);
-        news(None, vec![event.into()], Vec::new()).into()
+        ConditionalOutcome::new(None, vec![event.into()], Vec::new()).into()
     }
 }
 
@@ -384,11 +330,11 @@ impl<'a> ScanCheck<'a> {
 fn refuse_shortage(looked: &ScanLook, path: &[u8]) -> Result<(), StoreError> {
     let errno = match looked {
         ScanLook::Refused(errno) => errno.raw_os_error(),
-        ScanLook::There(evidence) => match evidence.seen.hash_state {
+        ScanLook::There(sighting) => match sighting.seen().hash_state {
             HashState::Unreadable(errno) => errno,
             _ => return Ok(()),
         },
-        ScanLook::Gone | ScanLook::Silent | ScanLook::Left(_) => return Ok(()),
+        ScanLook::Gone | ScanLook::Silent => return Ok(()),
     };
     if is_resource_exhausted(errno) { Err(shortage(path, errno)) } else { Ok(()) }
 }
@@ -398,7 +344,5 @@ enum ScanLook {
     Gone,
     Silent,
     Refused(Errno),
-    There(Box<Evidence>),
-    /// Without its content, which is left to the daemon.
-    Left(Box<Observation>),
+    There(Box<Sighting>),
 }

@@ -109,7 +109,7 @@ impl ParallelScan {
         let opened = if seen.kind == FileKind::Directory { handle.open_directory().map(Some) } else { Ok(None) };
         let mut harvest = ScanBatch::default();
         let mut buffer = Vec::new();
-        let next = self.scan(tract, store, &mut buffer).at_root(&handle, &seen, root, &mut harvest)?;
+        let next = self.scan(tract, store, &mut buffer).at_root(&seen, root, &mut harvest)?;
         match opened {
             Ok(opened) => tract.set_root(opened),
             Err(errno) if is_resource_exhausted(errno.raw_os_error()) => {
@@ -118,7 +118,7 @@ impl ParallelScan {
             Err(errno) => {
                 tract.set_root(None);
                 let state = HashState::Unreadable(errno.raw_os_error());
-                harvest.add(self.scan(tract, store, &mut buffer).content_state(&tract.path, &next, state));
+                harvest.add(self.scan(tract, store, &mut buffer).content_state(&tract.path, &next, state)?);
             }
         }
         Ok(Ok((seen, self.root(area, next), harvest)))

@@ -259,13 +259,13 @@ impl ParallelScan {
             Err(AccessError::Errno(errno)) if is_resource_exhausted(errno) => return Err(shortage(&path, errno)),
             Err(AccessError::Errno(errno)) => {
                 let state = HashState::Unreadable(errno);
-                return Ok((self.scan(tract, store, buffer).content_state(&path, &entry, state), Vec::new()));
+                return Ok((self.scan(tract, store, buffer).content_state(&path, &entry, state)?, Vec::new()));
             }
         };
         let mut harvest = ScanBatch::default();
         let is_limited = entry.known.hash_state == HashState::PATHS_TOO_LONG && is_near(&path);
         if matches!(entry.known.hash_state, HashState::Unreadable(_)) && !is_limited {
-            harvest = self.scan(tract, store, buffer).content_state(&path, &entry, HashState::Off);
+            harvest = self.scan(tract, store, buffer).content_state(&path, &entry, HashState::Off)?;
         }
         let place = Arc::new(ScanPlace { area, entry, path, directory });
         let MatchedNames { mut pieces, is_beyond } =

@@ -5,13 +5,10 @@ use rustix::io::Errno;
 use crate::{
     files::{
         area::{
-            path_limit::{changes, is_near, room, state_of},
+            path_limit::{is_near, room},
             watched_areas::{WatchedArea, join},
         },
-        compare::{
-            shortage::{is_resource_exhausted, shortage},
-            verdict::EntryVerdict,
-        },
+        compare::shortage::{is_resource_exhausted, shortage},
         remote::lookup::{AccessError, Lookup},
         walk::{
             entry_check::{CheckOutcome, EntryChecker},
@@ -20,10 +17,7 @@ use crate::{
         },
     },
     model::file::entry::{Entry, EntryId, HashState, LONGEST_PATH},
-    store::{
-        events::outcome::{ConditionalOutcome, Outcome, StoredFinding},
-        sqlite::error::StoreError,
-    },
+    store::{events::outcome::Outcome, sqlite::error::StoreError},
     sys::fault_injection,
 };
 
@@ -116,18 +110,8 @@ impl EntryChecker {
         let (Some(entry), Some(way)) = (store.entry(id)?, store.way_to(id)?) else { return Ok(false) };
         let path = way.iter().skip(1).fold(tract.path.clone(), |path, (_, name)| join(&path, name));
         let beyond = store.entries_longer(id, room(&path))?;
-        let is_marked = entry.known.hash_state == HashState::PATHS_TOO_LONG;
-        let state = match is_beyond {
-            Some(is_beyond) if is_beyond != is_marked => state_of(is_beyond),
-            _ => entry.known.hash_state,
-        };
-        let EntryVerdict { next, events } = self.judge(tract, self.clock.now()).limited(&path, &entry, state, beyond);
-        if events.is_empty() {
-            return Ok(false);
-        }
-        let events = events.into_iter().map(StoredFinding::from).collect();
-        let outcome = Outcome { changes: changes(&path, next, beyond), events };
-        let piece = ConditionalOutcome { basis: Some(Box::new(entry)), outcome };
+        let piece = self.judge(tract, self.clock.now()).of_limit(&path, &entry, is_beyond, beyond);
+        let Some(piece) = piece else { return Ok(false) };
         Ok(store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true))
     }
 

@@ -9,18 +9,15 @@ use rustix::io::Errno;
 
 use crate::{
     config::settings::urgent::UrgentList,
-    content::{
-        hasher::{Evidence, WantedDigests},
-        racy::is_racy,
-        reader::unread_for,
-    },
+    content::{hasher::Evidence, racy::is_racy, reader::unread_for},
     files::{
         area::watched_areas::{WatchedArea, WatchedAreas, join},
         compare::{
             big_file::{ReadDeadline, Reads, unread},
+            finding::wanted_digests,
             inode_index::InodeIndex,
             shortage::{is_resource_exhausted, shortage},
-            verdict::without_content,
+            verdict::{Comparison, without_content},
         },
         remote::lookup::{AccessError, FileHandle, Lookup, LookupContent, LookupReader},
         walk::target::{CheckTarget, TargetWay},
@@ -199,8 +196,7 @@ impl EntryChecker {
         mut looked: PendingCheck,
         handle: &FileHandle,
     ) -> Result<CheckStep, StoreError> {
-        let wanted = tract.settings.algorithms;
-        if looked.seen.kind != FileKind::Regular || wanted.is_empty() {
+        let Some(wanted) = wanted_digests(tract, looked.entry.as_ref(), &looked.seen, true) else {
             handle.complete(&mut looked.seen);
             let seen = Observation {
                 attributes: looked.seen.clone(),
@@ -208,16 +204,12 @@ impl EntryChecker {
                 digests: Digests::default(),
             };
             return self.settle(&looked, seen).map(CheckStep::Done);
-        }
+        };
         if self.leaves_content(tract, &looked) {
             handle.complete(&mut looked.seen);
-            let seen = unread(&looked.seen, looked.entry.as_ref(), wanted);
+            let seen = unread(&looked.seen, looked.entry.as_ref(), tract.settings.algorithms);
             return self.settle(&looked, seen).map(CheckStep::Done);
         }
-        // What is stored is verified before other digests take its place.
-        let stored = looked.entry.as_ref().map(|entry| entry.known.digests.algorithms());
-        let algorithms = stored.map_or(wanted, |stored| stored.union(wanted));
-        let wanted = WantedDigests::from(algorithms).of_growing(looked.entry.as_ref(), &looked.seen);
         let reading = match LookupReader::begin(handle, &mut looked.seen, wanted, Vec::new()) {
             Ok(reading) => reading,
             Err(trouble) => return self.failed(&looked, trouble).map(CheckStep::Done),
@@ -334,7 +326,6 @@ impl EntryChecker {
         entry: &Entry,
         hash_state: HashState,
     ) -> Result<bool, StoreError> {
-        let visit = store.next_visit();
         let Some(tract) = self.ground.tracts.get(area) else {
             return Ok(false);
         };
@@ -342,11 +333,9 @@ impl EntryChecker {
         let Some(target) = CheckTarget::of_entry(area, tract, entry, &way) else {
             return Ok(false);
         };
-        let mut verdict = self.judge(tract, self.clock.now()).content_state(&target.path, entry, hash_state);
-        if Self::is_learning(store, tract)? {
-            verdict.events.clear();
-        }
-        Self::store_again(store, &target, entry, verdict, visit)
+        let is_learning = store.is_learning(tract.id)?;
+        let judge = Comparison { is_learning, ..self.judge(tract, self.clock.now()) };
+        Self::commit(store, &target.path, judge.of_state(&target.path, entry, hash_state))
     }
 
     /// An entry that the configuration leaves out now goes with one notice for its topmost part.

@@ -35,7 +35,7 @@ use crate::{
     },
     store::{
         baseline::areas::AreaState,
-        events::outcome::{StateChange, StoredFinding},
+        events::outcome::{ConditionalOutcome, StateChange, StoredFinding},
         sqlite::{connection::Store, error::StoreError},
     },
     sys::fs::{dir::DirListing, handle::Handle},
@@ -117,7 +117,8 @@ pub(in crate::files) fn origin(
     Ok(None)
 }
 
-/// What is told of a move to a path, with the old path beside it, so that it is found by that as well. What of the tree always
+/// A path that is not in the baseline, though what is there was known at another: the row goes to its new place, and what lies beneath it
+/// in another area with it. What is told has the old path beside it, so that it is found by that as well; what of the tree always
 /// matters, there or here, is named. Cost: a pass over what moves; none of it is held.
 ///
 /// # Errors
@@ -126,9 +127,16 @@ pub(in crate::files) fn moved(
     judge: Comparison<'_>,
     store: &Store,
     origin: &MoveOrigin,
-    (path, seen): (&[u8], Observation),
-) -> Result<StoredFinding, StoreError> {
+    (parent, name, path): (Option<EntryId>, &[u8], &[u8]),
+    seen: Observation,
+) -> Result<ConditionalOutcome, StoreError> {
     let MoveOrigin { entry, path: from } = origin;
+    // What was not read is what it was.
+    let seen = match seen.hash_state {
+        HashState::Partial(_) => Observation { digests: entry.known.digests.clone(), ..seen },
+        _ => seen,
+    };
+    let next = judge.newcomer(entry.id, parent, name, seen.clone());
     let (mut here, mut there) = (Company::default(), Company::default());
     store.each_beneath(entry.id, from, |old, _| {
         there.add(&judge, old);
@@ -138,14 +146,12 @@ pub(in crate::files) fn moved(
     })?;
     let event = judge.arrival_from((from, entry), path, seen, there.entries + 1);
     let event = there.and(here).raise(event);
-    Ok(StoredFinding { event, members: vec![Member { source: from.clone(), old: entry.known.clone() }].into() })
-}
-
-/// What is stored of a move: the row in its new place, and what lies beneath it in another area.
-pub(in crate::files) fn changes(origin: &MoveOrigin, next: Entry) -> Vec<StateChange> {
-    let is_handed_over = origin.entry.area != next.area && next.known.attributes.kind == FileKind::Directory;
+    let found =
+        StoredFinding { event, members: vec![Member { source: from.clone(), old: entry.known.clone() }].into() };
+    let is_handed_over = entry.area != next.area && next.known.attributes.kind == FileKind::Directory;
     let handed_over = is_handed_over.then_some(StateChange::HandOver(next.id, next.area));
-    [StateChange::Put(Box::new(next))].into_iter().chain(handed_over).collect()
+    let changes = [StateChange::Put(Box::new(next))].into_iter().chain(handed_over).collect();
+    Ok(ConditionalOutcome::new(Some(entry), vec![found], changes))
 }
 
 /// The moves of one pass, which several workers may come upon.

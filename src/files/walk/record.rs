@@ -5,21 +5,21 @@ use crate::{
     files::{
         area::watched_areas::WatchedArea,
         compare::{
-            big_file::{deadline, of_metadata, of_reading, unread},
+            big_file::{deadline, unread},
+            finding::{Finding, News, Sighting},
             own_mail::{holds_only, new_part},
-            verdict::{Comparison, EntryVerdict},
+            verdict::Comparison,
         },
         remote::lookup::Lookup,
         walk::{
             entry_check::{CheckOutcome, EntryChecker, PendingCheck},
-            moves::{MoveOrigin, changes, moved},
-            target::CheckTarget,
+            moves::moved,
         },
     },
     model::{
         clock::Moment,
         event::Category,
-        file::entry::{Entry, EntryId, FileKind, HashState, Observation},
+        file::entry::{Entry, FileKind},
     },
     store::{
         baseline::members::Members,
@@ -53,35 +53,42 @@ impl EntryChecker {
         let is_own_mail = is_news && self.brings_own_mail(tract, looked, &evidence)?;
         let origin = if looked.entry.is_none() { self.origin(tract, target, seen)? } else { None };
         let mut store = self.db.lock();
-        let judge = Comparison { is_own_mail, ..self.judge(tract, self.clock.now()) };
-        let visit = store.next_visit();
+        let is_learning = store.is_learning(tract.id)?;
+        let judge = Comparison { is_own_mail, is_learning, ..self.judge(tract, self.clock.now()) };
         let is_directory = seen.attributes.kind == FileKind::Directory;
         let is_left = self.leaves_content(tract, looked);
         // Asked again: a command beside the daemon may have stored this very change while the file was read.
-        let (id, is_changed) = match store.entry_named(target.parent, &target.name)? {
-            None => match origin {
-                Some(origin) => Self::store_moved(&mut store, judge, target, (&origin, evidence.seen), visit)?,
-                None => Self::meet(&mut store, judge, target, evidence.seen, visit)?,
-            },
-            Some(entry) => {
-                let verdict = if is_left {
-                    let seen = unread(&looked.seen, Some(&entry), tract.settings.algorithms);
-                    of_metadata(judge.again(&target.path, &entry, seen), &entry)
+        let (id, is_changed) = match (store.entry_named(target.parent, &target.name)?, origin) {
+            (None, Some(origin)) => {
+                store.flush()?;
+                let visit = store.next_visit();
+                let place = (target.parent, target.name.as_slice(), target.path.as_slice());
+                let piece = moved(judge, &store, &origin, place, evidence.seen)?;
+                (origin.entry.id, Self::commit_news(&mut store, piece, visit)?)
+            }
+            (None, None) => {
+                let id = store.new_entry_id()?;
+                let finding = judge.of_unknown(&target.path, (id, target.parent, &target.name), evidence.seen);
+                let is_news = matches!(finding, Finding::News(_));
+                let is_told = Self::commit(&mut store, &target.path, finding)?;
+                // A command beside the daemon may have been first: then it has told.
+                let other = if is_news && !is_told { store.entry_named(target.parent, &target.name)? } else { None };
+                (other.map_or(id, |known| known.id), is_told)
+            }
+            (Some(entry), _) => {
+                let sighting = if is_left {
+                    Sighting::Metadata(unread(&looked.seen, Some(&entry), tract.settings.algorithms))
                 } else {
-                    let mut verdict = of_reading(judge.again(&target.path, &entry, evidence), &entry);
-                    if entry.known.is_unread() && Self::is_learning(&store, tract)? {
-                        // That a content cannot be read is learned like any other, also when the lane comes to it later.
-                        verdict.events.retain(|event| !matches!(event.category, Category::Busy | Category::Unreadable));
-                    }
-                    verdict
+                    Sighting::Whole(evidence)
                 };
-                (entry.id, Self::store_again(&mut store, target, &entry, verdict, visit)?)
+                let finding = judge.of_known(&target.path, &entry, sighting);
+                (entry.id, Self::commit(&mut store, &target.path, finding)?)
             }
         };
         let left = if is_left { store.entry(id)? } else { None };
         Ok(CheckOutcome {
             key: self.key(&target.path),
-            visit,
+            visit: store.last_visit(),
             is_changed,
             directory: is_directory.then_some(id),
             is_area_active: true,
@@ -111,93 +118,55 @@ impl EntryChecker {
 
     /// What looks in `tract` are judged by.
     pub(in crate::files) fn judge<'a>(&'a self, tract: &'a WatchedArea, now: Moment) -> Comparison<'a> {
-        Comparison { tract, urgent: &self.urgent, now, is_own_mail: false }
+        let (is_own_mail, is_learning, shows_all) = (false, false, false);
+        Comparison { tract, urgent: &self.urgent, now, is_own_mail, is_learning, shows_all }
     }
 
-    /// A path that is not in the baseline, though what is there was known at another.
-    fn store_moved(
-        store: &mut Store,
-        judge: Comparison<'_>,
-        target: &CheckTarget,
-        (origin, seen): (&MoveOrigin, Observation),
-        visit: i64,
-    ) -> Result<(EntryId, bool), StoreError> {
-        let id = origin.entry.id;
-        let seen = match seen.hash_state {
-            HashState::Partial(_) => Observation { digests: origin.entry.known.digests.clone(), ..seen },
-            _ => seen,
-        };
-        let next = Entry { visit, ..judge.newcomer(id, target.parent, &target.name, seen.clone()) };
-        store.flush()?;
-        let found = moved(judge, store, origin, (&target.path, seen))?;
-        let outcome = Outcome { changes: changes(origin, next), events: vec![found] };
-        let piece = ConditionalOutcome { basis: Some(Box::new(origin.entry.clone())), outcome };
-        let is_told = store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true);
-        Ok((id, is_told))
-    }
-
-    /// A path that is not in the baseline: learned in the first round, reported later.
-    fn meet(
-        store: &mut Store,
-        judge: Comparison<'_>,
-        target: &CheckTarget,
-        seen: Observation,
-        visit: i64,
-    ) -> Result<(EntryId, bool), StoreError> {
-        let id = store.new_entry_id()?;
-        let entry = Entry { visit, ..judge.newcomer(id, target.parent, &target.name, seen.clone()) };
-        if Self::is_learning(store, judge.tract)? {
-            store.learn(entry);
-            return Ok((id, false));
-        }
-        let outcome = Outcome::tell(judge.arrival(&target.path, seen)).with_change(StateChange::Put(Box::new(entry)));
-        let is_told = store
-            .commit_fresh(&[ConditionalOutcome { basis: None, outcome }], |_fresh| Outcome::default())?
-            .contains(&true);
-        // A command beside the daemon may have been first: then it has told.
-        let known = if is_told { None } else { store.entry_named(target.parent, &target.name)? };
-        Ok((known.map_or(id, |known| known.id), is_told))
-    }
-
-    pub(super) fn store_again(
-        store: &mut Store,
-        target: &CheckTarget,
-        entry: &Entry,
-        verdict: EntryVerdict,
-        visit: i64,
-    ) -> Result<bool, StoreError> {
-        let next = Entry { visit, ..verdict.next };
-        if verdict.events.is_empty() {
-            if next.known == entry.known && next.recorded == entry.recorded && next.reported == entry.reported {
-                store.touch(entry.id, next.visit, next.checked);
-            } else {
-                store.learn(next);
+    /// Stores what a look at `path` has come to, under a new visit number; gives whether it was told.
+    pub(super) fn commit(store: &mut Store, path: &[u8], finding: Finding) -> Result<bool, StoreError> {
+        let visit = store.next_visit();
+        match finding {
+            Finding::Same(id, checked) => store.touch(id, visit, checked),
+            Finding::Learned(next) => store.learn(Entry { visit, ..*next }),
+            Finding::News(news) => {
+                if news.leaves_children() {
+                    store.flush()?;
+                }
+                let piece = piece(store, path, *news)?;
+                return Self::commit_news(store, piece, visit);
             }
-            return Ok(false);
         }
-        let mut outcome = Outcome::default();
-        for mut event in verdict.events {
-            let mut members = Members::default();
-            if event.category == Category::Retyped && leaves_children(entry, &next) {
-                store.flush()?;
-                members = Members::tree(entry, &target.path);
-                event.count = store.entries_below(entry.id)? + 1;
-                outcome.changes.push(StateChange::RemoveChildren(entry.id));
+        Ok(false)
+    }
+
+    /// Stores and tells, unless another has done so first.
+    fn commit_news(store: &mut Store, mut piece: ConditionalOutcome, visit: i64) -> Result<bool, StoreError> {
+        for change in &mut piece.outcome.changes {
+            if let StateChange::Put(entry) = change {
+                entry.visit = visit;
             }
-            outcome.events.push(StoredFinding { event, members });
         }
-        let outcome = outcome.with_change(StateChange::Put(Box::new(next)));
-        let piece = ConditionalOutcome { basis: Some(Box::new(entry.clone())), outcome };
         Ok(store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true))
-    }
-
-    pub(in crate::files) fn is_learning(store: &Store, tract: &WatchedArea) -> Result<bool, StoreError> {
-        store.is_learning(tract.id)
     }
 }
 
-/// Whether a directory has become something else, and what was below it is gone with it.
-pub(in crate::files) fn leaves_children(entry: &Entry, next: &Entry) -> bool {
-    let kind = |entry: &Entry| entry.known.attributes.kind;
-    kind(entry) == FileKind::Directory && kind(next) != FileKind::Directory
+/// What is stored of news about `path`, with what lay beneath a directory that has become something else.
+///
+/// # Errors
+/// [`StoreError`] when the database cannot be read.
+pub(in crate::files) fn piece(store: &Store, path: &[u8], news: News) -> Result<ConditionalOutcome, StoreError> {
+    let is_retyped = news.events.iter().any(|event| event.category == Category::Retyped);
+    let left = news.basis.as_ref().filter(|_| is_retyped && news.leaves_children());
+    let mut changes: Vec<StateChange> = left.map(|entry| StateChange::RemoveChildren(entry.id)).into_iter().collect();
+    let mut found = Vec::new();
+    for mut event in news.events {
+        let mut members = Members::default();
+        if let Some(entry) = left.filter(|_| event.category == Category::Retyped) {
+            members = Members::tree(entry, path);
+            event.count = store.entries_below(entry.id)? + 1;
+        }
+        found.push(StoredFinding { event, members });
+    }
+    changes.push(StateChange::Put(Box::new(news.next)));
+    Ok(ConditionalOutcome::new(news.basis.as_ref(), found, changes))
 }

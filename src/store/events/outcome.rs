@@ -84,6 +84,13 @@ pub struct ConditionalOutcome {
     pub outcome: Outcome,
 }
 
+impl ConditionalOutcome {
+    /// What differs from the row `basis`, or from nothing.
+    pub fn new(basis: Option<&Entry>, events: Vec<StoredFinding>, changes: Vec<StateChange>) -> Self {
+        Self { basis: basis.map(|entry| Box::new(entry.clone())), outcome: Outcome { changes, events } }
+    }
+}
+
 impl From<Event> for StoredFinding {
     /// An event that stands for itself.
     fn from(event: Event) -> Self {
