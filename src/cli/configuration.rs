@@ -81,9 +81,6 @@ fn check(path: &Path, out: &mut Out) -> anyhow::Result<Exit> {
     for notice in &loaded.notices {
         out.line(&format!("notice: {notice}"))?;
     }
-    if !loaded.inactive.is_empty() {
-        out.line(&format!("notice: set but not acted upon yet: {}", loaded.inactive.join(", ")))?;
-    }
     for mailbox in mailboxes(&loaded) {
         out.line(&format!("notice: {}", mailbox.words()))?;
     }
@@ -150,7 +147,7 @@ fn json_lines(effective: &Effective) -> Vec<serde_json::Value> {
                     }
                     object.insert("value".to_owned(), json!(value));
                     object.insert("source".to_owned(), json!(source));
-                    object.insert("acted_upon".to_owned(), json!(effective.is_acted_upon(row.key)));
+                    object.insert("acted_upon".to_owned(), json!(true));
                 }
                 lines.push(object);
             };

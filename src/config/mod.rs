@@ -84,14 +84,7 @@ pub fn load_with_sources(path: &Path) -> Result<(Config, Effective), LoadError> 
 /// Writes `effective` as a configuration in the form it was read from, each value with its source behind it. A value that cannot
 /// be written there is commented out. In the legacy form it holds the bytes of paths as they are.
 pub fn show(effective: &Effective) -> Vec<u8> {
-    let remarks = |row: &Row, given: &Given| SettingRemark {
-        above: Vec::new(),
-        behind: if effective.is_acted_upon(row.key) {
-            given.source.to_string()
-        } else {
-            format!("{}{}", given.source, write::render::LATER)
-        },
-    };
+    let remarks = |_row: &Row, given: &Given| SettingRemark { above: Vec::new(), behind: given.source.to_string() };
     match effective.form {
         ConfigSyntax::Legacy => write::render::legacy(&effective.blocks, &remarks),
         ConfigSyntax::Toml => write::render::toml(&effective.blocks, &remarks).into_bytes(),

@@ -126,9 +126,6 @@ impl Housekeeper {
         for fault in &config.notices {
             tracing::warn!("{fault}");
         }
-        if !config.inactive.is_empty() {
-            tracing::warn!("set but not acted upon yet: {}", config.inactive.join(", "));
-        }
         self.is_new = true;
         if config.logs.is_empty() {
             // Else the reader of the logs keeps them.

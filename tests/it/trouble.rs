@@ -116,7 +116,7 @@ fn a8_what_everybody_refuses_is_kept_over_a_restart_until_it_is_accepted() {
 
 /// A report of about 200 KB, made by `run --once` and not accepted yet; gives the lines of its items.
 fn large(scratch: &Scratch, sink: &Sink, more: &str) -> BTreeSet<String> {
-    scratch.configure(&format!("retrybase = 10ms\nreportlines = 1000\n{more}\n{}", sink.setting()));
+    scratch.configure(&format!("retrybase = 10ms\nreportlines = 10000\n{more}\n{}", sink.setting()));
     assert!(scratch.ask(&["init", "--quiet"]).status.success());
     sink.behave(Mode::Busy);
     scratch.ask(&["run", "--once"]);
@@ -127,7 +127,6 @@ fn large(scratch: &Scratch, sink: &Sink, more: &str) -> BTreeSet<String> {
     scratch.ask(&["run", "--once"]);
     let list = out(scratch, &["queue", "list", "--json"]);
     let report: serde_json::Value = serde_json::from_str(list.lines().next().unwrap()).unwrap();
-    assert!(report["bytes"].as_u64().unwrap() > 150_000, "{list}");
     let mail = out(scratch, &["queue", "show", &report["report"].to_string()]);
     let lines: BTreeSet<String> =
         mail.lines().filter(|line| line.starts_with("  ") && line.contains("-nnn")).map(str::to_owned).collect();
@@ -145,32 +144,35 @@ fn item_lines(mails: &[Mail]) -> Vec<String> {
         .collect()
 }
 
+/// Whether a mail is a shorter one: with some of `wanted`, how many more there are, and the command that shows them.
+fn assert_shortened(scratch: &Scratch, mail: &Mail, wanted: &BTreeSet<String>) {
+    let lines = item_lines(std::slice::from_ref(mail));
+    let text = mail.text();
+    assert!(mail.subject().ends_with(" (too large: shortened)"), "{}", mail.subject());
+    assert!(!lines.is_empty() && lines.iter().all(|line| wanted.contains(line)), "{text}");
+    assert!(text.contains(&format!("\n  … and {} more\n", wanted.len() - lines.len())), "{text}");
+    let command = text.split(" show report ").nth(1).unwrap();
+    let number: String = command.chars().take_while(char::is_ascii_digit).collect();
+    assert_eq!(out(scratch, &["show", "report", &number]).matches("-nnn").count(), wanted.len());
+}
+
 #[test]
-fn a9_what_is_larger_than_the_announced_size_comes_in_parts_that_hold_everything() {
+fn a9_what_is_larger_than_the_announced_size_comes_shortened_and_says_where_the_rest_is() {
     let (scratch, sink) = (Scratch::new(), Sink::start());
     let wanted = large(&scratch, &sink, "email = second@example.org");
-    // One has it whole already: that one gets no part of it.
+    // One has it whole already: that one gets no other.
     sink.behave(Mode::Refuse("root@example.org".to_owned()));
     scratch.ask(&["run", "--once"]);
     let whole = sink.mails().len();
     assert!(sink.mails().iter().all(|mail| mail.recipient == "second@example.org"));
-    sink.behave(Mode::Size(20_000));
+    sink.behave(Mode::Size(30_000));
     scratch.ask(&["run", "--once"]);
     assert_eq!(scratch.ask(&["queue", "list"]).status.code(), Some(0), "{}", out(&scratch, &["queue", "list"]));
-    let parts: Vec<Mail> = sink.mails().split_off(whole);
-    let mine: Vec<Mail> = parts.into_iter().filter(|mail| mail.subject().contains("(part ")).collect();
-    assert!(mine.iter().all(|mail| mail.recipient == "root@example.org" && mail.bytes.len() <= 20_000));
-    let ids: BTreeSet<String> = mine.iter().map(Mail::message_id).collect();
-    assert_eq!(ids.len(), mine.len());
-    assert!(mine.len() >= 8, "{}", mine.len());
-    let lines = item_lines(&mine);
-    assert_eq!(lines.iter().cloned().collect::<BTreeSet<_>>(), wanted);
-    assert_eq!(lines.len(), wanted.len(), "a line came twice");
-    for (number, mail) in (1..).zip(&mine) {
-        assert!(mail.subject().ends_with(&format!("(part {number} of {})", mine.len())), "{}", mail.subject());
-        let first = format!("part {number} of {}; together they replace <", mine.len());
-        assert!(mail.text().starts_with(&first), "{}", mail.text());
-    }
+    let mine: Vec<Mail> =
+        sink.mails().split_off(whole).into_iter().filter(|mail| mail.text().contains("-nnn")).collect();
+    assert_eq!(mine.len(), 1);
+    assert!(mine[0].recipient == "root@example.org" && mine[0].bytes.len() <= 30_000);
+    assert_shortened(&scratch, &mine[0], &wanted);
 }
 
 #[test]
@@ -184,9 +186,9 @@ fn a10_a_server_that_finds_it_too_large_after_the_dot_gets_smaller_ones_in_few_a
     let mails = sink.mails();
     assert!(attempts - mails.len() <= 8, "{attempts} attempts for {} mails", mails.len());
     assert_eq!(scratch.ask(&["queue", "list"]).status.code(), Some(0), "{}", out(&scratch, &["queue", "list"]));
-    let lines = item_lines(&mails);
-    assert_eq!(lines.iter().cloned().collect::<BTreeSet<_>>(), wanted);
-    assert_eq!(lines.len(), wanted.len(), "a line came twice");
+    let told: Vec<&Mail> = mails.iter().filter(|mail| mail.text().contains("-nnn")).collect();
+    assert_eq!(told.len(), 1);
+    assert_shortened(&scratch, told[0], &wanted);
 }
 
 #[test]
@@ -230,30 +232,30 @@ fn where_hardly_anything_is_taken_counts_are_sent_and_the_command_that_shows_the
 }
 
 #[test]
-fn what_is_larger_than_maxpart_goes_in_parts_by_every_way() {
+fn what_is_larger_than_any_mail_may_be_is_shortened_on_every_way() {
     let scratch = Scratch::new();
-    let sink = Sink::start();
-    let wanted = large(&scratch, &sink, "");
-    scratch.configure(&format!("maxpart = 50k\nmail = file:{}", scratch.path("out").display()));
-    scratch.ask(&["run", "--once"]);
-    let mut lines = Vec::new();
-    for entry in fs::read_dir(scratch.path("out")).unwrap() {
-        let bytes = fs::read(entry.unwrap().path()).unwrap();
-        assert!(bytes.len() <= 50 * 1024);
-        let mail = Mail { recipient: String::new(), bytes, at: Instant::now(), is_protected: false };
-        lines.extend(item_lines(&[mail]));
+    scratch.configure(&format!("reportlines = 10000\nmail = file:{}", scratch.path("out").display()));
+    assert!(scratch.ask(&["init", "--quiet"]).status.success());
+    for number in 0..6000 {
+        put(&scratch.tree().join(format!("{number:04}-{}", "n".repeat(100))), "x");
     }
-    assert_eq!(lines.iter().cloned().collect::<BTreeSet<_>>(), wanted);
-    assert_eq!(lines.len(), wanted.len());
+    scratch.ask(&["run", "--once"]);
+    let mails: Vec<Vec<u8>> =
+        fs::read_dir(scratch.path("out")).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].len() <= 1 << 20, "{}", mails[0].len());
+    let mail = Mail { recipient: String::new(), bytes: mails[0].clone(), at: Instant::now(), is_protected: false };
+    let kept = item_lines(std::slice::from_ref(&mail)).len();
+    assert!(kept > 0 && mail.text().contains(&format!("\n  … and {} more\n", 6000 - kept)), "{kept}");
 }
 
 /// What comes of a log line that is longer, as it is shown, than what is taken.
-fn one_endless_line(setting: &str, mode: Mode) {
+fn one_endless_line(mode: Mode) {
     let (scratch, sink) = (Scratch::new(), Sink::start());
     let log = scratch.path("app.log");
     fs::write(&log, "").unwrap();
     scratch.configure(&format!(
-        "{FAST}{setting}logreporttime = 1\nlogreportholdoff = 1\nlogchecktime = 1\nlogrules = server:{}\nlog = {}\n{}",
+        "{FAST}logreporttime = 1\nlogreportholdoff = 1\nlogchecktime = 1\nlogrules = server:{}\nlog = {}\n{}",
         scratch.path("rules").display(),
         log.display(),
         sink.setting()
@@ -272,17 +274,12 @@ fn one_endless_line(setting: &str, mode: Mode) {
     assert_eq!(told.len(), 1);
     assert!(told[0].text().contains(" show report "), "{}", told[0].text());
     let attempts = scratch.log().matches("a report was too large").count();
-    assert!((1..8).contains(&attempts), "{attempts} divisions");
+    assert!((1..8).contains(&attempts), "{attempts} replacements");
 }
 
 #[test]
-fn a9_a_line_longer_than_maxpart_is_counted_and_not_divided_for_ever() {
-    one_endless_line("maxpart = 16k\n", Mode::Accept);
-}
-
-#[test]
-fn a10_a_line_longer_than_a_server_takes_is_counted_and_not_divided_for_ever() {
-    one_endless_line("", Mode::TooLarge(17_000));
+fn a10_a_line_longer_than_a_server_takes_is_counted_and_not_shortened_for_ever() {
+    one_endless_line(Mode::TooLarge(17_000));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{fs, io::ErrorKind, os::unix::fs::PermissionsExt, path::Path};
 
 use crate::{
-    cli::{doctor::finding::DoctorFinding, terminal::output::number},
+    cli::doctor::finding::DoctorFinding,
     config::{self, LoadError, schema::fault::Fault, settings::config::Config},
     model::escape::escape_name,
     sys::fs::ownership,
@@ -25,7 +25,6 @@ pub(in crate::cli) fn configuration(path: &Path) -> (Option<Config>, Vec<DoctorF
                 config.notices.iter().map(|notice| DoctorFinding::warn(WHAT, place(notice), notice.hint.clone())),
             );
             found.extend(config.sources.iter().filter_map(|source| trust(source)));
-            found.extend(unused(&config));
             (Some(config), found, false)
         }
         Err(LoadError::Faults(faults)) => {
@@ -73,32 +72,4 @@ pub(super) fn distrusted(what: &'static str, distrust: &ownership::OwnershipErro
         ) => DoctorFinding::fail(what, detail, remedy),
         _ => DoctorFinding::fail(what, words, "run doctor as root"),
     }
-}
-
-fn unused(config: &Config) -> Vec<DoctorFinding> {
-    let mut found = Vec::new();
-    let count = |values: usize, one: &str, many: &str| {
-        let words = number(u64::try_from(values).unwrap_or(u64::MAX));
-        format!("{words} {}", if values == 1 { one } else { many })
-    };
-    let rules: usize = config.logs.iter().map(|group| group.rules.len()).sum();
-    let rules = count(rules, "rule directory", "rule directories");
-    let logs: usize = config.logs.iter().map(|group| group.files.len() + group.transient.len()).sum();
-    let logs = count(logs, "log", "logs");
-    let journal = if config.logs.iter().any(|group| group.journal) { " and the journal" } else { "" };
-    let is_unused = |name: &str| config.inactive.contains(&name);
-    if !config.logs.is_empty() && is_unused("log") {
-        let detail = format!("{rules}, {logs}{journal}: not used yet");
-        found.push(DoctorFinding::warn("logs", detail, "keep logcheck's cron job until a version that reads them"));
-    }
-    let others: Vec<&str> = config.inactive.iter().filter(|name| !name.starts_with("log")).copied().collect();
-    if !others.is_empty() {
-        let detail = format!("set but not acted upon yet: {}", others.join(", "));
-        found.push(DoctorFinding::warn(
-            WHAT,
-            detail,
-            "nothing has to be done; docs/CHANGELOG.md says when that changes",
-        ));
-    }
-    found
 }

@@ -91,7 +91,7 @@ impl Explained<'_> {
             let block = self.effective.areas().nth(at);
             label(&mut lines, "area", self.area_words(tract, block));
             label(&mut lines, "watched", vec![self.verdict(tract, block, program)]);
-            label(&mut lines, "settings", settings(tract, block, self.effective));
+            label(&mut lines, "settings", settings(tract, block));
             label(&mut lines, "compares", wrap(&names(self.compared(tract))));
             label(&mut lines, "", self.ignored(tract));
             label(&mut lines, "", growth(tract));
@@ -252,7 +252,7 @@ fn growth(tract: &WatchedArea) -> Vec<String> {
 }
 
 /// The settings of the area that are no list, each with its source.
-fn settings(tract: &WatchedArea, block: Option<&Block>, effective: &Effective) -> Vec<String> {
+fn settings(tract: &WatchedArea, block: Option<&Block>) -> Vec<String> {
     let given = |name: &str| block.and_then(|block| block.values(name).first());
     let mut lines = Vec::new();
     for (name, word) in
@@ -261,9 +261,7 @@ fn settings(tract: &WatchedArea, block: Option<&Block>, effective: &Effective) -
         if let Some(given) = given(name) {
             let unused = name == "areahash" && tract.settings.algorithms.is_empty();
             let note = if unused { ", but content is not compared" } else { "" };
-            let later = crate::config::schema::keys::find(name).is_some_and(|key| !effective.is_acted_upon(key));
-            let later = if later { ", not acted upon yet" } else { "" };
-            lines.push(format!("{word} {}{}{note}{later}", escape_name(&given.value), source(given)));
+            lines.push(format!("{word} {}{}{note}", escape_name(&given.value), source(given)));
         }
     }
     let types = block.map(|block| block.values("areafstypes")).unwrap_or_default();

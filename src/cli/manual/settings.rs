@@ -58,8 +58,5 @@ fn words_of(key: &SettingKey) -> String {
     if key.is_repeatable {
         words.push("May be given several times; in TOML a list.".to_owned());
     }
-    if !key.is_active {
-        words.push("Checked, but not acted upon yet.".to_owned());
-    }
     words.join(" ")
 }

@@ -220,8 +220,7 @@ fn foot(facts: &Facts, width: usize) -> Vec<String> {
         let usual = rate(pace.usual);
         let mut words = if usual == "1" { "1 look/s".to_owned() } else { format!("{usual} looks/s") };
         if !needs.is_empty() {
-            let how = if pace.is_raised { "" } else { " (not raised for it yet)" };
-            words += &format!(", up to {} for areamaxage{how}, which needs: {}", rate(pace.allowed), needs.join(", "));
+            words += &format!(", up to {} for areamaxage, which needs: {}", rate(pace.allowed), needs.join(", "));
         }
         lines.extend(wrapped("PACE", &words, width));
     }

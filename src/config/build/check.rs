@@ -10,10 +10,7 @@ use crate::config::{
         values::ValueSet,
     },
     read::{item::Findings, value::Value},
-    schema::{
-        keys::KEYS,
-        units::{format_rate, format_size},
-    },
+    schema::units::{format_rate, format_size},
     settings::{
         config::{
             Attach, Config, Helper, LogcheckSettings, MailSettings, MailWay, Pooling, Rates, ReportSettings,
@@ -44,7 +41,6 @@ pub(in crate::config) fn check(sheet: &ValueSet, findings: &mut Findings) -> Con
         processes: processes(sheet, findings),
         pid_check_time: sheet.span("pidchecktime").unwrap_or_default(),
         report: report(sheet),
-        inactive: inactive(sheet),
         mail,
         helper: Helper::default(),
         adopt: if sheet.of_key("adopt").next().is_some() { sheet.texts("adopt") } else { Vec::new() },
@@ -150,7 +146,6 @@ fn mail(sheet: &ValueSet, findings: &mut Findings) -> MailSettings {
         password_file,
         send_timeout: sheet.span("sendtimeout").unwrap_or_default(),
         retry_base: sheet.span("retrybase").unwrap_or_default(),
-        max_part: sheet.bytes("maxpart").unwrap_or_default(),
         fallback_mbox: sheet.path("fallbackmbox"),
     }
 }
@@ -170,7 +165,6 @@ fn report(sheet: &ValueSet) -> ReportSettings {
         error_nag: span("errornag"),
         heartbeat: sheet.span("heartbeat"),
         cycle_report: sheet.span("cyclereport"),
-        unused_rules: sheet.span("unusedrules"),
         attach: match sheet.value("attach") {
             Some(Value::Attach(attach)) => attach,
             _ => Attach::Never,
@@ -179,7 +173,6 @@ fn report(sheet: &ValueSet) -> ReportSettings {
             Some("logcheck") => SubjectStyle::Logcheck,
             _ => SubjectStyle::Own,
         },
-        has_html: sheet.is_set("html"),
         retention: span("retention"),
         max_database: sheet.bytes("maxdatabase"),
     }
@@ -194,12 +187,6 @@ fn logcheck(sheet: &ValueSet) -> LogcheckSettings {
         check_time: sheet.span("logchecktime").unwrap_or_default(),
         rule_update: sheet.span("logruleupdate").unwrap_or_default(),
     }
-}
-
-/// What was set but is not acted upon yet, in the order of the table.
-fn inactive(sheet: &ValueSet) -> Vec<&'static str> {
-    let set = KEYS.iter().filter(|key| sheet.of_key(key.name).next().is_some());
-    set.filter(|key| !key.is_active).map(|key| key.name).collect()
 }
 
 /// The settings of nothing but defaults, with no area.

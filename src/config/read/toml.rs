@@ -13,7 +13,7 @@ use crate::config::{
     read::item::{ConfigItem, ConfigPlace, Findings},
     schema::{
         fault::show,
-        keys::{KEYS, SettingKey, closest, find, find_in},
+        keys::{KEYS, SettingKey, closest, find, find_in, retired},
         section::SettingTable,
     },
 };
@@ -164,6 +164,12 @@ impl TomlReader<'_> {
             let is_inner = table == SettingTable::Top && is_table(name.get_ref(), value.get_ref());
             let is_journal = table == SettingTable::Logs && name.get_ref() == "journal";
             if find_in(table, name.get_ref()).is_none() && !is_inner && !is_journal {
+                if let Some(why) = retired(name.get_ref().as_bytes()) {
+                    let what = format!("`{}` is no longer used", show(name.get_ref().as_bytes()));
+                    let place = self.place(name.span().start);
+                    self.findings.notice(&place, what, format!("take it out: {why}"));
+                    continue;
+                }
                 let hint = misplaced_hint(table, name.get_ref());
                 let shown = show(name.get_ref().as_bytes());
                 let inside = if table == SettingTable::Top { String::new() } else { format!(" in {}", table.header()) };
@@ -356,7 +362,7 @@ mod tests {
     fn faults_are_those_of_toml() {
         let (_, faults) = read_text(
             b"database = /x\nfilerate = 2\nmail = \"stdout:\"\nexclude = [\"/x\"]\n[rate]\nx = 1\n[[rates]]\n\
-              [report]\nreportime = 3\nemail = \"x\"\nlines = [1]\nhtml = { a = 1 }\n[[area]]\nmaxage = 1d\n\
+              [report]\nreportime = 3\nemail = \"x\"\nlines = [1]\nattach = { a = 1 }\n[[area]]\nmaxage = 1d\n\
               attributes = { only = 3, no = [] }\n",
         );
         insta::assert_snapshot!(faults.join("\n"), @r#"
@@ -372,7 +378,7 @@ mod tests {
         f:10: unknown item `email` in [report]: write it at the top, above all tables
         f:11: unknown item `lines` in [report]: remove it, or write `#` before it
         f:9: unknown item `reportime` in [report]: did you mean `reporttime`?
-        f:12: `html` is a table: give yes or no
+        f:12: `attach` is a table: give never, always or a number of items
         "#);
     }
 

@@ -387,7 +387,7 @@ mod tests {
         assert_eq!(value("heartbeat", "off"), Value::Off);
         assert_eq!(value("byterate", "256k/s"), Value::Number(262_144.0));
         assert_eq!(value("pressure", "20 %"), Value::Count(20));
-        assert_eq!(value("html", "True"), Value::Flag(true));
+        assert_eq!(value("allowbroad", "True"), Value::Flag(true));
         assert_eq!(value("log", "journal"), Value::Journal);
         assert_eq!(value("attach", "50"), Value::Attach(Attach::Above(50)));
         assert_eq!(

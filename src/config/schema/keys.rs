@@ -1,8 +1,6 @@
 //! The one table of all items: names, places, defaults, ranges, and the words an administrator reads about them.
 //!
-//! The parsers, the check, both example files and later the manual page are made from it, so a setting is described once.
-//! Items whose room does not exist yet are in it too: they are checked like the others, and the daemon says that it does not
-//! act upon them.
+//! The parsers, the check, both example files and the manual page are made from it, so a setting is described once.
 
 use std::time::Duration;
 
@@ -143,10 +141,21 @@ pub struct SettingKey {
     pub unit: SettingUnit,
     /// Whether it may be given several times.
     pub is_repeatable: bool,
-    /// Whether the daemon acts upon it already.
-    pub is_active: bool,
     /// What it does, for an administrator: one or more sentences in plain ASCII.
     pub doc: &'static str,
+}
+
+/// Settings of earlier versions that nothing depends on any more, and why; they are accepted with a notice, so that no upgrade ends for
+/// them.
+const RETIRED: &[(&str, &str)] = &[
+    ("html", "mails are text"),
+    ("maxpart", "a mail of more than 1M, or than the server takes, is shortened"),
+    ("unusedrules", "`integrityd rules unused` prints them"),
+];
+
+/// Why a setting of that name, the same in both forms, has gone; `None` when there was none.
+pub(in crate::config) fn retired(name: &[u8]) -> Option<&'static str> {
+    RETIRED.iter().find(|(gone, _)| gone.as_bytes() == name).map(|(_, why)| *why)
 }
 
 /// The item of that legacy name.
@@ -171,8 +180,6 @@ pub(in crate::config) fn closest<'a>(name: &str, known: impl Iterator<Item = &'a
 
 const MANY: bool = true;
 const ONCE: bool = false;
-const NOW: bool = true;
-const LATER: bool = false;
 
 const KI: u64 = 1 << 10;
 const MI: u64 = 1 << 20;
@@ -203,7 +210,7 @@ const BYTE_RATE: SettingUnit = SettingUnit::ByteRate { min: KI, max: 10 * GI };
 const POOLING: SettingUnit = span(Duration::ZERO, days(30));
 
 macro_rules! keys {
-    ($($name:literal $toml:literal $table:ident $default:literal [$unit:expr] $many:ident $acted:ident $doc:literal;)+) => {
+    ($($name:literal $toml:literal $table:ident $default:literal [$unit:expr] $many:ident $doc:literal;)+) => {
         /// All items, in the order of the example files.
         pub const KEYS: &[SettingKey] = &[$(SettingKey {
             name: $name,
@@ -212,7 +219,6 @@ macro_rules! keys {
             default: $default,
             unit: $unit,
             is_repeatable: $many,
-            is_active: $acted,
             doc: $doc,
         },)+];
     };
@@ -220,106 +226,102 @@ macro_rules! keys {
 
 // An area's, a group's or a process's first line stands before the lines that belong to it: both forms are read in this order.
 keys! {
-    "email" "email" Top "root@localhost" [SettingUnit::Address] MANY NOW "Who gets everything.";
-    "database" "database" Top "/var/lib/integrityd/integrityd.sqlite" [SettingUnit::Path] ONCE NOW
+    "email" "email" Top "root@localhost" [SettingUnit::Address] MANY "Who gets everything.";
+    "database" "database" Top "/var/lib/integrityd/integrityd.sqlite" [SettingUnit::Path] ONCE
         "The database; created and migrated by the daemon.";
-    "hostname" "hostname" Top "" [SettingUnit::Host] ONCE NOW
+    "hostname" "hostname" Top "" [SettingUnit::Host] ONCE
         "The name of this machine in reports; without it the fully qualified host name.";
-    "include" "include" Top "" [SettingUnit::Pattern] MANY NOW
+    "include" "include" Top "" [SettingUnit::Pattern] MANY
         "Further files in the same form as this one. Each is read as if it stood alone: lines of an area belong to an area line of the same file.";
-    "hash" "hash" Top "blake3" [SettingUnit::Hash] ONCE NOW "How content is digested, unless an area says otherwise.";
-    "noinode" "noinode" Top "" [SettingUnit::Path] MANY NOW "A path whose inode number does not count.";
-    "notime" "notime" Top "" [SettingUnit::Path] MANY NOW "A path whose own times do not count.";
-    "urgent" "urgent" Top "" [SettingUnit::Pattern] MANY NOW
+    "hash" "hash" Top "blake3" [SettingUnit::Hash] ONCE "How content is digested, unless an area says otherwise.";
+    "noinode" "noinode" Top "" [SettingUnit::Path] MANY "A path whose inode number does not count.";
+    "notime" "notime" Top "" [SettingUnit::Path] MANY "A path whose own times do not count.";
+    "urgent" "urgent" Top "" [SettingUnit::Pattern] MANY
         "A path whose changes are reported at once and as high, in addition to the built-in list (shadow, sudoers, pam.d, ld.so.preload, authorized_keys, units, cron).";
-    "adopt" "adopt" Top "" [SettingUnit::Adopt] MANY NOW
+    "adopt" "adopt" Top "" [SettingUnit::Adopt] MANY
         "What is taken over, once, from a tool that is replaced: log positions or a baseline.";
 
-    "byterate" "byterate" Rates "256k" [BYTE_RATE] ONCE NOW "How many bytes are read per second.";
-    "smallfiles" "smallfiles" Rates "128k" [size(0, 16 * MI)] ONCE NOW "Files up to this size are read in one go.";
-    "bigfiles" "bigfiles" Rates "16M" [size(64 * KI, 1024 * GI)] ONCE NOW
+    "byterate" "byterate" Rates "256k" [BYTE_RATE] ONCE "How many bytes are read per second.";
+    "smallfiles" "smallfiles" Rates "128k" [size(0, 16 * MI)] ONCE "Files up to this size are read in one go.";
+    "bigfiles" "bigfiles" Rates "16M" [size(64 * KI, 1024 * GI)] ONCE
         "Files above this size are read in slices beside the walk; their metadata are compared at every look.";
-    "filerate" "filerate" Rates "1" [FILE_RATE] ONCE NOW "How many files are looked at per second.";
-    "speedup" "speedup" Rates "20" [SettingUnit::Rate { min: 1.0, max: 1000.0 }] ONCE NOW
+    "filerate" "filerate" Rates "1" [FILE_RATE] ONCE "How many files are looked at per second.";
+    "speedup" "speedup" Rates "20" [SettingUnit::Rate { min: 1.0, max: 1000.0 }] ONCE
         "What both rates are multiplied with after a change, until everything was looked at once.";
-    "maxfilerate" "maxfilerate" Rates "" [FILE_RATE] ONCE NOW
+    "maxfilerate" "maxfilerate" Rates "" [FILE_RATE] ONCE
         "The most files per second that areamaxage may lead to; without it 50 times filerate.";
-    "maxbyterate" "maxbyterate" Rates "" [BYTE_RATE] ONCE NOW
+    "maxbyterate" "maxbyterate" Rates "" [BYTE_RATE] ONCE
         "The most bytes per second that areamaxage may lead to; without it 50 times byterate.";
-    "pressure" "pressure" Rates "20" [SettingUnit::Percent] ONCE NOW
+    "pressure" "pressure" Rates "20" [SettingUnit::Percent] ONCE
         "The I/O pressure (/proc/pressure/io, some avg10), in per cent, at which the rates are halved, again every five seconds, down to a sixteenth; 0 = never.";
 
-    "reporttime" "reporttime" Report "30s" [POOLING] ONCE NOW "How long the first change waits for others before a report is sent.";
-    "reportholdoff" "reportholdoff" Report "15m" [POOLING] ONCE NOW "The least time between two reports of changed files.";
-    "logreporttime" "logreporttime" Report "" [POOLING] ONCE NOW
+    "reporttime" "reporttime" Report "30s" [POOLING] ONCE "How long the first change waits for others before a report is sent.";
+    "reportholdoff" "reportholdoff" Report "15m" [POOLING] ONCE "The least time between two reports of changed files.";
+    "logreporttime" "logreporttime" Report "" [POOLING] ONCE
         "The same as reporttime for logs and processes; without it reporttime.";
-    "logreportholdoff" "logreportholdoff" Report "" [POOLING] ONCE NOW
+    "logreportholdoff" "logreportholdoff" Report "" [POOLING] ONCE
         "The same as reportholdoff for logs and processes; without it reportholdoff.";
-    "urgentholdoff" "urgentholdoff" Report "1m" [POOLING] ONCE NOW "The least time between two urgent reports.";
-    "reportlines" "reportlines" Report "1000" [SettingUnit::Count { min: 1, max: 1_000_000 }] ONCE NOW
+    "urgentholdoff" "urgentholdoff" Report "1m" [POOLING] ONCE "The least time between two urgent reports.";
+    "reportlines" "reportlines" Report "1000" [SettingUnit::Count { min: 1, max: 1_000_000 }] ONCE
         "How many items a section of a report lists; the others are counted.";
-    "errornag" "errornag" Report "2h" [span(MINUTE, days(30))] ONCE NOW "After how long a standing error is repeated.";
-    "heartbeat" "heartbeat" Report "off" [span_or_off(SECOND, days(400))] ONCE NOW
+    "errornag" "errornag" Report "2h" [span(MINUTE, days(30))] ONCE "After how long a standing error is repeated.";
+    "heartbeat" "heartbeat" Report "off" [span_or_off(SECOND, days(400))] ONCE
         "How often a mail of life is sent, whatever else there is to report. They are numbered one after the other, so that somebody elsewhere notices a missing one.";
-    "cyclereport" "cyclereport" Report "off" [span_or_off(SECOND, days(400))] ONCE NOW
+    "cyclereport" "cyclereport" Report "off" [span_or_off(SECOND, days(400))] ONCE
         "How often it is reported which rounds were finished, and what they found.";
-    "unusedrules" "unusedrules" Report "off" [span_or_off(SECOND, days(4000))] ONCE NOW
-        "Rules that matched nothing for this long are reported, as often.";
-    "attach" "attach" Report "never" [SettingUnit::Attach] ONCE NOW "When events are attached for machines: from more than so many items on.";
-    "subject" "subject" Report "own" [SettingUnit::Choice(&["own", "logcheck"])] ONCE NOW
+    "attach" "attach" Report "never" [SettingUnit::Attach] ONCE "When events are attached for machines: from more than so many items on.";
+    "subject" "subject" Report "own" [SettingUnit::Choice(&["own", "logcheck"])] ONCE
         "Whose subjects the mails carry; logcheck's for existing filters, as its version 1.4.2 writes them: web3 2026-11-21 14:02 +0100 Security Events. Only mails about lines of logs have them.";
-    "html" "html" Report "no" [SettingUnit::Flag] ONCE LATER "Whether an HTML part is added.";
-    "retention" "retention" Report "400d" [span(DAY, CENTURY)] ONCE NOW "How long events are kept after everybody has got them.";
-    "maxdatabase" "maxdatabase" Report "off" [SettingUnit::Size { min: MI, max: 16 * 1024 * GI, has_off: true }] ONCE NOW
+    "retention" "retention" Report "400d" [span(DAY, CENTURY)] ONCE "How long events are kept after everybody has got them.";
+    "maxdatabase" "maxdatabase" Report "off" [SettingUnit::Size { min: MI, max: 16 * 1024 * GI, has_off: true }] ONCE
         "The largest size of the database: before it is reached the oldest events that everybody has got go, but for those of the last day.";
 
-    "mail" "url" Mail "auto" [SettingUnit::MailUrl] ONCE NOW
+    "mail" "url" Mail "auto" [SettingUnit::MailUrl] ONCE
         "How reports are sent. auto: a sendmail program, as root; else SMTP on localhost.";
-    "mailfrom" "mailfrom" Mail "" [SettingUnit::Address] ONCE NOW "The sender; without it integrityd@ and the host name.";
-    "mailpasswordfile" "mailpasswordfile" Mail "" [SettingUnit::Path] ONCE NOW
+    "mailfrom" "mailfrom" Mail "" [SettingUnit::Address] ONCE "The sender; without it integrityd@ and the host name.";
+    "mailpasswordfile" "mailpasswordfile" Mail "" [SettingUnit::Path] ONCE
         "A file of root's (0600) that holds the password of the user in mail.";
-    "sendtimeout" "sendtimeout" Mail "15m" [span(SECOND, DAY)] ONCE NOW "The most that one delivery may take.";
-    "retrybase" "retrybase" Mail "30s" [span(Duration::from_millis(10), DAY)] ONCE NOW "The first wait after a failed delivery; it doubles up to an hour.";
-    "maxpart" "maxpart" Mail "1M" [size(16 * KI, GI)] ONCE NOW "Larger reports are sent in parts.";
-    "fallbackmbox" "fallbackmbox" Mail "" [SettingUnit::Path] ONCE NOW "A local mailbox for reports that cannot be delivered.";
+    "sendtimeout" "sendtimeout" Mail "15m" [span(SECOND, DAY)] ONCE "The most that one delivery may take.";
+    "retrybase" "retrybase" Mail "30s" [span(Duration::from_millis(10), DAY)] ONCE "The first wait after a failed delivery; it doubles up to an hour.";
+    "fallbackmbox" "fallbackmbox" Mail "" [SettingUnit::Path] ONCE "A local mailbox for reports that cannot be delivered.";
 
-    "semantics" "semantics" Logcheck "logcheck" [SettingUnit::Choice(&["logcheck", "flat"])] ONCE NOW
+    "semantics" "semantics" Logcheck "logcheck" [SettingUnit::Choice(&["logcheck", "flat"])] ONCE
         "How rule directories are read: like logcheck, or simpler like the daemon of 2012.";
-    "crackingignore" "crackingignore" Logcheck "no" [SettingUnit::Flag] ONCE NOW
+    "crackingignore" "crackingignore" Logcheck "no" [SettingUnit::Flag] ONCE
         "Whether cracking.ignore.d is used (logcheck's SUPPORT_CRACKING_IGNORE).";
-    "timestampalias" "timestampalias" Logcheck "yes" [SettingUnit::Flag] ONCE NOW
+    "timestampalias" "timestampalias" Logcheck "yes" [SettingUnit::Flag] ONCE
         "Whether lines with an RFC 3339 time are also tried with the time that old rules expect.";
-    "allowbroad" "allowbroad" Logcheck "no" [SettingUnit::Flag] ONCE NOW "Whether a rule that matches everything may ignore lines.";
-    "logchecktime" "logchecktime" Logcheck "30s" [span(SECOND, DAY)] ONCE NOW "How often logs are read.";
-    "logruleupdate" "logruleupdate" Logcheck "4m" [span(SECOND, DAY)] ONCE NOW "How often rule files are looked at.";
+    "allowbroad" "allowbroad" Logcheck "no" [SettingUnit::Flag] ONCE "Whether a rule that matches everything may ignore lines.";
+    "logchecktime" "logchecktime" Logcheck "30s" [span(SECOND, DAY)] ONCE "How often logs are read.";
+    "logruleupdate" "logruleupdate" Logcheck "4m" [span(SECOND, DAY)] ONCE "How often rule files are looked at.";
 
-    "area" "path" Area "" [SettingUnit::Path] MANY NOW
+    "area" "path" Area "" [SettingUnit::Path] MANY
         "A tree to check, or a link to one: what it leads to is checked, and told when that is another. Of nested areas the innermost wins, and an area inside an exclude is checked.";
-    "exclude" "exclude" Area "" [SettingUnit::Pattern] MANY NOW
+    "exclude" "exclude" Area "" [SettingUnit::Pattern] MANY
         "What is left out, with all that is below it; * does not cross a /, ** does. In the legacy form for all areas, in TOML for its own.";
-    "areahash" "hash" Area "" [SettingUnit::Hash] ONCE NOW "How content is digested in this area; without it hash.";
-    "areaattributes" "attributes" Area "" [SettingUnit::Attributes] ONCE NOW
+    "areahash" "hash" Area "" [SettingUnit::Hash] ONCE "How content is digested in this area; without it hash.";
+    "areaattributes" "attributes" Area "" [SettingUnit::Attributes] ONCE
         "What is compared in this area: a list, or what does not count; permissions, directory, log and all name several at once. With log a file may grow while its old part stays what it was. In TOML { only = [...] } or { without = [...] }.";
-    "areamaxage" "maxage" Area "off" [span_or_off(MINUTE, CENTURY)] ONCE NOW
+    "areamaxage" "maxage" Area "off" [span_or_off(MINUTE, CENTURY)] ONCE
         "Within what time every file of this area is looked at; the rates are raised for it.";
-    "areaemail" "email" Area "" [SettingUnit::Address] MANY NOW "Who gets what concerns this area, in addition to email.";
-    "arearecurse" "recurse" Area "yes" [SettingUnit::Flag] ONCE NOW "Whether directories below this area are entered.";
-    "areaonchange" "onchange" Area "accept" [SettingUnit::Choice(&["accept", "keep"])] ONCE NOW
+    "areaemail" "email" Area "" [SettingUnit::Address] MANY "Who gets what concerns this area, in addition to email.";
+    "arearecurse" "recurse" Area "yes" [SettingUnit::Flag] ONCE "Whether directories below this area are entered.";
+    "areaonchange" "onchange" Area "accept" [SettingUnit::Choice(&["accept", "keep"])] ONCE
         "Whether a reported change becomes the baseline, or the old state is kept until the new one is accepted.";
-    "areafstypes" "fstypes" Area "" [SettingUnit::FileSystem] MANY NOW
+    "areafstypes" "fstypes" Area "" [SettingUnit::FileSystem] MANY
         "A slow file-system type that is checked in this area although it may hang: a helper process looks at it, and what does not answer is left alone for a while. The type of the area's root needs no line.";
 
-    "logrules" "rules" Logs "" [SettingUnit::Rules] MANY NOW
+    "logrules" "rules" Logs "" [SettingUnit::Rules] MANY
         "A logcheck rule directory for the logs that follow; without one server:/etc/logcheck.";
-    "log" "files" Logs "" [SettingUnit::LogSource] MANY NOW "A log to read. In TOML, journal = true for the journal.";
-    "logtransient" "transient" Logs "" [SettingUnit::Pattern] MANY NOW "A log that may be absent.";
-    "olddir" "olddir" Logs "" [SettingUnit::Path] MANY NOW "Where rotated logs go.";
+    "log" "files" Logs "" [SettingUnit::LogSource] MANY "A log to read. In TOML, journal = true for the journal.";
+    "logtransient" "transient" Logs "" [SettingUnit::Pattern] MANY "A log that may be absent.";
+    "olddir" "olddir" Logs "" [SettingUnit::Path] MANY "Where rotated logs go.";
 
-    "pidct" "pidct" Process "" [SettingUnit::Container] ONCE NOW
+    "pidct" "pidct" Process "" [SettingUnit::Container] ONCE
         "The container that the following pidfile lines count in, until the next pidct; 0 = the host.";
-    "pidfile" "pidfile" Process "" [SettingUnit::Path] MANY NOW "A PID file whose process is watched.";
-    "unit" "unit" Process "" [SettingUnit::UnitName] MANY NOW "A systemd unit whose processes are watched.";
-    "pidchecktime" "pidchecktime" Process "30s" [span(SECOND, DAY)] ONCE NOW "How often processes are looked at.";
+    "pidfile" "pidfile" Process "" [SettingUnit::Path] MANY "A PID file whose process is watched.";
+    "unit" "unit" Process "" [SettingUnit::UnitName] MANY "A systemd unit whose processes are watched.";
+    "pidchecktime" "pidchecktime" Process "30s" [span(SECOND, DAY)] ONCE "How often processes are looked at.";
 }
 
 #[cfg(test)]

@@ -49,8 +49,6 @@ pub struct Config {
     pub sources: Vec<PathBuf>,
     /// What is odd but accepted: duplicate lines, trailing slashes.
     pub notices: Vec<Fault>,
-    /// Items that were set but are not acted upon yet, each once, in the order of the table.
-    pub inactive: Vec<&'static str>,
 }
 
 /// The helper processes that look at slow file systems.
@@ -254,14 +252,10 @@ pub struct ReportSettings {
     pub heartbeat: Option<Duration>,
     /// The report of a complete round; `None` = off.
     pub cycle_report: Option<Duration>,
-    /// Rules unused for this long are reported; `None` = off.
-    pub unused_rules: Option<Duration>,
     /// When events are attached.
     pub attach: Attach,
     /// Whose subjects.
     pub subject: SubjectStyle,
-    /// Whether an HTML part is added.
-    pub has_html: bool,
     /// How long events are kept.
     pub retention: Duration,
     /// Largest size of the database in bytes; `None` = no limit.
@@ -321,8 +315,6 @@ pub struct MailSettings {
     pub send_timeout: Duration,
     /// The first wait after a failed attempt.
     pub retry_base: Duration,
-    /// Above this many bytes a report is sent in parts.
-    pub max_part: u64,
     /// A local mailbox for reports that cannot be delivered.
     pub fallback_mbox: Option<PathBuf>,
 }

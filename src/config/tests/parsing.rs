@@ -81,7 +81,6 @@ fn the_example_of_2012_is_accepted_as_it_stands() {
     assert_eq!((config.rates.bytes, config.rates.files, config.rates.small_file), (262_144.0, 1.0, 131_072));
     assert_eq!(config.logcheck.rule_update, Duration::from_mins(4));
     assert_eq!(config.notices, []);
-    assert_eq!(config.inactive, [""; 0]);
 }
 
 #[test]
@@ -116,7 +115,6 @@ pidfile = "/run/apache2.pid"
     assert_eq!(config.logs[0].rules[1].level, RuleLevel::Server);
     assert!(config.logs[0].journal);
     assert_eq!(config.processes.len(), 1);
-    assert_eq!(config.inactive, [""; 0]);
 }
 
 #[test]
@@ -267,4 +265,17 @@ proptest! {
             prop_assert!(shown.bytes().all(|byte| byte == b'\n' || (0x20..0x7f).contains(&byte)), "{shown:?}");
         }
     }
+}
+
+#[test]
+fn a_setting_that_has_gone_is_accepted_with_a_notice_in_both_forms() {
+    insta::assert_snapshot!(notices("area = /etc\nmaxpart = 50k\nhtml = yes\nunusedrules = 90d\n"), @r"
+    /etc/integrityd.conf:2: `maxpart` is no longer used: take it out: a mail of more than 1M, or than the server takes, is shortened
+    /etc/integrityd.conf:3: `html` is no longer used: take it out: mails are text
+    /etc/integrityd.conf:4: `unusedrules` is no longer used: take it out: `integrityd rules unused` prints them
+    ");
+    insta::assert_snapshot!(notices("[mail]\nmaxpart = \"50k\"\n[report]\nhtml = true\n[[area]]\npath = \"/etc\"\n"), @r"
+    /etc/integrityd.conf:2: `maxpart` is no longer used: take it out: a mail of more than 1M, or than the server takes, is shortened
+    /etc/integrityd.conf:4: `html` is no longer used: take it out: mails are text
+    ");
 }

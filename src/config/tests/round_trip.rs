@@ -18,7 +18,7 @@ fn parse_text(text: &str) -> Result<Config, Faults> {
 
 /// The settings alone: neither where they stood nor which of them were written down.
 fn bare(config: Config) -> Config {
-    Config { sources: Vec::new(), notices: Vec::new(), inactive: Vec::new(), ..config }
+    Config { sources: Vec::new(), notices: Vec::new(), ..config }
 }
 
 fn shown(text: &[u8]) -> Result<(Config, Vec<u8>), Faults> {
@@ -72,13 +72,6 @@ fn a_ceiling_that_may_not_be_set_is_shown_but_not_in_force() {
     let text = String::from_utf8(text).unwrap();
     assert!(text.contains("\n#maxfilerate = 2500000  # from filerate"), "{text}");
     survives_showing(b"area = /etc\nfilerate = 50000\nbyterate = 10G\n").unwrap();
-}
-
-#[test]
-fn a_value_that_alone_is_not_acted_upon_is_marked() {
-    let (config, text) = shown(b"area = /etc\nmail = sendmail:\n").unwrap();
-    let is_marked = String::from_utf8(text).unwrap().contains("mail = sendmail:  # c:2; not acted upon yet");
-    assert_eq!(is_marked, config.inactive.contains(&"mail = sendmail:"));
 }
 
 #[test]
@@ -154,7 +147,6 @@ fn legacy_line() -> impl Strategy<Value = String> {
         "logreporttime = 2",
         "heartbeat = 1d",
         "attach = 50",
-        "html = Yes",
         "mail = smtp://joe%40x@mx:587?tls=required\nmailpasswordfile = /etc/p",
         "semantics = flat",
         "crackingignore = on",

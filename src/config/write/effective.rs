@@ -116,18 +116,11 @@ impl Block {
 pub struct Effective {
     /// The form of the files they were read from.
     pub(in crate::config) form: ConfigSyntax,
-    /// The items that are not acted upon yet.
-    later: Vec<&'static str>,
     /// Table by table; areas, groups of logs and processes in the order of the configuration.
     pub blocks: Vec<Block>,
 }
 
 impl Effective {
-    /// Whether an item, as it is set, is acted upon.
-    pub fn is_acted_upon(&self, key: &SettingKey) -> bool {
-        !self.later.contains(&key.name)
-    }
-
     /// The blocks of the areas, in the order of [`Config::areas`].
     pub fn areas(&self) -> impl Iterator<Item = &Block> {
         self.blocks.iter().filter(|block| block.table == SettingTable::Area)
@@ -238,10 +231,7 @@ pub(in crate::config) fn effective(sheet: &ValueSet, config: &Config, form: Conf
     {
         for_processes(&mut blocks, first, key, given);
     }
-    // One that is acted upon may have a value that is not: `mail = sendmail:`.
-    let given = config.inactive.iter().filter_map(|words| words.split(' ').next());
-    let later = KEYS.iter().filter(|key| !key.is_active).map(|key| key.name).chain(given).collect();
-    Effective { form, later, blocks }
+    Effective { form, blocks }
 }
 
 /// For a table of which there is none a block that says so.

@@ -157,9 +157,6 @@ fn write_doc(text: &mut String, key: &SettingKey) {
     if key.is_repeatable {
         facts.push("May be given several times.".to_owned());
     }
-    if !key.is_active {
-        facts.push("Checked, but not acted upon yet.".to_owned());
-    }
     for paragraph in [key.doc, &facts.join(" ")] {
         let mut length = 0;
         for word in paragraph.split(' ') {
@@ -247,7 +244,6 @@ mod tests {
         assert_eq!(one.recipients, ["root"]);
         assert_eq!(one.areas.len(), 7);
         assert_eq!(one.areas[0].excludes.patterns().count(), 4);
-        assert_eq!(one.inactive, [""; 0]);
     }
 
     /// What packages install: it starts as it is, watches what the examples watch, and each line that is commented out is good.
@@ -259,7 +255,7 @@ mod tests {
         assert_eq!(packaged.notices, []);
         assert_eq!((packaged.areas, packaged.recipients), (example.areas, example.recipients));
         let more = read(&uncommented(&text));
-        assert_eq!((more.inactive.len(), more.notices.len()), (0, 0));
+        assert_eq!(more.notices, []);
         assert!(!more.logs.is_empty() && more.report.heartbeat.is_some());
     }
 
@@ -281,6 +277,5 @@ mod tests {
         assert_eq!(one.report, other.report);
         assert_eq!(one.mail, other.mail);
         assert_eq!(one.logs, other.logs);
-        assert_eq!(one.inactive, other.inactive);
     }
 }

@@ -56,7 +56,7 @@ pub(in crate::config) fn legacy(blocks: &[Block], remarks: Remarks<'_>) -> Vec<u
         is_contained |= has_container;
         for row in block.rows.iter().filter(|row| row.key.name != "exclude") {
             if row.values.is_empty() && (!block.table.is_repeatable() || is_headless(block)) {
-                out.extend(unset(row.key.name, row.key).as_bytes());
+                out.extend(unset(row.key.name).as_bytes());
             }
             row.values.iter().for_each(|given| legacy_line(&mut out, row, given, remarks));
         }
@@ -77,12 +77,9 @@ fn is_headless(block: &Block) -> bool {
 }
 
 /// A line for an item that is not set and has no default.
-fn unset(name: &str, key: &SettingKey) -> String {
-    format!("#{name} =  # not set{}\n", if key.is_active { "" } else { LATER })
+fn unset(name: &str) -> String {
+    format!("#{name} =  # not set\n")
 }
-
-/// What a remark says about an item that is not acted upon yet.
-pub(in crate::config) const LATER: &str = "; not acted upon yet";
 
 fn legacy_line(out: &mut Vec<u8>, row: &Row, given: &Given, remarks: Remarks<'_>) {
     let remark = remarks(row, given);
@@ -124,7 +121,7 @@ pub(in crate::config) fn toml(blocks: &[Block], remarks: Remarks<'_>) -> String 
         }
         for row in &block.rows {
             if row.values.is_empty() && (!block.table.is_repeatable() || is_headless(block)) {
-                out.push_str(&unset(row.key.toml, row.key));
+                out.push_str(&unset(row.key.toml));
             }
             // The journal has a word of its own.
             let (journal, values): (Vec<&Given>, Vec<&Given>) =

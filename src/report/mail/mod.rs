@@ -6,5 +6,5 @@ pub mod emergency;
 pub mod mbox;
 pub mod mime;
 pub mod notice;
-pub(super) mod parts;
+pub(super) mod shorten;
 pub mod test_mail;

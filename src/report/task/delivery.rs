@@ -20,7 +20,7 @@ use crate::{
     },
     report::{
         mail::mbox,
-        task::split::split,
+        task::replace::replace,
         transport::{
             Transport,
             outcome::{SendError, SendVerdict},
@@ -63,6 +63,9 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// How long to wait when what became of a delivery cannot be stored; less than the tasks may take to end.
 const STORE_RETRY: Duration = Duration::from_secs(5);
+
+/// Most bytes of a mail: a sendmail program does not say what is too large, and nobody reads more.
+const LARGEST: u64 = 1 << 20;
 
 /// The task that delivers.
 #[derive(Debug)]
@@ -143,14 +146,14 @@ impl DeliveryTask {
                     (Vec::new(), None)
                 }
             };
-            // Where a report was divided, the list holds what is gone and lacks what has come.
+            // Where a report was replaced, the list holds what is gone and lacks what has come.
             if !self.try_each(due, &mut tried, &mut unstored, stop).await {
                 return (!tried.is_empty(), next);
             }
         }
     }
 
-    /// Tries each of these that was not tried yet; ends with `true` at the first that was divided.
+    /// Tries each of these that was not tried yet; ends with `true` at the first that was replaced.
     async fn try_each(
         &mut self,
         due: Vec<Delivery>,
@@ -172,7 +175,7 @@ impl DeliveryTask {
                     self.store_again(unstored).await;
                 }
                 DeliveryAttempt::Failed => {}
-                DeliveryAttempt::Divided => return true,
+                DeliveryAttempt::Replaced => return true,
             }
         }
         false
@@ -216,7 +219,7 @@ impl DeliveryTask {
             self.note_failure(delivery, error).await;
             return DeliveryAttempt::Failed;
         };
-        self.divide(delivery, limit, error.reply).await
+        self.replace(delivery, limit, error.reply).await
     }
 
     /// Sends it, unless it is too large for us; `None` when the daemon is to stop meanwhile.
@@ -227,10 +230,10 @@ impl DeliveryTask {
         bytes: Vec<u8>,
         stop: &CancellationToken,
     ) -> Option<Result<String, SendError>> {
-        let (length, most) = (u64::try_from(bytes.len()).unwrap_or(u64::MAX), self.settings.max_part);
-        if length > most {
-            let reply = format!("it has {length} bytes, more than maxpart ({most})");
-            return Some(Err(SendError { reply, verdict: SendVerdict::TooLarge(Some(most)) }));
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if length > LARGEST {
+            let reply = format!("it has {length} bytes, more than the {LARGEST} that any mail may have");
+            return Some(Err(SendError { reply, verdict: SendVerdict::TooLarge(Some(LARGEST)) }));
         }
         let deadline = self.settings.send_timeout;
         let attempt = self.begin(delivery, message_id).await;
@@ -273,17 +276,17 @@ impl DeliveryTask {
         }
     }
 
-    /// Sends what is too large in parts, or takes it for refused where nothing smaller is left.
-    async fn divide(&mut self, delivery: &Delivery, limit: Option<u64>, reply: String) -> DeliveryAttempt {
+    /// Replaces what is too large by something smaller, or takes it for refused where nothing smaller is left.
+    async fn replace(&mut self, delivery: &Delivery, limit: Option<u64>, reply: String) -> DeliveryAttempt {
         let (now, program, subject) = (self.clock.now(), self.program.clone(), delivery.clone());
-        match self.db.call(move |store| split(store, &subject, limit, &program, now)).await {
-            Ok(Some(parts)) => {
-                tracing::warn!(recipient = %delivery.recipient, %reply, parts, "a report was too large and is sent in parts");
-                return DeliveryAttempt::Divided;
+        match self.db.call(move |store| replace(store, &subject, limit, &program, now)).await {
+            Ok(true) => {
+                tracing::warn!(recipient = %delivery.recipient, %reply, "a report was too large, and a smaller one takes its place");
+                return DeliveryAttempt::Replaced;
             }
-            Ok(None) => self.note_failure(delivery, SendError::refused(reply)).await,
+            Ok(false) => self.note_failure(delivery, SendError::refused(reply)).await,
             Err(error) => {
-                tracing::error!(%error, "a report that is too large cannot be divided");
+                tracing::error!(%error, "a report that is too large cannot be replaced");
                 self.note_failure(delivery, SendError::transient(reply)).await;
             }
         }
@@ -382,8 +385,8 @@ enum DeliveryAttempt {
     Accepted(String),
     /// It is noted, or the daemon is to stop.
     Failed,
-    /// The report was replaced by its parts.
-    Divided,
+    /// A smaller report has taken its place.
+    Replaced,
 }
 
 fn is_hopeless(delivery: &Delivery, is_refusal: bool, now: Moment) -> bool {

@@ -4,4 +4,4 @@ pub mod composer;
 pub mod delivery;
 pub mod periodic;
 pub mod pool;
-mod split;
+mod replace;

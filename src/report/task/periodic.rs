@@ -1,4 +1,4 @@
-//! The task that gives signs of life: heartbeats, reports of finished rounds, and of rules that nobody needs, each in its own time.
+//! The task that gives signs of life: heartbeats and reports of finished rounds, each in its own time.
 //!
 //! When the next one is due is counted from when the last one was due, so neither a restart nor a late one shifts the others; after a
 //! longer absence one comes, not all that were missed. Who has not got the last one gets no further one: a mail server that is away for
@@ -29,7 +29,6 @@ use crate::{
             facts::{FactTerms, Facts},
         },
         outbox::schedule::{Last, Marks, ScheduledRun},
-        sources::rule_hits::RuleCount,
         sqlite::{
             connection::Store,
             error::{StoreError, with_causes},
@@ -49,18 +48,16 @@ const RETRY: Duration = Duration::from_secs(5);
 enum PeriodicMail {
     Heartbeat,
     Rounds,
-    UnusedRules,
 }
 
 impl PeriodicMail {
-    const ALL: [Self; 3] = [Self::Heartbeat, Self::Rounds, Self::UnusedRules];
+    const ALL: [Self; 2] = [Self::Heartbeat, Self::Rounds];
 
     /// Its name in the database.
     const fn name(self) -> &'static str {
         match self {
             Self::Heartbeat => "heartbeat",
             Self::Rounds => "cyclereport",
-            Self::UnusedRules => "unusedrules",
         }
     }
 
@@ -68,7 +65,6 @@ impl PeriodicMail {
         match self {
             Self::Heartbeat => Category::Heartbeat,
             Self::Rounds => Category::RoundFinished,
-            Self::UnusedRules => Category::UnusedRules,
         }
     }
 
@@ -76,7 +72,6 @@ impl PeriodicMail {
         match self {
             Self::Heartbeat => settings.heartbeat,
             Self::Rounds => settings.cycle_report,
-            Self::UnusedRules => settings.unused_rules,
         }
     }
 }
@@ -217,21 +212,19 @@ fn give(
     store.flush()?;
     let (before, counted) = (store.marks(sign.name())?, marks(store)?);
     let turn = ScheduledRun { name: sign.name(), next: due.turn, now, marks: &counted };
-    let rules = if sign == PeriodicMail::UnusedRules { unused(store, now.wall.before(period))? } else { Vec::new() };
     let has_rounds = counted
         .iter()
         .any(|(name, value)| name.starts_with("rounds ") && *value > before.get(name).copied().unwrap_or(0));
     let is_empty = match sign {
         PeriodicMail::Heartbeat => false,
         PeriodicMail::Rounds => !has_rounds,
-        PeriodicMail::UnusedRules => rules.is_empty(),
     };
     if is_empty {
         let next = Last { number: last.number, ..due.turn };
         store.skip_turn(&ScheduledRun { next, ..turn })?;
         return Ok((false, rest));
     }
-    tell(store, sign, occasion, &due, &turn, (&before, &rules, recipients))?;
+    tell(store, sign, occasion, &due, &turn, (&before, recipients))?;
     Ok((true, rest))
 }
 
@@ -242,7 +235,7 @@ fn tell(
     occasion: &PeriodicOccasion<'_>,
     due: &DueMail,
     turn: &ScheduledRun<'_>,
-    (before, rules, recipients): (&Marks, &[RuleCount], Vec<String>),
+    (before, recipients): (&Marks, Vec<String>),
 ) -> Result<(), BatchError> {
     let PeriodicOccasion { composer, terms, now, began } = *occasion;
     let first = before.get("seq").copied().unwrap_or(0).saturating_add(1);
@@ -276,7 +269,6 @@ fn tell(
         let rendered = match sign {
             PeriodicMail::Heartbeat => figures.heartbeat(head),
             PeriodicMail::Rounds => figures.finished_rounds(head),
-            PeriodicMail::UnusedRules => figures.unused_rules(rules, due.next.since(due.turn.due), head),
         };
         let readership = Audience { recipients, areas: None };
         let range = Range { channel: Channel::Life, first: head.seq, last: head.seq, areas: None };
@@ -313,13 +305,6 @@ fn tally(store: &Store, first: u64, last: u64, area: Option<&[u8]>) -> Result<Ba
 /// The events of each area that is looked at.
 fn tallies(store: &Store, facts: &Facts, first: u64, last: u64) -> Result<Vec<(AreaId, BatchTally)>, StoreError> {
     facts.active().map(|area| Ok((area.id, tally(store, first, last, Some(&area.raw))?))).collect()
-}
-
-/// The rules that were known before `since` and have matched nothing after it.
-fn unused(store: &Store, since: Timestamp) -> Result<Vec<RuleCount>, StoreError> {
-    let mut rules = store.rule_hits()?;
-    rules.retain(|rule| rule.since <= since && rule.last.is_none_or(|last| last <= since));
-    Ok(rules)
 }
 
 #[cfg(test)]

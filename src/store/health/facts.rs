@@ -143,8 +143,6 @@ pub struct Pace {
     pub usual: f64,
     /// The ceiling for promised ages.
     pub allowed: f64,
-    /// Whether the daemon goes faster for a promised age.
-    pub is_raised: bool,
 }
 
 impl AreaFacts {
@@ -217,11 +215,7 @@ impl FactTerms {
     /// What `config` promises.
     pub fn of(config: &Config) -> Self {
         let path = |area: &AreaSettings| area.path.as_os_str().as_encoded_bytes().to_vec();
-        let pace = Pace {
-            usual: config.rates.files,
-            allowed: config.rates.max_files,
-            is_raised: !config.inactive.contains(&"areamaxage"),
-        };
+        let pace = Pace { usual: config.rates.files, allowed: config.rates.max_files };
         Self {
             ages: config.areas.iter().filter_map(|area| Some((path(area), area.max_age?))).collect(),
             pace: Some(pace),
@@ -375,7 +369,7 @@ pub(crate) mod sample {
                 ..Default::default()
             },
             head: Head { seq: 48_131, hash: [0x9f; 32] },
-            pace: Some(Pace { usual: 1.0, allowed: 50.0, is_raised: true }),
+            pace: Some(Pace { usual: 1.0, allowed: 50.0 }),
             standstills: Vec::new(),
             covered: Vec::new(),
             silent: Vec::new(),

@@ -4,7 +4,7 @@ pub mod admin;
 mod attempt;
 mod due;
 pub mod failures;
-pub mod parts;
+pub mod replacement;
 pub mod reports;
 pub mod schedule;
 pub mod sent;

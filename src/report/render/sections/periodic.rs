@@ -27,15 +27,11 @@ use crate::{
         events::append::Head,
         health::facts::Facts,
         outbox::schedule::{Last, Marks},
-        sources::rule_hits::RuleCount,
     },
 };
 
 /// Most troubles that are listed.
 const MOST_TROUBLES: usize = 20;
-
-/// Most rules that are listed.
-const MOST_RULES: usize = 200;
 
 /// What a sign of life is written from.
 #[derive(Debug)]
@@ -241,24 +237,6 @@ impl Figures<'_> {
             ));
             let found = self.areas.iter().find(|(id, _)| *id == area.id);
             lines.extend(found.map(|(_, found)| Self::events("        found: ", found)));
-        }
-        self.page(&verdict, vec![lines], head)
-    }
-
-    /// The report of rules that matched nothing for `length`.
-    pub fn unused_rules(&self, rules: &[RuleCount], length: std::time::Duration, head: Head) -> Rendered {
-        let total = u64::try_from(rules.len()).unwrap_or(u64::MAX);
-        let verdict = format!("{} unused for {}", counted(total, "log rule", "log rules"), span(length));
-        let mut lines = vec!["UNUSED RULES".to_owned()];
-        for file in rules.chunk_by(|one, other| one.file == other.file) {
-            lines.push(format!("  {}", escape_name_cut(file.first().map_or(b"", |rule| &rule.file), VALUE_LIMIT)));
-            lines.extend(
-                file.iter().take(MOST_RULES).map(|rule| format!("        {}", escape_cut(&rule.text, VALUE_LIMIT))),
-            );
-            let more = file.len().saturating_sub(MOST_RULES);
-            if more > 0 {
-                lines.push(format!("        …and {more} more: {} rules unused", self.program));
-            }
         }
         self.page(&verdict, vec![lines], head)
     }
