@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use crate::{
     model::clock::Moment,
     store::{
-        recovery::legacy_2012::{self, has_2012_tables, set_2012_aside},
+        recovery::legacy_2012::{has_2012_tables, set_2012_aside},
         sqlite::{
             connection::{FLAGS, Store, connect, prepared, set_pragmas},
             error::{StoreError, Trying as _},
@@ -76,10 +76,10 @@ impl Store {
         let mut notices = Vec::new();
         make_private_file(path)?;
         let found = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let positions = if has_2012_tables(&found)? { Some(legacy_2012::read(&found)?.words()) } else { None };
+        let is_of_2012 = has_2012_tables(&found)?;
         drop(found);
-        if let Some(positions) = positions {
-            notices.push(set_2012_aside(path, &positions)?);
+        if is_of_2012 {
+            notices.push(set_2012_aside(path)?);
             make_private_file(path)?;
         }
         let mut db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;

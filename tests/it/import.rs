@@ -563,54 +563,25 @@ fn positions_go_back_to_the_first_line_that_was_not_mailed() {
     assert_eq!(fs::read_to_string(&cron).unwrap(), LOGCHECK_CRON);
 }
 
-/// The example of the manual with the database of 2012 at its path.
-fn daemon_of_2012(schema: &str) -> (Scratch, Vec<serde_json::Value>) {
+#[test]
+fn a_database_of_2012_is_set_aside_and_that_is_said() {
     let scratch = Scratch::new();
     fs::create_dir(scratch.path("state")).unwrap();
     fs::set_permissions(scratch.path("state"), fs::Permissions::from_mode(0o700)).unwrap();
-    let log = scratch.path("app.log");
-    fs::write(&log, "Nov 22 12:00:00 h app: known\nNov 22 12:00:01 h app: missed\n").unwrap();
-    fs::create_dir(scratch.path("rules")).unwrap();
     let old = rusqlite::Connection::open(scratch.database()).unwrap();
-    let schema =
-        schema.replace("LOG", log.to_str().unwrap()).replace("INODE", &fs::metadata(&log).unwrap().ino().to_string());
-    old.execute_batch("CREATE TABLE NodeInfo (path TEXT); CREATE TABLE PID (pid INTEGER);").unwrap();
-    old.execute_batch(&schema).unwrap();
+    let tables =
+        "CREATE TABLE NodeInfo (path TEXT); CREATE TABLE PID (pid INTEGER); CREATE TABLE LogPosition (path TEXT);";
+    old.execute_batch(tables).unwrap();
     drop(old);
     fs::set_permissions(scratch.database(), fs::Permissions::from_mode(0o644)).unwrap();
-    let (rules, log) = (scratch.path("rules"), scratch.path("app.log"));
-    scratch.configure(&format!("mail = stdout:\nlogrules = paranoid:{}\nlog = {}\n", rules.display(), log.display()));
+    scratch.configure("mail = stdout:");
     for _ in 0..2 {
         let output = scratch.ask(&["run", "--once"]);
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
     assert!(scratch.path("state/integrityd.sqlite.2012").exists());
-    let history = scratch.history();
-    (scratch, history)
-}
-
-#[test]
-fn the_log_positions_of_2012_are_taken_over() {
-    for schema in [
-        "CREATE TABLE LogPosition (Path TEXT, Position INTEGER, Inode INTEGER); INSERT INTO LogPosition VALUES ('LOG', 29, INODE)",
-        "CREATE TABLE LogPosition (id INTEGER PRIMARY KEY, logfile TEXT, pos INTEGER); INSERT INTO LogPosition VALUES (1, 'LOG', 29)",
-    ] {
-        let (_scratch, history) = daemon_of_2012(schema);
-        let notes: Vec<String> = history.iter().map(ToString::to_string).collect();
-        let has = |words: &str| notes.iter().filter(|note| note.contains(words)).count();
-        assert_eq!((has("app: missed"), has("app: known")), (1, 0), "{notes:?}");
-        assert_eq!(has("log positions in it: 1"), 1, "{notes:?}");
-        assert_eq!(has("where the daemon of 2012 had come to"), 1, "{notes:?}");
-    }
-}
-
-#[test]
-fn positions_of_2012_that_are_not_understood_are_said() {
-    let (_scratch, history) =
-        daemon_of_2012("CREATE TABLE LogPosition (a TEXT, b INTEGER); INSERT INTO LogPosition VALUES ('LOG', 29)");
-    let notes: Vec<String> = history.iter().map(ToString::to_string).collect();
-    let said = notes.iter().filter(|note| note.contains("columns of LogPosition are not understood (a, b)"));
-    assert_eq!(said.count(), 1, "{notes:?}");
+    let said = |event: &serde_json::Value| event.to_string().contains("logs are read from their end");
+    assert_eq!(scratch.history().iter().filter(|event| said(event)).count(), 1);
 }
 
 #[test]

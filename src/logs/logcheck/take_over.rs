@@ -3,10 +3,7 @@
 use std::{
     fs,
     io::Read as _,
-    os::unix::{
-        ffi::{OsStrExt as _, OsStringExt as _},
-        fs::MetadataExt as _,
-    },
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
     path::{Path, PathBuf},
 };
 
@@ -27,7 +24,6 @@ use crate::{
     store::{
         db::Db,
         events::outcome::{Outcome, StateChange},
-        recovery::legacy_2012::OldPosition,
         sources::{journal_cursors::JournalRow, log_positions::LogName},
         sqlite::{connection::Store, error::StoreError},
     },
@@ -36,9 +32,6 @@ use crate::{
 
 /// What the event of a position that was taken over from logcheck begins with.
 const ADOPTED: &str = "goes on where logcheck had come to";
-
-/// What the event of a position of the daemon of 2012 begins with.
-const ADOPTED_2012: &str = "goes on where the daemon of 2012 had come to";
 
 /// Finds a position for each log of `groups` that has none.
 ///
@@ -54,7 +47,6 @@ pub(in crate::logs) fn inherit(
         let store = db.lock();
         (store.log_names()?, store.journal_groups()?)
     };
-    let old = db.lock().positions_of_2012()?;
     for group in groups {
         let is_new = group.has_journal() && !readers.iter().any(|reader| reader == group.name());
         let is_orphan =
@@ -80,12 +72,8 @@ pub(in crate::logs) fn inherit(
                 stored.retain(|known| *known != other);
             } else if was_adopted(&name, db)? {
                 // What logcheck had come to is long past.
-            } else if let Some(state) = of_2012(group, &path, &old) {
-                let event = adopted(&path, &state, (ADOPTED_2012, ""), now);
-                group.begin_at(&path, state)?;
-                db.lock().commit(&Outcome::tell(event))?;
             } else if let Some((state, from)) = offered(group, &path, adopt) {
-                let event = adopted(&path, &state, (ADOPTED, &format!(" ({from})")), now);
+                let event = adopted(&path, &state, &from, now);
                 group.begin_at(&path, state)?;
                 db.lock().commit(&Outcome::tell(event))?;
             } else if adopt.iter().any(|line| line.starts_with("logcheck:")) {
@@ -122,32 +110,17 @@ fn adopt_journal(group: &Group, adopt: &[String], db: &Db, now: Moment) -> Resul
 
 /// Whether the log has gone on where logcheck had come to already.
 fn was_adopted(name: &LogName, db: &Db) -> Result<bool, StoreError> {
-    let store = db.lock();
-    Ok(store.has_noted(Category::LogNote, &name.path, ADOPTED)?
-        || store.has_noted(Category::LogNote, &name.path, ADOPTED_2012)?)
+    db.lock().has_noted(Category::LogNote, &name.path, ADOPTED)
 }
 
 /// The event of a position that was taken over.
-fn adopted(path: &Path, state: &LogState, (what, from): (&str, &str), now: Moment) -> Event {
+fn adopted(path: &Path, state: &LogState, from: &str, now: Moment) -> Event {
     let offset = match &state.position {
         Position::At(anchor) => anchor.offset,
         _ => 0,
     };
-    let note = format!("{what}: read on from byte {offset}{from}");
+    let note = format!("{ADOPTED}: read on from byte {offset} ({from})");
     Event::new(Category::LogNote, Severity::Low, now, path.as_os_str().as_bytes().to_vec()).with_note(note)
-}
-
-/// The state that a position of the daemon of 2012 leads to. Where it noted no inode the position is one in the file that is there now,
-/// as long as that is no shorter; a shorter one is another, which is read from its beginning.
-fn of_2012(group: &Group, path: &Path, old: &[OldPosition]) -> Option<LogState> {
-    let known = old.iter().find(|known| known.path == path.as_os_str().as_bytes())?;
-    let tail = group.tail(path)?;
-    if let Some(inode) = known.inode {
-        return tail.adopt(Offset { inode, offset: known.offset });
-    }
-    let live = fs::metadata(path).ok()?;
-    let offset = if known.offset <= live.size() { known.offset } else { 0 };
-    tail.adopt(Offset { inode: live.ino(), offset })
 }
 
 fn move_cursor(from: &[u8], to: &[u8], db: &Db) -> Result<(), StoreError> {
