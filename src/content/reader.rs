@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Bytes read at once; more gains nothing, less costs system calls.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 128 * 1024;
 
 /// The least that is read at once.
 const PAGE: usize = 4096;
@@ -145,14 +145,17 @@ impl FileReader {
     /// # Errors
     /// The `errno(3)` for which it cannot be read; `EFBIG` when there are too many holes.
     pub fn begin(
-        handle: &Handle,
+        handle: Handle,
         seen: &mut Attributes,
         wanted: impl Into<WantedDigests>,
         mut buffer: Vec<u8>,
     ) -> Result<Self, i32> {
-        let opened = handle.open_file();
-        seen.xattrs = opened.as_ref().map_or_else(|_| handle.xattrs(), |file| xattrs_of_file(file.as_fd()));
-        let file = opened.map_err(|error| errno_of(&error))?;
+        let opened = handle.into_file();
+        seen.xattrs = match &opened {
+            Ok(file) => xattrs_of_file(file.as_fd()),
+            Err((_, handle)) => handle.xattrs(),
+        };
+        let file = opened.map_err(|(error, _)| errno_of(&error))?;
         // Some of what the kernel makes is given by the first call or not at all.
         let is_generated = seen.is_generated();
         let is_dense = is_generated || seen.size <= DENSE;
@@ -286,28 +289,30 @@ impl FileReader {
         attributes_of(self.file.file().as_fd()).is_ok_and(|now| is_same(&self.before, &now))
     }
 
-    /// Judges the reading: whole only when nothing about the file has moved between the look at it and its last byte. Gives the
-    /// buffer back.
-    pub fn finish(self) -> (FileContent, Vec<u8>) {
-        let after = attributes_of(self.file.file().as_fd());
+    /// What the reading has shown: whole only when nothing about the file has moved between the look at it and its last byte. Where all of
+    /// it, content and metadata, is what was `known`, it is not asked again: there is nothing that could be half. Gives the buffer back.
+    pub fn finish(self, known: Option<&Observation>) -> (FileContent, Vec<u8>) {
+        let Self { file, before, hasher, buffer, done, .. } = self;
+        let (digests, old_part) = hasher.finish();
+        let is_known = |known: &Observation| {
+            known.hash_state == HashState::Full
+                && known.digests == digests
+                && known.attributes == before
+                && done == before.size
+        };
+        let after = if known.is_some_and(is_known) { Ok(before.clone()) } else { attributes_of(file.file().as_fd()) };
         let content = match after {
-            Ok(after) => Self::judge(&self.before, after, self.done, self.hasher),
+            Ok(mut after) if is_same(&before, &after) && (done == after.size || after.is_generated()) => {
+                // Setting an extended attribute moves ctime, so that those of the first look are those of the last.
+                after.xattrs = before.xattrs;
+                after.target = before.target;
+                let seen = Observation { attributes: after, hash_state: HashState::Full, digests };
+                FileContent::Stable(Box::new(Evidence { seen, old_part }))
+            }
+            Ok(_) => FileContent::Torn,
             Err(errno) => FileContent::Unreadable(errno.raw_os_error()),
         };
-        (content, self.buffer)
-    }
-
-    fn judge(before: &Attributes, mut after: Attributes, done: u64, hasher: PrefixHasher) -> FileContent {
-        if is_same(before, &after) && (done == after.size || after.is_generated()) {
-            // Setting an extended attribute moves ctime, so that those of the first look are those of the last.
-            after.xattrs.clone_from(&before.xattrs);
-            after.target.clone_from(&before.target);
-            let (digests, old_part) = hasher.finish();
-            let seen = Observation { attributes: after, hash_state: HashState::Full, digests };
-            FileContent::Stable(Box::new(Evidence { seen, old_part }))
-        } else {
-            FileContent::Torn
-        }
+        (content, buffer)
     }
 }
 
@@ -365,7 +370,7 @@ mod tests {
     fn begin(path: &Path) -> FileReader {
         let handle = open_root(path).unwrap();
         let mut seen = handle.attributes().unwrap();
-        FileReader::begin(&handle, &mut seen, AlgorithmSet::NONE.with(Algorithm::Blake3), Vec::new()).unwrap()
+        FileReader::begin(handle, &mut seen, AlgorithmSet::NONE.with(Algorithm::Blake3), Vec::new()).unwrap()
     }
 
     #[test]
@@ -377,7 +382,7 @@ mod tests {
             std::fs::write(&path, &content).unwrap();
             let mut reading = begin(&path);
             while !reading.advance(1).unwrap().1 {}
-            let FileContent::Stable(whole) = reading.finish().0 else { panic!("torn at {size}") };
+            let FileContent::Stable(whole) = reading.finish(None).0 else { panic!("torn at {size}") };
             assert_eq!(whole.seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "size {size}");
         }
     }
@@ -393,7 +398,7 @@ mod tests {
             let mut reading = begin(Path::new(path));
             assert!(reading.before.is_generated(), "{path}");
             while !reading.advance(1).unwrap().1 {}
-            let FileContent::Stable(whole) = reading.finish().0 else { panic!("{path} is torn") };
+            let FileContent::Stable(whole) = reading.finish(None).0 else { panic!("{path} is torn") };
             assert_eq!(whole.seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "{path}");
         }
         // More than is read.
@@ -434,7 +439,7 @@ mod tests {
                 return;
             }
             assert!(reading.read() < 1 << 20 && cost < 2 << 20, "{} bytes were read, {cost} paid", reading.read());
-            let FileContent::Stable(whole) = reading.finish().0 else { panic!("torn at {most}") };
+            let FileContent::Stable(whole) = reading.finish(None).0 else { panic!("torn at {most}") };
             assert_eq!(whole.seen.digests.blake3, Some(*blake3::hash(&content).as_bytes()), "in slices of {most}");
         }
     }
@@ -454,9 +459,9 @@ mod tests {
             let mut seen = handle.attributes().unwrap();
             let length = u64::try_from(mark).unwrap();
             let wanted = WantedDigests { algorithms: AlgorithmSet::NONE.with(Algorithm::Blake3), mark: Some(length) };
-            let mut reading = FileReader::begin(&handle, &mut seen, wanted, Vec::new()).unwrap();
+            let mut reading = FileReader::begin(handle, &mut seen, wanted, Vec::new()).unwrap();
             while !reading.advance(100_000).unwrap().1 {}
-            let FileContent::Stable(whole) = reading.finish().0 else { panic!("torn at {mark}") };
+            let FileContent::Stable(whole) = reading.finish(None).0 else { panic!("torn at {mark}") };
             let old = whole.old_part.unwrap();
             assert_eq!(old.length, length);
             assert_eq!(old.digests.blake3, Some(*blake3::hash(&content[..mark]).as_bytes()), "mark {mark}");
@@ -478,7 +483,7 @@ mod tests {
             let handle = open_root(&path).unwrap();
             let mut seen = handle.attributes().unwrap();
             let blake3 = AlgorithmSet::NONE.with(Algorithm::Blake3);
-            let refused = FileReader::begin(&handle, &mut seen, blake3, Vec::new()).unwrap_err();
+            let refused = FileReader::begin(handle, &mut seen, blake3, Vec::new()).unwrap_err();
             assert_eq!(unread_for(refused), HashState::TooBig);
             assert!(seen.xattrs.is_some(), "its metadata are whole");
         }
@@ -508,7 +513,7 @@ mod tests {
         file.write_all_at(b"x", 20 << 20).unwrap();
         assert!(!reading.holds_still());
         while !reading.advance(u64::MAX).unwrap().1 {}
-        assert!(matches!(reading.finish().0, FileContent::Torn));
+        assert!(matches!(reading.finish(None).0, FileContent::Torn));
     }
 
     #[test]
@@ -535,7 +540,7 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(20));
             change(&path);
             while !reading.advance(1).unwrap().1 {}
-            assert!(matches!(reading.finish().0, FileContent::Torn));
+            assert!(matches!(reading.finish(None).0, FileContent::Torn));
         }
     }
 }

@@ -3,6 +3,8 @@
 //! A low priority cannot be raised again without privilege, the I/O class can (`ioprio_set(2)`). So threads that do nothing but work of
 //! ours take both for good, and those that also commit to the store, which others wait for, are idle only around their reading.
 
+use std::cell::Cell;
+
 use rustix::process::setpriority_process;
 
 /// `IOPRIO_WHO_PROCESS` with id 0: the calling thread.
@@ -15,7 +17,12 @@ const IDLE: libc::c_long = 3 << 13;
 /// The lowest priority of `nice(1)`.
 const LOWEST: i32 = 19;
 
-/// The I/O class of this thread is `idle` until this is dropped. Costs two or three short system calls.
+thread_local! {
+    /// Whether this thread is known to be of the class `idle`: for good, or within an outer guard.
+    static IS_IDLE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The I/O class of this thread is `idle` until this is dropped. Costs two or three short system calls; none where it is so already.
 #[derive(Debug)]
 #[must_use]
 pub struct IdleIoGuard {
@@ -26,7 +33,11 @@ pub struct IdleIoGuard {
 impl IdleIoGuard {
     /// Makes it so. Where the system refuses, nothing changes.
     pub fn enter() -> Self {
+        if IS_IDLE.get() {
+            return Self { before: None };
+        }
         let before = priority().filter(|before| *before != IDLE && set_priority(IDLE));
+        IS_IDLE.set(before.is_some());
         Self { before }
     }
 }
@@ -34,6 +45,7 @@ impl IdleIoGuard {
 impl Drop for IdleIoGuard {
     fn drop(&mut self) {
         if let Some(before) = self.before {
+            IS_IDLE.set(false);
             set_priority(before);
         }
     }
@@ -45,7 +57,7 @@ pub fn lower_priority() {
     if let Err(error) = setpriority_process(None, LOWEST) {
         tracing::debug!(%error, "the priority stays");
     }
-    set_priority(IDLE);
+    IS_IDLE.set(set_priority(IDLE));
 }
 
 /// The I/O priority of this thread.

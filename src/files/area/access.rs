@@ -19,14 +19,14 @@ use crate::{
     files::{
         area::watched_areas::{WatchedArea, WatchedAreas, is_beneath},
         remote::{
-            lookup::{AccessError, DirHandle, Lookup, LookupListing, glance_at},
+            lookup::{AccessError, DirHandle, FileHandle, Lookup, LookupListing, glance_at},
             remote_mount::RemoteMount,
         },
     },
     model::file::entry::AreaId,
     sys::{
         fs::{
-            handle::{Handle, open_beneath, open_on_mount, open_root},
+            handle::{Handle, open_beneath, open_on_mount, open_regular, open_root},
             mounts::Mount,
         },
         priority::IdleIoGuard,
@@ -133,6 +133,17 @@ impl WatchedAreas {
             tract.note_silence();
         }
         seen
+    }
+
+    /// As [`Self::glance`], for a name in a directory of root's that calls it a regular file: that is opened only once.
+    pub fn glance_regular(&self, tract: &WatchedArea, path: &[u8], base: &DirHandle, name: &[u8]) -> Lookup {
+        if let DirHandle::Near(directory) = base
+            && self.far(tract, path).is_none()
+            && let Some((handle, seen)) = open_regular(directory.as_fd(), name)
+        {
+            return Lookup::There(FileHandle::Near(handle), seen);
+        }
+        self.glance(tract, path, base, name)
     }
 
     /// Opens the directory `path`, which lies in `tract` and is `relative` beneath `base`, for listing; gives its inode as well.

@@ -83,7 +83,7 @@ impl MountHelper {
             MountRequest::Read(path, wanted, seen) => self.read(&path, wanted, &seen)?,
             MountRequest::Advance(id, most) => self.advance(id, most)?,
             MountRequest::Finish(id) => match self.take(id)? {
-                Held::Reading(reading) => match reading.finish().0 {
+                Held::Reading(reading) => match reading.finish(None).0 {
                     FileContent::Stable(whole) => Response::Whole(whole),
                     FileContent::Torn => Response::Torn,
                     FileContent::Unreadable(errno) => Response::Refused(errno),
@@ -124,7 +124,7 @@ impl MountHelper {
         if (Attributes { dev: now.dev, ..seen.clone() }) != now {
             return Ok(Response::Torn);
         }
-        match FileReader::begin(&object, &mut now, wanted, Vec::new()) {
+        match FileReader::begin(object, &mut now, wanted, Vec::new()) {
             Ok(reading) => Ok(Response::Begun(self.hold(Held::Reading(Box::new(reading.in_sips(SIP)))), 0)),
             Err(errno) => Ok(Response::Refused(errno)),
         }

@@ -248,7 +248,7 @@ impl LookupReader {
     /// # Errors
     /// Why it cannot be read.
     pub fn begin(
-        object: &FileHandle,
+        object: FileHandle,
         seen: &mut Attributes,
         wanted: impl Into<WantedDigests>,
         buffer: Vec<u8>,
@@ -265,7 +265,6 @@ impl LookupReader {
                     Some(Response::Refused(errno)) if !is_gone(errno) => return Err(AccessError::Errno(errno)),
                     _ => return Err(AccessError::Silent),
                 };
-                let far = Arc::clone(far);
                 let reading = FarReading { far, id, before: seen.clone(), done: 0, waited: Duration::ZERO, buffer };
                 Ok(Self::Far(Box::new(reading)))
             }
@@ -322,10 +321,10 @@ impl LookupReader {
 
     /// Judges the reading: whole only when nothing about the file has moved between the look at it and its last byte. Gives the
     /// buffer back.
-    pub fn finish(self) -> (LookupContent, Vec<u8>) {
+    pub fn finish(self, known: Option<&Observation>) -> (LookupContent, Vec<u8>) {
         match self {
             Self::Near(reading) => {
-                let (content, buffer) = reading.finish();
+                let (content, buffer) = reading.finish(known);
                 let content = match content {
                     reader::FileContent::Stable(whole) => LookupContent::Stable(whole),
                     reader::FileContent::Torn => LookupContent::Torn,

@@ -135,7 +135,7 @@ impl Response {
                     if !is_name || bytes.iter().any(|byte| *byte == b'/' || *byte == 0) {
                         return None;
                     }
-                    names.push(EntryName { bytes, is_directory, inode });
+                    names.push(EntryName { bytes, is_directory, is_regular: false, inode });
                 }
                 Self::Names(names)
             }
@@ -214,6 +214,7 @@ mod tests {
         let names = [("a", true), ("\u{1}", false)].map(|(name, is_directory)| EntryName {
             bytes: name.into(),
             is_directory,
+            is_regular: false,
             inode: 7,
         });
         for question in [
@@ -255,7 +256,7 @@ mod tests {
     #[test]
     fn names_that_lead_elsewhere_are_no_answer() {
         for name in ["", ".", "..", "a/b", "/etc", "a\0"] {
-            let names = vec![EntryName { bytes: name.into(), is_directory: true, inode: 1 }];
+            let names = vec![EntryName { bytes: name.into(), is_directory: true, is_regular: false, inode: 1 }];
             assert_eq!(Response::decode(&Response::Names(names).encode()), None, "{name:?}");
         }
     }

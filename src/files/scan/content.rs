@@ -32,7 +32,7 @@ impl Purpose<'_> {
     /// Reads the content where it is wanted. `buffer` is used again.
     pub(in crate::files) fn read(
         self,
-        object: &FileHandle,
+        object: FileHandle,
         seen: &mut Attributes,
         buffer: &mut Vec<u8>,
         harvest: &mut ScanBatch,
@@ -57,7 +57,7 @@ impl Purpose<'_> {
         };
         loop {
             if reading.holes() > MOST_HOLES {
-                *buffer = reading.finish().1;
+                *buffer = reading.finish(None).1;
                 let seen = unread(seen, known, self.tract.settings.algorithms);
                 return Read::Seen(Box::new(Sighting::Metadata(seen)));
             }
@@ -68,7 +68,7 @@ impl Purpose<'_> {
             }
         }
         harvest.bytes = harvest.bytes.saturating_add(reading.read());
-        let (content, used) = reading.finish();
+        let (content, used) = reading.finish(known.map(|entry| &entry.known));
         *buffer = used;
         match content {
             LookupContent::Stable(evidence) => whole(*evidence),

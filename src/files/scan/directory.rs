@@ -27,7 +27,20 @@ pub(in crate::files) const NAMES: usize = 512;
 const BLOCK: usize = 4096;
 
 /// A name with what the baseline has of it.
-pub(in crate::files) type NamedEntry = (Vec<u8>, KnownEntry);
+#[derive(Debug)]
+pub(in crate::files) struct NamedEntry {
+    pub(in crate::files) name: Vec<u8>,
+    pub(in crate::files) known: KnownEntry,
+    /// Whether its directory calls it a regular file.
+    pub(in crate::files) is_regular: bool,
+}
+
+impl NamedEntry {
+    /// An entry of the baseline that the listing did not show.
+    fn unlisted(entry: Box<Entry>) -> Self {
+        Self { name: entry.name.clone(), known: KnownEntry::Yes(entry), is_regular: false }
+    }
+}
 
 /// The names of a directory, in pieces for one worker each.
 pub(in crate::files) struct MatchedNames {
@@ -78,17 +91,17 @@ pub(super) fn match_names(
             } else {
                 known.remove(&name.bytes).map_or(KnownEntry::No, KnownEntry::Yes)
             };
-            names.push((name.bytes, known));
+            names.push(NamedEntry { name: name.bytes, known, is_regular: name.is_regular });
         }
         if is_last {
             break;
         }
     }
-    names.extend(known.into_iter().map(|(name, entry)| (name, KnownEntry::Yes(entry))));
+    names.extend(known.into_values().map(NamedEntry::unlisted));
     if let Some(id) = id.filter(|_| is_large) {
         names.extend(unseen_of_many(store, id, |name| seen.contains(&keys.hash_one(name)))?);
     }
-    names.retain(|(name, _)| name.len() <= room);
+    names.retain(|entry| entry.name.len() <= room);
     Ok(MatchedNames { pieces: in_pieces(names), is_beyond: Some(is_beyond) })
 }
 
@@ -115,7 +128,7 @@ fn unseen_of_many(
         for entry in page {
             entry.name.clone_into(&mut after);
             if !is_seen(&entry.name) {
-                unseen.push((entry.name.clone(), KnownEntry::Yes(Box::new(entry))));
+                unseen.push(NamedEntry::unlisted(Box::new(entry)));
             }
         }
         if is_last {

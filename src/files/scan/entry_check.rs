@@ -77,15 +77,21 @@ impl<'a> ScanCheck<'a> {
     pub(in crate::files) fn at(
         &mut self,
         place: &ScanPlace,
-        name: &[u8],
-        path: &[u8],
+        (name, path, is_regular): (&[u8], &[u8], bool),
         known: KnownEntry,
         harvest: &mut ScanBatch,
     ) -> Result<Option<EnteredDir>, StoreError> {
         self.is_own_mail = false;
         let known = self.known(place, name, known)?;
         let looked = catch_unwind(AssertUnwindSafe(|| {
-            self.look(known.as_deref(), harvest, |scan| scan.ground.glance(scan.tract, path, &place.directory, name))
+            self.look(known.as_deref(), harvest, |scan| {
+                let wants_content = !scan.tract.settings.algorithms.is_empty();
+                if is_regular && place.is_of_root && wants_content {
+                    scan.ground.glance_regular(scan.tract, path, &place.directory, name)
+                } else {
+                    scan.ground.glance(scan.tract, path, &place.directory, name)
+                }
+            })
         }));
         let Ok(looked) = looked else {
             harvest.add(self.fault(path));
@@ -185,7 +191,7 @@ impl<'a> ScanCheck<'a> {
                 Lookup::Refused(errno) => return ScanLook::Refused(errno),
                 Lookup::There(object, seen) => (object, seen),
             };
-            match self.purpose(known).read(&object, &mut seen, self.buffer, harvest) {
+            match self.purpose(known).read(object, &mut seen, self.buffer, harvest) {
                 Read::Seen(sighting) => {
                     let is_unsure = sighting.is_racy(began);
                     if !is_unsure || attempt == TRIES {

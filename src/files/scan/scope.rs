@@ -74,6 +74,8 @@ pub(in crate::files) struct ScanPlace {
     pub(in crate::files) entry: Box<Entry>,
     pub(in crate::files) path: Vec<u8>,
     pub(in crate::files) directory: DirHandle,
+    /// Whether nobody but root puts anything into it.
+    pub(in crate::files) is_of_root: bool,
 }
 
 /// What the baseline has at a path.

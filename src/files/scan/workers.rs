@@ -7,6 +7,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    os::fd::AsFd as _,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -26,7 +27,7 @@ use crate::{
         },
         baseline::mass_removal::{Lost, lost_event},
         compare::shortage::{is_resource_exhausted, shortage},
-        remote::lookup::AccessError,
+        remote::lookup::{AccessError, DirHandle},
         scan::{
             batch::ScanBatch,
             directory::{MatchedNames, NAMES, NamedEntry, match_names},
@@ -45,7 +46,7 @@ use crate::{
         baseline::missing::GONE,
         sqlite::{connection::Store, error::StoreError},
     },
-    sys::priority::lower_priority,
+    sys::{fs::handle::is_of_root, priority::lower_priority},
 };
 
 /// Looks whose findings are handed over together: each hand-over wakes the one who writes.
@@ -267,7 +268,8 @@ impl ParallelScan {
         if matches!(entry.known.hash_state, HashState::Unreadable(_)) && !is_limited {
             harvest = self.scan(tract, store, buffer).content_state(&path, &entry, HashState::Off)?;
         }
-        let place = Arc::new(ScanPlace { area, entry, path, directory });
+        let is_of_root = matches!(&directory, DirHandle::Near(open) if is_of_root(open.as_fd()));
+        let place = Arc::new(ScanPlace { area, entry, path, directory, is_of_root });
         let MatchedNames { mut pieces, is_beyond } =
             match_names(store, &place.path, (!is_new).then_some(place.entry.id), listing)?;
         if let Some(is_beyond) = is_beyond.filter(|_| is_near(&place.path)) {
@@ -293,7 +295,7 @@ impl ParallelScan {
         };
         let mut harvest = ScanBatch::default();
         let mut more = Vec::new();
-        for (name, known) in names {
+        for NamedEntry { name, known, is_regular } in names {
             let path = join(&place.path, &name);
             // What is covered is told as a whole.
             if !self.scope.concerns(&path) || self.ground.is_covered(&path) {
@@ -309,7 +311,7 @@ impl ParallelScan {
                 harvest.add(scan.leave_out(place, (&name, &path), known, why)?);
                 continue;
             }
-            let Some(directory) = scan.at(place, &name, &path, known, &mut harvest)? else {
+            let Some(directory) = scan.at(place, (&name, &path, is_regular), known, &mut harvest)? else {
                 continue;
             };
             if tract.settings.recurse {

@@ -176,7 +176,7 @@ impl EntryChecker {
                 let entry = self.db.lock().entry_named(target.parent, &target.name)?;
                 let began = self.clock.now().wall;
                 let looked = PendingCheck { target, entry, seen, reads, read: 0, read_at_once: 0, began, unsure: None };
-                self.read(tract, looked, &handle)
+                self.read(tract, looked, handle)
             }
         }
     }
@@ -190,12 +190,7 @@ impl EntryChecker {
     }
 
     /// Reads a regular file: at once when it is small, else begins to.
-    fn read(
-        &self,
-        tract: &WatchedArea,
-        mut looked: PendingCheck,
-        handle: &FileHandle,
-    ) -> Result<CheckStep, StoreError> {
+    fn read(&self, tract: &WatchedArea, mut looked: PendingCheck, handle: FileHandle) -> Result<CheckStep, StoreError> {
         let Some(wanted) = wanted_digests(tract, looked.entry.as_ref(), &looked.seen, true) else {
             handle.complete(&mut looked.seen);
             let seen = Observation {
@@ -242,7 +237,7 @@ impl EntryChecker {
         if looked.reads == Reads::UpToBig {
             looked.read = looked.read.saturating_add(reading.read());
         }
-        match reading.finish().0 {
+        match reading.finish(looked.entry.as_ref().map(|entry| &entry.known)).0 {
             LookupContent::Stable(seen) if is_racy(&seen.seen.attributes, looked.began) => {
                 looked.unsure = Some(seen);
                 Ok(CheckStep::Torn(Box::new(looked)))

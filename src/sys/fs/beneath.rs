@@ -60,6 +60,18 @@ pub(in crate::sys) fn open(directory: BorrowedFd<'_>, relative: &[u8], mounts: M
     at_once(reached.as_ref().map_or(directory, AsFd::as_fd), rest, OFlags::empty(), mounts)
 }
 
+/// Opens what lies at `name` in `directory` for reading, neither waiting for anybody nor touching its access time, unless it is a link or
+/// a mount point; `None` when that cannot be done, for whatever reason. What it is shows only afterwards: for directories in which nobody
+/// but root puts anything.
+pub(super) fn open_readable(directory: BorrowedFd<'_>, name: &[u8]) -> Option<OwnedFd> {
+    if !has_openat2() || name.contains(&b'/') {
+        return None;
+    }
+    let flags =
+        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::NOATIME | OFlags::CLOEXEC;
+    openat2(directory, OsStr::from_bytes(name), flags, Mode::empty(), RESOLVE.union(ResolveFlags::NO_XDEV)).ok()
+}
+
 fn at_once(from: BorrowedFd<'_>, piece: &[u8], extra: OFlags, mounts: Mounts) -> Result<OwnedFd, Errno> {
     let resolve = match mounts {
         Mounts::Any => RESOLVE,

@@ -16,6 +16,8 @@ pub struct EntryName {
     pub bytes: Vec<u8>,
     /// Whether `getdents64(2)` called it a directory; a hint for the order only, never trusted.
     pub is_directory: bool,
+    /// Whether `getdents64(2)` called it a regular file; a hint as well.
+    pub is_regular: bool,
     /// The inode by `getdents64(2)`; a hint, which may be another on overlays and at mount points.
     pub inode: u64,
 }
@@ -52,8 +54,9 @@ impl DirListing {
             let entry = entry?;
             let bytes = entry.file_name().to_bytes();
             if bytes != b"." && bytes != b".." {
-                let is_directory = entry.file_type() == FileType::Directory;
-                names.push(EntryName { bytes: bytes.to_vec(), is_directory, inode: entry.ino() });
+                let (kind, inode) = (entry.file_type(), entry.ino());
+                let (is_directory, is_regular) = (kind == FileType::Directory, kind == FileType::RegularFile);
+                names.push(EntryName { bytes: bytes.to_vec(), is_directory, is_regular, inode });
             }
         }
         Ok(names)

@@ -39,9 +39,12 @@ use crate::{
     },
 };
 
-/// An `O_PATH` handle: names an object, opens nothing.
+/// An `O_PATH` handle, which names an object and opens nothing; or a regular file that is open already.
 #[derive(Debug)]
-pub struct Handle(OwnedFd);
+pub struct Handle {
+    descriptor: OwnedFd,
+    is_readable: bool,
+}
 
 /// Opens the root of an area by its configured path. Symbolic links on the way are followed, a link as the last
 /// component is not.
@@ -49,7 +52,7 @@ pub struct Handle(OwnedFd);
 /// # Errors
 /// The errno of `openat(2)`.
 pub fn open_root(path: &Path) -> Result<Handle, Errno> {
-    openat(rustix::fs::CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).map(Handle)
+    openat(rustix::fs::CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).map(Handle::from)
 }
 
 /// Opens `relative` (components joined by `/`, any length, any bytes but NUL) beneath `directory`.
@@ -58,7 +61,7 @@ pub fn open_root(path: &Path) -> Result<Handle, Errno> {
 /// The errno of `openat2(2)`: `ENOENT` when it is gone, `ELOOP` or `ENOTDIR` when a component on the way is no directory
 /// any more, `EXDEV` when it would lead out.
 pub fn open_beneath(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle, Errno> {
-    beneath::open(directory, relative, Mounts::Any).map(Handle)
+    beneath::open(directory, relative, Mounts::Any).map(Handle::from)
 }
 
 /// Opens as [`open_beneath`] does, but enters no other mount than that of `directory`: what was mounted on the way a moment ago, by
@@ -70,7 +73,7 @@ pub fn open_on_mount(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handl
     if relative.is_empty() {
         return open_directory_beneath(directory, relative);
     }
-    beneath::open(directory, relative, Mounts::Same).map(Handle)
+    beneath::open(directory, relative, Mounts::Same).map(Handle::from)
 }
 
 /// Opens the directory `relative` beneath `directory` (itself when `relative` is empty).
@@ -79,28 +82,45 @@ pub fn open_on_mount(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handl
 /// As [`open_beneath`].
 pub fn open_directory_beneath(directory: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle, Errno> {
     if relative.is_empty() {
-        return openat(directory, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map(Handle);
+        return openat(directory, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map(Handle::from);
     }
     open_beneath(directory, relative)
+}
+
+/// Opens the regular file `name` in `directory` for reading at once, which saves opening it twice, and gives its metadata as
+/// [`Handle::attributes`] does; `None` when it is none, or cannot be opened so: then [`open_on_mount`] tells why.
+///
+/// Only for a directory in which nobody but root puts anything ([`is_of_root`]), and a name that it calls a regular file: whatever else
+/// lies there is opened for a moment.
+pub fn open_regular(directory: BorrowedFd<'_>, name: &[u8]) -> Option<(Handle, Attributes)> {
+    let handle = Handle { descriptor: beneath::open_readable(directory, name)?, is_readable: true };
+    let seen = handle.attributes().ok()?;
+    (seen.kind == FileKind::Regular).then_some((handle, seen))
+}
+
+/// Whether nobody but root can put anything into a directory, by its owner and mode; an access control list shows in the mode of the group.
+pub fn is_of_root(directory: BorrowedFd<'_>) -> bool {
+    attributes_of(directory).is_ok_and(|seen| seen.uid == 0 && seen.perms & 0o022 == 0)
 }
 
 impl From<OwnedFd> for Handle {
     /// A descriptor that was opened with `O_PATH`.
     fn from(descriptor: OwnedFd) -> Self {
-        Self(descriptor)
+        Self { descriptor, is_readable: false }
     }
 }
 
 impl AsFd for Handle {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.descriptor.as_fd()
     }
 }
 
 impl Handle {
     /// The descriptor itself.
     pub fn into_descriptor(self) -> OwnedFd {
-        self.0
+        self.descriptor
     }
 
     /// The number of the mount it lies on, as in `proc_pid_mountinfo(5)`; asks no server. `None` where that cannot be told.
@@ -108,7 +128,7 @@ impl Handle {
     /// # Errors
     /// The errno of `statx(2)`.
     pub fn mount(&self) -> Result<Option<u64>, Errno> {
-        beneath::mount_number(self.0.as_fd())
+        beneath::mount_number(self.descriptor.as_fd())
     }
 
     /// The metadata of the object without its extended attributes, and the target of a symbolic link.
@@ -116,16 +136,16 @@ impl Handle {
     /// # Errors
     /// The errno of `statx(2)` or `readlinkat(2)`; `EINVAL` for a file type `inode(7)` does not know.
     pub fn attributes(&self) -> Result<Attributes, Errno> {
-        let mut seen = attributes_of(self.0.as_fd())?;
+        let mut seen = attributes_of(self.descriptor.as_fd())?;
         if seen.kind == FileKind::Symlink {
-            seen.target = Some(readlinkat(&self.0, "", Vec::new())?.into_bytes());
+            seen.target = Some(readlinkat(&self.descriptor, "", Vec::new())?.into_bytes());
         }
         Ok(seen)
     }
 
     /// Its extended attributes, in the form of [`crate::model::file::xattr`]; `None` when they cannot be had.
     pub fn xattrs(&self) -> Option<Vec<u8>> {
-        xattrs_of(self.0.as_fd())
+        xattrs_of(self.descriptor.as_fd())
     }
 
     /// Opens the regular file behind the handle for reading, at its beginning.
@@ -133,11 +153,25 @@ impl Handle {
     /// # Errors
     /// The error of `open(2)`; `EWOULDBLOCK` when another process holds a write lease.
     pub fn open_file(&self) -> io::Result<File> {
-        let name = DecInt::from_fd(&self.0);
+        if self.is_readable {
+            return self.descriptor.try_clone().map(File::from);
+        }
+        let name = DecInt::from_fd(&self.descriptor);
         let links = own_descriptors()?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let opened = without_access_time(|extra| openat(links, name.as_c_str(), flags | extra, Mode::empty()))?;
         Ok(File::from(opened))
+    }
+
+    /// The same at the cost of the handle, which comes back where that fails.
+    ///
+    /// # Errors
+    /// As [`Self::open_file`].
+    pub fn into_file(self) -> Result<File, (io::Error, Self)> {
+        if self.is_readable {
+            return Ok(File::from(self.descriptor));
+        }
+        self.open_file().map_err(|error| (error, self))
     }
 
     /// Opens the directory behind the handle for listing.
@@ -146,7 +180,7 @@ impl Handle {
     /// The errno of `openat(2)`: `EACCES` without read permission.
     pub fn open_directory(&self) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        without_access_time(|extra| openat(&self.0, ".", flags | extra, Mode::empty()))
+        without_access_time(|extra| openat(&self.descriptor, ".", flags | extra, Mode::empty()))
     }
 }
 
@@ -310,6 +344,35 @@ mod tests {
         assert_eq!(open_beneath(root.as_fd(), b"real/../../etc").unwrap_err(), Errno::XDEV);
         let link = open_beneath(root.as_fd(), b"link").unwrap().attributes().unwrap();
         assert_eq!((link.kind, link.target.as_deref()), (FileKind::Symlink, Some(&b"real"[..])));
+    }
+
+    #[test]
+    fn only_a_regular_file_is_opened_at_once_and_only_where_none_but_root_puts_anything() {
+        let tree = tempfile::tempdir().unwrap();
+        fs::write(tree.path().join("file"), "x").unwrap();
+        fs::create_dir(tree.path().join("directory")).unwrap();
+        symlink("file", tree.path().join("link")).unwrap();
+        let root = directory(tree.path());
+        rustix::fs::mknodat(&root, "fifo", rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+        if let Some((handle, seen)) = open_regular(root.as_fd(), b"file") {
+            assert_eq!(seen, open_beneath(root.as_fd(), b"file").unwrap().attributes().unwrap());
+            assert_eq!(io::read_to_string(handle.open_file().unwrap()).unwrap(), "x");
+        }
+        // None of them waits, follows or opens a device.
+        for name in ["directory", "link", "fifo", "directory/../file", "none", "../etc/passwd"] {
+            assert!(open_regular(root.as_fd(), name.as_bytes()).is_none(), "{name}");
+        }
+        let is_mine = |mode: u32| {
+            fs::set_permissions(tree.path(), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+            is_of_root(directory(tree.path()).as_fd())
+        };
+        assert!(![0o777, 0o1777, 0o775, 0o757].into_iter().any(is_mine));
+        let mine = attributes_of(root.as_fd()).unwrap().uid == 0;
+        assert_eq!(is_mine(0o755), mine);
+        if mine {
+            std::os::unix::fs::chown(tree.path(), Some(1), None).unwrap();
+            assert!(!is_mine(0o755), "it is another's");
+        }
     }
 
     #[test]
