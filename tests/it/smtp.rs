@@ -12,7 +12,7 @@ use integrityd::{
     config::settings::config::{Config, MailSettings, SmtpServer, TlsMode},
     report::transport::{
         outcome::{SendError, SendVerdict},
-        smtp::{Dialogue, Smtp},
+        smtp_dialogue::{Dialogue, Smtp},
     },
 };
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     files::{
         area::watched_areas::WatchedArea,
-        compare::verdict::{EntryVerdict, without_content},
+        compare::comparison::{EntryVerdict, without_content},
         pace::max_age::LEAST_AGE,
     },
     model::{
@@ -114,7 +114,10 @@ pub(in crate::files) const TOO_BIG_AGE: Duration = Duration::from_mins(10);
 mod tests {
     use super::*;
     use crate::{
-        files::compare::diff::{alarm, compare, weigh},
+        files::compare::{
+            diff::compare,
+            severity::{alarm, weigh},
+        },
         model::{
             event::Severity,
             file::{

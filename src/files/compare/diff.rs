@@ -1,18 +1,15 @@
-//! Baseline against look: which attributes differ, what that is called, and how much it matters.
+//! Baseline against look: which attributes differ, and what that is called.
 
-use crate::model::{
-    event::Severity,
-    file::{
-        attribute::{Attribute, AttributeSet},
-        capability::Capabilities,
-        change::{ChangeClass, FileChange},
-        entry::{Attributes, FileKind, HashState, Observation},
-        xattr::{CAPABILITY, is_same, value},
-    },
+use crate::model::file::{
+    attribute::{Attribute, AttributeSet},
+    change::{ChangeClass, FileChange},
+    entry::{Attributes, FileKind, HashState, Observation},
+    xattr::is_same,
 };
 
 /// The attributes whose change alone, with the content the same, is nothing but a rewrite.
-const TIMES: AttributeSet = AttributeSet::NONE.with(Attribute::Mtime).with(Attribute::Ctime).with(Attribute::Btime);
+pub(super) const TIMES: AttributeSet =
+    AttributeSet::NONE.with(Attribute::Mtime).with(Attribute::Ctime).with(Attribute::Btime);
 
 /// The attributes that a look collects where the file system has them: all.
 pub const COLLECTED: AttributeSet = TIMES
@@ -32,9 +29,6 @@ pub const COLLECTED: AttributeSet = TIMES
 /// The attributes that are kept as extended attributes.
 pub const IN_XATTRS: AttributeSet =
     AttributeSet::NONE.with(Attribute::Acl).with(Attribute::Caps).with(Attribute::Selinux).with(Attribute::Xattrs);
-
-/// Set-user-ID and set-group-ID.
-const SET_ID: u16 = 0o6000;
 
 /// Compares a look with what is known, over the attributes that are wanted and were recorded. `None`: no difference.
 ///
@@ -149,93 +143,6 @@ impl Observation {
     }
 }
 
-/// What must be said of a change that its attributes do not show; empty for most.
-pub fn alarm(change: &FileChange) -> &'static str {
-    if is_forged(change) {
-        "content changed though ctime did not: times forged, changed through a mapping, or failing storage"
-    } else {
-        ""
-    }
-}
-
-/// Whether a regular file can now lend its owner's or group's rights to whoever runs it.
-fn gains_set_id(change: &FileChange) -> bool {
-    let file = |seen: &Option<Observation>| {
-        seen.as_ref()
-            .filter(|seen| seen.attributes.kind == FileKind::Regular)
-            .map_or(0, |seen| seen.attributes.perms & SET_ID)
-    };
-    file(&change.new) & !file(&change.old) != 0
-}
-
-/// Whether a regular file now gives capabilities to whoever runs it that it did not give.
-fn gains_capabilities(change: &FileChange) -> bool {
-    let Some(new) = change.new.as_ref().and_then(|new| capabilities(&new.attributes)) else {
-        return false;
-    };
-    let Some(old) = &change.old else {
-        return gives_any(new);
-    };
-    // What was never recorded is learned with the change, not gained by it.
-    if old.attributes.xattrs.is_none() {
-        return false;
-    }
-    match (capabilities(&old.attributes), Capabilities::parse(new)) {
-        (None, _) => gives_any(new),
-        (Some(old), parsed) => match (Capabilities::parse(old), parsed) {
-            (Some(old), Some(new)) => new.exceeds(&old),
-            _ => old != new,
-        },
-    }
-}
-
-/// Whether a value gives something; one in a form that we do not know may give anything.
-fn gives_any(value: &[u8]) -> bool {
-    Capabilities::parse(value).is_none_or(|all| all.permitted | all.inheritable != 0)
-}
-
-/// The value of the capabilities of a regular file; the kernel makes none that would not be kept whole.
-fn capabilities(seen: &Attributes) -> Option<&[u8]> {
-    let form = seen.xattrs.as_deref().filter(|_| seen.kind == FileKind::Regular)?;
-    value(form, CAPABILITY)
-}
-
-/// Whether a file that lends its owner's or group's rights, or capabilities, now runs something else, or lends those of somebody
-/// else.
-fn is_armed_anew(change: &FileChange) -> bool {
-    is_armed(change.new.as_ref())
-        && [Attribute::Content, Attribute::Uid, Attribute::Gid].iter().any(|what| change.changed.has(*what))
-}
-
-/// Whether a file lends its owner's or group's rights, or capabilities.
-fn is_armed(seen: Option<&Observation>) -> bool {
-    seen.is_some_and(|seen| {
-        seen.attributes.kind == FileKind::Regular
-            && (seen.attributes.perms & SET_ID != 0 || capabilities(&seen.attributes).is_some())
-    })
-}
-
-fn is_forged(change: &FileChange) -> bool {
-    let (Some(old), Some(new)) = (&change.old, &change.new) else {
-        return false;
-    };
-    // Else the times are those of a later look than the digests.
-    let is_of_one_look = matches!(old.hash_state, HashState::Full | HashState::Busy);
-    let is_time_kept = !new.attributes.is_generated() && old.attributes.ctime == new.attributes.ctime;
-    change.changed.has(Attribute::Content) && is_of_one_look && is_time_kept
-}
-
-/// How much a change matters; `is_urgent_path` when the path stands on the list of those that always do.
-pub fn weigh(change: &FileChange, is_urgent_path: bool) -> Severity {
-    match change.class {
-        ChangeClass::Rewritten | ChangeClass::Touched => Severity::Count,
-        _ if is_urgent_path || gains_set_id(change) || gains_capabilities(change) => Severity::High,
-        _ if is_armed_anew(change) || is_forged(change) => Severity::High,
-        ChangeClass::Moved if change.changed.is_within(TIMES) && !is_armed(change.new.as_ref()) => Severity::Low,
-        _ => Severity::Normal,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,8 +189,6 @@ mod tests {
     fn same_size_and_old_times_do_not_hide_new_content() {
         let change = changed(|o| o.digests.blake3 = Some([2; 32])).unwrap();
         assert!(change.changed.has(Attribute::Content));
-        assert_eq!(weigh(&change, false), Severity::High);
-        assert!(alarm(&change).contains("forged"));
     }
 
     #[test]
@@ -296,78 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn a_gained_set_id_bit_weighs_more_than_a_lost_one() {
-        let gained = changed(|o| o.attributes.perms = 0o4755).unwrap();
-        assert_eq!(weigh(&gained, false), Severity::High);
-        let mut old = seen();
-        old.attributes.perms = 0o4755;
-        let lost = compare(&old, &seen(), everything()).unwrap();
-        assert_eq!(weigh(&lost, false), Severity::Normal);
-    }
-
-    #[test]
-    fn other_content_in_a_set_id_file_is_high() {
-        let mut old = seen();
-        old.attributes.perms = 0o4755;
-        old.attributes.ctime = Timestamp::from_nanos(1);
-        let mut new = old.clone();
-        new.attributes.ctime = Timestamp::from_nanos(9);
-        new.digests.blake3 = Some([2; 32]);
-        assert_eq!(weigh(&compare(&old, &new, everything()).unwrap(), false), Severity::High);
-        new.digests.blake3 = Some([1; 32]);
-        new.attributes.nlink = 2;
-        assert_eq!(weigh(&compare(&old, &new, everything()).unwrap(), false), Severity::Normal);
-    }
-
-    fn with_capabilities(value: Option<&[u8]>) -> Observation {
-        let mut writer = crate::model::file::xattr::Writer::default();
-        if let Some(value) = value {
-            writer.add(CAPABILITY, Some(value));
-        }
-        let mut seen = seen();
-        seen.attributes.ctime = Timestamp::from_nanos(9);
-        seen.attributes.xattrs = Some(writer.finish());
-        seen
-    }
-
-    #[test]
-    fn gained_capabilities_weigh_as_much_as_a_set_id_bit() {
-        let raw = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-        let both = b"\x01\0\0\x02\0\x30\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-        let weight = |old: Option<&[u8]>, new: Option<&[u8]>| {
-            let (mut old, new) = (with_capabilities(old), with_capabilities(new));
-            old.attributes.ctime = Timestamp::from_nanos(1);
-            let change = compare(&old, &new, everything()).unwrap();
-            assert!(change.changed.has(Attribute::Caps));
-            weigh(&change, false)
-        };
-        assert_eq!(weight(None, Some(raw)), Severity::High);
-        assert_eq!(weight(Some(raw), Some(both)), Severity::High);
-        assert_eq!(weight(Some(raw), Some(b"of no known form")), Severity::High);
-        assert_eq!(weight(Some(both), Some(raw)), Severity::Normal);
-        assert_eq!(weight(Some(raw), None), Severity::Normal);
-        let fresh = FileChange {
-            class: ChangeClass::Added,
-            changed: AttributeSet::NONE,
-            old: None,
-            new: Some(with_capabilities(Some(raw))),
-        };
-        assert_eq!(weigh(&fresh, false), Severity::High);
-        // Other content in a file that has some.
-        let old = with_capabilities(Some(raw));
-        let mut new = old.clone();
-        new.attributes.ctime = Timestamp::from_nanos(10);
-        new.digests.blake3 = Some([2; 32]);
-        assert_eq!(weigh(&compare(&old, &new, everything()).unwrap(), false), Severity::High);
-    }
-
-    #[test]
     fn attributes_that_could_not_be_asked_for_say_nothing() {
         let mut old = seen();
         old.attributes.flags = Some(0);
         old.attributes.xattrs = None;
-        let mut new = with_capabilities(Some(b"x"));
-        new.attributes.ctime = old.attributes.ctime;
+        let mut new = seen();
+        let mut writer = crate::model::file::xattr::Writer::default();
+        writer.add(b"user.a", Some(b"x"));
+        new.attributes.xattrs = Some(writer.finish());
         assert_eq!(compare(&old, &new, everything()), None);
         new.attributes.flags = Some(0x10);
         assert_eq!(compare(&old, &new, everything()).unwrap().changed, AttributeSet::NONE.with(Attribute::Flags));

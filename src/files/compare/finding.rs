@@ -14,7 +14,7 @@ use crate::{
         },
         compare::{
             big_file::{of_metadata, of_reading},
-            verdict::{Comparison, EntryVerdict, collected, untold},
+            comparison::{Comparison, EntryVerdict, collected, untold},
         },
     },
     model::{

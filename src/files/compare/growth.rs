@@ -118,7 +118,7 @@ mod tests {
     use crate::{
         config::settings::{config::Area, urgent::UrgentList},
         content::hasher::{Prefix, PrefixHasher},
-        files::compare::verdict::{Comparison, EntryVerdict},
+        files::compare::comparison::{Comparison, EntryVerdict},
         model::{
             clock::{BootId, Boottime, Moment, Timestamp},
             file::entry::{Algorithm, AreaId, Digests, EntryId},

@@ -2,10 +2,11 @@
 
 pub(super) mod absence;
 pub(super) mod big_file;
+pub(super) mod comparison;
 pub mod diff;
 pub(super) mod finding;
 pub(super) mod growth;
 pub mod inode_index;
 pub(super) mod own_mail;
+pub(crate) mod severity;
 pub(crate) mod shortage;
-pub(super) mod verdict;

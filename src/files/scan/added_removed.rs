@@ -3,7 +3,7 @@
 use crate::{
     files::{
         area::watched_areas::{Exclusion, is_beneath},
-        compare::{absence::removal, finding::Finding, verdict::Company},
+        compare::{absence::removal, comparison::Company, finding::Finding},
         scan::{
             batch::{Passed, ScanBatch},
             entry_check::ScanCheck,
@@ -27,7 +27,7 @@ impl ScanCheck<'_> {
         name: &[u8],
         path: &[u8],
         seen: Observation,
-        harvest: &mut ScanBatch,
+        batch: &mut ScanBatch,
     ) -> Result<EnteredDir, StoreError> {
         let origin = if self.is_learning || !self.tract.accepts_changes() {
             None
@@ -37,7 +37,7 @@ impl ScanCheck<'_> {
         if let Some(origin) = origin {
             let piece = moved(self.judge(), self.store, &origin, (Some(place.entry.id), name, path), seen.clone())?;
             let entry = self.judge().newcomer(origin.entry.id, Some(place.entry.id), name, seen);
-            harvest.news.push(piece);
+            batch.news.push(piece);
             return Ok(EnteredDir { entry: Box::new(entry), is_new: false });
         }
         // Without a row of its own nothing is asked about it again.
@@ -45,13 +45,13 @@ impl ScanCheck<'_> {
         let entry = match self.judge().of_unknown(path, (id, Some(place.entry.id), name), seen) {
             Finding::News(news) => {
                 let entry = news.next.clone();
-                harvest.news.push(piece(self.store, path, *news)?);
+                batch.news.push(piece(self.store, path, *news)?);
                 Box::new(entry)
             }
             Finding::Learned(entry) => {
                 match self.ids {
-                    Some(_) => harvest.learned.push(Entry::clone(&entry)),
-                    None => harvest.unlearned += 1,
+                    Some(_) => batch.learned.push(Entry::clone(&entry)),
+                    None => batch.unlearned += 1,
                 }
                 entry
             }

@@ -77,7 +77,7 @@ impl Passed {
 }
 
 impl ScanBatch {
-    /// Adds another harvest to this one.
+    /// Adds another batch to this one.
     pub fn add(&mut self, other: Self) {
         self.looks += other.looks;
         self.bytes = self.bytes.saturating_add(other.bytes);
@@ -103,23 +103,23 @@ impl BatchWriter {
         Self { db, ready: Vec::new() }
     }
 
-    /// Takes a harvest in.
+    /// Takes a batch in.
     ///
     /// # Errors
     /// [`StoreError`]; what was not stored will be found again.
-    pub fn take(&mut self, harvest: ScanBatch) -> Result<(), StoreError> {
+    pub fn take(&mut self, batch: ScanBatch) -> Result<(), StoreError> {
         let db = self.db.clone();
         let mut store = db.lock();
-        store.count_looks(harvest.looks, harvest.bytes);
-        for (id, checked) in harvest.same {
+        store.count_looks(batch.looks, batch.bytes);
+        for (id, checked) in batch.same {
             let visit = store.next_visit();
             store.touch(id, visit, checked);
         }
-        for entry in harvest.learned {
+        for entry in batch.learned {
             let visit = store.next_visit();
             store.learn(Entry { visit, ..entry });
         }
-        for mut piece in harvest.news {
+        for mut piece in batch.news {
             for change in &mut piece.outcome.changes {
                 if let StateChange::Put(entry) = change {
                     entry.visit = store.next_visit();

@@ -6,8 +6,8 @@ use crate::{
         area::watched_areas::WatchedArea,
         compare::{
             big_file::unread,
+            comparison::without_content,
             finding::{Sighting, wanted_digests},
-            verdict::without_content,
         },
         remote::lookup::{AccessError, FileHandle, LookupContent, LookupReader},
         scan::batch::ScanBatch,
@@ -35,7 +35,7 @@ impl Purpose<'_> {
         object: FileHandle,
         seen: &mut Attributes,
         buffer: &mut Vec<u8>,
-        harvest: &mut ScanBatch,
+        batch: &mut ScanBatch,
     ) -> Read {
         let known = self.known;
         let whole = |evidence| Read::Seen(Box::new(Sighting::Whole(evidence)));
@@ -67,7 +67,7 @@ impl Purpose<'_> {
                 Err(trouble) => return failed(seen, trouble),
             }
         }
-        harvest.bytes = harvest.bytes.saturating_add(reading.read());
+        batch.bytes = batch.bytes.saturating_add(reading.read());
         let (content, used) = reading.finish(known.map(|entry| &entry.known));
         *buffer = used;
         match content {

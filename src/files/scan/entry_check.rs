@@ -13,10 +13,10 @@ use crate::{
             watched_areas::{WatchedArea, WatchedAreas},
         },
         compare::{
+            comparison::{Comparison, without_content},
             finding::{Finding, Sighting},
             own_mail::{holds_only, new_part},
             shortage::{is_resource_exhausted, shortage},
-            verdict::{Comparison, without_content},
         },
         remote::lookup::Lookup,
         scan::{
@@ -73,18 +73,18 @@ impl<'a> ScanCheck<'a> {
         }
     }
 
-    /// Looks at `name` in `place` and adds what it finds to `harvest`; gives the directory that is there, if it is one.
+    /// Looks at `name` in `place` and adds what it finds to `batch`; gives the directory that is there, if it is one.
     pub(in crate::files) fn at(
         &mut self,
         place: &ScanPlace,
         (name, path, is_regular): (&[u8], &[u8], bool),
         known: KnownEntry,
-        harvest: &mut ScanBatch,
+        batch: &mut ScanBatch,
     ) -> Result<Option<EnteredDir>, StoreError> {
         self.is_own_mail = false;
         let known = self.known(place, name, known)?;
         let looked = catch_unwind(AssertUnwindSafe(|| {
-            self.look(known.as_deref(), harvest, |scan| {
+            self.look(known.as_deref(), batch, |scan| {
                 let wants_content = !scan.tract.settings.algorithms.is_empty();
                 if is_regular && place.is_of_root && wants_content {
                     scan.ground.glance_regular(scan.tract, path, &place.directory, name)
@@ -94,7 +94,7 @@ impl<'a> ScanCheck<'a> {
             })
         }));
         let Ok(looked) = looked else {
-            harvest.add(self.fault(path));
+            batch.add(self.fault(path));
             return Ok(None);
         };
         refuse_shortage(&looked, path)?;
@@ -106,25 +106,25 @@ impl<'a> ScanCheck<'a> {
                     Some(entry) if is_on_way && entry.known.attributes.kind == FileKind::Directory => {
                         Ok(Some(EnteredDir { entry, is_new: false }))
                     }
-                    known => self.settle(place, name, path, known, *sighting, harvest),
+                    known => self.settle(place, name, path, known, *sighting, batch),
                 }
             }
             ScanLook::Silent => {
                 // What hides it is told as a whole.
                 if !self.ground.is_covered(path) {
-                    harvest.add(ScanBatch::silent(known.is_some()));
+                    batch.add(ScanBatch::silent(known.is_some()));
                 }
                 Ok(None)
             }
             ScanLook::Gone => {
                 if let Some(known) = known {
-                    harvest.gone.push((known.id, path.to_vec()));
+                    batch.gone.push((known.id, path.to_vec()));
                 }
                 Ok(None)
             }
             ScanLook::Refused(errno) => {
                 let state = HashState::Unreadable(errno.raw_os_error());
-                harvest.add(match known {
+                batch.add(match known {
                     Some(known) => self.content_state(path, &known, state)?,
                     None => self.content_state(&place.path, &place.entry, state)?,
                 });
@@ -138,21 +138,21 @@ impl<'a> ScanCheck<'a> {
         &mut self,
         seen: &Attributes,
         root: &Entry,
-        harvest: &mut ScanBatch,
+        batch: &mut ScanBatch,
     ) -> Result<Entry, StoreError> {
         let path = self.tract.path.clone();
         let looked = match seen.kind {
             FileKind::Directory if !self.scope.covers(&path) => return Ok(root.clone()),
-            _ => self.look(Some(root), harvest, |scan| scan.ground.look_at_root(scan.tract)),
+            _ => self.look(Some(root), batch, |scan| scan.ground.look_at_root(scan.tract)),
         };
         refuse_shortage(&looked, &path)?;
         let ScanLook::There(sighting) = looked else { return Ok(root.clone()) };
         if !self.scope.covers(&path) {
             return Ok(root.clone());
         }
-        harvest.looks += 1;
+        batch.looks += 1;
         let finding = self.judge().of_known(&path, root, *sighting);
-        Ok(*self.bring(&path, Box::new(root.clone()), finding, harvest)?)
+        Ok(*self.bring(&path, Box::new(root.clone()), finding, batch)?)
     }
 
     fn purpose<'b>(&self, known: Option<&'b Entry>) -> Purpose<'b>
@@ -176,7 +176,7 @@ impl<'a> ScanCheck<'a> {
     }
 
     /// Looks at what `glance` leads to until it holds still.
-    fn look(&mut self, known: Option<&Entry>, harvest: &mut ScanBatch, glance: impl Fn(&Self) -> Lookup) -> ScanLook {
+    fn look(&mut self, known: Option<&Entry>, batch: &mut ScanBatch, glance: impl Fn(&Self) -> Lookup) -> ScanLook {
         let mut last = ScanLook::Silent;
         for attempt in 1..=TRIES {
             let began = self.clock.now().wall;
@@ -191,7 +191,7 @@ impl<'a> ScanCheck<'a> {
                 Lookup::Refused(errno) => return ScanLook::Refused(errno),
                 Lookup::There(object, seen) => (object, seen),
             };
-            match self.purpose(known).read(object, &mut seen, self.buffer, harvest) {
+            match self.purpose(known).read(object, &mut seen, self.buffer, batch) {
                 Read::Seen(sighting) => {
                     let is_unsure = sighting.is_racy(began);
                     if !is_unsure || attempt == TRIES {
@@ -217,13 +217,13 @@ impl<'a> ScanCheck<'a> {
         path: &[u8],
         known: Option<Box<Entry>>,
         sighting: Sighting,
-        harvest: &mut ScanBatch,
+        batch: &mut ScanBatch,
     ) -> Result<Option<EnteredDir>, StoreError> {
-        harvest.looks += 1;
+        batch.looks += 1;
         let seen = sighting.seen();
         if matches!(sighting, Sighting::Metadata(_)) || seen.hash_state == HashState::TooBig {
-            harvest.passed.left += 1;
-            harvest.passed.known += u64::from(known.is_some());
+            batch.passed.left += 1;
+            batch.passed.known += u64::from(known.is_some());
         }
         let is_directory = seen.attributes.kind == FileKind::Directory;
         self.is_own_mail = match &sighting {
@@ -231,11 +231,11 @@ impl<'a> ScanCheck<'a> {
             Sighting::Metadata(_) => false,
         };
         let entered = match known {
-            None => self.meet(place, name, path, sighting.into_seen(), harvest)?,
+            None => self.meet(place, name, path, sighting.into_seen(), batch)?,
             Some(known) => {
                 let was_directory = known.known.attributes.kind == FileKind::Directory;
                 let finding = self.judge().of_known(path, &known, sighting);
-                EnteredDir { entry: self.bring(path, known, finding, harvest)?, is_new: !was_directory }
+                EnteredDir { entry: self.bring(path, known, finding, batch)?, is_new: !was_directory }
             }
         };
         Ok(is_directory.then_some(entered))
@@ -268,30 +268,30 @@ impl<'a> ScanCheck<'a> {
         path: &[u8],
         known: Box<Entry>,
         finding: Finding,
-        harvest: &mut ScanBatch,
+        batch: &mut ScanBatch,
     ) -> Result<Box<Entry>, StoreError> {
         let next = match finding {
             Finding::News(news) => {
                 let next = Box::new(news.next.clone());
-                harvest.news.push(piece(self.store, path, *news)?);
+                batch.news.push(piece(self.store, path, *news)?);
                 return Ok(next);
             }
             Finding::Same(id, checked) => {
                 if self.ids.is_some() {
-                    harvest.same.push((id, checked));
+                    batch.same.push((id, checked));
                 }
                 known
             }
             Finding::Learned(next) => {
                 if self.ids.is_some() {
-                    harvest.learned.push(Entry::clone(&next));
+                    batch.learned.push(Entry::clone(&next));
                 }
                 next
             }
         };
         if next.known.hash_state.is_trouble() {
-            harvest.passed.unreadable += 1;
-            harvest.passed.known += 1;
+            batch.passed.unreadable += 1;
+            batch.passed.known += 1;
         }
         Ok(next)
     }
@@ -303,13 +303,13 @@ impl<'a> ScanCheck<'a> {
         known: &Entry,
         state: HashState,
     ) -> Result<ScanBatch, StoreError> {
-        let mut harvest = ScanBatch { looks: 1, ..ScanBatch::default() };
+        let mut batch = ScanBatch { looks: 1, ..ScanBatch::default() };
         match self.judge().of_state(path, known, state) {
-            Finding::News(news) => harvest.news.push(piece(self.store, path, *news)?),
-            Finding::Learned(next) if self.ids.is_some() => harvest.learned.push(*next),
+            Finding::News(news) => batch.news.push(piece(self.store, path, *news)?),
+            Finding::Learned(next) if self.ids.is_some() => batch.learned.push(*next),
             Finding::Learned(_) | Finding::Same(..) => {}
         }
-        Ok(harvest)
+        Ok(batch)
     }
 
     /// A directory in which paths are too long to be looked at, or none are.

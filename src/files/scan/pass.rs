@@ -86,11 +86,11 @@ pub struct FullScan<'a> {
 pub type ScanProgress<'a> = &'a mut dyn FnMut(&ScanBatch);
 
 impl Summary {
-    fn count(&mut self, harvest: &ScanBatch) {
-        self.looks += harvest.looks;
-        self.bytes = self.bytes.saturating_add(harvest.bytes);
-        self.unlearned += harvest.unlearned;
-        self.passed.add(harvest.passed);
+    fn count(&mut self, batch: &ScanBatch) {
+        self.looks += batch.looks;
+        self.bytes = self.bytes.saturating_add(batch.bytes);
+        self.unlearned += batch.unlearned;
+        self.passed.add(batch.passed);
     }
 
     fn sort(&mut self) {
@@ -133,13 +133,13 @@ impl FullScan<'_> {
         // The workers read from connections of their own.
         db.lock().flush()?;
         let mut summary = Summary { looks: u64::try_from(entered.len()).unwrap_or(u64::MAX), ..Summary::default() };
-        let mut barn = BatchWriter::new(db.clone());
-        sweep.run(roots, |harvest| {
-            summary.count(&harvest);
-            progress(&harvest);
-            barn.take(harvest)
+        let mut writer = BatchWriter::new(db.clone());
+        sweep.run(roots, |batch| {
+            summary.count(&batch);
+            progress(&batch);
+            writer.take(batch)
         })?;
-        barn.close()?;
+        writer.close()?;
         let unfinished = sweep.ground.unfinished();
         entered.retain(|area| !unfinished.contains(area));
         let mut store = db.lock();
@@ -220,17 +220,17 @@ impl FullScan<'_> {
         } else {
             hidden(&db.lock(), &sweep.ground, self.clock.now()).map(drop)?;
         }
-        let mut barn = BatchWriter::new(db.clone());
-        let mut take = |harvest: ScanBatch| -> Result<(), StoreError> {
-            summary.count(&harvest);
-            progress(&harvest);
+        let mut writer = BatchWriter::new(db.clone());
+        let mut take = |batch: ScanBatch| -> Result<(), StoreError> {
+            summary.count(&batch);
+            progress(&batch);
             if update {
                 // What is learned anew is left to the rounds: what is not in the baseline yet was never stored.
-                let new = harvest.learned.iter().filter(|entry| entry.visit == 0).count();
+                let new = batch.learned.iter().filter(|entry| entry.visit == 0).count();
                 summary.unlearned += u64::try_from(new).unwrap_or(u64::MAX);
-                return barn.take(ScanBatch { same: Vec::new(), learned: Vec::new(), looks: 0, bytes: 0, ..harvest });
+                return writer.take(ScanBatch { same: Vec::new(), learned: Vec::new(), looks: 0, bytes: 0, ..batch });
             }
-            let events = harvest.news.into_iter().flat_map(|news| news.outcome.events);
+            let events = batch.news.into_iter().flat_map(|news| news.outcome.events);
             summary.findings.extend(events.map(|found| unstored(found.event)));
             Ok(())
         };
@@ -248,15 +248,15 @@ impl FullScan<'_> {
                 None => without.push(area),
                 Some(_) if update => roots.extend(self.enter(&sweep, area, tract)?.and_then(|root| root.directory)),
                 Some((row, root)) => {
-                    let (directory, harvest) = sweep.approach(area, row, &root, db)?;
+                    let (directory, batch) = sweep.approach(area, row, &root, db)?;
                     roots.extend(directory);
-                    take(harvest)?;
+                    take(batch)?;
                 }
             }
         }
         sweep.run(roots, &mut take)?;
         if update {
-            barn.close()?;
+            writer.close()?;
             review(&mut db.lock(), &sweep.ground, self.clock.now())?;
             tell_of_stalls(&mut db.lock(), &sweep.ground, self.clock.now())?;
             summary.findings = told_since(&db.lock(), before)?;
@@ -292,14 +292,14 @@ impl FullScan<'_> {
         let (seen, directory, first) = sweep.take_root(area, &root, &mut db.lock())?.map_err(AcceptError::Missing)?;
         let mut summary = Summary::default();
         let mut news: Vec<ConditionalOutcome> = Vec::new();
-        let mut take = |mut harvest: ScanBatch| -> Result<(), StoreError> {
-            summary.count(&harvest);
-            progress(&harvest);
+        let mut take = |mut batch: ScanBatch| -> Result<(), StoreError> {
+            summary.count(&batch);
+            progress(&batch);
             // What goes is not there any more when the one event is stored.
-            for found in harvest.news.iter_mut().flat_map(|piece| &mut piece.outcome.events) {
+            for found in batch.news.iter_mut().flat_map(|piece| &mut piece.outcome.events) {
                 found.members = db.lock().listed(&found.members)?.into();
             }
-            news.extend(harvest.news);
+            news.extend(batch.news);
             Ok(())
         };
         take(first)?;

@@ -70,12 +70,12 @@ impl ParallelScan {
         if let Some(why) = misfit(tract, row, Some(root), &seen, now).or(covered) {
             return missing(why);
         }
-        let Ok((_, directory, mut harvest)) = self.take_root(area, root, &mut db.lock())? else {
+        let Ok((_, directory, mut batch)) = self.take_root(area, root, &mut db.lock())? else {
             // It went while it was looked at: the next pass will tell.
             return Ok((None, ScanBatch::default()));
         };
         if let Some(event) = retarget(tract, root, &seen, now) {
-            harvest.add(ScanBatch::telling(event));
+            batch.add(ScanBatch::telling(event));
         } else if let Some(open) = tract.root()
             && let Some(loss) = MassRemoval::emptied(db, &self.ground, tract, (&open, None))?
         {
@@ -83,7 +83,7 @@ impl ParallelScan {
             let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
             lost.fresh.extend(loss.topmost.into_iter().map(|lost| (lost.id, lost.entries)));
         }
-        Ok((directory, harvest))
+        Ok((directory, batch))
     }
 
     /// Looks at the root of an area, whatever it is; gives its metadata, and itself to begin with when it is a directory. The inner
@@ -107,9 +107,9 @@ impl ParallelScan {
             Lookup::Refused(errno) => return Ok(Err(io::Error::from(errno).to_string())),
         };
         let opened = if seen.kind == FileKind::Directory { handle.open_directory().map(Some) } else { Ok(None) };
-        let mut harvest = ScanBatch::default();
+        let mut batch = ScanBatch::default();
         let mut buffer = Vec::new();
-        let next = self.scan(tract, store, &mut buffer).at_root(&seen, root, &mut harvest)?;
+        let next = self.scan(tract, store, &mut buffer).at_root(&seen, root, &mut batch)?;
         match opened {
             Ok(opened) => tract.set_root(opened),
             Err(errno) if is_resource_exhausted(errno.raw_os_error()) => {
@@ -118,10 +118,10 @@ impl ParallelScan {
             Err(errno) => {
                 tract.set_root(None);
                 let state = HashState::Unreadable(errno.raw_os_error());
-                harvest.add(self.scan(tract, store, &mut buffer).content_state(&tract.path, &next, state)?);
+                batch.add(self.scan(tract, store, &mut buffer).content_state(&tract.path, &next, state)?);
             }
         }
-        Ok(Ok((seen, self.root(area, next), harvest)))
+        Ok(Ok((seen, self.root(area, next), batch)))
     }
 
     /// The open root of an area, to begin with; `None` when it is no directory or not open.

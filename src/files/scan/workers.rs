@@ -55,7 +55,7 @@ const LOOKS: u64 = 1000;
 /// What opening a directory fails with that is gone, or exchanged for something else.
 const WITHOUT_WAY: [Errno; 3] = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP];
 
-/// Harvests that may wait to be stored.
+/// Batches that may wait to be stored.
 const WAITING: usize = 64;
 
 /// What a pass is given.
@@ -118,9 +118,9 @@ impl ParallelScan {
         mut collect: impl FnMut(ScanBatch) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let stack = WorkQueue::new(roots.into_iter().map(Work::List).collect());
-        let (out, harvests) = sync_channel(WAITING);
+        let (out, batches) = sync_channel(WAITING);
         thread::scope(|scope| {
-            let crew: Vec<_> = (0..self.workers.max(1))
+            let threads: Vec<_> = (0..self.workers.max(1))
                 .map(|_| {
                     let out = out.clone();
                     scope.spawn(|| self.work(&stack, out))
@@ -129,16 +129,16 @@ impl ParallelScan {
             drop(out);
             let mut result = Ok(());
             let mut gone = Vec::new();
-            for mut harvest in harvests {
-                gone.append(&mut harvest.gone);
+            for mut batch in batches {
+                gone.append(&mut batch.gone);
                 if result.is_ok() {
-                    result = collect(harvest);
+                    result = collect(batch);
                     if result.is_err() {
                         stack.cancel();
                     }
                 }
             }
-            for worker in crew {
+            for worker in threads {
                 let ended = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 result = result.and(ended);
             }
@@ -205,7 +205,7 @@ impl ParallelScan {
         lower_priority();
         let mut store = Store::open_read_only(&self.database).inspect_err(|_| stack.cancel())?;
         let mut buffer = Vec::new();
-        let mut harvest = ScanBatch::default();
+        let mut batch = ScanBatch::default();
         while let Some((first, _taken)) = stack.take() {
             let mut own = vec![first];
             while let Some(work) = own.pop() {
@@ -214,12 +214,12 @@ impl ParallelScan {
                     Work::Look(place, names) => self.look(&mut store, &place, names, &mut buffer),
                 };
                 let (found, more) = done.inspect_err(|_| stack.cancel())?;
-                harvest.add(found);
+                batch.add(found);
                 own.extend(more);
                 let is_shared = stack.is_wanted();
-                if is_shared || own.is_empty() || harvest.looks >= LOOKS || harvest.news.len() >= NAMES {
+                if is_shared || own.is_empty() || batch.looks >= LOOKS || batch.news.len() >= NAMES {
                     // Before others can find its children, so that a directory is stored before what lies in it.
-                    if out.send(std::mem::take(&mut harvest)).is_err() {
+                    if out.send(std::mem::take(&mut batch)).is_err() {
                         return Ok(());
                     }
                 }
@@ -263,23 +263,23 @@ impl ParallelScan {
                 return Ok((self.scan(tract, store, buffer).content_state(&path, &entry, state)?, Vec::new()));
             }
         };
-        let mut harvest = ScanBatch::default();
+        let mut batch = ScanBatch::default();
         let is_limited = entry.known.hash_state == HashState::PATHS_TOO_LONG && is_near(&path);
         if matches!(entry.known.hash_state, HashState::Unreadable(_)) && !is_limited {
-            harvest = self.scan(tract, store, buffer).content_state(&path, &entry, HashState::Off)?;
+            batch = self.scan(tract, store, buffer).content_state(&path, &entry, HashState::Off)?;
         }
         let is_of_root = matches!(&directory, DirHandle::Near(open) if is_of_root(open.as_fd()));
         let place = Arc::new(ScanPlace { area, entry, path, directory, is_of_root });
         let MatchedNames { mut pieces, is_beyond } =
             match_names(store, &place.path, (!is_new).then_some(place.entry.id), listing)?;
         if let Some(is_beyond) = is_beyond.filter(|_| is_near(&place.path)) {
-            harvest.add(self.scan(tract, store, buffer).limit(&place.path, &place.entry, is_beyond)?);
+            batch.add(self.scan(tract, store, buffer).limit(&place.path, &place.entry, is_beyond)?);
         }
         let own = pieces.pop().unwrap_or_default();
         let (found, deeper) = self.look(store, &place, own, buffer)?;
-        harvest.add(found);
+        batch.add(found);
         let others = pieces.into_iter().map(|names| Work::Look(Arc::clone(&place), names));
-        Ok((harvest, others.chain(deeper).collect()))
+        Ok((batch, others.chain(deeper).collect()))
     }
 
     /// Looks at names of one directory.
@@ -293,7 +293,7 @@ impl ParallelScan {
         let Some(tract) = self.tract(place.area) else {
             return Ok(Done::default());
         };
-        let mut harvest = ScanBatch::default();
+        let mut batch = ScanBatch::default();
         let mut more = Vec::new();
         for NamedEntry { name, known, is_regular } in names {
             let path = join(&place.path, &name);
@@ -303,15 +303,15 @@ impl ParallelScan {
             }
             let mut scan = self.scan(tract, store, buffer);
             if self.ground.is_barred(&path) {
-                harvest.passed.barred += 1;
-                harvest.passed.known += u64::from(scan.known(place, &name, known)?.is_some());
+                batch.passed.barred += 1;
+                batch.passed.known += u64::from(scan.known(place, &name, known)?.is_some());
                 continue;
             }
             if let Some(why) = self.ground.reason(tract, &path) {
-                harvest.add(scan.leave_out(place, (&name, &path), known, why)?);
+                batch.add(scan.leave_out(place, (&name, &path), known, why)?);
                 continue;
             }
-            let Some(directory) = scan.at(place, (&name, &path, is_regular), known, &mut harvest)? else {
+            let Some(directory) = scan.at(place, (&name, &path, is_regular), known, &mut batch)? else {
                 continue;
             };
             if tract.settings.recurse {
@@ -319,7 +319,7 @@ impl ParallelScan {
                 more.push(Work::List(Directory { area: place.area, entry, is_new, path }));
             }
         }
-        Ok((harvest, more))
+        Ok((batch, more))
     }
 
     pub(in crate::files) fn scan<'a>(

@@ -14,10 +14,10 @@ use crate::{
         area::watched_areas::{WatchedArea, WatchedAreas, join},
         compare::{
             big_file::{ReadDeadline, Reads, unread},
+            comparison::{Comparison, without_content},
             finding::wanted_digests,
             inode_index::InodeIndex,
             shortage::{is_resource_exhausted, shortage},
-            verdict::{Comparison, without_content},
         },
         remote::lookup::{AccessError, FileHandle, Lookup, LookupContent, LookupReader},
         walk::target::{CheckTarget, TargetWay},

@@ -9,7 +9,7 @@ use crate::{
         baseline::mass_removal::MassRemoval,
         compare::{
             absence::{misfit, missing_event, removal, retarget},
-            verdict::{Company, Comparison},
+            comparison::{Company, Comparison},
         },
         remote::lookup::{DirHandle, FileHandle, Lookup},
         walk::{

@@ -19,8 +19,8 @@ use crate::{
     files::{
         area::watched_areas::{WatchedArea, WatchedAreas, join},
         compare::{
+            comparison::{Company, Comparison},
             inode_index::InodeIndex,
-            verdict::{Company, Comparison},
         },
         remote::lookup::Lookup,
         walk::{

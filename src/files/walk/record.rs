@@ -6,9 +6,9 @@ use crate::{
         area::watched_areas::WatchedArea,
         compare::{
             big_file::{deadline, unread},
+            comparison::Comparison,
             finding::{Finding, News, Sighting},
             own_mail::{holds_only, new_part},
-            verdict::Comparison,
         },
         remote::lookup::Lookup,
         walk::{

@@ -5,3 +5,4 @@ pub mod delivery;
 pub mod periodic;
 pub mod pool;
 mod replace;
+mod retry;

@@ -13,7 +13,7 @@ use crate::{
     report::transport::{
         outcome::SendError,
         sendmail::Sendmail,
-        smtp::{Dialogue, Smtp, TransportError},
+        smtp_dialogue::{Dialogue, Smtp, TransportError},
     },
     store::db::run_blocking,
     sys::fs::ownership,

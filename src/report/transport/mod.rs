@@ -7,8 +7,8 @@ pub mod auto;
 pub mod outcome;
 mod password;
 pub mod sendmail;
-pub mod smtp;
 pub mod smtp_connection;
+pub mod smtp_dialogue;
 
 use std::{
     fmt,
@@ -25,7 +25,7 @@ pub use crate::report::transport::{
     auto::{Local, Places},
     outcome::SendError,
     sendmail::Sendmail,
-    smtp::TransportError,
+    smtp_dialogue::TransportError,
 };
 use crate::{
     config::settings::config::{MailSettings, MailWay},
@@ -34,7 +34,7 @@ use crate::{
         mail::mime::plain_text,
         transport::{
             outcome::queue_id,
-            smtp::{Dialogue, Smtp},
+            smtp_dialogue::{Dialogue, Smtp},
         },
     },
     store::db::run_blocking,

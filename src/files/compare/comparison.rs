@@ -6,9 +6,10 @@ use crate::{
     files::{
         area::watched_areas::WatchedArea,
         compare::{
-            diff::{COLLECTED, IN_XATTRS, alarm, compare, weigh},
+            diff::{COLLECTED, IN_XATTRS, compare},
             growth::{self, Weighed},
             own_mail,
+            severity::{alarm, weigh},
         },
     },
     model::{

@@ -1,0 +1,204 @@
+//! How severe a change is, and what must be said of it. Pure.
+
+use crate::{
+    files::compare::diff::TIMES,
+    model::{
+        event::Severity,
+        file::{
+            attribute::Attribute,
+            capability::Capabilities,
+            change::{ChangeClass, FileChange},
+            entry::{Attributes, FileKind, HashState, Observation},
+            xattr::{CAPABILITY, value},
+        },
+    },
+};
+
+/// Set-user-ID and set-group-ID.
+const SET_ID: u16 = 0o6000;
+
+/// What must be said of a change that its attributes do not show; empty for most.
+pub(in crate::files) fn alarm(change: &FileChange) -> &'static str {
+    if is_forged(change) {
+        "content changed though ctime did not: times forged, changed through a mapping, or failing storage"
+    } else {
+        ""
+    }
+}
+
+/// Whether a regular file can now lend its owner's or group's rights to whoever runs it.
+fn gains_set_id(change: &FileChange) -> bool {
+    let file = |seen: &Option<Observation>| {
+        seen.as_ref()
+            .filter(|seen| seen.attributes.kind == FileKind::Regular)
+            .map_or(0, |seen| seen.attributes.perms & SET_ID)
+    };
+    file(&change.new) & !file(&change.old) != 0
+}
+
+/// Whether a regular file now gives capabilities to whoever runs it that it did not give.
+fn gains_capabilities(change: &FileChange) -> bool {
+    let Some(new) = change.new.as_ref().and_then(|new| capabilities(&new.attributes)) else {
+        return false;
+    };
+    let Some(old) = &change.old else {
+        return gives_any(new);
+    };
+    // What was never recorded is learned with the change, not gained by it.
+    if old.attributes.xattrs.is_none() {
+        return false;
+    }
+    match (capabilities(&old.attributes), Capabilities::parse(new)) {
+        (None, _) => gives_any(new),
+        (Some(old), parsed) => match (Capabilities::parse(old), parsed) {
+            (Some(old), Some(new)) => new.exceeds(&old),
+            _ => old != new,
+        },
+    }
+}
+
+/// Whether a value gives something; one in a form that we do not know may give anything.
+fn gives_any(value: &[u8]) -> bool {
+    Capabilities::parse(value).is_none_or(|all| all.permitted | all.inheritable != 0)
+}
+
+/// The value of the capabilities of a regular file; the kernel makes none that would not be kept whole.
+fn capabilities(seen: &Attributes) -> Option<&[u8]> {
+    let form = seen.xattrs.as_deref().filter(|_| seen.kind == FileKind::Regular)?;
+    value(form, CAPABILITY)
+}
+
+/// Whether a file that lends its owner's or group's rights, or capabilities, now runs something else, or lends those of somebody
+/// else.
+fn is_armed_anew(change: &FileChange) -> bool {
+    is_armed(change.new.as_ref())
+        && [Attribute::Content, Attribute::Uid, Attribute::Gid].iter().any(|what| change.changed.has(*what))
+}
+
+/// Whether a file lends its owner's or group's rights, or capabilities.
+fn is_armed(seen: Option<&Observation>) -> bool {
+    seen.is_some_and(|seen| {
+        seen.attributes.kind == FileKind::Regular
+            && (seen.attributes.perms & SET_ID != 0 || capabilities(&seen.attributes).is_some())
+    })
+}
+
+fn is_forged(change: &FileChange) -> bool {
+    let (Some(old), Some(new)) = (&change.old, &change.new) else {
+        return false;
+    };
+    // Else the times are those of a later look than the digests.
+    let is_of_one_look = matches!(old.hash_state, HashState::Full | HashState::Busy);
+    let is_time_kept = !new.attributes.is_generated() && old.attributes.ctime == new.attributes.ctime;
+    change.changed.has(Attribute::Content) && is_of_one_look && is_time_kept
+}
+
+/// How much a change matters; `is_urgent_path` when the path stands on the list of those that always do.
+pub(in crate::files) fn weigh(change: &FileChange, is_urgent_path: bool) -> Severity {
+    match change.class {
+        ChangeClass::Rewritten | ChangeClass::Touched => Severity::Count,
+        _ if is_urgent_path || gains_set_id(change) || gains_capabilities(change) => Severity::High,
+        _ if is_armed_anew(change) || is_forged(change) => Severity::High,
+        ChangeClass::Moved if change.changed.is_within(TIMES) && !is_armed(change.new.as_ref()) => Severity::Low,
+        _ => Severity::Normal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        files::compare::diff::compare,
+        model::{
+            clock::Timestamp,
+            file::{attribute::AttributeSet, entry::Digests},
+        },
+    };
+
+    fn seen() -> Observation {
+        Observation {
+            attributes: Attributes::sample(Timestamp::from_nanos(1)),
+            hash_state: HashState::Full,
+            digests: Digests { blake3: Some([1; 32]), ..Digests::default() },
+        }
+    }
+
+    #[test]
+    fn new_content_behind_old_times_is_a_forgery() {
+        let change = changed(|o| o.digests.blake3 = Some([2; 32])).unwrap();
+        assert_eq!(weigh(&change, false), Severity::High);
+        assert!(alarm(&change).contains("forged"));
+    }
+
+    fn changed(edit: impl FnOnce(&mut Observation)) -> Option<FileChange> {
+        let mut new = seen();
+        edit(&mut new);
+        compare(&seen(), &new, AttributeSet::of(Attribute::ALL))
+    }
+
+    #[test]
+    fn a_gained_set_id_bit_weighs_more_than_a_lost_one() {
+        let gained = changed(|o| o.attributes.perms = 0o4755).unwrap();
+        assert_eq!(weigh(&gained, false), Severity::High);
+        let mut old = seen();
+        old.attributes.perms = 0o4755;
+        let lost = compare(&old, &seen(), AttributeSet::of(Attribute::ALL)).unwrap();
+        assert_eq!(weigh(&lost, false), Severity::Normal);
+    }
+
+    #[test]
+    fn other_content_in_a_set_id_file_is_high() {
+        let mut old = seen();
+        old.attributes.perms = 0o4755;
+        old.attributes.ctime = Timestamp::from_nanos(1);
+        let mut new = old.clone();
+        new.attributes.ctime = Timestamp::from_nanos(9);
+        new.digests.blake3 = Some([2; 32]);
+        assert_eq!(weigh(&compare(&old, &new, AttributeSet::of(Attribute::ALL)).unwrap(), false), Severity::High);
+        new.digests.blake3 = Some([1; 32]);
+        new.attributes.nlink = 2;
+        assert_eq!(weigh(&compare(&old, &new, AttributeSet::of(Attribute::ALL)).unwrap(), false), Severity::Normal);
+    }
+
+    fn with_capabilities(value: Option<&[u8]>) -> Observation {
+        let mut writer = crate::model::file::xattr::Writer::default();
+        if let Some(value) = value {
+            writer.add(CAPABILITY, Some(value));
+        }
+        let mut seen = seen();
+        seen.attributes.ctime = Timestamp::from_nanos(9);
+        seen.attributes.xattrs = Some(writer.finish());
+        seen
+    }
+
+    #[test]
+    fn gained_capabilities_weigh_as_much_as_a_set_id_bit() {
+        let raw = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        let both = b"\x01\0\0\x02\0\x30\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        let weight = |old: Option<&[u8]>, new: Option<&[u8]>| {
+            let (mut old, new) = (with_capabilities(old), with_capabilities(new));
+            old.attributes.ctime = Timestamp::from_nanos(1);
+            let change = compare(&old, &new, AttributeSet::of(Attribute::ALL)).unwrap();
+            assert!(change.changed.has(Attribute::Caps));
+            weigh(&change, false)
+        };
+        assert_eq!(weight(None, Some(raw)), Severity::High);
+        assert_eq!(weight(Some(raw), Some(both)), Severity::High);
+        assert_eq!(weight(Some(raw), Some(b"of no known form")), Severity::High);
+        assert_eq!(weight(Some(both), Some(raw)), Severity::Normal);
+        assert_eq!(weight(Some(raw), None), Severity::Normal);
+        let fresh = FileChange {
+            class: ChangeClass::Added,
+            changed: AttributeSet::NONE,
+            old: None,
+            new: Some(with_capabilities(Some(raw))),
+        };
+        assert_eq!(weigh(&fresh, false), Severity::High);
+        // Other content in a file that has some.
+        let old = with_capabilities(Some(raw));
+        let mut new = old.clone();
+        new.attributes.ctime = Timestamp::from_nanos(10);
+        new.digests.blake3 = Some([2; 32]);
+        assert_eq!(weigh(&compare(&old, &new, AttributeSet::of(Attribute::ALL)).unwrap(), false), Severity::High);
+    }
+}
