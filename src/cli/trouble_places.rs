@@ -26,7 +26,7 @@ use crate::{
             facts::{Facts, sample::facts},
             troubles::TroubleRow,
         },
-        outbox::schedule::{Last, Marks},
+        outbox::periodic::{Last, Marks},
     },
     sys::fs::space::Space,
 };

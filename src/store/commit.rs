@@ -16,7 +16,7 @@ use crate::{
             append::append,
             outcome::{ConditionalOutcome, Outcome, StateChange},
         },
-        outbox::schedule::add_lines,
+        outbox::periodic::add_lines,
         recovery::last_alive::put_sign,
         sources::{
             journal_cursors::{put_journal, remove_journal},

@@ -28,7 +28,7 @@ use crate::{
             diagnose::diagnose,
             facts::{FactTerms, Facts},
         },
-        outbox::schedule::{Last, Marks, ScheduledRun},
+        outbox::periodic::{Last, Marks, ScheduledRun},
         sqlite::{
             connection::Store,
             error::{StoreError, with_causes},

@@ -4,7 +4,8 @@ pub mod admin;
 mod attempt;
 mod due;
 pub mod failures;
+pub mod periodic;
 pub mod replacement;
 pub mod reports;
-pub mod schedule;
+
 pub mod sent;

@@ -59,8 +59,8 @@ mod tests {
             events::{append::Range, outcome::Outcome},
             outbox::{
                 failures::DeliveryFailure,
+                periodic::{Last, Marks, ScheduledRun},
                 reports::{NewReport, ReportId},
-                schedule::{Last, Marks, ScheduledRun},
             },
             test_support::{now, scratch},
         },

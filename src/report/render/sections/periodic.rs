@@ -26,7 +26,7 @@ use crate::{
         baseline::areas::AreaState,
         events::append::Head,
         health::facts::Facts,
-        outbox::schedule::{Last, Marks},
+        outbox::periodic::{Last, Marks},
     },
 };
 
