@@ -136,12 +136,12 @@ impl Comparison<'_> {
 
     /// What a look comes to at a path of the baseline.
     pub(in crate::files) fn of_known(&self, path: &[u8], entry: &Entry, sighting: Sighting) -> Finding {
+        if matches!(&sighting, Sighting::Whole(evidence) if self.is_as_known(entry, &evidence.seen)) {
+            return Finding::Same(entry.id, self.now.wall);
+        }
         let asked = self.asked(entry, sighting.seen().hash_state);
         let EntryVerdict { next, mut events } = match sighting {
             Sighting::Metadata(seen) => of_metadata(self.again(path, &asked, seen), &asked),
-            Sighting::Whole(evidence) if self.is_as_known(entry, &evidence.seen) => {
-                return Finding::Same(entry.id, self.now.wall);
-            }
             Sighting::Whole(evidence) => of_reading(self.again(path, &asked, evidence), &asked),
         };
         // That a content cannot be read is learned like anything else, also when the queue comes to it later.

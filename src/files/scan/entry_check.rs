@@ -29,7 +29,7 @@ use crate::{
     model::{
         clock::Clock,
         event::{Category, Event, Severity},
-        file::entry::{Attributes, Entry, FileKind, HashState},
+        file::entry::{Entry, FileKind, HashState},
     },
     store::{
         events::outcome::ConditionalOutcome,
@@ -133,23 +133,15 @@ impl<'a> ScanCheck<'a> {
         }
     }
 
-    /// Compares the root of an area, which was `seen` already; gives its row as it is now.
-    pub(super) fn at_root(
-        &mut self,
-        seen: &Attributes,
-        root: &Entry,
-        batch: &mut ScanBatch,
-    ) -> Result<Entry, StoreError> {
+    /// Compares the root of an area; gives its row as it is now.
+    pub(super) fn at_root(&mut self, root: &Entry, batch: &mut ScanBatch) -> Result<Entry, StoreError> {
         let path = self.tract.path.clone();
-        let looked = match seen.kind {
-            FileKind::Directory if !self.scope.covers(&path) => return Ok(root.clone()),
-            _ => self.look(Some(root), batch, |scan| scan.ground.look_at_root(scan.tract)),
-        };
-        refuse_shortage(&looked, &path)?;
-        let ScanLook::There(sighting) = looked else { return Ok(root.clone()) };
         if !self.scope.covers(&path) {
             return Ok(root.clone());
         }
+        let looked = self.look(Some(root), batch, |scan| scan.ground.look_at_root(scan.tract));
+        refuse_shortage(&looked, &path)?;
+        let ScanLook::There(sighting) = looked else { return Ok(root.clone()) };
         batch.looks += 1;
         let finding = self.judge().of_known(&path, root, *sighting);
         Ok(*self.bring(&path, Box::new(root.clone()), finding, batch)?)

@@ -109,7 +109,7 @@ impl ParallelScan {
         let opened = if seen.kind == FileKind::Directory { handle.open_directory().map(Some) } else { Ok(None) };
         let mut batch = ScanBatch::default();
         let mut buffer = Vec::new();
-        let next = self.scan(tract, store, &mut buffer).at_root(&seen, root, &mut batch)?;
+        let next = self.scan(tract, store, &mut buffer).at_root(root, &mut batch)?;
         match opened {
             Ok(opened) => tract.set_root(opened),
             Err(errno) if is_resource_exhausted(errno.raw_os_error()) => {

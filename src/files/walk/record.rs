@@ -53,12 +53,15 @@ impl EntryChecker {
         let is_own_mail = is_news && self.brings_own_mail(tract, looked, &evidence)?;
         let origin = if looked.entry.is_none() { self.origin(tract, target, seen)? } else { None };
         let mut store = self.db.lock();
-        let is_learning = store.is_learning(tract.id)?;
+        // Asked again: a command beside the daemon may have stored this very change while the file was read.
+        let known = store.entry_named(target.parent, &target.name)?;
+        // A query, which only these need.
+        let is_learnable = known.as_ref().is_none_or(|known| known.known.is_unread());
+        let is_learning = is_learnable && store.is_learning(tract.id)?;
         let judge = Comparison { is_own_mail, is_learning, ..self.judge(tract, self.clock.now()) };
         let is_directory = seen.attributes.kind == FileKind::Directory;
         let is_left = self.leaves_content(tract, looked);
-        // Asked again: a command beside the daemon may have stored this very change while the file was read.
-        let (id, is_changed) = match (store.entry_named(target.parent, &target.name)?, origin) {
+        let (id, is_changed) = match (known, origin) {
             (None, Some(origin)) => {
                 store.flush()?;
                 let visit = store.next_visit();
