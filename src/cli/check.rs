@@ -146,7 +146,7 @@ pub(super) fn init(source: &CliContext, arguments: &InitArguments, out: &mut Out
     let total = if known > 0 || !has_bar(arguments.quiet) { Some(known) } else { Some(census(&scene.config)) };
     let db = Db::new(store);
     let mut progress = Progress::begin(scene.clock.clone(), total.filter(|total| *total > 0), arguments.quiet);
-    let summary = scene.pass(&db).go_round(&mut |harvest| progress.count(harvest))?;
+    let summary = scene.pass(&db).go_round(&mut |result| progress.count(result))?;
     let took = progress.end();
     let store = db.lock();
     print(&summary, source, false, out)?;
@@ -194,9 +194,9 @@ fn entries(count: u64) -> String {
 /// How many entries the first round will meet.
 fn census(config: &Config) -> u64 {
     let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
-    let ground = WatchedAreas::new(config, &ids);
-    ground.survey();
-    u64::try_from(count(&ground, &ids).entries).unwrap_or(u64::MAX)
+    let areas = WatchedAreas::new(config, &ids);
+    areas.survey();
+    u64::try_from(count(&areas, &ids).entries).unwrap_or(u64::MAX)
 }
 
 fn accept(scene: &CheckScene, area: &Path, is_quiet: bool, source: &CliContext, out: &mut Out) -> anyhow::Result<Exit> {
@@ -204,7 +204,7 @@ fn accept(scene: &CheckScene, area: &Path, is_quiet: bool, source: &CliContext, 
     let db = Db::new(Store::open_beside(&scene.config.database)?);
     let mut progress = Progress::begin(scene.clock.clone(), None, is_quiet);
     let who = format!("uid {}", own_uid());
-    let accepted = scene.pass(&db).accept(index, &who, &mut |harvest| progress.count(harvest));
+    let accepted = scene.pass(&db).accept(index, &who, &mut |result| progress.count(result));
     let took = progress.end();
     let summary = match accepted {
         Ok(summary) => summary,
@@ -236,7 +236,7 @@ pub(super) fn check(source: &CliContext, arguments: &CheckArguments, out: &mut O
     let db = Db::new(store);
     let is_quiet = arguments.quiet || arguments.json && !has_bar(false);
     let mut progress = Progress::begin(scene.clock.clone(), Some(total).filter(|total| *total > 0), is_quiet);
-    let summary = scene.pass(&db).compare(scope, arguments.update, &mut |harvest| progress.count(harvest))?;
+    let summary = scene.pass(&db).compare(scope, arguments.update, &mut |result| progress.count(result))?;
     let took = progress.end();
     for area in &summary.without_baseline {
         talk(&format!("{}: no baseline yet: `integrityd init` or the daemon learns it", escape_name(area)));
@@ -272,12 +272,12 @@ fn scope(scene: &CheckScene, store: &Store, arguments: &CheckArguments) -> anyho
     }
     let here = std::env::current_dir().unwrap_or_default();
     let ids = vec![AreaId(0); scene.config.areas.len()];
-    let ground = WatchedAreas::new(&scene.config, &ids);
-    ground.survey();
+    let areas = WatchedAreas::new(&scene.config, &ids);
+    areas.survey();
     for path in &arguments.paths {
-        let asked = membership::asked(&ground, &here, path);
+        let asked = membership::asked(&areas, &here, path);
         if asked.areas.is_empty() {
-            refuse_unwatched(&ground, store, &asked.path)?;
+            refuse_unwatched(&areas, store, &asked.path)?;
         }
         if let Some(target) = &asked.points_to {
             let (path, target) = (escape_name(&asked.path), escape_name(target));
@@ -290,9 +290,9 @@ fn scope(scene: &CheckScene, store: &Store, arguments: &CheckArguments) -> anyho
 }
 
 /// Refuses a path of which nothing could be said, so that nobody takes silence for "no difference".
-fn refuse_unwatched(ground: &WatchedAreas, store: &Store, path: &[u8]) -> anyhow::Result<()> {
+fn refuse_unwatched(areas: &WatchedAreas, store: &Store, path: &[u8]) -> anyhow::Result<()> {
     let shown = escape_name(path);
-    match membership::membership(ground, path) {
+    match membership::membership(areas, path) {
         Membership::InNoArea => Err(usage(format!("{shown} lies in no area of the configuration"))),
         Membership::LeftOut { at, .. } => Err(usage(format!(
             "{shown} is not watched, {} is left out: `integrityd explain` says why",
@@ -302,12 +302,12 @@ fn refuse_unwatched(ground: &WatchedAreas, store: &Store, path: &[u8]) -> anyhow
             "{shown} is not watched: it lies on {}, which is not entered",
             escape_name(&mount.point)
         ))),
-        Membership::Watched { tract, .. } => {
+        Membership::Watched { watched, .. } => {
             // What could hang is not asked for.
-            let is_far = ground.far(tract, path).is_some();
+            let is_far = areas.far(watched, path).is_some();
             if is_far
                 || Path::new(OsStr::from_bytes(path)).symlink_metadata().is_ok()
-                || store.entry_at(&tract.path, path)?.is_some()
+                || store.entry_at(&watched.path, path)?.is_some()
             {
                 return Ok(());
             }

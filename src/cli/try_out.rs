@@ -266,9 +266,9 @@ fn left_out(config: &Config) -> Vec<PathBuf> {
 /// Chooses the rate so that a round takes about [`ROUND`], however large the directories are.
 fn with_rates(mut config: Config) -> Config {
     let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
-    let ground = WatchedAreas::new(&config, &ids);
-    ground.survey();
-    let census = count(&ground, &ids);
+    let areas = WatchedAreas::new(&config, &ids);
+    areas.survey();
+    let census = count(&areas, &ids);
     let entries = to_float(u64::try_from(census.entries).unwrap_or(u64::MAX));
     config.rates.files = (entries / ROUND).clamp(RATES.0, RATES.1);
     config

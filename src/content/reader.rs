@@ -72,13 +72,13 @@ pub enum NearLookup {
 }
 
 /// Looks at `relative` beneath `directory`.
-pub fn glance(directory: BorrowedFd<'_>, relative: &[u8]) -> NearLookup {
+pub fn lookup(directory: BorrowedFd<'_>, relative: &[u8]) -> NearLookup {
     let _idle = IdleIoGuard::enter();
     judge(open_beneath(directory, relative))
 }
 
 /// Looks at the root of an area.
-pub fn glance_at_root(path: &Path) -> NearLookup {
+pub fn lookup_at_root(path: &Path) -> NearLookup {
     judge(open_root(path))
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn judge(opened: Result<Handle, Errno>) -> NearLookup {
     }
 }
 
-/// Adds to what a glance has `seen` of an object that is not read what the glance has left out.
+/// Adds to what a lookup has `seen` of an object that is not read what the lookup has left out.
 pub fn complete(handle: &Handle, seen: &mut Attributes) {
     if seen.kind == FileKind::Regular {
         seen.xattrs = handle.xattrs();

@@ -76,8 +76,8 @@ pub(super) struct Generation {
     pub(super) tasks: JoinSet<GenerationEnded>,
     pub(super) stop: CancellationToken,
     pub(super) composer: Arc<ReportComposer>,
-    /// Rings the courier.
-    pub(super) courier: Arc<Notify>,
+    /// Wakes the delivery.
+    pub(super) delivery: Arc<Notify>,
     /// Who is watched, until the watch begins.
     pub(super) roll: TaskRegistry,
     /// Beats whenever commands beside us are listened to.
@@ -120,10 +120,10 @@ impl Generation {
     pub(super) fn new(composer: Arc<ReportComposer>, terms: FactTerms, listen_time: Duration) -> Self {
         let mut roll = TaskRegistry::default();
         let listener = roll.watch(LISTENER, listen_time);
-        let (tasks, stop, courier) = (JoinSet::new(), CancellationToken::new(), Arc::new(Notify::new()));
+        let (tasks, stop, delivery) = (JoinSet::new(), CancellationToken::new(), Arc::new(Notify::new()));
         let description =
             Description { words: String::new(), headline: None, listened: DESCRIBE_EVERY, described: DIAGNOSE_EVERY };
-        Self { tasks, stop, composer, courier, roll, listener, terms, description }
+        Self { tasks, stop, composer, delivery, roll, listener, terms, description }
     }
 
     /// Starts a task.
@@ -172,7 +172,7 @@ impl Generation {
                 for channel in Channel::ALL {
                     bells.of(channel).notify_one();
                 }
-                self.courier.notify_one();
+                self.delivery.notify_one();
             }
             Err(error) => {
                 db.troubles.note(&error, now);
@@ -192,7 +192,7 @@ impl Generation {
         if let Err(error) = db.call(move |store| store.make_due(now)).await {
             tracing::error!(error = %with_causes(&error), "the queue waits as before");
         }
-        self.courier.notify_one();
+        self.delivery.notify_one();
     }
 
     /// Ends all tasks at their safe points; what does not get there in time is dropped, the store keeps the truth.

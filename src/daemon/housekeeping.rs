@@ -111,7 +111,7 @@ impl Housekeeper {
             Err(error) => (None, Err(error)),
         };
         match told {
-            Err(error) if error.ailment().is_some() => {
+            Err(error) if error.failure().is_some() => {
                 tracing::error!(error = %with_causes(&error), "the start cannot be stored");
                 self.db.troubles.note(&error, self.clock.now());
                 Ok(last)
@@ -176,7 +176,7 @@ impl Housekeeper {
     /// As [`Keeper::look_at_settings`], but a database that is ill does not end the daemon: the next start compares them.
     pub(super) async fn look_at_settings_if_possible(&self) -> Result<(), StoreError> {
         match self.look_at_settings().await {
-            Err(error) if error.ailment().is_some() => {
+            Err(error) if error.failure().is_some() => {
                 self.db.troubles.note(&error, self.clock.now());
                 Ok(())
             }
@@ -346,8 +346,8 @@ mod tests {
 
     const HOUR: Duration = Duration::from_hours(1);
 
-    /// A keeper over 1,500 reported events, whose retention is a day.
-    fn keeper(directory: &Path) -> (Housekeeper, Config, VirtualClock) {
+    /// A housekeeper over 1,500 reported events, whose retention is a day.
+    fn housekeeper(directory: &Path) -> (Housekeeper, Config, VirtualClock) {
         let clock = Clock::starting_at(Moment {
             wall: Timestamp::from_nanos(1_795_000_000_000_000_000),
             boottime: Boottime::from_nanos(1_000_000_000_000),
@@ -366,65 +366,65 @@ mod tests {
     }
 
     /// Keeps house for so many hours, some seconds of each; gives whether anything was taken out.
-    async fn keep(keeper: &mut Housekeeper, config: &Config, hours: u32) -> bool {
+    async fn keep(housekeeper: &mut Housekeeper, config: &Config, hours: u32) -> bool {
         for _ in 0..hours {
             advance(HOUR).await;
             for _ in 0..10 {
-                keeper.keep(config).await;
+                housekeeper.keep(config).await;
                 advance(Duration::from_secs(1)).await;
             }
         }
-        keeper.db.lock().checkpoint().unwrap().is_some()
+        housekeeper.db.lock().checkpoint().unwrap().is_some()
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_old_is_taken_out_by_and_by() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut keeper, config, _hands) = keeper(directory.path());
-        assert!(!keep(&mut keeper, &config, 23).await);
-        assert!(keep(&mut keeper, &config, 3).await);
-        keeper.db.lock().verify().unwrap();
+        let (mut housekeeper, config, _hands) = housekeeper(directory.path());
+        assert!(!keep(&mut housekeeper, &config, 23).await);
+        assert!(keep(&mut housekeeper, &config, 3).await);
+        housekeeper.db.lock().verify().unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn e1_a_start_that_cannot_be_stored_is_told_as_soon_as_it_can() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut keeper, config, _hands) = keeper(directory.path());
-        keeper.db.call(|store| store.mark_start(Moment::default())).await.unwrap();
-        let told = |keeper: &Housekeeper| {
-            let events = keeper.db.lock().history(&Filter { limit: 5000, ..Filter::default() }).unwrap();
+        let (mut housekeeper, config, _hands) = housekeeper(directory.path());
+        housekeeper.db.call(|store| store.mark_start(Moment::default())).await.unwrap();
+        let told = |housekeeper: &Housekeeper| {
+            let events = housekeeper.db.lock().history(&Filter { limit: 5000, ..Filter::default() }).unwrap();
             events.iter().filter(|stored| stored.event.category == Category::NotRunning).count()
         };
-        keeper.db.lock().refuse_writes(true);
-        assert!(keeper.greet_if_possible(&config).await.unwrap().is_some(), "it can be read");
-        keeper.keep(&config).await;
-        keeper.db.lock().refuse_writes(false);
-        assert_eq!((told(&keeper), keeper.db.troubles.standing().is_some()), (0, true));
+        housekeeper.db.lock().refuse_writes(true);
+        assert!(housekeeper.greet_if_possible(&config).await.unwrap().is_some(), "it can be read");
+        housekeeper.keep(&config).await;
+        housekeeper.db.lock().refuse_writes(false);
+        assert_eq!((told(&housekeeper), housekeeper.db.troubles.standing().is_some()), (0, true));
         // The sentry was faster.
-        let now = keeper.clock.now();
-        keeper.db.call(move |store| store.mark_alive(now, false)).await.unwrap();
+        let now = housekeeper.clock.now();
+        housekeeper.db.call(move |store| store.mark_alive(now, false)).await.unwrap();
         for _ in 0..90 {
             advance(Duration::from_secs(1)).await;
-            keeper.keep(&config).await;
+            housekeeper.keep(&config).await;
         }
-        assert_eq!(told(&keeper), 1);
-        let life = keeper.db.lock().last_life().unwrap().unwrap();
-        assert!(keeper.clock.now().since(life.seen) < Duration::from_mins(1));
+        assert_eq!(told(&housekeeper), 1);
+        let life = housekeeper.db.lock().last_life().unwrap().unwrap();
+        assert!(housekeeper.clock.now().since(life.seen) < Duration::from_mins(1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_is_taken_out_for_a_day_after_the_clock_was_set() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut keeper, config, hands) = keeper(directory.path());
-        assert!(!keep(&mut keeper, &config, 2).await);
+        let (mut housekeeper, config, hands) = housekeeper(directory.path());
+        assert!(!keep(&mut housekeeper, &config, 2).await);
         // Wrong by a year: everything looks old, and an administrator has a day to see it.
         hands.set_ahead(365 * 86_400_000_000_000);
-        assert!(!keep(&mut keeper, &config, 23).await);
-        assert!(keep(&mut keeper, &config, 3).await);
-        keeper.db.lock().verify().unwrap();
+        assert!(!keep(&mut housekeeper, &config, 23).await);
+        assert!(keep(&mut housekeeper, &config, 3).await);
+        housekeeper.db.lock().verify().unwrap();
     }
 
-    /// A run from cron at so many hours after [`keeper`] by the wall clock; gives whether anything was taken out.
+    /// A run from cron at so many hours after [`housekeeper`] by the wall clock; gives whether anything was taken out.
     async fn once(directory: &Path, config: &Config, (wall, boottime, boot): (u32, u32, u8)) -> bool {
         let at = Moment {
             wall: Timestamp::from_nanos(1_795_000_000_000_000_000).after(wall * HOUR),
@@ -432,11 +432,11 @@ mod tests {
             boot: BootId([boot; 16]),
         };
         let store = Store::open(&directory.join("db"), at).unwrap();
-        let mut keeper = Housekeeper::new(Db::new(store), Clock::starting_at(at), None);
-        keeper.greet(config, StartWay::Once).await.unwrap();
-        keeper.prune_at_once(config).await.unwrap();
-        keeper.db.lock().mark_alive(keeper.clock.now(), true).unwrap();
-        keeper.db.lock().checkpoint().unwrap().is_some()
+        let mut housekeeper = Housekeeper::new(Db::new(store), Clock::starting_at(at), None);
+        housekeeper.greet(config, StartWay::Once).await.unwrap();
+        housekeeper.prune_at_once(config).await.unwrap();
+        housekeeper.db.lock().mark_alive(housekeeper.clock.now(), true).unwrap();
+        housekeeper.db.lock().checkpoint().unwrap().is_some()
     }
 
     #[tokio::test(start_paused = true)]
@@ -451,9 +451,9 @@ mod tests {
             ((0, 0, 8), vec![((47, 47, 8), true)]),
         ] {
             let directory = tempfile::tempdir().unwrap();
-            let (keeper, config, _hands) = keeper(directory.path());
-            keeper.db.lock().mark_start(keeper.clock.now()).unwrap();
-            drop(keeper);
+            let (housekeeper, config, _hands) = housekeeper(directory.path());
+            housekeeper.db.lock().mark_start(housekeeper.clock.now()).unwrap();
+            drop(housekeeper);
             assert!(!once(directory.path(), &config, first).await, "{first:?}");
             for (at, is_taken) in later {
                 assert_eq!(once(directory.path(), &config, at).await, is_taken, "{first:?}, then {at:?}");

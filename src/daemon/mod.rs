@@ -113,17 +113,17 @@ impl Daemon {
     pub async fn run(&mut self, mut orders: signals::Orders) -> Result<(), DaemonError> {
         self.can_begin_with(&self.config)?;
         let began = self.clock.now().wall;
-        let mut keeper = self.keeper();
-        let mut away_since = keeper.greet_if_possible(&self.config).await?;
+        let mut housekeeper = self.housekeeper();
+        let mut away_since = housekeeper.greet_if_possible(&self.config).await?;
         loop {
             let mut generation = self.begin(away_since.take(), began)?;
             tell(Phase::Ready).await;
-            let next = self.attend(&mut generation, &mut keeper, &mut orders).await;
+            let next = self.attend(&mut generation, &mut housekeeper, &mut orders).await;
             generation.end().await;
             match next? {
                 GenerationTurn::Next(next) => {
                     self.config = *next;
-                    keeper.look_at_settings_if_possible().await?;
+                    housekeeper.look_at_settings_if_possible().await?;
                 }
                 GenerationTurn::Renew(why) => {
                     let alarm = self.alarm(&generation)?;
@@ -136,7 +136,7 @@ impl Daemon {
         }
         match self.retire().await {
             // What could not be written is found again; a stop is a stop.
-            Err(error) if error.ailment().is_some() => {
+            Err(error) if error.failure().is_some() => {
                 tracing::error!(error = %with_causes(&error), "the orderly end cannot be stored");
                 Ok(())
             }
@@ -148,7 +148,7 @@ impl Daemon {
     async fn attend(
         &mut self,
         generation: &mut Generation,
-        keeper: &mut Housekeeper,
+        housekeeper: &mut Housekeeper,
         orders: &mut signals::Orders,
     ) -> Result<GenerationTurn, DaemonError> {
         let mut ears = tokio::time::interval(LISTEN_TIME);
@@ -183,7 +183,7 @@ impl Daemon {
                         return Ok(GenerationTurn::Renew(why));
                     }
                     generation.listen(&self.db, self.clock.now()).await;
-                    keeper.keep(&self.config).await;
+                    housekeeper.keep(&self.config).await;
                 }
             }
         }
@@ -197,8 +197,8 @@ impl Daemon {
     pub async fn run_once(&mut self) -> Result<QueueSummary, DaemonError> {
         self.can_begin_with(&self.config)?;
         let began = self.clock.now().wall;
-        let mut keeper = self.keeper();
-        let away_since = keeper.greet(&self.config, StartWay::Once).await?;
+        let mut housekeeper = self.housekeeper();
+        let away_since = housekeeper.greet(&self.config, StartWay::Once).await?;
         if !self.config.areas.is_empty() {
             let (config, db, clock) = (self.config.clone(), self.db.clone(), self.clock.clone());
             run_blocking(move || FullScan { config: &config, db: &db, clock: &clock }.go_round(&mut |_harvest| ()))
@@ -213,7 +213,7 @@ impl Daemon {
         }
         self.recurrence(&Arc::new(self.composer(&self.config)), began).give_due().await?;
         self.send_pending().await?;
-        keeper.prune_at_once(&self.config).await?;
+        housekeeper.prune_at_once(&self.config).await?;
         self.retire().await?;
         Ok(self.db.call(|store| store.queue_summary()).await?)
     }
@@ -229,7 +229,7 @@ impl Daemon {
             .await
     }
 
-    fn keeper(&self) -> Housekeeper {
+    fn housekeeper(&self) -> Housekeeper {
         Housekeeper::new(self.db.clone(), self.clock.clone(), self.source.clone())
     }
 
@@ -238,7 +238,7 @@ impl Daemon {
         let config = Arc::new(self.config.clone());
         let composer = Arc::new(self.composer(&self.config));
         let mut generation = Generation::new(composer, FactTerms::of(&self.config), LISTEN_TIME);
-        let mut courier = self.courier(&generation.composer, Arc::clone(&generation.courier))?;
+        let mut delivery = self.delivery(&generation.composer, Arc::clone(&generation.delivery))?;
         let stop = generation.stop.clone();
         // Embedded settings are tried out; no other machine moves in step with that.
         let phase = self.source.as_ref().map_or(0.0, |_| host::phase(Path::new("/"), &self.host));
@@ -267,7 +267,7 @@ impl Daemon {
                 clock: self.clock.clone(),
                 composer: Arc::clone(&generation.composer),
                 bell: Arc::clone(bells.of(channel)),
-                courier: Arc::clone(&generation.courier),
+                delivery: Arc::clone(&generation.delivery),
                 pulse: generation.roll.watch(name, LONGEST_SLEEP),
                 stop: stop.clone(),
             };
@@ -277,10 +277,10 @@ impl Daemon {
         let pulse = generation.roll.watch(SENTRY, deadline.saturating_add(LONGEST_SLEEP));
         let sentry = StoreMonitor::new(self.db.clone(), self.clock.clone(), alarm, stop.clone());
         generation.spawn(SENTRY, sentry.beating(pulse).run());
-        courier.pulse = generation.roll.watch(COURIER, deadline.saturating_add(LONGEST_SLEEP * 2));
-        generation.spawn(COURIER, courier.run(stop.clone()));
+        delivery.pulse = generation.roll.watch(COURIER, deadline.saturating_add(LONGEST_SLEEP * 2));
+        generation.spawn(COURIER, delivery.run(stop.clone()));
         let recurrence = Recurrence {
-            courier: Arc::clone(&generation.courier),
+            delivery: Arc::clone(&generation.delivery),
             pulse: generation.roll.watch(HEART, LONGEST_SLEEP),
             stop: stop.clone(),
             ..self.recurrence(&generation.composer, began)
@@ -310,7 +310,7 @@ impl Daemon {
             began,
             terms: FactTerms::of(&self.config),
             composer: Arc::clone(composer),
-            courier: Arc::default(),
+            delivery: Arc::default(),
             pulse: Keepalive::default(),
             stop: CancellationToken::new(),
         }
@@ -336,7 +336,7 @@ impl Daemon {
         composer::composer(config, &self.host, &self.clock, &self.program)
     }
 
-    fn courier(&mut self, composer: &ReportComposer, bell: Arc<Notify>) -> Result<DeliveryTask, DaemonError> {
+    fn delivery(&mut self, composer: &ReportComposer, bell: Arc<Notify>) -> Result<DeliveryTask, DaemonError> {
         Ok(DeliveryTask {
             db: self.db.clone(),
             clock: self.clock.clone(),
@@ -358,14 +358,14 @@ impl Daemon {
     /// [`DaemonError`] when the store fails or the transport cannot be prepared; what was not accepted stays queued.
     pub async fn send_pending(&mut self) -> Result<(), DaemonError> {
         let composer = Arc::new(self.composer(&self.config));
-        let mut courier = self.courier(&composer, Arc::new(Notify::new()))?;
+        let mut delivery = self.delivery(&composer, Arc::new(Notify::new()))?;
         for channel in Channel::ALL {
             let composer = Arc::clone(&composer);
             self.db.call(move |store| composer.batch(store, channel)).await?;
         }
         let now = self.clock.now();
         self.db.call(move |store| store.make_due(now)).await?;
-        courier.deliver_due(&CancellationToken::new()).await;
+        delivery.deliver_due(&CancellationToken::new()).await;
         Ok(())
     }
 
@@ -392,7 +392,7 @@ impl Daemon {
             .with_note(format!("the new configuration is not used, the old settings stay:\n{error}"));
         match self.db.call(move |store| store.commit(&Outcome::tell(event))).await {
             // The settings stay all the same; our log has said why.
-            Err(error) if error.ailment().is_some() => self.db.troubles.note(&error, self.clock.now()),
+            Err(error) if error.failure().is_some() => self.db.troubles.note(&error, self.clock.now()),
             stored => drop(stored?),
         }
         Ok(None)

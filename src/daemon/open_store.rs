@@ -97,7 +97,7 @@ impl Opening<'_> {
 }
 
 fn may_pass(error: &StoreError) -> bool {
-    error.ailment().is_some_and(|ailment| !matches!(ailment, DbFailure::Corrupt | DbFailure::Unreadable))
+    error.failure().is_some_and(|failure| !matches!(failure, DbFailure::Corrupt | DbFailure::Unreadable))
 }
 
 /// Waits; `false` when told to stop meanwhile.

@@ -48,17 +48,17 @@ pub(super) async fn renew(
             Err(error) if is_out_of_reach(&error) => {
                 if let Some(mut alarm) = alarm.take() {
                     let words = with_causes(&error);
-                    alarm.raise(&StoreTrouble { since, ailment: DbFailure::Unwritable, words, failures: 1 }, now);
+                    alarm.raise(&StoreTrouble { since, failure: DbFailure::Unwritable, words, failures: 1 }, now);
                     alarm.send().await;
                 }
                 return Err(DaemonError::Displaced(error));
             }
-            Err(error) if error.ailment().is_none() => return Err(error.into()),
+            Err(error) if error.failure().is_none() => return Err(error.into()),
             Err(error) => {
                 tracing::error!(error = %with_causes(&error), wait = ?patience, "the database cannot be opened anew");
                 if let Some(mut alarm) = alarm.take() {
                     let words = with_causes(&error);
-                    alarm.raise(&StoreTrouble { since, ailment: DbFailure::Unwritable, words, failures: 1 }, now);
+                    alarm.raise(&StoreTrouble { since, failure: DbFailure::Unwritable, words, failures: 1 }, now);
                     // A server that is slow holds up nothing here.
                     tokio::spawn(async move { alarm.send().await });
                 }

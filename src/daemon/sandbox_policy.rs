@@ -48,7 +48,7 @@ fn ports_of(server: &SmtpServer) -> Vec<u16> {
     is_name.then_some(NAMES).into_iter().chain([server.port]).collect()
 }
 
-/// What the deputy of such a daemon may run: journalctl, this very program for slow mounts, and the sendmail programs that may be used.
+/// What the broker of such a daemon may run: journalctl, this very program for slow mounts, and the sendmail programs that may be used.
 pub fn permits(config: &Config) -> Vec<AllowedCommand> {
     let programs = match &config.mail.way {
         MailWay::Auto => Places::default().programs,
@@ -59,19 +59,19 @@ pub fn permits(config: &Config) -> Vec<AllowedCommand> {
     own.into_iter().chain(programs.iter().map(|program| sendmail::permit(program))).collect()
 }
 
-/// Starts a deputy with these permits and puts up the sandbox, for the life of this process. To be called before any thread is started.
+/// Starts a broker with these permits and puts up the sandbox, for the life of this process. To be called before any thread is started.
 ///
 /// # Errors
 /// [`SandboxError`]; then all works as before.
 pub fn put_up(limits: &Limits, permits: Vec<AllowedCommand>) -> Result<Hold, SandboxError> {
-    let deputy = Broker::start(permits).map_err(SandboxError::Helper)?;
+    let broker = Broker::start(permits).map_err(SandboxError::Helper)?;
     match landlock::confine(limits) {
         Ok(hold) => {
-            deputy.install();
+            broker.install();
             Ok(hold)
         }
         Err(error) => {
-            deputy.dismiss();
+            broker.dismiss();
             Err(error)
         }
     }

@@ -69,7 +69,7 @@ pub struct Walker {
     clock: Clock,
     stop: CancellationToken,
     chance: StdRng,
-    eye: PacedChecker,
+    paced: PacedChecker,
     itinerary: Frontier,
     /// Areas whose root was entered in this round.
     entered: HashSet<AreaId>,
@@ -85,7 +85,7 @@ impl Walker {
     pub fn new(config: Arc<Config>, db: Db, clock: Clock, chance: StdRng, stop: CancellationToken) -> Self {
         let now = clock.now().boottime;
         Self {
-            eye: PacedChecker::new(&config, db.clone(), clock.clone(), stop.clone()),
+            paced: PacedChecker::new(&config, db.clone(), clock.clone(), stop.clone()),
             config,
             db,
             clock,
@@ -102,14 +102,14 @@ impl Walker {
     /// The same walker with this pulse.
     #[must_use]
     pub fn beating(mut self, pulse: Keepalive) -> Self {
-        self.eye.pulse = pulse;
+        self.paced.pulse = pulse;
         self
     }
 
     /// The same walker on a system that shows itself below `root`.
     #[must_use]
     pub fn beneath(mut self, root: PathBuf) -> Self {
-        self.eye.root = root;
+        self.paced.root = root;
         self
     }
 
@@ -127,7 +127,7 @@ impl Walker {
         let mut patience = STORE_RETRY.0;
         loop {
             let began = self.clock.now();
-            self.eye.pulse.beat();
+            self.paced.pulse.beat();
             match self.go_round().await {
                 Ok(()) => {}
                 Err(Interrupt::Stopped) => break,
@@ -136,7 +136,7 @@ impl Walker {
                     self.db.troubles.note(&error, self.clock.now());
                     self.db.call(Store::shed_looks).await;
                     self.itinerary = Frontier::default();
-                    self.eye.visitor = None;
+                    self.paced.checker = None;
                     if stop.run_until_cancelled(sleep::rest(&self.clock, patience)).await.is_none() {
                         break;
                     }
@@ -151,7 +151,7 @@ impl Walker {
     }
 
     async fn go_round(&mut self) -> Result<(), Interrupt> {
-        if self.eye.visitor.is_none() {
+        if self.paced.checker.is_none() {
             self.settle_in().await?;
         }
         self.survey().await?;
@@ -167,7 +167,7 @@ impl Walker {
                 NextStep::Finished(open) => self.find_unseen(open).await?,
                 NextStep::Stop(place, name) => {
                     self.stop_at(CheckTarget::in_directory(place, name)).await?;
-                    self.eye.recheck().await?;
+                    self.paced.recheck().await?;
                 }
                 NextStep::End => break,
             }
@@ -180,9 +180,9 @@ impl Walker {
         let (config, clock) = (Arc::clone(&self.config), self.clock.clone());
         let rows = self.db.call(move |store| baseline::learning::settle_in(store, &config, clock.now())).await?;
         let ids: Vec<AreaId> = rows.iter().map(|row| row.id).collect();
-        let ground = Arc::new(WatchedAreas::new(&self.config, &ids));
-        self.eye.visitor = Some(Arc::new(EntryChecker {
-            ground: Arc::clone(&ground),
+        let areas = Arc::new(WatchedAreas::new(&self.config, &ids));
+        self.paced.checker = Some(Arc::new(EntryChecker {
+            areas: Arc::clone(&areas),
             db: self.db.clone(),
             clock: self.clock.clone(),
             urgent: self.config.urgent.clone(),
@@ -191,44 +191,44 @@ impl Walker {
             keys: RandomState::new(),
             inodes: InodeIndex::default(),
         }));
-        self.eye.is_learning = rows.iter().any(|row| row.state == AreaState::Learning);
-        self.eye.adjust_pace();
-        self.eye.pace.put_off(self.clock.now().boottime, std::mem::take(&mut self.phase));
+        self.paced.is_learning = rows.iter().any(|row| row.state == AreaState::Learning);
+        self.paced.adjust_pace();
+        self.paced.pace.put_off(self.clock.now().boottime, std::mem::take(&mut self.phase));
         self.survey().await?;
         let rates = (self.config.rates.files, self.config.rates.bytes, self.config.rates.speedup);
-        Ok(baseline::learning::announce(&self.db, &self.clock, rates, ground, rows).await?)
+        Ok(baseline::learning::announce(&self.db, &self.clock, rates, areas, rows).await?)
     }
 
     /// Tells of mounts within areas that are not entered or hide something; those that were there from the beginning are told with its begin.
     async fn survey(&mut self) -> Result<(), Interrupt> {
-        let Some(visitor) = self.eye.visitor.clone() else { return Ok(()) };
-        Ok(survey(&self.db, visitor, &self.namespace, self.clock.now()).await?)
+        let Some(checker) = self.paced.checker.clone() else { return Ok(()) };
+        Ok(survey(&self.db, checker, &self.namespace, self.clock.now()).await?)
     }
 
     /// Looks after the helpers, and after what was mounted or unmounted. Waits for neither.
     async fn tend(&mut self) -> Result<(), Interrupt> {
-        let Some(ground) = self.eye.visitor.as_ref().map(|visitor| Arc::clone(&visitor.ground)) else {
+        let Some(areas) = self.paced.checker.as_ref().map(|checker| Arc::clone(&checker.areas)) else {
             return Ok(());
         };
         // Only after a change something is read, and that from memory.
-        if ground.lay.has_moved() {
+        if areas.mount_map.has_moved() {
             self.survey().await?;
         }
-        if !ground.lay.has_helpers() {
+        if !areas.mount_map.has_helpers() {
             return Ok(());
         }
         let now = self.clock.now();
-        Ok(self.db.call(move |store| tell_of_stalls(store, &ground, now)).await?)
+        Ok(self.db.call(move |store| tell_of_stalls(store, &areas, now)).await?)
     }
 
     /// Looks at the root of an area and puts it on the itinerary.
     async fn enter(&mut self, area: usize) -> Result<(), Interrupt> {
-        let visitor = self.eye.visitor.clone();
-        let Some(tract) = visitor.as_ref().and_then(|visitor| visitor.ground.tracts.get(area)) else {
+        let checker = self.paced.checker.clone();
+        let Some(watched) = checker.as_ref().and_then(|checker| checker.areas.all.get(area)) else {
             return Ok(());
         };
-        let (target, id) = (CheckTarget::root(area, tract), tract.id);
-        let Some(visited) = self.eye.look(target).await? else {
+        let (target, id) = (CheckTarget::root(area, watched), watched.id);
+        let Some(visited) = self.paced.look(target).await? else {
             return Ok(());
         };
         if !visited.is_area_active {
@@ -245,23 +245,23 @@ impl Walker {
     /// A stop on the walk; a directory is entered later.
     async fn stop_at(&mut self, target: CheckTarget) -> Result<(), Interrupt> {
         let (area, is_child_of_root) = (target.area, target.parent);
-        let Some(visitor) = self.eye.visitor.clone() else {
+        let Some(checker) = self.paced.checker.clone() else {
             return Ok(());
         };
-        let Some(tract) = visitor.ground.tracts.get(area) else {
+        let Some(watched) = checker.areas.all.get(area) else {
             return Ok(());
         };
-        if visitor.ground.leaves_out(tract, &target.path) && !self.is_known(&target).await? {
+        if checker.areas.leaves_out(watched, &target.path) && !self.is_known(&target).await? {
             return Ok(());
         }
-        self.eye.promises.stopped(tract.id);
-        let Some(visited) = self.eye.look(target).await? else {
+        self.paced.max_age.stopped(watched.id);
+        let Some(visited) = self.paced.look(target).await? else {
             return Ok(());
         };
         if !visited.is_area_active {
             self.itinerary.drop_area(area);
         } else if let Some(entry) = visited.directory
-            && tract.settings.recurse
+            && watched.settings.recurse
             && is_child_of_root.is_some()
         {
             self.itinerary.add(PendingDir { area, entry });
@@ -276,14 +276,14 @@ impl Walker {
 
     /// Opens a directory for listing.
     async fn open(&mut self, ahead: PendingDir) -> Result<(), Interrupt> {
-        if let Some(open) = self.eye.open(ahead).await? {
+        if let Some(open) = self.paced.open(ahead).await? {
             self.itinerary.take_up(open);
         }
         Ok(())
     }
 
     async fn refill(&mut self, open: OpenDir, most: usize) -> Result<(), Interrupt> {
-        if let Some(open) = self.eye.refill(open, most).await? {
+        if let Some(open) = self.paced.refill(open, most).await? {
             self.itinerary.take_up(open);
         }
         Ok(())
@@ -300,33 +300,33 @@ impl Walker {
     }
 
     async fn end_round(&mut self) -> Result<(), Interrupt> {
-        let Some(ground) = self.eye.visitor.as_ref().map(|visitor| Arc::clone(&visitor.ground)) else {
+        let Some(areas) = self.paced.checker.as_ref().map(|checker| Arc::clone(&checker.areas)) else {
             return Ok(());
         };
-        let unfinished = ground.unfinished();
-        let areas: Vec<AreaId> = self.entered.iter().copied().filter(|area| !unfinished.contains(area)).collect();
-        let ids: Vec<AreaId> = ground.tracts.iter().map(|tract| tract.id).collect();
+        let unfinished = areas.unfinished();
+        let done: Vec<AreaId> = self.entered.iter().copied().filter(|area| !unfinished.contains(area)).collect();
+        let ids: Vec<AreaId> = areas.all.iter().map(|watched| watched.id).collect();
         let clock = self.clock.clone();
         let rows = self.db.call(move |store| {
-            baseline::learning::end_round(store, &areas, clock.now())?;
-            tell_back(store, &ground, true, clock.now())?;
+            baseline::learning::end_round(store, &done, clock.now())?;
+            tell_back(store, &areas, true, clock.now())?;
             store.areas()
         });
         let rows = rows.await?;
-        self.eye.is_learning = rows.iter().any(|row| row.state == AreaState::Learning && ids.contains(&row.id));
-        self.eye.adjust_pace();
-        self.eye.take_stock(true).await
+        self.paced.is_learning = rows.iter().any(|row| row.state == AreaState::Learning && ids.contains(&row.id));
+        self.paced.adjust_pace();
+        self.paced.take_stock(true).await
     }
 
     /// What is due between two stops: writing collected looks, looking for missing roots.
     async fn keep_house(&mut self) -> Result<(), Interrupt> {
-        self.eye.pulse.beat();
+        self.paced.pulse.beat();
         if self.stop.is_cancelled() {
             return Err(Interrupt::Stopped);
         }
-        self.eye.settle().await?;
+        self.paced.settle().await?;
         self.tend().await?;
-        self.eye.take_stock(false).await?;
+        self.paced.take_stock(false).await?;
         let now = self.clock.now().boottime;
         if now.since(self.roots_checked) >= ROOT_TIME {
             self.roots_checked = now;
@@ -340,20 +340,18 @@ impl Walker {
 
     /// Tells of what was missing and is back; gives the areas whose root may be back or is another, and those that an administrator has accepted since the round began.
     async fn areas_to_enter(&self) -> Result<Vec<usize>, Interrupt> {
-        let Some(visitor) = self.eye.visitor.clone() else { return Ok(Vec::new()) };
-        let (ground, now) = (Arc::clone(&visitor.ground), self.clock.now());
-        let rows =
-            self.db.call(move |store| tell_back(store, &ground, false, now).and_then(|()| store.areas())).await?;
+        let Some(checker) = self.paced.checker.clone() else { return Ok(Vec::new()) };
+        let (areas, now) = (Arc::clone(&checker.areas), self.clock.now());
+        let rows = self.db.call(move |store| tell_back(store, &areas, false, now).and_then(|()| store.areas())).await?;
         let entered = self.entered.clone();
         let wanted = move || {
-            let ground = &visitor.ground;
-            let tracts = ground.tracts.iter().enumerate();
+            let areas = &checker.areas;
+            let all = areas.all.iter().enumerate();
             let is_wanted = |id: AreaId| {
                 let row = rows.iter().find(|row| row.id == id);
                 row.is_some_and(|row| !row.state.is_active() || !entered.contains(&id))
             };
-            tracts
-                .filter(|(_, tract)| is_wanted(tract.id) || ground.is_another(tract))
+            all.filter(|(_, watched)| is_wanted(watched.id) || areas.is_another(watched))
                 .map(|(index, _)| index)
                 .collect()
         };

@@ -32,24 +32,24 @@ use crate::{
 /// [`StoreError`] when the store fails.
 pub(in crate::files) async fn survey(
     db: &Db,
-    visitor: Arc<EntryChecker>,
+    checker: Arc<EntryChecker>,
     namespace: &Arc<Mutex<Namespace>>,
     now: Moment,
 ) -> Result<(), StoreError> {
-    let (ground, namespace) = (Arc::clone(&visitor.ground), Arc::clone(namespace));
+    let (areas, namespace) = (Arc::clone(&checker.areas), Arc::clone(namespace));
     let look = move || {
-        let new = visitor.ground.survey();
+        let new = checker.areas.survey();
         (new, namespace.lock().unwrap_or_else(PoisonError::into_inner).intruders(mounts_of))
     };
     let (new, intruders) = run_blocking(look).await;
     db.call(move |store| {
         tell_of_barred(store, &new, now)?;
-        note_not_entered(store, &ground.not_entered(), now)?;
+        note_not_entered(store, &areas.not_entered(), now)?;
         if !intruders.is_empty() {
             let events = intruders.iter().map(|mount| intrusion(mount, now).into()).collect();
             store.commit(&Outcome { changes: Vec::new(), events })?;
         }
-        review(store, &ground, now)
+        review(store, &areas, now)
     })
     .await
 }
@@ -57,19 +57,19 @@ pub(in crate::files) async fn survey(
 impl EntryChecker {
     /// Takes note of what was mounted or unmounted a moment ago, and finds out what that hides before anything is looked at.
     pub(in crate::files) fn keep_up(&self) -> Result<(), StoreError> {
-        if self.is_moving() { review(&mut self.db.lock(), &self.ground, self.clock.now()) } else { Ok(()) }
+        if self.is_moving() { review(&mut self.db.lock(), &self.areas, self.clock.now()) } else { Ok(()) }
     }
 
     /// Whether `path` is hidden, also by what was mounted or unmounted a moment ago.
     pub(in crate::files) fn is_hidden(&self, path: &[u8]) -> Result<bool, StoreError> {
         self.keep_up()?;
-        Ok(self.ground.is_covered(path))
+        Ok(self.areas.is_covered(path))
     }
 
     /// Whether something was mounted or unmounted a moment ago, so that nothing is concluded from what is seen.
     pub(in crate::files) fn is_moving(&self) -> bool {
-        self.ground.keep_up();
-        self.ground.is_unreviewed()
+        self.areas.keep_up();
+        self.areas.is_unreviewed()
     }
 }
 
@@ -77,18 +77,14 @@ impl EntryChecker {
 ///
 /// # Errors
 /// [`StoreError`] when the store fails.
-pub(in crate::files) fn tell_of_stalls(
-    store: &mut Store,
-    ground: &WatchedAreas,
-    now: Moment,
-) -> Result<(), StoreError> {
+pub(in crate::files) fn tell_of_stalls(store: &mut Store, areas: &WatchedAreas, now: Moment) -> Result<(), StoreError> {
     let mut outcome = Outcome::default();
-    let news = ground.lay.attend();
+    let news = areas.mount_map.attend();
     if !news.is_empty() {
         store.flush()?;
     }
     for (mount, news) in news {
-        let event = event(store, ground, &mount, &news, now)?;
+        let event = event(store, areas, &mount, &news, now)?;
         let last = store.told_last([Category::Stalled, Category::Answering], &event.source)?;
         // Not again after a restart, and nothing answers again of which nobody was told that it did not.
         if last.unwrap_or(Category::Answering) != event.category {
@@ -100,12 +96,12 @@ pub(in crate::files) fn tell_of_stalls(
 
 pub(super) fn event(
     store: &Store,
-    ground: &WatchedAreas,
+    areas: &WatchedAreas,
     mount: &Mount,
     news: &Transition,
     now: Moment,
 ) -> Result<Event, StoreError> {
-    let (area, count) = extent(store, ground, mount)?;
+    let (area, count) = extent(store, areas, mount)?;
     let (category, severity, note) = match news {
         Transition::Stalled(why) => {
             let note = "nothing on it is looked at; it is tried again after a minute, then less and less often, at \
@@ -119,18 +115,18 @@ pub(super) fn event(
 }
 
 /// The area that a slow mount belongs to, and how many entries of the baseline lie on it.
-fn extent(store: &Store, ground: &WatchedAreas, mount: &Mount) -> Result<(Vec<u8>, u64), StoreError> {
-    let within = ground.tracts.iter().filter_map(|tract| Some((tract, tract.seen_as(&mount.point)?)));
-    if let Some((tract, path)) = within.max_by_key(|(tract, _)| tract.path.len()) {
-        let count = match store.entry_at(&tract.path, &path)? {
+fn extent(store: &Store, areas: &WatchedAreas, mount: &Mount) -> Result<(Vec<u8>, u64), StoreError> {
+    let within = areas.all.iter().filter_map(|watched| Some((watched, watched.seen_as(&mount.point)?)));
+    if let Some((watched, path)) = within.max_by_key(|(watched, _)| watched.path.len()) {
+        let count = match store.entry_at(&watched.path, &path)? {
             Some(entry) => store.entries_below(entry.id)? + 1,
             None => 0,
         };
-        return Ok((tract.path.clone(), count));
+        return Ok((watched.path.clone(), count));
     }
     let mut on_it = (Vec::new(), 0);
-    for tract in ground.tracts.iter().filter(|tract| is_beneath(&tract.real_of(&tract.path), &mount.point)) {
-        on_it = (tract.path.clone(), on_it.1 + store.entries_of(tract.id)?);
+    for watched in areas.all.iter().filter(|watched| is_beneath(&watched.real_of(&watched.path), &mount.point)) {
+        on_it = (watched.path.clone(), on_it.1 + store.entries_of(watched.id)?);
     }
     Ok(on_it)
 }

@@ -47,8 +47,8 @@ pub struct Reporter {
     pub composer: Arc<ReportComposer>,
     /// Rung when events were committed.
     pub bell: Arc<Notify>,
-    /// Rings the courier.
-    pub courier: Arc<Notify>,
+    /// Wakes the delivery.
+    pub delivery: Arc<Notify>,
     /// Beats with each step.
     pub pulse: Keepalive,
     /// When to end.
@@ -102,7 +102,7 @@ impl Reporter {
                 if !self.db.call(batch).await? {
                     return Ok(RETRY);
                 }
-                self.courier.notify_one();
+                self.delivery.notify_one();
                 Ok(Duration::ZERO)
             }
         }

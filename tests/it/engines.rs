@@ -287,7 +287,7 @@ fn nobody_believes_at_once_what_was_written_a_moment_before_it_was_read() {
         let (db, _summary) = round(&config);
         let rows = settle_in(&mut db.lock(), &config, now).unwrap();
         let checker = EntryChecker {
-            ground: Arc::new(WatchedAreas::new(&config, &[rows[0].id])),
+            areas: Arc::new(WatchedAreas::new(&config, &[rows[0].id])),
             db: db.clone(),
             clock: clock.clone(),
             urgent: config.urgent.clone(),
@@ -296,7 +296,7 @@ fn nobody_believes_at_once_what_was_written_a_moment_before_it_was_read() {
             keys: RandomState::new(),
             inodes: InodeIndex::default(),
         };
-        let step = checker.begin(CheckTarget::root(0, &checker.ground.tracts[0])).unwrap();
+        let step = checker.begin(CheckTarget::root(0, &checker.areas.all[0])).unwrap();
         match step {
             CheckStep::Torn(looked) => {
                 assert!(is_young, "{span:?}");

@@ -76,7 +76,7 @@ fn composer(lines: usize, clock: Clock) -> ReportComposer {
 
 /// The subject and the text of report `number`.
 fn letter(store: &Store, number: i64) -> (String, String) {
-    let (_, bytes) = store.letter(ReportId(number)).unwrap();
+    let (_, bytes) = store.message(ReportId(number)).unwrap();
     let (headers, text) = plain_text(&bytes);
     let subject = headers.into_iter().find(|(name, _)| name == "Subject").unwrap().1;
     (subject, text)
@@ -150,7 +150,7 @@ async fn a_thousand_violations_are_at_most_eleven_mails_and_the_first_carries_al
         clock: clock.clone(),
         composer: Arc::new(composer(1000, clock.clone())),
         bell,
-        courier: Arc::new(Notify::new()),
+        delivery: Arc::new(Notify::new()),
         pulse: Keepalive::default(),
         stop: stop.clone(),
     };

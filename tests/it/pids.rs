@@ -433,7 +433,7 @@ fn letter(machine: &Machine) -> (String, String) {
     };
     let mut store = machine.db.lock();
     assert!(composer.batch(&mut store, Channel::Logs).unwrap());
-    let (_, bytes) = store.letter(ReportId(1)).unwrap();
+    let (_, bytes) = store.message(ReportId(1)).unwrap();
     let (headers, text) = plain_text(&bytes);
     (headers.into_iter().find(|(name, _)| name == "Subject").unwrap().1, text)
 }

@@ -56,7 +56,7 @@ fn verify_finds_what_was_pruned_though_its_mail_is_younger_than_the_retention() 
     report(&mut store, 1, 31 * DAY, "root@example.org");
     let mails = scratch.path("mails");
     fs::create_dir(&mails).unwrap();
-    let (_, mail) = store.letter(ReportId(1)).unwrap();
+    let (_, mail) = store.message(ReportId(1)).unwrap();
     let letter = |age: i64| {
         let date = jiff::Zoned::now().checked_sub(jiff::Span::new().hours(age)).unwrap();
         fs::write(mails.join("1.eml"), dated(&mail, &jiff::fmt::rfc2822::to_string(&date).unwrap())).unwrap();
@@ -132,7 +132,7 @@ fn what_everybody_has_got_goes_after_the_retention_and_the_rest_is_still_a_chain
     for id in 1..=60 {
         fs::write(
             mails.join(format!("{id}.eml")),
-            dated(&store.letter(ReportId(id)).unwrap().1, "Thu, 1 Jan 2015 00:00:00 +0000"),
+            dated(&store.message(ReportId(id)).unwrap().1, "Thu, 1 Jan 2015 00:00:00 +0000"),
         )
         .unwrap();
     }
@@ -154,7 +154,7 @@ fn what_everybody_has_got_goes_after_the_retention_and_the_rest_is_still_a_chain
     // It makes no mail by itself, and goes with the next one.
     assert!(store.waiting(integrityd::model::event::Channel::Files).unwrap().is_none());
     assert_eq!(report(&mut store, 1, 60 * DAY, "root@example.org"), ReportId(61));
-    assert!(String::from_utf8(store.letter(ReportId(61)).unwrap().1).unwrap().contains("X-Integrityd-Seq: 2401-2402"));
+    assert!(String::from_utf8(store.message(ReportId(61)).unwrap().1).unwrap().contains("X-Integrityd-Seq: 2401-2402"));
     drop(store);
     let said = |arguments: &[&str]| {
         let output = scratch.ask(arguments);

@@ -84,7 +84,7 @@ fn save(scratch: &Scratch, store: &Store, reports: impl IntoIterator<Item = i64>
     let directory = scratch.path("mails");
     fs::create_dir_all(&directory).unwrap();
     for id in reports {
-        fs::write(directory.join(format!("{id}.eml")), store.letter(ReportId(id)).unwrap().1).unwrap();
+        fs::write(directory.join(format!("{id}.eml")), store.message(ReportId(id)).unwrap().1).unwrap();
     }
     directory
 }
@@ -199,7 +199,7 @@ fn the_head_in_a_mail_is_that_of_the_last_event_it_tells_of() {
     batch(&mut store, 1, "root@example.org");
     let hash = store.event(1).unwrap().unwrap().hash;
     let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    let text = integrityd::report::mail::mime::plain_text(&store.letter(ReportId(1)).unwrap().1).1;
+    let text = integrityd::report::mail::mime::plain_text(&store.message(ReportId(1)).unwrap().1).1;
     assert!(text.contains(&format!("\nSEQ  1  head {hash}\n")), "{text}");
     save(&scratch, &store, [1]);
     drop(store);
@@ -319,7 +319,7 @@ fn ten_thousand_mails_are_compared_and_hostile_ones_show_no_control_byte() {
     let scratch = Scratch::new();
     mailed(&scratch);
     let store = Store::open_read_only(&scratch.database()).unwrap();
-    let mail = String::from_utf8(store.letter(ReportId(2)).unwrap().1).unwrap().replace("\r\n", "\n");
+    let mail = String::from_utf8(store.message(ReportId(2)).unwrap().1).unwrap().replace("\r\n", "\n");
     let mut mbox = String::new();
     for number in 0..10_000 {
         // Each from a report that this store has never made.

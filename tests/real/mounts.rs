@@ -47,24 +47,24 @@ fn wait_for_round(scratch: &Scratch) {
 /// What a walk that has not yet heard of a mount sees of `path`, at most ten seconds long; nothing when it hangs.
 fn stale_looks(tree: &Path, names: &[&str], mount: impl FnOnce()) -> Vec<Option<Lookup>> {
     let config = Config::embedded(vec![Area::new(tree.to_path_buf())], PathBuf::from("/nowhere/integrityd.sqlite"));
-    let grounds: Vec<WatchedAreas> = names
+    let all: Vec<WatchedAreas> = names
         .iter()
         .map(|_| {
-            let ground = WatchedAreas::new(&config, &[AreaId(1)]);
-            ground.survey();
-            ground
+            let areas = WatchedAreas::new(&config, &[AreaId(1)]);
+            areas.survey();
+            areas
         })
         .collect();
     let root = || DirHandle::Near(fs::File::open(tree).unwrap().into());
     let roots: Vec<DirHandle> = names.iter().map(|_| root()).collect();
     mount();
-    let looks = grounds.into_iter().zip(roots).zip(names).map(|((ground, root), name)| {
+    let looks = all.into_iter().zip(roots).zip(names).map(|((areas, root), name)| {
         let (path, name) = (tree.join(name).into_os_string().into_encoded_bytes(), name.as_bytes().to_vec());
         let (told, heard) = mpsc::channel();
         std::thread::spawn(move || {
-            let tract = &ground.tracts[0];
-            let seen = ground.glance(tract, &path, &root, &name);
-            let listed = ground.list(tract, &path, &root, &name).map(drop);
+            let watched = &areas.all[0];
+            let seen = areas.lookup(watched, &path, &root, &name);
+            let listed = areas.list(watched, &path, &root, &name).map(drop);
             assert!(!matches!((&seen, listed), (Lookup::Silent, Ok(()))), "silence has no names");
             told.send(seen).unwrap();
         });

@@ -51,24 +51,24 @@ impl AreaCensus {
 /// What is found about all areas.
 pub(in crate::cli) fn areas(config: &Config) -> Vec<DoctorFinding> {
     let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
-    let ground = WatchedAreas::new(config, &ids);
-    let barred = ground.survey();
+    let areas = WatchedAreas::new(config, &ids);
+    let barred = areas.survey();
     let mut found = Vec::new();
     let mut all = AreaCensus::default();
-    for tract in &ground.tracts {
-        let shown = escape_name(&tract.path);
-        if ground.near_root(tract).is_none() {
+    for watched in &areas.all {
+        let shown = escape_name(&watched.path);
+        if areas.near_root(watched).is_none() {
             let detail = format!("{shown} lies on a slow file system and is looked at by a helper: not counted here");
             found.push(DoctorFinding::fine(WHAT, detail));
             continue;
         }
-        if let Err(error) = std::fs::symlink_metadata(&tract.settings.path) {
+        if let Err(error) = std::fs::symlink_metadata(&watched.settings.path) {
             let remedy = "create it, or take its area line out of the configuration";
             found.push(DoctorFinding::fail(WHAT, format!("{shown} cannot be looked at: {error}"), remedy));
             continue;
         }
-        let census = count(&ground, tract);
-        found.extend(judge(&shown, &census, config, tract));
+        let census = count(&areas, watched);
+        found.extend(judge(&shown, &census, config, watched));
         all.entries += census.entries;
         all.bytes = all.bytes.saturating_add(census.bytes);
     }
@@ -78,7 +78,7 @@ pub(in crate::cli) fn areas(config: &Config) -> Vec<DoctorFinding> {
             format!("{} ({kind}) is not entered: it may hang when its server is away", escape_name(&mount.point));
         DoctorFinding::warn("mount", detail, format!("exclude it, or admit it with areafstypes = {kind}"))
     }));
-    let is_promised = ground.tracts.iter().all(|tract| tract.settings.max_age.is_some());
+    let is_promised = areas.all.iter().all(|watched| watched.settings.max_age.is_some());
     if all.entries > 0 {
         found.push(whole(&all, &config.rates, is_promised));
     }
@@ -119,22 +119,22 @@ fn shown_bytes(bytes: f64) -> String {
 /// How many entries the areas hold that are looked at without a helper, and how many bytes.
 pub(in crate::cli) fn census(config: &Config) -> (u64, u64) {
     let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
-    let ground = WatchedAreas::new(config, &ids);
-    drop(ground.survey());
-    let near = ground.tracts.iter().filter(|tract| ground.near_root(tract).is_some());
-    near.map(|tract| count(&ground, tract))
+    let areas = WatchedAreas::new(config, &ids);
+    drop(areas.survey());
+    let near = areas.all.iter().filter(|watched| areas.near_root(watched).is_some());
+    near.map(|watched| count(&areas, watched))
         .fold((0, 0), |(entries, bytes), census| (entries + census.entries, bytes.saturating_add(census.bytes)))
 }
 
 /// Counts what the walk would enter, as the walk does: what can hang is not even opened.
-fn count(ground: &WatchedAreas, tract: &WatchedArea) -> AreaCensus {
+fn count(areas: &WatchedAreas, watched: &WatchedArea) -> AreaCensus {
     let mut census = AreaCensus::default();
-    ground.roam(tract, &mut |path, met| {
+    areas.roam(watched, &mut |path, met| {
         census.entries += 1;
         let is_unread = match met {
             SeenKind::File(size) => {
                 census.bytes = census.bytes.saturating_add(size);
-                !ownership::may_read(&tract.really(path))
+                !ownership::may_read(&watched.really(path))
             }
             SeenKind::Closed => {
                 // It was counted by its name.
@@ -154,7 +154,7 @@ fn count(ground: &WatchedAreas, tract: &WatchedArea) -> AreaCensus {
     census
 }
 
-fn judge(shown: &str, census: &AreaCensus, config: &Config, tract: &WatchedArea) -> Vec<DoctorFinding> {
+fn judge(shown: &str, census: &AreaCensus, config: &Config, watched: &WatchedArea) -> Vec<DoctorFinding> {
     let rates = &config.rates;
     let usual = Demand { looks: rates.files, bytes: rates.bytes }.round(census.load());
     let detail = format!(
@@ -174,7 +174,7 @@ fn judge(shown: &str, census: &AreaCensus, config: &Config, tract: &WatchedArea)
         };
         found.push(DoctorFinding::warn(WHAT, detail, remedy));
     }
-    if let Some(max_age) = tract.settings.max_age {
+    if let Some(max_age) = watched.settings.max_age {
         found.extend(promise(shown, census, rates, max_age));
     }
     found
@@ -245,8 +245,8 @@ mod tests {
         let excludes = crate::config::settings::exclude::Excludes::new(&[tree.path().join("out")]).unwrap();
         let area = Area { excludes, ..Area::new(tree.path().to_path_buf()) };
         let config = Config::embedded(vec![area], "/x".into());
-        let ground = WatchedAreas::new(&config, &[AreaId(1)]);
-        let census = count(&ground, ground.tracts.first().unwrap());
+        let areas = WatchedAreas::new(&config, &[AreaId(1)]);
+        let census = count(&areas, areas.all.first().unwrap());
         assert_eq!(census, AreaCensus { entries: 3, bytes: 10, ..AreaCensus::default() });
     }
 }

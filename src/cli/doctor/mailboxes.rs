@@ -42,10 +42,10 @@ fn mailboxes_in(config: &Config, spools: &[&Path]) -> Vec<Mailbox> {
     let real = |path: &PathBuf| Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
     let paths: BTreeSet<PathBuf> = paths.iter().filter_map(real).collect();
     let ids: Vec<AreaId> = (1..).map(AreaId).take(config.areas.len()).collect();
-    let ground = WatchedAreas::new(config, &ids);
-    let _mounts = ground.survey();
-    let watched = |path: PathBuf| match membership(&ground, path.as_os_str().as_encoded_bytes()) {
-        Membership::Watched { tract, .. } => Some(Mailbox { area: tract.path.clone(), path }),
+    let areas = WatchedAreas::new(config, &ids);
+    let _mounts = areas.survey();
+    let watched = |path: PathBuf| match membership(&areas, path.as_os_str().as_encoded_bytes()) {
+        Membership::Watched { watched, .. } => Some(Mailbox { area: watched.path.clone(), path }),
         _ => None,
     };
     paths.into_iter().filter_map(watched).collect()

@@ -87,15 +87,15 @@ impl Explained<'_> {
     /// The answer in lines, ended; neutralised.
     pub(in crate::cli) fn text(&self, listing: &EventListing<'_>, program: &str) -> String {
         let mut lines = vec![escape_name(&self.path)];
-        if let Some((at, tract)) = area_of(&self.membership) {
+        if let Some((at, watched)) = area_of(&self.membership) {
             let block = self.effective.areas().nth(at);
-            label(&mut lines, "area", self.area_words(tract, block));
-            label(&mut lines, "watched", vec![self.verdict(tract, block, program)]);
-            label(&mut lines, "settings", settings(tract, block));
-            label(&mut lines, "compares", wrap(&names(self.compared(tract))));
-            label(&mut lines, "", self.ignored(tract));
-            label(&mut lines, "", growth(tract));
-            label(&mut lines, "mail to", self.recipients(tract));
+            label(&mut lines, "area", self.area_words(watched, block));
+            label(&mut lines, "watched", vec![self.verdict(watched, block, program)]);
+            label(&mut lines, "settings", settings(watched, block));
+            label(&mut lines, "compares", wrap(&names(self.compared(watched))));
+            label(&mut lines, "", self.ignored(watched));
+            label(&mut lines, "", growth(watched));
+            label(&mut lines, "mail to", self.recipients(watched));
             label(&mut lines, "urgent", vec![if self.is_urgent { "yes" } else { "no" }.to_owned()]);
         } else {
             label(&mut lines, "area", vec!["none: no area line of the configuration holds it".to_owned()]);
@@ -128,8 +128,8 @@ impl Explained<'_> {
     }
 
     /// What is compared at this very path; of a stored object only what counts for its kind.
-    pub(in crate::cli) fn compared(&self, tract: &WatchedArea) -> AttributeSet {
-        let set = tract.compared_at(&self.path).intersection(COLLECTED);
+    pub(in crate::cli) fn compared(&self, watched: &WatchedArea) -> AttributeSet {
+        let set = watched.compared_at(&self.path).intersection(COLLECTED);
         match &self.stored {
             Stored::Entry(known) => {
                 let kind = known.entry.known.attributes.kind;
@@ -139,17 +139,17 @@ impl Explained<'_> {
         }
     }
 
-    fn area_words(&self, tract: &WatchedArea, block: Option<&Block>) -> Vec<String> {
+    fn area_words(&self, watched: &WatchedArea, block: Option<&Block>) -> Vec<String> {
         let source = block.and_then(|block| block.values("area").first()).map(source).unwrap_or_default();
         let outer = self.outer.iter().map(|outer| format!("area {} leaves it to this one", escape_name(outer)));
-        [format!("{}{source}", escape_name(&tract.path))].into_iter().chain(outer).collect()
+        [format!("{}{source}", escape_name(&watched.path))].into_iter().chain(outer).collect()
     }
 
     /// Whether the walk comes to it, and why not.
-    fn verdict(&self, tract: &WatchedArea, block: Option<&Block>, program: &str) -> String {
+    fn verdict(&self, watched: &WatchedArea, block: Option<&Block>, program: &str) -> String {
         match &self.membership {
             Membership::InNoArea => "no".to_owned(),
-            Membership::Watched { .. } => match self.link_beneath(tract) {
+            Membership::Watched { .. } => match self.link_beneath(watched) {
                 Some(link) => format!("no: {}", through(link, program)),
                 None => "yes".to_owned(),
             },
@@ -162,7 +162,7 @@ impl Explained<'_> {
                 escape_name(&mount.point)
             ),
             Membership::LeftOut { at, why, .. } => match why {
-                Exclusion::Excluded => self.excluded(tract, at, block),
+                Exclusion::Excluded => self.excluded(watched, at, block),
                 Exclusion::Own => format!("no: integrityd writes {} itself", escape_name(at)),
                 Exclusion::OtherArea => format!("no: {} is an area of its own", escape_name(at)),
                 Exclusion::TooLong => format!(
@@ -177,27 +177,27 @@ impl Explained<'_> {
         }
     }
 
-    fn excluded(&self, tract: &WatchedArea, at: &[u8], block: Option<&Block>) -> String {
-        let pattern = tract.settings.excludes.pattern_covering(at).unwrap_or_default();
+    fn excluded(&self, watched: &WatchedArea, at: &[u8], block: Option<&Block>) -> String {
+        let pattern = watched.settings.excludes.pattern_covering(at).unwrap_or_default();
         let given = block.and_then(|block| block.values("exclude").iter().find(|given| given.value == pattern));
         let covers = if at == self.path { String::new() } else { format!(" covers {}", escape_name(at)) };
         format!("no: exclude {}{}{covers}", escape_name(pattern), given.map(source).unwrap_or_default())
     }
 
     /// A link between the root of the area and the path: the walk does not follow it.
-    pub(super) fn link_beneath(&self, tract: &WatchedArea) -> Option<&PathLink> {
-        self.link.as_ref().filter(|link| link.at.len() > tract.path.len())
+    pub(super) fn link_beneath(&self, watched: &WatchedArea) -> Option<&PathLink> {
+        self.link.as_ref().filter(|link| link.at.len() > watched.path.len())
     }
 
     /// What of the area's attributes does not count at this very path.
-    fn ignored(&self, tract: &WatchedArea) -> Vec<String> {
-        let here = tract.compared_at(&self.path);
+    fn ignored(&self, watched: &WatchedArea) -> Vec<String> {
+        let here = watched.compared_at(&self.path);
         let top = self.effective.blocks.first();
         let given = |item: &str| {
             let values = top.map(|block| block.values(item)).unwrap_or_default();
             values.iter().find(|given| given.value == self.path)
         };
-        let left: AttributeSet = tract
+        let left: AttributeSet = watched
             .settings
             .attributes
             .iter()
@@ -213,9 +213,9 @@ impl Explained<'_> {
     }
 
     /// Who gets what concerns it, each once.
-    pub(in crate::cli) fn recipients(&self, tract: &WatchedArea) -> Vec<String> {
+    pub(in crate::cli) fn recipients(&self, watched: &WatchedArea) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
-        for address in self.config.recipients.iter().chain(&tract.settings.recipients) {
+        for address in self.config.recipients.iter().chain(&watched.settings.recipients) {
             if !all.contains(address) {
                 all.push(address.clone());
             }
@@ -246,20 +246,20 @@ impl Explained<'_> {
 }
 
 /// What is no change though it differs.
-fn growth(tract: &WatchedArea) -> Vec<String> {
-    let may_grow = tract.settings.growth == Growth::Nothing;
+fn growth(watched: &WatchedArea) -> Vec<String> {
+    let may_grow = watched.settings.growth == Growth::Nothing;
     may_grow.then(|| "files may grow while their old part stays".to_owned()).into_iter().collect()
 }
 
 /// The settings of the area that are no list, each with its source.
-fn settings(tract: &WatchedArea, block: Option<&Block>) -> Vec<String> {
+fn settings(watched: &WatchedArea, block: Option<&Block>) -> Vec<String> {
     let given = |name: &str| block.and_then(|block| block.values(name).first());
     let mut lines = Vec::new();
     for (name, word) in
         [("areahash", "hash"), ("areaonchange", "onchange"), ("arearecurse", "recurse"), ("areamaxage", "maxage")]
     {
         if let Some(given) = given(name) {
-            let unused = name == "areahash" && tract.settings.algorithms.is_empty();
+            let unused = name == "areahash" && watched.settings.algorithms.is_empty();
             let note = if unused { ", but content is not compared" } else { "" };
             lines.push(format!("{word} {}{}{note}", escape_name(&given.value), source(given)));
         }
@@ -315,8 +315,8 @@ fn wrap(text: &str) -> Vec<String> {
 pub(in crate::cli) fn area_of<'a>(membership: &'a Membership<'_>) -> Option<(usize, &'a WatchedArea)> {
     match membership {
         Membership::InNoArea => None,
-        Membership::Watched { area, tract }
-        | Membership::LeftOut { area, tract, .. }
-        | Membership::Barred { area, tract, .. } => Some((*area, tract)),
+        Membership::Watched { area, watched }
+        | Membership::LeftOut { area, watched, .. }
+        | Membership::Barred { area, watched, .. } => Some((*area, watched)),
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 impl Explained<'_> {
     /// The answer as one object.
     pub(in crate::cli) fn json(&self) -> serde_json::Value {
-        let area = area_of(&self.membership).map(|(at, tract)| {
+        let area = area_of(&self.membership).map(|(at, watched)| {
             let block = self.effective.areas().nth(at);
             let items: serde_json::Map<String, serde_json::Value> = block
                 .iter()
@@ -34,15 +34,15 @@ impl Explained<'_> {
                 })
                 .collect();
             json!({
-                "path": escape_name(&tract.path),
+                "path": escape_name(&watched.path),
                 "outer": self.outer.iter().map(|path| escape_name(path)).collect::<Vec<_>>(),
                 "settings": items,
-                "compared": list(self.compared(tract)),
-                "recipients": self.recipients(tract),
+                "compared": list(self.compared(watched)),
+                "recipients": self.recipients(watched),
             })
         });
-        let watched = area_of(&self.membership).is_some_and(|(_, tract)| {
-            matches!(self.membership, Membership::Watched { .. }) && self.link_beneath(tract).is_none()
+        let watched = area_of(&self.membership).is_some_and(|(_, watched)| {
+            matches!(self.membership, Membership::Watched { .. }) && self.link_beneath(watched).is_none()
         });
         json!({
             "path": escape_name(&self.path),
@@ -63,8 +63,8 @@ impl Explained<'_> {
 
     fn left_out_json(&self) -> serde_json::Value {
         match &self.membership {
-            Membership::LeftOut { at, why, tract, area } => {
-                let pattern = tract.settings.excludes.pattern_covering(at).filter(|_| *why == Exclusion::Excluded);
+            Membership::LeftOut { at, why, watched, area } => {
+                let pattern = watched.settings.excludes.pattern_covering(at).filter(|_| *why == Exclusion::Excluded);
                 let block = self.effective.areas().nth(*area);
                 let given = block.and_then(|block| {
                     block.values("exclude").iter().find(|given| Some(given.value.as_slice()) == pattern)

@@ -71,14 +71,14 @@ pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> 
         Err(error) => return Err(error.into()),
     };
     let rows = store.as_ref().map(Store::areas).transpose()?.unwrap_or_default();
-    let ground = ground(&config, &rows);
-    let path = wanted(&ground, &arguments.path)?;
+    let areas = areas(&config, &rows);
+    let path = wanted(&areas, &arguments.path)?;
     let now = Clock::System(host::boot_id(Path::new("/"))).now();
     if let Some(store) = &store {
-        hidden(store, &ground, now)?;
+        hidden(store, &areas, now)?;
     }
     let now = now.wall;
-    let membership = membership(&ground, &path);
+    let membership = membership(&areas, &path);
     let stored = match &store {
         None => Stored::NoDatabase(database),
         Some(store) => known(store, &membership, &path, &rows, (&config.rates, now))?,
@@ -86,7 +86,7 @@ pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> 
     let events = store.as_ref().map(|store| store.events_about(&path, EVENTS)).transpose()?.unwrap_or_default();
     let explained = Explained {
         is_urgent: config.urgent.matches(&path),
-        outer: outer(&ground, &membership, &path),
+        outer: outer(&areas, &membership, &path),
         link: link_on_way(&path),
         path,
         config: &config,
@@ -107,37 +107,37 @@ pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> 
 }
 
 /// The path by which the walk comes to what was asked for, which is said where it is another one.
-fn wanted(ground: &WatchedAreas, path: &OsString) -> anyhow::Result<Vec<u8>> {
+fn wanted(areas: &WatchedAreas, path: &OsString) -> anyhow::Result<Vec<u8>> {
     let path = Path::new(path);
     let here = if path.is_absolute() {
         PathBuf::from("/")
     } else {
         std::env::current_dir().context("the current directory cannot be found: give the whole path")?
     };
-    let (words, asked) = (absolute(&here, path), asked(ground, &here, path));
+    let (words, asked) = (absolute(&here, path), asked(areas, &here, path));
     if asked.path != words {
         talk(&format!("{} leads to {}", escape_name(&words), escape_name(&asked.path)));
     }
     Ok(asked.path)
 }
 
-/// The ground of the walker; an area that is not in the store yet has a number that no row has.
-fn ground(config: &Config, rows: &[AreaRow]) -> WatchedAreas {
+/// The areas of the walker; an area that is not in the store yet has a number that no row has.
+fn areas(config: &Config, rows: &[AreaRow]) -> WatchedAreas {
     use std::os::unix::ffi::OsStrExt;
     let row = |path: &Path| rows.iter().find(|row| row.path == path.as_os_str().as_bytes()).map(|row| row.id);
     let ids: Vec<AreaId> = config.areas.iter().map(|area| row(&area.path).unwrap_or(AreaId(-1))).collect();
-    let ground = WatchedAreas::new(config, &ids);
-    drop(ground.survey());
-    ground
+    let areas = WatchedAreas::new(config, &ids);
+    drop(areas.survey());
+    areas
 }
 
 /// The areas that hold the path too, but leave it to an inner one.
-fn outer(ground: &WatchedAreas, membership: &Membership<'_>, path: &[u8]) -> Vec<Vec<u8>> {
+fn outer(areas: &WatchedAreas, membership: &Membership<'_>, path: &[u8]) -> Vec<Vec<u8>> {
     let inner = area_of(membership).map(|(area, _)| area);
-    let holding = ground.tracts.iter().enumerate().filter(|(at, _)| inner.is_some() && Some(*at) != inner);
+    let holding = areas.all.iter().enumerate().filter(|(at, _)| inner.is_some() && Some(*at) != inner);
     holding
-        .filter(|(_, tract)| crate::files::area::watched_areas::is_beneath(path, &tract.path))
-        .map(|(_, tract)| tract.path.clone())
+        .filter(|(_, watched)| crate::files::area::watched_areas::is_beneath(path, &watched.path))
+        .map(|(_, watched)| watched.path.clone())
         .collect()
 }
 
@@ -149,10 +149,10 @@ fn known(
     rows: &[AreaRow],
     (rates, now): (&Rates, Timestamp),
 ) -> anyhow::Result<Stored> {
-    let Some((_, tract)) = area_of(membership) else {
+    let Some((_, watched)) = area_of(membership) else {
         return Ok(Stored::Nothing);
     };
-    let Some(entry) = store.entry_at(&tract.path, path)? else {
+    let Some(entry) = store.entry_at(&watched.path, path)? else {
         return Ok(Stored::Nothing);
     };
     let is_directory = entry.known.attributes.kind == FileKind::Directory;

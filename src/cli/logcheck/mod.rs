@@ -100,13 +100,13 @@ pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> 
         )
     })?;
     let states = run.states()?;
-    let mut harvest = run.harvest(&states)?;
-    let exit = run.report(source, &mut harvest, out)?;
+    let mut result = run.result(&states)?;
+    let exit = run.report(source, &mut result, out)?;
     if !arguments.only_tests {
-        for (log, position) in &harvest.positions {
+        for (log, position) in &result.positions {
             states.put(log, position)?;
         }
-        if let Some(until) = harvest.journal {
+        if let Some(until) = result.journal {
             states.put_journal(until)?;
         }
     }
@@ -132,7 +132,7 @@ impl LogcheckRun<'_> {
     }
 
     /// Reads all logs, in the order of their last names, as logcheck sorts them.
-    fn harvest(&self, states: &States) -> anyhow::Result<LogcheckResult> {
+    fn result(&self, states: &States) -> anyhow::Result<LogcheckResult> {
         let logs = match &self.conf.log {
             Some(log) => {
                 open_regular(log).with_context(|| format!("{} does not exist or cannot be read", shown(log)))?;
@@ -143,36 +143,36 @@ impl LogcheckRun<'_> {
         };
         let mut logs: Vec<(usize, ListedLog)> = logs.into_iter().enumerate().collect();
         logs.sort_by(|(_, one), (_, other)| last_name(one).cmp(last_name(other)));
-        let mut harvest = LogcheckResult::default();
+        let mut result = LogcheckResult::default();
         // What could not be read is told in the order of the lists.
         let mut errors = Vec::new();
         for (number, log) in logs {
             let wrong = match log {
-                ListedLog::File(log) => self.take(&log, states, &mut harvest)?,
-                ListedLog::Journal => self.take_journal(states, &mut harvest)?,
+                ListedLog::File(log) => self.take(&log, states, &mut result)?,
+                ListedLog::Journal => self.take_journal(states, &mut result)?,
             };
             errors.extend(wrong.map(|wrong| (number, wrong)));
         }
         errors.sort();
-        harvest.errors = errors.into_iter().map(|(_, wrong)| wrong).collect();
-        Ok(harvest)
+        result.errors = errors.into_iter().map(|(_, wrong)| wrong).collect();
+        Ok(result)
     }
 
     /// Takes the new lines of a log; gives the words for the report when it cannot be read.
-    fn take(&self, log: &Path, states: &States, harvest: &mut LogcheckResult) -> anyhow::Result<Option<Vec<u8>>> {
+    fn take(&self, log: &Path, states: &States, result: &mut LogcheckResult) -> anyhow::Result<Option<Vec<u8>>> {
         let known = states.get(log)?;
-        if harvest.rules.is_none() && has_news(log, known.as_ref()) {
-            harvest.rules = Some(self.rules());
+        if result.rules.is_none() && has_news(log, known.as_ref()) {
+            result.rules = Some(self.rules());
         }
-        let begun = harvest.heap.len();
-        match take(log, known.as_ref(), &mut harvest.heap, &mut harvest.spent, self.now, &mut pause) {
+        let begun = result.heap.len();
+        match take(log, known.as_ref(), &mut result.heap, &mut result.spent, self.now, &mut pause) {
             Ok(taken) => {
                 for note in taken.notes {
                     talk(&format!("{}: {note}", shown(log)));
                 }
-                self.debug(|| format!("{}: {} new bytes", shown(log), harvest.heap.len() - begun));
+                self.debug(|| format!("{}: {} new bytes", shown(log), result.heap.len() - begun));
                 if known.as_ref() != Some(&taken.position) {
-                    harvest.positions.push((log.to_owned(), taken.position));
+                    result.positions.push((log.to_owned(), taken.position));
                 }
                 Ok(None)
             }
@@ -185,16 +185,16 @@ impl LogcheckRun<'_> {
     }
 
     /// Takes what the journal has since the last run; gives the words for the report when it cannot be read.
-    fn take_journal(&self, states: &States, harvest: &mut LogcheckResult) -> anyhow::Result<Option<Vec<u8>>> {
+    fn take_journal(&self, states: &States, result: &mut LogcheckResult) -> anyhow::Result<Option<Vec<u8>>> {
         let since = states.journal()?;
         let until = self.now.before(journal::FRESH);
         if since.is_some_and(|since| since >= until) {
             return Ok(None);
         }
-        match journal::take(since, until, &mut harvest.heap) {
+        match journal::take(since, until, &mut result.heap) {
             Ok(()) => {
-                harvest.journal = Some(until);
-                harvest.preface = if since.is_none() { journal::FIRST } else { b"" };
+                result.journal = Some(until);
+                result.preface = if since.is_none() { journal::FIRST } else { b"" };
                 Ok(None)
             }
             Err(error) => {
@@ -204,28 +204,28 @@ impl LogcheckRun<'_> {
         }
     }
 
-    fn report(&self, source: &CliContext, harvest: &mut LogcheckResult, out: &mut Out) -> anyhow::Result<Exit> {
+    fn report(&self, source: &CliContext, result: &mut LogcheckResult, out: &mut Out) -> anyhow::Result<Exit> {
         let post = LogcheckMail { source, conf: &self.conf, host: self.arguments.host.as_deref(), now: self.now };
-        if harvest.heap.is_empty() {
-            if harvest.errors.is_empty() {
+        if result.heap.is_empty() {
+            if result.errors.is_empty() {
                 return Ok(Exit::Fine);
             }
-            let errors = harvest.errors.join(&b'\n');
+            let errors = result.errors.join(&b'\n');
             talk(&format!("Error: {}", neutral(&errors)));
             if !self.arguments.prints {
                 post.send_failure(&neutral(&errors))?;
             }
             return Ok(Exit::Findings);
         }
-        let (semantics, mut classifier) = harvest.rules.take().unwrap_or_else(|| self.rules());
+        let (semantics, mut classifier) = result.rules.take().unwrap_or_else(|| self.rules());
         let order = if self.conf.is_unique { LogOrder::Unique } else { LogOrder::Stamp };
-        let lines = arrange(&harvest.heap, order, self.locale);
+        let lines = arrange(&result.heap, order, self.locale);
         self.debug(|| format!("{} lines", lines.len()));
         let found = FoundLine::of(lines, &mut classifier, semantics);
-        if found.sections.is_empty() && harvest.errors.is_empty() {
+        if found.sections.is_empty() && result.errors.is_empty() {
             return Ok(Exit::Fine);
         }
-        let frame = Frame { preface: harvest.preface.to_vec(), ..self.frame(harvest.errors.clone()) };
+        let frame = Frame { preface: result.preface.to_vec(), ..self.frame(result.errors.clone()) };
         let titles = &self.conf.titles;
         if self.arguments.prints {
             let is_raw = !io::stdout().is_terminal();

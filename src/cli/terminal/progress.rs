@@ -55,16 +55,16 @@ impl Progress {
     }
 
     /// Takes note of what came in.
-    pub(in crate::cli) fn count(&mut self, harvest: &ScanBatch) {
-        self.looks += harvest.looks;
-        self.bytes = self.bytes.saturating_add(harvest.bytes);
+    pub(in crate::cli) fn count(&mut self, result: &ScanBatch) {
+        self.looks += result.looks;
+        self.bytes = self.bytes.saturating_add(result.bytes);
         let now = self.clock.now().boottime;
         match &mut self.way {
             ProgressWay::Bar(bar) => {
                 bar.set_position(self.looks);
                 let seconds = now.since(self.began).as_secs().max(1);
                 bar.set_message(format!("{}, {}/s", size(self.bytes), number(self.looks / seconds)));
-                for found in harvest.news.iter().flat_map(|news| &news.outcome.events) {
+                for found in result.news.iter().flat_map(|news| &news.outcome.events) {
                     bar.println(format!("{} {}", found.event.category.word(), escape_name(&found.event.source)));
                 }
             }

@@ -1,4 +1,4 @@
-//! What of the ground can be reached and how: past what is not entered, directly, or through a helper.
+//! What of the areas can be reached and how: past what is not entered, directly, or through a helper.
 //!
 //! What is mounted while we are on the way is never stepped on before the table of mounts has told what it is. The kernel is asked to
 //! enter no mount. Where it meets one, that is entered alone: a name is looked up on the mount that holds the point, which is known to
@@ -19,7 +19,7 @@ use crate::{
     files::{
         area::watched_areas::{WatchedArea, WatchedAreas, is_beneath},
         remote::{
-            lookup::{AccessError, DirHandle, FileHandle, Lookup, LookupListing, glance_at},
+            lookup::{AccessError, DirHandle, FileHandle, Lookup, LookupListing, lookup_at},
             remote_mount::RemoteMount,
         },
     },
@@ -36,7 +36,7 @@ use crate::{
 impl WatchedAreas {
     /// Reads what is mounted now; gives the mounts within areas that are not entered and were not there before.
     pub fn survey(&self) -> Vec<Mount> {
-        if self.lay.read() {
+        if self.mount_map.read() {
             self.draw_bars();
         }
         let barred = self.barred.read().unwrap_or_else(PoisonError::into_inner);
@@ -53,14 +53,14 @@ impl WatchedAreas {
 
     /// Takes note of what was mounted or unmounted a moment ago. Cost: one `poll(2)` while nothing was.
     pub fn keep_up(&self) {
-        if self.lay.keep_up() {
+        if self.mount_map.keep_up() {
             self.draw_bars();
         }
     }
 
     fn draw_bars(&self) {
-        self.tracts.iter().for_each(|tract| self.find(tract));
-        let table = self.lay.table();
+        self.all.iter().for_each(|watched| self.find(watched));
+        let table = self.mount_map.table();
         // Of mounts over one another the uppermost decides: it is what a path meets.
         let is_met = |mount: &&Mount| table.mounted_at(&mount.point).is_some_and(|met| met.id == mount.id);
         let mut barred: Vec<Mount> = table.all().iter().filter(is_met).filter_map(|mount| self.bar(mount)).collect();
@@ -76,107 +76,108 @@ impl WatchedAreas {
         if !mount.is_slow() && !mount.is_virtual() {
             return None;
         }
-        let seen = self.tracts.iter().filter_map(|tract| Some((tract, tract.seen_as(&mount.point)?)));
-        let (tract, point) = seen.max_by_key(|(tract, _)| tract.path.len())?;
-        let is_admitted = point == tract.path
-            || tract.settings.admitted_types.contains(&mount.kind)
-            || self.far(tract, &tract.path).is_some_and(|(far, _)| far.mount.kind == mount.kind)
-            || tract.settings.excludes.covers(&point);
+        let seen = self.all.iter().filter_map(|watched| Some((watched, watched.seen_as(&mount.point)?)));
+        let (watched, point) = seen.max_by_key(|(watched, _)| watched.path.len())?;
+        let is_admitted = point == watched.path
+            || watched.settings.admitted_types.contains(&mount.kind)
+            || self.far(watched, &watched.path).is_some_and(|(far, _)| far.mount.kind == mount.kind)
+            || watched.settings.excludes.covers(&point);
         (!is_admitted).then(|| Mount { point, ..mount.clone() })
     }
 
     /// Finds out where an area really is.
-    fn find(&self, tract: &WatchedArea) {
-        *tract.real.lock().unwrap_or_else(PoisonError::into_inner) = self.lay.resolve(&tract.path);
+    fn find(&self, watched: &WatchedArea) {
+        *watched.real.lock().unwrap_or_else(PoisonError::into_inner) = self.mount_map.resolve(&watched.path);
     }
 
-    /// The slow mount on which `path`, met in `tract`, lies, and where on it; `None` when it can be touched.
-    pub fn far(&self, tract: &WatchedArea, path: &[u8]) -> Option<(Arc<RemoteMount>, Vec<u8>)> {
-        if self.lay.can_hang() { self.lay.far(&tract.real_of(path)) } else { None }
+    /// The slow mount on which `path`, met in `watched`, lies, and where on it; `None` when it can be touched.
+    pub fn far(&self, watched: &WatchedArea, path: &[u8]) -> Option<(Arc<RemoteMount>, Vec<u8>)> {
+        if self.mount_map.can_hang() { self.mount_map.far(&watched.real_of(path)) } else { None }
     }
 
     /// Where an area really is when that is a path that can be touched.
-    pub fn near_root(&self, tract: &WatchedArea) -> Option<PathBuf> {
+    pub fn near_root(&self, watched: &WatchedArea) -> Option<PathBuf> {
         self.keep_up();
-        self.find(tract);
-        self.far(tract, &tract.path).is_none().then(|| tract.real())
+        self.find(watched);
+        self.far(watched, &watched.path).is_none().then(|| watched.real())
     }
 
     /// Areas that lie on a slow file system as a whole and of which some look since this was asked last had no answer: a round over
     /// them has not seen everything.
     pub fn unfinished(&self) -> Vec<AreaId> {
-        let silent = self.tracts.iter().filter(|tract| tract.was_silent() && self.far(tract, &tract.path).is_some());
-        silent.map(|tract| tract.id).collect()
+        let silent =
+            self.all.iter().filter(|watched| watched.was_silent() && self.far(watched, &watched.path).is_some());
+        silent.map(|watched| watched.id).collect()
     }
 
     /// Looks at the root of an area.
-    pub fn glance_at_root(&self, tract: &WatchedArea) -> Lookup {
-        match self.near_root(tract) {
-            Some(path) => match DirHandle::glance(self.open_real(path.as_os_str().as_bytes())) {
+    pub fn lookup_at_root(&self, watched: &WatchedArea) -> Lookup {
+        match self.near_root(watched) {
+            Some(path) => match DirHandle::lookup(self.open_real(path.as_os_str().as_bytes())) {
                 // A link that leads nowhere is seen itself.
-                Lookup::Gone => glance_at(&tract.settings.path),
+                Lookup::Gone => lookup_at(&watched.settings.path),
                 seen => seen,
             },
-            None => self.glance(tract, &tract.path, &DirHandle::Far, b""),
+            None => self.lookup(watched, &watched.path, &DirHandle::Far, b""),
         }
     }
 
-    /// Looks at `path`, which lies in `tract` and is `relative` beneath `base`.
-    pub fn glance(&self, tract: &WatchedArea, path: &[u8], base: &DirHandle, relative: &[u8]) -> Lookup {
-        let seen = if let Some((far, beneath)) = self.far(tract, path) {
-            far.glance(beneath)
+    /// Looks at `path`, which lies in `watched` and is `relative` beneath `base`.
+    pub fn lookup(&self, watched: &WatchedArea, path: &[u8], base: &DirHandle, relative: &[u8]) -> Lookup {
+        let seen = if let Some((far, beneath)) = self.far(watched, path) {
+            far.lookup(beneath)
         } else {
             let _idle = IdleIoGuard::enter();
-            DirHandle::glance(self.open_near(tract, path, base, relative))
+            DirHandle::lookup(self.open_near(watched, path, base, relative))
         };
         if matches!(seen, Lookup::Silent) {
-            tract.note_silence();
+            watched.note_silence();
         }
         seen
     }
 
-    /// As [`Self::glance`], for a name in a directory of root's that calls it a regular file: that is opened only once.
-    pub fn glance_regular(&self, tract: &WatchedArea, path: &[u8], base: &DirHandle, name: &[u8]) -> Lookup {
+    /// As [`Self::lookup`], for a name in a directory of root's that calls it a regular file: that is opened only once.
+    pub fn lookup_regular(&self, watched: &WatchedArea, path: &[u8], base: &DirHandle, name: &[u8]) -> Lookup {
         if let DirHandle::Near(directory) = base
-            && self.far(tract, path).is_none()
+            && self.far(watched, path).is_none()
             && let Some((handle, seen)) = open_regular(directory.as_fd(), name)
         {
             return Lookup::There(FileHandle::Near(handle), seen);
         }
-        self.glance(tract, path, base, name)
+        self.lookup(watched, path, base, name)
     }
 
-    /// Opens the directory `path`, which lies in `tract` and is `relative` beneath `base`, for listing; gives its inode as well.
+    /// Opens the directory `path`, which lies in `watched` and is `relative` beneath `base`, for listing; gives its inode as well.
     ///
     /// # Errors
     /// Why it cannot be listed.
     pub fn list(
         &self,
-        tract: &WatchedArea,
+        watched: &WatchedArea,
         path: &[u8],
         base: &DirHandle,
         relative: &[u8],
     ) -> Result<(DirHandle, u64, LookupListing), AccessError> {
-        let listed = match self.far(tract, path) {
+        let listed = match self.far(watched, path) {
             Some((far, beneath)) => far.list(beneath),
-            None => DirHandle::list(self.open_near(tract, path, base, relative)),
+            None => DirHandle::list(self.open_near(watched, path, base, relative)),
         };
         if matches!(listed, Err(AccessError::Silent)) {
-            tract.note_silence();
+            watched.note_silence();
         }
         listed
     }
 }
 
 impl WatchedAreas {
-    /// Opens `path`, which lies in `tract` and is `relative` beneath `base`, where it can be touched. Cost: one call, and three more
+    /// Opens `path`, which lies in `watched` and is `relative` beneath `base`, where it can be touched. Cost: one call, and three more
     /// for each mount between `base` and it.
     ///
     /// # Errors
     /// Why it cannot be had; silence when a mount is on the way that is not known yet, is not entered, or can hang.
     pub(in crate::files) fn open_near(
         &self,
-        tract: &WatchedArea,
+        watched: &WatchedArea,
         path: &[u8],
         base: &DirHandle,
         relative: &[u8],
@@ -189,7 +190,7 @@ impl WatchedAreas {
                 if self.is_barred(path) || self.is_unreviewed() {
                     return Err(AccessError::Silent);
                 }
-                self.cross(&tract.real_of(path), directory.as_fd(), relative)
+                self.cross(&watched.real_of(path), directory.as_fd(), relative)
             }
             opened => Ok(opened?),
         }
@@ -213,7 +214,7 @@ impl WatchedAreas {
 
     /// Opens the path `real`, `relative` beneath `base`, over the mounts that the table has between them.
     fn cross(&self, real: &[u8], base: BorrowedFd<'_>, relative: &[u8]) -> Result<Handle, AccessError> {
-        let table = self.lay.table();
+        let table = self.mount_map.table();
         let met = table.met(real);
         if met.iter().any(|mount| mount.can_hang()) {
             return Err(AccessError::Silent);

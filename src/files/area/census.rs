@@ -36,11 +36,11 @@ pub(in crate::files) fn met(seen: &Attributes) -> SeenKind {
 
 /// Counts what the areas with these rows hold, by listing alone what the walk would enter. Cost: one look at each entry, without its
 /// content. What lies on slow file systems is not counted: it would have to be waited for.
-pub fn count(ground: &WatchedAreas, areas: &[AreaId]) -> Census {
+pub fn count(areas: &WatchedAreas, ids: &[AreaId]) -> Census {
     let mut census = Census { entries: 0, bytes: 0, is_cut: false };
-    for tract in ground.tracts.iter().filter(|tract| areas.contains(&tract.id)) {
+    for watched in areas.all.iter().filter(|watched| ids.contains(&watched.id)) {
         let before = census.entries;
-        ground.roam(tract, &mut |_, met| {
+        areas.roam(watched, &mut |_, met| {
             if met != SeenKind::Closed {
                 census.entries += 1;
             }
@@ -62,20 +62,20 @@ pub fn count(ground: &WatchedAreas, areas: &[AreaId]) -> Census {
 impl WatchedAreas {
     /// Goes over what the walk would enter of an area and tells `each` of it, its root first, until that says no. What can hang is not
     /// opened. Mounts that are not entered must have been surveyed.
-    pub fn roam(&self, tract: &WatchedArea, each: &mut dyn FnMut(&[u8], SeenKind) -> bool) {
-        let root = match self.glance_at_root(tract) {
+    pub fn roam(&self, watched: &WatchedArea, each: &mut dyn FnMut(&[u8], SeenKind) -> bool) {
+        let root = match self.lookup_at_root(watched) {
             Lookup::There(FileHandle::Near(handle), seen) => (handle, seen),
             _ => return,
         };
-        if !each(&tract.path, met(&root.1)) || root.1.kind != FileKind::Directory {
+        if !each(&watched.path, met(&root.1)) || root.1.kind != FileKind::Directory {
             return;
         }
         let root = DirHandle::Near(root.0.into_descriptor());
-        let mut ahead = vec![tract.path.clone()];
+        let mut ahead = vec![watched.path.clone()];
         while let Some(directory) = ahead.pop() {
-            let Ok((base, _, mut listing)) = self.list(tract, &directory, &root, tract.beneath(&directory)) else {
+            let Ok((base, _, mut listing)) = self.list(watched, &directory, &root, watched.beneath(&directory)) else {
                 if self.is_barred(&directory)
-                    || self.far(tract, &directory).is_some()
+                    || self.far(watched, &directory).is_some()
                     || each(&directory, SeenKind::Closed)
                 {
                     continue;
@@ -86,10 +86,10 @@ impl WatchedAreas {
                 let is_last = names.len() < BLOCK;
                 for name in names {
                     let path = join(&directory, &name.bytes);
-                    if self.leaves_out(tract, &path) || self.is_barred(&path) || self.far(tract, &path).is_some() {
+                    if self.leaves_out(watched, &path) || self.is_barred(&path) || self.far(watched, &path).is_some() {
                         continue;
                     }
-                    let Lookup::There(_, seen) = self.glance(tract, &path, &base, &name.bytes) else { continue };
+                    let Lookup::There(_, seen) = self.lookup(watched, &path, &base, &name.bytes) else { continue };
                     if !each(&path, met(&seen)) {
                         return;
                     }

@@ -23,14 +23,14 @@ pub enum Membership<'a> {
         /// The number of its area.
         area: usize,
         /// Its area.
-        tract: &'a WatchedArea,
+        watched: &'a WatchedArea,
     },
     /// The walk leaves it out.
     LeftOut {
         /// The number of its area.
         area: usize,
         /// Its area.
-        tract: &'a WatchedArea,
+        watched: &'a WatchedArea,
         /// The leading part of the path at which the walk turns back.
         at: Vec<u8>,
         /// Why it does.
@@ -41,28 +41,28 @@ pub enum Membership<'a> {
         /// The number of its area.
         area: usize,
         /// Its area.
-        tract: &'a WatchedArea,
+        watched: &'a WatchedArea,
         /// The mount.
         mount: Mount,
     },
 }
 
-/// How the absolute `path` stands on `ground`, whose mounts must have been surveyed. Looks at no file.
-pub fn membership<'a>(ground: &'a WatchedAreas, path: &[u8]) -> Membership<'a> {
-    let Some((area, tract)) = ground.innermost(path) else {
+/// How the absolute `path` stands on `areas`, whose mounts must have been surveyed. Looks at no file.
+pub fn membership<'a>(areas: &'a WatchedAreas, path: &[u8]) -> Membership<'a> {
+    let Some((area, watched)) = areas.innermost(path) else {
         return Membership::InNoArea;
     };
-    if path != tract.path {
+    if path != watched.path {
         if let Some((at, why)) =
-            ground.left_out_prefix(tract, path).and_then(|at| Some((at.to_vec(), ground.reason(tract, at)?)))
+            areas.left_out_prefix(watched, path).and_then(|at| Some((at.to_vec(), areas.reason(watched, at)?)))
         {
-            return Membership::LeftOut { area, tract, at, why };
+            return Membership::LeftOut { area, watched, at, why };
         }
-        if let Some(mount) = ground.barrier(path) {
-            return Membership::Barred { area, tract, mount };
+        if let Some(mount) = areas.barrier(path) {
+            return Membership::Barred { area, watched, mount };
         }
     }
-    Membership::Watched { area, tract }
+    Membership::Watched { area, watched }
 }
 
 /// A path as somebody has named it.
@@ -76,44 +76,44 @@ pub struct Asked {
     pub points_to: Option<Vec<u8>>,
 }
 
-/// What was named as `path`, seen from `here`. Of what could hang nothing is followed. The mounts of `ground` must have been surveyed.
-pub fn asked(ground: &WatchedAreas, here: &Path, path: &Path) -> Asked {
+/// What was named as `path`, seen from `here`. Of what could hang nothing is followed. The mounts of `areas` must have been surveyed.
+pub fn asked(areas: &WatchedAreas, here: &Path, path: &Path) -> Asked {
     let words = absolute(here, path);
     let whole = Path::new("/").join(here).join(path).into_os_string().into_vec();
-    let real = ground.lay.resolve(&whole);
-    let itself = itself(ground, &whole);
-    let is_root = ground.tracts.iter().any(|tract| tract.path == words);
-    let as_itself = if is_root { None } else { met(ground, &itself, &words) };
-    let is_near = ground.lay.far(&itself).is_none();
+    let real = areas.mount_map.resolve(&whole);
+    let itself = itself(areas, &whole);
+    let is_root = areas.all.iter().any(|watched| watched.path == words);
+    let as_itself = if is_root { None } else { met(areas, &itself, &words) };
+    let is_near = areas.mount_map.far(&itself).is_none();
     let target = as_itself.as_ref().filter(|_| is_near).and_then(|_| fs::read_link(as_path(&itself)).ok());
     let path = match as_itself {
         _ if is_root => words.clone(),
         Some(path) => path,
-        None => met(ground, &real, &words).unwrap_or_else(|| words.clone()),
+        None => met(areas, &real, &words).unwrap_or_else(|| words.clone()),
     };
-    let lies_beneath = |tract: &&WatchedArea| {
-        is_beneath(&tract.path, &words)
-            || is_beneath(&tract.path, &real)
-            || is_beneath(&tract.real_of(&tract.path), &real)
+    let lies_beneath = |watched: &&WatchedArea| {
+        is_beneath(&watched.path, &words)
+            || is_beneath(&watched.path, &real)
+            || is_beneath(&watched.real_of(&watched.path), &real)
     };
-    let areas = ground.tracts.iter().filter(lies_beneath).map(|tract| tract.path.clone()).collect();
+    let areas = areas.all.iter().filter(lies_beneath).map(|watched| watched.path.clone()).collect();
     Asked { path, areas, points_to: target.map(|target| target.into_os_string().into_vec()) }
 }
 
 /// The absolute path with the links of its directories followed, but not one that its last name is.
-fn itself(ground: &WatchedAreas, whole: &[u8]) -> Vec<u8> {
+fn itself(areas: &WatchedAreas, whole: &[u8]) -> Vec<u8> {
     match whole.iter().rposition(|byte| *byte == b'/').map(|at| whole.split_at(at + 1)) {
         Some((directory, name)) if ![&b""[..], b".", b".."].contains(&name) => {
-            join(&ground.lay.resolve(directory), name)
+            join(&areas.mount_map.resolve(directory), name)
         }
-        _ => ground.lay.resolve(whole),
+        _ => areas.mount_map.resolve(whole),
     }
 }
 
 /// The path by which the walk comes to the real path `real`: `words`, if that is one, else the first that is watched.
-fn met(ground: &WatchedAreas, real: &[u8], words: &[u8]) -> Option<Vec<u8>> {
-    let seen: Vec<Vec<u8>> = ground.tracts.iter().filter_map(|tract| tract.seen_as(real)).collect();
-    let is_watched = |path: &&Vec<u8>| matches!(membership(ground, path), Membership::Watched { .. });
+fn met(areas: &WatchedAreas, real: &[u8], words: &[u8]) -> Option<Vec<u8>> {
+    let seen: Vec<Vec<u8>> = areas.all.iter().filter_map(|watched| watched.seen_as(real)).collect();
+    let is_watched = |path: &&Vec<u8>| matches!(membership(areas, path), Membership::Watched { .. });
     let chosen = seen.iter().find(|path| path.as_slice() == words).or_else(|| seen.iter().find(is_watched));
     chosen.or(seen.first()).cloned()
 }
@@ -185,7 +185,7 @@ mod tests {
         model::file::entry::AreaId,
     };
 
-    fn ground(areas: &[(&str, &[&str], bool)]) -> WatchedAreas {
+    fn areas(areas: &[(&str, &[&str], bool)]) -> WatchedAreas {
         let areas: Vec<Area> = areas
             .iter()
             .map(|(path, excludes, recurse)| {
@@ -198,8 +198,8 @@ mod tests {
         WatchedAreas::new(&Config::embedded(areas, PathBuf::from("/srv/state/integrityd.sqlite")), &ids)
     }
 
-    fn words(ground: &WatchedAreas, path: &str) -> String {
-        match membership(ground, path.as_bytes()) {
+    fn words(areas: &WatchedAreas, path: &str) -> String {
+        match membership(areas, path.as_bytes()) {
             Membership::InNoArea => "no area".to_owned(),
             Membership::Watched { area, .. } => format!("watched {area}"),
             Membership::LeftOut { area, at, why, .. } => {
@@ -211,8 +211,8 @@ mod tests {
 
     #[test]
     fn the_innermost_area_decides() {
-        let ground =
-            ground(&[("/srv", &["/srv/*/cache", "/srv/in"], true), ("/srv/in/deep", &[], true), ("/flat", &[], false)]);
+        let areas =
+            areas(&[("/srv", &["/srv/*/cache", "/srv/in"], true), ("/srv/in/deep", &[], true), ("/flat", &[], false)]);
         for (path, wanted) in [
             ("/etc/x", "no area"),
             ("/srv", "watched 0"),
@@ -226,7 +226,7 @@ mod tests {
             ("/flat/a", "watched 2"),
             ("/flat/a/b", "2 NotEntered /flat/a/b"),
         ] {
-            assert_eq!(words(&ground, path), wanted, "{path}");
+            assert_eq!(words(&areas, path), wanted, "{path}");
         }
     }
 
@@ -266,14 +266,14 @@ mod tests {
             recurse in any::<bool>(),
         ) {
             let excludes: Vec<&str> = excludes.iter().map(String::as_str).collect();
-            let ground = ground(&[("/srv", &excludes, recurse), ("/srv/in/deep", &[], true)]);
-            let is_met = ground.tracts.iter().any(|tract| {
+            let areas = areas(&[("/srv", &excludes, recurse), ("/srv/in/deep", &[], true)]);
+            let is_met = areas.all.iter().any(|watched| {
                 let bytes = path.as_bytes();
                 let ends = (1..=bytes.len()).filter(|end| *end == bytes.len() || bytes[*end] == b'/');
-                is_beneath(bytes, &tract.path)
-                    && ends.filter(|end| *end > tract.path.len()).all(|end| !ground.leaves_out(tract, &bytes[..end]))
+                is_beneath(bytes, &watched.path)
+                    && ends.filter(|end| *end > watched.path.len()).all(|end| !areas.leaves_out(watched, &bytes[..end]))
             });
-            let is_watched = matches!(membership(&ground, path.as_bytes()), Membership::Watched { .. });
+            let is_watched = matches!(membership(&areas, path.as_bytes()), Membership::Watched { .. });
             prop_assert_eq!(is_watched, is_met, "{}", path);
         }
     }

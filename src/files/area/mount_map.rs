@@ -1,4 +1,4 @@
-//! The lay of the land: what is mounted, where a path really leads, and which mounts may only be touched through a helper.
+//! The mount map: what is mounted, where a path really leads, and which mounts may only be touched through a helper.
 //!
 //! Nothing here touches what could hang. A path is followed component by component, and each is looked up in the table of mounts before
 //! it is looked at.
@@ -43,9 +43,9 @@ pub struct MountMap {
 }
 
 impl MountMap {
-    /// The lay of the land as it is now; helpers are as `helper` says.
+    /// The mount map as it is now; helpers are as `helper` says.
     pub fn new(helper: Helper) -> Self {
-        let lay = Self {
+        let mount_map = Self {
             table: RwLock::default(),
             // Begun before the first reading, so that no change falls between. Without /proc each survey reads again.
             watch: MountWatch::begin().ok(),
@@ -56,8 +56,8 @@ impl MountMap {
             fars: Mutex::default(),
             graves: Arc::default(),
         };
-        lay.read();
-        lay
+        mount_map.read();
+        mount_map
     }
 
     /// All mounts.
@@ -206,16 +206,16 @@ mod tests {
         symlink("real", root.join("link")).unwrap();
         symlink(root.join("link/deep"), root.join("far")).unwrap();
         symlink("loop", root.join("loop")).unwrap();
-        let lay = MountMap::new(Helper::default());
+        let mount_map = MountMap::new(Helper::default());
         for (path, wanted) in [
             ("link/deep", "real/deep"),
             ("far/../x", "real/x"),
             ("link/./absent/x", "real/absent/x"),
             ("loop/x", "loop/x"),
         ] {
-            let found = lay.resolve(root.join(path).as_os_str().as_bytes());
+            let found = mount_map.resolve(root.join(path).as_os_str().as_bytes());
             assert_eq!(found, root.join(wanted).as_os_str().as_bytes(), "{path}");
         }
-        assert_eq!(lay.resolve(b"/"), b"/");
+        assert_eq!(mount_map.resolve(b"/"), b"/");
     }
 }

@@ -46,14 +46,14 @@ pub(in crate::files) struct MountReview {
 ///
 /// # Errors
 /// [`StoreError`] when the store fails.
-pub(in crate::files) fn review(store: &mut Store, ground: &WatchedAreas, now: Moment) -> Result<(), StoreError> {
+pub(in crate::files) fn review(store: &mut Store, areas: &WatchedAreas, now: Moment) -> Result<(), StoreError> {
     store.flush()?;
-    let (changes, concerned) = (ground.lay.changes(), concerned(ground));
-    let review = look(store, ground, now)?;
+    let (changes, concerned) = (areas.mount_map.changes(), concerned(areas));
+    let review = look(store, areas, now)?;
     if !review.outcome.changes.is_empty() || !review.outcome.events.is_empty() {
         store.commit(&review.outcome)?;
     }
-    ground.cover(review.covered, changes, concerned);
+    areas.cover(review.covered, changes, concerned);
     Ok(())
 }
 
@@ -61,10 +61,10 @@ pub(in crate::files) fn review(store: &mut Store, ground: &WatchedAreas, now: Mo
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
-pub fn hidden(store: &Store, ground: &WatchedAreas, now: Moment) -> Result<Vec<Event>, StoreError> {
-    let (changes, concerned) = (ground.lay.changes(), concerned(ground));
-    let review = look(store, ground, now)?;
-    ground.cover(review.covered, changes, concerned);
+pub fn hidden(store: &Store, areas: &WatchedAreas, now: Moment) -> Result<Vec<Event>, StoreError> {
+    let (changes, concerned) = (areas.mount_map.changes(), concerned(areas));
+    let review = look(store, areas, now)?;
+    areas.cover(review.covered, changes, concerned);
     Ok(review.hidden)
 }
 
@@ -80,7 +80,7 @@ impl WatchedAreas {
     pub(in crate::files) fn is_unreviewed(&self) -> bool {
         let mut reviewed = self.reviewed.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((until, concerned_then)) = reviewed.as_mut() else { return false };
-        let changes = self.lay.changes();
+        let changes = self.mount_map.changes();
         if *until == changes {
             return false;
         }
@@ -107,29 +107,29 @@ impl WatchedAreas {
 }
 
 /// All mounts that the areas have to do with now.
-fn concerned(ground: &WatchedAreas) -> Concerned {
-    let table = ground.lay.table();
-    let of = |tract: &WatchedArea| {
-        let root = table.met(&tract.real_of(&tract.path)).pop().map(|mount| (tract.path.clone(), mount));
-        let within = mounted(ground, tract, table.all()).into_iter();
+fn concerned(areas: &WatchedAreas) -> Concerned {
+    let table = areas.mount_map.table();
+    let of = |watched: &WatchedArea| {
+        let root = table.met(&watched.real_of(&watched.path)).pop().map(|mount| (watched.path.clone(), mount));
+        let within = mounted(areas, watched, table.all()).into_iter();
         within.chain(root).map(|(path, mount)| (path, mount.clone())).collect()
     };
-    ground.tracts.iter().map(of).collect()
+    areas.all.iter().map(of).collect()
 }
 
 /// What is mounted within an area now, as what belongs there from now on.
-pub(in crate::files) fn expected_mounts(ground: &WatchedAreas, tract: &WatchedArea) -> Vec<MountRow> {
+pub(in crate::files) fn expected_mounts(areas: &WatchedAreas, watched: &WatchedArea) -> Vec<MountRow> {
     let row = |(path, mount): (Vec<u8>, &Mount)| MountRow::at_home(path, identity(mount));
-    let table = ground.lay.table();
-    let root = MountRow::at_home(tract.path.clone(), root_identity(ground, tract));
-    [root].into_iter().chain(mounted(ground, tract, table.all()).into_iter().map(row)).collect()
+    let table = areas.mount_map.table();
+    let root = MountRow::at_home(watched.path.clone(), root_identity(areas, watched));
+    [root].into_iter().chain(mounted(areas, watched, table.all()).into_iter().map(row)).collect()
 }
 
-fn look(store: &Store, ground: &WatchedAreas, now: Moment) -> Result<MountReview, StoreError> {
+fn look(store: &Store, areas: &WatchedAreas, now: Moment) -> Result<MountReview, StoreError> {
     let mut review = MountReview::default();
-    for tract in &ground.tracts {
-        if store.area_state(tract.id)?.is_some_and(AreaState::is_active) {
-            MountCheck { store, ground, tract, now }.look(&mut review)?;
+    for watched in &areas.all {
+        if store.area_state(watched.id)?.is_some_and(AreaState::is_active) {
+            MountCheck { store, areas, watched, now }.look(&mut review)?;
         }
     }
     Ok(review)
@@ -137,34 +137,35 @@ fn look(store: &Store, ground: &WatchedAreas, now: Moment) -> Result<MountReview
 
 struct MountCheck<'a> {
     store: &'a Store,
-    ground: &'a WatchedAreas,
-    tract: &'a WatchedArea,
+    areas: &'a WatchedAreas,
+    watched: &'a WatchedArea,
     now: Moment,
 }
 
 impl MountCheck<'_> {
     fn look(&self, review: &mut MountReview) -> Result<(), StoreError> {
-        let Self { ground, tract, .. } = *self;
+        let Self { areas, watched, .. } = *self;
         let rows: BTreeMap<Vec<u8>, MountRow> =
-            self.store.mounts(tract.id)?.into_iter().map(|row| (row.path.clone(), row)).collect();
-        let Some(root) = rows.get(&tract.path) else {
-            let homes = expected_mounts(ground, tract);
-            review.outcome.changes.push(StateChange::Mounts(tract.id, homes));
+            self.store.mounts(watched.id)?.into_iter().map(|row| (row.path.clone(), row)).collect();
+        let Some(root) = rows.get(&watched.path) else {
+            let homes = expected_mounts(areas, watched);
+            review.outcome.changes.push(StateChange::Mounts(watched.id, homes));
             return Ok(());
         };
-        let root_now = root_identity(ground, tract);
+        let root_now = root_identity(areas, watched);
         if root.home != root_now {
-            let entry = self.store.entry_named(None, &tract.path)?;
-            if !entry.is_some_and(|entry| self.is_same(&tract.path, &entry)) {
+            let entry = self.store.entry_named(None, &watched.path)?;
+            if !entry.is_some_and(|entry| self.is_same(&watched.path, &entry)) {
                 // The whole area is somewhere else: that is told when its root is looked at.
                 return Ok(());
             }
             let row = MountRow { home: root_now, ..root.clone() };
-            review.outcome.changes.push(StateChange::Mount(tract.id, row));
+            review.outcome.changes.push(StateChange::Mount(watched.id, row));
         }
-        let table = ground.lay.table();
-        let current = mounted(ground, tract, table.all());
-        let paths: BTreeSet<&Vec<u8>> = current.keys().chain(rows.keys()).filter(|path| **path != tract.path).collect();
+        let table = areas.mount_map.table();
+        let current = mounted(areas, watched, table.all());
+        let paths: BTreeSet<&Vec<u8>> =
+            current.keys().chain(rows.keys()).filter(|path| **path != watched.path).collect();
         let mut covered: Option<&[u8]> = None;
         for path in paths {
             // What lies beneath comes right after; nothing can be said of it.
@@ -186,7 +187,7 @@ impl MountCheck<'_> {
         row: Option<&MountRow>,
         review: &mut MountReview,
     ) -> Result<bool, StoreError> {
-        let area = self.tract.id;
+        let area = self.watched.id;
         let (here, home) =
             (mount.map(identity).unwrap_or_default(), row.map(|row| row.home.clone()).unwrap_or_default());
         let at_home = MountRow::at_home(path.to_vec(), here.clone());
@@ -198,7 +199,7 @@ impl MountCheck<'_> {
             }
             return Ok(false);
         }
-        let entry = self.store.entry_at(&self.tract.path, path)?;
+        let entry = self.store.entry_at(&self.watched.path, path)?;
         let is_directory = entry.as_ref().is_some_and(|entry| entry.known.attributes.kind == FileKind::Directory);
         let count = match &entry {
             Some(entry) if is_directory => self.store.entries_below(entry.id)?,
@@ -242,7 +243,7 @@ impl MountCheck<'_> {
 
     /// The event of what hides `count` entries: of high severity where that is a directory, or a path that always matters.
     fn finding(&self, path: &[u8], (mount, is_directory): (Option<&Mount>, bool), home: &[u8], count: u64) -> Event {
-        let area = escape_name(&self.tract.path);
+        let area = escape_name(&self.watched.path);
         let what = if let Some(mount) = mount {
             format!("{} is mounted over it and hides what is known", with_root(mount))
         } else {
@@ -251,30 +252,30 @@ impl MountCheck<'_> {
             format!("{kind} {source} is not mounted here any more, and what is known lies on it")
         };
         let note = format!("{what}; if that is to stay: integrityd init --accept {area}");
-        let is_high = is_directory || self.ground.urgent.matches(path);
+        let is_high = is_directory || self.areas.urgent.matches(path);
         let severity = if is_high { Severity::High } else { Severity::Normal };
         let event = Event::new(Category::Covered, severity, self.now, path.to_vec());
-        Event { area: self.tract.path.clone(), count, ..event }.with_note(note)
+        Event { area: self.watched.path.clone(), count, ..event }.with_note(note)
     }
 
     /// The event of a mount over a directory of the baseline that holds nothing.
     fn mounted(&self, path: &[u8], mount: &Mount) -> Event {
-        let severity = if self.ground.urgent.matches(path) { Severity::High } else { Severity::Low };
+        let severity = if self.areas.urgent.matches(path) { Severity::High } else { Severity::Low };
         let event = Event::new(Category::Notice, severity, self.now, path.to_vec());
         let note =
             format!("{} is mounted here and hides nothing that is known; what it shows is checked", with_root(mount));
-        Event { area: self.tract.path.clone(), ..event }.with_note(note)
+        Event { area: self.watched.path.clone(), ..event }.with_note(note)
     }
 
     fn back(&self, path: &[u8]) -> Event {
         let event = Event::new(Category::Uncovered, Severity::Normal, self.now, path.to_vec());
-        Event { area: self.tract.path.clone(), ..event }
+        Event { area: self.watched.path.clone(), ..event }
             .with_note("what belongs here is here again; it is compared again")
     }
 
     /// The object at `path`, unless it could hang.
     fn object(&self, path: &[u8]) -> Option<Result<Attributes, Errno>> {
-        match self.ground.open_real(&self.tract.real_of(path)) {
+        match self.areas.open_real(&self.watched.real_of(path)) {
             Ok(handle) => Some(handle.attributes()),
             Err(AccessError::Errno(errno)) => Some(Err(Errno::from_raw_os_error(errno))),
             Err(AccessError::Silent) => None,
@@ -306,13 +307,13 @@ fn settle(area: AreaId, row: MountRow) -> StateChange {
 }
 
 /// What is mounted within an area, by the paths by which the walk meets it; only what can be met.
-fn mounted<'a>(ground: &WatchedAreas, tract: &WatchedArea, all: &'a [Mount]) -> BTreeMap<Vec<u8>, &'a Mount> {
-    let table = ground.lay.table();
+fn mounted<'a>(areas: &WatchedAreas, watched: &WatchedArea, all: &'a [Mount]) -> BTreeMap<Vec<u8>, &'a Mount> {
+    let table = areas.mount_map.table();
     let found = all.iter().filter_map(|mount| {
-        let path = tract.seen_as(&mount.point).filter(|path| *path != tract.path)?;
+        let path = watched.seen_as(&mount.point).filter(|path| *path != watched.path)?;
         let is_met = table.mounted_at(&mount.point).is_some_and(|met| met.id == mount.id);
-        let is_ours = ground.innermost(&path).is_some_and(|(_, inner)| inner.id == tract.id);
-        let is_left_out = ground.left_out_prefix(tract, &path).is_some();
+        let is_ours = areas.innermost(&path).is_some_and(|(_, inner)| inner.id == watched.id);
+        let is_left_out = areas.left_out_prefix(watched, &path).is_some();
         (is_met && is_ours && !is_left_out).then_some((path, mount))
     });
     found.collect()
@@ -324,19 +325,19 @@ fn mounted<'a>(ground: &WatchedAreas, tract: &WatchedArea, all: &'a [Mount]) -> 
 /// [`StoreError`] when the database cannot be read.
 pub(in crate::files) fn is_root_covered(
     store: &Store,
-    ground: &WatchedAreas,
-    tract: &WatchedArea,
+    areas: &WatchedAreas,
+    watched: &WatchedArea,
     (known, seen): (&Entry, &Attributes),
 ) -> Result<bool, StoreError> {
-    let rows = store.mounts(tract.id)?;
-    let home = rows.iter().find(|row| row.path == tract.path).map(|row| row.home.as_slice());
+    let rows = store.mounts(watched.id)?;
+    let home = rows.iter().find(|row| row.path == watched.path).map(|row| row.home.as_slice());
     let attributes = &known.known.attributes;
     let is_same = seen.inode == attributes.inode && seen.btime.is_some() && seen.btime == attributes.btime;
-    Ok(home.is_some_and(|home| home != root_identity(ground, tract)) && !is_same)
+    Ok(home.is_some_and(|home| home != root_identity(areas, watched)) && !is_same)
 }
 
-fn root_identity(ground: &WatchedAreas, tract: &WatchedArea) -> Vec<u8> {
-    ground.lay.table().mounted_at(&tract.real_of(&tract.path)).map(identity).unwrap_or_default()
+fn root_identity(areas: &WatchedAreas, watched: &WatchedArea) -> Vec<u8> {
+    areas.mount_map.table().mounted_at(&watched.real_of(&watched.path)).map(identity).unwrap_or_default()
 }
 
 /// What stays the same over a new mount of the same thing.

@@ -1,4 +1,4 @@
-//! The ground the walker may tread: the configured areas, what is left out of them, and the descriptors of their roots.
+//! The watched areas: what the configuration names, what is left out of them, and the descriptors of their roots.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,7 +33,7 @@ use crate::{
 /// How often all entries of an area are counted at most.
 const COUNT_TIME: Duration = Duration::from_mins(1);
 
-/// One area as the walker treads it.
+/// One area as it is walked.
 #[derive(Debug)]
 pub struct WatchedArea {
     /// Its settings.
@@ -51,7 +51,7 @@ pub struct WatchedArea {
 }
 
 impl WatchedArea {
-    /// A tract over an area.
+    /// What is walked of an area.
     pub fn new(settings: Area, id: AreaId) -> Self {
         let path = settings.path.as_os_str().as_bytes().to_vec();
         Self {
@@ -175,11 +175,11 @@ pub enum Exclusion {
 #[derive(Debug)]
 pub struct WatchedAreas {
     /// The areas, in the order of the configuration.
-    pub tracts: Vec<WatchedArea>,
+    pub all: Vec<WatchedArea>,
     roots: BTreeSet<Vec<u8>>,
     own: BTreeSet<Vec<u8>>,
     /// What is mounted.
-    pub lay: MountMap,
+    pub mount_map: MountMap,
     /// Mounts that are not entered, by the paths by which the walk would meet them.
     pub(in crate::files) barred: RwLock<Vec<Mount>>,
     /// Those of them that were given to be told.
@@ -194,28 +194,28 @@ pub struct WatchedAreas {
 }
 
 impl WatchedAreas {
-    /// The ground of a configuration, to be surveyed before it is trodden; `ids` are the rows of its areas, in the same order.
+    /// The areas of a configuration, to be surveyed before they are walked; `ids` are the rows of its areas, in the same order.
     pub fn new(config: &Config, ids: &[AreaId]) -> Self {
-        let tracts: Vec<WatchedArea> =
+        let all: Vec<WatchedArea> =
             config.areas.iter().cloned().zip(ids).map(|(area, id)| WatchedArea::new(area, *id)).collect();
-        let lay = MountMap::new(config.helper.clone());
+        let mount_map = MountMap::new(config.helper.clone());
         Self {
-            roots: tracts.iter().map(|tract| tract.path.clone()).collect(),
-            own: own_paths(config, &tracts, &lay),
-            lay,
+            roots: all.iter().map(|watched| watched.path.clone()).collect(),
+            own: own_paths(config, &all, &mount_map),
+            mount_map,
             barred: RwLock::default(),
             told: Mutex::default(),
             covered: RwLock::default(),
             reviewed: Mutex::default(),
             urgent: config.urgent.clone(),
-            tracts,
+            all,
         }
     }
 
     /// The area that `path` belongs to, with its number: the innermost that holds it.
     pub fn innermost(&self, path: &[u8]) -> Option<(usize, &WatchedArea)> {
-        let holding = self.tracts.iter().enumerate().filter(|(_, tract)| is_beneath(path, &tract.path));
-        holding.max_by_key(|(_, tract)| tract.path.len())
+        let holding = self.all.iter().enumerate().filter(|(_, watched)| is_beneath(path, &watched.path));
+        holding.max_by_key(|(_, watched)| watched.path.len())
     }
 
     /// Whether `path` is or lies beneath a mount that is not entered.
@@ -237,20 +237,20 @@ impl WatchedAreas {
         covered.iter().any(|mount| is_beneath(path, &mount.point))
     }
 
-    /// Whether the path `path`, met on the way in `tract`, is left out: excluded, our own, or the root of another area.
-    pub fn leaves_out(&self, tract: &WatchedArea, path: &[u8]) -> bool {
-        self.reason(tract, path).is_some()
+    /// Whether the path `path`, met on the way in `watched`, is left out: excluded, our own, or the root of another area.
+    pub fn leaves_out(&self, watched: &WatchedArea, path: &[u8]) -> bool {
+        self.reason(watched, path).is_some()
     }
 
-    /// Why the path `path`, met on the way in `tract`, is left out; `None` when it is not.
-    pub fn reason(&self, tract: &WatchedArea, path: &[u8]) -> Option<Exclusion> {
-        if tract.settings.excludes.covers(path) {
+    /// Why the path `path`, met on the way in `watched`, is left out; `None` when it is not.
+    pub fn reason(&self, watched: &WatchedArea, path: &[u8]) -> Option<Exclusion> {
+        if watched.settings.excludes.covers(path) {
             Some(Exclusion::Excluded)
         } else if self.own.contains(path) {
             Some(Exclusion::Own)
-        } else if self.roots.contains(path) && path != tract.path {
+        } else if self.roots.contains(path) && path != watched.path {
             Some(Exclusion::OtherArea)
-        } else if !tract.settings.recurse && tract.depth_of(path) > 1 {
+        } else if !watched.settings.recurse && watched.depth_of(path) > 1 {
             Some(Exclusion::NotEntered)
         } else if path.len() > LONGEST_PATH {
             Some(Exclusion::TooLong)
@@ -261,25 +261,25 @@ impl WatchedAreas {
 
     /// The topmost of our own files and directories that lie in an area and are never looked at.
     pub fn own_in_areas(&self) -> Vec<&[u8]> {
-        let lies_in = |own: &[u8], tract: &WatchedArea| {
-            is_beneath(own, &tract.path) && tract.settings.excludes.covering_prefix(own).is_none()
+        let lies_in = |own: &[u8], watched: &WatchedArea| {
+            is_beneath(own, &watched.path) && watched.settings.excludes.covering_prefix(own).is_none()
         };
         let is_topmost = |own: &[u8]| !self.own.iter().any(|other| other != own && is_beneath(own, other));
         let own = self.own.iter().map(Vec::as_slice);
-        own.filter(|own| is_topmost(own) && self.tracts.iter().any(|tract| lies_in(own, tract))).collect()
+        own.filter(|own| is_topmost(own) && self.all.iter().any(|watched| lies_in(own, watched))).collect()
     }
 
-    /// The shortest beginning of `path` (at a component boundary, beneath the root of `tract`) that is left out.
-    pub fn left_out_prefix<'a>(&self, tract: &WatchedArea, path: &'a [u8]) -> Option<&'a [u8]> {
+    /// The shortest beginning of `path` (at a component boundary, beneath the root of `watched`) that is left out.
+    pub fn left_out_prefix<'a>(&self, watched: &WatchedArea, path: &'a [u8]) -> Option<&'a [u8]> {
         let ends = path
             .iter()
             .enumerate()
-            .filter(|(index, byte)| **byte == b'/' && *index > tract.path.len())
+            .filter(|(index, byte)| **byte == b'/' && *index > watched.path.len())
             .map(|(index, _)| index)
             .chain([path.len()]);
-        ends.filter(|end| *end > tract.path.len())
+        ends.filter(|end| *end > watched.path.len())
             .filter_map(|end| path.get(..end))
-            .find(|prefix| self.leaves_out(tract, prefix))
+            .find(|prefix| self.leaves_out(watched, prefix))
     }
 }
 
@@ -298,7 +298,7 @@ pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// What we write ourselves: watching it would report every report.
-fn own_paths(config: &Config, tracts: &[WatchedArea], lay: &MountMap) -> BTreeSet<Vec<u8>> {
+fn own_paths(config: &Config, all: &[WatchedArea], mount_map: &MountMap) -> BTreeSet<Vec<u8>> {
     let database = resolved(&config.database);
     let files = own_files(&database);
     let mut own: BTreeSet<Vec<u8>> = files.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
@@ -314,18 +314,18 @@ fn own_paths(config: &Config, tracts: &[WatchedArea], lay: &MountMap) -> BTreeSe
     if let Some(mailbox) = &config.mail.fallback_mbox {
         own.insert(resolved(mailbox).as_os_str().as_bytes().to_vec());
     }
-    let seen_from_tracts: Vec<Vec<u8>> = tracts
+    let seen_from_tracts: Vec<Vec<u8>> = all
         .iter()
-        .flat_map(|tract| own.iter().filter_map(|path| seen_from(&lay.resolve(&tract.path), tract, path)))
+        .flat_map(|watched| own.iter().filter_map(|path| seen_from(&mount_map.resolve(&watched.path), watched, path)))
         .collect();
     own.extend(seen_from_tracts);
     own
 }
 
-/// The path by which a walk in `tract`, which really is `real`, meets the real path `own`.
-fn seen_from(real: &[u8], tract: &WatchedArea, own: &[u8]) -> Option<Vec<u8>> {
+/// The path by which a walk in `watched`, which really is `real`, meets the real path `own`.
+fn seen_from(real: &[u8], watched: &WatchedArea, own: &[u8]) -> Option<Vec<u8>> {
     let beneath = own.strip_prefix(real)?.strip_prefix(b"/")?;
-    Some(join(&tract.path, beneath))
+    Some(join(&watched.path, beneath))
 }
 
 fn resolved(path: &Path) -> PathBuf {
@@ -347,7 +347,7 @@ fn holds_nothing_else(directory: &Path, files: &[PathBuf]) -> bool {
 mod tests {
     use super::*;
 
-    fn ground(areas: Vec<Area>) -> WatchedAreas {
+    fn areas(areas: Vec<Area>) -> WatchedAreas {
         let ids: Vec<AreaId> = (1..).map(AreaId).take(areas.len()).collect();
         WatchedAreas::new(&Config::embedded(areas, PathBuf::from("/nowhere/integrityd.sqlite")), &ids)
     }
@@ -356,11 +356,11 @@ mod tests {
     fn a_directory_with_one_letter_at_the_top_can_be_left_out() {
         let excludes =
             crate::config::settings::exclude::Excludes::new(&[PathBuf::from("/a"), PathBuf::from("/etc/b")]).unwrap();
-        let ground = ground(vec![Area { excludes, ..Area::new(PathBuf::from("/")) }]);
-        let tract = &ground.tracts[0];
-        assert_eq!(ground.left_out_prefix(tract, b"/a/x"), Some(&b"/a"[..]));
-        assert_eq!(ground.left_out_prefix(tract, b"/etc/b/c"), Some(&b"/etc/b"[..]));
-        assert_eq!(ground.left_out_prefix(tract, b"/b/x"), None);
+        let areas = areas(vec![Area { excludes, ..Area::new(PathBuf::from("/")) }]);
+        let watched = &areas.all[0];
+        assert_eq!(areas.left_out_prefix(watched, b"/a/x"), Some(&b"/a"[..]));
+        assert_eq!(areas.left_out_prefix(watched, b"/etc/b/c"), Some(&b"/etc/b"[..]));
+        assert_eq!(areas.left_out_prefix(watched, b"/b/x"), None);
     }
 
     #[test]

@@ -142,9 +142,9 @@ pub fn take_over(
         }
         let adoption = Adoption::new(config, &rows, &bare, &baseline, made);
         let counts = adoption.store(store)?;
-        let words = counts.words(&adoption.ground, &shown, made);
+        let words = counts.words(&adoption.areas, &shown, made);
         let mut outcome = Outcome::default();
-        for row in rows.iter_mut().filter(|row| adoption.areas.contains(&row.id)) {
+        for row in rows.iter_mut().filter(|row| adoption.ids.contains(&row.id)) {
             *row = AreaRow { rounds: 1, started: Some(now.wall), ..row.clone() };
             outcome = outcome.with_change(StateChange::Area(Box::new(row.clone())));
         }
@@ -161,7 +161,7 @@ fn tell_late(
     late: &Adoption<'_>,
     (shown, now): (&str, Moment),
 ) -> Result<(), StoreError> {
-    if late.areas.is_empty() {
+    if late.ids.is_empty() {
         return Ok(());
     }
     let note = late.refusal(shown, &config.database);
@@ -171,9 +171,9 @@ fn tell_late(
 
 /// A baseline on its way into the store.
 struct Adoption<'a> {
-    ground: WatchedAreas,
+    areas: WatchedAreas,
     /// The areas that take it over.
-    areas: BTreeSet<AreaId>,
+    ids: BTreeSet<AreaId>,
     baseline: &'a Baseline,
     made: Timestamp,
 }
@@ -194,15 +194,15 @@ struct AdoptionCounts {
 impl<'a> Adoption<'a> {
     fn new(config: &Config, rows: &[AreaRow], bare: &[AreaId], baseline: &'a Baseline, made: Timestamp) -> Self {
         let ids: Vec<AreaId> = rows.iter().map(|row| row.id).collect();
-        let ground = WatchedAreas::new(config, &ids);
-        drop(ground.survey());
-        let is_covered = |tract: &&WatchedArea| {
-            bare.contains(&tract.id)
-                && baseline.covers(&tract.path, tract.settings.recurse)
-                && ground.near_root(tract).is_some()
+        let areas = WatchedAreas::new(config, &ids);
+        drop(areas.survey());
+        let is_covered = |watched: &&WatchedArea| {
+            bare.contains(&watched.id)
+                && baseline.covers(&watched.path, watched.settings.recurse)
+                && areas.near_root(watched).is_some()
         };
-        let areas = ground.tracts.iter().filter(is_covered).map(|tract| tract.id).collect();
-        Self { ground, areas, baseline, made }
+        let ids = areas.all.iter().filter(is_covered).map(|watched| watched.id).collect();
+        Self { areas, ids, baseline, made }
     }
 
     /// Why these areas do not take it over, and what to do.
@@ -214,8 +214,8 @@ impl<'a> Adoption<'a> {
              adopt = fcheck:{shown} out",
             in_utc(self.made)
         );
-        for tract in self.ground.tracts.iter().filter(|tract| self.areas.contains(&tract.id)) {
-            note.push_str(&format!("\n{}: has a baseline, or its first round has begun", escape_name(&tract.path)));
+        for watched in self.areas.all.iter().filter(|watched| self.ids.contains(&watched.id)) {
+            note.push_str(&format!("\n{}: has a baseline, or its first round has begun", escape_name(&watched.path)));
         }
         note
     }
@@ -224,24 +224,24 @@ impl<'a> Adoption<'a> {
     fn known(&self) -> BTreeMap<Vec<u8>, Option<&'a FcheckRecord>> {
         let mut known: BTreeMap<Vec<u8>, Option<&FcheckRecord>> = BTreeMap::new();
         for (path, record) in &self.baseline.records {
-            let Some((_, tract)) = self.ground.innermost(path).filter(|(_, tract)| self.areas.contains(&tract.id))
+            let Some((_, watched)) = self.areas.innermost(path).filter(|(_, watched)| self.ids.contains(&watched.id))
             else {
                 continue;
             };
-            if self.ground.left_out_prefix(tract, path).is_some() || self.ground.is_barred(path) {
+            if self.areas.left_out_prefix(watched, path).is_some() || self.areas.is_barred(path) {
                 continue;
             }
             // What lies on the way may have been excluded in its turn.
-            for (end, _) in path.iter().enumerate().filter(|(end, byte)| **byte == b'/' && *end > tract.path.len()) {
+            for (end, _) in path.iter().enumerate().filter(|(end, byte)| **byte == b'/' && *end > watched.path.len()) {
                 known.entry(path.get(..end).unwrap_or_default().to_vec()).or_insert(None);
             }
             known.insert(path.clone(), Some(record));
         }
-        for tract in self.ground.tracts.iter().filter(|tract| self.areas.contains(&tract.id)) {
-            known.entry(tract.path.clone()).or_insert(None);
-            self.ground.roam(tract, &mut |path, met| {
+        for watched in self.areas.all.iter().filter(|watched| self.ids.contains(&watched.id)) {
+            known.entry(watched.path.clone()).or_insert(None);
+            self.areas.roam(watched, &mut |path, met| {
                 // fcheck breaks a name at a newline, and does not see a link that leads nowhere.
-                if path.contains(&b'\n') || met == SeenKind::Other && is_dangling(&tract.really(path)) {
+                if path.contains(&b'\n') || met == SeenKind::Other && is_dangling(&watched.really(path)) {
                     known.entry(path.to_vec()).or_insert(None);
                 }
                 true
@@ -256,8 +256,8 @@ impl<'a> Adoption<'a> {
         let mut outcome = Outcome::default();
         // A directory comes before what is in it.
         for (path, record) in self.known() {
-            let Some((_, tract)) = self.ground.innermost(&path) else { continue };
-            let (parent, name) = if path == tract.path {
+            let Some((_, watched)) = self.areas.innermost(&path) else { continue };
+            let (parent, name) = if path == watched.path {
                 (None, path.clone())
             } else {
                 let cut = path.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
@@ -267,16 +267,16 @@ impl<'a> Adoption<'a> {
                 (Some(*parent), path.get(cut + 1..).unwrap_or_default().to_vec())
             };
             let id = store.new_entry_id()?;
-            let is_link = fs::symlink_metadata(tract.really(&path)).is_ok_and(|seen| seen.is_symlink());
+            let is_link = fs::symlink_metadata(watched.really(&path)).is_ok_and(|seen| seen.is_symlink());
             let (known, recorded) = observation(record, is_link);
-            *counts.areas.entry(tract.id).or_default() += 1;
+            *counts.areas.entry(watched.id).or_default() += 1;
             counts.digests += u64::from(recorded.has(Attribute::Content));
             counts.bare += u64::from(recorded == AttributeSet::NONE);
             let entry = Entry {
                 id,
                 parent,
                 name,
-                area: tract.id,
+                area: watched.id,
                 known,
                 recorded,
                 visit: 0,
@@ -359,7 +359,7 @@ impl AdoptionCounts {
         self.areas.values().sum()
     }
 
-    fn words(&self, ground: &WatchedAreas, shown: &str, made: Timestamp) -> String {
+    fn words(&self, areas: &WatchedAreas, shown: &str, made: Timestamp) -> String {
         if self.areas.is_empty() {
             return format!("the baseline of fcheck in {shown} was made over none of the areas; a new one is made");
         }
@@ -369,9 +369,9 @@ impl AdoptionCounts {
             self.total(),
             self.digests
         );
-        for tract in &ground.tracts {
-            if let Some(count) = self.areas.get(&tract.id) {
-                note.push_str(&format!("\n{}: {count}", escape_name(&tract.path)));
+        for watched in &areas.all {
+            if let Some(count) = self.areas.get(&watched.id) {
+                note.push_str(&format!("\n{}: {count}", escape_name(&watched.path)));
             }
         }
         if self.bare > 0 {

@@ -123,7 +123,7 @@ pub async fn announce(
     db: &Db,
     clock: &Clock,
     (files, bytes, speedup): (f64, f64, f64),
-    ground: Arc<WatchedAreas>,
+    areas: Arc<WatchedAreas>,
     rows: Vec<AreaRow>,
 ) -> Result<(), StoreError> {
     let is_new = |row: &AreaRow| row.state == AreaState::Learning && row.started.is_none();
@@ -132,11 +132,11 @@ pub async fn announce(
         return Ok(());
     }
     let ids: Vec<AreaId> = new.iter().map(|row| row.id).collect();
-    let (counted, clock) = (Arc::clone(&ground), clock.clone());
+    let (counted, clock) = (Arc::clone(&areas), clock.clone());
     let (census, ids) = run_blocking(move || (count(&counted, &ids), ids)).await;
     db.call(move |store| {
         let now = clock.now();
-        let mut outcome = Outcome::tell(begun(&ground, &ids, census, (files * speedup, bytes * speedup), now));
+        let mut outcome = Outcome::tell(begun(&areas, &ids, census, (files * speedup, bytes * speedup), now));
         for row in new {
             outcome = outcome.with_change(StateChange::Area(Box::new(AreaRow { started: Some(now.wall), ..row })));
         }
@@ -146,10 +146,14 @@ pub async fn announce(
     .map(drop)
 }
 
-/// The event that begins the first round over `areas`.
-pub fn begun(ground: &WatchedAreas, areas: &[AreaId], census: Census, rates: (f64, f64), now: Moment) -> Event {
-    let named: Vec<String> =
-        ground.tracts.iter().filter(|tract| areas.contains(&tract.id)).map(|tract| escape_name(&tract.path)).collect();
+/// The event that begins the first round over those of `areas` with these `ids`.
+pub fn begun(areas: &WatchedAreas, ids: &[AreaId], census: Census, rates: (f64, f64), now: Moment) -> Event {
+    let named: Vec<String> = areas
+        .all
+        .iter()
+        .filter(|watched| ids.contains(&watched.id))
+        .map(|watched| escape_name(&watched.path))
+        .collect();
     // Every other look may be a recheck.
     let entries = u32::try_from(census.entries).unwrap_or(u32::MAX);
     let kibibytes = u32::try_from(census.bytes / 1024).unwrap_or(u32::MAX);
@@ -166,7 +170,7 @@ pub fn begun(ground: &WatchedAreas, areas: &[AreaId], census: Census, rates: (f6
         format_size(census.bytes.next_multiple_of(if census.bytes < 1 << 20 { 1024 } else { 1 << 20 })),
         in_words(span)
     );
-    let own: Vec<String> = ground.own_in_areas().into_iter().map(escape_name).collect();
+    let own: Vec<String> = areas.own_in_areas().into_iter().map(escape_name).collect();
     if !own.is_empty() {
         note.push_str("\nour own files are left out: ");
         note.push_str(&own.join(", "));

@@ -73,19 +73,19 @@ impl MassRemoval {
         self.missing + self.left
     }
 
-    /// What is missing in `tract`, whose open root is `root`; `None` when that is no more than half or no more than a hundred
+    /// What is missing in `watched`, whose open root is `root`; `None` when that is no more than half or no more than a hundred
     /// entries. Locks the store for one query at a time.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read or written.
     pub(in crate::files) fn of(
         db: &Db,
-        ground: &WatchedAreas,
-        tract: &WatchedArea,
+        areas: &WatchedAreas,
+        watched: &WatchedArea,
         root: &DirHandle,
     ) -> Result<Option<Self>, StoreError> {
         db.lock().flush()?;
-        let search = MissingSearch { db, ground, tract, root };
+        let search = MissingSearch { db, areas, watched, root };
         if !search.is_suspicious()? {
             return Ok(None);
         }
@@ -99,13 +99,13 @@ impl MassRemoval {
     /// [`StoreError`] when the database cannot be read or written.
     pub(in crate::files) fn emptied(
         db: &Db,
-        ground: &WatchedAreas,
-        tract: &WatchedArea,
+        areas: &WatchedAreas,
+        watched: &WatchedArea,
         (root, now): (&DirHandle, Option<Boottime>),
     ) -> Result<Option<Self>, StoreError> {
         db.lock().flush()?;
-        let search = MissingSearch { db, ground, tract, root };
-        if !search.is_suspicious()? || now.is_some_and(|now| !tract.may_count(now)) {
+        let search = MissingSearch { db, areas, watched, root };
+        if !search.is_suspicious()? || now.is_some_and(|now| !watched.may_count(now)) {
             return Ok(None);
         }
         let loss = search.count()?.filter(|loss| loss.missing > LEAST && loss.missing > loss.left);
@@ -113,8 +113,8 @@ impl MassRemoval {
     }
 
     /// What is to be stored of it: from now on its topmost paths are missing, and their baseline is kept.
-    pub(in crate::files) fn outcome(&self, tract: &WatchedArea, now: Moment) -> Outcome {
-        let mut outcome = Outcome::tell(lost_event(tract, &self.topmost, Some(self.known()), now));
+    pub(in crate::files) fn outcome(&self, watched: &WatchedArea, now: Moment) -> Outcome {
+        let mut outcome = Outcome::tell(lost_event(watched, &self.topmost, Some(self.known()), now));
         outcome.changes =
             self.topmost.iter().map(|lost| StateChange::Missing(lost.id, now.wall, lost.entries)).collect();
         outcome
@@ -122,11 +122,11 @@ impl MassRemoval {
 }
 
 /// One event for all paths of an area that are `lost`; `known` is how many entries it had, where that was counted.
-pub(in crate::files) fn lost_event(tract: &WatchedArea, lost: &[Lost], known: Option<u64>, now: Moment) -> Event {
+pub(in crate::files) fn lost_event(watched: &WatchedArea, lost: &[Lost], known: Option<u64>, now: Moment) -> Event {
     let entries: u64 = lost.iter().map(|lost| lost.entries).sum();
     let examples: Vec<String> =
         lost.iter().take(EXAMPLES).map(|lost| format!("  {}", escape_name(&lost.path))).collect();
-    let area = escape_name(&tract.path);
+    let area = escape_name(&watched.path);
     let of_known = known.map(|known| format!(" of {known}")).unwrap_or_default();
     let note = format!(
         "{entries}{of_known} entries are missing: is something not mounted?\n\
@@ -135,10 +135,10 @@ pub(in crate::files) fn lost_event(tract: &WatchedArea, lost: &[Lost], known: Op
          missing are, among others:\n{}",
         examples.join("\n")
     );
-    let source = common_directory(lost.iter().map(|lost| lost.path.as_slice()), &tract.path);
+    let source = common_directory(lost.iter().map(|lost| lost.path.as_slice()), &watched.path);
     let since = lost.iter().filter_map(|lost| lost.since).min();
     let event = Event::new(Category::EntriesMissing, Severity::High, now, source);
-    Event { area: tract.path.clone(), count: entries, not_before: since, ..event }.with_note(note)
+    Event { area: watched.path.clone(), count: entries, not_before: since, ..event }.with_note(note)
 }
 
 /// The innermost directory, at or beneath `root`, in which all `paths` lie.
@@ -160,7 +160,7 @@ fn common_directory<'a>(mut paths: impl Iterator<Item = &'a [u8]>, root: &[u8]) 
 /// [`StoreError`] when the store fails.
 pub(in crate::files) fn tell_back(
     store: &mut Store,
-    ground: &WatchedAreas,
+    areas: &WatchedAreas,
     is_round_over: bool,
     now: Moment,
 ) -> Result<(), StoreError> {
@@ -175,11 +175,11 @@ pub(in crate::files) fn tell_back(
             return Ok(());
         }
         let mut outcome = Outcome::default();
-        for tract in &ground.tracts {
-            let back: Vec<&&FoundAgain> = due.iter().filter(|again| again.area == Some(tract.id)).collect();
+        for watched in &areas.all {
+            let back: Vec<&&FoundAgain> = due.iter().filter(|again| again.area == Some(watched.id)).collect();
             if let Some(since) = back.iter().map(|again| again.since).min() {
-                let left = still.iter().find(|count| count.area == tract.id).map_or(0, |count| count.entries);
-                outcome = outcome.with_event(back_event(tract, &back, (since, left), now));
+                let left = still.iter().find(|count| count.area == watched.id).map_or(0, |count| count.entries);
+                outcome = outcome.with_event(back_event(watched, &back, (since, left), now));
             }
         }
         outcome.changes = due.iter().map(|again| StateChange::NotMissing(again.entry)).collect();
@@ -187,19 +187,19 @@ pub(in crate::files) fn tell_back(
     }
 }
 
-fn back_event(tract: &WatchedArea, back: &[&&FoundAgain], (since, left): (Timestamp, u64), now: Moment) -> Event {
+fn back_event(watched: &WatchedArea, back: &[&&FoundAgain], (since, left): (Timestamp, u64), now: Moment) -> Event {
     let entries: u64 = back.iter().map(|again| again.entries).sum();
     let left = if left > 0 { format!("; {left} entries are still missing") } else { String::new() };
     let note = format!("{} paths are there again, with what lies beneath them they are compared{left}", back.len());
-    let event = Event::new(Category::EntriesBack, Severity::Normal, now, tract.path.clone());
-    Event { area: tract.path.clone(), count: entries, not_before: Some(since), ..event }.with_note(note)
+    let event = Event::new(Category::EntriesBack, Severity::Normal, now, watched.path.clone());
+    Event { area: watched.path.clone(), count: entries, not_before: Some(since), ..event }.with_note(note)
 }
 
 /// What is looked for, and where.
 struct MissingSearch<'a> {
     db: &'a Db,
-    ground: &'a WatchedAreas,
-    tract: &'a WatchedArea,
+    areas: &'a WatchedAreas,
+    watched: &'a WatchedArea,
     root: &'a DirHandle,
 }
 
@@ -211,7 +211,7 @@ impl MissingSearch<'_> {
         for draw in 0..DRAWN {
             let drawn = {
                 let store = self.db.lock();
-                match store.drawn(self.tract.id, chance.hash_one(draw))? {
+                match store.drawn(self.watched.id, chance.hash_one(draw))? {
                     Some(entry) => relative(&store, &entry)?,
                     None => return Ok(false),
                 }
@@ -231,16 +231,16 @@ impl MissingSearch<'_> {
 
     /// Whether there is something at `path` beneath the root; what must not or cannot be looked at counts as there.
     fn is_there(&self, path: &[u8]) -> bool {
-        let whole = join(&self.tract.path, path);
-        self.ground.is_barred(&whole)
-            || !matches!(self.ground.glance(self.tract, &whole, self.root, path), Lookup::Gone)
+        let whole = join(&self.watched.path, path);
+        self.areas.is_barred(&whole)
+            || !matches!(self.areas.lookup(self.watched, &whole, self.root, path), Lookup::Gone)
     }
 
     /// Counts what is there and what is missing; `None` when at least half is there.
     fn count(&self) -> Result<Option<MassRemoval>, StoreError> {
         let (known, top) = {
             let store = self.db.lock();
-            (store.entries_of(self.tract.id)?, store.entry_named(None, &self.tract.path)?)
+            (store.entries_of(self.watched.id)?, store.entry_named(None, &self.watched.path)?)
         };
         let Some(top) = top else { return Ok(None) };
         let mut loss = MassRemoval { missing: 0, left: 1, topmost: Vec::new() };
@@ -271,17 +271,17 @@ impl MissingSearch<'_> {
         let mut found: u64 = 1;
         let mut ahead = vec![Vec::new()];
         while let Some(beneath) = ahead.pop() {
-            let path = if beneath.is_empty() { self.tract.path.clone() } else { join(&self.tract.path, &beneath) };
-            let Ok((_, _, mut listing)) = self.ground.list(self.tract, &path, self.root, &beneath) else { continue };
+            let path = if beneath.is_empty() { self.watched.path.clone() } else { join(&self.watched.path, &beneath) };
+            let Ok((_, _, mut listing)) = self.areas.list(self.watched, &path, self.root, &beneath) else { continue };
             while let Ok(names) = listing.next_block(PAGE) {
                 for name in &names {
                     let child = join(&path, &name.bytes);
-                    if self.ground.leaves_out(self.tract, &child) || self.ground.is_barred(&child) {
+                    if self.areas.leaves_out(self.watched, &child) || self.areas.is_barred(&child) {
                         continue;
                     }
                     found += 1;
                     if name.is_directory {
-                        ahead.push(self.tract.beneath(&child).to_vec());
+                        ahead.push(self.watched.beneath(&child).to_vec());
                     }
                 }
                 if found >= enough {
@@ -307,7 +307,7 @@ impl MissingSearch<'_> {
             return Ok(None);
         }
         let below = || if is_directory { self.db.lock().entries_below(child.id) } else { Ok(0) };
-        if self.ground.is_barred(&join(&self.tract.path, &path)) {
+        if self.areas.is_barred(&join(&self.watched.path, &path)) {
             loss.left += 1 + below()?;
             return Ok(None);
         }
@@ -318,7 +318,7 @@ impl MissingSearch<'_> {
         let below = below()?;
         let entries = 1 + below;
         loss.missing += entries;
-        let path = join(&self.tract.path, &path);
+        let path = join(&self.watched.path, &path);
         loss.topmost.push(Lost { id: child.id, path, entries, since: None });
         Ok(None)
     }

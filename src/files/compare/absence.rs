@@ -20,25 +20,30 @@ use crate::{
 };
 
 /// The event of a root to which another way leads than was known; `None` when that is not so, or was never recorded.
-pub(in crate::files) fn retarget(tract: &WatchedArea, known: &Entry, seen: &Attributes, now: Moment) -> Option<Event> {
+pub(in crate::files) fn retarget(
+    watched: &WatchedArea,
+    known: &Entry,
+    seen: &Attributes,
+    now: Moment,
+) -> Option<Event> {
     let (before, after) = (known.known.attributes.target.as_ref()?, seen.target.as_ref()?);
     if before == after {
         return None;
     }
     let event = Event {
-        area: tract.path.clone(),
+        area: watched.path.clone(),
         changed: AttributeSet::NONE.with(Attribute::Target),
         old: Some(known.known.clone()),
         new: Some(Observation { attributes: seen.clone(), ..known.known.clone() }),
         not_before: Some(known.checked),
-        ..Event::new(Category::AreaReplaced, Severity::High, now, tract.path.clone())
+        ..Event::new(Category::AreaReplaced, Severity::High, now, watched.path.clone())
     };
     Some(event.with_note("it leads elsewhere now; what lies there is compared with what is known, name by name"))
 }
 
 /// What becomes of an entry that is gone and was told.
-pub(in crate::files) fn removal(tract: &WatchedArea, top: &Entry) -> StateChange {
-    if tract.accepts_changes() {
+pub(in crate::files) fn removal(watched: &WatchedArea, top: &Entry) -> StateChange {
+    if watched.accepts_changes() {
         StateChange::RemoveTree(top.id)
     } else {
         StateChange::Put(Box::new(Entry { reported: Some(GONE), ..top.clone() }))
@@ -46,18 +51,18 @@ pub(in crate::files) fn removal(tract: &WatchedArea, top: &Entry) -> StateChange
 }
 
 /// The event of an area that cannot be compared, with its `count` entries.
-pub(in crate::files) fn missing_event(tract: &WatchedArea, count: u64, why: &str, now: Moment) -> Event {
+pub(in crate::files) fn missing_event(watched: &WatchedArea, count: u64, why: &str, now: Moment) -> Event {
     Event {
-        area: tract.path.clone(),
+        area: watched.path.clone(),
         count,
-        ..Event::new(Category::AreaMissing, Severity::High, now, tract.path.clone())
+        ..Event::new(Category::AreaMissing, Severity::High, now, watched.path.clone())
     }
     .with_note(why)
 }
 
 /// Why the object at the root of an area cannot be the one its baseline belongs to; `None` when it can.
 pub(in crate::files) fn misfit(
-    tract: &WatchedArea,
+    watched: &WatchedArea,
     row: &AreaRow,
     known: Option<&Entry>,
     seen: &Attributes,
@@ -65,7 +70,7 @@ pub(in crate::files) fn misfit(
 ) -> Option<&'static str> {
     let root = row.root?;
     let is_file_area = known.is_some_and(|known| known.known.attributes.kind != FileKind::Directory);
-    let is_retargeted = known.is_some_and(|known| retarget(tract, known, seen, now).is_some());
+    let is_retargeted = known.is_some_and(|known| retarget(watched, known, seen, now).is_some());
     if seen.kind != FileKind::Directory && !is_file_area {
         return Some("its root is no directory any more");
     }

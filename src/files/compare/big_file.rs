@@ -28,14 +28,14 @@ pub(in crate::files) struct ReadDeadline {
 /// Whether a visit reads the content of big files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::files) enum Reads {
-    /// It leaves that to the lane.
+    /// It leaves that to the queue.
     UpToBig,
-    /// It is the lane's.
+    /// It is the queue's.
     Everything,
 }
 
-/// By when the content of an entry of `tract` should be read; `None` when that was done a moment ago.
-pub(in crate::files) fn deadline(tract: &WatchedArea, entry: &Entry, now: Timestamp) -> Option<ReadDeadline> {
+/// By when the content of an entry of `watched` should be read; `None` when that was done a moment ago.
+pub(in crate::files) fn deadline(watched: &WatchedArea, entry: &Entry, now: Timestamp) -> Option<ReadDeadline> {
     let least = match entry.known.hash_state {
         HashState::Full => LEAST_AGE,
         HashState::TooBig => TOO_BIG_AGE,
@@ -44,7 +44,7 @@ pub(in crate::files) fn deadline(tract: &WatchedArea, entry: &Entry, now: Timest
     if entry.checked <= now && now.since(entry.checked) < least {
         return None;
     }
-    let due = entry.checked.after(tract.settings.max_age.unwrap_or(USUAL_AGE));
+    let due = entry.checked.after(watched.settings.max_age.unwrap_or(USUAL_AGE));
     Some(ReadDeadline { due, entry: entry.id, owner: entry.known.attributes.uid })
 }
 
@@ -82,7 +82,7 @@ pub(in crate::files) fn has_moved(known: &Attributes, seen: &Attributes) -> bool
     key(known) != key(seen)
 }
 
-/// The verdict on the metadata alone: the content was not checked. Where a difference was told and its old state is kept, the lane
+/// The verdict on the metadata alone: the content was not checked. Where a difference was told and its old state is kept, the queue
 /// decides about all of it, because the metadata alone would look like another difference each time.
 pub(in crate::files) fn of_metadata(verdict: EntryVerdict, entry: &Entry) -> EntryVerdict {
     // What was told as gone is back.
@@ -107,7 +107,7 @@ pub(in crate::files) fn of_reading(verdict: EntryVerdict, entry: &Entry) -> Entr
 /// Within what time the content of a big file should be read where nothing was promised: what `status` takes for in time.
 pub(in crate::files) const USUAL_AGE: Duration = Duration::from_hours(7 * 24);
 
-/// A file with too many holes is not tried again for so long: each look at it would cost the others of the lane.
+/// A file with too many holes is not tried again for so long: each look at it would cost the others of the queue.
 pub(in crate::files) const TOO_BIG_AGE: Duration = Duration::from_mins(10);
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ const NAMED: usize = 5;
 #[derive(Debug, Clone, Copy)]
 pub(in crate::files) struct Comparison<'a> {
     /// The area.
-    pub(in crate::files) tract: &'a WatchedArea,
+    pub(in crate::files) watched: &'a WatchedArea,
     /// Paths that matter more than others.
     pub(in crate::files) urgent: &'a UrgentList,
     /// When it was looked.
@@ -69,7 +69,7 @@ impl Comparison<'_> {
             id,
             parent,
             name: name.to_vec(),
-            area: self.tract.id,
+            area: self.watched.id,
             recorded: collected(&seen),
             known: seen,
             visit: 0,
@@ -88,20 +88,20 @@ impl Comparison<'_> {
 
     /// Compares what was seen at a path of the baseline.
     pub(in crate::files) fn again(&self, path: &[u8], entry: &Entry, evidence: impl Into<Evidence>) -> EntryVerdict {
-        let Weighed { mut seen, forgiven, note } = growth::weigh(self.tract, &entry.known, evidence.into());
+        let Weighed { mut seen, forgiven, note } = growth::weigh(self.watched, &entry.known, evidence.into());
         // Whether a directory can be listed shows when it is opened, not when it is looked at.
         if seen.attributes.kind == FileKind::Directory && matches!(entry.known.hash_state, HashState::Unreadable(_)) {
             seen.hash_state = entry.known.hash_state;
         }
         keep_unasked(&mut seen.attributes, &entry.known.attributes);
-        let counting = self.tract.compared_at(path).intersection(entry.recorded);
+        let counting = self.watched.compared_at(path).intersection(entry.recorded);
         // Such a number or time is another one at each look.
         let is_generated = seen.attributes.is_generated() || entry.known.attributes.is_generated();
         let counting =
             if is_generated { MADE_ANEW.into_iter().fold(counting, AttributeSet::without) } else { counting };
         let over = forgiven.iter().fold(counting, AttributeSet::without);
         let difference = compare(&entry.known, &seen, over);
-        let is_kept = difference.is_some() && !self.tract.accepts_changes();
+        let is_kept = difference.is_some() && !self.watched.accepts_changes();
         let fingerprint = difference.as_ref().filter(|_| is_kept).map(|change| fingerprint(&seen, change.changed));
         let news = difference.filter(|_| fingerprint.is_none() || entry.reported != fingerprint);
         let events: Vec<Event> = news
@@ -169,7 +169,7 @@ impl Comparison<'_> {
         seen: Observation,
         count: u64,
     ) -> Event {
-        let over = self.tract.compared_at(path).intersection(known.recorded).without(Attribute::Ctime);
+        let over = self.watched.compared_at(path).intersection(known.recorded).without(Attribute::Ctime);
         let changed = compare(&known.known, &seen, over).map_or(AttributeSet::NONE, |change| change.changed);
         let change = FileChange { class: ChangeClass::Moved, changed, old: Some(known.known.clone()), new: Some(seen) };
         let is_urgent = self.urgent.matches(path) || self.urgent.matches(from);
@@ -180,7 +180,7 @@ impl Comparison<'_> {
     /// The event of a part of the baseline that the configuration leaves out now.
     pub(in crate::files) fn exclusion(&self, top: &Entry, path: &[u8], count: u64) -> Event {
         Event {
-            area: self.tract.path.clone(),
+            area: self.watched.path.clone(),
             count,
             old: Some(top.known.clone()),
             not_before: Some(top.checked),
@@ -190,7 +190,7 @@ impl Comparison<'_> {
 
     /// The observation with only those digests that are configured; the others have served to verify it.
     fn kept_digests(&self, mut seen: Observation) -> Observation {
-        let wanted = self.tract.settings.algorithms;
+        let wanted = self.watched.settings.algorithms;
         if seen.hash_state == HashState::Full {
             for algorithm in seen.digests.algorithms().iter().filter(|algorithm| !wanted.has(*algorithm)) {
                 seen.digests.clear(algorithm);
@@ -209,7 +209,7 @@ impl Comparison<'_> {
             severity => (severity, alarm(&change)),
         };
         Event {
-            area: self.tract.path.clone(),
+            area: self.watched.path.clone(),
             changed: change.changed,
             old: change.old,
             new: change.new,
@@ -243,7 +243,7 @@ impl Comparison<'_> {
         };
         Some(
             Event {
-                area: self.tract.path.clone(),
+                area: self.watched.path.clone(),
                 old: Some(entry.known.clone()),
                 new: Some(seen.clone()),
                 ..Event::new(category, Severity::Low, self.now, path.to_vec())

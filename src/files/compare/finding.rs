@@ -101,12 +101,12 @@ impl News {
 /// The digests that a look at a regular file computes; `None` where its content is not wanted. What is stored is verified before other
 /// digests take its place, which they do only where the outcome `is_stored`.
 pub(in crate::files) fn wanted_digests(
-    tract: &WatchedArea,
+    watched: &WatchedArea,
     known: Option<&Entry>,
     seen: &Attributes,
     is_stored: bool,
 ) -> Option<WantedDigests> {
-    let wanted = tract.settings.algorithms;
+    let wanted = watched.settings.algorithms;
     if seen.kind != FileKind::Regular || wanted.is_empty() {
         return None;
     }
@@ -188,6 +188,6 @@ impl Comparison<'_> {
             && entry.reported.is_none()
             && !seen.hash_state.is_trouble()
             && collected(seen).is_within(entry.recorded)
-            && (self.shows_all || seen.digests.algorithms() == self.tract.settings.algorithms)
+            && (self.shows_all || seen.digests.algorithms() == self.watched.settings.algorithms)
     }
 }

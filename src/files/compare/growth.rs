@@ -50,12 +50,12 @@ pub(in crate::files) struct Weighed {
     pub(in crate::files) note: &'static str,
 }
 
-/// Weighs a look at a known path of `tract`.
-pub(in crate::files) fn weigh(tract: &WatchedArea, known: &Observation, evidence: Evidence) -> Weighed {
+/// Weighs a look at a known path of `watched`.
+pub(in crate::files) fn weigh(watched: &WatchedArea, known: &Observation, evidence: Evidence) -> Weighed {
     let Evidence { mut seen, old_part } = evidence;
     let old = &known.attributes;
     let (mut forgiven, mut note) = (AttributeSet::NONE, "");
-    if !may_grow(tract, old, &seen.attributes) {
+    if !may_grow(watched, old, &seen.attributes) {
         return Weighed { seen, forgiven, note };
     }
     let is_first = known.digests.algorithms().is_empty() && is_to_be_read(known.hash_state);
@@ -105,9 +105,9 @@ fn is_to_be_read(state: HashState) -> bool {
     matches!(state, HashState::Partial(_)) || state.is_trouble()
 }
 
-fn may_grow(tract: &WatchedArea, known: &Attributes, seen: &Attributes) -> bool {
+fn may_grow(watched: &WatchedArea, known: &Attributes, seen: &Attributes) -> bool {
     let is_file = known.kind == FileKind::Regular && seen.kind == FileKind::Regular;
-    is_file && tract.settings.growth == Growth::Nothing
+    is_file && watched.settings.growth == Growth::Nothing
 }
 
 #[cfg(test)]
@@ -166,10 +166,10 @@ mod tests {
 
     /// What is made of a look at a file of an area with the default attributes that may grow.
     fn judged(known: &Entry, evidence: impl Into<Evidence>) -> EntryVerdict {
-        let tract = WatchedArea::new(Area { growth: Growth::Nothing, ..Area::new("/log".into()) }, AreaId(1));
+        let watched = WatchedArea::new(Area { growth: Growth::Nothing, ..Area::new("/log".into()) }, AreaId(1));
         let now = Moment { wall: Timestamp::from_nanos(9), boottime: Boottime::from_nanos(9), boot: BootId([0; 16]) };
         Comparison {
-            tract: &tract,
+            watched: &watched,
             urgent: &UrgentList::default(),
             now,
             is_own_mail: false,
@@ -265,10 +265,10 @@ mod tests {
 
     #[test]
     fn where_growth_is_a_change_nothing_is_forgiven() {
-        let tract = WatchedArea::new(Area::new("/log".into()), AreaId(1));
+        let watched = WatchedArea::new(Area::new("/log".into()), AreaId(1));
         let known = seen(b"one\n", 1);
         let grown = read(b"one\ntwo\n", 4);
-        let weighed = weigh(&tract, &known, grown);
+        let weighed = weigh(&watched, &known, grown);
         assert_eq!((weighed.forgiven, weighed.note), (AttributeSet::NONE, ""));
     }
 

@@ -1,9 +1,9 @@
-//! How the walk and the lane of big files share the one bucket of bytes. Decides only.
+//! How the walk and the big-file queue share the one bucket of bytes. Decides only.
 //!
-//! What the walk leaves before its next slot is the lane's. Where both want more than there is, the lane is owed half of the rate, which
+//! What the walk leaves before its next slot is the queue's. Where both want more than there is, the queue is owed half of the rate, which
 //! time fills and its slices empty, so that neither can starve the other; what is read in all is the business of [`Pace`] alone. A slice
 //! may cost few bytes and much time: zeros are only hashed, and a disk may deliver less than the rate. So time counts as the bytes it
-//! could have been, and the lane has no more than half of that either.
+//! could have been, and the queue has no more than half of that either.
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ use crate::{config::schema::units::to_float, files::pace::rate_limiter::RateLimi
 /// The least that is worth a slice: one page. Slices are whole pages, so that no page is read twice.
 const LEAST: u32 = 4096;
 
-/// For how long the lane may save up what it is owed, and what it had too much counts against it.
+/// For how long the queue may save up what it is owed, and what it had too much counts against it.
 const SAVED: Duration = Duration::from_millis(500);
 
 /// It may save up as much in any case: half of what the walk reads without asking, and one slice.
 const UNIT: f64 = 128.0 * 1024.0;
 
-/// How long the lane works at a stretch while the walk waits.
+/// How long the queue works at a stretch while the walk waits.
 const TURN: Duration = Duration::from_millis(50);
 
-/// What the lane may read.
+/// What the queue may read.
 #[derive(Debug, Clone, Default)]
 pub(in crate::files) struct FairShare {
-    /// Bytes that are the lane's whatever the walk wants; negative when it had more than its half.
+    /// Bytes that are the queue's whatever the walk wants; negative when it had more than its half.
     owed: f64,
     filled: Boottime,
     /// For how long it has worked since the walk has waited.
@@ -54,7 +54,7 @@ impl FairShare {
         self.worked += took;
     }
 
-    /// Begins a turn of the lane.
+    /// Begins a turn of the queue.
     pub(in crate::files) const fn begin_turn(&mut self) {
         self.worked = Duration::ZERO;
     }
@@ -68,19 +68,19 @@ mod tests {
 
     const CHUNK: u64 = 64 * 1024;
 
-    /// Bytes of the walk and of the lane in `seconds`, and the looks: the walk looks at files of `size` bytes in slots of its own, and the
-    /// lane is never through.
+    /// Bytes of the walk and of the queue in `seconds`, and the looks: the walk looks at files of `size` bytes in slots of its own, and the
+    /// queue is never through.
     fn play(files: f64, bytes: f64, size: u64, seconds: u64) -> (f64, f64, f64) {
         play_slowly(files, bytes, size, seconds, Duration::ZERO)
     }
 
-    /// The same where a whole slice of the lane takes so long.
+    /// The same where a whole slice of the queue takes so long.
     fn play_slowly(files: f64, bytes: f64, size: u64, seconds: u64, took: Duration) -> (f64, f64, f64) {
         let mut pace = RateLimiter::new(files, bytes);
         let mut share = FairShare::default();
         let start = Boottime::default().after(Duration::from_secs(1000));
         let mut now = start;
-        let (mut walk, mut lane, mut looks) = (0, 0, 0_u32);
+        let (mut walk, mut queue, mut looks) = (0, 0, 0_u32);
         let mut is_turn_over = true;
         while now.since(start) < Duration::from_secs(seconds) {
             let due = pace.look_due(now);
@@ -94,7 +94,7 @@ mod tests {
                 now = now.max(pace.next_read(now)).after(took);
                 pace.book_bytes(now, allowed);
                 share.book(&pace, allowed, took);
-                lane += allowed;
+                queue += allowed;
             } else {
                 // Even a look takes its time.
                 now = now.max(pace.next_look(now)).after(took / 50);
@@ -104,24 +104,24 @@ mod tests {
                 looks += 1;
             }
         }
-        (to_float(walk), to_float(lane), f64::from(looks))
+        (to_float(walk), to_float(queue), f64::from(looks))
     }
 
     #[test]
     fn what_the_walk_leaves_is_the_lanes_and_the_walk_loses_nothing() {
-        let (walk, lane, looks) = play(1.0, 262_144.0, 10_000, 1000);
+        let (walk, queue, looks) = play(1.0, 262_144.0, 10_000, 1000);
         assert!((990.0..=1001.0).contains(&looks), "{looks} looks in 1,000 s");
-        assert!(walk + lane > 0.95 * 262_144_000.0, "{walk} + {lane}");
+        assert!(walk + queue > 0.95 * 262_144_000.0, "{walk} + {queue}");
     }
 
     #[test]
     fn slices_that_cost_time_rather_than_bytes_leave_the_walk_its_half() {
         for (bytes, took) in [(1e8, 6), (4e7, 6), (2e9, 6), (1e6, 400)] {
-            let (_, lane, looks) = play_slowly(2000.0, bytes, 0, 20, Duration::from_millis(took));
+            let (_, queue, looks) = play_slowly(2000.0, bytes, 0, 20, Duration::from_millis(took));
             // What the walk could do alone in half of the time.
             let half = 10.0 * (50_000.0 / to_float(took)).min(2000.0);
             assert!(looks > half * 0.8, "{looks} of {half} looks at {bytes} bytes a second, {took} ms a slice");
-            assert!(lane > 65_536.0 * 10.0 * 0.5 / (to_float(took) / 1000.0) * 0.5, "the lane was starved: {lane}");
+            assert!(queue > 65_536.0 * 10.0 * 0.5 / (to_float(took) / 1000.0) * 0.5, "the lane was starved: {queue}");
         }
     }
 
@@ -135,11 +135,11 @@ mod tests {
             size in 0_u64..131_072,
         ) {
             let seconds = 1000;
-            let (walk, lane, looks) = play(files, bytes, size, seconds);
+            let (walk, queue, looks) = play(files, bytes, size, seconds);
             let all = bytes * to_float(seconds);
             let debt = to_float(size.max(CHUNK)) + bytes * 0.05;
-            prop_assert!(walk + lane <= all + debt * 2.0, "{} + {} of {}", walk, lane, all);
-            prop_assert!(lane >= 0.4 * all - debt, "the lane got {} of {}", lane, all);
+            prop_assert!(walk + queue <= all + debt * 2.0, "{} + {} of {}", walk, queue, all);
+            prop_assert!(queue >= 0.4 * all - debt, "the lane got {} of {}", queue, all);
             let wanted = (files * to_float(seconds)).min(0.4 * all / to_float(size.max(1)));
             prop_assert!(looks >= 0.9 * wanted - 3.0, "{} of {} looks", looks, wanted);
         }

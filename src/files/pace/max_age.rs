@@ -143,10 +143,10 @@ mod tests {
         Workload { entries, bytes }
     }
 
-    fn promises(loads: &[(AreaId, Option<Duration>, Workload)]) -> MaxAgeSchedule {
-        let mut promises = MaxAgeSchedule::default();
-        promises.weigh(loads, Boottime::default());
-        promises
+    fn max_age(loads: &[(AreaId, Option<Duration>, Workload)]) -> MaxAgeSchedule {
+        let mut max_age = MaxAgeSchedule::default();
+        max_age.weigh(loads, Boottime::default());
+        max_age
     }
 
     #[test]
@@ -154,23 +154,23 @@ mod tests {
         let rates = rates();
         let usual = Demand { looks: rates.files, bytes: rates.bytes };
         assert_eq!(MaxAgeSchedule::default().pace(&rates), usual);
-        assert_eq!(promises(&[(AreaId(1), None, load(1_000_000, u64::MAX))]).pace(&rates), usual);
-        assert_eq!(promises(&[(AreaId(1), Some(DAY), load(10, 10))]).pace(&rates), usual, "nor is it ever lower");
+        assert_eq!(max_age(&[(AreaId(1), None, load(1_000_000, u64::MAX))]).pace(&rates), usual);
+        assert_eq!(max_age(&[(AreaId(1), Some(DAY), load(10, 10))]).pace(&rates), usual, "nor is it ever lower");
     }
 
     #[test]
     fn what_others_hold_does_not_count_and_they_lose_nothing() {
         let rates = rates();
         let mine = (AreaId(1), Some(DAY), load(86_400, 0));
-        assert!((promises(&[mine]).pace(&rates).looks - 1.5).abs() < 1e-9);
-        let both = promises(&[mine, (AreaId(2), None, load(86_400 * 9, 0))]);
+        assert!((max_age(&[mine]).pace(&rates).looks - 1.5).abs() < 1e-9);
+        let both = max_age(&[mine, (AreaId(2), None, load(86_400 * 9, 0))]);
         assert!((both.pace(&rates).looks - 2.4).abs() < 1e-9, "{both:?}");
     }
 
     #[test]
     fn accounts_take_turns_by_how_long_they_wait() {
         let hour = Duration::from_hours(1);
-        let mut both = promises(&[(AreaId(1), Some(hour), load(3600, 0)), (AreaId(2), Some(DAY), load(8640, 0))]);
+        let mut both = max_age(&[(AreaId(1), Some(hour), load(3600, 0)), (AreaId(2), Some(DAY), load(8640, 0))]);
         let mut turns = [0_u32; 3];
         for second in 1..=1000_u64 {
             both.fill(Boottime::default().after(Duration::from_secs(second)));
@@ -195,7 +195,7 @@ mod tests {
                 (AreaId(1), Some(Duration::from_secs(span)), load(entries, bytes)),
                 (AreaId(2), None, load(others, bytes)),
             ];
-            let pace = promises(&held).pace(&rates);
+            let pace = max_age(&held).pace(&rates);
             prop_assert!((rates.files..=rates.max_files).contains(&pace.looks), "{:?}", pace);
             prop_assert!((rates.bytes..=rates.max_bytes).contains(&pace.bytes), "{:?}", pace);
         }

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use crate::{
     content::{
         hasher::WantedDigests,
-        reader::{FileContent, FileReader, NearLookup, complete, glance, judge},
+        reader::{FileContent, FileReader, NearLookup, complete, judge, lookup},
     },
     files::remote::protocol::{ELSEWHERE, MountRequest, Response, bare},
     model::file::entry::Attributes,
@@ -111,7 +111,7 @@ impl MountHelper {
 
     fn look(&self, path: &[u8]) -> Result<NearLookup, Errno> {
         let root = self.root()?;
-        let mut seen = if path.is_empty() { judge(Ok(root.into())) } else { glance(root.as_fd(), path) };
+        let mut seen = if path.is_empty() { judge(Ok(root.into())) } else { lookup(root.as_fd(), path) };
         if let NearLookup::There(object, seen) = &mut seen {
             complete(object, seen);
         }
@@ -181,7 +181,7 @@ pub(in crate::files) fn command(program: &Path, point: &[u8], id: u64) -> std::p
     command
 }
 
-/// What a deputy may run: this program, as a helper for some mount.
+/// What a broker may run: this program, as a helper for some mount.
 pub fn permit(program: &Path) -> AllowedCommand {
     AllowedCommand {
         program: program.as_os_str().to_os_string(),

@@ -85,7 +85,7 @@ impl From<Errno> for AccessError {
 
 impl DirHandle {
     /// Looks at what was `opened`.
-    pub(in crate::files) fn glance(opened: Result<Handle, AccessError>) -> Lookup {
+    pub(in crate::files) fn lookup(opened: Result<Handle, AccessError>) -> Lookup {
         let opened = match opened {
             Ok(handle) => Ok(handle),
             Err(AccessError::Errno(errno)) => Err(Errno::from_raw_os_error(errno)),
@@ -107,8 +107,8 @@ impl DirHandle {
 }
 
 /// Looks at a path directly.
-pub(in crate::files) fn glance_at(path: &Path) -> Lookup {
-    near(reader::glance_at_root(path))
+pub(in crate::files) fn lookup_at(path: &Path) -> Lookup {
+    near(reader::lookup_at_root(path))
 }
 
 fn near(seen: reader::NearLookup) -> Lookup {
@@ -120,7 +120,7 @@ fn near(seen: reader::NearLookup) -> Lookup {
 }
 
 impl FileHandle {
-    /// Adds to what a glance has `seen` of an object that is not read what the glance has left out.
+    /// Adds to what a lookup has `seen` of an object that is not read what the lookup has left out.
     pub(in crate::files) fn complete(&self, seen: &mut Attributes) {
         if let Self::Near(handle) = self {
             reader::complete(handle, seen);
@@ -141,7 +141,7 @@ impl FileHandle {
 
 impl RemoteMount {
     /// Looks at the path `path` from the root of the mount.
-    pub(in crate::files) fn glance(self: &Arc<Self>, path: Vec<u8>) -> Lookup {
+    pub(in crate::files) fn lookup(self: &Arc<Self>, path: Vec<u8>) -> Lookup {
         match self.ask(&MountRequest::Look(path.clone())) {
             Some(Response::There(seen)) => {
                 let attributes = self.own(seen.attributes);
@@ -242,7 +242,7 @@ pub struct FarReading {
 }
 
 impl LookupReader {
-    /// Opens the regular file `object`, whose metadata were `seen`, to be hashed as `wanted`; what a glance has left out is added to
+    /// Opens the regular file `object`, whose metadata were `seen`, to be hashed as `wanted`; what a lookup has left out is added to
     /// `seen`. `buffer` is used again.
     ///
     /// # Errors

@@ -29,10 +29,10 @@ impl ScanCheck<'_> {
         seen: Observation,
         batch: &mut ScanBatch,
     ) -> Result<EnteredDir, StoreError> {
-        let origin = if self.is_learning || !self.tract.accepts_changes() {
+        let origin = if self.is_learning || !self.watched.accepts_changes() {
             None
         } else {
-            self.moves.claim(self.store, self.ground, place.entry.id, &seen)?
+            self.moves.claim(self.store, self.areas, place.entry.id, &seen)?
         };
         if let Some(origin) = origin {
             let piece = moved(self.judge(), self.store, &origin, (Some(place.entry.id), name, path), seen.clone())?;
@@ -72,7 +72,7 @@ impl ScanCheck<'_> {
             }
         })?;
         let found = departed(judge, known, path, &company);
-        let change = removal(self.tract, known);
+        let change = removal(self.watched, known);
         Ok(ConditionalOutcome::new(Some(known), vec![found], vec![change]).into())
     }
 

@@ -169,7 +169,7 @@ impl From<ConditionalOutcome> for ScanBatch {
 }
 
 /// The event that stands for everything that was accepted.
-pub(super) fn acceptance(tract: &WatchedArea, news: &[&ConditionalOutcome], who: &str, now: Moment) -> StoredFinding {
+pub(super) fn acceptance(watched: &WatchedArea, news: &[&ConditionalOutcome], who: &str, now: Moment) -> StoredFinding {
     let count = |wanted: &[Category]| {
         let events = news.iter().flat_map(|news| &news.outcome.events);
         events.filter(|found| wanted.contains(&found.event.category)).map(|found| found.event.count).sum::<u64>()
@@ -201,9 +201,9 @@ pub(super) fn acceptance(tract: &WatchedArea, news: &[&ConditionalOutcome], who:
     }
     let severity = if high.is_empty() { Severity::Normal } else { Severity::High };
     let event = Event {
-        area: tract.path.clone(),
+        area: watched.path.clone(),
         count: added + removed + changed,
-        ..Event::new(Category::Notice, severity, now, tract.path.clone())
+        ..Event::new(Category::Notice, severity, now, watched.path.clone())
     }
     .with_note(note);
     StoredFinding { event, members }

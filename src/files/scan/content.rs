@@ -21,7 +21,7 @@ const MOST_HOLES: u64 = 64 << 30;
 /// What a reading is for.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::files) struct Purpose<'a> {
-    pub(in crate::files) tract: &'a WatchedArea,
+    pub(in crate::files) watched: &'a WatchedArea,
     /// Whether what is found is stored.
     pub(super) is_stored: bool,
     /// What the baseline has of the file.
@@ -39,7 +39,7 @@ impl Purpose<'_> {
     ) -> Read {
         let known = self.known;
         let whole = |evidence| Read::Seen(Box::new(Sighting::Whole(evidence)));
-        let Some(wanted) = wanted_digests(self.tract, known, seen, self.is_stored) else {
+        let Some(wanted) = wanted_digests(self.watched, known, seen, self.is_stored) else {
             object.complete(seen);
             let attributes = seen.clone();
             return whole(Observation { attributes, hash_state: HashState::Off, digests: Digests::default() }.into());
@@ -47,7 +47,7 @@ impl Purpose<'_> {
         let failed = |seen: &Attributes, trouble| match trouble {
             AccessError::Errno(errno) => whole(without_content(seen, known, unread_for(errno)).into()),
             AccessError::Silent => {
-                self.tract.note_silence();
+                self.watched.note_silence();
                 Read::Silent
             }
         };
@@ -58,7 +58,7 @@ impl Purpose<'_> {
         loop {
             if reading.holes() > MOST_HOLES {
                 *buffer = reading.finish(None).1;
-                let seen = unread(seen, known, self.tract.settings.algorithms);
+                let seen = unread(seen, known, self.watched.settings.algorithms);
                 return Read::Seen(Box::new(Sighting::Metadata(seen)));
             }
             match reading.advance(u64::MAX) {

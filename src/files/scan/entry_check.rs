@@ -43,8 +43,8 @@ const TRIES: u32 = 3;
 /// What a look needs.
 #[derive(Debug)]
 pub(in crate::files) struct ScanCheck<'a> {
-    pub(in crate::files) tract: &'a WatchedArea,
-    pub(in crate::files) ground: &'a WatchedAreas,
+    pub(in crate::files) watched: &'a WatchedArea,
+    pub(in crate::files) areas: &'a WatchedAreas,
     pub(in crate::files) urgent: &'a UrgentList,
     pub(in crate::files) clock: &'a Clock,
     pub(in crate::files) scope: &'a Scope,
@@ -64,7 +64,7 @@ pub(in crate::files) struct ScanCheck<'a> {
 impl<'a> ScanCheck<'a> {
     pub(in crate::files) fn judge(&self) -> Comparison<'_> {
         Comparison {
-            tract: self.tract,
+            watched: self.watched,
             urgent: self.urgent,
             now: self.clock.now(),
             is_own_mail: self.is_own_mail,
@@ -85,11 +85,11 @@ impl<'a> ScanCheck<'a> {
         let known = self.known(place, name, known)?;
         let looked = catch_unwind(AssertUnwindSafe(|| {
             self.look(known.as_deref(), batch, |scan| {
-                let wants_content = !scan.tract.settings.algorithms.is_empty();
+                let wants_content = !scan.watched.settings.algorithms.is_empty();
                 if is_regular && place.is_of_root && wants_content {
-                    scan.ground.glance_regular(scan.tract, path, &place.directory, name)
+                    scan.areas.lookup_regular(scan.watched, path, &place.directory, name)
                 } else {
-                    scan.ground.glance(scan.tract, path, &place.directory, name)
+                    scan.areas.lookup(scan.watched, path, &place.directory, name)
                 }
             })
         }));
@@ -111,7 +111,7 @@ impl<'a> ScanCheck<'a> {
             }
             ScanLook::Silent => {
                 // What hides it is told as a whole.
-                if !self.ground.is_covered(path) {
+                if !self.areas.is_covered(path) {
                     batch.add(ScanBatch::silent(known.is_some()));
                 }
                 Ok(None)
@@ -135,11 +135,11 @@ impl<'a> ScanCheck<'a> {
 
     /// Compares the root of an area; gives its row as it is now.
     pub(super) fn at_root(&mut self, root: &Entry, batch: &mut ScanBatch) -> Result<Entry, StoreError> {
-        let path = self.tract.path.clone();
+        let path = self.watched.path.clone();
         if !self.scope.covers(&path) {
             return Ok(root.clone());
         }
-        let looked = self.look(Some(root), batch, |scan| scan.ground.look_at_root(scan.tract));
+        let looked = self.look(Some(root), batch, |scan| scan.areas.look_at_root(scan.watched));
         refuse_shortage(&looked, &path)?;
         let ScanLook::There(sighting) = looked else { return Ok(root.clone()) };
         batch.looks += 1;
@@ -151,7 +151,7 @@ impl<'a> ScanCheck<'a> {
     where
         'a: 'b,
     {
-        Purpose { tract: self.tract, is_stored: self.ids.is_some(), known }
+        Purpose { watched: self.watched, is_stored: self.ids.is_some(), known }
     }
 
     pub(in crate::files) fn known(
@@ -167,15 +167,15 @@ impl<'a> ScanCheck<'a> {
         })
     }
 
-    /// Looks at what `glance` leads to until it holds still.
-    fn look(&mut self, known: Option<&Entry>, batch: &mut ScanBatch, glance: impl Fn(&Self) -> Lookup) -> ScanLook {
+    /// Looks at what `lookup` leads to until it holds still.
+    fn look(&mut self, known: Option<&Entry>, batch: &mut ScanBatch, lookup: impl Fn(&Self) -> Lookup) -> ScanLook {
         let mut last = ScanLook::Silent;
         for attempt in 1..=TRIES {
             let began = self.clock.now().wall;
-            let (object, mut seen) = match glance(self) {
+            let (object, mut seen) = match lookup(self) {
                 Lookup::Gone => return ScanLook::Gone,
                 // Something was mounted in an area this very moment: now it is known what that hides.
-                Lookup::Silent if matches!(self.ground.catch_up(self.store, self.clock.now()), Ok(true)) => {
+                Lookup::Silent if matches!(self.areas.catch_up(self.store, self.clock.now()), Ok(true)) => {
                     last = ScanLook::Silent;
                     continue;
                 }
@@ -248,7 +248,7 @@ impl<'a> ScanCheck<'a> {
         if ids.is_empty() {
             return Ok(false);
         }
-        Ok(match self.ground.glance(self.tract, path, &place.directory, name) {
+        Ok(match self.areas.lookup(self.watched, path, &place.directory, name) {
             Lookup::There(object, _) => holds_only(&object, begin, seen, &ids),
             _ => false,
         })

@@ -119,14 +119,14 @@ impl FullScan<'_> {
             (store.head()?.seq, learning::settle_in(&mut store, config, clock.now())?)
         };
         let rows: Vec<Option<AreaRow>> = rows.into_iter().map(Some).collect();
-        let sweep = self.sweep(config, Scope::default(), &rows, true);
-        learning::tell_of_barred(&mut db.lock(), &sweep.ground.survey(), clock.now())?;
-        learning::note_not_entered(&mut db.lock(), &sweep.ground.not_entered(), clock.now())?;
-        review(&mut db.lock(), &sweep.ground, clock.now())?;
+        let scan = self.scan(config, Scope::default(), &rows, true);
+        learning::tell_of_barred(&mut db.lock(), &scan.areas.survey(), clock.now())?;
+        learning::note_not_entered(&mut db.lock(), &scan.areas.not_entered(), clock.now())?;
+        review(&mut db.lock(), &scan.areas, clock.now())?;
         let (mut roots, mut entered) = (Vec::new(), Vec::new());
-        for (area, tract) in sweep.ground.tracts.iter().enumerate() {
-            if let Some(root) = self.enter(&sweep, area, tract)? {
-                entered.push(tract.id);
+        for (area, watched) in scan.areas.all.iter().enumerate() {
+            if let Some(root) = self.enter(&scan, area, watched)? {
+                entered.push(watched.id);
                 roots.extend(root.directory);
             }
         }
@@ -134,32 +134,32 @@ impl FullScan<'_> {
         db.lock().flush()?;
         let mut summary = Summary { looks: u64::try_from(entered.len()).unwrap_or(u64::MAX), ..Summary::default() };
         let mut writer = BatchWriter::new(db.clone());
-        sweep.run(roots, |batch| {
+        scan.run(roots, |batch| {
             summary.count(&batch);
             progress(&batch);
             writer.take(batch)
         })?;
         writer.close()?;
-        let unfinished = sweep.ground.unfinished();
+        let unfinished = scan.areas.unfinished();
         entered.retain(|area| !unfinished.contains(area));
         let mut store = db.lock();
         // Also of what was mounted meanwhile.
-        review(&mut store, &sweep.ground, clock.now())?;
-        tell_of_stalls(&mut store, &sweep.ground, clock.now())?;
-        tell_back(&mut store, &sweep.ground, true, clock.now())?;
+        review(&mut store, &scan.areas, clock.now())?;
+        tell_of_stalls(&mut store, &scan.areas, clock.now())?;
+        tell_back(&mut store, &scan.areas, true, clock.now())?;
         learning::end_round(&mut store, &entered, clock.now())?;
         let coverage = store.coverage()?;
         summary.unreadable = coverage.unreadable + coverage.busy;
         summary.findings = told_since(&store, before)?;
-        add(&mut summary.findings, unseen(&mut store, &sweep, clock.now())?, &sweep.scope);
+        add(&mut summary.findings, unseen(&mut store, &scan, clock.now())?, &scan.scope);
         summary.sort();
         Ok(summary)
     }
 
     /// What visits the roots of areas as the walker does.
-    fn visitor(self, sweep: &ParallelScan) -> EntryChecker {
+    fn checker(self, scan: &ParallelScan) -> EntryChecker {
         EntryChecker {
-            ground: Arc::clone(&sweep.ground),
+            areas: Arc::clone(&scan.areas),
             db: self.db.clone(),
             clock: self.clock.clone(),
             urgent: self.config.urgent.clone(),
@@ -172,27 +172,27 @@ impl FullScan<'_> {
     }
 
     /// Visits the root of an area as the walker does, and stores what that shows; `None` when the area cannot be compared.
-    fn enter(self, sweep: &ParallelScan, area: usize, tract: &WatchedArea) -> Result<Option<EnteredRoot>, StoreError> {
-        let visitor = self.visitor(sweep);
-        let visited = match visitor.begin(CheckTarget::root(area, tract))? {
+    fn enter(self, scan: &ParallelScan, area: usize, watched: &WatchedArea) -> Result<Option<EnteredRoot>, StoreError> {
+        let checker = self.checker(scan);
+        let visited = match checker.begin(CheckTarget::root(area, watched))? {
             CheckStep::Done(visited) => visited,
-            CheckStep::Torn(looked) => visitor.give_up(&looked)?,
+            CheckStep::Torn(looked) => checker.give_up(&looked)?,
             CheckStep::Read(_) => return Ok(None),
         };
         if !visited.is_area_active {
             return Ok(None);
         }
-        if let Some(root) = tract.root() {
-            visitor.tell_lost(tract, (&root, None))?;
+        if let Some(root) = watched.root() {
+            checker.tell_lost(watched, (&root, None))?;
         }
         let Some(id) = visited.directory else {
             return Ok(Some(EnteredRoot { directory: None }));
         };
         let entry = self.db.lock().entry(id)?;
-        let directory = entry.and_then(|entry| sweep.root(area, entry));
+        let directory = entry.and_then(|entry| scan.root(area, entry));
         if directory.is_none() {
             // It cannot be listed, which its entry then says.
-            drop(open_directory(&visitor, PendingDir { area, entry: id })?);
+            drop(open_directory(&checker, PendingDir { area, entry: id })?);
         }
         Ok(Some(EnteredRoot { directory }))
     }
@@ -213,12 +213,12 @@ impl FullScan<'_> {
             let store = db.lock();
             (store.head()?.seq, rows_of(&store, &config)?)
         };
-        let sweep = self.sweep(&config, scope, &rows, update);
-        sweep.ground.survey();
+        let scan = self.scan(&config, scope, &rows, update);
+        scan.areas.survey();
         if update {
-            review(&mut db.lock(), &sweep.ground, self.clock.now())?;
+            review(&mut db.lock(), &scan.areas, self.clock.now())?;
         } else {
-            hidden(&db.lock(), &sweep.ground, self.clock.now()).map(drop)?;
+            hidden(&db.lock(), &scan.areas, self.clock.now()).map(drop)?;
         }
         let mut writer = BatchWriter::new(db.clone());
         let mut take = |batch: ScanBatch| -> Result<(), StoreError> {
@@ -237,35 +237,35 @@ impl FullScan<'_> {
         let mut roots = Vec::new();
         let mut without = Vec::new();
         for (area, row) in rows.iter().enumerate() {
-            let Some(tract) = sweep.ground.tracts.get(area).filter(|tract| sweep.scope.concerns(&tract.path)) else {
+            let Some(watched) = scan.areas.all.get(area).filter(|watched| scan.scope.concerns(&watched.path)) else {
                 continue;
             };
             let known = match row {
-                Some(row) => db.lock().entry_named(None, &tract.path)?.map(|root| (row, root)),
+                Some(row) => db.lock().entry_named(None, &watched.path)?.map(|root| (row, root)),
                 None => None,
             };
             match known {
                 None => without.push(area),
-                Some(_) if update => roots.extend(self.enter(&sweep, area, tract)?.and_then(|root| root.directory)),
+                Some(_) if update => roots.extend(self.enter(&scan, area, watched)?.and_then(|root| root.directory)),
                 Some((row, root)) => {
-                    let (directory, batch) = sweep.approach(area, row, &root, db)?;
+                    let (directory, batch) = scan.approach(area, row, &root, db)?;
                     roots.extend(directory);
                     take(batch)?;
                 }
             }
         }
-        sweep.run(roots, &mut take)?;
+        scan.run(roots, &mut take)?;
         if update {
             writer.close()?;
-            review(&mut db.lock(), &sweep.ground, self.clock.now())?;
-            tell_of_stalls(&mut db.lock(), &sweep.ground, self.clock.now())?;
+            review(&mut db.lock(), &scan.areas, self.clock.now())?;
+            tell_of_stalls(&mut db.lock(), &scan.areas, self.clock.now())?;
             summary.findings = told_since(&db.lock(), before)?;
         }
-        add(&mut summary.findings, unseen(&mut db.lock(), &sweep, self.clock.now())?, &sweep.scope);
-        for tract in without.into_iter().filter_map(|area| sweep.ground.tracts.get(area)) {
-            match absence(&sweep.ground, tract) {
-                Some(why) => summary.findings.push(unstored(missing_event(tract, 0, &why, self.clock.now()))),
-                None => summary.without_baseline.push(tract.path.clone()),
+        add(&mut summary.findings, unseen(&mut db.lock(), &scan, self.clock.now())?, &scan.scope);
+        for watched in without.into_iter().filter_map(|area| scan.areas.all.get(area)) {
+            match absence(&scan.areas, watched) {
+                Some(why) => summary.findings.push(unstored(missing_event(watched, 0, &why, self.clock.now()))),
+                None => summary.without_baseline.push(watched.path.clone()),
             }
         }
         summary.sort();
@@ -283,13 +283,14 @@ impl FullScan<'_> {
         let mut config = self.config.clone();
         config.areas.iter_mut().for_each(|area| area.on_change = OnChange::Accept);
         let rows = rows_of(&db.lock(), &config)?;
-        let sweep = ParallelScan { accepts_missing: true, ..self.sweep(&config, Scope::default(), &rows, true) };
-        sweep.ground.survey();
-        let (Some(Some(row)), Some(tract)) = (rows.get(area), sweep.ground.tracts.get(area)) else {
+        let scan = ParallelScan { accepts_missing: true, ..self.scan(&config, Scope::default(), &rows, true) };
+        scan.areas.survey();
+        let (Some(Some(row)), Some(watched)) = (rows.get(area), scan.areas.all.get(area)) else {
             return Err(AcceptError::Unknown);
         };
-        let root = db.lock().entry_named(None, &tract.path)?.filter(|_| row.rounds > 0).ok_or(AcceptError::Unknown)?;
-        let (seen, directory, first) = sweep.take_root(area, &root, &mut db.lock())?.map_err(AcceptError::Missing)?;
+        let root =
+            db.lock().entry_named(None, &watched.path)?.filter(|_| row.rounds > 0).ok_or(AcceptError::Unknown)?;
+        let (seen, directory, first) = scan.take_root(area, &root, &mut db.lock())?.map_err(AcceptError::Missing)?;
         let mut summary = Summary::default();
         let mut news: Vec<ConditionalOutcome> = Vec::new();
         let mut take = |mut batch: ScanBatch| -> Result<(), StoreError> {
@@ -303,10 +304,10 @@ impl FullScan<'_> {
             Ok(())
         };
         take(first)?;
-        sweep.run(directory.into_iter().collect(), take)?;
+        scan.run(directory.into_iter().collect(), take)?;
         let now = clock.now();
         let identity = RootIdentity { dev: seen.dev, inode: seen.inode, boot: now.boot };
-        let covered = db.lock().covered_paths(tract.id, usize::MAX)?;
+        let covered = db.lock().covered_paths(watched.id, usize::MAX)?;
         let is_told = |piece: &&ConditionalOutcome, found: &&StoredFinding| {
             piece.basis.as_ref().is_some_and(|basis| basis.reported == Some(GONE))
                 || covered.iter().any(|row| is_beneath(&found.event.source, &row.path))
@@ -321,28 +322,28 @@ impl FullScan<'_> {
         let pieces: Vec<ConditionalOutcome> = news.iter().map(without_told).collect();
         let fresh = db.lock().commit_fresh(&pieces, |fresh| Outcome {
             changes: vec![
-                StateChange::Accepted(tract.id, identity),
-                StateChange::Mounts(tract.id, expected_mounts(&sweep.ground, tract)),
+                StateChange::Accepted(watched.id, identity),
+                StateChange::Mounts(watched.id, expected_mounts(&scan.areas, watched)),
             ],
-            events: vec![acceptance(tract, &still(&news, fresh), who, now)],
+            events: vec![acceptance(watched, &still(&news, fresh), who, now)],
         })?;
         let accepted = still(&news, &fresh).into_iter().flat_map(|piece| &piece.outcome.events);
         summary.findings = accepted.map(|found| unstored(found.event.clone())).collect();
-        add(&mut summary.findings, unseen(&mut db.lock(), &sweep, now)?, &Scope { paths: vec![tract.path.clone()] });
+        add(&mut summary.findings, unseen(&mut db.lock(), &scan, now)?, &Scope { paths: vec![watched.path.clone()] });
         summary.sort();
         Ok(summary)
     }
 
     /// A pass over the areas with these rows.
-    fn sweep(self, config: &Config, scope: Scope, rows: &[Option<AreaRow>], is_stored: bool) -> ParallelScan {
+    fn scan(self, config: &Config, scope: Scope, rows: &[Option<AreaRow>], is_stored: bool) -> ParallelScan {
         let Self { db, clock, .. } = self;
         let ids: Vec<AreaId> = rows.iter().map(|row| row.as_ref().map_or(AreaId(0), |row| row.id)).collect();
         // Nothing else waits, so that an answer may come as late as the deadline allows.
         let helper = Helper { patience: config.helper.deadline, ..config.helper.clone() };
-        let ground = Arc::new(WatchedAreas::new(&Config { helper, ..config.clone() }, &ids));
+        let areas = Arc::new(WatchedAreas::new(&Config { helper, ..config.clone() }, &ids));
         let is_learning = |row: &&AreaRow| row.is_new() || !row.state.is_active() && row.was_learning;
         ParallelScan {
-            ground,
+            areas,
             urgent: config.urgent.clone(),
             clock: clock.clone(),
             database: db.lock().path().to_path_buf(),
@@ -401,13 +402,13 @@ fn still<'a>(news: &'a [ConditionalOutcome], fresh: &[bool]) -> Vec<&'a Conditio
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read or written.
-pub(in crate::files) fn unseen(store: &mut Store, sweep: &ParallelScan, now: Moment) -> Result<Vec<Event>, StoreError> {
+pub(in crate::files) fn unseen(store: &mut Store, scan: &ParallelScan, now: Moment) -> Result<Vec<Event>, StoreError> {
     store.flush()?;
-    let ground = &sweep.ground;
-    let mut unseen = hidden(store, ground, now)?;
-    unseen.extend(sweep.missing());
-    for (mount, why) in ground.lay.stalled() {
-        unseen.push(event(store, ground, &mount, &Transition::Stalled(why), now)?);
+    let areas = &scan.areas;
+    let mut unseen = hidden(store, areas, now)?;
+    unseen.extend(scan.missing());
+    for (mount, why) in areas.mount_map.stalled() {
+        unseen.push(event(store, areas, &mount, &Transition::Stalled(why), now)?);
     }
     Ok(unseen)
 }

@@ -26,8 +26,8 @@ use crate::{
 pub(in crate::files) type RootLook = (Attributes, Option<Directory>, ScanBatch);
 
 /// Why the root of an area cannot be looked at; `None` when something is there.
-pub(super) fn absence(ground: &WatchedAreas, tract: &WatchedArea) -> Option<String> {
-    match ground.look_at_root(tract) {
+pub(super) fn absence(areas: &WatchedAreas, watched: &WatchedArea) -> Option<String> {
+    match areas.look_at_root(watched) {
         Lookup::There(..) => None,
         Lookup::Silent => Some(SILENT.to_owned()),
         Lookup::Gone => Some(ROOT_GONE.to_owned()),
@@ -49,15 +49,15 @@ impl ParallelScan {
         root: &Entry,
         db: &Db,
     ) -> Result<(Option<Directory>, ScanBatch), StoreError> {
-        let Some(tract) = self.tract(area) else {
+        let Some(watched) = self.watched(area) else {
             return Ok((None, ScanBatch::default()));
         };
         let now = self.clock.now();
         let missing = |why: &str| -> Result<_, StoreError> {
-            let event = missing_event(tract, db.lock().entries_of(tract.id)?, why, now);
+            let event = missing_event(watched, db.lock().entries_of(watched.id)?, why, now);
             Ok((None, ScanBatch::telling(event)))
         };
-        let seen = match self.ground.look_at_root(tract) {
+        let seen = match self.areas.look_at_root(watched) {
             Lookup::There(_, seen) => seen,
             // That it does not answer is told with its mount.
             Lookup::Silent => return Ok((None, ScanBatch::default())),
@@ -66,18 +66,18 @@ impl ParallelScan {
                 return missing(&format!("its root cannot be looked at: {}", io::Error::from(errno)));
             }
         };
-        let covered = self.ground.covered_root(&db.lock(), tract, (row, Some(root), &seen), now)?;
-        if let Some(why) = misfit(tract, row, Some(root), &seen, now).or(covered) {
+        let covered = self.areas.covered_root(&db.lock(), watched, (row, Some(root), &seen), now)?;
+        if let Some(why) = misfit(watched, row, Some(root), &seen, now).or(covered) {
             return missing(why);
         }
         let Ok((_, directory, mut batch)) = self.take_root(area, root, &mut db.lock())? else {
             // It went while it was looked at: the next pass will tell.
             return Ok((None, ScanBatch::default()));
         };
-        if let Some(event) = retarget(tract, root, &seen, now) {
+        if let Some(event) = retarget(watched, root, &seen, now) {
             batch.add(ScanBatch::telling(event));
-        } else if let Some(open) = tract.root()
-            && let Some(loss) = MassRemoval::emptied(db, &self.ground, tract, (&open, None))?
+        } else if let Some(open) = watched.root()
+            && let Some(loss) = MassRemoval::emptied(db, &self.areas, watched, (&open, None))?
         {
             // Nothing is stored: what is missing is one finding all the same.
             let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,10 +97,10 @@ impl ParallelScan {
         root: &Entry,
         store: &mut Store,
     ) -> Result<Result<RootLook, String>, StoreError> {
-        let Some(tract) = self.tract(area) else {
+        let Some(watched) = self.watched(area) else {
             return Ok(Err("it is not configured".to_owned()));
         };
-        let (handle, seen) = match self.ground.look_at_root(tract) {
+        let (handle, seen) = match self.areas.look_at_root(watched) {
             Lookup::There(handle, seen) => (handle, seen),
             Lookup::Silent => return Ok(Err(SILENT.to_owned())),
             Lookup::Gone => return Ok(Err("it does not exist".to_owned())),
@@ -109,16 +109,16 @@ impl ParallelScan {
         let opened = if seen.kind == FileKind::Directory { handle.open_directory().map(Some) } else { Ok(None) };
         let mut batch = ScanBatch::default();
         let mut buffer = Vec::new();
-        let next = self.scan(tract, store, &mut buffer).at_root(root, &mut batch)?;
+        let next = self.scan(watched, store, &mut buffer).at_root(root, &mut batch)?;
         match opened {
-            Ok(opened) => tract.set_root(opened),
+            Ok(opened) => watched.set_root(opened),
             Err(errno) if is_resource_exhausted(errno.raw_os_error()) => {
-                return Err(shortage(&tract.path, errno.raw_os_error()));
+                return Err(shortage(&watched.path, errno.raw_os_error()));
             }
             Err(errno) => {
-                tract.set_root(None);
+                watched.set_root(None);
                 let state = HashState::Unreadable(errno.raw_os_error());
-                batch.add(self.scan(tract, store, &mut buffer).content_state(&tract.path, &next, state)?);
+                batch.add(self.scan(watched, store, &mut buffer).content_state(&watched.path, &next, state)?);
             }
         }
         Ok(Ok((seen, self.root(area, next), batch)))
@@ -126,11 +126,11 @@ impl ParallelScan {
 
     /// The open root of an area, to begin with; `None` when it is no directory or not open.
     pub(in crate::files) fn root(&self, area: usize, entry: Entry) -> Option<Directory> {
-        let tract = self.tract(area)?;
+        let watched = self.watched(area)?;
         if entry.known.attributes.kind != FileKind::Directory {
             return None;
         }
-        tract.root()?;
-        Some(Directory { area, entry: Box::new(entry), is_new: false, path: tract.path.clone() })
+        watched.root()?;
+        Some(Directory { area, entry: Box::new(entry), is_new: false, path: watched.path.clone() })
     }
 }

@@ -62,7 +62,7 @@ const WAITING: usize = 64;
 #[derive(Debug)]
 pub struct ParallelScan {
     /// The areas.
-    pub ground: Arc<WatchedAreas>,
+    pub areas: Arc<WatchedAreas>,
     /// Paths that matter more than others.
     pub urgent: UrgentList,
     /// The time.
@@ -157,15 +157,15 @@ impl ParallelScan {
         }
         let mut store = Store::open_read_only(&self.database)?;
         self.keep_up(&store)?;
-        for (id, path) in gone.into_iter().filter(|(_, path)| !self.ground.is_covered(path)) {
+        for (id, path) in gone.into_iter().filter(|(_, path)| !self.areas.is_covered(path)) {
             let Some(entry) = store.entry(id)?.filter(|_| !self.moves.has(id)) else { continue };
-            let Some(tract) = self.ground.tracts.iter().find(|tract| tract.id == entry.area) else { continue };
+            let Some(watched) = self.areas.all.iter().find(|watched| watched.id == entry.area) else { continue };
             if self.is_missing(&store, &entry, &path)? {
                 continue;
             }
-            let is_told = self.ids.is_some() && !tract.accepts_changes() && entry.reported == Some(GONE);
+            let is_told = self.ids.is_some() && !watched.accepts_changes() && entry.reported == Some(GONE);
             if !is_told {
-                collect(self.scan(tract, &mut store, &mut Vec::new()).gone(&path, &entry)?)?;
+                collect(self.scan(watched, &mut store, &mut Vec::new()).gone(&path, &entry)?)?;
             }
         }
         Ok(())
@@ -173,8 +173,8 @@ impl ParallelScan {
 
     /// Takes note of what was mounted or unmounted a moment ago, and finds out what that hides.
     fn keep_up(&self, store: &Store) -> Result<(), StoreError> {
-        self.ground.keep_up();
-        self.ground.catch_up(store, self.clock.now()).map(drop)
+        self.areas.keep_up();
+        self.areas.catch_up(store, self.clock.now()).map(drop)
     }
 
     /// Whether an entry that is gone is one of those whose baseline is kept; notes it.
@@ -196,8 +196,8 @@ impl ParallelScan {
     /// One event for each area of which something is missing while its baseline is kept, told before or not.
     pub(in crate::files) fn missing(&self) -> Vec<Event> {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        let tracts = self.ground.tracts.iter().filter_map(|tract| Some((tract, lost.found.get(&tract.id)?)));
-        tracts.map(|(tract, found)| lost_event(tract, found, None, self.clock.now())).collect()
+        let all = self.areas.all.iter().filter_map(|watched| Some((watched, lost.found.get(&watched.id)?)));
+        all.map(|(watched, found)| lost_event(watched, found, None, self.clock.now())).collect()
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "the channel ends with its last sender")]
@@ -231,27 +231,27 @@ impl ParallelScan {
         Ok(())
     }
 
-    pub(in crate::files) fn tract(&self, area: usize) -> Option<&WatchedArea> {
-        self.ground.tracts.get(area)
+    pub(in crate::files) fn watched(&self, area: usize) -> Option<&WatchedArea> {
+        self.areas.all.get(area)
     }
 
     /// Lists a directory and looks at its names, or leaves the larger part of many to others.
     fn list(&self, store: &mut Store, directory: Directory, buffer: &mut Vec<u8>) -> Result<Done, StoreError> {
         let Directory { area, entry, is_new, path } = directory;
-        let Some(tract) = self.tract(area) else {
+        let Some(watched) = self.watched(area) else {
             return Ok(Done::default());
         };
-        let Some(root) = tract.root() else {
+        let Some(root) = watched.root() else {
             return Ok(Done::default());
         };
         self.keep_up(store)?;
-        let mut listed = self.ground.list(tract, &path, &root, tract.beneath(&path));
-        if matches!(listed, Err(AccessError::Silent)) && self.ground.catch_up(store, self.clock.now())? {
-            listed = self.ground.list(tract, &path, &root, tract.beneath(&path));
+        let mut listed = self.areas.list(watched, &path, &root, watched.beneath(&path));
+        if matches!(listed, Err(AccessError::Silent)) && self.areas.catch_up(store, self.clock.now())? {
+            listed = self.areas.list(watched, &path, &root, watched.beneath(&path));
         }
         let (directory, listing) = match listed {
             Ok((directory, _, listing)) => (directory, listing),
-            Err(AccessError::Silent) if self.ground.is_covered(&path) => return Ok(Done::default()),
+            Err(AccessError::Silent) if self.areas.is_covered(&path) => return Ok(Done::default()),
             Err(AccessError::Silent) => return Ok((ScanBatch::silent(!is_new), Vec::new())),
             // Gone or exchanged since it was looked at: the next pass will tell.
             Err(AccessError::Errno(errno)) if WITHOUT_WAY.map(Errno::raw_os_error).contains(&errno) => {
@@ -260,20 +260,20 @@ impl ParallelScan {
             Err(AccessError::Errno(errno)) if is_resource_exhausted(errno) => return Err(shortage(&path, errno)),
             Err(AccessError::Errno(errno)) => {
                 let state = HashState::Unreadable(errno);
-                return Ok((self.scan(tract, store, buffer).content_state(&path, &entry, state)?, Vec::new()));
+                return Ok((self.scan(watched, store, buffer).content_state(&path, &entry, state)?, Vec::new()));
             }
         };
         let mut batch = ScanBatch::default();
         let is_limited = entry.known.hash_state == HashState::PATHS_TOO_LONG && is_near(&path);
         if matches!(entry.known.hash_state, HashState::Unreadable(_)) && !is_limited {
-            batch = self.scan(tract, store, buffer).content_state(&path, &entry, HashState::Off)?;
+            batch = self.scan(watched, store, buffer).content_state(&path, &entry, HashState::Off)?;
         }
         let is_of_root = matches!(&directory, DirHandle::Near(open) if is_of_root(open.as_fd()));
         let place = Arc::new(ScanPlace { area, entry, path, directory, is_of_root });
         let MatchedNames { mut pieces, is_beyond } =
             match_names(store, &place.path, (!is_new).then_some(place.entry.id), listing)?;
         if let Some(is_beyond) = is_beyond.filter(|_| is_near(&place.path)) {
-            batch.add(self.scan(tract, store, buffer).limit(&place.path, &place.entry, is_beyond)?);
+            batch.add(self.scan(watched, store, buffer).limit(&place.path, &place.entry, is_beyond)?);
         }
         let own = pieces.pop().unwrap_or_default();
         let (found, deeper) = self.look(store, &place, own, buffer)?;
@@ -290,7 +290,7 @@ impl ParallelScan {
         names: Vec<NamedEntry>,
         buffer: &mut Vec<u8>,
     ) -> Result<Done, StoreError> {
-        let Some(tract) = self.tract(place.area) else {
+        let Some(watched) = self.watched(place.area) else {
             return Ok(Done::default());
         };
         let mut batch = ScanBatch::default();
@@ -298,23 +298,23 @@ impl ParallelScan {
         for NamedEntry { name, known, is_regular } in names {
             let path = join(&place.path, &name);
             // What is covered is told as a whole.
-            if !self.scope.concerns(&path) || self.ground.is_covered(&path) {
+            if !self.scope.concerns(&path) || self.areas.is_covered(&path) {
                 continue;
             }
-            let mut scan = self.scan(tract, store, buffer);
-            if self.ground.is_barred(&path) {
+            let mut scan = self.scan(watched, store, buffer);
+            if self.areas.is_barred(&path) {
                 batch.passed.barred += 1;
                 batch.passed.known += u64::from(scan.known(place, &name, known)?.is_some());
                 continue;
             }
-            if let Some(why) = self.ground.reason(tract, &path) {
+            if let Some(why) = self.areas.reason(watched, &path) {
                 batch.add(scan.leave_out(place, (&name, &path), known, why)?);
                 continue;
             }
             let Some(directory) = scan.at(place, (&name, &path, is_regular), known, &mut batch)? else {
                 continue;
             };
-            if tract.settings.recurse {
+            if watched.settings.recurse {
                 let EnteredDir { entry, is_new } = directory;
                 more.push(Work::List(Directory { area: place.area, entry, is_new, path }));
             }
@@ -324,18 +324,18 @@ impl ParallelScan {
 
     pub(in crate::files) fn scan<'a>(
         &'a self,
-        tract: &'a WatchedArea,
+        watched: &'a WatchedArea,
         store: &'a mut Store,
         buffer: &'a mut Vec<u8>,
     ) -> ScanCheck<'a> {
         ScanCheck {
-            tract,
-            ground: &self.ground,
+            watched,
+            areas: &self.areas,
             urgent: &self.urgent,
             clock: &self.clock,
             scope: &self.scope,
             moves: &self.moves,
-            is_learning: self.learning.contains(&tract.id),
+            is_learning: self.learning.contains(&watched.id),
             ids: self.ids.as_ref(),
             is_own_mail: false,
             store,

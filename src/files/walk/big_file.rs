@@ -1,10 +1,10 @@
-//! Visits to big files: their metadata are compared at every look, their content is read by the lane beside the walk.
+//! Visits to big files: their metadata are compared at every look, their content is read by the queue beside the walk.
 //!
-//! What was learned or told of the metadata does not wait for the content. Until the lane has read it, the row says
+//! What was learned or told of the metadata does not wait for the content. Until the queue has read it, the row says
 //! [`HashState::Partial`], and its digests, size and times are those of the last whole reading: what is written meanwhile is told once, and
 //! the whole reading is compared with the whole one before it. For big files `checked` is the time of that reading,
 //! not of the last look, so that coverage never counts as checked what was not read; the visit number moves with every look, so that
-//! the walk, the recheck and the end of a speed-up do not wait for the lane.
+//! the walk, the recheck and the end of a speed-up do not wait for the queue.
 
 use crate::{
     content::reader::is_same,
@@ -22,18 +22,18 @@ use crate::{
 };
 
 impl EntryChecker {
-    /// Whether this look leaves the content to the lane.
-    pub(super) fn leaves_content(&self, tract: &WatchedArea, looked: &PendingCheck) -> bool {
+    /// Whether this look leaves the content to the queue.
+    pub(super) fn leaves_content(&self, watched: &WatchedArea, looked: &PendingCheck) -> bool {
         looked.reads == Reads::UpToBig
             && looked.seen.kind == FileKind::Regular
             && looked.seen.size > self.big_file
-            && !tract.settings.algorithms.is_empty()
+            && !watched.settings.algorithms.is_empty()
     }
 
     /// Where a visit to an entry leads; `None` when its area is not configured or not there.
     pub(super) fn target_of(&self, entry: &Entry, way: &[(EntryId, Vec<u8>)]) -> Option<CheckTarget> {
-        let area = self.ground.tracts.iter().position(|tract| tract.id == entry.area)?;
-        CheckTarget::of_entry(area, self.ground.tracts.get(area)?, entry, way)
+        let area = self.areas.all.iter().position(|watched| watched.id == entry.area)?;
+        CheckTarget::of_entry(area, self.areas.all.get(area)?, entry, way)
     }
 
     /// The same of the entry with this id, which may be gone.
@@ -44,13 +44,13 @@ impl EntryChecker {
 
     /// Ends the reading of a big file. That took long: unless the path still leads to what was read, it counts as torn.
     pub(super) fn finish_big(&self, open: PendingRead) -> Result<CheckStep, StoreError> {
-        let Some(tract) = self.ground.tracts.get(open.looked.target.area) else {
+        let Some(watched) = self.areas.all.get(open.looked.target.area) else {
             return self.finish(open);
         };
-        if !self.is_reachable(tract, &open.looked.target)? {
+        if !self.is_reachable(watched, &open.looked.target)? {
             return Ok(CheckStep::Done(self.over(&open.looked.target.path, &mut self.db.lock(), false)));
         }
-        match self.glance(tract, &open.looked.target) {
+        match self.lookup(watched, &open.looked.target) {
             Lookup::There(_, now) if is_same(&open.looked.seen, &now) => self.finish(open),
             _ => Ok(CheckStep::Torn(Box::new(open.looked))),
         }

@@ -208,100 +208,100 @@ mod tests {
 
     #[test]
     fn who_is_due_first_is_read_first_and_nobody_waits_twice() {
-        let mut lane = BigFileQueue::default();
+        let mut queue = BigFileQueue::default();
         for (due, entry) in [(30, 1), (10, 2), (20, 3), (10, 2), (5, 1)] {
-            lane.offer(deadline(0, due, entry));
+            queue.offer(deadline(0, due, entry));
         }
         let order: Vec<i64> =
-            std::iter::from_fn(|| lane.take(Boottime::default())).map(|current| current.entry.0).collect();
+            std::iter::from_fn(|| queue.take(Boottime::default())).map(|current| current.entry.0).collect();
         assert_eq!(order, [1, 2, 3]);
     }
 
     #[test]
     fn a_crowd_takes_no_more_than_its_room_and_those_due_last_go() {
-        let mut lane = BigFileQueue::default();
+        let mut queue = BigFileQueue::default();
         let most = i64::try_from(MOST_WAITING).unwrap();
         for entry in (0..most * 2).rev() {
-            lane.offer(deadline(0, entry, entry));
+            queue.offer(deadline(0, entry, entry));
         }
         let order: Vec<i64> =
-            std::iter::from_fn(|| lane.take(Boottime::default())).map(|current| current.entry.0).collect();
+            std::iter::from_fn(|| queue.take(Boottime::default())).map(|current| current.entry.0).collect();
         assert_eq!(order, (0..most).collect::<Vec<_>>());
     }
 
     /// Plays so many whole turns of files of which only those with odd numbers come to an end, within one turn; gives who had each.
-    fn turns(lane: &mut BigFileQueue, count: usize) -> Vec<i64> {
+    fn turns(queue: &mut BigFileQueue, count: usize) -> Vec<i64> {
         let now = Boottime::default();
         let mut had = Vec::new();
         while had.len() < count {
-            let Some(current) = lane.take(now) else { break };
+            let Some(current) = queue.take(now) else { break };
             let (entry, owner, was_aside) = (current.entry.0, current.owner, current.is_aside);
             had.push(entry);
             if entry % 2 == 0 {
-                lane.keep(current, now);
+                queue.keep(current, now);
             }
-            lane.book(owner, was_aside, (TURN, Duration::ZERO));
+            queue.book(owner, was_aside, (TURN, Duration::ZERO));
         }
         had
     }
 
-    fn lane(entries: impl IntoIterator<Item = i64>) -> BigFileQueue {
-        let mut lane = BigFileQueue::default();
-        entries.into_iter().for_each(|entry| lane.offer(deadline(0, entry, entry)));
-        lane
+    fn queue(entries: impl IntoIterator<Item = i64>) -> BigFileQueue {
+        let mut queue = BigFileQueue::default();
+        entries.into_iter().for_each(|entry| queue.offer(deadline(0, entry, entry)));
+        queue
     }
 
     #[test]
     fn what_takes_long_is_put_aside_while_others_wait() {
-        assert_eq!(turns(&mut lane([2, 3, 5, 7]), 8), [2, 2, 3, 2, 5, 2, 7, 2]);
+        assert_eq!(turns(&mut queue([2, 3, 5, 7]), 8), [2, 2, 3, 2, 5, 2, 7, 2]);
         assert_eq!(
-            turns(&mut lane([2, 4, 3, 5]), 9),
+            turns(&mut queue([2, 4, 3, 5]), 9),
             [2, 2, 3, 2, 4, 2, 5, 4, 2],
             "those aside have turns of their own"
         );
-        assert_eq!(turns(&mut lane([2]), 3), [2, 2, 2]);
+        assert_eq!(turns(&mut queue([2]), 3), [2, 2, 2]);
     }
 
     #[test]
     fn no_more_than_a_few_are_put_aside() {
-        let mut lane = lane((0..100).map(|entry| entry * 2));
-        turns(&mut lane, 1000);
-        let queue = &lane.queues[&0];
+        let mut queue = queue((0..100).map(|entry| entry * 2));
+        turns(&mut queue, 1000);
+        let queue = &queue.queues[&0];
         assert_eq!((queue.aside.len(), queue.waiting.len()), (MOST_ASIDE, 100 - MOST_ASIDE - 1));
     }
 
     #[test]
     fn what_rests_lets_others_go_first() {
-        let mut lane = lane([2, 3]);
+        let mut queue = queue([2, 3]);
         let later = Boottime::default().after(FIRST_RETRY);
-        let torn = lane.take(Boottime::default()).unwrap();
-        lane.keep(QueuedFile { rest: later, ..torn }, Boottime::default());
-        assert_eq!(lane.take(Boottime::default()).map(|current| current.entry.0), Some(3));
-        assert!(!lane.has_work(Boottime::default()) && lane.has_work(later));
-        assert_eq!(lane.take(later).map(|current| current.entry.0), Some(2));
+        let torn = queue.take(Boottime::default()).unwrap();
+        queue.keep(QueuedFile { rest: later, ..torn }, Boottime::default());
+        assert_eq!(queue.take(Boottime::default()).map(|current| current.entry.0), Some(3));
+        assert!(!queue.has_work(Boottime::default()) && queue.has_work(later));
+        assert_eq!(queue.take(later).map(|current| current.entry.0), Some(2));
     }
 
     #[test]
     fn owners_take_turns_however_many_files_one_of_them_has() {
-        let mut lane = BigFileQueue::default();
-        (0..1000).for_each(|entry| lane.offer(deadline(7, entry, entry * 2)));
-        lane.offer(deadline(0, 5000, 5001));
-        lane.offer(deadline(9, 6000, 6001));
-        let mut had = turns(&mut lane, 12);
+        let mut queue = BigFileQueue::default();
+        (0..1000).for_each(|entry| queue.offer(deadline(7, entry, entry * 2)));
+        queue.offer(deadline(0, 5000, 5001));
+        queue.offer(deadline(9, 6000, 6001));
+        let mut had = turns(&mut queue, 12);
         had.sort_unstable();
         assert!(had.contains(&5001) && had.contains(&6001), "{had:?}");
         // And after a turn that has cost little nobody else is asked.
-        let mut lane = BigFileQueue::default();
+        let mut queue = BigFileQueue::default();
         for (owner, entry) in [(7, 2), (0, 4), (0, 6)] {
-            lane.offer(deadline(owner, entry, entry));
+            queue.offer(deadline(owner, entry, entry));
         }
         let now = Boottime::default();
         let owners: Vec<u32> = (0..4)
             .map(|_| {
-                let current = lane.take(now).unwrap();
+                let current = queue.take(now).unwrap();
                 let owner = current.owner;
-                lane.keep(current, now);
-                lane.book(owner, false, (OWNER_TURN / 2, Duration::ZERO));
+                queue.keep(current, now);
+                queue.book(owner, false, (OWNER_TURN / 2, Duration::ZERO));
                 owner
             })
             .collect();
@@ -310,10 +310,10 @@ mod tests {
 
     #[test]
     fn a_crowd_of_one_owner_costs_no_other_his_place() {
-        let mut lane = BigFileQueue::default();
-        lane.offer(deadline(0, 9_000_000, 1));
+        let mut queue = BigFileQueue::default();
+        queue.offer(deadline(0, 9_000_000, 1));
         let most = i64::try_from(MOST_WAITING).unwrap();
-        (0..most * 2).for_each(|entry| lane.offer(deadline(7, entry, entry + 2)));
-        assert_eq!((lane.queues[&0].waiting.len(), lane.queues[&7].waiting.len()), (1, MOST_WAITING - 1));
+        (0..most * 2).for_each(|entry| queue.offer(deadline(7, entry, entry + 2)));
+        assert_eq!((queue.queues[&0].waiting.len(), queue.queues[&7].waiting.len()), (1, MOST_WAITING - 1));
     }
 }

@@ -1,6 +1,6 @@
-//! The lane beside the walk: files above `bigfiles` are read here, one at a time and in slices, between the stops of the walk.
+//! The big-file queue beside the walk: files above `bigfiles` are read here, one at a time and in slices, between the stops of the walk.
 //!
-//! A look that leaves a content to the lane says by when it should be read; the earliest is next. What is being read is given up as soon
+//! A look that leaves a content to the queue says by when it should be read; the earliest is next. What is being read is given up as soon
 //! as it is seen to change, and begun anew after a while; after the third time it is `busy`. Nothing of it outlives the process: what was
 //! not read to its end is offered again by the next look.
 //!
@@ -26,44 +26,44 @@ const TRIES: u32 = 3;
 const OPENING: u64 = 4096;
 
 impl PacedChecker {
-    /// Reads on in the lane while the walk, which wants to go on at `walk_due`, leaves bytes for it.
+    /// Reads on in the queue while the walk, which wants to go on at `walk_due`, leaves bytes for it.
     pub(super) async fn serve_lane(&mut self, walk_due: Boottime) -> Result<(), Interrupt> {
-        self.lane.share.begin_turn();
+        self.queue.share.begin_turn();
         loop {
             self.mind_others().await;
             let now = self.clock.now().boottime;
-            if !self.lane.has_work(now) {
+            if !self.queue.has_work(now) {
                 return Ok(());
             }
-            let most = self.lane.share.allowance(&self.pace, walk_due, now).min(self.chunk());
+            let most = self.queue.share.allowance(&self.pace, walk_due, now).min(self.chunk());
             if most == 0 {
                 return Ok(());
             }
             let due = self.pace.next_read(now);
             self.wait(due).await?;
             let begun = self.clock.now().boottime;
-            let Some(current) = self.lane.take(begun) else { return Ok(()) };
+            let Some(current) = self.queue.take(begun) else { return Ok(()) };
             let (owner, was_aside) = (current.owner, current.is_aside);
             let cost = match current.open {
                 None => self.begin_in_lane(current).await?,
                 Some(_) => self.slice(current, most).await?,
             };
             let now = self.clock.now().boottime;
-            self.lane.share.book(&self.pace, cost, now.since(begun));
-            self.lane.book(owner, was_aside, (cost, now.since(begun)));
+            self.queue.share.book(&self.pace, cost, now.since(begun));
+            self.queue.book(owner, was_aside, (cost, now.since(begun)));
             self.pace.book_bytes(now, cost);
         }
     }
 
     /// Opens the file at hand; gives what that costs.
     async fn begin_in_lane(&mut self, current: QueuedFile) -> Result<u64, Interrupt> {
-        let (id, Some(visitor)) = (current.entry, self.visitor.clone()) else {
+        let (id, Some(checker)) = (current.entry, self.checker.clone()) else {
             return Ok(OPENING);
         };
-        let found = self.db.call(move |store| visitor.target_to(store, id)).await?;
+        let found = self.db.call(move |store| checker.target_to(store, id)).await?;
         let Some(target) = found else { return Ok(OPENING) };
         let again = target.clone();
-        let step = self.job(&target, move |visitor| visitor.begin_whole(again)).await?;
+        let step = self.job(&target, move |checker| checker.begin_whole(again)).await?;
         let cost = match &step {
             Some(CheckStep::Done(visited)) => visited.read,
             Some(CheckStep::Torn(looked)) => looked.unpaid(),
@@ -77,17 +77,17 @@ impl PacedChecker {
     async fn slice(&mut self, mut current: QueuedFile, most: u64) -> Result<u64, Interrupt> {
         let Some((target, mut open)) = current.open.take() else { return Ok(0) };
         let read = self
-            .job(&target, move |visitor| {
+            .job(&target, move |checker| {
                 if !open.reading.holds_still() {
                     return Ok((0, Some(CheckStep::Torn(Box::new(open.looked)))));
                 }
                 let before = open.reading.read();
                 let advanced = open.reading.advance(most);
-                visitor.db.lock().count_looks(0, open.reading.read() - before);
+                checker.db.lock().count_looks(0, open.reading.read() - before);
                 Ok(match advanced {
                     Ok((cost, false)) => (cost, Some(CheckStep::Read(open))),
-                    Ok((cost, true)) => (cost, Some(visitor.finish_big(*open)?)),
-                    Err(errno) => (0, Some(CheckStep::Done(visitor.fail(&open, errno)?))),
+                    Ok((cost, true)) => (cost, Some(checker.finish_big(*open)?)),
+                    Err(errno) => (0, Some(CheckStep::Done(checker.fail(&open, errno)?))),
                 })
             })
             .await?;
@@ -105,14 +105,14 @@ impl PacedChecker {
     ) -> Result<(), Interrupt> {
         let now = self.clock.now().boottime;
         match step {
-            Some(CheckStep::Read(open)) => self.lane.keep(QueuedFile { open: Some((target, open)), ..current }, now),
+            Some(CheckStep::Read(open)) => self.queue.keep(QueuedFile { open: Some((target, open)), ..current }, now),
             Some(CheckStep::Done(visited)) => self.take_note(&visited),
             Some(CheckStep::Torn(_)) if current.tries + 1 < TRIES => {
                 let rest = now.after(FIRST_RETRY * 4_u32.pow(current.tries));
-                self.lane.keep(QueuedFile { tries: current.tries + 1, rest, open: None, ..current }, now);
+                self.queue.keep(QueuedFile { tries: current.tries + 1, rest, open: None, ..current }, now);
             }
             Some(CheckStep::Torn(looked)) => {
-                if let Some(visited) = self.job(&target, move |visitor| visitor.give_up(&looked)).await? {
+                if let Some(visited) = self.job(&target, move |checker| checker.give_up(&looked)).await? {
                     self.take_note(&visited);
                 }
             }

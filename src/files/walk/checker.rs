@@ -66,14 +66,14 @@ pub(in crate::files) struct PacedChecker {
     pub(in crate::files) pulse: Keepalive,
     stop: CancellationToken,
     /// What a visit needs; `None` until the areas are settled.
-    pub(in crate::files) visitor: Option<Arc<EntryChecker>>,
+    pub(in crate::files) checker: Option<Arc<EntryChecker>>,
     pub(in crate::files) speed: Boost,
     /// Whether a first round is under way.
     pub(in crate::files) is_learning: bool,
     pub(in crate::files) pace: RateLimiter,
-    pub(in crate::files) lane: BigFileQueue,
+    pub(in crate::files) queue: BigFileQueue,
     pub(in crate::files) rates: Rates,
-    pub(in crate::files) promises: MaxAgeSchedule,
+    pub(in crate::files) max_age: MaxAgeSchedule,
     restraint: PressureThrottle,
     /// Where the system shows itself.
     pub(in crate::files) root: PathBuf,
@@ -98,13 +98,13 @@ impl PacedChecker {
             clock,
             pulse: Keepalive::default(),
             stop,
-            visitor: None,
+            checker: None,
             speed: Boost::default(),
             is_learning: false,
             pace: RateLimiter::new(config.rates.files, config.rates.bytes),
-            lane: BigFileQueue::default(),
+            queue: BigFileQueue::default(),
             rates: config.rates,
-            promises: MaxAgeSchedule::default(),
+            max_age: MaxAgeSchedule::default(),
             restraint: PressureThrottle::new(config.rates.pressure),
             root: PathBuf::from("/"),
             stocked: None,
@@ -128,12 +128,12 @@ impl PacedChecker {
         let mut patience = FIRST_RETRY;
         for attempt in 1..=TRIES {
             let again = target.clone();
-            let Some(step) = self.job(&target, move |visitor| visitor.begin(again)).await? else {
+            let Some(step) = self.job(&target, move |checker| checker.begin(again)).await? else {
                 return Ok(None);
             };
             match self.read_on(&target, step).await? {
                 Some(CheckStep::Torn(looked)) if attempt == TRIES => {
-                    let visited = self.job(&target, move |visitor| visitor.give_up(&looked)).await?;
+                    let visited = self.job(&target, move |checker| checker.give_up(&looked)).await?;
                     return Ok(visited.inspect(|visited| self.take_note(visited)));
                 }
                 Some(CheckStep::Torn(_)) => {
@@ -186,11 +186,11 @@ impl PacedChecker {
                 Ok((count, is_end)) => {
                     self.pace.book_bytes(self.clock.now().boottime, count);
                     if is_end {
-                        return self.job(target, move |visitor| visitor.finish(*open)).await;
+                        return self.job(target, move |checker| checker.finish(*open)).await;
                     }
                 }
                 Err(errno) => {
-                    let visited = self.job(target, move |visitor| visitor.fail(&open, errno)).await?;
+                    let visited = self.job(target, move |checker| checker.fail(&open, errno)).await?;
                     return Ok(visited.map(CheckStep::Done));
                 }
             }
@@ -209,10 +209,10 @@ impl PacedChecker {
         work: impl FnOnce(&EntryChecker) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Option<T>, Interrupt> {
         self.pulse.beat();
-        let Some(visitor) = self.visitor.clone() else {
+        let Some(checker) = self.checker.clone() else {
             return Ok(None);
         };
-        match run_blocking(move || catch_panic(|| work(&visitor))).await {
+        match run_blocking(move || catch_panic(|| work(&checker))).await {
             Ok(result) => Ok(Some(result?)),
             Err(_caught) => {
                 let (now, error_nag) = (self.clock.now(), self.error_nag);
@@ -235,7 +235,7 @@ impl PacedChecker {
     pub(super) fn take_note(&mut self, visited: &CheckOutcome) {
         self.unflushed += 1;
         if let Some(deadline) = visited.left {
-            self.lane.offer(deadline);
+            self.queue.offer(deadline);
         }
         if visited.is_changed {
             self.speed.on_change(visited.key, visited.visit);
@@ -259,7 +259,7 @@ impl PacedChecker {
     pub(in crate::files) fn adjust_pace(&mut self) {
         let is_fast = self.is_learning || self.speed.is_on();
         let factor = if is_fast { self.rates.speedup } else { 1.0 };
-        let wanted = self.promises.pace(&self.rates);
+        let wanted = self.max_age.pace(&self.rates);
         let part = self.restraint.part();
         let looks = (self.rates.files * factor).max(wanted.looks);
         let bytes = (self.rates.bytes * factor).max(wanted.bytes);

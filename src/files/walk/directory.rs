@@ -23,13 +23,13 @@ use crate::{
 
 /// Opens a directory of the baseline from the root of its area; `None` when it cannot be listed, which its entry then says.
 pub(in crate::files) fn open_directory(
-    visitor: &EntryChecker,
+    checker: &EntryChecker,
     ahead: PendingDir,
 ) -> Result<Option<OpenDir>, StoreError> {
     let (entry, way, since) = {
-        let store = visitor.db.lock();
+        let store = checker.db.lock();
         // One that was moved to another area meanwhile is met there.
-        let area = visitor.ground.tracts.get(ahead.area).map(|tract| tract.id);
+        let area = checker.areas.all.get(ahead.area).map(|watched| watched.id);
         let Some(entry) = store.entry(ahead.entry)?.filter(|entry| Some(entry.area) == area) else {
             return Ok(None);
         };
@@ -38,28 +38,28 @@ pub(in crate::files) fn open_directory(
         };
         (entry, way, store.last_visit() + 1)
     };
-    let Some(tract) = visitor.ground.tracts.get(ahead.area) else {
+    let Some(watched) = checker.areas.all.get(ahead.area) else {
         return Ok(None);
     };
-    let Some(root) = tract.root() else {
-        return visitor.note_unlisted(tract, ahead.area, &entry).map(|()| None);
+    let Some(root) = watched.root() else {
+        return checker.note_unlisted(watched, ahead.area, &entry).map(|()| None);
     };
     let relative = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/');
-    let path = if relative.is_empty() { tract.path.clone() } else { join(&tract.path, &relative) };
+    let path = if relative.is_empty() { watched.path.clone() } else { join(&watched.path, &relative) };
     if path.len() > LONGEST_PATH {
         return Ok(None);
     }
     fault_injection::strike("list", &path);
-    let mut listed = visitor.ground.list(tract, &path, &root, &relative);
-    if matches!(listed, Err(AccessError::Silent)) && visitor.is_moving() && !visitor.is_hidden(&path)? {
-        listed = visitor.ground.list(tract, &path, &root, &relative);
+    let mut listed = checker.areas.list(watched, &path, &root, &relative);
+    if matches!(listed, Err(AccessError::Silent)) && checker.is_moving() && !checker.is_hidden(&path)? {
+        listed = checker.areas.list(watched, &path, &root, &relative);
     }
     match listed {
         Ok((directory, inode, listing)) => {
             // Whether names in it are still too long shows when they have been read.
             let is_limited = entry.known.hash_state == HashState::PATHS_TOO_LONG && is_near(&path);
             if matches!(entry.known.hash_state, HashState::Unreadable(_)) && !is_limited {
-                visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, HashState::Off)?;
+                checker.set_hash_state(&mut checker.db.lock(), ahead.area, &entry, HashState::Off)?;
             }
             let place = DirInHand { area: ahead.area, entry: ahead.entry, path, directory, inode, since };
             Ok(Some(OpenDir::new(place, listing)))
@@ -70,7 +70,7 @@ pub(in crate::files) fn open_directory(
         Err(AccessError::Errno(errno)) => {
             // Gone or exchanged since it was looked at: its next look will tell.
             if ![Errno::NOENT, Errno::NOTDIR, Errno::LOOP].map(Errno::raw_os_error).contains(&errno) {
-                visitor.set_hash_state(&mut visitor.db.lock(), ahead.area, &entry, HashState::Unreadable(errno))?;
+                checker.set_hash_state(&mut checker.db.lock(), ahead.area, &entry, HashState::Unreadable(errno))?;
             }
             Ok(None)
         }
@@ -79,12 +79,12 @@ pub(in crate::files) fn open_directory(
 
 impl EntryChecker {
     /// Notes that the root of an area cannot be listed, if that is why it is not open.
-    fn note_unlisted(&self, tract: &WatchedArea, area: usize, root: &Entry) -> Result<(), StoreError> {
-        let Lookup::There(object, _) = self.ground.glance_at_root(tract) else { return Ok(()) };
+    fn note_unlisted(&self, watched: &WatchedArea, area: usize, root: &Entry) -> Result<(), StoreError> {
+        let Lookup::There(object, _) = self.areas.lookup_at_root(watched) else { return Ok(()) };
         match object.open_directory() {
             Ok(_) | Err(Errno::NOENT) => Ok(()),
             Err(errno) if is_resource_exhausted(errno.raw_os_error()) => {
-                Err(shortage(&tract.path, errno.raw_os_error()))
+                Err(shortage(&watched.path, errno.raw_os_error()))
             }
             Err(errno) => {
                 let state = HashState::Unreadable(errno.raw_os_error());
@@ -105,12 +105,12 @@ impl EntryChecker {
         id: EntryId,
         is_beyond: Option<bool>,
     ) -> Result<bool, StoreError> {
-        let Some(tract) = self.ground.tracts.get(area) else { return Ok(false) };
+        let Some(watched) = self.areas.all.get(area) else { return Ok(false) };
         let mut store = self.db.lock();
         let (Some(entry), Some(way)) = (store.entry(id)?, store.way_to(id)?) else { return Ok(false) };
-        let path = way.iter().skip(1).fold(tract.path.clone(), |path, (_, name)| join(&path, name));
+        let path = way.iter().skip(1).fold(watched.path.clone(), |path, (_, name)| join(&path, name));
         let beyond = store.entries_longer(id, room(&path))?;
-        let piece = self.judge(tract, self.clock.now()).of_limit(&path, &entry, is_beyond, beyond);
+        let piece = self.judge(watched, self.clock.now()).of_limit(&path, &entry, is_beyond, beyond);
         let Some(piece) = piece else { return Ok(false) };
         Ok(store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true))
     }
@@ -118,14 +118,14 @@ impl EntryChecker {
     /// A path of the baseline that is too long goes with all that lie beside it.
     pub(in crate::files) fn leave_beyond(
         &self,
-        tract: &WatchedArea,
+        watched: &WatchedArea,
         target: &CheckTarget,
     ) -> Result<CheckOutcome, StoreError> {
         let way = match target.parent {
             Some(parent) => self.db.lock().way_to(parent)?.unwrap_or_default(),
             None => Vec::new(),
         };
-        let mut length = tract.path.len();
+        let mut length = watched.path.len();
         let mut above = None;
         for (step, (id, name)) in way.iter().enumerate() {
             length += if step == 0 { 0 } else { name.len() + 1 };

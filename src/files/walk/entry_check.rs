@@ -50,7 +50,7 @@ pub struct CheckOutcome {
     pub is_area_active: bool,
     /// Bytes that were read at once and are not paid for yet.
     pub read: u64,
-    /// By when the lane should read what was left to it.
+    /// By when the queue should read what was left to it.
     pub(in crate::files) left: Option<ReadDeadline>,
 }
 
@@ -101,7 +101,7 @@ impl PendingCheck {
 #[derive(Debug)]
 pub struct EntryChecker {
     /// The areas.
-    pub ground: Arc<WatchedAreas>,
+    pub areas: Arc<WatchedAreas>,
     /// The store.
     pub db: Db,
     /// The time.
@@ -110,7 +110,7 @@ pub struct EntryChecker {
     pub urgent: UrgentList,
     /// Up to this size a file is read at once.
     pub small_file: u64,
-    /// Above this size a file is read by the lane.
+    /// Above this size a file is read by the queue.
     pub big_file: u64,
     /// What makes the keys of paths.
     pub keys: RandomState,
@@ -127,7 +127,7 @@ impl EntryChecker {
         self.look_at(target, Reads::UpToBig)
     }
 
-    /// Begins a visit of the lane, which reads the content whatever its size.
+    /// Begins a visit of the queue, which reads the content whatever its size.
     ///
     /// # Errors
     /// [`StoreError`] when the store fails; what was seen will be seen again.
@@ -137,61 +137,66 @@ impl EntryChecker {
 
     fn look_at(&self, target: CheckTarget, reads: Reads) -> Result<CheckStep, StoreError> {
         fault_injection::strike("look", &target.path);
-        let Some(tract) = self.ground.tracts.get(target.area) else {
+        let Some(watched) = self.areas.all.get(target.area) else {
             return Ok(CheckStep::Done(self.over(&target.path, &mut self.db.lock(), false)));
         };
         self.keep_up()?;
         if target.parent.is_some() && target.path.len() > LONGEST_PATH {
-            return self.leave_beyond(tract, &target).map(CheckStep::Done);
+            return self.leave_beyond(watched, &target).map(CheckStep::Done);
         }
         if target.parent.is_some()
-            && let Some(prefix) = self.ground.left_out_prefix(tract, &target.path)
+            && let Some(prefix) = self.areas.left_out_prefix(watched, &target.path)
         {
             return self.drop_left_out(&target, prefix.len()).map(CheckStep::Done);
         }
-        if target.parent.is_some() && !self.is_reachable(tract, &target)? {
+        if target.parent.is_some() && !self.is_reachable(watched, &target)? {
             let mut store = self.db.lock();
-            let is_area_active = store.area_state(tract.id)?.is_some_and(AreaState::is_active);
+            let is_area_active = store.area_state(watched.id)?.is_some_and(AreaState::is_active);
             return Ok(CheckStep::Done(CheckOutcome { is_area_active, ..self.over(&target.path, &mut store, false) }));
         }
         // Not even a look: it could hang for ever.
-        if self.ground.is_barred(&target.path) && target.parent.is_some() {
+        if self.areas.is_barred(&target.path) && target.parent.is_some() {
             return Ok(CheckStep::Done(self.over(&target.path, &mut self.db.lock(), false)));
         }
-        let mut seen = self.glance(tract, &target);
+        let mut seen = self.lookup(watched, &target);
         // While something was mounted there is no answer: now it is known what that hides.
         if matches!(seen, Lookup::Silent) && self.is_moving() && !self.is_hidden(&target.path)? {
-            seen = self.glance(tract, &target);
+            seen = self.lookup(watched, &target);
         }
         match seen {
             Lookup::Silent => Ok(CheckStep::Done(self.silent(&target))),
-            Lookup::Gone => self.gone(tract, &target),
-            Lookup::Refused(errno) => self.refused(tract, &target, errno).map(CheckStep::Done),
+            Lookup::Gone => self.gone(watched, &target),
+            Lookup::Refused(errno) => self.refused(watched, &target, errno).map(CheckStep::Done),
             Lookup::There(handle, seen) => {
                 if target.parent.is_none()
-                    && let Some(stop) = self.check_root(tract, &target, &handle, &seen)?
+                    && let Some(stop) = self.check_root(watched, &target, &handle, &seen)?
                 {
                     return Ok(CheckStep::Done(stop));
                 }
                 let entry = self.db.lock().entry_named(target.parent, &target.name)?;
                 let began = self.clock.now().wall;
                 let looked = PendingCheck { target, entry, seen, reads, read: 0, read_at_once: 0, began, unsure: None };
-                self.read(tract, looked, handle)
+                self.read(watched, looked, handle)
             }
         }
     }
 
-    pub(in crate::files) fn glance(&self, tract: &WatchedArea, target: &CheckTarget) -> Lookup {
+    pub(in crate::files) fn lookup(&self, watched: &WatchedArea, target: &CheckTarget) -> Lookup {
         match &target.way {
-            TargetWay::Root => self.ground.look_at_root(tract),
-            TargetWay::BeneathRoot(root, relative) => self.ground.glance(tract, &target.path, root, relative),
-            TargetWay::InDirectory(place) => self.ground.glance(tract, &target.path, &place.directory, &target.name),
+            TargetWay::Root => self.areas.look_at_root(watched),
+            TargetWay::BeneathRoot(root, relative) => self.areas.lookup(watched, &target.path, root, relative),
+            TargetWay::InDirectory(place) => self.areas.lookup(watched, &target.path, &place.directory, &target.name),
         }
     }
 
     /// Reads a regular file: at once when it is small, else begins to.
-    fn read(&self, tract: &WatchedArea, mut looked: PendingCheck, handle: FileHandle) -> Result<CheckStep, StoreError> {
-        let Some(wanted) = wanted_digests(tract, looked.entry.as_ref(), &looked.seen, true) else {
+    fn read(
+        &self,
+        watched: &WatchedArea,
+        mut looked: PendingCheck,
+        handle: FileHandle,
+    ) -> Result<CheckStep, StoreError> {
+        let Some(wanted) = wanted_digests(watched, looked.entry.as_ref(), &looked.seen, true) else {
             handle.complete(&mut looked.seen);
             let seen = Observation {
                 attributes: looked.seen.clone(),
@@ -200,9 +205,9 @@ impl EntryChecker {
             };
             return self.settle(&looked, seen).map(CheckStep::Done);
         };
-        if self.leaves_content(tract, &looked) {
+        if self.leaves_content(watched, &looked) {
             handle.complete(&mut looked.seen);
-            let seen = unread(&looked.seen, looked.entry.as_ref(), tract.settings.algorithms);
+            let seen = unread(&looked.seen, looked.entry.as_ref(), watched.settings.algorithms);
             return self.settle(&looked, seen).map(CheckStep::Done);
         }
         let reading = match LookupReader::begin(handle, &mut looked.seen, wanted, Vec::new()) {
@@ -233,7 +238,7 @@ impl EntryChecker {
     /// [`StoreError`] when the store fails; what was seen will be seen again.
     pub fn finish(&self, open: PendingRead) -> Result<CheckStep, StoreError> {
         let PendingRead { reading, mut looked } = open;
-        // Those of the lane were counted slice by slice.
+        // Those of the queue were counted slice by slice.
         if looked.reads == Reads::UpToBig {
             looked.read = looked.read.saturating_add(reading.read());
         }
@@ -271,7 +276,7 @@ impl EntryChecker {
 
     fn failed(&self, looked: &PendingCheck, trouble: AccessError) -> Result<CheckOutcome, StoreError> {
         let AccessError::Errno(errno) = trouble else {
-            self.ground.tracts.get(looked.target.area).into_iter().for_each(WatchedArea::note_silence);
+            self.areas.all.get(looked.target.area).into_iter().for_each(WatchedArea::note_silence);
             return Ok(self.silent(&looked.target));
         };
         if is_resource_exhausted(errno) {
@@ -287,7 +292,7 @@ impl EntryChecker {
     }
 
     /// A path that cannot even be looked at: its entry, or the directory it lies in, becomes unreadable.
-    fn refused(&self, tract: &WatchedArea, target: &CheckTarget, errno: Errno) -> Result<CheckOutcome, StoreError> {
+    fn refused(&self, watched: &WatchedArea, target: &CheckTarget, errno: Errno) -> Result<CheckOutcome, StoreError> {
         if is_resource_exhausted(errno.raw_os_error()) {
             return Err(shortage(&target.path, errno.raw_os_error()));
         }
@@ -295,7 +300,7 @@ impl EntryChecker {
         store.count_look(0);
         if target.parent.is_none() {
             let why = format!("its root cannot be looked at: {}", std::io::Error::from(errno));
-            return self.area_missing(&mut store, tract, target, &why);
+            return self.area_missing(&mut store, watched, target, &why);
         }
         let entry = match store.entry_named(target.parent, &target.name)? {
             Some(entry) => Some(entry),
@@ -321,15 +326,15 @@ impl EntryChecker {
         entry: &Entry,
         hash_state: HashState,
     ) -> Result<bool, StoreError> {
-        let Some(tract) = self.ground.tracts.get(area) else {
+        let Some(watched) = self.areas.all.get(area) else {
             return Ok(false);
         };
         let way = store.way_to(entry.id)?.unwrap_or_default();
-        let Some(target) = CheckTarget::of_entry(area, tract, entry, &way) else {
+        let Some(target) = CheckTarget::of_entry(area, watched, entry, &way) else {
             return Ok(false);
         };
-        let is_learning = store.is_learning(tract.id)?;
-        let judge = Comparison { is_learning, ..self.judge(tract, self.clock.now()) };
+        let is_learning = store.is_learning(watched.id)?;
+        let judge = Comparison { is_learning, ..self.judge(watched, self.clock.now()) };
         Self::commit(store, &target.path, judge.of_state(&target.path, entry, hash_state))
     }
 
@@ -337,10 +342,10 @@ impl EntryChecker {
     fn drop_left_out(&self, target: &CheckTarget, prefix: usize) -> Result<CheckOutcome, StoreError> {
         let mut store = self.db.lock();
         let path = target.path.get(..prefix).unwrap_or(&target.path);
-        let Some(tract) = self.ground.tracts.get(target.area) else {
+        let Some(watched) = self.areas.all.get(target.area) else {
             return Ok(self.over(path, &mut store, false));
         };
-        let depth = tract.depth_of(path);
+        let depth = watched.depth_of(path);
         let top = match store.entry_named(target.parent, &target.name)? {
             Some(entry) => match store.way_to(entry.id)?.unwrap_or_default().get(depth) {
                 Some((id, _)) => store.entry(*id)?,
@@ -353,7 +358,7 @@ impl EntryChecker {
         };
         store.flush()?;
         let count = store.entries_below(top.id)? + 1;
-        let event = self.judge(tract, self.clock.now()).exclusion(&top, path, count);
+        let event = self.judge(watched, self.clock.now()).exclusion(&top, path, count);
         let members = if count > 1 { Members::tree(&top, path) } else { Members::default() };
         let outcome =
             Outcome { changes: vec![StateChange::RemoveTree(top.id)], events: vec![StoredFinding { event, members }] };
@@ -382,31 +387,31 @@ impl EntryChecker {
 impl EntryChecker {
     /// Whether the way to a target is still that of the baseline: its area is not suspended, and the directory in hand was not
     /// moved away or replaced since it was opened, for its names would then be taken for those of another.
-    pub(super) fn is_reachable(&self, tract: &WatchedArea, target: &CheckTarget) -> Result<bool, StoreError> {
+    pub(super) fn is_reachable(&self, watched: &WatchedArea, target: &CheckTarget) -> Result<bool, StoreError> {
         let store = self.db.lock();
-        if !store.area_state(tract.id)?.is_some_and(AreaState::is_active) {
+        if !store.area_state(watched.id)?.is_some_and(AreaState::is_active) {
             return Ok(false);
         }
         let TargetWay::InDirectory(place) = &target.way else { return Ok(true) };
         let way = store.way_to(place.entry)?.unwrap_or_default();
-        let path = way.iter().skip(1).fold(tract.path.clone(), |path, (_, name)| join(&path, name));
+        let path = way.iter().skip(1).fold(watched.path.clone(), |path, (_, name)| join(&path, name));
         let entry = store.entry(place.entry)?.filter(|_| path == place.path);
         Ok(entry.is_some_and(|entry| {
             let known = &entry.known.attributes;
             // What is kept may be the file that a directory has replaced.
-            !tract.accepts_changes() || known.kind == FileKind::Directory && known.inode == place.inode
+            !watched.accepts_changes() || known.kind == FileKind::Directory && known.inode == place.inode
         }))
     }
 
     /// Whether the directory in hand still is what its path leads to.
-    pub(super) fn is_in_place(&self, tract: &WatchedArea, target: &CheckTarget) -> bool {
-        let (TargetWay::InDirectory(place), Some(root)) = (&target.way, tract.root()) else { return true };
+    pub(super) fn is_in_place(&self, watched: &WatchedArea, target: &CheckTarget) -> bool {
+        let (TargetWay::InDirectory(place), Some(root)) = (&target.way, watched.root()) else { return true };
         // Whether the root is another is looked after elsewhere.
-        let beneath = tract.beneath(&place.path);
+        let beneath = watched.beneath(&place.path);
         if beneath.is_empty() {
             return true;
         }
-        match self.ground.glance(tract, &place.path, &root, beneath) {
+        match self.areas.lookup(watched, &place.path, &root, beneath) {
             Lookup::There(_, now) => now.inode == place.inode,
             Lookup::Gone => false,
             Lookup::Refused(_) | Lookup::Silent => true,

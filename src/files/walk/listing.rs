@@ -19,12 +19,12 @@ use crate::{
 impl PacedChecker {
     /// Opens a directory for listing; `None` when it cannot be, or is left alone.
     pub(in crate::files) async fn open(&mut self, ahead: PendingDir) -> Result<Option<OpenDir>, Interrupt> {
-        let Some(visitor) = self.visitor.clone() else { return Ok(None) };
+        let Some(checker) = self.checker.clone() else { return Ok(None) };
         let entry = ahead.entry;
         if self.unlisted.holds(&entry, self.clock.now().boottime) {
             return Ok(None);
         }
-        match run_blocking(move || catch_panic(|| open_directory(&visitor, ahead))).await {
+        match run_blocking(move || catch_panic(|| open_directory(&checker, ahead))).await {
             Ok(opened) => Ok(opened?),
             Err(_caught) => self.leave_alone(entry).await,
         }
@@ -60,9 +60,9 @@ impl PacedChecker {
 
     /// Notes whether paths in a directory are too long; `false` when our own code has stumbled over that.
     async fn mind_limit(&mut self, open: &mut OpenDir) -> Result<bool, Interrupt> {
-        let (Some(is_beyond), Some(visitor)) = (open.limit(), self.visitor.clone()) else { return Ok(true) };
+        let (Some(is_beyond), Some(checker)) = (open.limit(), self.checker.clone()) else { return Ok(true) };
         let (area, entry) = (open.place.area, open.place.entry);
-        match run_blocking(move || catch_panic(|| visitor.mind_limit(area, entry, Some(is_beyond)))).await {
+        match run_blocking(move || catch_panic(|| checker.mind_limit(area, entry, Some(is_beyond)))).await {
             Ok(noted) => noted.map(|_was_news| true).map_err(Interrupt::from),
             Err(_caught) => Ok(false),
         }

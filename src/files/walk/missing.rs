@@ -51,7 +51,7 @@ enum Top {
 impl EntryChecker {
     /// Settles a path that was not found: looked up again from its parents before anything is reported, and reported once for
     /// the topmost part that is gone.
-    pub(in crate::files) fn gone(&self, tract: &WatchedArea, target: &CheckTarget) -> Result<CheckStep, StoreError> {
+    pub(in crate::files) fn gone(&self, watched: &WatchedArea, target: &CheckTarget) -> Result<CheckStep, StoreError> {
         // Something may have been unmounted this very moment.
         if self.is_hidden(&target.path)? {
             return Ok(CheckStep::Done(self.over(&target.path, &mut self.db.lock(), false)));
@@ -61,13 +61,13 @@ impl EntryChecker {
             store.count_look(0);
             let known = store.entry_named(target.parent, &target.name)?;
             if known.is_none() && target.parent.is_none() {
-                return self.area_missing(&mut store, tract, target, ROOT_GONE).map(CheckStep::Done);
+                return self.area_missing(&mut store, watched, target, ROOT_GONE).map(CheckStep::Done);
             }
             known
         };
         // Looked at while the store is free: an answer may take its time.
         let top = match &known {
-            Some(entry) => self.topmost_gone(tract, target, entry)?,
+            Some(entry) => self.topmost_gone(watched, target, entry)?,
             // Listed, but gone before it was looked at, and never known.
             None => Top::Back,
         };
@@ -78,31 +78,31 @@ impl EntryChecker {
                 drop(store);
                 self.begin(ancestor)
             }
-            Top::RootGone => self.area_missing(&mut store, tract, target, ROOT_GONE).map(CheckStep::Done),
+            Top::RootGone => self.area_missing(&mut store, watched, target, ROOT_GONE).map(CheckStep::Done),
             Top::Gone(top, _) if top.reported == Some(GONE) => {
                 Ok(CheckStep::Done(self.over(&target.path, &mut store, false)))
             }
             Top::Gone(top, path) => {
                 drop(store);
-                if let Some(place) = self.new_place(tract, target.area, &top)? {
+                if let Some(place) = self.new_place(watched, target.area, &top)? {
                     return self.begin(place);
                 }
-                if let Some(root) = tract.root()
-                    && self.tell_lost(tract, (&root, Some(self.clock.now().boottime)))?
+                if let Some(root) = watched.root()
+                    && self.tell_lost(watched, (&root, Some(self.clock.now().boottime)))?
                 {
                     return Ok(CheckStep::Done(self.over(&target.path, &mut self.db.lock(), true)));
                 }
-                self.removed(&mut self.db.lock(), tract, &top, &path).map(CheckStep::Done)
+                self.removed(&mut self.db.lock(), watched, &top, &path).map(CheckStep::Done)
             }
         }
     }
 
-    fn topmost_gone(&self, tract: &WatchedArea, target: &CheckTarget, entry: &Entry) -> Result<Top, StoreError> {
-        let fresh = match self.ground.look_at_root(tract) {
+    fn topmost_gone(&self, watched: &WatchedArea, target: &CheckTarget, entry: &Entry) -> Result<Top, StoreError> {
+        let fresh = match self.areas.look_at_root(watched) {
             Lookup::There(object, seen) if seen.kind == FileKind::Directory => {
-                let known = Self::row(&self.db.lock(), tract)?.and_then(|row| row.root);
+                let known = Self::row(&self.db.lock(), watched)?.and_then(|row| row.root);
                 if known.is_some_and(|known| (known.dev, known.inode) != (seen.dev, seen.inode)) {
-                    return Ok(Top::Retyped(CheckTarget::root(target.area, tract)));
+                    return Ok(Top::Retyped(CheckTarget::root(target.area, watched)));
                 }
                 object
             }
@@ -118,46 +118,46 @@ impl EntryChecker {
         let mut relative: Vec<u8> = Vec::new();
         for (id, name) in way.iter().skip(1) {
             relative = if relative.is_empty() { name.clone() } else { join(&relative, name) };
-            let path = join(&tract.path, &relative);
-            match self.ground.glance(tract, &path, &root, &relative) {
+            let path = join(&watched.path, &relative);
+            match self.areas.lookup(watched, &path, &root, &relative) {
                 Lookup::There(_, seen) if seen.kind == FileKind::Directory || *id == entry.id => {}
                 Lookup::There(..) => {
                     // Reached through the fresh root, in case the old descriptor belongs to a directory that was replaced.
-                    tract.set_root(Some(root));
+                    watched.set_root(Some(root));
                     let Some(ancestor) = self.db.lock().entry(*id)? else {
                         return Ok(Top::Back);
                     };
                     let way: Vec<_> = way.iter().take_while(|(step, _)| step != id).cloned().collect();
                     let way = [way, vec![(*id, name.clone())]].concat();
                     return Ok(
-                        CheckTarget::of_entry(target.area, tract, &ancestor, &way).map_or(Top::Back, Top::Retyped)
+                        CheckTarget::of_entry(target.area, watched, &ancestor, &way).map_or(Top::Back, Top::Retyped)
                     );
                 }
                 Lookup::Gone => {
-                    tract.set_root(Some(root));
+                    watched.set_root(Some(root));
                     return Ok(self.db.lock().entry(*id)?.map_or(Top::Back, |top| Top::Gone(Box::new(top), path)));
                 }
                 Lookup::Refused(_) | Lookup::Silent => return Ok(Top::Back),
             }
         }
-        tract.set_root(Some(root));
+        watched.set_root(Some(root));
         Ok(Top::Back)
     }
 
     fn removed(
         &self,
         store: &mut Store,
-        tract: &WatchedArea,
+        watched: &WatchedArea,
         top: &Entry,
         path: &[u8],
     ) -> Result<CheckOutcome, StoreError> {
         store.flush()?;
         let visit = store.next_visit();
-        let judge = self.judge(tract, self.clock.now());
+        let judge = self.judge(watched, self.clock.now());
         let mut company = Company::default();
         company.add(&judge, path);
         store.each_beneath(top.id, path, |path, _| company.add(&judge, path))?;
-        let change = removal(tract, &Entry { visit, ..top.clone() });
+        let change = removal(watched, &Entry { visit, ..top.clone() });
         let outcome = Outcome { changes: vec![change], events: vec![departed(judge, top, path, &company)] };
         let piece = ConditionalOutcome { basis: Some(Box::new(top.clone())), outcome };
         let is_told = store.commit_fresh(&[piece], |_fresh| Outcome::default())?.contains(&true);
@@ -168,48 +168,48 @@ impl EntryChecker {
     /// With a time, as [`Loss::emptied`] says.
     pub(in crate::files) fn tell_lost(
         &self,
-        tract: &WatchedArea,
+        watched: &WatchedArea,
         at: (&DirHandle, Option<Boottime>),
     ) -> Result<bool, StoreError> {
-        let Some(loss) = MassRemoval::emptied(&self.db, &self.ground, tract, at)? else {
+        let Some(loss) = MassRemoval::emptied(&self.db, &self.areas, watched, at)? else {
             return Ok(false);
         };
-        self.db.lock().commit(&loss.outcome(tract, self.clock.now()))?;
+        self.db.lock().commit(&loss.outcome(watched, self.clock.now()))?;
         Ok(true)
     }
 
     /// The row of an area.
-    fn row(store: &Store, tract: &WatchedArea) -> Result<Option<AreaRow>, StoreError> {
-        Ok(store.areas()?.into_iter().find(|row| row.id == tract.id))
+    fn row(store: &Store, watched: &WatchedArea) -> Result<Option<AreaRow>, StoreError> {
+        Ok(store.areas()?.into_iter().find(|row| row.id == watched.id))
     }
 
     /// Suspends an area whose root is not what it was: one event, the baseline is kept.
     pub(super) fn area_missing(
         &self,
         store: &mut Store,
-        tract: &WatchedArea,
+        watched: &WatchedArea,
         target: &CheckTarget,
         why: &str,
     ) -> Result<CheckOutcome, StoreError> {
-        self.suspend(store, tract, target, AreaState::Missing, why)
+        self.suspend(store, watched, target, AreaState::Missing, why)
     }
 
     fn suspend(
         &self,
         store: &mut Store,
-        tract: &WatchedArea,
+        watched: &WatchedArea,
         target: &CheckTarget,
         state: AreaState,
         why: &str,
     ) -> Result<CheckOutcome, StoreError> {
-        tract.set_root(None);
+        watched.set_root(None);
         let mut visited = self.over(&target.path, store, false);
         visited.is_area_active = false;
-        let Some(row) = Self::row(store, tract)?.filter(|row| row.state.is_active()) else {
+        let Some(row) = Self::row(store, watched)?.filter(|row| row.state.is_active()) else {
             return Ok(visited);
         };
         let now = self.clock.now();
-        let event = missing_event(tract, store.entries_of(tract.id)?, why, now);
+        let event = missing_event(watched, store.entries_of(watched.id)?, why, now);
         let row = AreaRow { state, ..row };
         store.commit(&Outcome::tell(event).with_change(StateChange::Area(Box::new(row))))?;
         Ok(visited)
@@ -219,36 +219,36 @@ impl EntryChecker {
     /// the area cannot be walked.
     pub(super) fn check_root(
         &self,
-        tract: &WatchedArea,
+        watched: &WatchedArea,
         target: &CheckTarget,
         object: &FileHandle,
         seen: &Attributes,
     ) -> Result<Option<CheckOutcome>, StoreError> {
         let mut store = self.db.lock();
-        let Some(row) = Self::row(&store, tract)? else {
+        let Some(row) = Self::row(&store, watched)? else {
             return Ok(None);
         };
         let now = self.clock.now();
-        let known = store.entry_named(None, &tract.path)?;
-        let misfit = match misfit(tract, &row, known.as_ref(), seen, now) {
-            None => self.ground.covered_root(&store, tract, (&row, known.as_ref(), seen), now)?,
+        let known = store.entry_named(None, &watched.path)?;
+        let misfit = match misfit(watched, &row, known.as_ref(), seen, now) {
+            None => self.areas.covered_root(&store, watched, (&row, known.as_ref(), seen), now)?,
             misfit => misfit,
         };
         if let Some(why) = misfit {
-            return self.suspend(&mut store, tract, target, AreaState::Suspended, why).map(Some);
+            return self.suspend(&mut store, watched, target, AreaState::Suspended, why).map(Some);
         }
         let root = object.open_directory().ok();
         drop(store);
         let retargeted = match &known {
-            Some(known) => self.retargeted(tract, known, seen, root.as_ref())?,
+            Some(known) => self.retargeted(watched, known, seen, root.as_ref())?,
             None => None,
         };
         let is_doubtful = !row.state.is_active() || row.root.is_some_and(|known| known.inode != seen.inode);
         let is_doubtful = is_doubtful && retargeted.is_none();
-        tract.set_root(root);
-        self.welcome(tract, row, seen, retargeted)?;
-        if let Some(root) = tract.root().filter(|_| is_doubtful) {
-            self.tell_lost(tract, (&root, None))?;
+        watched.set_root(root);
+        self.welcome(watched, row, seen, retargeted)?;
+        if let Some(root) = watched.root().filter(|_| is_doubtful) {
+            self.tell_lost(watched, (&root, None))?;
         }
         Ok(None)
     }
@@ -256,7 +256,7 @@ impl EntryChecker {
     /// Notes the identity of a root that is accepted, and tells when it is back or another one.
     fn welcome(
         &self,
-        tract: &WatchedArea,
+        watched: &WatchedArea,
         row: AreaRow,
         seen: &Attributes,
         retargeted: Option<Outcome>,
@@ -271,7 +271,7 @@ impl EntryChecker {
             return Ok(());
         }
         let tell = |category, severity, note: &str| {
-            Event { area: tract.path.clone(), ..Event::new(category, severity, now, tract.path.clone()) }
+            Event { area: watched.path.clone(), ..Event::new(category, severity, now, watched.path.clone()) }
                 .with_note(note)
         };
         let mut outcome = retargeted.unwrap_or_default();
@@ -308,13 +308,13 @@ impl WatchedAreas {
     pub(in crate::files) fn covered_root(
         &self,
         store: &Store,
-        tract: &WatchedArea,
+        watched: &WatchedArea,
         (row, known, seen): (&AreaRow, Option<&Entry>, &Attributes),
         now: Moment,
     ) -> Result<Option<&'static str>, StoreError> {
-        let Some(known) = known.filter(|known| retarget(tract, known, seen, now).is_none()) else { return Ok(None) };
+        let Some(known) = known.filter(|known| retarget(watched, known, seen, now).is_none()) else { return Ok(None) };
         let is_this_boot = row.root.is_some_and(|root| root.boot == now.boot);
-        let is_covered = is_this_boot && is_root_covered(store, self, tract, (known, seen))?;
+        let is_covered = is_this_boot && is_root_covered(store, self, watched, (known, seen))?;
         Ok(is_covered.then_some("something else is mounted over its root and hides what is known"))
     }
 }

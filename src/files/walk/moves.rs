@@ -87,7 +87,7 @@ pub(super) fn is_same_object(known: &Observation, seen: &Observation) -> bool {
 /// looked at, or where changes are not accepted, moves nowhere.
 pub(in crate::files) fn origin(
     store: &Store,
-    ground: &WatchedAreas,
+    areas: &WatchedAreas,
     rows: &[EntryId],
     parent: EntryId,
     seen: &Observation,
@@ -96,19 +96,19 @@ pub(in crate::files) fn origin(
         let Some(entry) = store.entry(*id)?.filter(|entry| is_same_object(&entry.known, seen)) else {
             continue;
         };
-        let tract = ground.tracts.iter().find(|tract| tract.id == entry.area && tract.accepts_changes());
-        let (Some(tract), Some(_), None) = (tract, entry.parent, entry.reported) else { continue };
-        let (Some(root), Some(way)) = (tract.root(), store.way_to(entry.id)?) else { continue };
-        let is_watched = store.area_state(tract.id)? == Some(AreaState::Watched);
+        let watched = areas.all.iter().find(|watched| watched.id == entry.area && watched.accepts_changes());
+        let (Some(watched), Some(_), None) = (watched, entry.parent, entry.reported) else { continue };
+        let (Some(root), Some(way)) = (watched.root(), store.way_to(entry.id)?) else { continue };
+        let is_watched = store.area_state(watched.id)? == Some(AreaState::Watched);
         let relative = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/');
-        let path = join(&tract.path, &relative);
+        let path = join(&watched.path, &relative);
         // Behind a helper an inode says little, and nobody waits for an answer with the store in hand.
-        let is_here = ground.far(tract, &path).is_none();
-        if !is_watched || !is_here || ground.is_barred(&path) || ground.left_out_prefix(tract, &path).is_some() {
+        let is_here = areas.far(watched, &path).is_none();
+        if !is_watched || !is_here || areas.is_barred(&path) || areas.left_out_prefix(watched, &path).is_some() {
             continue;
         }
         let is_above = |way: Vec<(EntryId, Vec<u8>)>| way.iter().any(|(step, _)| *step == entry.id);
-        if matches!(ground.glance(tract, &path, &root, &relative), Lookup::Gone)
+        if matches!(areas.lookup(watched, &path, &root, &relative), Lookup::Gone)
             && !store.way_to(parent)?.is_some_and(is_above)
         {
             return Ok(Some(MoveOrigin { entry, path }));
@@ -166,14 +166,14 @@ impl Moves {
     pub(in crate::files) fn claim(
         &self,
         store: &Store,
-        ground: &WatchedAreas,
+        areas: &WatchedAreas,
         parent: EntryId,
         seen: &Observation,
     ) -> Result<Option<MoveOrigin>, StoreError> {
         // A pass knows no time: its one table serves it to its end.
         let read = |after| store.inodes_after(after, ROWS);
         let rows = self.inodes.rows(seen.attributes.inode, Boottime::from_nanos(0), read)?;
-        let Some(origin) = origin(store, ground, &rows, parent, seen)? else {
+        let Some(origin) = origin(store, areas, &rows, parent, seen)? else {
             return Ok(None);
         };
         let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -199,29 +199,29 @@ impl EntryChecker {
     /// Where something new at `target` was before.
     pub(in crate::files) fn origin(
         &self,
-        tract: &WatchedArea,
+        watched: &WatchedArea,
         target: &CheckTarget,
         seen: &Observation,
     ) -> Result<Option<MoveOrigin>, StoreError> {
-        let Some(parent) = target.parent.filter(|_| tract.accepts_changes()) else {
+        let Some(parent) = target.parent.filter(|_| watched.accepts_changes()) else {
             return Ok(None);
         };
-        if self.db.lock().area_state(tract.id)? != Some(AreaState::Watched) {
+        if self.db.lock().area_state(watched.id)? != Some(AreaState::Watched) {
             return Ok(None);
         }
         let read = |after| self.db.lock().inodes_after(after, ROWS);
         let rows = self.inodes.rows(seen.attributes.inode, self.clock.now().boottime, read)?;
-        origin(&self.db.lock(), &self.ground, &rows, parent, seen)
+        origin(&self.db.lock(), &self.areas, &rows, parent, seen)
     }
 
     /// Where something that is gone may be now: a name nearby that the baseline does not know, with the same inode.
     pub(super) fn new_place(
         &self,
-        tract: &WatchedArea,
+        watched: &WatchedArea,
         area: usize,
         top: &Entry,
     ) -> Result<Option<CheckTarget>, StoreError> {
-        let (Some(root), Some(parent), true) = (tract.root(), top.parent, tract.accepts_changes()) else {
+        let (Some(root), Some(parent), true) = (watched.root(), top.parent, watched.accepts_changes()) else {
             return Ok(None);
         };
         let inode = top.known.attributes.inode;
@@ -229,16 +229,16 @@ impl EntryChecker {
         for (directory, is_near) in self.nearby(parent)? {
             let Some(way) = self.db.lock().way_to(directory.id)? else { continue };
             let relative = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/');
-            let path = if relative.is_empty() { tract.path.clone() } else { join(&tract.path, &relative) };
-            if directory.area != tract.id || self.ground.is_barred(&path) || self.ground.far(tract, &path).is_some() {
+            let path = if relative.is_empty() { watched.path.clone() } else { join(&watched.path, &relative) };
+            if directory.area != watched.id || self.areas.is_barred(&path) || self.areas.far(watched, &path).is_some() {
                 continue;
             }
-            let Ok(handle) = self.ground.open_near(tract, &path, &root, &relative) else { continue };
+            let Ok(handle) = self.areas.open_near(watched, &path, &root, &relative) else { continue };
             let Some(names) = self.names_of(&handle, &directory, (inode, is_near)) else { continue };
             for name in names {
                 let path = join(&path, &name);
                 let is_free = self.db.lock().entry_named(Some(directory.id), &name)?.is_none();
-                if is_free && !self.ground.leaves_out(tract, &path) && !self.ground.is_barred(&path) {
+                if is_free && !self.areas.leaves_out(watched, &path) && !self.areas.is_barred(&path) {
                     let relative = if relative.is_empty() { name.clone() } else { join(&relative, &name) };
                     let way = TargetWay::BeneathRoot(root, relative);
                     return Ok(Some(CheckTarget { area, parent: Some(directory.id), name, path, way }));

@@ -38,9 +38,9 @@ impl PacedChecker {
         self.adjust_pace();
         let mut is_served = false;
         for _turn in 0..MOST_IN_A_ROW {
-            self.promises.fill(self.clock.now().boottime);
-            let Some(area) = self.promises.next() else { break };
-            self.promises.rechecked(area);
+            self.max_age.fill(self.clock.now().boottime);
+            let Some(area) = self.max_age.next() else { break };
+            self.max_age.rechecked(area);
             match self.db.call(move |store| stalest_with_way(store, Some(area))).await? {
                 Some(found) => self.look_again(found).await?,
                 None => break,
@@ -49,7 +49,7 @@ impl PacedChecker {
         }
         match found.filter(|_| !is_served) {
             Some(found) => {
-                self.promises.rechecked(found.0.area);
+                self.max_age.rechecked(found.0.area);
                 self.look_again(found).await
             }
             None => Ok(()),
@@ -57,7 +57,7 @@ impl PacedChecker {
     }
 
     async fn look_again(&mut self, (entry, way): EntryWithWay) -> Result<(), Interrupt> {
-        let Some(visitor) = self.visitor.clone() else {
+        let Some(checker) = self.checker.clone() else {
             return Ok(());
         };
         let now = self.clock.now();
@@ -65,7 +65,7 @@ impl PacedChecker {
         if entry.checked <= now.wall && now.wall.since(entry.checked) < LEAST_AGE {
             return Ok(());
         }
-        if let Some(target) = visitor.target_of(&entry, &way) {
+        if let Some(target) = checker.target_of(&entry, &way) {
             self.look(target).await?;
         }
         let (id, visit) = (entry.id, entry.visit);
@@ -75,22 +75,26 @@ impl PacedChecker {
     /// Counts what the areas hold when that is due, goes at the pace that promised ages need, and tells what cannot be kept.
     pub(in crate::files) async fn take_stock(&mut self, is_due: bool) -> Result<(), Interrupt> {
         let now = self.clock.now();
-        let Some(visitor) = self.visitor.clone() else {
+        let Some(checker) = self.checker.clone() else {
             return Ok(());
         };
         let is_time = self.stocked.is_none_or(|at: Boottime| now.boottime.since(at) >= STOCK_TIME);
-        let tracts = &visitor.ground.tracts;
-        if !(is_due || is_time) || tracts.iter().all(|tract| tract.settings.max_age.is_none()) {
+        let all = &checker.areas.all;
+        if !(is_due || is_time) || all.iter().all(|watched| watched.settings.max_age.is_none()) {
             return Ok(());
         }
         self.stocked = Some(now.boottime);
-        let wanted: Vec<WantedPace> = tracts
+        let wanted: Vec<WantedPace> = all
             .iter()
-            .map(|tract| WantedPace { area: tract.id, path: tract.path.clone(), max_age: tract.settings.max_age })
+            .map(|watched| WantedPace {
+                area: watched.id,
+                path: watched.path.clone(),
+                max_age: watched.settings.max_age,
+            })
             .collect();
         let terms = CoverageTerms { rates: self.rates, error_nag: self.error_nag };
         let loads = self.db.call(move |store| take_stock(store, &wanted, terms, now)).await?;
-        self.promises.weigh(&loads, now.boottime);
+        self.max_age.weigh(&loads, now.boottime);
         self.adjust_pace();
         Ok(())
     }

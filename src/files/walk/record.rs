@@ -40,27 +40,27 @@ impl EntryChecker {
         let mut store = self.db.lock();
         store.count_look(looked.read);
         let target = &looked.target;
-        let Some(tract) = self.ground.tracts.get(target.area) else {
+        let Some(watched) = self.areas.all.get(target.area) else {
             return Ok(self.over(&target.path, &mut store, false));
         };
         drop(store);
         // News under a path where nothing is would be lies: the directory in hand may have been moved away.
         let is_news = looked.entry.as_ref().is_none_or(|entry| entry.known != *seen);
         // So would be news of what a new mount shows instead of what is known.
-        if is_news && (self.is_hidden(&target.path)? || !self.is_in_place(tract, target)) {
+        if is_news && (self.is_hidden(&target.path)? || !self.is_in_place(watched, target)) {
             return Ok(self.over(&target.path, &mut self.db.lock(), false));
         }
-        let is_own_mail = is_news && self.brings_own_mail(tract, looked, &evidence)?;
-        let origin = if looked.entry.is_none() { self.origin(tract, target, seen)? } else { None };
+        let is_own_mail = is_news && self.brings_own_mail(watched, looked, &evidence)?;
+        let origin = if looked.entry.is_none() { self.origin(watched, target, seen)? } else { None };
         let mut store = self.db.lock();
         // Asked again: a command beside the daemon may have stored this very change while the file was read.
         let known = store.entry_named(target.parent, &target.name)?;
         // A query, which only these need.
         let is_learnable = known.as_ref().is_none_or(|known| known.known.is_unread());
-        let is_learning = is_learnable && store.is_learning(tract.id)?;
-        let judge = Comparison { is_own_mail, is_learning, ..self.judge(tract, self.clock.now()) };
+        let is_learning = is_learnable && store.is_learning(watched.id)?;
+        let judge = Comparison { is_own_mail, is_learning, ..self.judge(watched, self.clock.now()) };
         let is_directory = seen.attributes.kind == FileKind::Directory;
-        let is_left = self.leaves_content(tract, looked);
+        let is_left = self.leaves_content(watched, looked);
         let (id, is_changed) = match (known, origin) {
             (None, Some(origin)) => {
                 store.flush()?;
@@ -80,7 +80,7 @@ impl EntryChecker {
             }
             (Some(entry), _) => {
                 let sighting = if is_left {
-                    Sighting::Metadata(unread(&looked.seen, Some(&entry), tract.settings.algorithms))
+                    Sighting::Metadata(unread(&looked.seen, Some(&entry), watched.settings.algorithms))
                 } else {
                     Sighting::Whole(evidence)
                 };
@@ -96,14 +96,14 @@ impl EntryChecker {
             directory: is_directory.then_some(id),
             is_area_active: true,
             read: looked.read_at_once,
-            left: left.and_then(|entry| deadline(tract, &entry, judge.now.wall)),
+            left: left.and_then(|entry| deadline(watched, &entry, judge.now.wall)),
         })
     }
 
     /// Whether what was seen differs by mails of ours only.
     fn brings_own_mail(
         &self,
-        tract: &WatchedArea,
+        watched: &WatchedArea,
         looked: &PendingCheck,
         evidence: &Evidence,
     ) -> Result<bool, StoreError> {
@@ -113,16 +113,16 @@ impl EntryChecker {
         if ids.is_empty() {
             return Ok(false);
         }
-        Ok(match self.glance(tract, &looked.target) {
+        Ok(match self.lookup(watched, &looked.target) {
             Lookup::There(object, _) => holds_only(&object, begin, seen, &ids),
             _ => false,
         })
     }
 
-    /// What looks in `tract` are judged by.
-    pub(in crate::files) fn judge<'a>(&'a self, tract: &'a WatchedArea, now: Moment) -> Comparison<'a> {
+    /// What looks in `watched` are judged by.
+    pub(in crate::files) fn judge<'a>(&'a self, watched: &'a WatchedArea, now: Moment) -> Comparison<'a> {
         let (is_own_mail, is_learning, shows_all) = (false, false, false);
-        Comparison { tract, urgent: &self.urgent, now, is_own_mail, is_learning, shows_all }
+        Comparison { watched, urgent: &self.urgent, now, is_own_mail, is_learning, shows_all }
     }
 
     /// Stores what a look at `path` has come to, under a new visit number; gives whether it was told.

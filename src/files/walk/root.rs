@@ -26,12 +26,12 @@ use crate::{
 
 impl WatchedAreas {
     /// Looks at the root of an area, through symbolic links; as its target it has the path where it really is.
-    pub(in crate::files) fn look_at_root(&self, tract: &WatchedArea) -> Lookup {
-        match self.glance_at_root(tract) {
+    pub(in crate::files) fn look_at_root(&self, watched: &WatchedArea) -> Lookup {
+        match self.lookup_at_root(watched) {
             // A link that leads nowhere.
             Lookup::There(_, seen) if seen.kind == FileKind::Symlink => Lookup::Gone,
             Lookup::There(object, seen) => {
-                let target = Some(tract.real().into_os_string().into_vec());
+                let target = Some(watched.real().into_os_string().into_vec());
                 Lookup::There(object, Attributes { target, ..seen })
             }
             other => other,
@@ -39,11 +39,11 @@ impl WatchedAreas {
     }
 
     /// Whether the configured path of an area leads to something else than its open root, or to nothing.
-    pub(in crate::files) fn is_another(&self, tract: &WatchedArea) -> bool {
-        let root = tract.root();
+    pub(in crate::files) fn is_another(&self, watched: &WatchedArea) -> bool {
+        let root = watched.root();
         let Some(DirHandle::Near(open)) = root.as_deref() else { return false };
         let Ok(open) = attributes_of(open.as_fd()) else { return false };
-        match self.glance_at_root(tract) {
+        match self.lookup_at_root(watched) {
             Lookup::There(_, there) => (there.dev, there.inode) != (open.dev, open.inode),
             Lookup::Silent => false,
             Lookup::Gone | Lookup::Refused(_) => true,
@@ -56,25 +56,25 @@ impl EntryChecker {
     /// is not so. When most of what is known is not there, it is gone with the same event.
     pub(super) fn retargeted(
         &self,
-        tract: &WatchedArea,
+        watched: &WatchedArea,
         known: &Entry,
         seen: &Attributes,
         root: Option<&DirHandle>,
     ) -> Result<Option<Outcome>, StoreError> {
-        let Some(mut event) = retarget(tract, known, seen, self.clock.now()) else {
+        let Some(mut event) = retarget(watched, known, seen, self.clock.now()) else {
             return Ok(None);
         };
         let attributes = Attributes { target: seen.target.clone(), ..known.known.attributes.clone() };
         let next = Entry { known: Observation { attributes, ..known.known.clone() }, ..known.clone() };
         let mut outcome = Outcome::default().with_change(StateChange::Put(Box::new(next)));
-        let loss = root.map_or(Ok(None), |root| MassRemoval::of(&self.db, &self.ground, tract, root))?;
+        let loss = root.map_or(Ok(None), |root| MassRemoval::of(&self.db, &self.areas, watched, root))?;
         let mut members = Members::default();
         if let Some(loss) = loss {
             let store = self.db.lock();
             for lost in &loss.topmost {
                 if let Some(top) = store.entry(lost.id)? {
                     members.0.push(MemberPart::Tree(Box::new(top.clone()), lost.path.clone()));
-                    outcome.changes.push(removal(tract, &top));
+                    outcome.changes.push(removal(watched, &top));
                 }
             }
             event.count = loss.missing;

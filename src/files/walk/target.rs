@@ -38,8 +38,8 @@ pub(in crate::files) enum TargetWay {
 
 impl CheckTarget {
     /// The root of an area.
-    pub fn root(area: usize, tract: &WatchedArea) -> Self {
-        Self { area, parent: None, name: tract.path.clone(), path: tract.path.clone(), way: TargetWay::Root }
+    pub fn root(area: usize, watched: &WatchedArea) -> Self {
+        Self { area, parent: None, name: watched.path.clone(), path: watched.path.clone(), way: TargetWay::Root }
     }
 
     /// A name in a directory in hand.
@@ -54,17 +54,17 @@ impl CheckTarget {
     }
 
     /// An entry of the baseline, reached from the root of its area; `None` when that root is not open.
-    pub fn of_entry(area: usize, tract: &WatchedArea, entry: &Entry, way: &[(EntryId, Vec<u8>)]) -> Option<Self> {
+    pub fn of_entry(area: usize, watched: &WatchedArea, entry: &Entry, way: &[(EntryId, Vec<u8>)]) -> Option<Self> {
         if entry.parent.is_none() {
-            return Some(Self::root(area, tract));
+            return Some(Self::root(area, watched));
         }
         let relative = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/');
         Some(Self {
             area,
             parent: entry.parent,
             name: entry.name.clone(),
-            path: join(&tract.path, &relative),
-            way: TargetWay::BeneathRoot(tract.root()?, relative),
+            path: join(&watched.path, &relative),
+            way: TargetWay::BeneathRoot(watched.root()?, relative),
         })
     }
 }

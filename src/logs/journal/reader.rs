@@ -232,7 +232,7 @@ impl Journal {
     }
 }
 
-/// What a deputy may run: journalctl as it is run here.
+/// What a broker may run: journalctl as it is run here.
 pub fn permit() -> AllowedCommand {
     let JournalSettings { program, arguments, .. } = JournalSettings::default();
     let fixed = FIXED.iter().map(OsString::from).chain([OsString::from(format!("--output-fields={FIELDS}"))]);

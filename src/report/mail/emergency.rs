@@ -31,7 +31,7 @@ impl Emergency<'_> {
     /// [`MimeError`] when an address is none, or there is no recipient.
     pub fn compose(&self) -> Result<(String, Vec<u8>), MimeError> {
         let directory = self.database.parent().unwrap_or(Path::new("/"));
-        let (headline, text) = if self.trouble.ailment == DbFailure::Unreadable {
+        let (headline, text) = if self.trouble.failure == DbFailure::Unreadable {
             ("a row of the database cannot be read", self.text_of_unreadable())
         } else {
             ("the database cannot be written", self.text(space(directory)))
@@ -40,7 +40,7 @@ impl Emergency<'_> {
     }
 
     fn verdict(&self) -> &'static str {
-        match self.trouble.ailment {
+        match self.trouble.failure {
             DbFailure::Unreadable => "the database holds what cannot be read, and a part of integrityd stands still",
             _ => "the database cannot be written, nothing is reported",
         }
@@ -96,7 +96,7 @@ mod tests {
     fn an_emergency_mail_says_what_fails_and_that_nothing_is_lost() {
         let trouble = StoreTrouble {
             since: now(),
-            ailment: DbFailure::Unwritable,
+            failure: DbFailure::Unwritable,
             words: "database: could not commit an outcome: database or disk is full\u{1b}\nFILES".to_owned(),
             failures: 12,
         };

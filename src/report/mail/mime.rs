@@ -79,7 +79,7 @@ pub struct MessageId {
     pub part: u32,
 }
 
-/// A letter that cannot become a mail.
+/// A message that cannot become a mail.
 #[derive(Debug, thiserror::Error)]
 pub enum MimeError {
     /// An address that is none.
@@ -90,7 +90,7 @@ pub enum MimeError {
         /// What is wrong with it.
         source: lettre::address::AddressError,
     },
-    /// A letter to nobody.
+    /// A message to nobody.
     #[error("a mail without recipients")]
     NoRecipient,
     /// The date has no written form.
@@ -115,41 +115,41 @@ impl MessageId {
 ///
 /// # Errors
 /// [`MimeError`] when an address is none, or there is no recipient.
-pub fn compose(letter: &MimeMessage<'_>) -> Result<Vec<u8>, MimeError> {
-    compose_with(letter, None)
+pub fn compose(mime: &MimeMessage<'_>) -> Result<Vec<u8>, MimeError> {
+    compose_with(mime, None)
 }
 
 /// As [`compose`], with events for machines behind the text.
 ///
 /// # Errors
 /// [`MimeError`] when an address is none, or there is no recipient.
-pub fn compose_with(letter: &MimeMessage<'_>, attachment: Option<&Attachment>) -> Result<Vec<u8>, MimeError> {
-    if letter.to.is_empty() {
+pub fn compose_with(mime: &MimeMessage<'_>, attachment: Option<&Attachment>) -> Result<Vec<u8>, MimeError> {
+    if mime.to.is_empty() {
         return Err(MimeError::NoRecipient);
     }
-    let mut builder = Message::builder().from(mailbox(letter.from)?).message_id(Some(letter.id.text(letter.host)));
+    let mut builder = Message::builder().from(mailbox(mime.from)?).message_id(Some(mime.id.text(mime.host)));
     if attachment.is_none() {
         builder = builder.header(ContentType::TEXT_PLAIN).header(ContentTransferEncoding::QuotedPrintable);
     }
-    for address in letter.to {
+    for address in mime.to {
         builder = builder.to(mailbox(address)?);
     }
     let message = match attachment {
-        Some(attachment) => builder.multipart(parts(letter, attachment)),
-        None => builder.body(letter.text.to_owned()),
+        Some(attachment) => builder.multipart(parts(mime, attachment)),
+        None => builder.body(mime.text.to_owned()),
     };
     let mut message = message.map_err(MimeError::Compose)?;
-    let date = rfc2822::to_string(&zoned(letter.date, letter.zone)).map_err(MimeError::Date)?;
-    let host = escape_cut(letter.host.as_bytes(), HOST_LIMIT);
+    let date = rfc2822::to_string(&zoned(mime.date, mime.zone)).map_err(MimeError::Date)?;
+    let host = escape_cut(mime.host.as_bytes(), HOST_LIMIT);
     let headers = [
-        ("Subject", harmless(letter.subject).chars().take(SUBJECT_LIMIT).collect()),
+        ("Subject", harmless(mime.subject).chars().take(SUBJECT_LIMIT).collect()),
         ("Date", date),
         ("MIME-Version", "1.0".to_owned()),
         ("Auto-Submitted", "auto-generated".to_owned()),
         ("Precedence", "bulk".to_owned()),
         ("X-Integrityd-Host", host),
-        ("X-Integrityd-Severity", severity_word(letter.severity).to_owned()),
-        ("X-Integrityd-Seq", format!("{}-{}", letter.range.0, letter.range.1)),
+        ("X-Integrityd-Severity", severity_word(mime.severity).to_owned()),
+        ("X-Integrityd-Seq", format!("{}-{}", mime.range.0, mime.range.1)),
     ];
     for (name, value) in headers {
         message.headers_mut().insert_raw(header(name, value)?);
@@ -158,18 +158,18 @@ pub fn compose_with(letter: &MimeMessage<'_>, attachment: Option<&Attachment>) -
 }
 
 /// The text and what is attached to it. The boundary stands in neither: quoted-printable has no `=_`, base64 no `_`.
-fn parts(letter: &MimeMessage<'_>, attachment: &Attachment) -> MultiPart {
+fn parts(mime: &MimeMessage<'_>, attachment: &Attachment) -> MultiPart {
     let text = SinglePart::builder()
         .header(ContentType::TEXT_PLAIN)
         .header(ContentTransferEncoding::QuotedPrintable)
-        .body(letter.text.to_owned());
+        .body(mime.text.to_owned());
     let kind = ContentType::parse("application/gzip").unwrap_or(ContentType::TEXT_PLAIN);
     let events = SinglePart::builder()
         .header(kind)
         .header(ContentDisposition::attachment(ATTACHED))
         .header(ContentTransferEncoding::Base64)
         .body(attachment.bytes.clone());
-    let MessageId { instance, report, part } = letter.id;
+    let MessageId { instance, report, part } = mime.id;
     let boundary = format!("=_{}.{report}.{part}", instance.simple());
     MultiPart::mixed().boundary(boundary).singlepart(text).singlepart(events)
 }
@@ -377,7 +377,7 @@ mod tests {
     fn what_is_attached_stands_behind_the_same_text() {
         let zone = TimeZone::fixed(offset(1));
         let to = ["a@example.org".to_owned()];
-        let letter = MimeMessage {
+        let mime = MimeMessage {
             from: "integrityd@web3",
             to: &to,
             subject: "s",
@@ -390,15 +390,15 @@ mod tests {
             id: MessageId { instance: Uuid::from_bytes([0xab; 16]), report: 12, part: 1 },
         };
         let attachment = Attachment { bytes: (0..=255).cycle().take(5000).collect(), events: 3 };
-        let mail = compose_with(&letter, Some(&attachment)).unwrap();
-        assert_eq!(mail, compose_with(&letter, Some(&attachment)).unwrap());
+        let mail = compose_with(&mime, Some(&attachment)).unwrap();
+        assert_eq!(mail, compose_with(&mime, Some(&attachment)).unwrap());
         let parsed = MessageParser::default().parse(&mail).unwrap();
-        assert_eq!(parsed.body_text(0).unwrap().replace("\r\n", "\n").trim_end(), letter.text.trim_end());
+        assert_eq!(parsed.body_text(0).unwrap().replace("\r\n", "\n").trim_end(), mime.text.trim_end());
         let attached = parsed.attachments().next().unwrap();
         assert_eq!((attached.contents(), attached.attachment_name()), (&*attachment.bytes, Some("events.ndjson.gz")));
         assert_eq!(parsed.attachment_count(), 1);
         let (headers, text) = plain_text(&mail);
-        assert_eq!(text.trim_end(), letter.text.trim_end());
+        assert_eq!(text.trim_end(), mime.text.trim_end());
         assert!(headers.contains(&("Subject".to_owned(), "s".to_owned())));
         assert_eq!(headers.iter().filter(|(name, _)| name == "Message-ID").count(), 1);
         for line in mail.split(|byte| *byte == b'\n') {
@@ -431,7 +431,7 @@ mod tests {
     #[test]
     fn a_letter_needs_real_addresses() {
         let zone = TimeZone::UTC;
-        let letter = |from, to| MimeMessage {
+        let mime = |from, to| MimeMessage {
             from,
             to,
             subject: "s",
@@ -445,10 +445,10 @@ mod tests {
         };
         let good = ["root".to_owned() + "@localhost"];
         let bad = ["a@b\r\nBcc: c@d".to_owned()];
-        assert!(matches!(compose(&letter("root@localhost", &[])), Err(MimeError::NoRecipient)));
-        assert!(matches!(compose(&letter("root@localhost", &bad)), Err(MimeError::Address { .. })));
-        assert!(matches!(compose(&letter("nobody", &good)), Err(MimeError::Address { .. })));
-        assert!(compose(&letter("root@localhost", &good)).is_ok());
+        assert!(matches!(compose(&mime("root@localhost", &[])), Err(MimeError::NoRecipient)));
+        assert!(matches!(compose(&mime("root@localhost", &bad)), Err(MimeError::Address { .. })));
+        assert!(matches!(compose(&mime("nobody", &good)), Err(MimeError::Address { .. })));
+        assert!(compose(&mime("root@localhost", &good)).is_ok());
     }
 
     #[test]

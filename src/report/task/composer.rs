@@ -218,7 +218,7 @@ impl ReportComposer {
             let occasion = ReportOccasion { readership, id, now, names: &names, notices: &notices };
             let bare = |why: &str| {
                 let rendered = render_counts(&self.host, &tally, &self.program, why);
-                self.letter(store.uuid(), &range, rendered, &occasion, None)
+                self.message(store.uuid(), &range, rendered, &occasion, None)
             };
             let report = if falls > self.falls_allowed(&tally) {
                 bare(FALLEN)?
@@ -305,7 +305,7 @@ impl ReportComposer {
             rendered.text.push_str(&format!("ATTACHED  the first {first} of {all} events: {program} history --json\n"));
         }
         let told = Range { first: tally.first_seq, last: tally.last_seq, ..range.clone() };
-        let report = self.letter(store.uuid(), &told, rendered, occasion, attachment.as_ref())?;
+        let report = self.message(store.uuid(), &told, rendered, occasion, attachment.as_ref())?;
         Ok(NewReport { range: range.clone(), ..report })
     }
 
@@ -314,7 +314,7 @@ impl ReportComposer {
     }
 
     /// A rendered report as a mail that tells of the events of `range`.
-    pub(crate) fn letter(
+    pub(crate) fn message(
         &self,
         instance: Uuid,
         range: &Range,
@@ -324,7 +324,7 @@ impl ReportComposer {
     ) -> Result<NewReport, MimeError> {
         let ReportOccasion { readership, id, now, .. } = *occasion;
         let message_id = MessageId { instance, report: id.0.cast_unsigned(), part: 1 };
-        let letter = MimeMessage {
+        let message = MimeMessage {
             from: &self.from,
             to: &readership.recipients,
             subject: &rendered.subject,
@@ -336,7 +336,7 @@ impl ReportComposer {
             zone: &self.zone,
             id: message_id,
         };
-        let bytes = compose_with(&letter, attachment)?;
+        let bytes = compose_with(&message, attachment)?;
         Ok(NewReport {
             id,
             message_id: message_id.text(&self.host),

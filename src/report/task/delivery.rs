@@ -181,9 +181,9 @@ impl DeliveryTask {
     async fn attempt(&mut self, delivery: &Delivery, stop: &CancellationToken) -> DeliveryAttempt {
         self.pulse.beat();
         let report = delivery.report;
-        let letter = self.db.call(move |store| store.letter(report)).await;
-        let (message_id, bytes) = match letter {
-            Ok(letter) => letter,
+        let message = self.db.call(move |store| store.message(report)).await;
+        let (message_id, bytes) = match message {
+            Ok(message) => message,
             Err(error) => {
                 let reply = format!("the stored report cannot be read: {error}");
                 self.note_failure(delivery, SendError::transient(reply)).await;
@@ -337,7 +337,7 @@ impl DeliveryTask {
                 if store.is_spooled(delivery.report, &delivery.recipient)? {
                     return Ok(());
                 }
-                let (_, bytes) = store.letter(delivery.report)?;
+                let (_, bytes) = store.message(delivery.report)?;
                 mbox::append(&path, &from, now.wall, &bytes)?;
                 store.mark_spooled(&delivery).map_err(SpoolError::from)
             })

@@ -91,8 +91,8 @@ pub struct Recurrence {
     pub terms: FactTerms,
     /// What makes the mails.
     pub composer: Arc<ReportComposer>,
-    /// Rings the courier.
-    pub courier: Arc<Notify>,
+    /// Wakes the delivery.
+    pub delivery: Arc<Notify>,
     /// Beats as it goes on.
     pub pulse: Keepalive,
     /// When to end.
@@ -171,7 +171,7 @@ impl Recurrence {
         };
         let (has_sent, rest) = self.db.call(step).await?;
         if has_sent {
-            self.courier.notify_one();
+            self.delivery.notify_one();
         }
         Ok(rest)
     }
@@ -274,7 +274,7 @@ fn tell(
         let range = Range { channel: Channel::Life, first: head.seq, last: head.seq, areas: None };
         let occasion =
             mail::ReportOccasion { readership: &readership, id, now, names: &Names::default(), notices: &[] };
-        Ok::<_, BatchError>(vec![composer.letter(instance, &range, rendered, &occasion, None)?])
+        Ok::<_, BatchError>(vec![composer.message(instance, &range, rendered, &occasion, None)?])
     })
 }
 

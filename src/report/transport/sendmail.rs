@@ -99,7 +99,7 @@ impl Sendmail {
         }
         let running = start(&self.program, from, recipient).map_err(|error| {
             let remedy = match error.kind() {
-                // Only a deputy ends before the program it was to start.
+                // Only a broker ends before the program it was to start.
                 io::ErrorKind::BrokenPipe => "restart integrityd",
                 _ => "install a mail server or set another way (mail = …)",
             };
@@ -137,7 +137,7 @@ impl Sendmail {
     }
 }
 
-/// What a deputy may run: this sendmail program, as it is run here. It is bound by nothing of ours: it writes queues and connects.
+/// What a broker may run: this sendmail program, as it is run here. It is bound by nothing of ours: it writes queues and connects.
 pub fn permit(program: &Path) -> AllowedCommand {
     let is = |word: &str| ArgPattern::Is(word.into());
     AllowedCommand {

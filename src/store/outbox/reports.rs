@@ -157,7 +157,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read or there is no such report.
-    pub fn letter(&self, id: ReportId) -> Result<(String, Vec<u8>), StoreError> {
+    pub fn message(&self, id: ReportId) -> Result<(String, Vec<u8>), StoreError> {
         self.db
             .query_row("SELECT message_id, bytes FROM report WHERE id = ?1", [id.0], |row| {
                 Ok((row.get(0)?, row.get(1)?))

@@ -32,7 +32,7 @@ pub struct StoreTrouble {
     /// Since when.
     pub since: Moment,
     /// What kind it is.
-    pub ailment: DbFailure,
+    pub failure: DbFailure,
     /// What the latest attempt was answered.
     pub words: String,
     /// How many attempts have failed.
@@ -64,9 +64,9 @@ impl Troubles {
 
     /// Notes a failure; one that is not about the health of the database is passed over.
     pub fn note(&self, error: &StoreError, now: Moment) {
-        match error.ailment() {
-            Some(ailment) if ailment.needs_renewal() => {
-                self.ask_for_renewal(ailment);
+        match error.failure() {
+            Some(failure) if failure.needs_renewal() => {
+                self.ask_for_renewal(failure);
                 self.bell.notify_one();
             }
             _ => self.note_whatever_it_is(error, now),
@@ -75,10 +75,10 @@ impl Troubles {
 
     /// As [`Troubles::note`], while nothing is open that could be opened anew.
     pub fn note_whatever_it_is(&self, error: &StoreError, now: Moment) {
-        let Some(ailment) = error.ailment() else { return };
+        let Some(failure) = error.failure() else { return };
         let mut state = self.state();
-        if ailment == DbFailure::Unreadable {
-            let fresh = StoreTrouble { since: now, ailment, words: String::new(), failures: 0 };
+        if failure == DbFailure::Unreadable {
+            let fresh = StoreTrouble { since: now, failure, words: String::new(), failures: 0 };
             let (trouble, met) = state.unreadable.get_or_insert((fresh, now.boottime));
             trouble.failures = trouble.failures.saturating_add(1);
             trouble.words = with_causes(error);
@@ -86,14 +86,14 @@ impl Troubles {
         } else {
             let trouble = state.trouble.get_or_insert_with(|| StoreTrouble {
                 since: now,
-                ailment,
+                failure,
                 words: String::new(),
                 failures: 0,
             });
             trouble.failures = trouble.failures.saturating_add(1);
             trouble.words = with_causes(error);
-            if trouble.ailment == DbFailure::Busy {
-                trouble.ailment = ailment;
+            if trouble.failure == DbFailure::Busy {
+                trouble.failure = failure;
             }
         }
         drop(state);
@@ -101,8 +101,8 @@ impl Troubles {
     }
 
     /// Notes that only a fresh start over the file helps.
-    pub fn ask_for_renewal(&self, ailment: DbFailure) {
-        self.state().renewal = Some(ailment);
+    pub fn ask_for_renewal(&self, failure: DbFailure) {
+        self.state().renewal = Some(failure);
     }
 
     /// Whether a fresh start is needed, and why.
@@ -136,7 +136,7 @@ impl Troubles {
     pub fn is_alarm_due(&self, has_failed: bool, now: Moment) -> bool {
         let state = self.state();
         let Some(trouble) = &state.trouble else { return false };
-        let is_grave = match trouble.ailment {
+        let is_grave = match trouble.failure {
             DbFailure::Busy => now.since(trouble.since) >= BUSY_TIME,
             _ => has_failed || trouble.failures >= FAILURES,
         };
@@ -194,7 +194,7 @@ mod tests {
         assert!(!troubles.is_alarm_due(true, at(20)));
         assert!(troubles.is_alarm_due(true, at(71)));
         troubles.note(&failure(ffi::SQLITE_FULL), at(20));
-        assert_eq!(troubles.standing().unwrap().ailment, DbFailure::Unwritable);
+        assert_eq!(troubles.standing().unwrap().failure, DbFailure::Unwritable);
         assert!(!troubles.is_alarm_due(false, at(20)) && troubles.is_alarm_due(true, at(20)));
         troubles.alarmed(at(20).boottime);
         assert!(!troubles.is_alarm_due(true, at(3619)));
@@ -205,7 +205,7 @@ mod tests {
         let row = StoreError::Row { what: "entry" };
         troubles.note(&row, at(4500));
         assert!(troubles.standing().is_none(), "the database can be written");
-        assert_eq!(troubles.unreadable_due(at(4500).boottime).unwrap().ailment, DbFailure::Unreadable);
+        assert_eq!(troubles.unreadable_due(at(4500).boottime).unwrap().failure, DbFailure::Unreadable);
         troubles.note(&row, at(6000));
         assert_eq!(troubles.unreadable_due(at(6000).boottime), None, "once an hour");
         assert!(troubles.unreadable_due(at(8100).boottime).is_some());

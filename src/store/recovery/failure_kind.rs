@@ -32,7 +32,7 @@ impl DbFailure {
 
 impl StoreError {
     /// What ails the database, by this error; `None` for one that is not about its health.
-    pub fn ailment(&self) -> Option<DbFailure> {
+    pub fn failure(&self) -> Option<DbFailure> {
         match self {
             Self::Sqlite { source: rusqlite::Error::SqliteFailure(error, _), .. } => of_code(*error),
             Self::Sqlite {
@@ -84,7 +84,7 @@ mod tests {
     fn each_answer_of_sqlite_is_met_in_its_way() {
         let of = |code| {
             let source = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
-            StoreError::Sqlite { what: "commit", source }.ailment()
+            StoreError::Sqlite { what: "commit", source }.failure()
         };
         for code in [ffi::SQLITE_FULL, ffi::SQLITE_READONLY, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_CANTOPEN] {
             assert_eq!(of(code), Some(DbFailure::Unwritable), "{code}");
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!([of(ffi::SQLITE_CORRUPT), of(ffi::SQLITE_NOTADB)], [Some(DbFailure::Corrupt); 2]);
         assert_eq!(of(ffi::SQLITE_READONLY_DBMOVED), Some(DbFailure::Moved));
         assert_eq!(of(ffi::SQLITE_CONSTRAINT), None);
-        let of = |source| StoreError::Io { what: "write", path: "/x".into(), source }.ailment();
+        let of = |source| StoreError::Io { what: "write", path: "/x".into(), source }.failure();
         for errno in [rustix::io::Errno::NOSPC, rustix::io::Errno::FBIG, rustix::io::Errno::DQUOT] {
             assert_eq!(of(errno.into()), Some(DbFailure::Unwritable), "{errno}");
         }

@@ -53,7 +53,7 @@ pub(in crate::store) fn open_vouched(path: &Path, now: Moment) -> Result<Store, 
         Ok(store)
     });
     match opened {
-        Err(error) if error.ailment() == Some(DbFailure::Corrupt) => begin_anew(path, mark, &with_causes(&error), now),
+        Err(error) if error.failure() == Some(DbFailure::Corrupt) => begin_anew(path, mark, &with_causes(&error), now),
         opened => opened,
     }
 }
@@ -104,7 +104,7 @@ impl Store {
             begin_anew(&path, mark, "found while it was in use", now)?
         } else {
             match reopen(&path, now) {
-                Err(error) if error.ailment() == Some(DbFailure::Corrupt) => {
+                Err(error) if error.failure() == Some(DbFailure::Corrupt) => {
                     begin_anew(&path, mark, &with_causes(&error), now)?
                 }
                 reopened => reopened?,

@@ -1,4 +1,4 @@
-//! Our deputy: a helper process that was started before this one gave up its rights, and does for it the few things it cannot do any
+//! Our broker: a helper process that was started before this one gave up its rights, and does for it the few things it cannot do any
 //! more. Under Landlock nothing can be executed but what was named before, by inode, so that journalctl would be out of reach after an
 //! upgrade; a sendmail program would be bound by our rules; and the programs and namespaces of other processes are hidden
 //! (`ptrace(2)`, access mode checking).
@@ -33,7 +33,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The hidden command of a deputy.
+/// The hidden command of a broker.
 pub const WORD: &str = "deputy";
 
 /// What ps(1) shows as the program of our helpers: the file they are started from says nothing.
@@ -94,7 +94,7 @@ impl AllowedCommand {
     }
 }
 
-/// What a deputy is asked. Directories are those of the processes in `/proc`.
+/// What a broker is asked. Directories are those of the processes in `/proc`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::sys) enum BrokerRequest {
     /// To run this, with the three descriptors that come along.
@@ -109,7 +109,7 @@ pub(in crate::sys) enum BrokerRequest {
     IsPlace(u32, OsString),
 }
 
-/// What a deputy answers.
+/// What a broker answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::sys) enum BrokerReply {
     /// The program runs; `Ended` follows.
@@ -145,7 +145,7 @@ pub struct Broker {
 
 static INSTALLED: OnceLock<Broker> = OnceLock::new();
 
-/// The deputy of this process; `None` when it needs none.
+/// The broker of this process; `None` when it needs none.
 pub fn installed() -> Option<&'static Broker> {
     INSTALLED.get()
 }
@@ -156,7 +156,7 @@ fn pair(flags: SocketFlags) -> Result<(OwnedFd, OwnedFd), Errno> {
 }
 
 impl Broker {
-    /// Starts a deputy that may run what `permits` say.
+    /// Starts a broker that may run what `permits` say.
     ///
     /// # Errors
     /// The error of starting it.
@@ -172,14 +172,14 @@ impl Broker {
             .stdout(Stdio::null())
             .process_group(0);
         let child = command.spawn()?;
-        // Our copy of its end goes with the command; else the end of the deputy would not be that of the socket.
+        // Our copy of its end goes with the command; else the end of the broker would not be that of the socket.
         drop(command);
         let words = serde_json::to_vec(&permits)?;
         send(&ours, &words, SendFlags::NOSIGNAL)?;
         Ok(Self { control: ours, child: Mutex::new(child), permits, is_told: AtomicBool::new(false) })
     }
 
-    /// Makes it the deputy of this process, for good.
+    /// Makes it the broker of this process, for good.
     pub fn install(self) {
         if let Err(second) = INSTALLED.set(self) {
             second.dismiss();
@@ -214,7 +214,7 @@ impl Broker {
     /// Has a program run; gives the socket on which its end is told.
     ///
     /// # Errors
-    /// `BrokenPipe` when the deputy is gone, else the error of running it.
+    /// `BrokenPipe` when the broker is gone, else the error of running it.
     pub(in crate::sys) fn run(&self, command: &Command, ends: [BorrowedFd<'_>; 3]) -> io::Result<OwnedFd> {
         let arguments = command.get_args().map(OsStr::to_os_string).collect();
         let request = BrokerRequest::Run(command.get_program().to_os_string(), arguments);
@@ -290,7 +290,7 @@ impl Broker {
                 errno => errno.into(),
             },
         )?;
-        // Else the socket would not end with the deputy.
+        // Else the socket would not end with the broker.
         drop(along);
         drop(its);
         let mut bytes = vec![0; LONGEST];

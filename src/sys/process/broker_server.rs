@@ -1,4 +1,4 @@
-//! What a deputy does: it waits for requests, and serves each on a thread of its own, so that a mail program that takes its time and a
+//! What a broker does: it waits for requests, and serves each on a thread of its own, so that a mail program that takes its time and a
 //! container that hangs hold up nobody else. It ends when the process it helps does, and with it all that it has started.
 
 use std::{

@@ -1,4 +1,4 @@
-//! The life of a program we have started, or had started by our deputy: when it ends, how, and how to end it.
+//! The life of a program we have started, or had started by our broker: when it ends, how, and how to end it.
 
 use std::{
     fs::{File, OpenOptions},
@@ -46,7 +46,7 @@ pub struct ChildHandle(ChildKind);
 enum ChildKind {
     /// Our child.
     Own { child: Option<Child>, group: Option<ProcessGroup>, end: OwnedFd },
-    /// A child of our deputy, which ends it as soon as this socket is closed.
+    /// A child of our broker, which ends it as soon as this socket is closed.
     Lent { session: OwnedFd, ended: Option<ExitStatus> },
 }
 
@@ -66,14 +66,14 @@ pub fn nowhere() -> io::Result<OwnedFd> {
     Ok(OpenOptions::new().write(true).open("/dev/null")?.into())
 }
 
-/// Starts `command`, of which a deputy takes program and arguments only: the rest it knows.
+/// Starts `command`, of which a broker takes program and arguments only: the rest it knows.
 ///
 /// # Errors
 /// The error of starting it.
 pub fn start(command: &mut Command, ends: ChildStdio) -> io::Result<ChildHandle> {
     GRAVES.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|child| matches!(child.try_wait(), Ok(None)));
-    if let Some(deputy) = broker::installed() {
-        let session = deputy.run(command, [ends.input.as_fd(), ends.output.as_fd(), ends.error.as_fd()])?;
+    if let Some(broker) = broker::installed() {
+        let session = broker.run(command, [ends.input.as_fd(), ends.output.as_fd(), ends.error.as_fd()])?;
         return Ok(ChildHandle(ChildKind::Lent { session, ended: None }));
     }
     let spawned = command.stdin(ends.input).stdout(ends.output).stderr(ends.error).process_group(0).spawn();
@@ -129,7 +129,7 @@ impl ChildHandle {
     /// How it has ended; `None` when it has not. Never waits.
     ///
     /// # Errors
-    /// When that cannot be told: a deputy is gone that had started it.
+    /// When that cannot be told: a broker is gone that had started it.
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         match &mut self.0 {
             ChildKind::Own { child, group, .. } => {

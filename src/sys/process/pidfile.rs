@@ -69,8 +69,8 @@ pub fn stamp(path: &Path) -> Option<PidFileStamp> {
 /// # Errors
 /// [`FileFault`]; it holds nothing of the content.
 pub fn read(path: &Path, within: Option<&Path>) -> Result<u32, FileFault> {
-    if let Some((deputy, pid)) = within.and_then(helper) {
-        let told = deputy.pid_file(pid, path).map_err(|error| unreadable(&error))?;
+    if let Some((broker, pid)) = within.and_then(helper) {
+        let told = broker.pid_file(pid, path).map_err(|error| unreadable(&error))?;
         return told.map_err(|(code, detail)| FileFault::from_codes(code, detail).unwrap_or(FileFault::Content));
     }
     let (handle, attributes) = match within {
@@ -107,8 +107,8 @@ fn unreachable(errno: Errno) -> FileFault {
 
 /// Whether the directory of `path` is there in a container whose root directory is `root`.
 pub fn is_place_in(root: &Path, path: &Path) -> bool {
-    if let Some((deputy, pid)) = helper(root) {
-        return deputy.is_place(pid, path);
+    if let Some((broker, pid)) = helper(root) {
+        return broker.is_place(pid, path);
     }
     path.parent().is_some_and(|parent| open_in(root, parent).is_ok_and(|(_, seen)| seen.kind == FileKind::Directory))
 }

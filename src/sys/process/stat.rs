@@ -99,8 +99,8 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
 
 /// The file a process runs (`/proc/PID/exe`); `None` when that cannot be had, as of threads of the kernel.
 pub fn executable(root: &Path, pid: u32) -> Option<Vec<u8>> {
-    if let Some(deputy) = helper(root, pid) {
-        return deputy.executable(pid).map(OsString::into_vec);
+    if let Some(broker) = helper(root, pid) {
+        return broker.executable(pid).map(OsString::into_vec);
     }
     let target = fs::read_link(root.join(format!("proc/{pid}/exe"))).ok()?;
     let mut bytes = target.into_os_string().into_vec();
@@ -110,8 +110,8 @@ pub fn executable(root: &Path, pid: u32) -> Option<Vec<u8>> {
 
 /// The name of the PID namespace of a process, as `pid:[4026531836]` (`pid_namespaces(7)`); `None` when that cannot be had.
 pub fn namespace(root: &Path, pid: u32) -> Option<Vec<u8>> {
-    if let Some(deputy) = helper(root, pid) {
-        return deputy.namespace(pid).map(OsString::into_vec);
+    if let Some(broker) = helper(root, pid) {
+        return broker.namespace(pid).map(OsString::into_vec);
     }
     let target = fs::read_link(root.join(format!("proc/{pid}/ns/pid"))).ok()?;
     Some(target.into_os_string().into_vec())
