@@ -98,7 +98,7 @@ fn h6_a_panic_at_a_log_or_a_line_leaves_the_others() {
     let daemon = started(&scratch, "log:bad.log line:poison");
     wait_for("the fault at a log", || errors(&scratch).len() == 1);
     wait_for("the other log", || {
-        let status: Value = serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap_or_default();
+        let status = scratch.status();
         status["logs"].as_array().is_some_and(|logs| logs.iter().any(|log| log.to_string().contains("good.log")))
     });
     let mut log = File::options().append(true).open(&good).unwrap();

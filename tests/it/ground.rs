@@ -101,7 +101,7 @@ fn e1_a_database_that_cannot_be_written_ends_nothing_and_loses_nothing() {
     let (scratch, sink, mut daemon) = started(&more);
     wait_for_subject(&sink, "baseline");
     wait_for("the log", || {
-        let status: serde_json::Value = serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap();
+        let status = scratch.status();
         status["logs"].as_array().is_some_and(|logs| !logs.is_empty())
     });
     limit_files(&daemon, Some(4096));

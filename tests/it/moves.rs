@@ -115,8 +115,7 @@ fn what_moves_between_areas_moves_with_everything_beneath() {
     let wanted = format!("\"moved\" \"{}\"", other.display());
     assert_eq!(moved, [wanted.clone(), wanted]);
     assert_eq!(check(&scratch), (0, Vec::new()));
-    let status = scratch.ask(&["status", "--json"]);
-    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    let status = scratch.status();
     let entries: Vec<u64> = [0, 1].map(|area| status["areas"][area]["entries"].as_u64().unwrap()).to_vec();
     assert_eq!(entries, [1 + 1 + 19, 1 + 22 + 1], "{status}");
 }

@@ -413,7 +413,7 @@ fn a_missing_area_is_told_once_however_often_it_is_checked_and_watched_again_whe
     assert_eq!(told(), 1);
     fs::rename(scratch.path("away"), &tree).unwrap();
     assert_eq!(code(&scratch.ask(&["check", "--update"])), 0);
-    let status: Value = serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap();
+    let status = scratch.status();
     assert_eq!(status["areas"][0]["state"], "watched");
     // One that never was there is nothing to be silent about either.
     let never = scratch.path("never");

@@ -596,9 +596,7 @@ fn a_killed_process_is_mailed_shown_and_judged() {
         pidfile.display()
     ));
     let daemon = scratch.start();
-    let status = || -> serde_json::Value {
-        serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap_or_default()
-    };
+    let status = || scratch.status();
     wait_for("the process in status", || status()["processes"][0]["pid"] == child.id());
     let process = &status()["processes"][0];
     assert_eq!((&process["state"], &process["restarts_24h"]), (&"running".into(), &0.into()), "{process}");

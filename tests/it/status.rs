@@ -111,7 +111,7 @@ fn a_machine_that_is_fine_is_0_and_ages_are_right() {
         code == 0 && line.starts_with("INTEGRITYD OK - 1 area, 100 entries, oldest check 10.0 h | queue=0;;1;0 "),
         "{line}"
     );
-    let status: serde_json::Value = serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap();
+    let status = scratch.status();
     assert_eq!((&status["verdict"], &status["running"]), (&"OK".into(), &true.into()), "{status}");
     let area = &status["areas"][0];
     let hours = |key: &str| area[key].as_f64().unwrap() / 3600.0;
@@ -130,7 +130,7 @@ fn coverage_that_is_late_is_1_and_says_how_late() {
     let (code, line) = nagios(&scratch);
     let late = format!("INTEGRITYD WARNING - coverage late: {} 16.0 h of 12h | ", scratch.tree().display());
     assert!(code == 1 && line.starts_with(&late), "{line}");
-    let status: serde_json::Value = serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap();
+    let status = scratch.status();
     // 12 of 16 hours, give or take the one at the border.
     let in_time = status["areas"][0]["in_time"].as_u64().unwrap();
     assert!((74..=76).contains(&in_time), "{in_time}");

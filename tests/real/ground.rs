@@ -139,7 +139,7 @@ fn settled(scratch: &Scratch, sink: &Sink) -> Running {
     scratch.wait_for_baseline();
     sink.wait_for(1);
     wait_for("the log", || {
-        let status: serde_json::Value = serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap();
+        let status = scratch.status();
         status["logs"].as_array().is_some_and(|logs| !logs.is_empty())
     });
     daemon

@@ -154,8 +154,7 @@ fn d1_hostile_names_and_lines_arrive_as_mails_without_a_defect_and_without_a_hea
         scratch.wait_for_baseline();
         // A log is read from its end when it is met first.
         wait_for("the log", || {
-            let status: serde_json::Value =
-                serde_json::from_slice(&scratch.ask(&["status", "--json"]).stdout).unwrap_or_default();
+            let status = scratch.status();
             status["logs"][0]["offset"].is_number()
         });
         put(&scratch.tree().join(hostile), "x");

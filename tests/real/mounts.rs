@@ -292,10 +292,7 @@ fn a_directory_of_many_names_costs_no_memory_and_holds_up_nothing() {
         String::from_utf8(output.stdout).unwrap().contains("\"changed\"")
     });
     let pid = daemon.pid();
-    let entries = || -> serde_json::Value {
-        let output = scratch.ask(&["status", "--json"]);
-        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["areas"][0]["entries"].clone()
-    };
+    let entries = || scratch.status()["areas"][0]["entries"].clone();
     wait_for("all removals", || entries() == 6_003);
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

@@ -9,8 +9,7 @@ use crate::support::{Scratch, wait_for};
 
 /// Looks and bytes so far, by `status --json`. The daemon writes its counters every five seconds.
 fn counters(scratch: &Scratch) -> (f64, f64) {
-    let output = scratch.ask(&["status", "--json"]);
-    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let status = scratch.status();
     (status["looks"].as_f64().unwrap(), status["bytes"].as_f64().unwrap())
 }
 

@@ -107,11 +107,14 @@ impl Scratch {
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// What `status --json` says; null where it cannot say anything yet.
+    pub(crate) fn status(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.ask(&["status", "--json"]).stdout).unwrap_or_default()
+    }
+
     /// Complete rounds over the first area, by `status`.
     pub(crate) fn rounds(&self) -> u64 {
-        let output = self.ask(&["status", "--json"]);
-        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        status["areas"][0]["rounds"].as_u64().unwrap()
+        self.status()["areas"][0]["rounds"].as_u64().unwrap()
     }
 
     /// Waits until the first round is complete and every log that is configured and there was begun: what is written from then on is new.
@@ -122,11 +125,7 @@ impl Scratch {
         let text = fs::read_to_string(self.path("integrityd.conf")).unwrap_or_default();
         let is_there = |line: &str| line.strip_prefix("log = ").is_some_and(|log| Path::new(log.trim()).is_file());
         let logs = text.lines().filter(|line| is_there(line)).count();
-        wait_for("the logs", || {
-            let status: serde_json::Value =
-                serde_json::from_slice(&self.ask(&["status", "--json"]).stdout).unwrap_or_default();
-            status["logs"].as_array().map_or(0, Vec::len) >= logs
-        });
+        wait_for("the logs", || self.status()["logs"].as_array().map_or(0, Vec::len) >= logs);
     }
 }
 

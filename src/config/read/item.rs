@@ -3,8 +3,8 @@
 use std::{path::Path, rc::Rc};
 
 use crate::config::schema::{
-    fault::{ConfigProblem, Fault},
-    keys::SettingKey,
+    fault::{ConfigProblem, Fault, show},
+    keys::{SettingKey, retired},
 };
 
 /// Where something stands.
@@ -54,5 +54,14 @@ impl Findings {
     /// Adds a notice.
     pub(in crate::config) fn notice(&mut self, place: &ConfigPlace, what: impl Into<String>, hint: impl Into<String>) {
         self.notices.push(place.fault(ConfigProblem::new(what, hint)));
+    }
+
+    /// Adds the notice that the setting `name` is one of earlier versions; gives whether it is.
+    pub(in crate::config) fn retired(&mut self, place: &ConfigPlace, name: &[u8]) -> bool {
+        let why = retired(name);
+        if let Some(why) = why {
+            self.notice(place, format!("`{}` is no longer used", show(name)), format!("take it out: {why}"));
+        }
+        why.is_some()
     }
 }

@@ -9,7 +9,7 @@ use crate::config::{
     read::item::{ConfigItem, ConfigPlace, Findings},
     schema::{
         fault::show,
-        keys::{KEYS, closest, find, retired},
+        keys::{KEYS, closest, find},
         section::SettingTable,
     },
 };
@@ -45,11 +45,9 @@ fn read_line(bytes: &[u8], place: ConfigPlace, findings: &mut Findings) -> Optio
     let (name, value) = bytes.split_at_checked(at)?;
     let (name, value) = (name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii());
     let Some(key) = std::str::from_utf8(name).ok().and_then(find) else {
-        if let Some(why) = retired(name) {
-            findings.notice(&place, format!("`{}` is no longer used", show(name)), format!("take it out: {why}"));
-            return None;
+        if !findings.retired(&place, name) {
+            findings.fault(&place, format!("unknown item `{}`", show(name)), unknown_hint(name));
         }
-        findings.fault(&place, format!("unknown item `{}`", show(name)), unknown_hint(name));
         return None;
     };
     if let Some(quote @ (b'"' | b'\'')) = value.first()

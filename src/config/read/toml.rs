@@ -13,7 +13,7 @@ use crate::config::{
     read::item::{ConfigItem, ConfigPlace, Findings},
     schema::{
         fault::show,
-        keys::{KEYS, SettingKey, closest, find, find_in, retired},
+        keys::{KEYS, SettingKey, closest, find, find_in},
         section::SettingTable,
     },
 };
@@ -164,10 +164,8 @@ impl TomlReader<'_> {
             let is_inner = table == SettingTable::Top && is_table(name.get_ref(), value.get_ref());
             let is_journal = table == SettingTable::Logs && name.get_ref() == "journal";
             if find_in(table, name.get_ref()).is_none() && !is_inner && !is_journal {
-                if let Some(why) = retired(name.get_ref().as_bytes()) {
-                    let what = format!("`{}` is no longer used", show(name.get_ref().as_bytes()));
-                    let place = self.place(name.span().start);
-                    self.findings.notice(&place, what, format!("take it out: {why}"));
+                let place = self.place(name.span().start);
+                if self.findings.retired(&place, name.get_ref().as_bytes()) {
                     continue;
                 }
                 let hint = misplaced_hint(table, name.get_ref());

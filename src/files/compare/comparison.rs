@@ -58,7 +58,7 @@ pub(in crate::files) struct EntryVerdict {
 
 impl Comparison<'_> {
     /// The row of a path that was not in the baseline.
-    pub(in crate::files) fn newcomer(
+    pub(in crate::files) fn new_entry(
         &self,
         id: EntryId,
         parent: Option<EntryId>,

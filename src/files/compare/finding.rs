@@ -127,7 +127,7 @@ impl Comparison<'_> {
         (id, parent, name): (EntryId, Option<EntryId>, &[u8]),
         seen: Observation,
     ) -> Finding {
-        let next = self.newcomer(id, parent, name, seen.clone());
+        let next = self.new_entry(id, parent, name, seen.clone());
         if self.is_learning {
             return Finding::Learned(Box::new(next));
         }

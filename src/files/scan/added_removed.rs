@@ -35,8 +35,7 @@ impl ScanCheck<'_> {
             self.moves.claim(self.store, self.areas, place.entry.id, &seen)?
         };
         if let Some(origin) = origin {
-            let piece = moved(self.judge(), self.store, &origin, (Some(place.entry.id), name, path), seen.clone())?;
-            let entry = self.judge().newcomer(origin.entry.id, Some(place.entry.id), name, seen);
+            let (entry, piece) = moved(self.judge(), self.store, &origin, (Some(place.entry.id), name, path), seen)?;
             batch.news.push(piece);
             return Ok(EnteredDir { entry: Box::new(entry), is_new: false });
         }

@@ -119,7 +119,7 @@ pub(in crate::files) fn origin(
 
 /// A path that is not in the baseline, though what is there was known at another: the row goes to its new place, and what lies beneath it
 /// in another area with it. What is told has the old path beside it, so that it is found by that as well; what of the tree always
-/// matters, there or here, is named. Cost: a pass over what moves; none of it is held.
+/// matters, there or here, is named. Gives the row as well. Cost: a pass over what moves; none of it is held.
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
@@ -129,14 +129,14 @@ pub(in crate::files) fn moved(
     origin: &MoveOrigin,
     (parent, name, path): (Option<EntryId>, &[u8], &[u8]),
     seen: Observation,
-) -> Result<ConditionalOutcome, StoreError> {
+) -> Result<(Entry, ConditionalOutcome), StoreError> {
     let MoveOrigin { entry, path: from } = origin;
     // What was not read is what it was.
     let seen = match seen.hash_state {
         HashState::Partial(_) => Observation { digests: entry.known.digests.clone(), ..seen },
         _ => seen,
     };
-    let next = judge.newcomer(entry.id, parent, name, seen.clone());
+    let next = judge.new_entry(entry.id, parent, name, seen.clone());
     let (mut here, mut there) = (Company::default(), Company::default());
     store.each_beneath(entry.id, from, |old, _| {
         there.add(&judge, old);
@@ -150,8 +150,8 @@ pub(in crate::files) fn moved(
         StoredFinding { event, members: vec![Member { source: from.clone(), old: entry.known.clone() }].into() };
     let is_handed_over = entry.area != next.area && next.known.attributes.kind == FileKind::Directory;
     let handed_over = is_handed_over.then_some(StateChange::HandOver(next.id, next.area));
-    let changes = [StateChange::Put(Box::new(next))].into_iter().chain(handed_over).collect();
-    Ok(ConditionalOutcome::new(Some(entry), vec![found], changes))
+    let changes = [StateChange::Put(Box::new(next.clone()))].into_iter().chain(handed_over).collect();
+    Ok((next, ConditionalOutcome::new(Some(entry), vec![found], changes)))
 }
 
 /// The moves of one pass, which several workers may come upon.

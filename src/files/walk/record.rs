@@ -66,7 +66,7 @@ impl EntryChecker {
                 store.flush()?;
                 let visit = store.next_visit();
                 let place = (target.parent, target.name.as_slice(), target.path.as_slice());
-                let piece = moved(judge, &store, &origin, place, evidence.seen)?;
+                let (_, piece) = moved(judge, &store, &origin, place, evidence.seen)?;
                 (origin.entry.id, Self::commit_news(&mut store, piece, visit)?)
             }
             (None, None) => {

@@ -81,14 +81,15 @@ impl Replacement<'_> {
                 return ((*subject).to_owned(), mail);
             }
         }
-        let most = sections(&lines).iter().map(|section| section.items.len()).max().unwrap_or(0);
+        let sections = sections(&lines);
+        let most = sections.iter().map(|section| section.items.len()).max().unwrap_or(0);
         let (counts, is_worth_it) = (format!("{subject}{COUNTS_ONLY}"), target >= SMALLEST);
         let mut keep = most / 2;
         while keep > 0 && is_worth_it {
             let subject = format!("{subject}{SHORTENED}");
             let text = format!(
                 "shortened, as it was too large; it replaces {replaces}\nthe whole report, on the machine itself: {command}\n\n{}",
-                shortened(&lines, keep)
+                shortened(&sections, keep)
             );
             let mail = self.mail(&subject, &text);
             if fits(&mail) {
@@ -96,16 +97,15 @@ impl Replacement<'_> {
             }
             keep /= 2;
         }
-        let mail = self.mail(&counts, &self.counts(&lines));
+        let mail = self.mail(&counts, &self.counts(&sections));
         (counts, mail)
     }
 
-    fn counts(&self, lines: &[&str]) -> String {
+    fn counts(&self, sections: &[Section<'_>]) -> String {
         let mut text = format!(
             "too large for this mail system, so these are only counts; they replace {}\n\n{}\n",
             self.replaces, self.subject
         );
-        let sections = sections(lines);
         let counted = sections.iter().filter(|section| !section.items.is_empty() && section.heading.len() < 100);
         for Section { heading, items } in counted.take(20) {
             let _infallible = writeln!(text, "  {heading}: {}", items.len());
@@ -159,12 +159,12 @@ fn sections<'a>(lines: &[&'a str]) -> Vec<Section<'a>> {
     found
 }
 
-/// The lines with the first `keep` items of each section, and how many more there are.
-fn shortened(lines: &[&str], keep: usize) -> String {
+/// The first `keep` items of each section, and how many more there are.
+fn shortened(sections: &[Section<'_>], keep: usize) -> String {
     let mut text = String::new();
-    for Section { heading, items } in sections(lines) {
+    for Section { heading, items } in sections {
         let kept = items.iter().take(keep).flatten();
-        for line in [&heading].into_iter().chain(kept) {
+        for line in [heading].into_iter().chain(kept) {
             let _infallible = writeln!(text, "{line}");
         }
         if let Some(more) = items.len().checked_sub(keep).filter(|more| *more > 0) {
