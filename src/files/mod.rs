@@ -15,7 +15,7 @@ pub(super) mod stalls;
 pub mod walk;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     hash::RandomState,
     path::PathBuf,
     sync::{Arc, Mutex},
@@ -26,7 +26,7 @@ use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::settings::config::Config,
+    config::settings::config::{Config, FirstRound},
     files::{
         area::{namespace::Namespace, watched_areas::WatchedAreas},
         baseline::mass_removal::tell_back,
@@ -45,7 +45,7 @@ use crate::{
         keepalive::Keepalive,
     },
     store::{
-        baseline::areas::AreaState,
+        baseline::areas::{AreaRow, AreaState},
         db::{Db, run_blocking},
         sqlite::{connection::Store, error::with_causes},
     },
@@ -61,6 +61,21 @@ const UNSEEN: u32 = 4096;
 /// The first and the longest wait after the store has failed.
 const STORE_RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
 
+/// So far are the fast first rounds of machines apart that are started together.
+const FIRST_ROUND_SPREAD: Duration = Duration::from_secs(30);
+
+/// How long an area that is watched rests while others are new: so many times what its walk took, and at least so long. It costs them a
+/// tenth of their pace.
+const REST: u32 = 9;
+const LEAST_REST: Duration = Duration::from_secs(5);
+
+/// The walk through one area.
+#[derive(Debug, Clone, Copy)]
+struct AreaWalk {
+    began: Boottime,
+    ended: Option<Boottime>,
+}
+
 /// The task that goes round.
 #[derive(Debug)]
 pub struct Walker {
@@ -73,6 +88,10 @@ pub struct Walker {
     itinerary: Frontier,
     /// Areas whose root was entered in this round.
     entered: HashSet<AreaId>,
+    /// Those of them that ended before the others, while an area is new.
+    ended: HashSet<AreaId>,
+    /// When each area was entered, and when the last of its entries was seen.
+    walks: HashMap<usize, AreaWalk>,
     roots_checked: Boottime,
     /// By which part of a slot the first stop is later.
     phase: f64,
@@ -93,6 +112,8 @@ impl Walker {
             chance,
             itinerary: Frontier::default(),
             entered: HashSet::new(),
+            ended: HashSet::new(),
+            walks: HashMap::new(),
             roots_checked: now,
             phase: 0.0,
             namespace: Arc::default(),
@@ -156,15 +177,29 @@ impl Walker {
         }
         self.survey().await?;
         self.entered.clear();
+        self.ended.clear();
+        self.walks.clear();
+        self.take_turns();
         for area in 0..self.config.areas.len() {
             self.enter(area).await?;
         }
         loop {
             self.keep_house().await?;
             match self.itinerary.next(&mut self.chance) {
-                NextStep::Open(ahead) => self.open(ahead).await?,
-                NextStep::Refill(open, most) => self.refill(open, most).await?,
-                NextStep::Finished(open) => self.find_unseen(open).await?,
+                NextStep::Open(ahead) => {
+                    self.open(ahead).await?;
+                    self.end_area(ahead.area).await?;
+                }
+                NextStep::Refill(open, most) => {
+                    let area = open.place.area;
+                    self.refill(open, most).await?;
+                    self.end_area(area).await?;
+                }
+                NextStep::Finished(open) => {
+                    let area = open.place.area;
+                    self.find_unseen(open).await?;
+                    self.end_area(area).await?;
+                }
                 NextStep::Stop(place, name) => {
                     self.stop_at(CheckTarget::in_directory(place, name)).await?;
                     self.paced.recheck().await?;
@@ -193,9 +228,11 @@ impl Walker {
         }));
         self.paced.is_learning = rows.iter().any(|row| row.state == AreaState::Learning);
         self.paced.adjust_pace();
-        self.paced.pace.put_off(self.clock.now().boottime, std::mem::take(&mut self.phase));
+        let is_fast = matches!(self.config.rates.first_round, FirstRound::Fast { .. });
+        let spread = if self.paced.is_learning && is_fast { FIRST_ROUND_SPREAD } else { Duration::ZERO };
+        self.paced.pace.put_off(self.clock.now().boottime, std::mem::take(&mut self.phase), spread);
         self.survey().await?;
-        let rates = (self.config.rates.files, self.config.rates.bytes, self.config.rates.speedup);
+        let rates = self.config.rates.of_first_round();
         Ok(baseline::learning::announce(&self.db, &self.clock, rates, areas, rows).await?)
     }
 
@@ -236,10 +273,11 @@ impl Walker {
             return Ok(());
         }
         self.entered.insert(id);
+        self.walks.insert(area, AreaWalk { began: self.clock.now().boottime, ended: None });
         if let Some(entry) = visited.directory {
             self.itinerary.add(PendingDir { area, entry });
         }
-        Ok(())
+        self.end_area(area).await
     }
 
     /// A stop on the walk; a directory is entered later.
@@ -299,13 +337,62 @@ impl Walker {
         Ok(())
     }
 
+    /// While an area is new, each area takes its turn, whatever the others still lack.
+    fn take_turns(&mut self) {
+        self.itinerary.take_turns(if self.paced.is_learning { self.config.areas.len() } else { 0 });
+    }
+
+    /// Ends the round over an area of which nothing is ahead any more, where one is new: what is watched need not wait for what is not yet.
+    async fn end_area(&mut self, area: usize) -> Result<(), Interrupt> {
+        if !self.paced.is_learning || self.itinerary.has_area(area) {
+            return Ok(());
+        }
+        let Some(checker) = self.paced.checker.clone() else { return Ok(()) };
+        let Some(watched) = checker.areas.all.get(area) else { return Ok(()) };
+        let now = self.clock.now();
+        if let Some(walk) = self.walks.get_mut(&area) {
+            walk.ended.get_or_insert(now.boottime);
+        }
+        if !self.entered.contains(&watched.id) || checker.areas.is_unfinished(watched) || !self.ended.insert(watched.id)
+        {
+            return Ok(());
+        }
+        let id = watched.id;
+        let rows = self.db.call(move |store| {
+            baseline::learning::end_round(store, &[id], now)?;
+            store.areas()
+        });
+        let rows = rows.await?;
+        self.note_learning(&rows);
+        Ok(())
+    }
+
+    /// Notes whether the first round over an area is under way, and goes at the pace of that.
+    fn note_learning(&mut self, rows: &[AreaRow]) {
+        let Some(checker) = self.paced.checker.as_ref() else { return };
+        let is_ours = |id: AreaId| checker.areas.all.iter().any(|watched| watched.id == id);
+        self.paced.is_learning = rows.iter().any(|row| row.state == AreaState::Learning && is_ours(row.id));
+        self.paced.adjust_pace();
+        self.take_turns();
+    }
+
+    /// The areas that are watched and whose turn has come again while others are new.
+    fn rested(&self) -> Vec<usize> {
+        let now = self.clock.now().boottime;
+        let is_rested = |walk: &AreaWalk| {
+            walk.ended.is_some_and(|ended| now.since(ended) >= LEAST_REST.max(ended.since(walk.began) * REST))
+        };
+        let walks = self.walks.iter().filter(|(_, walk)| self.paced.is_learning && is_rested(walk));
+        walks.map(|(area, _)| *area).collect()
+    }
+
     async fn end_round(&mut self) -> Result<(), Interrupt> {
         let Some(areas) = self.paced.checker.as_ref().map(|checker| Arc::clone(&checker.areas)) else {
             return Ok(());
         };
         let unfinished = areas.unfinished();
-        let done: Vec<AreaId> = self.entered.iter().copied().filter(|area| !unfinished.contains(area)).collect();
-        let ids: Vec<AreaId> = areas.all.iter().map(|watched| watched.id).collect();
+        let is_done = |area: &AreaId| !unfinished.contains(area) && !self.ended.contains(area);
+        let done: Vec<AreaId> = self.entered.iter().copied().filter(is_done).collect();
         let clock = self.clock.clone();
         let rows = self.db.call(move |store| {
             baseline::learning::end_round(store, &done, clock.now())?;
@@ -313,8 +400,7 @@ impl Walker {
             store.areas()
         });
         let rows = rows.await?;
-        self.paced.is_learning = rows.iter().any(|row| row.state == AreaState::Learning && ids.contains(&row.id));
-        self.paced.adjust_pace();
+        self.note_learning(&rows);
         self.paced.take_stock(true).await
     }
 
@@ -327,6 +413,9 @@ impl Walker {
         self.paced.settle().await?;
         self.tend().await?;
         self.paced.take_stock(false).await?;
+        for area in self.rested() {
+            self.enter(area).await?;
+        }
         let now = self.clock.now().boottime;
         if now.since(self.roots_checked) >= ROOT_TIME {
             self.roots_checked = now;

@@ -7,6 +7,11 @@ pub fn io_pressure(root: &Path) -> Option<f64> {
     parse(&fs::read_to_string(root.join("proc/pressure/io")).ok()?)
 }
 
+/// The share of the last ten seconds, in per cent, in which some task waited for a processor; `None` where the kernel does not tell.
+pub fn cpu_pressure(root: &Path) -> Option<f64> {
+    parse(&fs::read_to_string(root.join("proc/pressure/cpu")).ok()?)
+}
+
 fn parse(text: &str) -> Option<f64> {
     let some = text.lines().find_map(|line| line.strip_prefix("some "))?;
     let share = some.split_ascii_whitespace().find_map(|field| field.strip_prefix("avg10="))?;

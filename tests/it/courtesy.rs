@@ -9,7 +9,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::config::{Config, LogGroup, RuleDirectory, RuleLevel},
+    config::settings::config::{Config, FirstRound, LogGroup, RuleDirectory, RuleLevel},
     files::Walker,
     logs::{Tailer, group::context::Surroundings},
     model::{event::Category, keepalive::Keepalive},
@@ -68,6 +68,46 @@ fn press(root: &Path, share: &str) {
     let text =
         format!("some avg10={share} avg60=0.00 avg300=0.00 total=7\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n");
     fs::write(root.join("proc/pressure/io"), text).unwrap();
+}
+
+/// That tasks wait for a processor.
+fn press_processor(root: &Path, share: &str) {
+    press(root, "0.00");
+    fs::write(root.join("proc/pressure/cpu"), format!("some avg10={share} avg60=0.00 avg300=0.00 total=7\n")).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fast_first_round_leaves_the_processor_to_others_and_the_usual_pace_does_not_ask() {
+    let root = tempfile::tempdir().unwrap();
+    press_processor(root.path(), "60.00");
+    let journey = Journey::new();
+    let fast = |config: &mut Config| {
+        (config.rates.first_round, config.rates.pressure) = (FirstRound::Fast { looks: 32.0, bytes: 1e9 }, 20);
+    };
+    let walking = walk(&journey, root.path(), 0.0, fast);
+    // Who waits already does not wait longer until that is found out.
+    assert_near(walking.rate(Duration::from_secs(10)).await, 2.0);
+    press_processor(root.path(), "1.00");
+    while walking.db.call(|store| store.areas().unwrap()[0].rounds == 0).await {
+        sleep(Duration::from_millis(100)).await;
+    }
+    press_processor(root.path(), "60.00");
+    sleep(Duration::from_secs(100)).await;
+    assert_near(walking.rate(Duration::from_secs(50)).await, 10.0);
+    walking.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn machines_that_are_started_together_begin_their_fast_first_rounds_apart() {
+    let root = tempfile::tempdir().unwrap();
+    let journey = Journey::new();
+    let fast = |config: &mut Config| config.rates.first_round = FirstRound::Fast { looks: 32.0, bytes: 1e9 };
+    let walking = walk(&journey, root.path(), 0.5, fast);
+    sleep(Duration::from_secs(14)).await;
+    assert_eq!(walking.looks().await, 0);
+    sleep(Duration::from_secs(2)).await;
+    assert!(walking.looks().await > 0);
+    walking.end().await;
 }
 
 fn assert_near(rate: f64, wanted: f64) {

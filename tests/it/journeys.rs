@@ -8,7 +8,7 @@ use std::{
 };
 
 use integrityd::{
-    config::settings::config::{Area, Config, Pooling},
+    config::settings::config::{Area, Config, FirstRound, Pooling},
     daemon::{
         Daemon,
         signals::{Orders, SignalOrder},
@@ -19,6 +19,7 @@ use integrityd::{
         transport::{Accepted, Printer, Transport},
     },
     store::{
+        baseline::areas::AreaSummary,
         db::Db,
         events::append::Filter,
         sqlite::{connection::Store, files::is_running},
@@ -79,6 +80,8 @@ impl Journey {
         config.recipients = vec!["root@example.org".to_owned()];
         // The machine that runs the test must not slow it down.
         config.rates.pressure = 0;
+        // As where rates are given: most journeys look at them.
+        config.rates.first_round = FirstRound::Paced;
         config
     }
 
@@ -138,11 +141,9 @@ impl Daemonic {
     }
 
     pub(crate) async fn until_established(&self) {
-        let filter = Filter { limit: 1000, ..Filter::default() };
         loop {
-            let filter = filter.clone();
-            let events = self.db.call(move |store| store.history(&filter).unwrap()).await;
-            if events.iter().any(|stored| stored.event.category.word() == "baseline established") {
+            let areas = self.db.call(|store| store.areas().unwrap()).await;
+            if !areas.is_empty() && areas.iter().all(|area| area.rounds > 0) {
                 return;
             }
             sleep(Duration::from_secs(1)).await;
@@ -250,6 +251,52 @@ async fn looks_keep_their_rate_speed_up_after_a_change_and_fall_back() {
     assert!((36.0..=41.0).contains(&fastest), "{fastest} looks/s after the change");
     let again = daemon.rate(Duration::from_secs(50)).await;
     assert!((1.9..=2.1).contains(&again), "{again} looks/s after the round");
+    daemon.stop().await;
+}
+
+/// What is watched, and what a first round has seen, in an order of its own.
+async fn states(daemon: &Daemonic) -> Vec<(&'static str, u64)> {
+    daemon
+        .db
+        .call(|store| {
+            let of = |summary: AreaSummary| (summary.area.state.word(), summary.entries);
+            store.area_summaries().unwrap().into_iter().map(of).collect()
+        })
+        .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_area_is_watched_while_the_first_round_over_a_large_one_goes_on() {
+    let journey = Journey::new();
+    let (large, small) = (journey.tree().join("large"), journey.tree().join("small"));
+    for number in 0..3000 {
+        fs::create_dir_all(large.join(format!("d{}", number % 30))).unwrap();
+        fs::write(large.join(format!("d{}/{number}", number % 30)), "x").unwrap();
+    }
+    fs::create_dir_all(small.join("inner")).unwrap();
+    (0..10).for_each(|number| fs::write(small.join(format!("inner/{number}")), "x").unwrap());
+    let mut config = journey.config();
+    config.areas = vec![Area::new(large), Area::new(small.clone())];
+    config.rates.first_round = FirstRound::Fast { looks: 20.0, bytes: 1e9 };
+    (config.report.files.report_time, config.report.files.hold_off) = (Duration::from_secs(1), Duration::from_secs(1));
+    let daemon = journey.start(config);
+    let began = Instant::now();
+    while states(&daemon).await.iter().all(|(state, _)| *state != "watched") {
+        sleep(Duration::from_millis(100)).await;
+    }
+    // Half of the looks are its own, however many names the other has.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    fs::write(small.join("inner/new"), "x").unwrap();
+    fs::write(small.join("inner/7"), "other").unwrap();
+    sleep(Duration::from_secs(15)).await;
+    let mails = journey.mails().join("\n");
+    assert!(mails.contains("inner/new") && mails.contains("inner/7"), "{mails}");
+    let found = states(&daemon).await;
+    assert!(found[0].0 == "learning" && found[0].1 < 1000, "{found:?}");
+    // It costs the other a tenth of its pace, and its turns of the beginning.
+    sleep(Duration::from_secs(200).saturating_sub(began.elapsed())).await;
+    let found = states(&daemon).await;
+    assert_eq!(found, [("watched", 3031), ("watched", 13)]);
     daemon.stop().await;
 }
 

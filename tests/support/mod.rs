@@ -117,11 +117,13 @@ impl Scratch {
         self.status()["areas"][0]["rounds"].as_u64().unwrap()
     }
 
-    /// Waits until the first round is complete and every log that is configured and there was begun: what is written from then on is new.
+    /// Waits until the first round over every area is complete and every log that is configured and there was begun: what is written from then on is new.
     pub(crate) fn wait_for_baseline(&self) {
         wait_for("the baseline", || {
             String::from_utf8_lossy(&self.ask(&["history"]).stdout).contains("baseline established")
         });
+        let is_new = |area: &serde_json::Value| area["state"] == "learning";
+        wait_for("every area", || self.status()["areas"].as_array().is_some_and(|areas| !areas.iter().any(is_new)));
         let text = fs::read_to_string(self.path("integrityd.conf")).unwrap_or_default();
         let is_there = |line: &str| line.strip_prefix("log = ").is_some_and(|log| Path::new(log.trim()).is_file());
         let logs = text.lines().filter(|line| is_there(line)).count();

@@ -221,6 +221,8 @@ fn area_json(area: &AreaFacts) -> Value {
         "entries": area.entries,
         "unreadable": area.unreadable,
         "rounds": area.rounds,
+        "expected_entries": area.first_round.map(|(expected, _)| expected),
+        "first_round_left_seconds": seconds(area.first_round_left()),
         "oldest_check_seconds": seconds(area.oldest),
         "p95_check_seconds": seconds(area.most),
         "p50_check_seconds": seconds(area.median),

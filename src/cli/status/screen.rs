@@ -196,8 +196,13 @@ fn bar(area: &AreaFacts, length: usize) -> String {
     match area.state {
         // Nothing of one that is missing or suspended is seen.
         AreaState::Watched | AreaState::Missing | AreaState::Suspended => {}
-        // Nobody knows yet how much there is.
-        AreaState::Learning => return "first round".to_owned(),
+        AreaState::Learning => {
+            let share =
+                |(expected, _)| u64::saturating_mul(area.entries, 100).checked_div(expected).unwrap_or(0).min(99);
+            return area
+                .first_round
+                .map_or_else(|| "first round".to_owned(), |round| format!("first round, {}%", share(round)));
+        }
         AreaState::Unconfigured => return "not watched".to_owned(),
     }
     let share = area.share();

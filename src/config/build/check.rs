@@ -13,8 +13,8 @@ use crate::config::{
     schema::units::{format_rate, format_size},
     settings::{
         config::{
-            Attach, Config, Helper, LogcheckSettings, MailSettings, MailWay, Pooling, Rates, ReportSettings,
-            SubjectStyle, TlsMode,
+            Attach, Config, FirstRound, Helper, LogcheckSettings, MailSettings, MailWay, Pooling, Rates,
+            ReportSettings, SubjectStyle, TlsMode,
         },
         urgent::UrgentList,
     },
@@ -22,6 +22,9 @@ use crate::config::{
 
 /// The ceilings for promised ages, unless they are set: so many times the rates.
 const CEILING: f64 = 50.0;
+
+/// Most looks and bytes a second of a fast first round where no ceiling is given: about what one slow core does.
+const FAST: (f64, f64) = (3000.0, 150.0 * 1024.0 * 1024.0);
 
 /// Makes settings of `sheet`. What it gives is to be used only when no fault was found.
 pub(in crate::config) fn check(sheet: &ValueSet, findings: &mut Findings) -> Config {
@@ -68,14 +71,22 @@ fn urgent(sheet: &ValueSet, findings: &mut Findings) -> UrgentList {
 fn rates(sheet: &ValueSet, findings: &mut Findings) -> Rates {
     let files = sheet.number("filerate").unwrap_or_default();
     let bytes = sheet.number("byterate").unwrap_or_default();
+    let is_paced = match sheet.value("firstround") {
+        Some(Value::Text(word)) if word == "fast" => false,
+        Some(Value::Text(word)) if word == "paced" => true,
+        _ => sheet.place("filerate").or_else(|| sheet.place("byterate")).is_some(),
+    };
+    let ceilings = (sheet.number("maxfilerate"), sheet.number("maxbyterate"));
+    let fast = FirstRound::Fast { looks: ceilings.0.unwrap_or(FAST.0), bytes: ceilings.1.unwrap_or(FAST.1) };
     let rates = Rates {
+        first_round: if is_paced { FirstRound::Paced } else { fast },
         files,
         bytes,
         small_file: sheet.bytes("smallfiles").unwrap_or_default(),
         big_file: sheet.bytes("bigfiles").unwrap_or_default(),
         speedup: sheet.number("speedup").unwrap_or_default(),
-        max_files: sheet.number("maxfilerate").unwrap_or(files * CEILING),
-        max_bytes: sheet.number("maxbyterate").unwrap_or(bytes * CEILING),
+        max_files: ceilings.0.unwrap_or(files * CEILING),
+        max_bytes: ceilings.1.unwrap_or(bytes * CEILING),
         pressure: sheet.count("pressure").and_then(|count| u8::try_from(count).ok()).unwrap_or_default(),
     };
     let mut contradict = |name: &str, other: &str, value: String| {

@@ -248,10 +248,12 @@ keys! {
     "filerate" "filerate" Rates "1" [FILE_RATE] ONCE "How many files are looked at per second.";
     "speedup" "speedup" Rates "20" [SettingUnit::Rate { min: 1.0, max: 1000.0 }] ONCE
         "What both rates are multiplied with after a change, until everything was looked at once.";
+    "firstround" "firstround" Rates "auto" [SettingUnit::Choice(&["auto", "fast", "paced"])] ONCE
+        "How the first round over an area goes: fast, as far as nobody else wants the processor and the disks; paced, at speedup times the rates; auto is paced where filerate or byterate is given and else fast.";
     "maxfilerate" "maxfilerate" Rates "" [FILE_RATE] ONCE
-        "The most files per second that areamaxage may lead to; without it 50 times filerate.";
+        "The most files per second that areamaxage or a fast first round may lead to; without it 50 times filerate, and 3000 in such a round.";
     "maxbyterate" "maxbyterate" Rates "" [BYTE_RATE] ONCE
-        "The most bytes per second that areamaxage may lead to; without it 50 times byterate.";
+        "The most bytes per second that areamaxage or a fast first round may lead to; without it 50 times byterate, and 150M in such a round.";
     "pressure" "pressure" Rates "20" [SettingUnit::Percent] ONCE
         "The I/O pressure (/proc/pressure/io, some avg10), in per cent, at which the rates are halved, again every five seconds, down to a sixteenth; 0 = never.";
 

@@ -162,6 +162,33 @@ pub struct Rates {
     pub max_bytes: f64,
     /// I/O pressure in per cent at which the rates halve; 0 = never.
     pub pressure: u8,
+    /// How the first round over an area goes.
+    pub first_round: FirstRound,
+}
+
+/// How the first round over an area goes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum FirstRound {
+    /// At [`Rates::speedup`] times the rates.
+    Paced,
+    /// As fast as the machine is idle, up to these rates.
+    Fast {
+        /// Looks per second.
+        looks: f64,
+        /// Bytes read per second.
+        bytes: f64,
+    },
+}
+
+impl Rates {
+    /// Looks and bytes per second of a first round, on a machine where nobody waits.
+    pub fn of_first_round(&self) -> (f64, f64) {
+        match self.first_round {
+            FirstRound::Paced => (self.files * self.speedup, self.bytes * self.speedup),
+            // What was configured is never too much.
+            FirstRound::Fast { looks, bytes } => (looks.max(self.files), bytes.max(self.bytes)),
+        }
+    }
 }
 
 /// Logs that share their rules.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::{
     config::{
         settings::config::{
-            LogGroup, MailWay, OnChange, Pooling, ProcessSource, ProcessWatch, RuleDirectory, RuleLevel,
+            FirstRound, LogGroup, MailWay, OnChange, Pooling, ProcessSource, ProcessWatch, RuleDirectory, RuleLevel,
             default_attributes,
         },
         *,
@@ -81,6 +81,20 @@ fn the_example_of_2012_is_accepted_as_it_stands() {
     assert_eq!((config.rates.bytes, config.rates.files, config.rates.small_file), (262_144.0, 1.0, 131_072));
     assert_eq!(config.logcheck.rule_update, Duration::from_mins(4));
     assert_eq!(config.notices, []);
+}
+
+#[test]
+fn a_first_round_is_fast_unless_rates_are_given() {
+    let first = |lines: &str| config(&format!("area = /etc\n{lines}")).rates.first_round;
+    let fast = |looks, bytes| FirstRound::Fast { looks, bytes };
+    let most = 150.0 * 1024.0 * 1024.0;
+    for lines in ["", "speedup = 7\n", "firstround = auto\n", "firstround = fast\nfilerate = 2\nbyterate = 1M\n"] {
+        assert_eq!(first(lines), fast(3000.0, most), "{lines}");
+    }
+    for lines in ["filerate = 1\n", "byterate = 256k\n", "firstround = paced\n", "firstround = auto\nfilerate = 1\n"] {
+        assert_eq!(first(lines), FirstRound::Paced, "{lines}");
+    }
+    assert_eq!(first("maxfilerate = 77\nmaxbyterate = 1M\n"), fast(77.0, 1024.0 * 1024.0));
 }
 
 #[test]

@@ -28,7 +28,7 @@ use crate::{
         },
         settings::{
             attribute_groups::{GROWTH, Growth},
-            config::{Config, RuleLevel, default_attributes},
+            config::{Config, FirstRound, RuleLevel, default_attributes},
         },
     },
     model::file::attribute::AttributeSet,
@@ -212,6 +212,10 @@ pub(in crate::config) fn effective(sheet: &ValueSet, config: &Config, form: Conf
         for row in block.rows.iter_mut().filter(|row| row.key.unit == SettingUnit::Attributes) {
             row.values.iter_mut().for_each(spell_out);
         }
+        // Beside rates that are shown as if they were given, `auto` would mean something else.
+        for row in block.rows.iter_mut().filter(|row| row.key.name == "firstround") {
+            row.values.iter_mut().for_each(|given| given.value = first_round(config).into());
+        }
         let missing: Vec<&'static SettingKey> = KEYS
             .iter()
             .filter(|key| key.table == block.table && key.name != "pidchecktime")
@@ -258,6 +262,11 @@ fn spell_out(given: &mut Given) {
     }
 }
 
+/// What `firstround` comes to.
+fn first_round(config: &Config) -> &'static str {
+    if config.rates.first_round == FirstRound::Paced { "paced" } else { "fast" }
+}
+
 fn names(set: AttributeSet) -> String {
     set.iter().map(crate::model::file::attribute::Attribute::name).collect::<Vec<_>>().join(" ")
 }
@@ -269,6 +278,10 @@ fn default(key: &'static SettingKey, sheet: &ValueSet, config: &Config) -> Optio
     let (value, source) = match key.name {
         "maxfilerate" => (format_rate(rates.max_files), SettingSource::From("filerate")),
         "maxbyterate" => (format_rate(rates.max_bytes), SettingSource::From("byterate")),
+        "firstround" => (
+            first_round(config).to_owned(),
+            if first_round(config) == "paced" { SettingSource::From("filerate") } else { SettingSource::Default },
+        ),
         "logreporttime" => (format_span(logs.report_time), SettingSource::From("reporttime")),
         "logreportholdoff" => (format_span(logs.hold_off), SettingSource::From("reportholdoff")),
         "areahash" => {

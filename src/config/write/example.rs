@@ -270,7 +270,9 @@ mod tests {
         }
         // A user-less password file is a contradiction, and is shown for those who add the user.
         let with_user = |text: String| {
-            uncommented(&text).replace("\"auto\"", "\"smtps://joe@mx\"").replace("mail = auto", "mail = smtps://joe@mx")
+            uncommented(&text)
+                .replace("url = \"auto\"", "url = \"smtps://joe@mx\"")
+                .replace("mail = auto", "mail = smtps://joe@mx")
         };
         let (one, other) = (read(&with_user(legacy())), read(&with_user(toml())));
         assert_eq!(one.rates, other.rates);

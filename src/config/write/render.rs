@@ -7,7 +7,7 @@ use crate::{
             keys::{SettingKey, SettingUnit},
             section::SettingTable,
         },
-        write::effective::{Block, Given, Row},
+        write::effective::{Block, Given, Row, SettingSource},
     },
     model::escape::{escape, is_hidden},
 };
@@ -84,7 +84,7 @@ fn unset(name: &str) -> String {
 fn legacy_line(out: &mut Vec<u8>, row: &Row, given: &Given, remarks: Remarks<'_>) {
     let remark = remarks(row, given);
     remark.above.iter().for_each(|line| out.extend(comment(line).as_bytes()));
-    if !is_settable(row.key, &given.value) {
+    if !is_settable(row.key, given) {
         out.push(b'#');
     }
     out.extend(row.key.name.as_bytes());
@@ -103,9 +103,11 @@ fn behind(remark: &SettingRemark) -> String {
     if remark.behind.is_empty() { "\n".to_owned() } else { format!("  # {}\n", plain(&remark.behind)) }
 }
 
-/// Whether the value may be written at all: an included file was read already, and a ceiling may be derived beyond what may be set.
-fn is_settable(key: &SettingKey, value: &[u8]) -> bool {
-    key.name != "include" && read(key, value).is_ok()
+/// Whether the value may be written at all: an included file was read already, and a ceiling that is derived may be beyond what may be
+/// set, and is another in a first round.
+fn is_settable(key: &SettingKey, given: &Given) -> bool {
+    let is_derived = key.name.starts_with("max") && matches!(given.source, SettingSource::From(_));
+    key.name != "include" && !is_derived && read(key, &given.value).is_ok()
 }
 
 /// The settings in the TOML form.
@@ -150,7 +152,7 @@ fn toml_row(out: &mut String, row: &Row, values: &[&Given], remarks: Remarks<'_>
         [given] => {
             let remark = remarks(row, given);
             above(out, "", &remark);
-            let mark = if is_settable(row.key, &given.value) { "" } else { "#" };
+            let mark = if is_settable(row.key, given) { "" } else { "#" };
             let value = toml_value(row.key, &given.value);
             let value = if is_list { format!("[{value}]") } else { value };
             out.push_str(&format!("{mark}{name} = {value}{}", behind(&remark)));

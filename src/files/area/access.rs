@@ -110,6 +110,15 @@ impl WatchedAreas {
         silent.map(|watched| watched.id).collect()
     }
 
+    /// Whether [`Self::unfinished`] would name this area; what it asks is kept.
+    pub fn is_unfinished(&self, watched: &WatchedArea) -> bool {
+        let was_silent = watched.was_silent();
+        if was_silent {
+            watched.note_silence();
+        }
+        was_silent && self.far(watched, &watched.path).is_some()
+    }
+
     /// Looks at the root of an area.
     pub fn lookup_at_root(&self, watched: &WatchedArea) -> Lookup {
         match self.near_root(watched) {

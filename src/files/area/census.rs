@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// How many entries the first round will meet, counted without looking at any.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Census {
     /// Entries, at most 300,000.
     pub entries: usize,
@@ -17,6 +17,15 @@ pub struct Census {
     pub bytes: u64,
     /// Whether there are more.
     pub is_cut: bool,
+    /// Entries of each area that was counted to its end.
+    areas: Vec<(AreaId, u64)>,
+}
+
+impl Census {
+    /// The entries of an area; `None` when it was not counted to its end.
+    pub fn of_area(&self, id: AreaId) -> Option<u64> {
+        self.areas.iter().find(|(area, _)| *area == id).map(|(_, entries)| *entries)
+    }
 }
 
 /// What is met where only names and sizes count.
@@ -37,7 +46,7 @@ pub(in crate::files) fn met(seen: &Attributes) -> SeenKind {
 /// Counts what the areas with these rows hold, by listing alone what the walk would enter. Cost: one look at each entry, without its
 /// content. What lies on slow file systems is not counted: it would have to be waited for.
 pub fn count(areas: &WatchedAreas, ids: &[AreaId]) -> Census {
-    let mut census = Census { entries: 0, bytes: 0, is_cut: false };
+    let mut census = Census::default();
     for watched in areas.all.iter().filter(|watched| ids.contains(&watched.id)) {
         let before = census.entries;
         areas.roam(watched, &mut |_, met| {
@@ -55,6 +64,7 @@ pub fn count(areas: &WatchedAreas, ids: &[AreaId]) -> Census {
         if census.is_cut {
             break;
         }
+        census.areas.push((watched.id, u64::try_from(census.entries - before).unwrap_or(u64::MAX)));
     }
     census
 }

@@ -114,15 +114,14 @@ fn take_on(store: &mut Store, area: &Area, row: AreaRow, now: Moment) -> Result<
 /// Looks and bytes a second that are not exceeded in an estimate, whatever is configured: about what one slow core does.
 const FASTEST: (f64, f64) = (3000.0, 150e6);
 
-/// Tells that the first round over the new ones among the areas `rows` begins; `rates` are those configured, files and bytes a second,
-/// and the speed-up.
+/// Tells that the first round over the new ones among the areas `rows` begins; `rates` are looks and bytes a second in it.
 ///
 /// # Errors
 /// [`StoreError`] when the store fails.
 pub async fn announce(
     db: &Db,
     clock: &Clock,
-    (files, bytes, speedup): (f64, f64, f64),
+    rates: (f64, f64),
     areas: Arc<WatchedAreas>,
     rows: Vec<AreaRow>,
 ) -> Result<(), StoreError> {
@@ -136,9 +135,11 @@ pub async fn announce(
     let (census, ids) = run_blocking(move || (count(&counted, &ids), ids)).await;
     db.call(move |store| {
         let now = clock.now();
-        let mut outcome = Outcome::tell(begun(&areas, &ids, census, (files * speedup, bytes * speedup), now));
+        let mut outcome = Outcome::tell(begun(&areas, &ids, &census, rates, now));
         for row in new {
-            outcome = outcome.with_change(StateChange::Area(Box::new(AreaRow { started: Some(now.wall), ..row })));
+            let expected = census.of_area(row.id);
+            outcome =
+                outcome.with_change(StateChange::Area(Box::new(AreaRow { started: Some(now.wall), expected, ..row })));
         }
         store.commit(&outcome)
     })
@@ -147,7 +148,7 @@ pub async fn announce(
 }
 
 /// The event that begins the first round over those of `areas` with these `ids`.
-pub fn begun(areas: &WatchedAreas, ids: &[AreaId], census: Census, rates: (f64, f64), now: Moment) -> Event {
+pub fn begun(areas: &WatchedAreas, ids: &[AreaId], census: &Census, rates: (f64, f64), now: Moment) -> Event {
     let named: Vec<String> = areas
         .all
         .iter()
@@ -248,6 +249,7 @@ pub fn end_round(store: &mut Store, areas: &[AreaId], now: Moment) -> Result<boo
             was_learning: false,
             rounds: row.rounds.saturating_add(1),
             started: None,
+            expected: None,
             ..row
         })));
     }

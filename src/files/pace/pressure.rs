@@ -33,8 +33,10 @@ impl PressureThrottle {
 
     /// Takes a reading, in per cent; `None` where the kernel tells none, which holds nothing back.
     pub(in crate::files) fn take(&mut self, pressure: Option<f64>, now: Boottime) {
-        self.read = Some(now);
+        let is_first = self.read.replace(now).is_none();
         self.part = match pressure {
+            // Who waits already should not wait longer while that is found out.
+            Some(pressure) if pressure >= self.limit && is_first => LEAST,
             Some(pressure) if pressure >= self.limit => (self.part / 2.0).max(LEAST),
             Some(_) => (self.part + LEAST).min(1.0),
             None => 1.0,

@@ -66,10 +66,10 @@ impl RateLimiter {
         self.bytes.rate = bytes;
     }
 
-    /// Puts the next look off by this part of a slot, 0 to 1.
-    pub fn put_off(&mut self, now: Boottime, part: f64) {
-        self.looks.due =
-            Some(self.looks.due(now).after(Duration::try_from_secs_f64(part / self.looks.rate).unwrap_or_default()));
+    /// Puts the next look off by this part, 0 to 1, of a slot or of `least`, whichever is longer.
+    pub fn put_off(&mut self, now: Boottime, part: f64, least: Duration) {
+        let slot = Duration::try_from_secs_f64(1.0 / self.looks.rate).unwrap_or_default();
+        self.looks.due = Some(self.looks.due(now).after(slot.max(least).mul_f64(part)));
     }
 
     /// Bytes per second at the moment.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::settings::config::{Config, Rates},
+    config::settings::config::{Config, FirstRound, Rates},
     files::{
         pace::{
             max_age::MaxAgeSchedule,
@@ -28,7 +28,11 @@ use crate::{
         db::{Db, run_blocking},
         sqlite::{connection::Store, error::StoreError},
     },
-    sys::{panic::catch_panic, pressure::io_pressure, sleep::wait_until},
+    sys::{
+        panic::catch_panic,
+        pressure::{cpu_pressure, io_pressure},
+        sleep::wait_until,
+    },
 };
 
 /// Looks that found nothing are written at the latest after this.
@@ -77,6 +81,8 @@ pub(in crate::files) struct PacedChecker {
     restraint: PressureThrottle,
     /// Where the system shows itself.
     pub(in crate::files) root: PathBuf,
+    /// Until then no entry has waited long enough to be rechecked.
+    pub(super) all_young_until: Boottime,
     /// When it was counted what the areas hold.
     pub(super) stocked: Option<Boottime>,
     pub(in crate::files) error_nag: Duration,
@@ -107,6 +113,7 @@ impl PacedChecker {
             max_age: MaxAgeSchedule::default(),
             restraint: PressureThrottle::new(config.rates.pressure),
             root: PathBuf::from("/"),
+            all_young_until: Boottime::default(),
             stocked: None,
             error_nag: config.report.error_nag,
             quarantine: BackoffSet::default(),
@@ -245,11 +252,22 @@ impl PacedChecker {
         }
     }
 
+    /// Whether a first round is under way that goes as fast as the machine is idle.
+    pub(super) fn is_first_and_fast(&self) -> bool {
+        self.is_learning && matches!(self.rates.first_round, FirstRound::Fast { .. })
+    }
+
     /// Reads how much others wait for the disks, when that is due.
     pub(super) async fn mind_others(&mut self) {
         if self.restraint.is_due(self.clock.now().boottime) {
             let root = self.root.clone();
-            let pressure = run_blocking(move || io_pressure(&root)).await;
+            // At its usual rates it takes so little of a processor that nobody waits for it.
+            let of_processor = self.is_first_and_fast();
+            let pressure = run_blocking(move || {
+                let processor = cpu_pressure(&root).filter(|_| of_processor);
+                io_pressure(&root).into_iter().chain(processor).reduce(f64::max)
+            });
+            let pressure = pressure.await;
             self.restraint.take(pressure, self.clock.now().boottime);
             self.adjust_pace();
         }
@@ -257,12 +275,12 @@ impl PacedChecker {
 
     /// Goes at the pace that a first round, a change or a promise asks for, whichever is the highest, or at a part of it while others wait.
     pub(in crate::files) fn adjust_pace(&mut self) {
-        let is_fast = self.is_learning || self.speed.is_on();
-        let factor = if is_fast { self.rates.speedup } else { 1.0 };
+        let factor = if self.speed.is_on() { self.rates.speedup } else { 1.0 };
+        let first = if self.is_learning { self.rates.of_first_round() } else { (0.0, 0.0) };
         let wanted = self.max_age.pace(&self.rates);
         let part = self.restraint.part();
-        let looks = (self.rates.files * factor).max(wanted.looks);
-        let bytes = (self.rates.bytes * factor).max(wanted.bytes);
+        let looks = (self.rates.files * factor).max(wanted.looks).max(first.0);
+        let bytes = (self.rates.bytes * factor).max(wanted.bytes).max(first.1);
         self.pace.set_rates(looks * part, bytes * part);
     }
 

@@ -4,7 +4,10 @@
 //! directories come in a block. Directories are drawn at even odds while few are in hand, so that the draw soon spans the whole
 //! tree. Only directories wait here (as numbers of their rows); names come from the disk in bounded blocks.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use rand::{RngExt, rngs::StdRng};
 
@@ -165,14 +168,17 @@ pub enum NextStep {
 /// The stops still ahead.
 #[derive(Debug)]
 pub struct Frontier {
-    ahead: Vec<PendingDir>,
+    /// Directories to be opened, by area.
+    ahead: BTreeMap<usize, Vec<PendingDir>>,
     open: Vec<OpenDir>,
     most_open: usize,
+    /// How many areas take turns; 0 = names are drawn from all of them alike.
+    turns: usize,
 }
 
 impl Default for Frontier {
     fn default() -> Self {
-        Self { ahead: Vec::new(), open: Vec::new(), most_open: most_open(open_files()) }
+        Self { ahead: BTreeMap::new(), open: Vec::new(), most_open: most_open(open_files()), turns: 0 }
     }
 }
 
@@ -184,7 +190,18 @@ fn most_open(files: Option<u64>) -> usize {
 impl Frontier {
     /// Adds a directory.
     pub fn add(&mut self, directory: PendingDir) {
-        self.ahead.push(directory);
+        self.ahead.entry(directory.area).or_default().push(directory);
+    }
+
+    /// From now on `areas` areas take turns, each with its part of the directories in hand, so that a small one need not wait for a large
+    /// one; with 0 names are drawn from all alike.
+    pub fn take_turns(&mut self, areas: usize) {
+        self.turns = areas;
+    }
+
+    /// Whether stops in an area are ahead, those of a directory that was handed out left out.
+    pub fn has_area(&self, area: usize) -> bool {
+        self.ahead.contains_key(&area) || self.open.iter().any(|open| open.place.area == area)
     }
 
     /// Takes a directory (back) in hand.
@@ -194,7 +211,7 @@ impl Frontier {
 
     /// Forgets all stops in an area.
     pub fn drop_area(&mut self, area: usize) {
-        self.ahead.retain(|ahead| ahead.area != area);
+        self.ahead.remove(&area);
         self.open.retain(|open| open.place.area != area);
     }
 
@@ -209,9 +226,8 @@ impl Frontier {
                 NextStep::Finished(open)
             };
         }
-        if self.open.len() < self.most_open && !self.ahead.is_empty() {
-            let index = chance.random_range(0..self.ahead.len());
-            return NextStep::Open(self.ahead.swap_remove(index));
+        if let Some(ahead) = self.draw_ahead(chance) {
+            return NextStep::Open(ahead);
         }
         match self.draw(chance) {
             Some((place, name)) => NextStep::Stop(place, name),
@@ -219,12 +235,50 @@ impl Frontier {
         }
     }
 
-    /// Draws one of all names in hand, or one of all directories, each with the same chance.
+    /// Draws one of the directories that are to be opened and may be, each with the same chance.
+    fn draw_ahead(&mut self, chance: &mut StdRng) -> Option<PendingDir> {
+        if self.open.len() >= self.most_open {
+            return None;
+        }
+        let part = self.most_open.checked_div(self.turns).map_or(self.most_open, |part| part.max(1));
+        let open = &self.open;
+        let has_room = |area: usize| open.iter().filter(|open| open.place.area == area).count() < part;
+        let weights: Vec<(usize, usize)> =
+            self.ahead.iter().filter(|(area, _)| has_room(**area)).map(|(area, ahead)| (*area, ahead.len())).collect();
+        let total: usize = weights.iter().map(|(_, weight)| weight).sum();
+        if total == 0 {
+            return None;
+        }
+        let mut pick = chance.random_range(0..total);
+        for (area, weight) in weights {
+            if pick < weight {
+                let ahead = self.ahead.get_mut(&area)?;
+                let drawn = ahead.swap_remove(pick);
+                if ahead.is_empty() {
+                    self.ahead.remove(&area);
+                }
+                return Some(drawn);
+            }
+            pick -= weight;
+        }
+        None
+    }
+
+    /// Draws one of all names in hand, or one of all directories, each with the same chance; where areas take turns, of one of them.
     fn draw(&mut self, chance: &mut StdRng) -> Option<(Arc<DirInHand>, Vec<u8>)> {
-        let directories: usize = self.open.iter().map(|open| open.directories.len()).sum();
+        let turn = if self.turns > 1 {
+            let areas: BTreeSet<usize> = self.open.iter().map(|open| open.place.area).collect();
+            areas.iter().nth(chance.random_range(0..areas.len().max(1))).copied()
+        } else {
+            None
+        };
+        let is_its = |open: &OpenDir| turn.is_none_or(|area| open.place.area == area);
+        let directories: usize = self.open.iter().filter(|open| is_its(open)).map(|open| open.directories.len()).sum();
         let wants_directory = directories > 0 && self.open.len() < self.most_open && chance.random();
-        let weight = |open: &OpenDir| {
-            if wants_directory { open.directories.len() } else { open.names() }
+        let weight = |open: &OpenDir| match wants_directory {
+            _ if !is_its(open) => 0,
+            true => open.directories.len(),
+            false => open.names(),
         };
         let total: usize = self.open.iter().map(weight).sum();
         if total == 0 {

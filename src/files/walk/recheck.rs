@@ -27,15 +27,29 @@ const STOCK_TIME: Duration = Duration::from_mins(10);
 /// Most rechecks of promised areas after one stop of the walk, so that a pace that is too low does not end the walk.
 const MOST_IN_A_ROW: u32 = 16;
 
+/// What was looked at less than so long ago is not rechecked during a fast first round.
+const LEAST_AGE_THEN: Duration = Duration::from_mins(15);
+
 /// An entry with the names that lead to it.
 type EntryWithWay = (Entry, Vec<(EntryId, Vec<u8>)>);
 
 impl PacedChecker {
     /// Rechecks who has waited longest, unless it was looked at a moment ago.
     pub(in crate::files) async fn recheck(&mut self) -> Result<(), Interrupt> {
-        let found = self.db.call(|store| stalest_with_way(store, None)).await?;
-        self.speed.settle(found.as_ref().map(|(entry, _)| entry.visit));
-        self.adjust_pace();
+        // While everything was looked at a moment ago nobody need be asked who has waited longest.
+        let is_rest = self.clock.now().boottime < self.all_young_until && !self.speed.is_on();
+        let found = if is_rest { None } else { self.db.call(|store| stalest_with_way(store, None)).await? };
+        if !is_rest {
+            self.speed.settle(found.as_ref().map(|(entry, _)| entry.visit));
+            self.adjust_pace();
+        }
+        let found = found.filter(|(entry, _)| match self.is_young(entry) {
+            Some(rest) => {
+                self.all_young_until = self.clock.now().boottime.after(rest.min(LEAST_AGE));
+                false
+            }
+            None => true,
+        });
         let mut is_served = false;
         for _turn in 0..MOST_IN_A_ROW {
             self.max_age.fill(self.clock.now().boottime);
@@ -56,13 +70,19 @@ impl PacedChecker {
         }
     }
 
+    /// How much longer an entry is not rechecked because it was looked at a moment ago.
+    fn is_young(&self, entry: &Entry) -> Option<Duration> {
+        let now = self.clock.now().wall;
+        let least = if self.is_first_and_fast() { LEAST_AGE_THEN } else { LEAST_AGE };
+        // After a jump of the clock backwards everything is eligible.
+        (entry.checked <= now).then(|| least.saturating_sub(now.since(entry.checked))).filter(|rest| !rest.is_zero())
+    }
+
     async fn look_again(&mut self, (entry, way): EntryWithWay) -> Result<(), Interrupt> {
         let Some(checker) = self.checker.clone() else {
             return Ok(());
         };
-        let now = self.clock.now();
-        // After a jump of the clock backwards everything is eligible.
-        if entry.checked <= now.wall && now.wall.since(entry.checked) < LEAST_AGE {
+        if self.is_young(&entry).is_some() {
             return Ok(());
         }
         if let Some(target) = checker.target_of(&entry, &way) {

@@ -97,6 +97,8 @@ pub struct AreaRow {
     pub rounds: u64,
     /// Begin of the current round.
     pub started: Option<Timestamp>,
+    /// How many entries its first round will meet, counted before it began.
+    pub expected: Option<u64>,
     /// What its root was.
     pub root: Option<RootIdentity>,
     /// The attributes last configured.
@@ -129,7 +131,7 @@ pub struct AreaSummary {
     pub most: Option<Timestamp>,
 }
 
-const COLUMNS: &str = "id, path, state, was, rounds, started, dev, inode, boot, attributes, algorithms";
+const COLUMNS: &str = "id, path, state, was, rounds, started, dev, inode, boot, attributes, algorithms, expected";
 
 fn area(row: &Row<'_>) -> rusqlite::Result<AreaRow> {
     let root = match (row.get::<_, Option<i64>>(6)?, row.get::<_, Option<i64>>(7)?, array(row, 8)?) {
@@ -148,6 +150,7 @@ fn area(row: &Row<'_>) -> rusqlite::Result<AreaRow> {
         root,
         attributes: AttributeSet::from_bits(row.get(9)?),
         algorithms: AlgorithmSet::from_bits(row.get(10)?),
+        expected: row.get::<_, Option<i64>>(11)?.map(i64::cast_unsigned),
     })
 }
 
@@ -156,7 +159,7 @@ pub(in crate::store) fn put_area(db: &rusqlite::Connection, area: &AreaRow) -> R
     let was = if area.was_learning { AreaState::Learning } else { AreaState::Watched };
     db.prepare_cached(
         "UPDATE area SET state = ?2, was = ?3, rounds = ?4, started = ?5, dev = ?6, inode = ?7, boot = ?8, attributes = ?9, \
-         algorithms = ?10 WHERE id = ?1",
+         algorithms = ?10, expected = ?11 WHERE id = ?1",
     )
     .and_then(|mut statement| {
         statement.execute(params![
@@ -170,6 +173,7 @@ pub(in crate::store) fn put_area(db: &rusqlite::Connection, area: &AreaRow) -> R
             area.root.map(|root| root.boot.0),
             area.attributes.bits(),
             area.algorithms.bits(),
+            area.expected.map(u64::cast_signed),
         ])
     })
     .trying("write the state of an area")

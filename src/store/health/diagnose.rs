@@ -106,7 +106,15 @@ fn of_area(area: &AreaFacts, facts: &Facts) -> Vec<Trouble> {
             found.push(trouble(Kind::AreaSuspended, path, words));
         }
         AreaState::Learning => {
-            let words = format!("{path}: the first round is not complete, {} so far", entries(area.entries));
+            let done = match area.first_round {
+                // What was added meanwhile was not counted.
+                Some((expected, _)) => {
+                    format!("{} of about {}", number(area.entries), entries(expected.max(area.entries)))
+                }
+                None => entries(area.entries),
+            };
+            let left = area.first_round_left().map(|left| format!(", about {} left", span(left))).unwrap_or_default();
+            let words = format!("{path}: the first round is not complete, {done} so far{left}");
             found.push(trouble(Kind::FirstRound, path, words));
         }
         AreaState::Watched | AreaState::Unconfigured => {}
@@ -311,6 +319,26 @@ mod tests {
         for (place, change) in quiet.into_iter().enumerate() {
             assert_eq!(with(change), (None, String::new()), "case {place}");
         }
+    }
+
+    #[test]
+    fn a_first_round_says_how_far_it_is_and_how_long_it_takes_yet() {
+        let words = |entries, first_round| {
+            let mut facts = facts();
+            let area = AreaFacts { state: AreaState::Learning, entries, first_round, ..facts.areas[1].clone() };
+            facts.areas = vec![area];
+            diagnose(&facts).of(Weight::Note).join("\n")
+        };
+        let minute = Duration::from_mins(1);
+        assert_eq!(words(2_500, None), "/usr: the first round is not complete, 2,500 entries so far");
+        let half = words(2_500, Some((10_000, minute)));
+        assert_eq!(
+            half,
+            "/usr: the first round is not complete, 2,500 of about 10,000 entries so far, about 3 min left"
+        );
+        let more = words(10_001, Some((10_000, minute)));
+        assert!(more.contains("10,001 of about 10,001 entries so far, about 0 s left"), "{more}");
+        assert!(words(0, Some((10_000, minute))).ends_with("0 of about 10,000 entries so far"));
     }
 
     #[test]

@@ -116,6 +116,8 @@ pub struct AreaFacts {
     pub rounds: u64,
     /// Its entries.
     pub entries: u64,
+    /// How many it will have when its first round is over, by counting before it, and how long that round has taken so far.
+    pub first_round: Option<(u64, Duration)>,
     /// Those of them that could not be read when they were checked last.
     pub unreadable: u64,
     /// Directories among those in which paths are longer than `PATH_MAX`.
@@ -146,6 +148,14 @@ pub struct Pace {
 }
 
 impl AreaFacts {
+    /// How much longer its first round will take if it goes on as before; `None` while nobody can know.
+    pub fn first_round_left(&self) -> Option<Duration> {
+        let (expected, spent) = self.first_round?;
+        let left = u32::try_from(expected.saturating_sub(self.entries)).ok()?;
+        let done = u32::try_from(self.entries).ok().filter(|done| *done > 0)?;
+        Some(spent.mul_f64(f64::from(left) / f64::from(done)))
+    }
+
     /// The span that its share is measured by.
     pub fn within(&self) -> Duration {
         self.max_age.unwrap_or(WEEK)
@@ -189,6 +199,7 @@ impl AreaFacts {
             state: area.state,
             rounds: area.rounds,
             entries,
+            first_round: area.expected.zip(age(area.started)).filter(|_| area.state == AreaState::Learning),
             unreadable,
             too_long: if unreadable > 0 { store.beyond_path_max(area.id)? } else { 0 },
             missing: missing.iter().find(|count| count.area == area.id).map(|count| (count.entries, count.since)),
@@ -332,6 +343,7 @@ pub(crate) mod sample {
             state: AreaState::Watched,
             rounds: 4,
             entries,
+            first_round: None,
             unreadable: 0,
             too_long: 0,
             missing: None,
