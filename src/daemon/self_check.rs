@@ -152,7 +152,8 @@ pub(super) fn unit(root: &Path, now: Moment) -> OwnPart {
     OwnPart { name: UNIT, digest: digest(detail.as_bytes()), detail: detail.into_bytes(), since: now.wall }
 }
 
-/// The settings that hold, a line each; a setting that nobody has given is marked as one.
+/// The settings that hold, a line each of fields with tabs between, which no value has: whether somebody has given it (`+`) or not (`-`),
+/// its name, its values.
 pub(super) fn settings(effective: &Effective, now: Moment) -> OwnPart {
     let mut lines = Vec::new();
     let mut numbers: BTreeMap<_, u32> = BTreeMap::new();
@@ -166,10 +167,10 @@ pub(super) fn settings(effective: &Effective, now: Moment) -> OwnPart {
         };
         for row in &block.rows {
             let name = if place.is_empty() { row.key.name.to_owned() } else { format!("{place}: {}", row.key.name) };
-            let values: Vec<String> = row.values.iter().map(|given| escape_name(&given.value)).collect();
             let is_given = row.values.iter().any(|given| matches!(given.source, SettingSource::Line { .. }));
-            let mark = if is_given { "" } else { DEFAULT };
-            lines.push(format!("{name} = {}{mark}", values.join(", ")));
+            let mark = if is_given { GIVEN } else { NOT_GIVEN };
+            let values = row.values.iter().map(|given| escape_name(&given.value));
+            lines.push([mark.to_owned(), name].into_iter().chain(values).collect::<Vec<_>>().join("\t"));
         }
     }
     lines.sort();
@@ -177,8 +178,42 @@ pub(super) fn settings(effective: &Effective, now: Moment) -> OwnPart {
     OwnPart { name: CONFIGURATION, digest: digest(&detail), detail, since: now.wall }
 }
 
-/// Behind the value of a setting that nobody has given.
+/// Whether somebody has given a setting: the first field of its line.
+const GIVEN: &str = "+";
+const NOT_GIVEN: &str = "-";
+
+/// Behind the value of a setting that nobody has given, where that is shown; versions that wrote `name = value` stored it so.
 const DEFAULT: &str = " (default)";
+
+/// A setting as it was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct StoredSetting {
+    is_given: bool,
+    values: Vec<String>,
+}
+
+impl StoredSetting {
+    /// The name and the setting of a line.
+    fn parse(line: &str) -> Option<(String, Self)> {
+        let mut fields = line.split('\t');
+        if let mark @ (GIVEN | NOT_GIVEN) = fields.next()? {
+            let name = fields.next()?.to_owned();
+            return Some((name, Self { is_given: mark == GIVEN, values: fields.map(str::to_owned).collect() }));
+        }
+        let (name, value) = line.split_once(" = ")?;
+        let is_given = !(value.ends_with(DEFAULT) || value.trim().is_empty());
+        let value = value.strip_suffix(DEFAULT).unwrap_or(value).trim();
+        let values = if value.is_empty() { Vec::new() } else { vec![value.to_owned()] };
+        Some((name.to_owned(), Self { is_given, values }))
+    }
+
+    fn shown(&self) -> String {
+        match self.values.as_slice() {
+            [] => "nothing".to_owned(),
+            values => format!("{}{}", cut(&values.join(", ")), if self.is_given { "" } else { DEFAULT }),
+        }
+    }
+}
 
 /// Compares a part with what it was and stores it with the event that tells of the change; the first look tells nothing.
 pub(super) fn compare(store: &mut Store, part: OwnPart, now: Moment) -> Result<(), StoreError> {
@@ -217,28 +252,28 @@ fn told(old: &OwnPart, new: &OwnPart) -> Option<(Category, String)> {
     Some((category, format!("{}\n{digests}", lines.join("\n"))))
 }
 
-/// Which lines `name = value` are other ones.
+/// Which settings are other ones.
 fn differences(old: &[u8], new: &[u8]) -> Vec<String> {
-    let lines = |detail: &[u8]| -> BTreeMap<String, String> {
-        let text = String::from_utf8_lossy(detail).into_owned();
-        let pairs = text.lines().filter_map(|line| line.split_once(" = "));
-        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    let lines = |detail: &[u8]| -> BTreeMap<String, StoredSetting> {
+        String::from_utf8_lossy(detail).lines().filter_map(StoredSetting::parse).collect()
     };
-    let (old, new) = (lines(old), lines(new));
+    // Of what an earlier version stored nobody knows where one value ends.
+    let is_earlier = old.iter().all(|byte| *byte != b'\t');
+    let (old, mut new) = (lines(old), lines(new));
+    if is_earlier {
+        let several = new.values_mut().filter(|setting| setting.values.len() > 1);
+        several.for_each(|setting| setting.values = vec![setting.values.join(", ")]);
+    }
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let shown = |value: Option<&String>| match value.map(|value| value.trim()) {
-        None | Some("" | "(default)") => "nothing".to_owned(),
-        Some(value) => cut(value),
-    };
-    let is_default = |value: &str| value.ends_with(DEFAULT) || value.trim().is_empty();
+    let shown = |setting: Option<&StoredSetting>| setting.map_or_else(|| "nothing".to_owned(), StoredSetting::shown);
     let mut found = Vec::new();
     for name in names {
         let (was, is) = (old.get(name), new.get(name));
         // What a new version knows and an old one did not, or the other way round, nobody has set.
         let is_news = match (was, is) {
             // What a default is may follow from another setting, which is told.
-            (Some(was), Some(is)) => was != is && !(is_default(was) && is_default(is)),
-            (Some(one), None) | (None, Some(one)) => !is_default(one),
+            (Some(was), Some(is)) => was != is && (was.is_given || is.is_given),
+            (Some(one), None) | (None, Some(one)) => one.is_given,
             (None, None) => false,
         };
         if is_news {
@@ -307,11 +342,35 @@ mod tests {
 
     #[test]
     fn settings_that_nobody_has_set_come_and_go_in_silence() {
-        let old = b"a = 1 (default)\nb = 2\nc =  (default)\nd = 7 (default)\ngone = x (default)";
-        let new = b"a = 1\nb = 3\nc = /etc\nd = 8 (default)\nnew = off (default)";
-        let found = differences(old, new);
-        assert_eq!(found, ["a: 1 (default) → 1", "b: 2 → 3", "c: nothing → /etc"]);
-        assert_eq!(differences(b"gone = x (default)", b"new = off (default)"), [""; 0]);
+        let new = b"+\ta\t1\n+\tb\t3\n+\tc\t/etc\t/usr\n-\td\t8\n-\tnew\toff";
+        let wanted = ["a: 1 (default) → 1", "b: 2 → 3", "c: nothing → /etc, /usr"];
+        assert_eq!(differences(b"-\ta\t1\n+\tb\t2\n-\tc\n-\td\t7\n-\tgone\tx", new), wanted);
+        // As earlier versions have stored it.
+        let earlier = b"a = 1 (default)\nb = 2\nc =  (default)\nd = 7 (default)\ngone = x (default)";
+        assert_eq!(differences(earlier, new), wanted);
+        assert_eq!(differences(b"c = /etc, /usr\nd = 8 (default)", b"+\tc\t/etc\t/usr\n-\td\t8"), [""; 0]);
+        assert_eq!(differences(b"-\tgone\tx", b"-\tnew\toff"), [""; 0]);
+    }
+
+    #[test]
+    fn no_value_makes_a_setting_look_like_another_or_like_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let stored = |text: &str| {
+            let path = directory.path().join("conf");
+            fs::write(&path, format!("area = /srv\n{text}")).unwrap();
+            let (_, effective) = crate::config::load_with_sources(&path).unwrap();
+            let now = Clock::System(BootId::default()).now();
+            settings(&effective, now).detail
+        };
+        let none = stored("");
+        for (was, is) in [
+            (none.clone(), stored("exclude = /srv/x (default)\n")),
+            (stored("exclude = /srv/a\nexclude = /srv/b\n"), stored("exclude = /srv/a, /srv/b\n")),
+            (stored("exclude = /srv/a\n"), stored("exclude = /srv/a (default)\n")),
+            (none, stored("urgent = /x = y (default)\n")),
+        ] {
+            assert_eq!(differences(&was, &is).len(), 1, "{:?}", String::from_utf8_lossy(&is));
+        }
     }
 
     #[test]

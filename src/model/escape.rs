@@ -51,15 +51,32 @@ enum Spaces {
 
 fn write_escaped(bytes: &[u8], spaces: Spaces) -> String {
     let mut out = String::with_capacity(bytes.len());
-    let mut after_space = false;
+    let (mut after_space, mut marks) = (false, 0);
     for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            push_char(&mut out, c, after_space && spaces == Spaces::Columns);
-            after_space = c == ' ';
+        let text = chunk.valid();
+        let mut word = NameWord::default();
+        for (at, c) in text.char_indices() {
+            if c.is_ascii() {
+                marks = 0;
+                push_char(&mut out, c, after_space && spaces == Spaces::Columns);
+                after_space = c == ' ';
+                continue;
+            }
+            after_space = false;
+            marks = if is_mark(c) { marks + 1 } else { 0 };
+            if spaces == Spaces::Columns && at >= word.end {
+                word = NameWord::around(text, at);
+            }
+            let misleads = spaces == Spaces::Columns && (is_right_to_left(c) || word.is_mixed && is_like_latin(c));
+            if marks > MOST_MARKS || misleads {
+                push_code(&mut out, c);
+            } else {
+                push_char(&mut out, c, false);
+            }
         }
         for byte in chunk.invalid() {
             push_byte(&mut out, *byte);
-            after_space = false;
+            (after_space, marks) = (false, 0);
         }
     }
     if spaces == Spaces::Columns && out.ends_with(' ') {
@@ -90,6 +107,54 @@ fn push_byte(out: &mut String, byte: u8) {
 
 fn push_code(out: &mut String, c: char) {
     write!(out, "\\u{{{:04x}}}", u32::from(c)).unwrap_or_default();
+}
+
+/// Most combining marks on one character; more of them paint over the lines above and below.
+const MOST_MARKS: usize = 4;
+
+/// Letters that stand together.
+#[derive(Debug, Clone, Copy, Default)]
+struct NameWord {
+    /// Where it ends.
+    end: usize,
+    /// Whether Latin letters stand beside such as look like them.
+    is_mixed: bool,
+}
+
+impl NameWord {
+    /// The word in which the character at `at` stands.
+    fn around(text: &str, at: usize) -> Self {
+        let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
+        let is_outside = |c: char| !c.is_alphabetic() && !is_mark(c);
+        let begin = before.rfind(is_outside).map_or(0, |place| place + before.get(place..).map_or(0, first_len));
+        let end = after.find(is_outside).map_or(text.len(), |length| at + length);
+        let word = text.get(begin..end).unwrap_or_default();
+        let is_mixed = word.contains(|c: char| c.is_ascii_alphabetic()) && word.contains(is_like_latin);
+        Self { end: end.max(at + first_len(after)), is_mixed }
+    }
+}
+
+fn first_len(text: &str) -> usize {
+    text.chars().next().map_or(0, char::len_utf8)
+}
+
+/// Whether `c` stands on the character before it: the standard library escapes such (`Grapheme_Extend`) where nothing stands before.
+fn is_mark(c: char) -> bool {
+    !c.is_ascii() && !c.is_alphanumeric() && c.escape_debug().nth(1).is_some()
+}
+
+/// Whether `c` is written from right to left, or is in a block that is by default (DerivedBidiClass.txt of Unicode 16, R and AL).
+fn is_right_to_left(c: char) -> bool {
+    matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}' | '\u{10800}'..='\u{10fff}'
+        | '\u{1e800}'..='\u{1efff}')
+}
+
+/// Whether `c` is of a script that has letters which look like Latin ones (Scripts.txt and confusables.txt of Unicode 16: Greek and Coptic,
+/// Cyrillic, Armenian, Cherokee), or is a Latin letter in another dress (full width, mathematical).
+fn is_like_latin(c: char) -> bool {
+    matches!(c, '\u{370}'..='\u{58f}' | '\u{13a0}'..='\u{13ff}' | '\u{1c80}'..='\u{1c8f}' | '\u{1f00}'..='\u{1fff}'
+        | '\u{2c80}'..='\u{2cff}' | '\u{a640}'..='\u{a69f}' | '\u{ab70}'..='\u{abbf}' | '\u{ff21}'..='\u{ff5a}'
+        | '\u{1d400}'..='\u{1d7ff}')
 }
 
 /// Characters the standard library calls printable, white space aside, and that nevertheless leave no ink or reorder
@@ -285,6 +350,33 @@ mod tests {
         assert_eq!(escape_name(b"a   added "), r"a \x20\x20added\x20");
         assert_eq!(escape_name(b"  "), r" \x20");
         assert_eq!(escape_name(b" "), r"\x20");
+    }
+
+    #[test]
+    fn marks_are_shown_up_to_four() {
+        let tower = format!("e{}x\u{301}", "\u{301}".repeat(6));
+        assert_eq!(escape(tower.as_bytes()), format!("e{}\\u{{0301}}\\u{{0301}}x\u{301}", "\u{301}".repeat(4)));
+        assert_eq!(escape_name(tower.as_bytes()), escape(tower.as_bytes()));
+        // Names of scripts that need them.
+        for text in ["tiếng Việt", "हिन्दी", "ภาษาไทย", "Ελληνικά.txt", "отчёт-2026.pdf", "日本語"]
+        {
+            assert_eq!(escape_name(text.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn a_name_does_not_read_like_another() {
+        for (name, shown) in [
+            ("\u{430}uthorized_keys", r"\u{0430}uthorized_keys"),
+            ("p\u{430}ssw\u{43e}rd отчёт", r"p\u{0430}ssw\u{043e}rd отчёт"),
+            ("\u{ff41}b", r"\u{ff41}b"),
+            ("a\u{5d0}\u{5d1}1", r"a\u{05d0}\u{05d1}1"),
+            ("\u{5d0}.sh", r"\u{05d0}.sh"),
+        ] {
+            assert_eq!(escape_name(name.as_bytes()), shown);
+        }
+        // What a log says stays as it was written.
+        assert_eq!(escape("\u{5d0}\u{5d1} \u{430}b".as_bytes()), "\u{5d0}\u{5d1} \u{430}b");
     }
 
     #[test]

@@ -169,3 +169,38 @@ impl Store {
         self.commit(&Outcome::default()).map(|_seq| ())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{
+            clock::{BootId, Clock},
+            event::{Event, Severity},
+        },
+        store::baseline::areas::AreaRow,
+    };
+
+    #[test]
+    fn of_state_and_event_both_are_stored_or_neither() {
+        let directory = tempfile::tempdir().unwrap();
+        let now = Clock::System(BootId::default()).now();
+        let mut store = Store::open(&directory.path().join("db"), now).unwrap();
+        let area = store.area_at(b"/srv").unwrap();
+        let before = store.head().unwrap();
+        let event = Event::new(Category::Notice, Severity::High, now, b"/srv".to_vec());
+        let change = StateChange::Area(Box::new(AreaRow { rounds: 7, ..area.clone() }));
+        let outcome = Outcome::tell(event).with_change(change);
+        for (table, word) in [("event", "INSERT"), ("area", "UPDATE")] {
+            let refuse = format!(
+                "CREATE TEMP TRIGGER refuse BEFORE {word} ON main.{table} BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            );
+            store.db.execute_batch(&refuse).unwrap();
+            store.commit(&outcome).unwrap_err();
+            store.db.execute_batch("DROP TRIGGER refuse").unwrap();
+            assert_eq!((store.area_at(b"/srv").unwrap(), store.head().unwrap()), (area.clone(), before), "{table}");
+        }
+        store.commit(&outcome).unwrap();
+        assert_eq!((store.area_at(b"/srv").unwrap().rounds, store.head().unwrap().seq), (7, before.seq + 1));
+    }
+}

@@ -3,7 +3,7 @@
 //! A low priority cannot be raised again without privilege, the I/O class can (`ioprio_set(2)`). So threads that do nothing but work of
 //! ours take both for good, and those that also commit to the store, which others wait for, are idle only around their reading.
 
-use std::cell::Cell;
+use std::{cell::Cell, panic::resume_unwind, thread};
 
 use rustix::process::setpriority_process;
 
@@ -60,6 +60,15 @@ pub fn lower_priority() {
     IS_IDLE.set(set_priority(IDLE));
 }
 
+/// Runs a longer job behind all others, in a thread of its own, and waits for it; a panic in it goes on in the caller.
+pub fn at_lowest_priority<T: Send>(job: impl FnOnce() -> T + Send) -> T {
+    let lowered = || {
+        lower_priority();
+        job()
+    };
+    thread::scope(|scope| scope.spawn(lowered).join()).unwrap_or_else(|panic| resume_unwind(panic))
+}
+
 /// The I/O priority of this thread.
 fn priority() -> Option<libc::c_long> {
     // SAFETY: ioprio_get(2) takes two integers and touches no memory of ours.
@@ -96,7 +105,7 @@ mod tests {
     #[test]
     fn who_is_last_stays_so_and_is_alone_in_it() {
         let (others, before) = (getpriority_process(None).unwrap(), priority());
-        std::thread::spawn(|| {
+        thread::spawn(|| {
             lower_priority();
             drop(IdleIoGuard::enter());
             assert_eq!((getpriority_process(None).unwrap(), priority()), (LOWEST, Some(IDLE)));

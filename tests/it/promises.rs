@@ -36,12 +36,6 @@ async fn told(daemon: &Daemonic, category: Category) -> Vec<StoredEvent> {
     events
 }
 
-async fn until_established(daemon: &Daemonic) {
-    while told(daemon, Category::BaselineEstablished).await.is_empty() {
-        sleep(Duration::from_secs(1)).await;
-    }
-}
-
 /// The longest wait of an entry of the first area, the looks in a minute at most, and the looks in all.
 async fn watch(journey: &Journey, daemon: &Daemonic, minutes: u32) -> (Duration, u64, u64) {
     let (mut longest, mut most, mut all) = (Duration::ZERO, 0, 0);
@@ -68,7 +62,7 @@ async fn watch(journey: &Journey, daemon: &Daemonic, minutes: u32) -> (Duration,
 async fn every_entry_is_looked_at_within_the_promised_age_and_below_the_ceiling() {
     let journey = Journey::new();
     let daemon = journey.start(settled(&journey, HOUR));
-    until_established(&daemon).await;
+    daemon.until_established().await;
     sleep(Duration::from_mins(2)).await;
     let (longest, most, all) = watch(&journey, &daemon, 300).await;
     assert!(longest <= HOUR, "an entry waited {longest:?}");
@@ -88,7 +82,7 @@ async fn what_cannot_be_kept_is_told_early_and_once_in_errornag() {
     config.report.error_nag = HOUR * 10;
     config.report.files.hold_off = Duration::ZERO;
     let daemon = journey.start(config.clone());
-    until_established(&daemon).await;
+    daemon.until_established().await;
     sleep(Duration::from_mins(20)).await;
     let early = told(&daemon, Category::CoverageAtRisk).await;
     assert_eq!(early.len(), 1, "it is told before anything is late");

@@ -30,7 +30,7 @@ use crate::{
         events::outcome::{Outcome, StateChange},
         sqlite::{connection::Store, error::StoreError},
     },
-    sys::fs::mounts::Mount,
+    sys::{fs::mounts::Mount, priority::at_lowest_priority},
 };
 
 /// Brings the stored areas in line with the configuration; gives the rows of the configured ones, in their order.
@@ -132,7 +132,7 @@ pub async fn announce(
     }
     let ids: Vec<AreaId> = new.iter().map(|row| row.id).collect();
     let (counted, clock) = (Arc::clone(&areas), clock.clone());
-    let (census, ids) = run_blocking(move || (count(&counted, &ids), ids)).await;
+    let (census, ids) = run_blocking(move || (at_lowest_priority(|| count(&counted, &ids)), ids)).await;
     db.call(move |store| {
         let now = clock.now();
         let mut outcome = Outcome::tell(begun(&areas, &ids, &census, rates, now));
