@@ -115,7 +115,10 @@ fn cron_is_replaced_three_reports_arrive_and_nothing_is_left_in_the_end() {
     hasten(&machine);
     machine.must("(sleep 1000 >/dev/null 2>&1 & echo $! >/run/worker.pid)");
     machine.must("service integrityd start");
-    machine.wait("the baseline", "integrityd history | grep -q 'baseline established'");
+    machine.wait(
+        "the baseline",
+        "integrityd history | grep -q 'baseline established' && ! integrityd status | grep -q 'first round'",
+    );
     machine.wait("a quiet machine", "integrityd queue list");
 
     machine.must("echo 'umask 000' >>/etc/profile.d/umask.sh");

@@ -29,7 +29,7 @@ step not-installed service integrityd start
 install -m 755 "$program" /usr/local/sbin/integrityd
 step no-configuration service integrityd start
 install -m 600 /dev/null $conf
-printf 'area = /etc/init.d\nmail = file:/var/lib/mails\ndatabase = /var/lib/integrityd/integrityd.sqlite\n' >$conf
+printf 'filerate = 1\narea = /etc/init.d\nmail = file:/var/lib/mails\ndatabase = /var/lib/integrityd/integrityd.sqlite\n' >$conf
 step not-started service integrityd status
 step start service integrityd start
 step started service integrityd status

@@ -173,7 +173,10 @@ pub(crate) fn no_mail_follows_a_mail(server: Server, way: &str, log: Log) -> boo
         ),
     );
     machine.must("chmod 600 /etc/integrityd.conf && (integrityd run >/root/log 2>&1 &)");
-    machine.wait("the baseline", "integrityd history | grep -q 'baseline established'");
+    machine.wait(
+        "the baseline",
+        "integrityd history | grep -q 'baseline established' && ! integrityd status | grep -q 'first round'",
+    );
     await_mails(&machine, "the mail about the baseline", 1);
     settle(&machine);
 
