@@ -15,7 +15,7 @@ pub(super) mod stalls;
 pub mod walk;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     hash::RandomState,
     path::PathBuf,
     sync::{Arc, Mutex},
@@ -26,11 +26,12 @@ use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::settings::config::{Config, FirstRound},
+    config::settings::config::Config,
     files::{
         area::{namespace::Namespace, watched_areas::WatchedAreas},
         baseline::mass_removal::tell_back,
         compare::inode_index::InodeIndex,
+        pace::area_turns::AreaTurns,
         stalls::{survey, tell_of_stalls},
         walk::{
             checker::{Interrupt, PacedChecker},
@@ -64,18 +65,6 @@ const STORE_RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::fro
 /// So far are the fast first rounds of machines apart that are started together.
 const FIRST_ROUND_SPREAD: Duration = Duration::from_secs(30);
 
-/// How long an area that is watched rests while others are new: so many times what its walk took, and at least so long. It costs them a
-/// tenth of their pace.
-const REST: u32 = 9;
-const LEAST_REST: Duration = Duration::from_secs(5);
-
-/// The walk through one area.
-#[derive(Debug, Clone, Copy)]
-struct AreaWalk {
-    began: Boottime,
-    ended: Option<Boottime>,
-}
-
 /// The task that goes round.
 #[derive(Debug)]
 pub struct Walker {
@@ -86,12 +75,8 @@ pub struct Walker {
     chance: StdRng,
     paced: PacedChecker,
     itinerary: Frontier,
-    /// Areas whose root was entered in this round.
-    entered: HashSet<AreaId>,
-    /// Those of them that ended before the others, while an area is new.
-    ended: HashSet<AreaId>,
-    /// When each area was entered, and when the last of its entries was seen.
-    walks: HashMap<usize, AreaWalk>,
+    /// The areas whose root was entered in this round.
+    turns: AreaTurns,
     roots_checked: Boottime,
     /// By which part of a slot the first stop is later.
     phase: f64,
@@ -111,9 +96,7 @@ impl Walker {
             stop,
             chance,
             itinerary: Frontier::default(),
-            entered: HashSet::new(),
-            ended: HashSet::new(),
-            walks: HashMap::new(),
+            turns: AreaTurns::default(),
             roots_checked: now,
             phase: 0.0,
             namespace: Arc::default(),
@@ -176,9 +159,7 @@ impl Walker {
             self.settle_in().await?;
         }
         self.survey().await?;
-        self.entered.clear();
-        self.ended.clear();
-        self.walks.clear();
+        self.turns = AreaTurns::default();
         self.take_turns();
         for area in 0..self.config.areas.len() {
             self.enter(area).await?;
@@ -228,8 +209,7 @@ impl Walker {
         }));
         self.paced.is_learning = rows.iter().any(|row| row.state == AreaState::Learning);
         self.paced.adjust_pace();
-        let is_fast = matches!(self.config.rates.first_round, FirstRound::Fast { .. });
-        let spread = if self.paced.is_learning && is_fast { FIRST_ROUND_SPREAD } else { Duration::ZERO };
+        let spread = if self.paced.is_first_and_fast() { FIRST_ROUND_SPREAD } else { Duration::ZERO };
         self.paced.pace.put_off(self.clock.now().boottime, std::mem::take(&mut self.phase), spread);
         self.survey().await?;
         let rates = self.config.rates.of_first_round();
@@ -272,8 +252,7 @@ impl Walker {
             self.itinerary.drop_area(area);
             return Ok(());
         }
-        self.entered.insert(id);
-        self.walks.insert(area, AreaWalk { began: self.clock.now().boottime, ended: None });
+        self.turns.enter(id, area, self.clock.now().boottime);
         if let Some(entry) = visited.directory {
             self.itinerary.add(PendingDir { area, entry });
         }
@@ -349,15 +328,10 @@ impl Walker {
         }
         let Some(checker) = self.paced.checker.clone() else { return Ok(()) };
         let Some(watched) = checker.areas.all.get(area) else { return Ok(()) };
-        let now = self.clock.now();
-        if let Some(walk) = self.walks.get_mut(&area) {
-            walk.ended.get_or_insert(now.boottime);
-        }
-        if !self.entered.contains(&watched.id) || checker.areas.is_unfinished(watched) || !self.ended.insert(watched.id)
-        {
+        let (id, now) = (watched.id, self.clock.now());
+        if !self.turns.end(id, !checker.areas.is_unfinished(watched), now.boottime) {
             return Ok(());
         }
-        let id = watched.id;
         let rows = self.db.call(move |store| {
             baseline::learning::end_round(store, &[id], now)?;
             store.areas()
@@ -376,23 +350,12 @@ impl Walker {
         self.take_turns();
     }
 
-    /// The areas that are watched and whose turn has come again while others are new.
-    fn rested(&self) -> Vec<usize> {
-        let now = self.clock.now().boottime;
-        let is_rested = |walk: &AreaWalk| {
-            walk.ended.is_some_and(|ended| now.since(ended) >= LEAST_REST.max(ended.since(walk.began) * REST))
-        };
-        let walks = self.walks.iter().filter(|(_, walk)| self.paced.is_learning && is_rested(walk));
-        walks.map(|(area, _)| *area).collect()
-    }
-
     async fn end_round(&mut self) -> Result<(), Interrupt> {
         let Some(areas) = self.paced.checker.as_ref().map(|checker| Arc::clone(&checker.areas)) else {
             return Ok(());
         };
         let unfinished = areas.unfinished();
-        let is_done = |area: &AreaId| !unfinished.contains(area) && !self.ended.contains(area);
-        let done: Vec<AreaId> = self.entered.iter().copied().filter(is_done).collect();
+        let done: Vec<AreaId> = self.turns.uncounted().filter(|area| !unfinished.contains(area)).collect();
         let clock = self.clock.clone();
         let rows = self.db.call(move |store| {
             baseline::learning::end_round(store, &done, clock.now())?;
@@ -413,10 +376,12 @@ impl Walker {
         self.paced.settle().await?;
         self.tend().await?;
         self.paced.take_stock(false).await?;
-        for area in self.rested() {
-            self.enter(area).await?;
-        }
         let now = self.clock.now().boottime;
+        if self.paced.is_learning {
+            for area in self.turns.take_rested(now) {
+                self.enter(area).await?;
+            }
+        }
         if now.since(self.roots_checked) >= ROOT_TIME {
             self.roots_checked = now;
             for area in self.areas_to_enter().await? {
@@ -432,7 +397,7 @@ impl Walker {
         let Some(checker) = self.paced.checker.clone() else { return Ok(Vec::new()) };
         let (areas, now) = (Arc::clone(&checker.areas), self.clock.now());
         let rows = self.db.call(move |store| tell_back(store, &areas, false, now).and_then(|()| store.areas())).await?;
-        let entered = self.entered.clone();
+        let entered: HashSet<AreaId> = self.turns.entered().collect();
         let wanted = move || {
             let areas = &checker.areas;
             let all = areas.all.iter().enumerate();

@@ -126,16 +126,17 @@ impl NameWord {
     fn around(text: &str, at: usize) -> Self {
         let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
         let is_outside = |c: char| !c.is_alphabetic() && !is_mark(c);
-        let begin = before.rfind(is_outside).map_or(0, |place| place + before.get(place..).map_or(0, first_len));
+        let begin = before.rfind(is_outside).map_or(0, |place| place + first_len(before, place));
         let end = after.find(is_outside).map_or(text.len(), |length| at + length);
         let word = text.get(begin..end).unwrap_or_default();
         let is_mixed = word.contains(|c: char| c.is_ascii_alphabetic()) && word.contains(is_like_latin);
-        Self { end: end.max(at + first_len(after)), is_mixed }
+        Self { end: end.max(at + first_len(text, at)), is_mixed }
     }
 }
 
-fn first_len(text: &str) -> usize {
-    text.chars().next().map_or(0, char::len_utf8)
+/// The length in bytes of the character at `at`.
+fn first_len(text: &str, at: usize) -> usize {
+    first_char_len(text.as_bytes().get(at..).unwrap_or_default())
 }
 
 /// Whether `c` stands on the character before it: the standard library escapes such (`Grapheme_Extend`) where nothing stands before.

@@ -70,6 +70,11 @@ fn press(root: &Path, share: &str) {
     fs::write(root.join("proc/pressure/io"), text).unwrap();
 }
 
+/// A first round as fast as nobody else wants the machine.
+fn fast(config: &mut Config) {
+    (config.rates.first_round, config.rates.pressure) = (FirstRound::Fast { looks: 32.0, bytes: 1e9 }, 20);
+}
+
 /// That tasks wait for a processor.
 fn press_processor(root: &Path, share: &str) {
     press(root, "0.00");
@@ -81,9 +86,6 @@ async fn a_fast_first_round_leaves_the_processor_to_others_and_the_usual_pace_do
     let root = tempfile::tempdir().unwrap();
     press_processor(root.path(), "60.00");
     let journey = Journey::new();
-    let fast = |config: &mut Config| {
-        (config.rates.first_round, config.rates.pressure) = (FirstRound::Fast { looks: 32.0, bytes: 1e9 }, 20);
-    };
     let walking = walk(&journey, root.path(), 0.0, fast);
     // Who waits already does not wait longer until that is found out.
     assert_near(walking.rate(Duration::from_secs(10)).await, 2.0);
@@ -101,7 +103,6 @@ async fn a_fast_first_round_leaves_the_processor_to_others_and_the_usual_pace_do
 async fn machines_that_are_started_together_begin_their_fast_first_rounds_apart() {
     let root = tempfile::tempdir().unwrap();
     let journey = Journey::new();
-    let fast = |config: &mut Config| config.rates.first_round = FirstRound::Fast { looks: 32.0, bytes: 1e9 };
     let walking = walk(&journey, root.path(), 0.5, fast);
     sleep(Duration::from_secs(14)).await;
     assert_eq!(walking.looks().await, 0);

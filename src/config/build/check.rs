@@ -13,7 +13,7 @@ use crate::config::{
     schema::units::{format_rate, format_size},
     settings::{
         config::{
-            Attach, Config, FirstRound, Helper, LogcheckSettings, MailSettings, MailWay, Pooling, Rates,
+            Attach, Config, FirstRound, Helper, LogcheckSettings, MailSettings, MailWay, ONE_SLOW_CORE, Pooling, Rates,
             ReportSettings, SubjectStyle, TlsMode,
         },
         urgent::UrgentList,
@@ -22,9 +22,6 @@ use crate::config::{
 
 /// The ceilings for promised ages, unless they are set: so many times the rates.
 const CEILING: f64 = 50.0;
-
-/// Most looks and bytes a second of a fast first round where no ceiling is given: about what one slow core does.
-const FAST: (f64, f64) = (3000.0, 150.0 * 1024.0 * 1024.0);
 
 /// Makes settings of `sheet`. What it gives is to be used only when no fault was found.
 pub(in crate::config) fn check(sheet: &ValueSet, findings: &mut Findings) -> Config {
@@ -77,7 +74,8 @@ fn rates(sheet: &ValueSet, findings: &mut Findings) -> Rates {
         _ => sheet.place("filerate").or_else(|| sheet.place("byterate")).is_some(),
     };
     let ceilings = (sheet.number("maxfilerate"), sheet.number("maxbyterate"));
-    let fast = FirstRound::Fast { looks: ceilings.0.unwrap_or(FAST.0), bytes: ceilings.1.unwrap_or(FAST.1) };
+    let fast =
+        FirstRound::Fast { looks: ceilings.0.unwrap_or(ONE_SLOW_CORE.0), bytes: ceilings.1.unwrap_or(ONE_SLOW_CORE.1) };
     let rates = Rates {
         first_round: if is_paced { FirstRound::Paced } else { fast },
         files,

@@ -166,6 +166,10 @@ pub struct Rates {
     pub first_round: FirstRound,
 }
 
+/// Looks and bytes a second that about one slow core does: the most of a fast first round where no ceiling is given, and of what is
+/// estimated.
+pub const ONE_SLOW_CORE: (f64, f64) = (3000.0, 150.0 * 1024.0 * 1024.0);
+
 /// How the first round over an area goes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FirstRound {

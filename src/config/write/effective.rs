@@ -280,7 +280,10 @@ fn default(key: &'static SettingKey, sheet: &ValueSet, config: &Config) -> Optio
         "maxbyterate" => (format_rate(rates.max_bytes), SettingSource::From("byterate")),
         "firstround" => (
             first_round(config).to_owned(),
-            if first_round(config) == "paced" { SettingSource::From("filerate") } else { SettingSource::Default },
+            match ["filerate", "byterate"].into_iter().find(|name| sheet.place(name).is_some()) {
+                Some(name) => SettingSource::From(name),
+                None => SettingSource::Default,
+            },
         ),
         "logreporttime" => (format_span(logs.report_time), SettingSource::From("reporttime")),
         "logreportholdoff" => (format_span(logs.hold_off), SettingSource::From("reportholdoff")),

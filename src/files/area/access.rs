@@ -112,11 +112,7 @@ impl WatchedAreas {
 
     /// Whether [`Self::unfinished`] would name this area; what it asks is kept.
     pub fn is_unfinished(&self, watched: &WatchedArea) -> bool {
-        let was_silent = watched.was_silent();
-        if was_silent {
-            watched.note_silence();
-        }
-        was_silent && self.far(watched, &watched.path).is_some()
+        watched.is_silent() && self.far(watched, &watched.path).is_some()
     }
 
     /// Looks at the root of an area.

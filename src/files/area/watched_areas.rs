@@ -97,6 +97,11 @@ impl WatchedArea {
         self.was_silent.store(true, Ordering::Relaxed);
     }
 
+    /// Whether a look into it had no answer since [`Self::was_silent`] was asked last.
+    pub(in crate::files) fn is_silent(&self) -> bool {
+        self.was_silent.load(Ordering::Relaxed)
+    }
+
     /// Whether a look into it had no answer since this was asked last.
     pub fn was_silent(&self) -> bool {
         self.was_silent.swap(false, Ordering::Relaxed)

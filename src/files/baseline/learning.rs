@@ -5,7 +5,7 @@ use std::{os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
 use crate::{
     config::{
         schema::units::format_size,
-        settings::config::{Area, Config},
+        settings::config::{Area, Config, ONE_SLOW_CORE},
     },
     files::{
         area::{
@@ -111,9 +111,6 @@ fn take_on(store: &mut Store, area: &Area, row: AreaRow, now: Moment) -> Result<
     Ok(next)
 }
 
-/// Looks and bytes a second that are not exceeded in an estimate, whatever is configured: about what one slow core does.
-const FASTEST: (f64, f64) = (3000.0, 150e6);
-
 /// Tells that the first round over the new ones among the areas `rows` begins; `rates` are looks and bytes a second in it.
 ///
 /// # Errors
@@ -158,8 +155,8 @@ pub fn begun(areas: &WatchedAreas, ids: &[AreaId], census: &Census, rates: (f64,
     // Every other look may be a recheck.
     let entries = u32::try_from(census.entries).unwrap_or(u32::MAX);
     let kibibytes = u32::try_from(census.bytes / 1024).unwrap_or(u32::MAX);
-    let looks = rates.0.min(FASTEST.0);
-    let bytes = rates.1.min(FASTEST.1);
+    let looks = rates.0.min(ONE_SLOW_CORE.0);
+    let bytes = rates.1.min(ONE_SLOW_CORE.1);
     let span = (f64::from(entries) * 1.5 / looks).max(f64::from(kibibytes) * 1024.0 / bytes);
     let span = Duration::try_from_secs_f64(span.ceil()).unwrap_or(Duration::MAX);
     let mut note = format!(

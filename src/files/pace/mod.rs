@@ -1,5 +1,6 @@
 //! How fast: rates, promised ages, pressure, fair shares.
 
+pub(super) mod area_turns;
 pub(super) mod coverage;
 pub(super) mod fair_share;
 pub mod max_age;

@@ -253,7 +253,7 @@ impl PacedChecker {
     }
 
     /// Whether a first round is under way that goes as fast as the machine is idle.
-    pub(super) fn is_first_and_fast(&self) -> bool {
+    pub(in crate::files) fn is_first_and_fast(&self) -> bool {
         self.is_learning && matches!(self.rates.first_round, FirstRound::Fast { .. })
     }
 

@@ -56,6 +56,7 @@ impl PacedChecker {
             let Some(area) = self.max_age.next() else { break };
             self.max_age.rechecked(area);
             match self.db.call(move |store| stalest_with_way(store, Some(area))).await? {
+                Some((entry, _)) if self.is_young(&entry).is_some() => {}
                 Some(found) => self.look_again(found).await?,
                 None => break,
             }
@@ -82,9 +83,6 @@ impl PacedChecker {
         let Some(checker) = self.checker.clone() else {
             return Ok(());
         };
-        if self.is_young(&entry).is_some() {
-            return Ok(());
-        }
         if let Some(target) = checker.target_of(&entry, &way) {
             self.look(target).await?;
         }
