@@ -34,7 +34,7 @@ use crate::{
     cli::{context::CliContext, terminal::output::Out},
     config,
     files::remote::helper,
-    sys::process::{broker, broker_server},
+    sys::process::{broker, broker_server, descriptors},
 };
 
 /// Under what the options of every command stand in its help.
@@ -128,6 +128,7 @@ enum Command {
 
 /// Runs the command in `arguments` (program name first) and gives the exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    descriptors::keep_from_children();
     let words: Vec<OsString> = arguments.into_iter().collect();
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{PROGRAM, Scratch, overwrite, put_program, sink::Sink, wait_for};
+use crate::support::{PROGRAM, Running, Scratch, overwrite, put_program, sink::Sink, wait_for};
 
 const FAST: &str =
     "filerate = 2000\nreporttime = 0\nreportholdoff = 0\nurgentholdoff = 0\nlogchecktime = 1\npidchecktime = 1";
@@ -195,6 +195,37 @@ fn a_sendmail_program_is_run_by_the_helper_and_writes_what_it_likes() {
     overwrite(&scratch.tree().join("file"), "two");
     wait_for("the mail", || mails_in(&spool.path("")).contains("/tree/file"));
     assert!(daemon.stop().success());
+}
+
+#[test]
+fn what_the_starter_had_open_is_not_handed_on() {
+    let (scratch, spool) = (Scratch::new(), Scratch::new());
+    // Only what it was given itself: `ls` opens one more.
+    let script =
+        format!("ls -l /proc/$$/fd >{0}/new 2>&1; cat >/dev/null; mv {0}/new {0}/open", spool.path("").display());
+    let program = put_program(&spool.path("sendmail"), &script);
+    fs::write(scratch.path("secret"), "").unwrap();
+    fs::write(scratch.tree().join("file"), "").unwrap();
+    scratch.configure(&format!("{FAST}\nmail = sendmail:{}", program.display()));
+    for (what, sandbox) in [("by the helper", None), ("by the daemon", Some("--no-sandbox"))] {
+        let child = Command::new("sh")
+            .args(["-c", "exec 9<\"$0\"; exec \"$@\""])
+            .arg(scratch.path("secret"))
+            .args([PROGRAM, "--config"])
+            .arg(scratch.path("integrityd.conf"))
+            .arg("run")
+            .args(sandbox)
+            .spawn()
+            .unwrap();
+        let daemon = Running { child };
+        scratch.wait_for_baseline();
+        overwrite(&scratch.tree().join("file"), what);
+        wait_for("the mail", || spool.path("open").exists());
+        let open = fs::read_to_string(spool.path("open")).unwrap();
+        assert!(open.contains("0 -> ") && !open.contains("/secret"), "{what}: {open}");
+        assert!(daemon.stop().success());
+        fs::remove_file(spool.path("open")).unwrap();
+    }
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! What this process has written to its own log, so that reading it back is no news.
 //!
 //! Standard error ends in the journal or in syslog, which may be among the logs that are read: without this every mail would make
-//! the next one. Nothing is passed over by its tag, which anybody can write: a line counts as ours when it carries our PID and
-//! exactly a text that we have written, and each writing excuses one line of a log.
+//! the next one. Nothing is passed over by its tag, which anybody can write: a line counts as ours when our name and PID stand where
+//! the tag of a line stands, exactly a text that we have written is all behind them, and each writing excuses one line of a log.
 
 use std::{
     collections::{BTreeSet, VecDeque},
     hash::{BuildHasher as _, RandomState},
     sync::{Mutex, PoisonError},
 };
+
+use crate::logs::line::syslog::{self, Message};
 
 /// Texts remembered; more than a flood of our own lines within one interval has.
 const MOST: usize = 2000;
@@ -49,11 +51,11 @@ impl OwnLines {
     /// Whether a log line is one that this process, `pid`, has written. Each reader, a log of a group, finds each writing once: syslog
     /// may copy it into several logs.
     pub fn take(&self, line: &[u8], pid: u32, reader: &[u8]) -> bool {
-        let tag = format!("integrityd[{pid}]: ");
-        let Some(at) = line.windows(tag.len()).position(|part| part == tag.as_bytes()) else {
-            return false;
+        let is_tagged = |message: &Message<'_>| {
+            message.tag == b"integrityd" && message.pid.is_some_and(|known| known == pid.to_string().as_bytes())
         };
-        let text = line.get(at + tag.len()..).unwrap_or_default().trim_ascii();
+        let Some(message) = syslog::parse(line).filter(is_tagged) else { return false };
+        let text = message.text.trim_ascii();
         let text = text.get(..LONGEST).unwrap_or(text);
         let reader = self.keys.hash_one(reader);
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,12 +82,28 @@ mod tests {
     }
 
     #[test]
+    fn our_words_at_the_end_of_somebody_elses_line_do_not_hide_it() {
+        let own = OwnLines::default();
+        own.wrote(b"report 7: 1 changed");
+        for line in [
+            "Nov 21 14:02:12 web3 sudo: mallory : USER=root ; COMMAND=/bin/evil integrityd[812]: report 7: 1 changed",
+            "Nov 21 14:02:12 integrityd[812]: report 7: 1 changed",
+            "Nov 21 14:02:12 web3 xintegrityd[812]: report 7: 1 changed",
+            "integrityd[812]: report 7: 1 changed",
+        ] {
+            assert!(!own.take(line.as_bytes(), 812, b"a"), "{line}");
+        }
+        assert!(own.take(b"2026-11-21T14:02:12Z web3 integrityd[812]: report 7: 1 changed", 812, b"a"));
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let own = OwnLines::default();
         for number in 0..MOST + 5 {
             own.wrote(format!("{number}").as_bytes());
         }
         assert_eq!(own.texts.lock().unwrap().len(), MOST);
-        assert!(!own.take(b"integrityd[1]: 4", 1, b"") && own.take(b"integrityd[1]: 5", 1, b""));
+        let line = |number: u8| format!("Nov 21 14:02:12 web3 integrityd[1]: {number}").into_bytes();
+        assert!(!own.take(&line(4), 1, b"") && own.take(&line(5), 1, b""));
     }
 }

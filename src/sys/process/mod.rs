@@ -5,6 +5,7 @@ pub mod broker_server;
 pub mod capture;
 pub mod child;
 pub mod containers;
+pub mod descriptors;
 pub mod framed;
 pub mod group;
 pub mod pidfile;
