@@ -299,8 +299,8 @@ impl Housekeeper {
         if let (PruneStep::TooLarge(used), false) = (step, self.has_complained) {
             self.has_complained = true;
             let note = format!(
-                "the database uses {} MiB, more than maxdatabase allows, and no old events are left to take out: the baseline itself \
-                 needs the room",
+                "events and reports use {} MiB of the database, more than maxdatabase allows, and none are left that may go: those of \
+                 the last day and those that nobody has got yet stay",
                 used >> 20
             );
             let event = Event::new(Category::Notice, Severity::Normal, now, Vec::new()).with_note(note);

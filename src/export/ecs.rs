@@ -274,6 +274,7 @@ fn line_bytes(event: &Event, out: &mut Object) {
     let length = event.line.as_ref().map(|line| line.length);
     let is_cut = |length: &u64| usize::try_from(*length).map_or(true, |length| length > event.note.len());
     out.put_some("length", length.filter(is_cut));
+    out.put_some("blake3", event.line.as_ref().and_then(|line| line.digest).map(|digest| hex(&digest)));
 }
 
 /// Only what differs, as it was.

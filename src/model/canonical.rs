@@ -61,6 +61,7 @@ pub fn encode(seq: u64, event: &Event) -> Vec<u8> {
     out.put_some(17, event.line.as_ref().map(|line| line.length.to_be_bytes()));
     out.put_some(18, (!event.previous.is_empty()).then_some(&event.previous));
     out.put_some(19, event.process.as_deref().map(encode_news));
+    out.put_some(20, event.line.as_ref().and_then(|line| line.digest));
     out.bytes
 }
 
@@ -94,7 +95,10 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Event), CanonicalError> {
         members_digest: fields.optional_array(14)?,
         note: fields.need(15)?.to_vec(),
         line: match fields.find(16) {
-            Some(rule) => Some(LogLine { rule: rule.to_vec(), length: u64::from_be_bytes(fields.array(17)?) }),
+            Some(rule) => {
+                let (rule, length) = (rule.to_vec(), u64::from_be_bytes(fields.array(17)?));
+                Some(LogLine { rule, length, digest: fields.optional_array(20)? })
+            }
             None => None,
         },
         process: fields.find(19).map(decode_news).transpose()?.map(Box::new),
@@ -113,6 +117,11 @@ pub fn encode_member(member: &Member) -> Vec<u8> {
 /// The hash of an event in the chain: `BLAKE3(prev_hash ‖ canonical)`.
 pub fn chain_hash(prev_hash: &[u8; 32], canonical: &[u8]) -> [u8; 32] {
     *blake3::Hasher::new().update(prev_hash).update(canonical).finalize().as_bytes()
+}
+
+/// BLAKE3 of any bytes.
+pub fn digest(bytes: &[u8]) -> [u8; 32] {
+    *blake3::hash(bytes).as_bytes()
 }
 
 /// BLAKE3 over the canonical bytes of all members, each led by its length (u64, big-endian).

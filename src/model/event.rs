@@ -339,6 +339,8 @@ pub struct LogLine {
     pub rule: Vec<u8>,
     /// Its whole length in bytes; larger than that of the note when the line was cut.
     pub length: u64,
+    /// BLAKE3 of its first 64 KiB, of a line of which less is kept because there were too many.
+    pub digest: Option<[u8; 32]>,
 }
 
 impl Event {

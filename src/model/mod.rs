@@ -1,6 +1,6 @@
 //! The words of the house: plain data that every other room speaks, without I/O and without waiting.
 //!
-//! Downwards: log, canonical, event, file, format.
+//! Downwards: originator, log, canonical, event, file, format.
 
 pub mod backoff;
 pub mod canonical;
@@ -12,4 +12,5 @@ pub mod format;
 pub mod health;
 pub mod keepalive;
 pub mod log;
+pub mod originator;
 pub mod process;

@@ -13,7 +13,11 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    model::{clock::Clock, event::Channel, keepalive::Keepalive},
+    model::{
+        clock::{Clock, Moment},
+        event::Channel,
+        keepalive::Keepalive,
+    },
     report::task::{
         composer::{BatchError, ReportComposer},
         pool::{Decision, PendingReport, Pool},
@@ -87,14 +91,15 @@ impl Reporter {
     /// Makes a report if one is due; gives how long to rest.
     async fn step(&self) -> Result<Duration, BatchError> {
         let channel = self.channel;
-        let pending = self.db.call(move |store| pending(store, channel)).await?;
-        match self.pool.decide(&pending, self.clock.now()) {
+        let now = self.clock.now();
+        let pending = self.db.call(move |store| pending(store, channel, now)).await?;
+        match self.pool.decide(&pending, now) {
             Decision::Rest => Ok(LONGEST_REST),
             Decision::Wait(wait) => Ok(wait.min(LONGEST_REST)),
             Decision::Send => {
                 let composer = Arc::clone(&self.composer);
                 let batch = move |store: &mut Store| {
-                    if composer.is_backlogged(store, channel)? {
+                    if composer.is_backlogged(store, channel, now)? {
                         return Ok(false);
                     }
                     composer.batch(store, channel).map(|_was_any| true)
@@ -109,11 +114,12 @@ impl Reporter {
     }
 }
 
-fn pending(store: &Store, channel: Channel) -> Result<PendingReport, StoreError> {
-    let waiting = store.waiting(channel)?;
-    Ok(PendingReport {
-        first: waiting.as_ref().map(|waiting| waiting.first),
-        first_urgent: waiting.as_ref().and_then(|waiting| waiting.first_urgent),
-        last_batch: store.last_batch(channel)?,
-    })
+fn pending(store: &Store, channel: Channel, now: Moment) -> Result<PendingReport, StoreError> {
+    let waiting = store.waiting(channel, now.wall)?;
+    let last_batch = store.last_batch(channel)?;
+    Ok(waiting.map_or_else(PendingReport::default, |waiting| PendingReport {
+        first: Some(waiting.first),
+        urgent: waiting.urgent,
+        last_batch,
+    }))
 }

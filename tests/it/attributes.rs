@@ -244,7 +244,8 @@ fn make_older(database: &Path) {
          DROP TABLE recurring; DROP TABLE recurring_mark; DROP TABLE lines_read; DROP TABLE standstill; \
          DROP TABLE trouble; DROP TABLE own_queue_id; DROP TABLE own_mail; DROP INDEX report_created; \
          ALTER TABLE delivery DROP COLUMN spooled; ALTER TABLE delivery DROP COLUMN troubled; \
-         ALTER TABLE instance DROP COLUMN last_report; ALTER TABLE area DROP COLUMN expected; PRAGMA user_version = 4;",
+         ALTER TABLE instance DROP COLUMN last_report; ALTER TABLE area DROP COLUMN expected;
+         DROP INDEX event_urgent; ALTER TABLE event DROP COLUMN originator; ALTER TABLE event DROP COLUMN part; PRAGMA user_version = 4;",
     )
     .unwrap();
 }

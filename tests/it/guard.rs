@@ -130,7 +130,7 @@ fn the_daemon_that_runs_has_it_and_its_helper_ends_with_it() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let free = crate::support::Running { child: free };
+    let free = Running { child: free };
     wait_for("the daemon", || scratch.ask(&["status"]).status.code() != Some(2));
     assert_eq!((status(free.pid(), "NoNewPrivs").as_str(), helper_of(free.pid())), ("0", None));
     let doctor = String::from_utf8(scratch.ask(&["doctor"]).stdout).unwrap();
@@ -263,7 +263,7 @@ fn a_helper_that_dies_is_told_and_what_waits_is_kept() {
 #[test]
 fn a_process_is_known_by_its_program_though_the_daemon_cannot_see_it() {
     let (scratch, sink) = (Scratch::new(), Sink::start());
-    let sleep = crate::support::Running { child: Command::new("sleep").arg("600").spawn().unwrap() };
+    let sleep = Running { child: Command::new("sleep").arg("600").spawn().unwrap() };
     fs::write(scratch.path("sleep.pid"), format!("{}\n", sleep.pid())).unwrap();
     scratch.configure(&format!("{FAST}\npidfile = {}\n{}", scratch.path("sleep.pid").display(), sink.setting()));
     let Some(text) = tried(&scratch, &["--look", &sleep.pid().to_string()]) else { return };

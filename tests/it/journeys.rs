@@ -32,6 +32,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use crate::support::unwrapped;
+
 const HOUR: Duration = Duration::from_hours(1);
 
 pub(crate) struct Journey {
@@ -112,7 +114,7 @@ impl Journey {
 
     pub(crate) fn mails(&self) -> Vec<String> {
         let accepted = self.accepted.lock().unwrap();
-        accepted.iter().map(|(_, bytes)| plain_text(bytes).1).collect()
+        accepted.iter().map(|(_, bytes)| unwrapped(&plain_text(bytes).1)).collect()
     }
 }
 

@@ -481,9 +481,10 @@ async fn row_13_a_new_directory_that_the_walker_meets_over_several_mails_is_one_
     let mails = journey.mails().split_off(before);
     assert!(mails.len() >= 2, "{mails:?}");
     let lines: Vec<&str> =
-        mails.iter().flat_map(|mail| mail.lines()).filter(|line| line.contains("added below")).collect();
+        mails.iter().flat_map(|mail| mail.lines()).filter(|line| line.contains("added below it")).collect();
     assert_eq!(lines.len(), mails.len(), "{mails:?}");
-    assert!(lines.iter().skip(1).all(|line| line.contains("/tree/app/  told of before: and ")), "{lines:?}");
+    let later = |mail: &String| mail.contains("/tree/app/  told of before\n    …and ");
+    assert!(mails.iter().skip(1).all(later), "{mails:?}");
     assert!(!mails.join("\n").contains("/lib/f"), "{mails:?}");
     let counted: u64 = lines
         .iter()

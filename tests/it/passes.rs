@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::support::{
     PROGRAM, Scratch, copy_program, is_root, overwrite, put, put_back_mtime,
     sink::{Mode, Sink},
-    wait_for,
+    unwrapped, wait_for,
 };
 
 const FAST: &str = "filerate = 2000\nbyterate = 100M\nreporttime = 1\nreportholdoff = 1\n";
@@ -24,7 +24,7 @@ fn code(output: &Output) -> i32 {
 }
 
 fn words(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    unwrapped(&format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
 }
 
 /// What `check --json` finds: action by path beneath the tree.

@@ -131,6 +131,19 @@ impl Scratch {
     }
 }
 
+/// A text of ours with what goes on in the next line in one line again.
+pub(crate) fn unwrapped(text: &str) -> String {
+    let goes_on = |line: &str| line.trim_start_matches(' ').strip_prefix("↳ ").map(str::to_owned);
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.split('\n') {
+        match (goes_on(line), lines.last_mut()) {
+            (Some(rest), Some(last)) => last.push_str(&rest),
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
@@ -143,7 +156,7 @@ pub(crate) fn shown(scratch: &Scratch, output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    text.replace(&scratch.path("").display().to_string(), "/scratch/")
+    unwrapped(&text).replace(&scratch.path("").display().to_string(), "/scratch/")
 }
 
 /// A daemon; killed when it is dropped.

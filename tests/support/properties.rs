@@ -164,7 +164,7 @@ fn mail(bytes: &[u8]) {
     let now = Moment::default();
     let stored = |seq, category, severity, line: bool| {
         let event = Event::new(category, severity, now, source.to_vec()).with_note(note);
-        let line = line.then(|| LogLine { rule: source.to_vec(), length: 7 });
+        let line = line.then(|| LogLine { rule: source.to_vec(), length: 7, digest: None });
         StoredEvent { seq, event: Event { line, ..event }, prev_hash: [1; 32], hash: [2; 32] }
     };
     let events = [
@@ -183,6 +183,7 @@ fn mail(bytes: &[u8]) {
         tally: &BatchTally::of(&events),
         limit: 1000,
         grown: &[],
+        shares: &[],
         coverage: None,
         head: [3; 32],
         names: &Names::default(),

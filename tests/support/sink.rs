@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::PATIENCE;
+use super::{PATIENCE, unwrapped};
 use tokio_rustls::rustls::{
     ServerConfig, ServerConnection, StreamOwned,
     crypto::ring,
@@ -74,8 +74,9 @@ impl Mail {
         self.parsed().attachments().next().map(|part| part.contents().to_vec())
     }
 
+    /// What it says, with what goes on in the next line in one.
     pub(crate) fn text(&self) -> String {
-        self.parsed().body_text(0).unwrap().replace("\r\n", "\n")
+        unwrapped(&self.parsed().body_text(0).unwrap().replace("\r\n", "\n"))
     }
 
     /// The names of its headers, as they came.

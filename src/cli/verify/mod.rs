@@ -23,7 +23,7 @@ use crate::{
             output::{Out, number},
         },
     },
-    config,
+    config::{self, settings::config::Config},
     model::{
         clock::{Clock, Timestamp},
         escape::hex,
@@ -77,9 +77,11 @@ pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> 
     if let Some(path) = &arguments.mails {
         let now = Clock::System(host::boot_id(Path::new("/"))).now().wall;
         // Beside a database that was copied from elsewhere there may be none.
-        let kept = config::load(&source.config)
-            .ok()
-            .map(|config| Keeping { retention: config.report.retention, most: config.report.max_database }.least());
+        let kept = config::load(&source.config).ok().map(|Config { report, .. }| {
+            // Nobody may expect of a default that it takes out what is not old.
+            let most = report.max_database.filter(|_| report.keeps_least);
+            Keeping { retention: report.retention, most }.least()
+        });
         compare(store, path, kept.map(|kept| Promise { kept, now }), &mut teller)?;
     }
     Ok(if teller.findings == 0 { Exit::Fine } else { Exit::Findings })

@@ -275,8 +275,8 @@ keys! {
     "subject" "subject" Report "own" [SettingUnit::Choice(&["own", "logcheck"])] ONCE
         "Whose subjects the mails carry; logcheck's for existing filters, as its version 1.4.2 writes them: web3 2026-11-21 14:02 +0100 Security Events. Only mails about lines of logs have them.";
     "retention" "retention" Report "400d" [span(DAY, CENTURY)] ONCE "How long events are kept after everybody has got them.";
-    "maxdatabase" "maxdatabase" Report "off" [SettingUnit::Size { min: MI, max: 16 * 1024 * GI, has_off: true }] ONCE
-        "The largest size of the database: before it is reached the oldest events that everybody has got go, but for those of the last day.";
+    "maxdatabase" "maxdatabase" Report "2G" [SettingUnit::Size { min: MI, max: 16 * 1024 * GI, has_off: true }] ONCE
+        "The most that events and reports may take in the database, the baseline aside: before it is reached the oldest that everybody has got go, but for those of the last day.";
 
     "mail" "url" Mail "auto" [SettingUnit::MailUrl] ONCE
         "How reports are sent. auto: a sendmail program, as root; else SMTP on localhost.";

@@ -291,6 +291,8 @@ pub struct ReportSettings {
     pub retention: Duration,
     /// Largest size of the database in bytes; `None` = no limit.
     pub max_database: Option<u64>,
+    /// Whether somebody wants it so that events go before `retention` is over where there are too many.
+    pub keeps_least: bool,
 }
 
 /// When a batch of events becomes a report.

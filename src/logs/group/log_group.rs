@@ -15,6 +15,7 @@ use crate::{
         group::{
             context::Surroundings,
             dedup::{Duplicates, JudgedDuplicate, Side},
+            line_budget::LineBudgets,
             line_events::{Judge, lines_in, tell_faults_once},
             notices::{self, JOURNAL},
             own_mail_state::OwnMailLogs,
@@ -78,6 +79,7 @@ pub struct Group {
     duplicates: Option<Duplicates>,
     /// What the logs have shown of our own mails.
     own_mail: OwnMailLogs,
+    budgets: LineBudgets,
     /// When it was last looked for its logs and something was then stored, before this going round them.
     polled: Option<Timestamp>,
     /// When this going round began.
@@ -109,6 +111,7 @@ impl Group {
             set_aside: BackoffSet::default(),
             duplicates: has_both.then(|| Duplicates::new(surroundings.journal.zone.clone())),
             own_mail: OwnMailLogs::default(),
+            budgets: LineBudgets::default(),
             polled: None,
             begun: now.wall,
             has_stored: false,
@@ -369,6 +372,7 @@ impl Group {
             of_own_mail: own.map_or(&[], |own| &own.is_own),
         };
         let mut events = judge.events(log, records, stays, now);
+        self.budgets.apply(&mut events, now);
         let since = now.wall.before(self.surroundings.error_nag);
         let is_told = || self.surroundings.db.lock().was_told_since(Category::InternalError, log, since);
         tell_faults_once(&mut events, || is_told().unwrap_or(false));

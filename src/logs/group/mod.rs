@@ -2,6 +2,7 @@
 
 pub mod context;
 pub mod dedup;
+mod line_budget;
 mod line_events;
 pub mod log_group;
 pub mod notices;

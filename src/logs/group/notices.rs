@@ -26,7 +26,7 @@ pub fn line(category: Category, found: Moment, log: &[u8], bytes: &[u8], length:
         _ => Severity::Normal,
     };
     let mut event = Event::new(category, severity, found, log.to_vec()).with_note(bytes);
-    event.line = Some(LogLine { rule, length });
+    event.line = Some(LogLine { rule, length, digest: None });
     event
 }
 

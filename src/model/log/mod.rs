@@ -2,3 +2,4 @@
 
 pub mod journal_cursor;
 pub mod position;
+pub mod stamp;

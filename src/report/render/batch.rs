@@ -9,6 +9,7 @@ use crate::{
         clock::{Moment, Timestamp},
         event::{Category, Kind, Severity, StoredEvent},
         file::coverage::Coverage,
+        originator::OriginatorKey,
     },
     report::render::sections::{collapse::Grown, log_section::LogSection},
     sys::users::Names,
@@ -23,7 +24,7 @@ pub struct Batch<'a> {
     pub now: Moment,
     /// The zone times are shown in.
     pub zone: &'a TimeZone,
-    /// The events to be listed, log lines aside, in any order; may be fewer than `tally` counts.
+    /// The events to be listed, log lines aside, those with the best claim to a place first; may be fewer than `tally` counts.
     pub events: &'a [StoredEvent],
     /// The log lines to be listed, in the order of their sections.
     pub lines: &'a [LogSection],
@@ -33,6 +34,8 @@ pub struct Batch<'a> {
     pub limit: usize,
     /// The new directories below which much was added.
     pub grown: &'a [Grown],
+    /// Whose findings about files there are the most, listed or not; empty where all are listed.
+    pub shares: &'a [FileShare],
     /// How well the baseline is kept; `None` where no area is watched.
     pub coverage: Option<Coverage>,
     /// The hash of the last event of the batch.
@@ -43,6 +46,21 @@ pub struct Batch<'a> {
     pub program: &'a str,
     /// What is said before all else, one paragraph each: trouble with the delivery, a backlog.
     pub notices: &'a [String],
+}
+
+/// How many findings about files one owner has made in one directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileShare {
+    /// The area, as raw bytes.
+    pub area: Vec<u8>,
+    /// The owner and the directory.
+    pub key: OriginatorKey,
+    /// The owner; `None` where he is not known.
+    pub owner: Option<u32>,
+    /// The directory, as raw bytes.
+    pub directory: Vec<u8>,
+    /// How many.
+    pub events: u64,
 }
 
 /// How many events of each class and weight a batch has, and which stretch of the chain they come from.

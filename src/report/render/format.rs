@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{Zoned, civil::Date, tz::TimeZone};
+use unicode_width::UnicodeWidthChar as _;
 
 use crate::model::{
     clock::Timestamp,
@@ -12,8 +13,12 @@ use crate::model::{
     format::{VALUE_LIMIT, length, number},
 };
 
-/// Columns our own layout keeps to; untrusted text is never wrapped.
-pub(crate) const WIDTH: usize = 100;
+/// Columns that everything keeps to: in a line that a terminal or a mail program had to wrap, words of others would reach the left margin,
+/// where only ours stand.
+pub(crate) const WIDTH: usize = 78;
+
+/// Before what goes on in the next line; it stands in the fifth column at least, where only our own words do.
+const GOES_ON: &str = "↳ ";
 
 /// The indentation of the details of an item.
 pub(crate) const INDENT: &str = "        ";
@@ -79,6 +84,51 @@ pub(crate) fn flow(first: String, parts: &[String], lines: &mut Vec<String>) {
     }
     line.truncate(line.trim_end_matches(' ').len());
     lines.push(line);
+}
+
+/// Lines of a report as they are sent: what is wider than [`WIDTH`] goes on in the next line. Left as they are: the footer and what was left
+/// out, which name commands to be copied and nothing of others.
+pub(crate) fn wrapped(lines: &[String]) -> Vec<String> {
+    // Deeper than four columns stands what others wrote.
+    let is_ours =
+        |line: &str| ["COVERAGE ", "MORE ", "SEQ ", "  …", "    …"].iter().any(|start| line.starts_with(start));
+    let mut out = Vec::with_capacity(lines.len());
+    for line in lines {
+        if is_ours(line) { out.push(line.clone()) } else { wrap(line, &mut out) }
+    }
+    out
+}
+
+/// Breaks a line behind a comma or another blank in its second half where it has some, else anywhere.
+fn wrap(line: &str, out: &mut Vec<String>) {
+    let indent = line.len() - line.trim_start_matches(' ').len();
+    let hanging = " ".repeat(indent.clamp(6, 12) - GOES_ON.chars().count());
+    let (mut rest, mut start) = (line, String::new());
+    while let Some(end) = break_of(rest, WIDTH - start.chars().count()) {
+        let Some((piece, tail)) = rest.split_at_checked(end) else { break };
+        out.push(start + piece);
+        start = format!("{hanging}{GOES_ON}");
+        rest = tail;
+    }
+    out.push(start + rest);
+}
+
+/// Where a text of more than so many columns is broken, in bytes; `None` where it has room.
+fn break_of(text: &str, columns: usize) -> Option<usize> {
+    let (mut width, mut blank, mut comma) = (0, None, None);
+    let mut before = ' ';
+    for (at, c) in text.char_indices() {
+        width += c.width().unwrap_or(0);
+        if width > columns && at > 0 {
+            return Some(comma.or(blank).unwrap_or(at));
+        }
+        if c == ' ' && width > columns / 2 {
+            blank = Some(at + 1);
+            comma = if before == ',' { blank } else { comma };
+        }
+        before = c;
+    }
+    None
 }
 
 /// Shows instants in one zone, shortly where the reader knows the rest.
@@ -159,6 +209,9 @@ pub(crate) fn kind(event: &Event) -> Option<FileKind> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use unicode_width::UnicodeWidthStr as _;
+
     use super::*;
     use crate::model::format::counted;
 
@@ -217,9 +270,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_wide_goes_on_below_its_own_indentation() {
+        let of = |line: &str| wrapped(&[line.to_owned()]);
+        assert_eq!(of(&"x".repeat(WIDTH)), ["x".repeat(WIDTH)]);
+        let line = format!("      {} FILES", "x".repeat(71));
+        assert_eq!(of(&line), [format!("      {} ", "x".repeat(71)), "    ↳ FILES".to_owned()]);
+        assert_eq!(
+            of(&format!("  {}", "y".repeat(100))),
+            [format!("  {}", "y".repeat(76)), format!("    ↳ {}", "y".repeat(24))]
+        );
+        let wide = of(&format!("        {}", "界".repeat(100)));
+        assert_eq!(wide.len(), 3, "{wide:?}");
+        assert!(wide[1].starts_with("      ↳ 界"));
+        let command = format!("  …and 3 more: {}", "x".repeat(100));
+        assert_eq!(of(&command), [command]);
+        assert_eq!(of(&format!("      …and 3 more: {}", "x".repeat(100))).len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_by_wrapping(indent in 0_usize..200, text in "[a-c 界é]{0,300}") {
+            let line = format!("{}{text}", " ".repeat(indent));
+            let lines = wrapped(std::slice::from_ref(&line));
+            prop_assert!(lines.iter().all(|line| line.width() <= WIDTH));
+            let pieces = lines.iter().enumerate().map(|(n, line)| if n == 0 { line.as_str() } else { line.split_once(GOES_ON).unwrap().1 });
+            prop_assert_eq!(pieces.collect::<String>(), line);
+            prop_assert!(lines.iter().skip(1).all(|line| line.starts_with("    ")));
+        }
+    }
+
+    #[test]
     fn parts_flow_within_the_width() {
         let mut lines = Vec::new();
-        flow("  x".to_owned(), &["a".repeat(60), "b".repeat(60), "c".repeat(120)], &mut lines);
+        flow("  x".to_owned(), &["a".repeat(50), "b".repeat(50), "c".repeat(120)], &mut lines);
         assert_eq!(lines.len(), 3);
         assert!(lines[0].ends_with("a,") && lines[1].starts_with(INDENT) && lines[2].ends_with('c'));
     }

@@ -12,7 +12,7 @@ use crate::{
     },
     report::render::{
         entry,
-        format::Times,
+        format::{Times, wrapped},
         sections::{
             file_item::{self, Layout},
             log_lines::{self, LineExtent},
@@ -65,7 +65,7 @@ impl<'a> EventListing<'a> {
             }
             Kind::File => file_item::lines(stored, None, &self.layout(), &mut out),
         }
-        out.join("\n") + "\n"
+        wrapped(&out).join("\n") + "\n"
     }
 
     /// The lines of what a pass has found, each ended; neutralised. Its number stands before it where it was stored.
@@ -75,7 +75,7 @@ impl<'a> EventListing<'a> {
         }
         let mut lines = Vec::new();
         file_item::lines(stored, None, &self.layout(), &mut lines);
-        lines.join("\n") + "\n"
+        wrapped(&lines).join("\n") + "\n"
     }
 
     fn layout(&self) -> Layout<'_> {

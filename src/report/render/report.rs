@@ -5,7 +5,10 @@
 //! it is named. Headings stand at the left margin; nothing that others can write ever does, so that no file name can
 //! pose as one.
 
-use std::collections::BTreeMap;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+};
 
 use crate::{
     model::{
@@ -13,10 +16,11 @@ use crate::{
         event::{Category, Kind, Severity, StoredEvent},
         file::coverage::Coverage,
         format::{VALUE_LIMIT, counted, number},
+        originator::{Originator, OriginatorKey},
     },
     report::render::{
-        batch::{Batch, BatchTally},
-        format::{Times, WIDTH, flow, note_lines, span},
+        batch::{Batch, BatchTally, FileShare},
+        format::{INDENT, Times, WIDTH, flow, note_lines, span, wrapped},
         sections::{collapse::Folds, file_item, log_lines, log_section::SECTIONS, processes, self_events},
         subject,
     },
@@ -24,6 +28,9 @@ use crate::{
 
 /// Most lines about what could not be read.
 const UNREADABLE: usize = 10;
+
+/// Originators of what is left out that are named.
+const MOST_NAMED: usize = 3;
 
 /// Events that `history` shows when it is not told how many.
 const HISTORY_LIMIT: u64 = 1000;
@@ -67,7 +74,7 @@ pub fn render(batch: &Batch<'_>) -> Rendered {
     blocks.extend([files, page.processes(), last]);
     blocks.push(page.footer());
     blocks.retain(|block| !block.is_empty());
-    let mut text = blocks.into_iter().map(|block| block.join("\n")).collect::<Vec<_>>().join("\n\n");
+    let mut text = blocks.into_iter().map(|block| wrapped(&block).join("\n")).collect::<Vec<_>>().join("\n\n");
     text.push('\n');
     Rendered { subject: subject::subject(batch), severity: batch.tally.severity().unwrap_or(Severity::Low), text }
 }
@@ -95,7 +102,7 @@ struct ReportPage<'a> {
     times: &'a Times<'a>,
     /// The command that lists everything this report is about.
     history: String,
-    /// File events to be listed, gravest first.
+    /// File events to be listed, the best claim to a place first.
     files: Vec<&'a StoredEvent>,
     /// Events about processes, gravest first.
     processes: Vec<&'a StoredEvent>,
@@ -110,12 +117,13 @@ struct ReportPage<'a> {
 impl<'a> ReportPage<'a> {
     fn new(batch: &'a Batch<'a>, times: &'a Times<'a>) -> Self {
         let listed = |is_wanted: fn(Category) -> bool| {
-            let mut events: Vec<&StoredEvent> = batch
-                .events
-                .iter()
-                .filter(|stored| is_wanted(stored.event.category) && stored.event.severity > Severity::Count)
-                .collect();
-            events.sort_by_key(|stored| (std::cmp::Reverse(stored.event.severity), stored.seq));
+            let is_listed =
+                |stored: &&StoredEvent| is_wanted(stored.event.category) && stored.event.severity > Severity::Count;
+            batch.events.iter().filter(is_listed).collect::<Vec<_>>()
+        };
+        let gravest_first = |is_wanted| {
+            let mut events = listed(is_wanted);
+            events.sort_by_key(as_shown);
             events
         };
         let history = match batch.tally.earliest {
@@ -128,16 +136,18 @@ impl<'a> ReportPage<'a> {
             times,
             history,
             files,
-            processes: listed(is_process),
-            logs: listed(is_log_word),
-            own: listed(is_own),
-            promises: listed(Category::is_coverage),
+            processes: gravest_first(is_process),
+            logs: gravest_first(is_log_word),
+            own: gravest_first(is_own),
+            promises: gravest_first(Category::is_coverage),
         }
     }
 
     fn headline(&self) -> Vec<String> {
         let host = escape_cut(self.batch.host.as_bytes(), subject::HOST_LIMIT);
-        vec![format!("{host}   {}   {}", self.times.headline(), subject::verdict(self.batch))]
+        let (head, verdict) = (format!("{host}   {}", self.times.headline()), subject::verdict(self.batch));
+        let width = head.chars().count() + 3 + verdict.chars().count();
+        if width <= WIDTH { vec![format!("{head}   {verdict}")] } else { vec![head, format!("  {verdict}")] }
     }
 
     fn attention(&self) -> Vec<String> {
@@ -170,16 +180,19 @@ impl<'a> ReportPage<'a> {
     }
 
     fn files(&self) -> Vec<String> {
-        let (unreadable, listable): (Vec<&StoredEvent>, Vec<&StoredEvent>) =
+        let (mut unreadable, listable): (Vec<&StoredEvent>, Vec<&StoredEvent>) =
             self.files.iter().partition(|stored| is_unreadable(stored.event.category, stored.event.severity));
         let folds = Folds::find(&listable, self.batch.grown, &self.history);
         let (hidden, mut listed): (Vec<&StoredEvent>, Vec<&StoredEvent>) =
             listable.into_iter().partition(|stored| folds.hides(stored.seq));
         listed.truncate(self.batch.limit.max(1));
+        listed.sort_by_key(as_shown);
         // What is folded into a directory that was itself cut is not told either.
         let told: Vec<&StoredEvent> = listed.iter().chain(folds.told(&listed, &hidden)).copied().collect();
         let unreadable_total = self.batch.tally.count(is_unreadable);
-        let shown_unreadable = unreadable.get(..UNREADABLE).unwrap_or(&unreadable);
+        unreadable.truncate(UNREADABLE);
+        unreadable.sort_by_key(as_shown);
+        let shown_unreadable = &unreadable;
         let rows: Vec<&StoredEvent> = listed.iter().chain(shown_unreadable).copied().collect();
         let layout = file_item::Layout {
             times: self.times,
@@ -194,9 +207,9 @@ impl<'a> ReportPage<'a> {
         }
         for (path, folded) in folds.earlier() {
             let path = escape_name_cut(path, VALUE_LIMIT);
-            lines.push(format!("  {path}/  told of before: {}", folded.line()));
+            lines.extend([format!("  {path}/  told of before"), folded.line()]);
         }
-        lines.extend(self.left_out(&told, folds.unread(&listed)));
+        lines.extend(self.left_out(&told, &folds.unread(&listed).collect::<Vec<_>>()));
         for stored in shown_unreadable {
             file_item::lines(stored, None, &layout, &mut lines);
         }
@@ -228,20 +241,48 @@ impl<'a> ReportPage<'a> {
         if lines.len() > 1 { lines } else { Vec::new() }
     }
 
-    /// Says how many of which class are neither listed nor counted in the line of a directory.
-    fn left_out(&self, told: &[&StoredEvent], unread: u64) -> Option<String> {
+    /// Says how many of which class, and most of them whose, are neither listed nor counted in the line of a directory.
+    fn left_out(&self, told: &[&StoredEvent], unread: &[(u64, (Vec<u8>, OriginatorKey))]) -> Vec<String> {
         let mut left = self.batch.tally.by_category(|category, severity| {
             category.kind() == Kind::File && severity > Severity::Count && !is_unreadable(category, severity)
         });
         take_out(&mut left, told);
         if let Some(added) = left.get_mut(&Category::Added) {
-            *added = added.saturating_sub(unread);
+            *added = unread.iter().fold(*added, |rest, (more, _)| rest.saturating_sub(*more));
         }
         left.retain(|_, count| *count > 0);
         let total: u64 = left.values().fold(0, |sum, count| sum.saturating_add(*count));
         let classes: Vec<String> =
             left.iter().map(|(category, count)| format!("{} {}", number(*count), category.word())).collect();
-        (total > 0).then(|| format!("  …and {} more ({}): {}", number(total), classes.join(", "), self.history))
+        if total == 0 {
+            return Vec::new();
+        }
+        let mut lines = vec![format!("  …and {} more ({}): {}", number(total), classes.join(", "), self.history)];
+        lines.extend(self.whose(told, unread).into_iter().map(|words| format!("{INDENT}{words}")));
+        lines
+    }
+
+    /// Whose most of what is left out is, a line each: `6,900 of alice in /home/alice`.
+    fn whose(&self, told: &[&StoredEvent], unread: &[(u64, (Vec<u8>, OriginatorKey))]) -> Vec<String> {
+        let mut shown: HashMap<(&[u8], OriginatorKey), u64> = HashMap::new();
+        for stored in told {
+            *shown.entry((&stored.event.area, Originator::of(&stored.event).key())).or_default() += 1;
+        }
+        for (more, (area, key)) in unread {
+            *shown.entry((area, *key)).or_default() += more;
+        }
+        let left_of = |one: &FileShare| {
+            let told = shown.get(&(one.area.as_slice(), one.key)).copied().unwrap_or(0);
+            one.events.saturating_sub(told)
+        };
+        let mut left: Vec<(u64, &FileShare)> =
+            self.batch.shares.iter().map(|one| (left_of(one), one)).filter(|(count, _)| *count > 0).collect();
+        left.sort_by_key(|(count, _)| Reverse(*count));
+        let words = left.iter().take(MOST_NAMED).map(|(count, one)| {
+            let owner = one.owner.map_or_else(|| "unknown owners".to_owned(), |uid| self.batch.names.user(uid));
+            format!("{} of {owner} in {}", number(*count), escape_name_cut(&one.directory, VALUE_LIMIT))
+        });
+        words.collect()
     }
 
     /// Events in our own words, `listed` and gravest first, of the classes for which `is_wanted` holds.
@@ -357,6 +398,11 @@ fn is_unreadable(category: Category, severity: Severity) -> bool {
     category == Category::Unreadable && severity == Severity::Low
 }
 
+/// The order within a section: the gravest first, then by number.
+fn as_shown(stored: &&StoredEvent) -> (Reverse<Severity>, u64) {
+    (Reverse(stored.event.severity), stored.seq)
+}
+
 fn take_out(left: &mut BTreeMap<Category, u64>, told: &[&StoredEvent]) {
     for stored in told {
         if let Some(count) = left.get_mut(&stored.event.category) {
@@ -411,6 +457,7 @@ mod tests {
             tally,
             limit,
             grown: &[],
+            shares: &[],
             coverage: Some(Coverage {
                 entries: 412_118,
                 oldest: Some(ago(181_440)),
@@ -455,7 +502,7 @@ mod tests {
 
     #[test]
     fn an_ordinary_day() {
-        insta::assert_snapshot!(mail(&render_all(&ordinary_day(), 1000, &[])), @r#"
+        insta::assert_snapshot!(mail(&render_all(&ordinary_day(), 1000, &[])), @"
         [integrityd] web3.example: 3 changes to review (1 high)
 
         web3.example   Sat 21 Nov 2026 14:10:02 +0100   3 changes to review (1 high)
@@ -464,20 +511,25 @@ mod tests {
           HIGH  /etc/sudoers.d/90-tmp          added    -rw-r--r-- root:root 34 B
                 between 13:58:02 and 14:03:11
                 blake3 9c9c9c9c9c9c9c9c
-          ---   /etc/nginx/nginx.conf          changed  size 1,832 → 1,851, content, mtime, ctime
+          ---   /etc/nginx/nginx.conf          changed  size 1,832 → 1,851, content,
+                mtime, ctime
                 between 13:58:02 and 14:03:11
                 blake3 e3e3e3e3e3e3e3e3 → 9c9c9c9c9c9c9c9c
-                mtime 2026-11-20 10:23:22 → 14:00:02 · ctime 2026-11-20 10:23:22 → 14:00:04
-          ---   /opt/app/releases/2026-11-20/  removed  directory, 1,234 entries in all
+                mtime 2026-11-20 10:23:22 → 14:00:02
+                ctime 2026-11-20 10:23:22 → 14:00:04
+          ---   /opt/app/releases/2026-11-20/  removed  directory, 
+            ↳ 1,234 entries in all
                 between 13:58:02 and 14:03:11
                 each of the 1,234: integrityd show 48104
-          low   /etc/ssl/private/key.pem       unreadable  Permission denied (os error 13), 14:03:11
+          low   /etc/ssl/private/key.pem       unreadable  Permission denied (os 
+            ↳ error 13),
+                14:03:11
           12 files rewritten with the same content · 3 touched (times only)
 
         COVERAGE  412,118 entries, oldest check 2.1 d · not hashed: 3 (busy 1, too big 2)
         SEQ  48,102–48,124  head 9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f
         MORE  integrityd history --since '2026-11-21 14:03'   integrityd show 48124
-        "#);
+        ");
     }
 
     #[test]
@@ -489,14 +541,14 @@ mod tests {
             new.attributes.ctime = new.attributes.ctime.after(std::time::Duration::from_nanos(5));
         });
         shell.event.severity = Severity::High;
-        insta::assert_snapshot!(mail(&render_all(&[shell], 1000, &[])), @r#"
+        insta::assert_snapshot!(mail(&render_all(&[shell], 1000, &[])), @"
         [integrityd] web3.example: HIGH /usr/local/bin/backup changed
 
         web3.example   Sat 21 Nov 2026 14:10:02 +0100   1 change to review (1 high)
 
         FILES
-          HIGH  /usr/local/bin/backup  changed  perms 0644 → 6755, owner root → alice, group root → adm,
-                ctime
+          HIGH  /usr/local/bin/backup  changed  perms 0644 → 6755, owner root → alice,
+                group root → adm, ctime
                 set-user-ID: whoever runs it acts as alice
                 set-group-ID: whoever runs it acts as group adm
                 between 13:58:02 and 14:03:11
@@ -505,7 +557,7 @@ mod tests {
         COVERAGE  412,118 entries, oldest check 2.1 d · not hashed: 3 (busy 1, too big 2)
         SEQ  48,131  head 9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f
         MORE  integrityd history --since '2026-11-21 14:03'   integrityd show 48131
-        "#);
+        ");
     }
 
     #[test]
@@ -514,10 +566,11 @@ mod tests {
         (done.area, done.count) = (Vec::new(), 134_750);
         done.note = b"/etc\n/usr\n/srv/www".to_vec();
         let notices = ["The mail server refused alice@example.org since 13:02: 550 no such user\nintegrityd queue list shows 3 reports".to_owned()];
-        insta::assert_snapshot!(mail(&render_all(&[stored(2, done)], 1000, &notices)), @r#"
+        insta::assert_snapshot!(mail(&render_all(&[stored(2, done)], 1000, &notices)), @"
         [integrityd] web3.example: baseline established, 134,750 entries in 3 areas
 
-        web3.example   Sat 21 Nov 2026 14:10:02 +0100   baseline established, 134,750 entries in 3 areas
+        web3.example   Sat 21 Nov 2026 14:10:02 +0100
+          baseline established, 134,750 entries in 3 areas
 
         ATTENTION
           The mail server refused alice@example.org since 13:02: 550 no such user
@@ -532,7 +585,7 @@ mod tests {
         COVERAGE  412,118 entries, oldest check 2.1 d · not hashed: 3 (busy 1, too big 2)
         SEQ  2  head 9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f
         MORE  integrityd history --since '2026-11-21 14:03'   integrityd show 2
-        "#);
+        ");
     }
 
     #[test]
@@ -541,10 +594,11 @@ mod tests {
         lost.area = Vec::new();
         lost.note = b"database restarted at seq 1 (was 48,112)".to_vec();
         let events = [added(1, b"/etc/passwd-"), stored(2, lost)];
-        insta::assert_snapshot!(mail(&render_all(&events, 1000, &[])), @r#"
+        insta::assert_snapshot!(mail(&render_all(&events, 1000, &[])), @"
         [integrityd] web3.example: TRUST LOST: database restarted at seq 1 (was 48,112), 1 change to review
 
-        web3.example   Sat 21 Nov 2026 14:10:02 +0100   TRUST LOST: database restarted at seq 1 (was 48,112), 1 change to review
+        web3.example   Sat 21 Nov 2026 14:10:02 +0100
+          TRUST LOST: database restarted at seq 1 (was 48,112), 1 change to review
 
         INTEGRITYD
           CRITICAL  trust lost · 14:03:11 · /var/lib/integrityd/integrityd.db
@@ -558,7 +612,7 @@ mod tests {
         COVERAGE  412,118 entries, oldest check 2.1 d · not hashed: 3 (busy 1, too big 2)
         SEQ  1–2  head 9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f
         MORE  integrityd history --since '2026-11-21 14:03'   integrityd show 2
-        "#);
+        ");
     }
 
     #[test]
@@ -595,7 +649,8 @@ mod tests {
                 blake3 e3e3e3e3e3e3e3e3 → none
           ---   /etc/alternatives/vi  changed  target "" → "/tmp/a\x1b[2J b"
                 between 13:58:02 and 14:03:11
-          ---   /etc/a very long name that was chosen by nobody in particular/but is there.conf
+          ---   /etc/a very long name that was chosen by nobody in particular/but is 
+            ↳ there.conf
                 removed  was -rw------- root:root 123,456 B
                 between 13:58:02 and 14:03:11
                 blake3 aaaaaaaaaaaaaaaa
@@ -620,7 +675,7 @@ mod tests {
         }));
         let mut tally = BatchTally::of(&events);
         tally.add_counted(Category::Changed, Severity::Normal, 7000);
-        insta::assert_snapshot!(mail(&render_some(&events, &tally, 4, &[])), @r#"
+        insta::assert_snapshot!(mail(&render_some(&events, &tally, 4, &[])), @"
         [integrityd] web3.example: 8,517 changes to review
 
         web3.example   Sat 21 Nov 2026 14:10:02 +0100   8,517 changes to review
@@ -628,7 +683,7 @@ mod tests {
         FILES
           ---   /opt/app/             added    directory drwxr-xr-x root:root
                 between 13:58:02 and 14:03:11
-                and 1,500 files and 1 directory added below it: integrityd history --since '2026-11-21 14:03'
+            …and 1,500 files and 1 directory added below it: integrityd history --since '2026-11-21 14:03'
           ---   /etc/new-0            added    -rw-r--r-- root:root 34 B
                 between 13:58:02 and 14:03:11
                 blake3 9c9c9c9c9c9c9c9c
@@ -654,7 +709,7 @@ mod tests {
         COVERAGE  412,118 entries, oldest check 2.1 d · not hashed: 3 (busy 1, too big 2)
         SEQ  1–3,040  head 9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f
         MORE  integrityd history --since '2026-11-21 14:03'   integrityd show 3040
-        "#);
+        ");
     }
 
     #[test]
@@ -717,7 +772,7 @@ mod tests {
     /// In the sections of log lines what stands in the fifth column is ours, whatever was logged.
     fn remarks_are_ours(text: &str) -> bool {
         let titles = ["SECURITY ALERTS (cracking)", "SECURITY EVENTS (violations)", "SYSTEM EVENTS"];
-        let ours = ["×", "a line of ", "an empty line", "…"];
+        let ours = ["×", "a line of ", "an empty line", "…", "↳ "];
         text.split("\n\n")
             .filter(|block| titles.iter().any(|title| block.lines().next() == Some(title)))
             .flat_map(str::lines)

@@ -363,6 +363,7 @@ mod tests {
             tally: &BatchTally::of(events),
             limit: 10,
             grown: &[],
+            shares: &[],
             coverage: Some(Coverage::default()),
             head: [0; 32],
             names: &Names::default(),

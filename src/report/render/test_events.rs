@@ -1,6 +1,7 @@
 //! Events and programs for the tests of this room: realistic ones, and what an attacker would make.
 
 use std::{
+    collections::{BTreeMap, VecDeque},
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -17,9 +18,10 @@ use crate::{
             attribute::{Attribute, AttributeSet},
             entry::{Attributes, Digests, FileKind, HashState, Observation},
         },
+        originator::{Originator, OriginatorKey},
         process::{Process, ProcessId, ProcessNews},
     },
-    report::render::sections::log_section::{Gathering, LogSection, SECTIONS},
+    report::render::sections::log_section::{Gathering, LeftOut, LogSection, SECTIONS},
 };
 
 /// 2026-11-21T13:10:02Z.
@@ -110,7 +112,7 @@ pub(crate) fn line(seq: u64, category: Category, log: &[u8], text: &[u8]) -> Sto
     let mut event = event(category, severity, log);
     (event.area, event.not_before) = (Vec::new(), None);
     event.note = text.to_vec();
-    event.line = Some(LogLine { rule: rule.to_vec(), length: u64::try_from(text.len()).unwrap() });
+    event.line = Some(LogLine { rule: rule.to_vec(), length: u64::try_from(text.len()).unwrap(), digest: None });
     stored(seq, event)
 }
 
@@ -138,22 +140,53 @@ pub(crate) fn process_event(
     event
 }
 
-/// The log lines among `events`, in the order of their numbers, as a batch has them.
+/// The log lines among `events`, as a batch has them: of each log and program the first, the last, the second and so on.
 pub(crate) fn gathered(events: &[StoredEvent], limit: usize) -> Vec<LogSection> {
-    let last = events.iter().map(|stored| stored.seq).max().unwrap_or(0);
     let section = |category: &Category| {
-        let of = || events.iter().filter(|stored| stored.event.category == *category);
-        let mut gathering = Gathering::new(*category, limit, last);
-        let _all = of().find(|stored| gathering.forward(stored).is_break());
-        if gathering.gap().is_some() {
-            let _all = of().rev().find(|stored| gathering.backward(stored).is_break());
+        let mut by_program: BTreeMap<OriginatorKey, VecDeque<&StoredEvent>> = BTreeMap::new();
+        for stored in events.iter().filter(|stored| stored.event.category == *category) {
+            by_program.entry(Originator::of(&stored.event).key()).or_default().push_back(stored);
         }
-        let between = gathering.gap().unwrap_or((1, 0));
-        let left = of().filter(|stored| (between.0..=between.1).contains(&stored.seq));
-        let left: std::collections::BTreeSet<_> = left.map(|stored| stored.event.source.clone()).collect();
-        gathering.done(u64::try_from(left.len()).unwrap())
+        let mut gathering = Gathering::new(*category, limit);
+        let mut refused: Vec<&StoredEvent> = Vec::new();
+        for turn in 0.. {
+            let next = |all: &mut VecDeque<_>| if turn % 2 == 0 { all.pop_front() } else { all.pop_back() };
+            let mut dealt: Vec<&StoredEvent> = by_program.values_mut().filter_map(next).collect();
+            if dealt.is_empty() {
+                break;
+            }
+            dealt.sort_by_key(|stored| stored.seq);
+            for stored in dealt {
+                if !refused.is_empty() || gathering.take(stored).is_break() {
+                    refused.push(stored);
+                }
+            }
+        }
+        let mut left: BTreeMap<OriginatorKey, LeftOut> = BTreeMap::new();
+        for stored in refused {
+            let Originator::Program { log, program } = Originator::of(&stored.event) else { continue };
+            let fresh = LeftOut { program: program.to_vec(), log: log.to_vec(), lines: 0 };
+            left.entry(Originator::of(&stored.event).key()).or_insert(fresh).lines += 1;
+        }
+        let mut left: Vec<LeftOut> = left.into_values().collect();
+        left.sort_by(|one, other| other.lines.cmp(&one.lines).then_with(|| one.log.cmp(&other.log)));
+        left.truncate(3);
+        gathering.done(left)
     };
     SECTIONS.iter().map(section).filter(|section| !section.items.is_empty()).collect()
+}
+
+/// The text with what goes on in the next line in one again.
+pub(crate) fn unwrapped(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.split('\n') {
+        match line.trim_start_matches(' ').strip_prefix("↳ ") {
+            Some(rest) => out.push_str(rest),
+            None if out.is_empty() => out.push_str(line),
+            None => out += &format!("\n{line}"),
+        }
+    }
+    out
 }
 
 /// Bytes an attacker would choose.
@@ -255,7 +288,8 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
     let times = (timestamps(), prop::option::of(timestamps()));
     let looks = (prop::option::of(observations()), prop::option::of(observations()), any::<u32>());
     let counts = (prop_oneof![Just(1), any::<u64>()], prop::option::of(any::<[u8; 32]>()));
-    let line = prop::option::of((hostile(), any::<u64>()).prop_map(|(rule, length)| LogLine { rule, length }));
+    let line =
+        prop::option::of((hostile(), any::<u64>()).prop_map(|(rule, length)| LogLine { rule, length, digest: None }));
     (class, times, looks, counts, (hostile(), hostile(), hostile(), hostile(), line, process_news())).prop_map(
         |(
             (category, severity),

@@ -25,7 +25,7 @@ use crate::{
         },
         render::{
             batch::{Batch, BatchTally},
-            choice::chosen,
+            choice::{chosen, shares},
             format::Times,
             report::{Rendered, render, render_counts},
             sections::{collapse::grown, delivery_failures::delivery_trouble, log_section::gather},
@@ -169,7 +169,7 @@ impl ReportComposer {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn is_backlogged(&self, store: &Store, channel: Channel) -> Result<bool, StoreError> {
+    pub fn is_backlogged(&self, store: &Store, channel: Channel, now: Moment) -> Result<bool, StoreError> {
         let mut has_room = Vec::new();
         for readership in &self.readerships {
             if store.shortest_queue(&readership.recipients)? < MOST_QUEUED {
@@ -179,7 +179,7 @@ impl ReportComposer {
         if has_room.len() == self.readerships.len() {
             return Ok(false);
         }
-        let Some(waiting) = store.waiting(channel)? else {
+        let Some(waiting) = store.waiting(channel, now.wall)? else {
             return Ok(false);
         };
         // An empty queue says nothing when its owner gets nothing of what waits.
@@ -197,10 +197,10 @@ impl ReportComposer {
     /// # Errors
     /// [`BatchError`]; then nothing was stored and the events wait on.
     pub fn batch(&self, store: &mut Store, channel: Channel) -> Result<bool, BatchError> {
-        let Some(waiting) = store.waiting(channel)? else {
+        let now = self.clock.now();
+        let Some(waiting) = store.waiting(channel, now.wall)? else {
             return Ok(false);
         };
-        let now = self.clock.now();
         let notices = delivery_trouble(store, &Times::new(now.wall, &self.zone), &self.program)?;
         let names = Names::read(std::path::Path::new("/"));
         let mut reports: Vec<NewReport> = Vec::new();
@@ -270,6 +270,7 @@ impl ReportComposer {
             drop(events);
             events = chosen(store, range, self.lines, more)?;
         }
+        let shares = shares(store, range, tally, &events)?;
         let mut tally = tally.clone();
         for stored in &events {
             tally.cover(stored.seq, stored.event.found.wall);
@@ -286,6 +287,7 @@ impl ReportComposer {
             tally: &tally,
             limit: self.lines,
             grown: &grown,
+            shares: &shares,
             coverage: coverage(store)?,
             // That of the last event told of: the chain may have gone on, and this is what the mail is a witness of.
             head: store.hash_at(range.last)?.unwrap_or(store.head()?.hash),

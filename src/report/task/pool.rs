@@ -8,10 +8,14 @@ use crate::{
         clock::{Deadline, Moment},
         event::Channel,
     },
+    store::events::append::UrgentEvent,
 };
 
 /// The longest an urgent event waits for others.
 const URGENT_REPORT_TIME: Duration = Duration::from_secs(5);
+
+/// After how many times `urgentholdoff` somebody may be urgent again who was it once, twice, three times … within the last hours.
+const BACK_OFF: [u32; 4] = [1, 5, 15, 60];
 
 /// The times of one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,12 +27,12 @@ pub struct Pool {
 }
 
 /// What waits in a channel, as far as the decision needs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PendingReport {
     /// When the first event was found; `None` when there is none.
     pub first: Option<Moment>,
-    /// When the first urgent event was found.
-    pub first_urgent: Option<Moment>,
+    /// The first urgent event of each originator.
+    pub urgent: Vec<UrgentEvent>,
     /// When the channel was last made into a report.
     pub last_batch: Option<Moment>,
 }
@@ -63,13 +67,22 @@ impl Pool {
             self.ordinary.hold_off,
             now,
         ));
-        let urgent = pending.first_urgent.map(|first| {
-            let report_time = self.ordinary.report_time.min(URGENT_REPORT_TIME);
-            let hold_off = self.ordinary.hold_off.min(self.urgent_hold_off);
-            left(first, report_time, now).max(left_of_hold_off(pending.last_batch, hold_off, now))
-        });
+        let urgent = pending.urgent.iter().map(|urgent| self.left_of_urgent(urgent, pending.last_batch, now)).min();
         let wait = urgent.map_or(ordinary, |urgent| urgent.min(ordinary));
         if wait.is_zero() { Decision::Send } else { Decision::Wait(wait) }
+    }
+}
+
+impl Pool {
+    /// How long an urgent event waits: for others, for the hold-off, and the longer the more often its originator was urgent of late.
+    fn left_of_urgent(&self, urgent: &UrgentEvent, last_batch: Option<Moment>, now: Moment) -> Duration {
+        let report_time = self.ordinary.report_time.min(URGENT_REPORT_TIME);
+        let hold_off = self.ordinary.hold_off.min(self.urgent_hold_off);
+        let backed_off = urgent.told.last().map_or(Duration::ZERO, |last| {
+            let factor = BACK_OFF.get(urgent.told.len() - 1).or(BACK_OFF.last()).copied().unwrap_or(1);
+            self.urgent_hold_off.saturating_mul(factor).saturating_sub(now.wall.since(*last))
+        });
+        left(urgent.found, report_time, now).max(left_of_hold_off(last_batch, hold_off, now)).max(backed_off)
     }
 }
 
@@ -108,7 +121,11 @@ mod tests {
     }
 
     fn pending(first: u64, last_batch: Option<u64>) -> PendingReport {
-        PendingReport { first: Some(at(first)), first_urgent: None, last_batch: last_batch.map(at) }
+        PendingReport { first: Some(at(first)), urgent: Vec::new(), last_batch: last_batch.map(at) }
+    }
+
+    fn urgent_at(found: u64, told: &[u64]) -> UrgentEvent {
+        UrgentEvent { found: at(found), told: told.iter().map(|told| at(*told).wall).collect() }
     }
 
     #[test]
@@ -129,10 +146,32 @@ mod tests {
     #[test]
     fn an_urgent_event_waits_five_seconds_and_its_own_hold_off() {
         let pool = pool(30, 900);
-        let urgent = |first, last| PendingReport { first_urgent: Some(at(first)), ..pending(first, last) };
+        let urgent = |first, last| PendingReport { urgent: vec![urgent_at(first, &[])], ..pending(first, last) };
         assert_eq!(pool.decide(&urgent(0, None), at(5_000)), Decision::Send);
         assert_eq!(pool.decide(&urgent(10_000, Some(5_000)), at(20_000)), Decision::Wait(Duration::from_secs(45)));
         assert_eq!(pool.decide(&urgent(10_000, Some(5_000)), at(65_000)), Decision::Send);
+    }
+
+    /// Somebody who is urgent without end; nobody else waits for him.
+    #[test]
+    fn who_is_urgent_again_and_again_waits_longer_and_longer() {
+        let pool = pool(30, 86_400);
+        let (mut told, mut sent): (Vec<u64>, Vec<u64>) = (Vec::new(), Vec::new());
+        let mut last = None;
+        for second in 0..5 * 3600_u64 {
+            let pending = PendingReport { urgent: vec![urgent_at(0, &told)], ..pending(0, last) };
+            if pool.decide(&pending, at(second * 1000)) == Decision::Send {
+                sent.push(second / 60);
+                told.push(second * 1000);
+                last = Some(second * 1000);
+            }
+        }
+        assert_eq!(sent, [0, 1, 6, 21, 81, 141, 201, 261]);
+        let both = PendingReport {
+            urgent: vec![urgent_at(0, &told), urgent_at(1_000, &[])],
+            ..pending(0, Some(261 * 60_000))
+        };
+        assert_eq!(pool.decide(&both, at(263 * 60_000)), Decision::Send);
     }
 
     /// What a remote author of log lines can do: a violation every 600 ms, for ten minutes.
@@ -143,7 +182,9 @@ mod tests {
         for tenth in 0..6000_u64 {
             if tenth.is_multiple_of(6) {
                 state.first.get_or_insert(at(tenth * 100));
-                state.first_urgent.get_or_insert(at(tenth * 100));
+                if state.urgent.is_empty() {
+                    state.urgent.push(urgent_at(tenth * 100, &[]));
+                }
             }
             if pool.decide(&state, at(tenth * 100)) == Decision::Send {
                 sent.push(tenth * 100);
@@ -184,7 +225,7 @@ mod tests {
                     now.wall = Timestamp::from_nanos(now.wall.as_nanos() + drift * i64::try_from(clock % 1000).unwrap() * 1000);
                     match pool.decide(&state, now) {
                         Decision::Send => {
-                            sent.push((clock, state.first_urgent.is_some()));
+                            sent.push((clock, !state.urgent.is_empty()));
                             state = PendingReport { last_batch: Some(now), ..PendingReport::default() };
                         }
                         Decision::Wait(wait) => {
@@ -196,7 +237,7 @@ mod tests {
                 }
                 state.first.get_or_insert(at(clock));
                 if is_urgent {
-                    state.first_urgent.get_or_insert(at(clock));
+                    state.urgent.push(urgent_at(clock, &[]));
                 }
             }
             for pair in sent.windows(2) {

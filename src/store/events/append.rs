@@ -8,6 +8,7 @@ use crate::{
         clock::{Moment, Timestamp},
         escape::hex,
         event::{Category, Channel, Kind, Member, Severity, StoredEvent},
+        originator::Originator,
     },
     store::{
         baseline::{members::Members, subtree::each_member},
@@ -25,12 +26,21 @@ use crate::{
 pub struct WaitingEvents {
     /// When the first of it was found.
     pub first: Moment,
-    /// When the first urgent event of it was found.
-    pub first_urgent: Option<Moment>,
+    /// The urgent events of it, the first of each originator.
+    pub urgent: Vec<UrgentEvent>,
     /// The number of the first event.
     pub first_seq: u64,
     /// The number of the last event.
     pub last_seq: u64,
+}
+
+/// The first urgent event that waits of one originator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrgentEvent {
+    /// When it was found.
+    pub found: Moment,
+    /// When reports of the last hours told of urgent events of the same originator, oldest first.
+    pub told: Vec<Timestamp>,
 }
 
 impl WaitingEvents {
@@ -111,9 +121,11 @@ pub(in crate::store) fn append(tx: &Connection, events: &[StoredFinding]) -> Res
         let bytes = encode(seq, &event);
         let next = chain_hash(&hash, &bytes);
         let kind = event.category.kind();
+        let key = Originator::of(&event).key();
         tx.prepare_cached(
-            "INSERT INTO event (seq, format, channel, kind, category, severity, area, source, wall, canonical, prev_hash, hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            "INSERT INTO event (seq, format, channel, kind, category, severity, area, source, wall, canonical, prev_hash, hash,
+                 originator, part)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )
         .and_then(|mut statement| {
             statement.execute(params![
@@ -128,7 +140,9 @@ pub(in crate::store) fn append(tx: &Connection, events: &[StoredFinding]) -> Res
                 event.found.wall.as_nanos(),
                 bytes,
                 hash,
-                next
+                next,
+                key.originator,
+                key.part
             ])
         })
         .trying("write an event")?;
@@ -219,11 +233,11 @@ impl Store {
         head(&self.db)
     }
 
-    /// What waits in `channel`, or `None` when nothing does that is worth a mail.
+    /// What waits in `channel` at `now`, or `None` when nothing does that is worth a mail.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn waiting(&self, channel: Channel) -> Result<Option<WaitingEvents>, StoreError> {
+    pub fn waiting(&self, channel: Channel, now: Timestamp) -> Result<Option<WaitingEvents>, StoreError> {
         let batched = self.batched_up_to(channel)?;
         let one = |order: &str| -> Result<Option<StoredEvent>, StoreError> {
             self.db
@@ -245,10 +259,14 @@ impl Store {
         let Some(last) = one("ORDER BY seq DESC")? else {
             return Ok(None);
         };
-        let urgent = one("AND severity >= 70 ORDER BY seq")?;
+        let mut urgent = Vec::new();
+        for (seq, told) in self.urgent_waiting(channel, batched, now)? {
+            let Some(stored) = self.event(seq)? else { continue };
+            urgent.push(UrgentEvent { found: self.in_this_boot(stored.event.found)?, told });
+        }
         Ok(Some(WaitingEvents {
             first: self.in_this_boot(first.event.found)?,
-            first_urgent: urgent.map(|urgent| self.in_this_boot(urgent.event.found)).transpose()?,
+            urgent,
             first_seq: quiet.map_or(first.seq, |quiet| quiet.seq),
             last_seq: last.seq,
         }))

@@ -1,13 +1,13 @@
 //! What was added beneath directories that are new themselves, counted where nobody would read it all.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use rusqlite::params;
 
 use crate::{
-    model::event::{Category, Severity},
+    model::event::{Category, Severity, StoredEvent},
     store::{
-        events::append::Range,
+        events::{append::Range, history::HistoryOrder},
         sqlite::{
             connection::Store,
             error::{StoreError, Trying},
@@ -19,50 +19,40 @@ use crate::{
 const BACK: u64 = 20_000;
 
 impl Store {
-    /// Shows the area and the path of everything that was added in `range`, what is of high severity left out. Costs a pass over the
-    /// range. Memory: one path.
+    /// Shows everything that was added in `range`, what is of high severity left out. Costs a pass over the range. Memory: one event.
     ///
     /// # Errors
-    /// [`StoreError`] when the database cannot be read.
-    pub fn each_added(&self, range: &Range, mut see: impl FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        self.db
-            .prepare_cached(
-                "SELECT area, source FROM event WHERE seq BETWEEN ?1 AND ?2 AND category = ?3 AND severity <= ?4",
-            )
-            .and_then(|mut statement| {
-                let mut rows = statement.query(params![
-                    range.first.cast_signed(),
-                    range.last.cast_signed(),
-                    Category::Added.code(),
-                    Severity::Normal.number()
-                ])?;
-                while let Some(row) = rows.next()? {
-                    see(row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?);
-                }
-                Ok(())
-            })
-            .trying("count what was added beneath a directory")
+    /// [`StoreError`] when the database cannot be read or an event not be decoded.
+    pub fn each_added(&self, range: &Range, mut see: impl FnMut(&StoredEvent)) -> Result<(), StoreError> {
+        self.each_in(range, Category::Added, HistoryOrder::OldestFirst, |stored| {
+            if stored.event.severity <= Severity::Normal {
+                see(stored);
+            }
+            ControlFlow::Continue(())
+        })
     }
 
-    /// Those of `paths` that were told as added shortly before event `first`: among the 20,000 events before it.
+    /// What was told as added of `paths` shortly before event `first`: among the 20,000 events before it.
     ///
     /// # Errors
-    /// [`StoreError`] when the database cannot be read.
-    pub fn added_before(&self, first: u64, paths: &BTreeSet<&[u8]>) -> Result<BTreeSet<Vec<u8>>, StoreError> {
-        self.db
-            .prepare_cached("SELECT source FROM event WHERE seq BETWEEN ?1 AND ?2 AND category = ?3")
-            .and_then(|mut statement| {
-                let from = first.saturating_sub(BACK).cast_signed();
-                let mut rows = statement.query(params![from, first.cast_signed() - 1, Category::Added.code()])?;
-                let mut found = BTreeSet::new();
-                while let Some(row) = rows.next()? {
-                    let source = row.get_ref(0)?.as_blob()?;
-                    if paths.contains(source) {
-                        found.insert(source.to_vec());
-                    }
-                }
-                Ok(found)
-            })
-            .trying("look for directories that were added before")
+    /// [`StoreError`] when the database cannot be read or an event not be decoded.
+    pub fn added_before(&self, first: u64, paths: &BTreeSet<&[u8]>) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT seq, source FROM event WHERE seq BETWEEN ?1 AND ?2 AND category = ?3 ORDER BY seq")
+            .trying("prepare to look for directories that were added before")?;
+        let from = first.saturating_sub(BACK).cast_signed();
+        let mut rows = statement
+            .query(params![from, first.cast_signed() - 1, Category::Added.code()])
+            .trying("look for directories that were added before")?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().trying("look for directories that were added before")? {
+            let read = || rusqlite::Result::Ok((row.get::<_, i64>(0)?, paths.contains(row.get_ref(1)?.as_blob()?)));
+            let (seq, is_wanted) = read().trying("look for directories that were added before")?;
+            if is_wanted {
+                found.extend(self.event(seq.cast_unsigned())?);
+            }
+        }
+        Ok(found)
     }
 }

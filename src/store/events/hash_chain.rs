@@ -10,6 +10,7 @@ use crate::{
         canonical::{chain_hash, decode, members_digest},
         escape::hex,
         event::{Category, Event},
+        originator::Originator,
     },
     store::{
         events::append::{COLUMNS, Head, RawEvent},
@@ -114,10 +115,12 @@ impl Store {
 
     fn has_columns_of(&self, seq: u64, event: &Event) -> Result<bool, StoreError> {
         let kind = event.category.kind();
+        let key = Originator::of(event).key();
         self.db
             .prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM event WHERE seq = ?1 AND channel = ?2 AND kind = ?3 AND category = ?4
-                     AND severity = ?5 AND area = ?6 AND source = ?7 AND wall = ?8)",
+                     AND severity = ?5 AND area = ?6 AND source = ?7 AND wall = ?8
+                     AND coalesce(originator, ?9) = ?9 AND coalesce(part, ?10) = ?10)",
             )
             .and_then(|mut statement| {
                 statement.query_row(
@@ -129,7 +132,9 @@ impl Store {
                         event.severity.number(),
                         event.area,
                         event.source,
-                        event.found.wall.as_nanos()
+                        event.found.wall.as_nanos(),
+                        key.originator,
+                        key.part
                     ],
                     |row| row.get(0),
                 )

@@ -43,7 +43,7 @@ const LEAST_KEPT: Duration = Duration::from_hours(24);
 pub struct Keeping {
     /// How long events are kept.
     pub retention: Duration,
-    /// The most bytes the database may use; `None` for any number.
+    /// The most bytes that events and reports may use; `None` for any number.
     pub most: Option<u64>,
 }
 
@@ -83,7 +83,7 @@ impl Store {
         if self.take_out_reports(begin)? > 0 {
             return Ok(PruneStep::More);
         }
-        let used = self.used_bytes()?;
+        let used = keeping.most.map_or(Ok(0), |most| self.event_bytes(most))?;
         let is_too_large = keeping.most.is_some_and(|most| used > most / 10 * 9);
         let age = if is_too_large { keeping.least() } else { keeping.retention };
         let cutoff = now.wall.before(age);
@@ -101,6 +101,31 @@ impl Store {
         }
         self.announce_pruning(begin, &last, now)?;
         Ok(PruneStep::More)
+    }
+
+    /// The bytes that events and reports use, the baseline aside; those of the whole database while these are no more than nine tenths of
+    /// `most`. Measured again when that differs by a twentieth of `most` from the last time: to measure reads
+    /// every page of them.
+    fn event_bytes(&mut self, most: u64) -> Result<u64, StoreError> {
+        let used = self.used_bytes()?;
+        if used <= most / 10 * 9 {
+            return Ok(used);
+        }
+        if let Some((then, events)) = self.measured.filter(|(then, _)| used.abs_diff(*then) <= most / 20) {
+            return Ok(events.saturating_add(used).saturating_sub(then));
+        }
+        let events = self
+            .db
+            .query_row(
+                "SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name IN (
+                     SELECT name FROM sqlite_schema WHERE tbl_name IN ('event', 'event_member', 'report', 'report_event', 'delivery'))",
+                [],
+                |row| row.get::<_, i64>(0),
+            )
+            .trying("measure the events")?
+            .cast_unsigned();
+        self.measured = Some((used, events));
+        Ok(events)
     }
 
     /// The bytes of the database that are in use; free pages are used again before the file grows.

@@ -1,12 +1,16 @@
 //! Stretches of the chain as reports read them: by class, so that much of one never keeps out another, and row by row where
 //! the rows may be large.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Duration};
 
 use rusqlite::params;
 
 use crate::{
-    model::event::{Category, StoredEvent},
+    model::{
+        clock::Timestamp,
+        event::{Category, Channel, Severity, StoredEvent},
+        originator::OriginatorKey,
+    },
     store::{
         events::{
             append::{COLUMNS, IN_RANGE, Range, RawEvent},
@@ -22,6 +26,9 @@ use crate::{
 /// Bytes that an event takes in memory beside its own texts, about.
 const EVENT: usize = 1024;
 
+/// Findings of high severity that one owner has listed of one directory.
+const MOST_HIGH: u32 = 20;
+
 /// How much is read of events.
 #[derive(Debug, Clone, Copy)]
 pub struct Most {
@@ -31,14 +38,33 @@ pub struct Most {
     pub bytes: usize,
 }
 
+/// How many events one originator has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginatorCount {
+    /// The area; empty where there is none.
+    pub area: Vec<u8>,
+    /// The originator.
+    pub key: OriginatorKey,
+    /// How many.
+    pub events: u64,
+    /// The number of the first of them.
+    pub first: u64,
+}
+
+/// How long it counts that somebody's urgent events were mailed.
+const URGENT_MEMORY: Duration = Duration::from_hours(6);
+
 impl Most {
     /// Whatever there is.
     pub const ALL: Self = Self { events: usize::MAX, bytes: usize::MAX };
 }
 
 impl Store {
-    /// The events of these classes in a range, severest first, then by number: as many as `most` allows. One that alone is larger than
-    /// what is left of the bytes is passed over.
+    /// The events of these classes in a range that have a claim to a place in a mail, the best claim first: as many as `most` allows. The
+    /// severest come first; equally severe ones in turns over areas, within one over its originators, and within one of these over its
+    /// parts (directories, programs), each the oldest first. So no amount of one keeps out another. Of findings of high severity each
+    /// owner has 20 in a directory: root's beyond them come behind everything else that is listed, those of others have no place.
+    /// One that alone is larger than what is left of the bytes is passed over.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read or an event not be decoded.
@@ -50,10 +76,19 @@ impl Store {
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let statement = format!(
             // Numbers alone are sorted: rows may be large, and how many are wanted shows only when their sizes are known.
-            "SELECT seq, length(canonical) FROM event WHERE {IN_RANGE} AND category IN (SELECT value FROM json_each(?5))
-             ORDER BY severity DESC, seq LIMIT ?6"
+            "WITH own AS (
+                 SELECT seq, length(canonical) AS bytes, severity, area, originator,
+                     severity >= {HIGH} AND kind = 'file' AS is_bounded,
+                     row_number() OVER (PARTITION BY severity, area, originator, part ORDER BY seq) AS turn
+                 FROM event WHERE {IN_RANGE} AND category IN (SELECT value FROM json_each(?5))),
+             dealt AS (
+                 SELECT seq, bytes, area, iif(is_bounded AND turn > {MOST_HIGH}, 0, severity) AS weight,
+                     row_number() OVER (PARTITION BY severity, area, originator ORDER BY turn, seq) AS turn
+                 FROM own WHERE NOT is_bounded OR turn <= {MOST_HIGH} OR originator = 0)
+             SELECT seq, bytes FROM dealt
+             ORDER BY weight DESC, row_number() OVER (PARTITION BY weight, area ORDER BY turn, seq), seq LIMIT ?6",
+            HIGH = Severity::High.number(),
         );
-        let codes: Vec<String> = categories.iter().map(|category| category.code().to_string()).collect();
         let numbers = self
             .db
             .prepare_cached(&statement)
@@ -65,7 +100,7 @@ impl Store {
                             range.first.cast_signed(),
                             range.last.cast_signed(),
                             range.areas_json(),
-                            format!("[{}]", codes.join(",")),
+                            codes(categories),
                             i64::try_from(most.events).unwrap_or(i64::MAX)
                         ],
                         |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?)),
@@ -121,35 +156,156 @@ impl Store {
         Ok(())
     }
 
-    /// How many different sources the events of one class in a range have. Cost: reads the range, but no event.
+    /// The numbers of the events of one class in a range that have a claim to a place in a mail, the best claim first: in turns over their
+    /// sources, within one over their parts (programs), of each the first, the last, the second, the last but one and so on.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn sources_in(&self, range: &Range, category: Category) -> Result<u64, StoreError> {
+    pub fn lines_in_turns(
+        &self,
+        range: &Range,
+        category: Category,
+        mut see: impl FnMut(&StoredEvent) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let statement = format!(
+            "WITH own AS (
+                 SELECT seq, source, row_number() OVER (PARTITION BY source, part ORDER BY seq) AS place,
+                     count(*) OVER (PARTITION BY source, part) AS places
+                 FROM event WHERE {IN_RANGE} AND category = ?5),
+             dealt AS (
+                 SELECT seq, row_number() OVER (
+                     PARTITION BY source ORDER BY min(2 * place, 2 * (places - place) + 3), seq) AS turn
+                 FROM own)
+             SELECT seq FROM dealt ORDER BY turn, seq"
+        );
+        let mut statement = self.db.prepare_cached(&statement).trying("prepare to read lines")?;
+        let mut rows = statement
+            .query(params![
+                range.channel.name(),
+                range.first.cast_signed(),
+                range.last.cast_signed(),
+                range.areas_json(),
+                category.code()
+            ])
+            .trying("read lines")?;
+        while let Some(row) = rows.next().trying("read lines")? {
+            let seq = row.get::<_, i64>(0).trying("read lines")?.cast_unsigned();
+            if self.event(seq)?.is_some_and(|stored| see(&stored).is_break()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who has made how many of the events of these classes that are more than counted, those of most events first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn originators_in(
+        &self,
+        range: &Range,
+        categories: &[Category],
+        limit: u32,
+    ) -> Result<Vec<OriginatorCount>, StoreError> {
+        let statement = format!(
+            "SELECT area, originator, part, count(*), min(seq) FROM event
+             WHERE {IN_RANGE} AND category IN (SELECT value FROM json_each(?5)) AND severity > ?6 AND originator IS NOT NULL
+             GROUP BY area, originator, part ORDER BY 4 DESC, 5 LIMIT ?7"
+        );
         self.db
-            .prepare_cached(&format!("SELECT count(DISTINCT source) FROM event WHERE {IN_RANGE} AND category = ?5"))
+            .prepare_cached(&statement)
             .and_then(|mut statement| {
-                statement.query_row(
+                let counts = statement.query_map(
                     params![
                         range.channel.name(),
                         range.first.cast_signed(),
                         range.last.cast_signed(),
                         range.areas_json(),
-                        category.code()
+                        codes(categories),
+                        Severity::Count.number(),
+                        limit
                     ],
-                    |row| row.get::<_, i64>(0),
-                )
+                    |row| {
+                        Ok(OriginatorCount {
+                            area: row.get(0)?,
+                            key: OriginatorKey { originator: row.get(1)?, part: row.get(2)? },
+                            events: row.get::<_, i64>(3)?.cast_unsigned(),
+                            first: row.get::<_, i64>(4)?.cast_unsigned(),
+                        })
+                    },
+                )?;
+                counts.collect()
             })
-            .trying("count sources")
-            .map(i64::cast_unsigned)
+            .trying("count the events of each originator")
     }
+
+    /// Who waits in `channel` with something urgent behind event `after`, each with its first event and with when reports of the last six
+    /// hours told of something urgent of the same one, oldest first: at most 200, by their first events. Files of root are told apart by
+    /// path, those of others by area and owner, lines by log and program.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn urgent_waiting(
+        &self,
+        channel: Channel,
+        after: u64,
+        now: Timestamp,
+    ) -> Result<Vec<(u64, Vec<Timestamp>)>, StoreError> {
+        // What is the same of all events of one; the index holds few of the others.
+        let one = |event: &str| {
+            format!(
+                "{event}.area, {event}.originator, iif({event}.kind = 'file', iif({event}.originator = 0, {event}.source, ''), {event}.part)"
+            )
+        };
+        let statement = format!(
+            "SELECT DISTINCT waits.seq, report.created FROM (
+                 SELECT min(seq) AS seq, area, originator, kind, part, source FROM event INDEXED BY event_urgent
+                 WHERE channel = ?1 AND seq > ?2 AND severity >= 70 GROUP BY {} ORDER BY 1 LIMIT 200) AS waits
+             LEFT JOIN report ON report.channel = ?1 AND report.superseded_by IS NULL AND report.created BETWEEN ?3 AND ?4
+                 AND EXISTS (SELECT 1 FROM event AS told INDEXED BY event_urgent
+                     WHERE told.channel = ?1 AND told.seq BETWEEN report.first_seq AND report.last_seq AND told.severity >= 70
+                         AND ({}) IS ({}))
+             ORDER BY waits.seq, report.created",
+            one("event"),
+            one("told"),
+            one("waits")
+        );
+        let since = now.before(URGENT_MEMORY);
+        let mut statement = self.db.prepare_cached(&statement).trying("prepare to look for what is urgent")?;
+        let mut rows = statement
+            .query(params![channel.name(), after.cast_signed(), since.as_nanos(), now.as_nanos()])
+            .trying("look for what is urgent")?;
+        let mut waiting: Vec<(u64, Vec<Timestamp>)> = Vec::new();
+        while let Some(row) = rows.next().trying("look for what is urgent")? {
+            let read =
+                || -> rusqlite::Result<(u64, Option<i64>)> { Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?)) };
+            let (seq, created) = read().trying("look for what is urgent")?;
+            if waiting.last().is_none_or(|(last, _)| *last != seq) {
+                waiting.push((seq, Vec::new()));
+            }
+            if let Some((_, told)) = waiting.last_mut() {
+                told.extend(created.map(Timestamp::from_nanos));
+            }
+        }
+        Ok(waiting)
+    }
+}
+
+/// The codes of these classes as a JSON array, which `SQLite`'s `json_each` unfolds.
+fn codes(categories: &[Category]) -> String {
+    let codes: Vec<String> = categories.iter().map(|category| category.code().to_string()).collect();
+    format!("[{}]", codes.join(","))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        model::event::{Channel, Event, Severity},
+        model::{
+            event::Event,
+            file::entry::{Attributes, Digests, HashState, Observation},
+            originator::owner,
+        },
         store::{
             events::outcome::Outcome,
             test_support::{now, scratch},
@@ -174,5 +330,117 @@ mod tests {
         assert_eq!(read(Most { events: 100, bytes: 4 * (4_000 + EVENT + 200) }), [31, 1, 2, 3]);
         assert_eq!(read(Most { events: 2, bytes: usize::MAX }), [31, 1]);
         assert_eq!(read(Most::ALL).len(), 40);
+    }
+
+    /// A finding about a file of this user.
+    fn found(uid: u32, severity: Severity, path: &str) -> Event {
+        let mut event = Event::new(Category::Added, severity, now(), path.as_bytes().to_vec());
+        event.area = b"/srv".to_vec();
+        let mut seen = Attributes::sample(now().wall);
+        seen.uid = uid;
+        event.new = Some(Observation { attributes: seen, hash_state: HashState::Off, digests: Digests::default() });
+        event
+    }
+
+    fn store_of(events: impl IntoIterator<Item = Event>) -> (tempfile::TempDir, Store) {
+        let (directory, path) = scratch();
+        let mut store = Store::open(&path, now()).unwrap();
+        for event in events {
+            store.commit(&Outcome::tell(event)).unwrap();
+        }
+        (directory, store)
+    }
+
+    fn whole(channel: Channel) -> Range {
+        Range { channel, first: 1, last: 100_000, areas: None }
+    }
+
+    #[test]
+    fn places_are_dealt_in_turns_over_owners_and_directories() {
+        let flood = (0..300).map(|number| found(1000, Severity::Normal, &format!("/srv/a/{number}")));
+        let other = (0..3).map(|number| found(1000, Severity::Normal, &format!("/srv/b/{number}")));
+        let root = (0..3).map(|number| found(0, Severity::Normal, &format!("/srv/c/{number}")));
+        let (_directory, store) = store_of(flood.chain(other).chain(root));
+        let chosen = store.events_in(&whole(Channel::Files), &[Category::Added], Most { events: 8, bytes: usize::MAX });
+        let paths: Vec<String> =
+            chosen.unwrap().iter().map(|stored| String::from_utf8(stored.event.source.clone()).unwrap()).collect();
+        let wanted = ["/srv/a/0", "/srv/c/0", "/srv/b/0", "/srv/c/1", "/srv/a/1", "/srv/c/2", "/srv/b/1", "/srv/a/2"];
+        assert_eq!(paths, wanted);
+        let counts = store.originators_in(&whole(Channel::Files), &[Category::Added], 2).unwrap();
+        let counts: Vec<_> = counts.iter().map(|count| (count.key.originator, count.events, count.first)).collect();
+        assert_eq!(counts, [(1000, 300, 1), (1000, 3, 301)]);
+    }
+
+    #[test]
+    fn of_findings_of_high_severity_an_owner_has_twenty_in_a_directory() {
+        let flood = (0..50).map(|number| found(1000, Severity::High, &format!("/srv/home/{number}")));
+        let root = (0..30).map(|number| found(0, Severity::High, &format!("/srv/bin/{number}")));
+        let normal = (0..5).map(|number| found(1001, Severity::Normal, &format!("/srv/home/n{number}")));
+        let (_directory, store) = store_of(flood.chain(root).chain(normal));
+        let chosen = store.events_in(&whole(Channel::Files), &[Category::Added], Most::ALL).unwrap();
+        let by = |uid: u32| chosen.iter().filter(|stored| owner(&stored.event) == Some(uid)).count();
+        assert_eq!((by(1000), by(0), by(1001)), (20, 30, 5));
+        // Root's others have what is left.
+        assert!(chosen.iter().skip(45).all(|stored| owner(&stored.event) == Some(0)), "{chosen:?}");
+    }
+
+    fn line(log: &str, text: &str) -> Event {
+        let event = Event::new(Category::SystemEvent, Severity::Normal, now(), log.as_bytes().to_vec());
+        event.with_note(format!("Nov 21 14:02:11 web3 {text}"))
+    }
+
+    #[test]
+    fn lines_are_dealt_in_turns_over_logs_and_programs() {
+        let flood =
+            |from: u32| (from..from + 300).map(|number| line("/log/a", &format!("user[{number}]: chatter {number}")));
+        let one = line("/log/a", "sshd[99]: Accepted password for root");
+        let other = line("/log/b", "cron[1]: x");
+        let (_directory, store) = store_of(flood(1000).chain([one]).chain(flood(2000)).chain([other]));
+        let mut texts = Vec::new();
+        let see = |stored: &StoredEvent| {
+            texts.push(String::from_utf8(stored.event.note.get(21..).unwrap().to_vec()).unwrap());
+            if texts.len() == 6 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        store.lines_in_turns(&whole(Channel::Logs), Category::SystemEvent, see).unwrap();
+        let wanted = [
+            "user[1000]: chatter 1000",
+            "cron[1]: x",
+            "sshd[99]: Accepted password for root",
+            "user[2299]: chatter 2299",
+            "user[1001]: chatter 1001",
+            "user[2298]: chatter 2298",
+        ];
+        assert_eq!(texts, wanted);
+    }
+
+    #[test]
+    fn who_waits_urgently_is_told_by_owner_program_and_path_of_root() {
+        let high = |uid, path: &str| found(uid, Severity::High, path);
+        let mut lines = ["sudo: x", "sudo: y", "su: z"].map(|text| line("/log/auth", text));
+        for line in &mut lines {
+            (line.category, line.severity) = (Category::Violation, Severity::High);
+        }
+        let files = [
+            high(1000, "/srv/a/1"),
+            high(1000, "/srv/b/1"),
+            high(0, "/srv/c/1"),
+            high(0, "/srv/c/2"),
+            high(0, "/srv/c/1"),
+            found(1001, Severity::Normal, "/srv/d/1"),
+        ];
+        let (_directory, store) = store_of(files.into_iter().chain(lines));
+        let waiting = |channel, after| -> Vec<u64> {
+            let waiting = store.urgent_waiting(channel, after, now().wall).unwrap();
+            waiting
+                .into_iter()
+                .map(|(seq, told)| {
+                    assert!(told.is_empty());
+                    seq
+                })
+                .collect()
+        };
+        assert_eq!(waiting(Channel::Files, 0), [1, 3, 4]);
+        assert_eq!(waiting(Channel::Files, 3), [4, 5]);
+        assert_eq!(waiting(Channel::Logs, 0), [7, 9]);
     }
 }

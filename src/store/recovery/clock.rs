@@ -94,10 +94,10 @@ mod tests {
 
     /// How long a report, a retry and a heartbeat still wait.
     fn left(store: &Store, at: Moment) -> [Duration; 3] {
-        let waiting = store.waiting(Channel::Files).unwrap().unwrap();
+        let waiting = store.waiting(Channel::Files, now().wall).unwrap().unwrap();
         let pending = PendingReport {
             first: Some(waiting.first),
-            first_urgent: None,
+            urgent: Vec::new(),
             last_batch: store.last_batch(Channel::Files).unwrap(),
         };
         let mut pool =

@@ -58,6 +58,8 @@ pub struct Store {
     pub(in crate::store) identity: (u64, u64),
     /// Up to where the chain is marked.
     pub(in crate::store) marked: Option<u64>,
+    /// How many bytes of the database were in use when those of events were measured, and how many these were.
+    pub(in crate::store) measured: Option<(u64, u64)>,
     /// When it was last logged that a delivery cannot be read.
     pub(in crate::store) unread_logged: Cell<Option<Moment>>,
 }
@@ -103,6 +105,7 @@ impl Store {
             lock: None,
             identity: (found.dev(), found.ino()),
             marked: None,
+            measured: None,
         })
     }
 

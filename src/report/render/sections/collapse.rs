@@ -1,15 +1,21 @@
 //! A new directory with all that came with it is one piece of news, not a thousand.
 //!
-//! The walker meets what lies in it over minutes or hours, so that a report may go on with a directory that an earlier one has told of:
-//! then that has a line of its own, which counts what was added since.
+//! What came with it is its owner's and changed no more than ten minutes after it, by the clock of the file system: what somebody else puts
+//! there, or anybody weeks later, is news of its own. The walker meets what lies in it over minutes or hours, so that a report may go on with a directory that
+//! an earlier one has told of: then that has a line of its own, which counts what was added since.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 
 use crate::{
     model::{
-        event::{Category, Severity, StoredEvent},
+        clock::Timestamp,
+        event::{Category, Event, Severity, StoredEvent},
         file::entry::FileKind,
         format::counted,
+        originator::{Originator, OriginatorKey, owner},
     },
     report::render::format::kind,
     store::{
@@ -17,6 +23,9 @@ use crate::{
         sqlite::{connection::Store, error::StoreError},
     },
 };
+
+/// How much later than a directory, as it was told of, may have changed what came with it.
+const TOGETHER: Duration = Duration::from_mins(10);
 
 /// More paths than this below one new directory are folded into its line.
 const MOST: u64 = 20;
@@ -29,6 +38,12 @@ const MOST_ABOVE: usize = 20_000;
 pub struct Grown {
     /// Its path, as raw bytes, without a slash at the end.
     pub path: Vec<u8>,
+    /// Its area, as raw bytes.
+    pub area: Vec<u8>,
+    /// Who owned it when it was told of.
+    pub owner: Option<u32>,
+    /// Its ctime when it was told of.
+    pub changed: Timestamp,
     /// Whether it was told of in an earlier report.
     pub is_earlier: bool,
     /// Paths below it that were added in this batch, listed or not.
@@ -42,6 +57,8 @@ pub(crate) struct Folded {
     others: u64,
     /// More of either, which were not read.
     more: u64,
+    /// The area and the originator of those, where there are some.
+    key: Option<(Vec<u8>, OriginatorKey)>,
     command: String,
 }
 
@@ -59,6 +76,27 @@ pub(crate) struct Folds {
 enum Root {
     Here(u64),
     Earlier(usize),
+}
+
+/// A new directory, as far as it matters what came with it.
+#[derive(Debug, Clone, Copy)]
+struct NewDirectory {
+    root: Root,
+    owner: Option<u32>,
+    changed: Timestamp,
+}
+
+impl NewDirectory {
+    /// Whether `event`, about a path below it, came with it.
+    fn came_with(&self, event: &Event) -> bool {
+        // Nobody but root can set a ctime back.
+        owner(event) == self.owner && changed(event) <= self.changed.after(TOGETHER)
+    }
+}
+
+/// When what was added had changed last.
+fn changed(event: &Event) -> Timestamp {
+    event.new.as_ref().map_or(event.found.wall, |seen| seen.attributes.ctime)
 }
 
 impl Folded {
@@ -81,9 +119,9 @@ impl Folded {
         what.join(" and ")
     }
 
-    /// The line that stands for them.
+    /// The line that stands for them, below that of the directory.
     pub(crate) fn line(&self) -> String {
-        format!("and {} added below it: {}", self.counts(), self.command)
+        format!("    …and {} added below it: {}", self.counts(), self.command)
     }
 }
 
@@ -92,14 +130,19 @@ impl Folds {
     /// folded. `command` shows what is not listed; `grown` knows what is not among `events`. Cost O(total length of the paths).
     pub(crate) fn find(events: &[&StoredEvent], grown: &[Grown], command: &str) -> Self {
         let earlier: Vec<&Grown> = grown.iter().filter(|grown| grown.is_earlier).collect();
-        let mut roots: HashMap<&[u8], Root> = HashMap::new();
+        let mut roots: HashMap<&[u8], NewDirectory> = HashMap::new();
         for stored in added(events).filter(|stored| kind(&stored.event) == Some(FileKind::Directory)) {
-            roots.entry(trimmed(&stored.event.source)).or_insert(Root::Here(stored.seq));
+            let (owner, changed) = (owner(&stored.event), changed(&stored.event));
+            let fresh = NewDirectory { root: Root::Here(stored.seq), owner, changed };
+            roots.entry(trimmed(&stored.event.source)).or_insert(fresh);
         }
-        roots.extend(earlier.iter().enumerate().map(|(place, grown)| (grown.path.as_slice(), Root::Earlier(place))));
+        roots.extend(earlier.iter().enumerate().map(|(place, grown)| {
+            let known = NewDirectory { root: Root::Earlier(place), owner: grown.owner, changed: grown.changed };
+            (grown.path.as_slice(), known)
+        }));
         let mut below: HashMap<Root, (Folded, Vec<u64>)> = HashMap::new();
         for stored in added(events).filter(|stored| stored.event.severity <= Severity::Normal) {
-            let Some(root) = topmost(&stored.event.source, &roots) else {
+            let Some(root) = topmost(&stored.event, &roots) else {
                 continue;
             };
             let (folded, members) = below.entry(root).or_default();
@@ -110,8 +153,11 @@ impl Folds {
             members.push(stored.seq);
         }
         for grown in grown {
-            if let Some((folded, _)) = roots.get(grown.path.as_slice()).and_then(|root| below.get_mut(root)) {
+            let root = roots.get(grown.path.as_slice()).map(|known| known.root);
+            if let Some((folded, _)) = root.and_then(|root| below.get_mut(&root)) {
                 folded.more = grown.added.saturating_sub(folded.total());
+                folded.key =
+                    Some((grown.area.clone(), Originator::of_file(&grown.area, &grown.path, grown.owner).key()));
             }
         }
         let mut folds = Self::default();
@@ -150,11 +196,11 @@ impl Folds {
         })
     }
 
-    /// How many that were not read are counted in the lines of `listed` and of earlier directories.
-    pub(crate) fn unread(&self, listed: &[&StoredEvent]) -> u64 {
+    /// How many that were not read are counted in the lines of `listed` and of earlier directories, with their areas and originators.
+    pub(crate) fn unread(&self, listed: &[&StoredEvent]) -> impl Iterator<Item = (u64, (Vec<u8>, OriginatorKey))> {
         let here = listed.iter().filter_map(|stored| self.into.get(&stored.seq));
         let all = here.chain(self.earlier.iter().map(|(_, folded)| folded));
-        all.fold(0, |sum, folded| sum.saturating_add(folded.more))
+        all.filter_map(|folded| Some((folded.more, folded.key.clone()?)))
     }
 
     /// What is counted in the line of the event with this number.
@@ -178,9 +224,9 @@ pub(crate) fn grown(store: &Store, range: &Range, events: &[StoredEvent]) -> Res
     if u64::try_from(added(&events).count()).unwrap_or(u64::MAX) <= MOST {
         return Ok(Vec::new());
     }
-    let is_directory = |stored: &&&StoredEvent| kind(&stored.event) == Some(FileKind::Directory);
-    let roots: HashSet<&[u8]> =
-        added(&events).filter(is_directory).map(|stored| trimmed(&stored.event.source)).collect();
+    let here: Vec<&StoredEvent> =
+        added(&events).filter(|stored| kind(&stored.event) == Some(FileKind::Directory)).copied().collect();
+    let roots: HashSet<&[u8]> = here.iter().map(|stored| trimmed(&stored.event.source)).collect();
     let mut above: BTreeSet<&[u8]> = BTreeSet::new();
     for stored in added(&events) {
         // A single path may lie in two thousand directories.
@@ -191,28 +237,28 @@ pub(crate) fn grown(store: &Store, range: &Range, events: &[StoredEvent]) -> Res
     }
     above.retain(|path| !roots.contains(path));
     let earlier = store.added_before(range.first, &above)?;
-    // With a slash at the end, so that what lies beneath one comes right behind it.
-    let mut counts: BTreeMap<(Vec<u8>, Vec<u8>), u64> = BTreeMap::new();
-    for stored in added(&events) {
-        let mut candidates = ancestors(&stored.event.source).chain([trimmed(&stored.event.source)]);
-        if let Some(path) = candidates.find(|path| roots.contains(path) || earlier.contains(*path)) {
-            counts.insert((stored.event.area.clone(), [path, b"/"].concat()), 0);
+    let mut grown: Vec<Grown> = Vec::new();
+    let mut known: HashMap<&[u8], NewDirectory> = HashMap::new();
+    // The last news of a path is what counts of earlier ones; of those of the batch the first, as in the report.
+    for (stored, is_earlier) in
+        here.iter().map(|stored| (*stored, false)).chain(earlier.iter().rev().map(|one| (one, true)))
+    {
+        let Event { source, area, .. } = &stored.event;
+        let (path, owner, changed) = (trimmed(source), owner(&stored.event), changed(&stored.event));
+        if !known.contains_key(path) {
+            known.insert(path, NewDirectory { root: Root::Earlier(grown.len()), owner, changed });
+            grown.push(Grown { path: path.to_vec(), area: area.clone(), owner, changed, is_earlier, added: 0 });
         }
     }
-    store.each_added(range, |area, source| {
-        let place = (area.to_vec(), source.to_vec());
-        if let Some(((its, path), count)) = counts.range_mut(..place).next_back()
-            && its == area
-            && source.starts_with(path)
+    store.each_added(range, |stored| {
+        if let Some(Root::Earlier(place)) = topmost(&stored.event, &known)
+            && let Some(grown) = grown.get_mut(place)
         {
-            *count += 1;
+            grown.added += 1;
         }
     })?;
-    let grown = counts.into_iter().filter(|(_, added)| *added > MOST).map(|((_, mut path), added)| {
-        path.pop();
-        Grown { is_earlier: !roots.contains(path.as_slice()), path, added }
-    });
-    Ok(grown.collect())
+    grown.retain(|grown| grown.added > MOST);
+    Ok(grown)
 }
 
 fn added<'a, 'b>(events: &'b [&'a StoredEvent]) -> impl Iterator<Item = &'b &'a StoredEvent> {
@@ -233,9 +279,10 @@ fn trimmed(path: &[u8]) -> &[u8] {
     }
 }
 
-/// The topmost new directory that `path` lies below.
-fn topmost(path: &[u8], roots: &HashMap<&[u8], Root>) -> Option<Root> {
-    ancestors(path).find_map(|parent| roots.get(parent).copied())
+/// The topmost new directory that what was added lies below and came with.
+fn topmost(event: &Event, roots: &HashMap<&[u8], NewDirectory>) -> Option<Root> {
+    let came_with = |parent: &[u8]| roots.get(parent).filter(|known| known.came_with(event)).map(|known| known.root);
+    ancestors(&event.source).find_map(came_with)
 }
 
 #[cfg(test)]
@@ -251,11 +298,20 @@ mod tests {
         events
     }
 
+    fn grown(path: &str, is_earlier: bool, added: u64) -> Grown {
+        let (area, owner, changed) = (b"/opt".to_vec(), Some(0), test_events::ago(100_000));
+        Grown { path: path.as_bytes().to_vec(), area, owner, changed, is_earlier, added }
+    }
+
+    fn unread(folds: &Folds, listed: &[&StoredEvent]) -> u64 {
+        folds.unread(listed).map(|(more, _)| more).sum()
+    }
+
     #[test]
     fn a_full_new_directory_is_one_line() {
         let events = tree(30);
         let folds = Folds::find(&events.iter().collect::<Vec<_>>(), &[], "see");
-        assert_eq!(folds.of(1).unwrap().line(), "and 30 files and 1 directory added below it: see");
+        assert_eq!(folds.of(1).unwrap().line(), "    …and 30 files and 1 directory added below it: see");
         assert!(folds.hides(2) && folds.hides(32) && !folds.hides(1) && !folds.hides(900));
         assert_eq!(folds.of(2), None);
     }
@@ -277,10 +333,25 @@ mod tests {
 
     #[test]
     fn the_root_directory_is_a_parent_too() {
-        let roots = HashMap::from([(&b"/"[..], Root::Here(7))]);
-        assert_eq!(topmost(b"/etc", &roots), Some(Root::Here(7)));
-        assert_eq!(topmost(b"/", &roots), None);
-        assert_eq!(topmost(b"", &roots), None);
+        let known = NewDirectory { root: Root::Here(7), owner: Some(0), changed: test_events::ago(0) };
+        let roots = HashMap::from([(&b"/"[..], known)]);
+        let topmost = |path: &[u8]| topmost(&test_events::added(1, path).event, &roots);
+        assert_eq!((topmost(b"/etc"), topmost(b"/"), topmost(b"")), (Some(Root::Here(7)), None, None));
+    }
+
+    #[test]
+    fn what_is_another_owners_or_came_later_is_news_of_its_own() {
+        let mut events = tree(30);
+        let made = |event: &mut StoredEvent, uid: u32, after: u64| {
+            let seen = &mut event.event.new.as_mut().unwrap().attributes;
+            (seen.uid, seen.ctime) = (uid, test_events::ago(100_000).after(Duration::from_secs(after)));
+        };
+        made(&mut events[10], 1000, 0);
+        made(&mut events[11], 0, 599);
+        made(&mut events[12], 0, 601);
+        let folds = Folds::find(&events.iter().collect::<Vec<_>>(), &[], "see");
+        let is_hidden = |place: usize| folds.hides(events[place].seq);
+        assert_eq!((is_hidden(10), is_hidden(11), is_hidden(12)), (false, true, false));
     }
 
     #[test]
@@ -288,20 +359,20 @@ mod tests {
         let events: Vec<_> =
             (1..31).map(|seq| test_events::added(seq, format!("/opt/app/f{seq}").as_bytes())).collect();
         let events: Vec<_> = events.iter().collect();
-        let grown = Grown { path: b"/opt/app".to_vec(), is_earlier: true, added: 1030 };
+        let grown = grown("/opt/app", true, 1030);
         let folds = Folds::find(&events, &[grown], "see");
         assert_eq!(folds.earlier().len(), 1);
-        assert_eq!(folds.earlier()[0].1.line(), "and 1,030 entries added below it: see");
-        assert_eq!((folds.unread(&[]), folds.told(&[], &events).count()), (1000, 30));
+        assert_eq!(folds.earlier()[0].1.line(), "    …and 1,030 entries added below it: see");
+        assert_eq!((unread(&folds, &[]), folds.told(&[], &events).count()), (1000, 30));
     }
 
     #[test]
     fn what_was_not_read_is_counted_as_well() {
         let events = tree(30);
-        let grown = Grown { path: b"/opt/app".to_vec(), is_earlier: false, added: 2031 };
+        let grown = grown("/opt/app", false, 2031);
         let events: Vec<_> = events.iter().collect();
         let folds = Folds::find(&events, &[grown], "see");
-        assert_eq!(folds.of(1).unwrap().line(), "and 2,031 entries added below it: see");
-        assert_eq!((folds.unread(&events), folds.unread(&[])), (2000, 0));
+        assert_eq!(folds.of(1).unwrap().line(), "    …and 2,031 entries added below it: see");
+        assert_eq!((unread(&folds, &events), unread(&folds, &[])), (2000, 0));
     }
 }

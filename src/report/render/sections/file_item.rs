@@ -78,8 +78,8 @@ pub(crate) fn lines(stored: &StoredEvent, folded: Option<&Folded>, layout: &Layo
     if event.members_digest.is_some() && event.category != Category::Moved {
         details.push(format!("each of the {}: {} show {}", number(event.count), layout.program, stored.seq));
     }
-    details.extend(folded.map(Folded::line));
     out.extend(details.iter().map(|line| format!("{INDENT}{line}")));
+    out.extend(folded.map(Folded::line));
 }
 
 /// Whether nothing of the baseline has changed, so that one line says it all.

@@ -6,13 +6,13 @@
 
 use crate::{
     model::{
-        escape::{escape, escape_cut, escape_name, escape_name_cut},
+        escape::{escape, escape_cut, escape_name, escape_name_cut, hex},
         event::{Category, StoredEvent},
         format::{VALUE_LIMIT, counted, number},
     },
     report::render::{
         format::{INDENT, Times},
-        sections::log_section::{LINE_LIMIT, LogItem, LogSection},
+        sections::log_section::{LINE_LIMIT, LeftOut, LogItem, LogSection},
     },
 };
 
@@ -46,12 +46,7 @@ pub(crate) fn section(
     let mut lines = vec![title(section.category).to_owned()];
     for (source, items) in by_log(&section.items) {
         lines.push(format!("  {}", log_name(source)));
-        let mut is_before_gap = false;
         for item in items {
-            if is_before_gap && section.is_behind_gap(item) {
-                lines.push(format!("{OURS}…"));
-            }
-            is_before_gap = section.gap.is_some() && !section.is_behind_gap(item);
             if !item.text.is_empty() {
                 lines.push(format!("{THEIRS}{}", item.text));
             }
@@ -64,13 +59,27 @@ pub(crate) fn section(
     let shown = section.items.iter().fold(0, |sum: u64, item| sum.saturating_add(item.times));
     let left = total.saturating_sub(shown);
     if left > 0 {
-        let logs = match section.logs_left {
-            0 => String::new(),
-            logs => format!(" (in {})", counted(logs, "log", "logs")),
-        };
-        lines.push(format!("{OURS}…and {} more{logs}: {history}", number(left)));
+        lines.push(format!("{OURS}…and {} more: {history}", number(left)));
+        lines.extend(whose(&section.left, left).into_iter().map(|words| format!("{INDENT}{words}")));
     }
     lines
+}
+
+/// Whose lines were left out, `total` in all, a line each.
+fn whose(named: &[LeftOut], total: u64) -> Vec<String> {
+    let mut words: Vec<String> = named
+        .iter()
+        .map(|left| {
+            let of =
+                if left.program.is_empty() { String::new() } else { format!(" of {}", escape_name(&left.program)) };
+            format!("{}{of} in {}", number(left.lines), log_name(&left.log))
+        })
+        .collect();
+    let others = named.iter().fold(total, |rest, left| rest.saturating_sub(left.lines));
+    if !words.is_empty() && others > 0 {
+        words.push(format!("{} of others", number(others)));
+    }
+    words
 }
 
 /// Items of the same log together, logs in the order of their first items.
@@ -140,7 +149,10 @@ pub(crate) fn listed(stored: &StoredEvent, extent: LineExtent, program: &str, ma
     if extent == LineExtent::Cut && event.note.len() > LINE_LIMIT {
         out.push(format!("{OURS_LISTED}{}", cut_words(kept, length, &format!("{program} show {}", stored.seq))));
     } else if length > kept {
-        out.push(format!("{OURS_LISTED}the first {} of {} bytes; the rest was not kept", number(kept), number(length)));
+        let digest = event.line.as_ref().and_then(|line| line.digest);
+        let digest = digest.map_or_else(String::new, |digest| format!(" · blake3 {}", hex(&digest)));
+        let (kept, length) = (number(kept), number(length));
+        out.push(format!("{OURS_LISTED}the first {kept} of {length} bytes; the rest was not kept{digest}"));
     }
 }
 
@@ -155,7 +167,7 @@ mod tests {
             batch::{Batch, BatchTally},
             listing::EventListing,
             report::render,
-            test_events::{added, event, gathered, line, now, stored},
+            test_events::{added, event, gathered, line, now, stored, unwrapped},
         },
         sys::users::Names,
     };
@@ -173,6 +185,7 @@ mod tests {
             tally: &BatchTally::of(events),
             limit,
             grown: &[],
+            shares: &[],
             coverage,
             head: [0x9f; 32],
             names: &Names::default(),
@@ -200,10 +213,12 @@ mod tests {
             line(16, Category::SystemEvent, SYSLOG, b"Nov 21 14:02:16 web3 kernel: eth1: link is down"),
             later(line(17, Category::SystemEvent, SYSLOG, b"Nov 21 14:05:17 web3 kernel: eth0: link is down"), 120),
         ];
-        insta::assert_snapshot!(mail(&events, 1000, None), @r#"
+        insta::assert_snapshot!(mail(&events, 1000, None), @"
         [integrityd] web3.example: security alerts: 1 (cracking), security events: 2 (violations), 5 other log lines
 
-        web3.example   Sat 21 Nov 2026 14:10:02 +0100   security alerts: 1 (cracking), security events: 2 (violations), 5 other log lines
+        web3.example   Sat 21 Nov 2026 14:10:02 +0100
+          security alerts: 1 (cracking), security events: 2 (violations), 
+            ↳ 5 other log lines
 
         SECURITY ALERTS (cracking)
           /var/log/auth.log
@@ -225,7 +240,7 @@ mod tests {
 
         SEQ  10–17  head 9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f
         MORE  integrityd history --since '2026-11-21 14:03'   integrityd show 17
-        "#);
+        ");
     }
 
     #[test]
@@ -244,10 +259,11 @@ mod tests {
             forged(10, "    …and 7 more: reboot".as_bytes()),
             forged(11, b""),
         ];
-        insta::assert_snapshot!(mail(&events, 1000, None), @r#"
+        insta::assert_snapshot!(mail(&events, 1000, None), @r"
         [integrityd] web3.example: security alerts: 1 (cracking), 10 other log lines
 
-        web3.example   Sat 21 Nov 2026 14:10:02 +0100   security alerts: 1 (cracking), 10 other log lines
+        web3.example   Sat 21 Nov 2026 14:10:02 +0100
+          security alerts: 1 (cracking), 10 other log lines
 
         SECURITY ALERTS (cracking)
           /var/log/auth.log
@@ -268,7 +284,7 @@ mod tests {
 
         SEQ  1–11  head 9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f
         MORE  integrityd history --since '2026-11-21 14:03'   integrityd show 11
-        "#);
+        ");
     }
 
     #[test]
@@ -278,11 +294,12 @@ mod tests {
         kept.event.line.as_mut().unwrap().length = 1_000_000;
         let whole = line(2, Category::Violation, AUTH, &[&start[..], &[b'B'; 4069]].concat());
         let text = mail(&[kept.clone(), whole], 1000, None);
-        let text = text.replace(&"A".repeat(4068), "A…A").replace(&"B".repeat(4068), "B…B");
-        insta::assert_snapshot!(text, @r#"
+        let text = unwrapped(&text).replace(&"A".repeat(4068), "A…A").replace(&"B".repeat(4068), "B…B");
+        insta::assert_snapshot!(text, @"
         [integrityd] web3.example: security events: 2 (violations)
 
-        web3.example   Sat 21 Nov 2026 14:10:02 +0100   security events: 2 (violations)
+        web3.example   Sat 21 Nov 2026 14:10:02 +0100
+          security events: 2 (violations)
 
         SECURITY EVENTS (violations)
           /var/log/auth.log
@@ -293,39 +310,40 @@ mod tests {
 
         SEQ  1–2  head 9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f
         MORE  integrityd history --since '2026-11-21 14:03'   integrityd show 2
-        "#);
+        ");
         let (zone, names) = (TimeZone::UTC, Names::default());
         let listing = EventListing::new(now().wall, &zone, &names, "integrityd");
-        let shown = listing.whole_event(&kept).replace(&"A".repeat(65_508), "A…A");
-        insta::assert_snapshot!(shown, @r#"
+        let shown = unwrapped(&listing.whole_event(&kept)).replace(&"A".repeat(65_508), "A…A");
+        insta::assert_snapshot!(shown, @"
         1  13:03:11
           HIGH  security event  /var/log/auth.log
               rule /etc/logcheck/violations.d/sudo:3
                 Nov 21 14:02:11 web3 httpd: A…A
               the first 65,536 of 1,000,000 bytes; the rest was not kept
-        "#);
-        let history = listing.event(&kept).replace(&"A".repeat(4068), "A…A");
-        insta::assert_snapshot!(history, @r#"
+        ");
+        let history = unwrapped(&listing.event(&kept)).replace(&"A".repeat(4068), "A…A");
+        insta::assert_snapshot!(history, @"
         1  13:03:11
           HIGH  security event  /var/log/auth.log
               rule /etc/logcheck/violations.d/sudo:3
                 Nov 21 14:02:11 web3 httpd: A…A… +61440 bytes, blake3=56a61a4dac2c7a87
               a line of 1,000,000 bytes, of which 65,536 were kept: integrityd show 1
-        "#);
+        ");
     }
 
     #[test]
-    fn a_cut_section_keeps_its_first_and_last_and_counts_the_rest() {
+    fn a_cut_section_keeps_the_first_and_last_of_each_log_and_counts_the_rest() {
         let logs = [AUTH, SYSLOG, b"/var/log/mail.log"].into_iter().cycle();
         let mut events: Vec<StoredEvent> = (0..1300_u64)
             .zip(logs)
             .map(|(number, log)| line(100 + number, Category::SystemEvent, log, format!("line {number}").as_bytes()))
             .collect();
         events.push(line(9000, Category::Cracking, SYSLOG, b"one attack"));
-        insta::assert_snapshot!(mail(&events, 5, None), @r#"
+        insta::assert_snapshot!(mail(&events, 5, None), @"
         [integrityd] web3.example: security alerts: 1 (cracking), 1,300 other log lines
 
-        web3.example   Sat 21 Nov 2026 14:10:02 +0100   security alerts: 1 (cracking), 1,300 other log lines
+        web3.example   Sat 21 Nov 2026 14:10:02 +0100
+          security alerts: 1 (cracking), 1,300 other log lines
 
         SECURITY ALERTS (cracking)
           /var/log/syslog
@@ -334,19 +352,20 @@ mod tests {
         SYSTEM EVENTS
           /var/log/auth.log
               line 0
-            …
-              line 1299
           /var/log/syslog
               line 1
+              line 1297
           /var/log/mail.log
               line 2
-            …
               line 1298
-            …and 1,295 more (in 3 logs): integrityd history --since '2026-11-21 14:03' --kind log --limit 1301
+            …and 1,295 more: integrityd history --since '2026-11-21 14:03' --kind log --limit 1301
+                433 in /var/log/auth.log
+                431 in /var/log/mail.log
+                431 in /var/log/syslog
 
         SEQ  100–9,000  head 9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f
         MORE  integrityd history --since '2026-11-21 14:03'   integrityd show 9000
-        "#);
+        ");
     }
 
     #[test]
@@ -368,10 +387,11 @@ mod tests {
                 "ignore.d.server/x:3: unmatched (: close it\nignore.d.server/y:9: it matches everything: be more precise",
             ),
         ];
-        insta::assert_snapshot!(mail(&events, 1000, None), @r#"
+        insta::assert_snapshot!(mail(&events, 1000, None), @"
         [integrityd] web3.example: 1 log in trouble, 1 notice about rules
 
-        web3.example   Sat 21 Nov 2026 14:10:02 +0100   1 log in trouble, 1 notice about rules
+        web3.example   Sat 21 Nov 2026 14:10:02 +0100
+          1 log in trouble, 1 notice about rules
 
         LOGS
           HIGH  log trouble · 14:03:11 · /var/log/auth.log
@@ -385,7 +405,7 @@ mod tests {
 
         SEQ  1–4  head 9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f
         MORE  integrityd history --since '2026-11-21 14:03'   integrityd show 4
-        "#);
+        ");
         let quiet = mail(&events[..1], 1000, None);
         assert!(quiet.starts_with("[integrityd] web3.example: 1 note about a log\n"), "{quiet}");
     }
@@ -400,10 +420,12 @@ mod tests {
             line(4, Category::Violation, AUTH, b"Nov 21 14:02:09 web3 sudo: alice : 3 incorrect attempts"),
             stored(5, event(Category::Notice, Severity::Low, b"").with_note("all is well")),
         ];
-        insta::assert_snapshot!(mail(&events, 1000, Some(Coverage { entries: 7, ..Coverage::default() })), @r#"
+        insta::assert_snapshot!(mail(&events, 1000, Some(Coverage { entries: 7, ..Coverage::default() })), @"
         [integrityd] web3.example: security events: 1 (violations), 1 log in trouble, 1 change to review, 1 other log line, 1 notice
 
-        web3.example   Sat 21 Nov 2026 14:10:02 +0100   security events: 1 (violations), 1 log in trouble, 1 change to review, 1 other log line, 1 notice
+        web3.example   Sat 21 Nov 2026 14:10:02 +0100
+          security events: 1 (violations), 1 log in trouble, 1 change to review, 
+            ↳ 1 other log line, 1 notice
 
         SECURITY EVENTS (violations)
           /var/log/auth.log
@@ -429,7 +451,7 @@ mod tests {
         COVERAGE  7 entries
         SEQ  1–5  head 9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f
         MORE  integrityd history --since '2026-11-21 14:03'   integrityd show 5
-        "#);
+        ");
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The log lines of a batch as items of a mail: equal ones folded, the first and the last kept, whatever was logged.
+//! The log lines of a batch as items of a mail: equal ones folded, and places dealt in turns over logs and their programs.
 //!
-//! Anybody may write into a log, so a batch may hold 100,000 lines of 64 KiB. Lines are therefore taken one at a time, from both
-//! ends of the batch, and only what will be shown of them is kept. Three bounds end the taking: the items of a section, the bytes
-//! shown in it and the bytes read for it. What lies between the ends is counted by the database.
+//! Anybody may write into a log, so a batch may hold 100,000 lines of 64 KiB. Of each program the first lines and the last are taken, one at
+//! a time, and only what will be shown of them is kept. Three bounds end the taking: the items of a section, the bytes shown in it and the
+//! bytes read for it. What is left out is counted by the database, by program.
 
 use std::{collections::HashMap, ops::ControlFlow};
 
@@ -11,9 +11,11 @@ use crate::{
         clock::Timestamp,
         escape::escape_cut,
         event::{Category, StoredEvent},
+        log::stamp,
+        originator::{Originator, OriginatorKey},
     },
     store::{
-        events::{append::Range, history::HistoryOrder},
+        events::append::Range,
         sqlite::{connection::Store, error::StoreError},
     },
 };
@@ -30,6 +32,10 @@ const MOST_SHOWN: usize = 512 << 10;
 /// Most bytes of events that are read for one section: 32 MiB are some 80,000 ordinary lines.
 const MOST_READ: usize = 32 << 20;
 
+/// Programs of which lines were left out that are looked for, and that are named.
+const MOST_LEFT: u32 = 50;
+const MOST_NAMED: usize = 3;
+
 /// What an event takes beside its note, in bytes, roughly.
 const OVERHEAD: usize = 256;
 
@@ -40,6 +46,8 @@ pub struct LogItem {
     pub seq: u64,
     /// Its log, as raw bytes.
     pub source: Vec<u8>,
+    /// Its log and program.
+    pub originator: OriginatorKey,
     /// Its text: neutralised, and cut at 4 KiB.
     pub text: String,
     /// Where the text behind the time stamp begins; 0 when there is no stamp.
@@ -61,10 +69,19 @@ pub struct LogSection {
     pub category: Category,
     /// Its items, by their numbers.
     pub items: Vec<LogItem>,
-    /// The numbers of events between which lines were left out; both ends included.
-    pub gap: Option<(u64, u64)>,
-    /// How many logs the lines come from that no item stands for.
-    pub logs_left: u64,
+    /// Of which programs the most lines were left out, at most three, those of the most first.
+    pub left: Vec<LeftOut>,
+}
+
+/// Lines of one program in one log that a mail does not show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The program, as raw bytes; empty where the lines name none.
+    pub program: Vec<u8>,
+    /// The log, as raw bytes.
+    pub log: Vec<u8>,
+    /// How many lines.
+    pub lines: u64,
 }
 
 impl LogItem {
@@ -74,8 +91,9 @@ impl LogItem {
         Self {
             seq: stored.seq,
             source: event.source.clone(),
+            originator: Originator::of(event).key(),
             text: escape_cut(&event.note, LINE_LIMIT),
-            stamp: stamp_length(&event.note),
+            stamp: stamp::length(&event.note),
             stored: kept,
             length: event.line.as_ref().map_or(kept, |line| line.length.max(kept)),
             times: 1,
@@ -94,13 +112,6 @@ impl LogItem {
     }
 }
 
-impl LogSection {
-    /// Whether lines that were left out came before this one.
-    pub(crate) fn is_behind_gap(&self, item: &LogItem) -> bool {
-        self.gap.is_some_and(|(_, last)| item.seq > last)
-    }
-}
-
 /// Takes lines into items until a bound is met.
 #[derive(Debug)]
 pub(crate) struct Gathering {
@@ -111,57 +122,23 @@ pub(crate) struct Gathering {
     places: HashMap<(Vec<u8>, String), usize>,
     shown: usize,
     read: usize,
-    /// The last number taken from the beginning.
-    end_of_first: u64,
-    /// The first number taken from the end; one behind the batch when none was.
-    begin_of_last: u64,
-    /// Whether lines were left between both.
-    has_gap: bool,
 }
 
 impl Gathering {
-    /// Nothing yet of `category`, for at most `limit` items, of a batch that ends with number `last`.
-    pub(crate) fn new(category: Category, limit: usize, last: u64) -> Self {
-        Self {
-            category,
-            limit: limit.max(1),
-            items: Vec::new(),
-            places: HashMap::new(),
-            shown: 0,
-            read: 0,
-            end_of_first: 0,
-            begin_of_last: last.saturating_add(1),
-            has_gap: false,
-        }
+    /// Nothing yet of `category`, for at most `limit` items.
+    pub(crate) fn new(category: Category, limit: usize) -> Self {
+        Self { category, limit: limit.max(1), items: Vec::new(), places: HashMap::new(), shown: 0, read: 0 }
     }
 
-    /// Takes the next line from the beginning, as long as half of the bounds is free.
-    pub(crate) fn forward(&mut self, stored: &StoredEvent) -> ControlFlow<()> {
-        if !self.take(stored, self.limit.div_ceil(2), MOST_SHOWN / 2, MOST_READ / 2) {
-            self.has_gap = true;
-            return ControlFlow::Break(());
-        }
-        self.end_of_first = stored.seq;
-        ControlFlow::Continue(())
-    }
-
-    /// Takes the next line from the end, after [`Gathering::forward`] has broken off.
-    pub(crate) fn backward(&mut self, stored: &StoredEvent) -> ControlFlow<()> {
-        if stored.seq <= self.end_of_first {
-            self.has_gap = false;
-            return ControlFlow::Break(());
-        }
-        if !self.take(stored, self.limit, MOST_SHOWN, MOST_READ) {
-            return ControlFlow::Break(());
-        }
-        self.begin_of_last = stored.seq;
-        ControlFlow::Continue(())
+    /// Takes the next line in the order of claims, until a bound is met.
+    pub(crate) fn take(&mut self, stored: &StoredEvent) -> ControlFlow<()> {
+        if self.has_taken(stored) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     /// Whether there was room for the line.
-    fn take(&mut self, stored: &StoredEvent, most: usize, shown: usize, read: usize) -> bool {
+    fn has_taken(&mut self, stored: &StoredEvent) -> bool {
         self.read = self.read.saturating_add(stored.event.note.len()).saturating_add(OVERHEAD);
-        if self.read > read {
+        if self.read > MOST_READ {
             return false;
         }
         let mut fresh = LogItem::of(stored);
@@ -177,7 +154,7 @@ impl Gathering {
             return true;
         }
         let bytes = self.shown.saturating_add(fresh.text.len()).saturating_add(fresh.source.len());
-        if self.items.len() >= most || bytes > shown {
+        if self.items.len() >= self.limit || bytes > MOST_SHOWN {
             return false;
         }
         self.shown = bytes;
@@ -186,17 +163,19 @@ impl Gathering {
         true
     }
 
-    /// What was left between both ends, as numbers of events; `None` when nothing was.
-    pub(crate) fn gap(&self) -> Option<(u64, u64)> {
-        let gap = (self.end_of_first.saturating_add(1), self.begin_of_last.saturating_sub(1));
-        (self.has_gap && gap.0 <= gap.1).then_some(gap)
+    /// How many lines its items stand for, by log and program.
+    pub(crate) fn told(&self) -> HashMap<OriginatorKey, u64> {
+        let mut told = HashMap::new();
+        for item in &self.items {
+            *told.entry(item.originator).or_default() += item.times;
+        }
+        told
     }
 
-    /// The section, with lines of so many logs left out.
-    pub(crate) fn done(mut self, logs_left: u64) -> LogSection {
-        let gap = self.gap();
+    /// The section, and of which programs lines were left out.
+    pub(crate) fn done(mut self, left: Vec<LeftOut>) -> LogSection {
         self.items.sort_by_key(|item| item.seq);
-        LogSection { category: self.category, items: self.items, gap, logs_left }
+        LogSection { category: self.category, items: self.items, left }
     }
 }
 
@@ -207,16 +186,14 @@ impl Gathering {
 pub(crate) fn gather(store: &Store, range: &Range, limit: usize) -> Result<Vec<LogSection>, StoreError> {
     let mut sections = Vec::new();
     for category in SECTIONS {
-        let mut gathering = Gathering::new(category, limit, range.last);
-        store.each_in(range, category, HistoryOrder::OldestFirst, |stored| gathering.forward(stored))?;
-        if gathering.has_gap {
-            store.each_in(range, category, HistoryOrder::NewestFirst, |stored| gathering.backward(stored))?;
-        }
-        let logs_left = match gathering.gap() {
-            Some((first, last)) => store.sources_in(&Range { first, last, ..range.clone() }, category)?,
-            None => 0,
-        };
-        let section = gathering.done(logs_left);
+        let (mut gathering, mut is_full) = (Gathering::new(category, limit), false);
+        store.lines_in_turns(range, category, |stored| {
+            let taken = gathering.take(stored);
+            is_full = taken.is_break();
+            taken
+        })?;
+        let left = if is_full { left_out(store, range, category, &gathering.told())? } else { Vec::new() };
+        let section = gathering.done(left);
         if !section.items.is_empty() {
             sections.push(section);
         }
@@ -224,42 +201,26 @@ pub(crate) fn gather(store: &Store, range: &Range, limit: usize) -> Result<Vec<L
     Ok(sections)
 }
 
-/// The bytes of a time stamp at the beginning of a line, with the blank behind it; 0 when there is none.
-///
-/// Known are the legacy stamp of RFC 3164 (`Nov 21 14:02:11`) and RFC 3339 of any precision and zone.
-fn stamp_length(line: &[u8]) -> usize {
-    let fits = |shape: &[u8], line: &[u8]| {
-        line.len() >= shape.len()
-            && shape.iter().zip(line).all(|(shape, byte)| match shape {
-                b'0' => byte.is_ascii_digit(),
-                b'_' => byte.is_ascii_digit() || *byte == b' ',
-                b'A' => byte.is_ascii_uppercase(),
-                b'a' => byte.is_ascii_lowercase(),
-                _ => shape == byte,
-            })
-    };
-    if fits(b"Aaa _0 00:00:00 ", line) {
-        return 16;
+/// The programs with the most lines that were not `told`.
+fn left_out(
+    store: &Store,
+    range: &Range,
+    category: Category,
+    told: &HashMap<OriginatorKey, u64>,
+) -> Result<Vec<LeftOut>, StoreError> {
+    let mut counts = store.originators_in(range, &[category], MOST_LEFT)?;
+    for count in &mut counts {
+        count.events = count.events.saturating_sub(told.get(&count.key).copied().unwrap_or(0));
     }
-    if !fits(b"0000-00-00T00:00:00", line) {
-        return 0;
-    }
-    let Some(length) = line.iter().take(64).position(|byte| *byte == b' ') else { return 0 };
-    let rest = line.get(19..length).unwrap_or_default();
-    let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let zone = match rest.strip_prefix(b".") {
-        Some(tail) if digits(tail) > 0 => tail.get(digits(tail)..).unwrap_or_default(),
-        Some(_) => return 0,
-        None => rest,
-    };
-    let is_zone = match zone {
-        b"Z" | b"z" => true,
-        [b'+' | b'-', offset @ ..] => {
-            [&b"00:00"[..], b"0000", b"00"].iter().any(|shape| shape.len() == offset.len() && fits(shape, offset))
+    counts.sort_by_key(|count| std::cmp::Reverse(count.events));
+    let mut left = Vec::new();
+    for count in counts.iter().filter(|count| count.events > 0).take(MOST_NAMED) {
+        let Some(stored) = store.event(count.first)? else { continue };
+        if let Originator::Program { log, program } = Originator::of(&stored.event) {
+            left.push(LeftOut { program: program.to_vec(), log: log.to_vec(), lines: count.events });
         }
-        _ => false,
-    };
-    if is_zone { length + 1 } else { 0 }
+    }
+    Ok(left)
 }
 
 #[cfg(test)]
@@ -275,33 +236,6 @@ mod tests {
 
     fn only(events: &[StoredEvent], limit: usize) -> LogSection {
         gathered(events, limit).pop().unwrap()
-    }
-
-    #[test]
-    fn stamps_are_known_whatever_their_precision_and_zone() {
-        for stamp in [
-            "Nov 21 14:02:11 ",
-            "Nov  1 14:02:11 ",
-            "2026-11-21T14:02:11Z ",
-            "2026-11-21T14:02:11.123456+01:00 ",
-            "2026-11-21T14:02:11-0330 ",
-            "2026-11-21T14:02:11.5+01 ",
-        ] {
-            assert_eq!(stamp_length(format!("{stamp}host x").as_bytes()), stamp.len(), "{stamp}");
-        }
-        for line in [
-            "",
-            "Nov 21 14:02:11",
-            "nov 21 14:02:11 x",
-            "Nov 21 14:02:1 x",
-            "2026-11-21T14:02:11 x",
-            "2026-11-21T14:02:11.Z x",
-            "2026-11-21T14:02:11+01:0 x",
-            "2026-11-21T14:02:11Z",
-            "2026-11-21 14:02:11 x",
-        ] {
-            assert_eq!(stamp_length(line.as_bytes()), 0, "{line}");
-        }
     }
 
     #[test]
@@ -340,11 +274,10 @@ mod tests {
             (section.items.first().map(|item| item.seq), section.items.last().map(|item| item.seq)),
             (Some(1), Some(1000))
         );
-        assert_eq!(section.logs_left, 1);
     }
 
     proptest! {
-        /// Every line stands in an item, or between the two ends.
+        /// Every line stands in an item, or is counted as left out.
         #[test]
         fn no_line_is_lost_in_folding(texts in prop::collection::vec((0_u8..4, hostile()), 1..40), limit in 0_usize..12) {
             let events: Vec<_> = (1..).zip(texts).map(|(seq, (kind, text))| match kind {
@@ -352,15 +285,12 @@ mod tests {
                 1 => system(seq, &[b"Nov 21 14:02:11 ", &text[..]].concat()),
                 _ => system(seq, &text),
             }).collect();
-            let mut gathering = Gathering::new(Category::SystemEvent, limit, events.last().unwrap().seq);
-            let _all = events.iter().find(|stored| gathering.forward(stored).is_break());
-            if gathering.has_gap {
-                let _all = events.iter().rev().find(|stored| gathering.backward(stored).is_break());
-            }
-            let left = gathering.gap().map_or(0, |(first, last)| last + 1 - first);
-            let section = gathering.done(0);
+            let mut gathering = Gathering::new(Category::SystemEvent, limit);
+            let refused = events.iter().position(|stored| gathering.take(stored).is_break());
+            let taken = refused.unwrap_or(events.len());
+            let section = gathering.done(Vec::new());
             let told: u64 = section.items.iter().map(|item| item.times).sum();
-            prop_assert_eq!(told + left, u64::try_from(events.len()).unwrap());
+            prop_assert_eq!(told, u64::try_from(taken).unwrap());
             prop_assert!(section.items.len() <= limit.max(1));
             prop_assert!(section.items.is_sorted_by(|one, other| one.seq < other.seq));
         }
