@@ -1055,7 +1055,7 @@ _integrityd() {
             return 0
             ;;
         integrityd__subcmd__verify)
-            opts="-h --mails --json --config --database --help"
+            opts="-h --mails --strict --json --config --database --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -148,6 +148,7 @@ complete -c integrityd -n "__fish_integrityd_using_subcommand mail; and __fish_s
 complete -c integrityd -n "__fish_integrityd_using_subcommand verify" -l mails -d 'Compare with what was mailed: an mbox file, a Maildir, a directory of mails or one mail, best from another machine. Mails of others are passed over' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand verify" -l config -d 'Read this configuration' -r -F
 complete -c integrityd -n "__fish_integrityd_using_subcommand verify" -l database -d 'Put the question to this database, whatever is configured' -r -F
+complete -c integrityd -n "__fish_integrityd_using_subcommand verify" -l strict -d 'Also a report that was accepted after the newest of these mails is a finding, and one of which nobody knows whether it was pruned'
 complete -c integrityd -n "__fish_integrityd_using_subcommand verify" -l json -d 'One JSON object a line'
 complete -c integrityd -n "__fish_integrityd_using_subcommand verify" -s h -l help -d 'Print help'
 complete -c integrityd -n "__fish_integrityd_using_subcommand explain" -l config -d 'Read this configuration' -r -F

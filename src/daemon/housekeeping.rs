@@ -34,7 +34,7 @@ use crate::{
     },
     sys::{
         capabilities::{self, Capability},
-        landlock,
+        host, landlock,
     },
 };
 
@@ -325,6 +325,9 @@ fn refused_calls() -> Vec<(Vec<u8>, String)> {
 fn past(store: &mut Store, now: Moment, way: StartWay) -> Result<(Vec<Event>, Timestamp, bool), StoreError> {
     let life = store.last_life()?;
     let (last, _) = store.last_alive()?;
+    if let Some(machine) = host::machine(Path::new("/")) {
+        store.settle_on(machine, now)?;
+    }
     let notice = |words| Event::new(Category::Notice, Severity::Normal, now, Vec::new()).with_note(words);
     let notices: Vec<Event> = store.take_notices().into_iter().map(notice).collect();
     let events = since_last(life.as_ref(), now, way).into_iter().chain(notices).collect();

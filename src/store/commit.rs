@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::{
-    model::{event::Category, file::entry::Entry},
+    model::{clock::Moment, event::Category, file::entry::Entry},
     store::{
         baseline::{
             areas::{put_accepted, put_area},
@@ -13,11 +13,11 @@ use crate::{
         },
         doubt::put_doubt,
         events::{
-            append::append,
-            outcome::{ConditionalOutcome, Outcome, StateChange},
+            append::{Head, append, head},
+            outcome::{ConditionalOutcome, Outcome, StateChange, StoredFinding},
         },
         outbox::periodic::add_lines,
-        recovery::last_alive::put_sign,
+        recovery::{last_alive::put_sign, rollback_guard::rewritten},
         sources::{
             journal_cursors::{put_journal, remove_journal},
             log_positions::{put_log, put_polled, remove_log},
@@ -67,6 +67,10 @@ impl Store {
             put_sign(&tx, sign, false)?;
         }
         let mut told = Vec::new();
+        let at = pieces.iter().flat_map(|piece| &piece.outcome.events).map(|found| found.event.found).next();
+        if let Some(at) = at {
+            tell_rewritten(&tx, self.passed, at, &mut told)?;
+        }
         let mut fresh = Vec::with_capacity(pieces.len());
         for piece in pieces {
             fresh.push(is_fresh(&tx, piece)?);
@@ -78,13 +82,20 @@ impl Store {
             }
         }
         let rest = conclude(&fresh);
+        if let (None, Some(found)) = (at, rest.events.first()) {
+            tell_rewritten(&tx, self.passed, found.event.found, &mut told)?;
+        }
         let last = append(&tx, &rest.events)?;
         apply(&tx, &rest.changes)?;
         told.extend(rest.events);
         if let Some(jump) = told.iter().rfind(|found| found.event.category == Category::ClockJumped) {
             put_doubt(&tx, jump.event.found)?;
         }
+        let passed = head(&tx)?;
         tx.commit().trying("commit an outcome")?;
+        if !told.is_empty() {
+            self.passed = Some((passed.seq, passed.hash));
+        }
         self.pending.clear();
         self.alive.written();
         self.others_at_commit = version;
@@ -97,6 +108,19 @@ impl Store {
         }
         Ok(fresh)
     }
+}
+
+/// Tells at `now` that the chain is not what it was at `passed`, if so.
+fn tell_rewritten(
+    tx: &Connection,
+    passed: Option<(u64, [u8; 32])>,
+    now: Moment,
+    told: &mut Vec<StoredFinding>,
+) -> Result<(), StoreError> {
+    let lost = passed.map_or(Ok(None), |(seq, hash)| rewritten(tx, &Head { seq, hash }, now))?.map(StoredFinding::from);
+    append(tx, lost.as_slice())?;
+    told.extend(lost);
+    Ok(())
 }
 
 fn apply(tx: &Connection, changes: &[StateChange]) -> Result<(), StoreError> {
@@ -202,5 +226,31 @@ mod tests {
         }
         store.commit(&outcome).unwrap();
         assert_eq!((store.area_at(b"/srv").unwrap().rounds, store.head().unwrap().seq), (7, before.seq + 1));
+    }
+
+    #[test]
+    fn an_event_that_is_taken_out_under_a_running_daemon_is_missed_at_the_next_commit() {
+        let directory = tempfile::tempdir().unwrap();
+        let now = Clock::System(BootId::default()).now();
+        let path = directory.path().join("db");
+        let mut store = Store::open(&path, now).unwrap();
+        let notice = || Outcome::tell(Event::new(Category::Notice, Severity::Low, now, Vec::new()));
+        let lost = |store: &Store| store.last_event(Category::TrustLost, b"").unwrap().map(|stored| stored.seq);
+        store.commit(&notice()).unwrap();
+        store.commit(&notice()).unwrap();
+        // Somebody who writes beside it, in an orderly way, is no loss.
+        Store::open_beside(&path).unwrap().commit(&notice()).unwrap();
+        store.commit(&notice()).unwrap();
+        assert_eq!(lost(&store), None);
+        let other = Connection::open(&path).unwrap();
+        let before: Vec<u8> = other.query_row("SELECT hash FROM event WHERE seq = 3", [], |row| row.get(0)).unwrap();
+        other.execute("DELETE FROM event WHERE seq = 4", []).unwrap();
+        other.execute("UPDATE instance SET seq = 3, head = ?1", [before]).unwrap();
+        store.flush().unwrap();
+        store.commit(&notice()).unwrap();
+        assert_eq!((lost(&store), store.head().unwrap().seq), (Some(4), 5));
+        store.commit(&notice()).unwrap();
+        assert_eq!(lost(&store), Some(4), "it is told once");
+        store.verify().unwrap();
     }
 }

@@ -9,7 +9,10 @@ use std::{
 };
 
 use crate::{
-    model::clock::{BootId, Boottime},
+    model::{
+        canonical::digest,
+        clock::{BootId, Boottime},
+    },
     sys::fs::handle::open_root,
 };
 
@@ -101,6 +104,12 @@ pub fn release() -> String {
 /// The id of this installation (`machine-id(5)`), empty where there is none.
 pub fn machine_id(root: &Path) -> String {
     fs::read_to_string(root.join("etc/machine-id")).map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
+/// A digest of that id, which is not to be shown to others (`machine-id(5)`); `None` where there is none.
+pub fn machine(root: &Path) -> Option<[u8; 32]> {
+    let id = machine_id(root);
+    (!id.is_empty()).then(|| digest(format!("integrityd machine {id}").as_bytes()))
 }
 
 /// A number of 0 to 1 (exclusive) that is this machine's, by its id or else by `host`: so that many guests of one host, started at once, do

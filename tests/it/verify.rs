@@ -16,12 +16,12 @@ use integrityd::{
     store::{
         events::outcome::{Outcome, StoredFinding},
         outbox::reports::ReportId,
-        sqlite::connection::Store,
+        sqlite::{connection::Store, error::StoreError},
     },
 };
 use jiff::tz::TimeZone;
 
-use crate::support::{Scratch, seen_file, shown};
+use crate::support::{Scratch, seen_file, shown, wait_for};
 
 /// 2026-11-21T12:00:00Z.
 pub(crate) const BEGIN: i64 = 1_795_262_400_000_000_000;
@@ -37,7 +37,16 @@ pub(crate) fn at(seconds: u64) -> Moment {
 
 pub(crate) fn open(scratch: &Scratch) -> Store {
     scratch.configure("mail = stdout:");
-    Store::open(&scratch.database(), at(0)).unwrap()
+    // A child that another test starts has the lock open as well until it becomes its program.
+    let mut store = None;
+    wait_for("the database", || {
+        store = match Store::open(&scratch.database(), at(0)) {
+            Err(StoreError::Running { .. }) => None,
+            opened => Some(opened.unwrap()),
+        };
+        store.is_some()
+    });
+    store.unwrap()
 }
 
 fn changed(name: &str, seconds: u64) -> Event {
@@ -269,10 +278,32 @@ fn a_whole_state_directory_that_was_put_back_is_found_by_the_mails() {
 fn reports_taken_out_of_the_store_or_the_box_and_mails_of_another_store_are_told_apart() {
     let scratch = Scratch::new();
     let directory = mailed(&scratch);
+    let kept = fs::read(directory.join("2.eml")).unwrap();
     fs::remove_file(directory.join("2.eml")).unwrap();
     let (code, lines) = verify(&scratch, &directory);
+    assert_eq!(code, Some(1), "{lines:?}");
+    assert_eq!(
+        lines[1],
+        "NOT HERE: report 2 of events 4-4 was accepted and is not among these mails: somebody has deleted it, or it never left this machine"
+    );
+    // The last may still be on its way.
+    fs::rename(directory.join("3.eml"), scratch.path("3.eml")).unwrap();
+    fs::write(directory.join("2.eml"), &kept).unwrap();
+    let (code, lines) = verify(&scratch, &directory);
     assert_eq!(code, Some(0), "{lines:?}");
-    assert_eq!(lines[1], "note: report 2 of events 4-4 was accepted and is not among these mails");
+    assert_eq!(lines[1], "note: report 3 of events 5-8 was accepted and is not among these mails");
+    let strict = scratch.ask(&["verify", "--strict", "--mails", directory.to_str().unwrap()]);
+    assert_eq!(strict.status.code(), Some(1));
+    // What the next one names is missed though nothing in the database knows of it any more.
+    fs::rename(scratch.path("3.eml"), directory.join("3.eml")).unwrap();
+    fs::remove_file(directory.join("2.eml")).unwrap();
+    tamper(
+        &scratch,
+        "DELETE FROM report_event WHERE report = 2; DELETE FROM delivery WHERE report = 2; DELETE FROM report WHERE id = 2",
+    );
+    let (code, lines) = verify(&scratch, &directory);
+    assert_eq!(code, Some(1), "{lines:?}");
+    assert!(lines[1].starts_with("report 2: MISSING: report 3 names it as the one before it"), "{lines:?}");
     tamper(
         &scratch,
         "DELETE FROM report_event WHERE report = 3; DELETE FROM delivery WHERE report = 3; DELETE FROM report WHERE id = 3",

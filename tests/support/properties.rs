@@ -200,6 +200,7 @@ fn mail(bytes: &[u8]) {
         range: (1, 4),
         date: Timestamp::from_nanos(0),
         zone: &zone,
+        previous: None,
         id: MessageId { instance: uuid::Uuid::nil(), report: 1, part: 1 },
     })
     .unwrap();

@@ -99,6 +99,7 @@ impl LogcheckMail<'_> {
             range: (0, 0),
             date: self.now,
             zone: &TimeZone::system(),
+            previous: None,
             id,
         })?;
         let printer = Printer(Arc::new(Mutex::new(io::stdout())));

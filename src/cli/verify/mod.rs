@@ -6,7 +6,7 @@
 mod mailbox;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -28,7 +28,7 @@ use crate::{
         clock::{Clock, Timestamp},
         escape::hex,
     },
-    report::mail::chain_statement::{Statement, statement},
+    report::mail::chain_statement::{Statement, identity, statement},
     store::{
         events::prune::Keeping,
         outbox::{reports::ReportId, sent::InstanceState},
@@ -49,6 +49,11 @@ pub(super) struct Arguments {
     /// Mails of others are passed over.
     #[arg(long, value_name = "MBOX|DIR")]
     mails: Option<PathBuf>,
+
+    /// Also a report that was accepted after the newest of these mails is a finding, and one of which nobody knows whether it
+    /// was pruned.
+    #[arg(long, requires = "mails")]
+    strict: bool,
 
     /// One JSON object a line.
     #[arg(long)]
@@ -82,7 +87,9 @@ pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> 
             let most = report.max_database.filter(|_| report.keeps_least);
             Keeping { retention: report.retention, most }.least()
         });
-        compare(store, path, kept.map(|kept| Promise { kept, now }), &mut teller)?;
+        let promise = kept.map(|kept| Promise { kept, now });
+        let heard = HeardStatements { promise, is_strict: arguments.strict, ..HeardStatements::default() };
+        compare(store, path, heard, &mut teller)?;
     }
     Ok(if teller.findings == 0 { Exit::Fine } else { Exit::Findings })
 }
@@ -166,18 +173,27 @@ fn judge(store: &Store, mail: &Statement, promise: Option<Promise>) -> Result<Ch
 #[derive(Default)]
 struct HeardStatements {
     promise: Option<Promise>,
+    is_strict: bool,
     foreign: u64,
     /// Message-ID and head of those already judged.
     seen: HashSet<(String, Option<[u8; 32]>)>,
     ids: HashSet<String>,
+    /// The numbers of the first and the last report.
     first: Option<i64>,
+    last: i64,
+    /// The report that each names as the one before it, with its own number and first event.
+    previous: HashMap<String, (i64, u64)>,
     recipients: BTreeSet<String>,
     pruned: u64,
     others: BTreeMap<Uuid, u64>,
 }
 
-fn compare(store: &Store, path: &Path, promise: Option<Promise>, teller: &mut VerifyTeller<'_>) -> anyhow::Result<()> {
-    let mut heard = HeardStatements { promise, ..HeardStatements::default() };
+fn compare(
+    store: &Store,
+    path: &Path,
+    mut heard: HeardStatements,
+    teller: &mut VerifyTeller<'_>,
+) -> anyhow::Result<()> {
     mailbox::each(path, &mut |mail| {
         match statement(mail) {
             Some(statement) => hear(store, statement, &mut heard, teller)?,
@@ -194,6 +210,7 @@ fn compare(store: &Store, path: &Path, promise: Option<Promise>, teller: &mut Ve
         let words = format!("note: {} tell of events that were pruned since{unjudged}", counted(heard.pruned, "mail"));
         teller.say(&words, &json!({ "note": "pruned", "mails": heard.pruned }))?;
     }
+    tell_of_unknown(store, &heard, teller)?;
     tell_of_gaps(store, &heard, teller)?;
     if heard.seen.is_empty() && heard.others.is_empty() && store.queue_summary()?.sent > 0 {
         // An audit of the wrong place must not stay green for ever.
@@ -232,6 +249,10 @@ fn hear(
         return Ok(());
     }
     heard.first = Some(heard.first.map_or(mail.report, |first| first.min(mail.report)));
+    heard.last = heard.last.max(mail.report);
+    if let Some(previous) = &mail.previous {
+        heard.previous.insert(previous.clone(), (mail.report, mail.range.0));
+    }
     for recipient in &mail.recipients {
         if heard.recipients.len() < MOST_APART {
             heard.recipients.insert(recipient.clone());
@@ -316,6 +337,28 @@ fn tell_of_another(store: &Store, instance: Uuid, mails: u64, teller: &mut Verif
     teller.find(&words, &object("finding"))
 }
 
+/// Reports that others name as the one before them, and that are neither among the mails nor in the database.
+fn tell_of_unknown(store: &Store, heard: &HeardStatements, teller: &mut VerifyTeller<'_>) -> anyhow::Result<()> {
+    let begin = store.checkpoint()?.map_or(0, |checkpoint| checkpoint.seq);
+    let mut unknown: Vec<(i64, i64)> = Vec::new();
+    for (id, (by, first)) in heard.previous.iter().filter(|(id, _)| !heard.ids.contains(*id)) {
+        let Some((instance, report, _)) = identity(id) else { continue };
+        // Where its events are pruned it is gone as well.
+        let may_be_pruned = *first <= begin.saturating_add(1) && !heard.is_strict;
+        if instance == store.uuid() && Some(report) >= heard.first && !may_be_pruned && !store.has_report(id)? {
+            unknown.push((report, *by));
+        }
+    }
+    unknown.sort_unstable();
+    for (report, by) in unknown {
+        let words = format!(
+            "report {report}: MISSING: report {by} names it as the one before it, and it is neither among these mails nor in the database: it was taken out"
+        );
+        teller.find(&words, &json!({ "finding": "missing", "report": report, "named_by": by }))?;
+    }
+    Ok(())
+}
+
 /// Reports that were accepted for somebody whose mails these are, and are not among them.
 fn tell_of_gaps(store: &Store, heard: &HeardStatements, teller: &mut VerifyTeller<'_>) -> anyhow::Result<()> {
     let Some(first) = heard.first else { return Ok(()) };
@@ -327,8 +370,14 @@ fn tell_of_gaps(store: &Store, heard: &HeardStatements, teller: &mut VerifyTelle
         after = last.id;
         for report in block.iter().filter(|report| !heard.ids.contains(&report.message_id)) {
             let (id, first, last) = (report.id.0, report.first_seq, report.last_seq);
-            let words = format!("note: report {id} of events {first}-{last} was accepted and is not among these mails");
-            teller.say(&words, &json!({ "note": "not-in-mailbox", "report": id, "first": first, "last": last }))?;
+            let words = format!("report {id} of events {first}-{last} was accepted and is not among these mails");
+            let object = |key: &str| json!({ key: "not-in-mailbox", "report": id, "first": first, "last": last });
+            if id < heard.last || heard.is_strict {
+                let words = format!("NOT HERE: {words}: somebody has deleted it, or it never left this machine");
+                teller.find(&words, &object("finding"))?;
+            } else {
+                teller.say(&format!("note: {words}"), &object("note"))?;
+            }
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Statement {
     pub range: (u64, u64),
     /// The hash of the last event; `None` in a part without the closing lines.
     pub head: Option<[u8; 32]>,
+    /// The Message-ID of the report before it, without the angle brackets; `None` in the first.
+    pub previous: Option<String>,
     /// Who it went to.
     pub recipients: Vec<String>,
     /// When it was made; `None` without a date.
@@ -35,17 +37,29 @@ pub fn statement(mail: &[u8]) -> Option<Statement> {
     let message_id = message.message_id()?.to_owned();
     let (instance, report, part) = identity(&message_id)?;
     let range = range(message.header_raw("X-Integrityd-Seq")?.trim())?;
+    let previous = message.header_raw("X-Integrityd-Previous").map(|id| id.trim().trim_matches(['<', '>']).to_owned());
+    let previous = previous.filter(|id| identity(id).is_some());
     let text = message.body_text(0).unwrap_or_default();
     let addresses = message.to().into_iter().flat_map(|to| to.iter());
     let recipients = addresses.filter_map(|address| address.address()).map(str::to_owned).collect();
     let seconds = message.date().map(mail_parser::DateTime::to_timestamp);
     let date = seconds.map(|seconds| Timestamp::from_nanos(seconds.saturating_mul(1_000_000_000)));
     // A test mail is of no database.
-    (report > 0).then(|| Statement { message_id, instance, report, part, range, head: head(&text), recipients, date })
+    (report > 0).then(|| Statement {
+        message_id,
+        instance,
+        report,
+        part,
+        range,
+        head: head(&text),
+        previous,
+        recipients,
+        date,
+    })
 }
 
-/// `{instance}.{report}.{part}@{host}`.
-fn identity(message_id: &str) -> Option<(Uuid, i64, u32)> {
+/// Instance, report and part of a Message-ID of ours, `{instance}.{report}.{part}@{host}`; `None` of another.
+pub fn identity(message_id: &str) -> Option<(Uuid, i64, u32)> {
     let (local, _host) = message_id.split_once('@')?;
     let mut fields = local.split('.');
     let instance = fields.next()?.parse().ok()?;
@@ -96,6 +110,7 @@ mod tests {
             range: (1_200, 3_400),
             date: Timestamp::from_nanos(1_795_000_000_000_000_000),
             zone: &TimeZone::UTC,
+            previous: None,
             id: MessageId { instance: Uuid::from_bytes([7; 16]), report, part: 1 },
         })
         .unwrap()
@@ -106,6 +121,7 @@ mod tests {
         let text = format!("x\n\n  SEQ  1  head 00\nSEQ  1,200–3,400  head {}\nMORE  …\n", hex(&[0xa7; 32]));
         let found = statement(&mail(&text, 12)).unwrap();
         let wanted = Statement {
+            previous: None,
             message_id: "07070707-0707-0707-0707-070707070707.12.1@web3.example".to_owned(),
             instance: Uuid::from_bytes([7; 16]),
             report: 12,

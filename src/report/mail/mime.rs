@@ -64,6 +64,8 @@ pub struct MimeMessage<'a> {
     pub date: Timestamp,
     /// The zone the date is written in.
     pub zone: &'a TimeZone,
+    /// The Message-ID of the report before it for the same recipients; `None` for the first.
+    pub previous: Option<&'a str>,
     /// Which report this is.
     pub id: MessageId,
 }
@@ -151,7 +153,8 @@ pub fn compose_with(mime: &MimeMessage<'_>, attachment: Option<&Attachment>) -> 
         ("X-Integrityd-Severity", severity_word(mime.severity).to_owned()),
         ("X-Integrityd-Seq", format!("{}-{}", mime.range.0, mime.range.1)),
     ];
-    for (name, value) in headers {
+    let previous = mime.previous.map(|id| ("X-Integrityd-Previous", harmless(id)));
+    for (name, value) in headers.into_iter().chain(previous) {
         message.headers_mut().insert_raw(header(name, value)?);
     }
     Ok(message.formatted())
@@ -332,6 +335,7 @@ mod tests {
             range: (48_102, 48_131),
             date: Timestamp::from_nanos(NOW),
             zone: &TimeZone::fixed(offset(1)),
+            previous: None,
             id: MessageId { instance: Uuid::from_bytes([0xab; 16]), report: 12, part: 1 },
         })
         .unwrap()
@@ -387,6 +391,7 @@ mod tests {
             range: (1, 2),
             date: Timestamp::from_nanos(NOW),
             zone: &zone,
+            previous: None,
             id: MessageId { instance: Uuid::from_bytes([0xab; 16]), report: 12, part: 1 },
         };
         let attachment = Attachment { bytes: (0..=255).cycle().take(5000).collect(), events: 3 };
@@ -441,6 +446,7 @@ mod tests {
             range: (0, 0),
             date: Timestamp::from_nanos(NOW),
             zone: &zone,
+            previous: None,
             id: MessageId { instance: Uuid::nil(), report: 1, part: 1 },
         };
         let good = ["root".to_owned() + "@localhost"];

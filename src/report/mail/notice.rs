@@ -52,6 +52,7 @@ impl Notice<'_> {
             range: (0, 0),
             date: self.date,
             zone: self.zone,
+            previous: None,
             id,
         })?;
         Ok((id.text(self.host), bytes))

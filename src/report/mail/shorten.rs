@@ -204,6 +204,7 @@ mod tests {
             range: (1, 2),
             date: Timestamp::from_nanos(NOW),
             zone: &TimeZone::UTC,
+            previous: None,
             id: MessageId { instance: Uuid::nil(), report: 12, part: 1 },
         })
         .unwrap()

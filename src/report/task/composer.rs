@@ -215,7 +215,9 @@ impl ReportComposer {
                 continue;
             }
             // A fault of ours in a report must not keep its events from being told.
-            let occasion = ReportOccasion { readership, id, now, names: &names, notices: &notices };
+            let previous = store.last_report_to(&readership.recipients)?;
+            let occasion =
+                ReportOccasion { previous: previous.as_deref(), readership, id, now, names: &names, notices: &notices };
             let bare = |why: &str| {
                 let rendered = render_counts(&self.host, &tally, &self.program, why);
                 self.message(store.uuid(), &range, rendered, &occasion, None)
@@ -324,7 +326,7 @@ impl ReportComposer {
         occasion: &ReportOccasion<'_>,
         attachment: Option<&Attachment>,
     ) -> Result<NewReport, MimeError> {
-        let ReportOccasion { readership, id, now, .. } = *occasion;
+        let ReportOccasion { readership, previous, id, now, .. } = *occasion;
         let message_id = MessageId { instance, report: id.0.cast_unsigned(), part: 1 };
         let message = MimeMessage {
             from: &self.from,
@@ -336,6 +338,7 @@ impl ReportComposer {
             range: (range.first, range.last),
             date: now.wall,
             zone: &self.zone,
+            previous,
             id: message_id,
         };
         let bytes = compose_with(&message, attachment)?;
@@ -356,6 +359,8 @@ impl ReportComposer {
 pub(crate) struct ReportOccasion<'a> {
     /// Who gets it.
     pub(crate) readership: &'a Audience,
+    /// The Message-ID of the report before it for them.
+    pub(crate) previous: Option<&'a str>,
     /// Its number.
     pub(crate) id: ReportId,
     /// When it is made.

@@ -265,6 +265,7 @@ fn tell(
         due.next.wall.as_nanos()
     ));
     event.count = due.turn.number;
+    let previous = store.last_report_to(&recipients)?;
     store.recur(turn, event, |head| {
         let rendered = match sign {
             PeriodicMail::Heartbeat => figures.heartbeat(head),
@@ -272,8 +273,14 @@ fn tell(
         };
         let readership = Audience { recipients, areas: None };
         let range = Range { channel: Channel::Life, first: head.seq, last: head.seq, areas: None };
-        let occasion =
-            mail::ReportOccasion { readership: &readership, id, now, names: &Names::default(), notices: &[] };
+        let occasion = mail::ReportOccasion {
+            readership: &readership,
+            previous: previous.as_deref(),
+            id,
+            now,
+            names: &Names::default(),
+            notices: &[],
+        };
         Ok::<_, BatchError>(vec![composer.message(instance, &range, rendered, &occasion, None)?])
     })
 }

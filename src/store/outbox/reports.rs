@@ -233,6 +233,22 @@ impl Store {
         Ok(summary)
     }
 
+    /// The Message-ID of the last report to one of these recipients, angle brackets included; `None` before the first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn last_report_to(&self, recipients: &[String]) -> Result<Option<String>, StoreError> {
+        let recipients = serde_json::Value::from(recipients).to_string();
+        self.db
+            .prepare_cached(
+                "SELECT message_id FROM report WHERE EXISTS (
+                     SELECT 1 FROM delivery WHERE report = id AND recipient IN (SELECT value FROM json_each(?1)))
+                 ORDER BY id DESC LIMIT 1",
+            )
+            .and_then(|mut statement| statement.query_row([recipients], |row| row.get(0)).optional())
+            .trying("look for the report before")
+    }
+
     /// The length of the shortest queue of these recipients, in reports.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ pub mod failure_kind;
 pub(super) mod file_header;
 pub mod last_alive;
 pub mod legacy_2012;
+mod machine;
 pub(super) mod reopen;
-mod rollback_guard;
+pub(in crate::store) mod rollback_guard;
 mod salvage;

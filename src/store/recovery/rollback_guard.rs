@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::OptionalExtension as _;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::{
     model::{
@@ -113,7 +113,7 @@ impl HighWaterMark {
 
     /// The line of an event by which mails of this database, which is not the one that is open, are known.
     pub(in crate::store) fn before(&self) -> String {
-        format!("\nthe database before was {}", self.uuid)
+        database_before(self.uuid)
     }
 
     /// The number of the last report.
@@ -125,6 +125,11 @@ impl HighWaterMark {
     pub(in crate::store) const fn seq(&self) -> u64 {
         self.head.seq
     }
+}
+
+/// The line of an event by which mails of a database are known that is not this one.
+pub(super) fn database_before(instance: uuid::Uuid) -> String {
+    format!("\nthe database before was {instance}")
 }
 
 /// That a database had to be begun anew, with what its number was.
@@ -162,12 +167,7 @@ impl Store {
 
     /// Whether the chain has come by there, as far as it still can be seen.
     fn has_passed(&self, head: &Head) -> Result<bool, StoreError> {
-        let stored: Option<[u8; 32]> = self
-            .db
-            .query_row("SELECT hash FROM event WHERE seq = ?1", [head.seq.cast_signed()], |row| needed_array(row, 0))
-            .optional()
-            .trying("compare the chain with its mark")?;
-        if let Some(stored) = stored {
+        if let Some(stored) = hash_of(&self.db, head.seq)? {
             return Ok(stored == head.hash);
         }
         let pruned: Option<i64> = self
@@ -264,8 +264,28 @@ impl Store {
 }
 
 /// The event that says what of the database is lost.
-pub(super) fn trust_lost(words: &str, now: Moment) -> Event {
+pub(in crate::store) fn trust_lost(words: &str, now: Moment) -> Event {
     Event::new(Category::TrustLost, Severity::Critical, now, Vec::new()).with_note(words)
+}
+
+fn hash_of(db: &Connection, seq: u64) -> Result<Option<[u8; 32]>, StoreError> {
+    db.prepare_cached("SELECT hash FROM event WHERE seq = ?1")
+        .and_then(|mut statement| statement.query_row([seq.cast_signed()], |row| needed_array(row, 0)).optional())
+        .trying("compare the chain with what it was")
+}
+
+/// What is to be told when the chain does not go on from where this process has left it, at `passed`: the event there is never pruned, for
+/// the one that announces a pruning comes behind it.
+pub(in crate::store) fn rewritten(db: &Connection, passed: &Head, now: Moment) -> Result<Option<Event>, StoreError> {
+    if passed.seq == 0 || hash_of(db, passed.seq)? == Some(passed.hash) {
+        return Ok(None);
+    }
+    let was = number(passed.seq);
+    let words = format!(
+        "events were taken out or exchanged while integrityd was running: the chain is not what it was at seq {was}\n\
+         what they told may not have been mailed; `integrityd verify --mails` compares the chain with what was"
+    );
+    Ok(Some(trust_lost(&words, now)))
 }
 
 #[cfg(test)]

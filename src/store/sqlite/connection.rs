@@ -58,6 +58,8 @@ pub struct Store {
     pub(in crate::store) identity: (u64, u64),
     /// Up to where the chain is marked.
     pub(in crate::store) marked: Option<u64>,
+    /// Number and hash of the last event after the last commit; `None` before the first.
+    pub(in crate::store) passed: Option<(u64, [u8; 32])>,
     /// How many bytes of the database were in use when those of events were measured, and how many these were.
     pub(in crate::store) measured: Option<(u64, u64)>,
     /// When it was last logged that a delivery cannot be read.
@@ -106,12 +108,17 @@ impl Store {
             identity: (found.dev(), found.ino()),
             marked: None,
             measured: None,
+            passed: None,
         })
     }
 
     /// The unique id of this database, part of every Message-ID.
     pub fn uuid(&self) -> uuid::Uuid {
         uuid::Uuid::from_bytes(self.uuid)
+    }
+
+    pub(in crate::store) const fn set_uuid(&mut self, id: uuid::Uuid) {
+        self.uuid = id.into_bytes();
     }
 
     /// What opening it found that should be told, once.

@@ -13,7 +13,7 @@ use crate::store::sqlite::{
 };
 
 /// The first script makes an empty database and is a transaction of its own; the others run together in one.
-const MIGRATIONS: [&str; 13] = [
+const MIGRATIONS: [&str; 14] = [
     include_str!("../../../sql/0001_baseline.sql"),
     include_str!("../../../sql/0002_logs.sql"),
     include_str!("../../../sql/0003_journal.sql"),
@@ -27,6 +27,7 @@ const MIGRATIONS: [&str; 13] = [
     include_str!("../../../sql/0011_unseen.sql"),
     include_str!("../../../sql/0012_first_round.sql"),
     include_str!("../../../sql/0013_originators.sql"),
+    include_str!("../../../sql/0014_machine.sql"),
 ];
 
 /// The schema of this program.
