@@ -144,6 +144,12 @@ impl Housekeeper {
             self.db.call(move |store| store.doubt_clock(now)).await?;
             self.must_doubt = false;
         }
+        if self.is_new
+            && let Some(machine) = host::machine(Path::new("/"))
+        {
+            let now = self.clock.now();
+            self.db.call(move |store| store.settle_on(machine, now)).await?;
+        }
         if !self.untold.is_empty() {
             let outcome = self.untold.iter().cloned().fold(Outcome::default(), Outcome::with_event);
             self.db.call(move |store| store.commit(&outcome)).await?;
@@ -325,9 +331,6 @@ fn refused_calls() -> Vec<(Vec<u8>, String)> {
 fn past(store: &mut Store, now: Moment, way: StartWay) -> Result<(Vec<Event>, Timestamp, bool), StoreError> {
     let life = store.last_life()?;
     let (last, _) = store.last_alive()?;
-    if let Some(machine) = host::machine(Path::new("/")) {
-        store.settle_on(machine, now)?;
-    }
     let notice = |words| Event::new(Category::Notice, Severity::Normal, now, Vec::new()).with_note(words);
     let notices: Vec<Event> = store.take_notices().into_iter().map(notice).collect();
     let events = since_last(life.as_ref(), now, way).into_iter().chain(notices).collect();

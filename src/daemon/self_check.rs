@@ -34,19 +34,26 @@ const PROGRAM: &str = "program";
 const CONFIGURATION: &str = "configuration";
 const UNIT: &str = "unit";
 
-/// Where what starts us may lie, below the root; of a directory the files in it.
-const UNITS: [&str; 10] = [
-    "etc/systemd/system/integrityd.service",
-    "etc/systemd/system/integrityd.service.d",
-    "etc/systemd/system/service.d",
-    "etc/systemd/system.control/integrityd.service.d",
-    "run/systemd/system/integrityd.service.d",
-    "lib/systemd/system/integrityd.service",
-    "usr/lib/systemd/system/integrityd.service",
-    "usr/local/lib/systemd/system/integrityd.service",
-    "etc/init.d/integrityd",
-    "etc/default/integrityd",
+/// Where units may lie, below the root (systemd.unit(5)).
+const UNIT_DIRECTORIES: [&str; 11] = [
+    "etc/systemd/system.control",
+    "run/systemd/system.control",
+    "run/systemd/transient",
+    "run/systemd/generator.early",
+    "etc/systemd/system",
+    "run/systemd/system",
+    "run/systemd/generator",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+    "run/systemd/generator.late",
 ];
+
+/// Of what starts us the unit, its drop-ins and those of all services.
+const UNIT_PLACES: [&str; 3] = ["integrityd.service", "integrityd.service.d", "service.d"];
+
+/// What starts us without systemd.
+const SCRIPTS: [&str; 2] = ["etc/init.d/integrityd", "etc/default/integrityd"];
 
 /// Most bytes of a unit that are read, and most files of one directory.
 const MOST_BYTES: u64 = 1 << 20;
@@ -119,23 +126,24 @@ fn program(mut file: File, path: &Path, which: &str, now: Moment) -> io::Result<
 
 /// What starts us, file by file with its digest.
 pub(super) fn unit(root: &Path, now: Moment) -> OwnPart {
-    let mut files = Vec::new();
-    for place in UNITS {
-        let path = root.join(place);
-        if path.is_dir() {
-            let found = fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path());
-            files.extend(found.take(MOST_FILES));
-        } else {
-            files.push(path);
+    let listed = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = SCRIPTS.iter().map(|place| root.join(place)).collect();
+    for directory in UNIT_DIRECTORIES.iter().map(|place| root.join(place)) {
+        for path in UNIT_PLACES.map(|place| directory.join(place)) {
+            if path.is_dir() { files.extend(listed(&path).take(MOST_FILES)) } else { files.push(path) }
         }
+        // Whether it is started at all.
+        let is_wanting = |path: &PathBuf| path.extension().is_some_and(|end| end == "wants" || end == "requires");
+        files.extend(listed(&directory).filter(is_wanting).map(|wants| wants.join("integrityd.service")));
     }
     files.sort();
     // On most systems /lib is /usr/lib.
     let mut known = BTreeSet::new();
     let mut detail = String::new();
     for path in files {
-        if let Some(link) = fs::read_link(&path).ok().filter(|_| stamp(&path).is_none()) {
-            // A unit that is masked leads to /dev/null.
+        let is_wanted = path.parent().and_then(Path::extension).is_some_and(|end| end == "wants" || end == "requires");
+        if let Some(link) = fs::read_link(&path).ok().filter(|_| is_wanted || stamp(&path).is_none()) {
+            // A unit that is masked leads to /dev/null; one that is enabled is linked to.
             let (name, target) = (escape_name(path.as_os_str().as_bytes()), link.as_os_str().as_bytes().to_vec());
             detail.push_str(&format!("{name} = link to {}\n", escape_name(&target)));
             continue;
@@ -313,13 +321,15 @@ mod tests {
         events.map(|stored| told(stored.event)).collect()
     }
 
+    const UNIT_FILE: &str = "etc/systemd/system/integrityd.service";
+
     #[test]
     fn i5_what_starts_us_is_told_when_it_changes_by_file_and_digest() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         let mut store = Store::open(&root.join("state/db"), now()).unwrap();
         let look = |store: &mut Store| compare(store, unit(root, now()), now()).unwrap();
-        put(root, UNITS[0], "[Service]\nExecStart=/usr/sbin/integrityd run\n");
+        put(root, UNIT_FILE, "[Service]\nExecStart=/usr/sbin/integrityd run\n");
         look(&mut store);
         look(&mut store);
         assert_eq!(told_of(&store), [], "the first look has nothing to compare with");
@@ -334,10 +344,34 @@ mod tests {
         look(&mut store);
         assert!(told_of(&store)[1].2.contains(" → nothing"));
         // Masked: the unit is there, and starts nothing.
-        fs::remove_file(root.join(UNITS[0])).unwrap();
-        std::os::unix::fs::symlink("/dev/null", root.join(UNITS[0])).unwrap();
+        fs::remove_file(root.join(UNIT_FILE)).unwrap();
+        std::os::unix::fs::symlink("/dev/null", root.join(UNIT_FILE)).unwrap();
         look(&mut store);
         assert!(told_of(&store)[2].2.contains("→ link to /dev/null"), "{:?}", told_of(&store));
+    }
+
+    #[test]
+    fn whatever_starts_us_is_part_of_it_and_whether_it_is_started_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let look = || String::from_utf8(unit(root, now()).detail).unwrap();
+        for place in [
+            "usr/lib/systemd/system/integrityd.service.d/x.conf",
+            "usr/lib/systemd/system/service.d/x.conf",
+            "run/systemd/system/integrityd.service",
+            "run/systemd/transient/integrityd.service",
+            "run/systemd/system.control/integrityd.service.d/x.conf",
+            "etc/default/integrityd",
+        ] {
+            let before = look();
+            put(root, place, place);
+            assert!(look() != before && look().contains(place), "{place}");
+        }
+        let wants = root.join("etc/systemd/system/multi-user.target.wants");
+        fs::create_dir_all(&wants).unwrap();
+        let target = "/usr/lib/systemd/system/integrityd.service";
+        std::os::unix::fs::symlink(target, wants.join("integrityd.service")).unwrap();
+        assert!(look().contains(&format!("wants/integrityd.service = link to {target}")), "{}", look());
     }
 
     #[test]

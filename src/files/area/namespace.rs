@@ -76,7 +76,7 @@ mod tests {
     fn mount(id: u64, point: &str, root: &str) -> Mount {
         let bytes = |text: &str| text.as_bytes().to_vec();
         let source = bytes("/dev/a");
-        Mount { point: bytes(point), kind: "ext4".to_owned(), source, root: bytes(root), id, parent: 1 }
+        Mount { point: bytes(point), kind: "ext4".to_owned(), source, root: bytes(root), owner: None, id, parent: 1 }
     }
 
     /// What is told when the namespace had only its root and then has `ours`, and PID 1 has `theirs`.

@@ -235,6 +235,7 @@ impl MountCheck<'_> {
             kind,
             source: Vec::new(),
             root: Vec::new(),
+            owner: None,
             id: 0,
             parent: 0,
         });

@@ -176,23 +176,27 @@ pub fn begun(areas: &WatchedAreas, ids: &[AreaId], census: &Census, rates: (f64,
     Event::new(Category::BaselineStarted, Severity::Normal, now, Vec::new()).with_note(note)
 }
 
-/// Tells of mounts within areas that are not entered, each once in the life of the database.
+/// Tells of mounts within areas that are not entered, each once, and anew when another type, another source or somebody else's is there.
 ///
 /// # Errors
 /// [`StoreError`] when the store fails.
 pub fn tell_of_barred(store: &mut Store, mounts: &[Mount], now: Moment) -> Result<(), StoreError> {
     let mut outcome = Outcome::default();
     for mount in mounts {
-        if !store.has_told(Category::Skipped, &mount.point)? {
-            let kind = escape(mount.kind.as_bytes());
-            let (severity, why) = if mount.is_slow() {
-                (Severity::Low, "it may hang: see areafstypes")
-            } else {
-                (Severity::Count, "virtual")
-            };
-            let event = Event::new(Category::Skipped, severity, now, mount.point.clone())
-                .with_note(format!("{kind} is not entered: {why}"));
-            outcome = outcome.with_event(event);
+        let kind = escape(mount.kind.as_bytes());
+        let (severity, why) = if mount.is_slow() {
+            (Severity::Low, "it may hang: see areafstypes")
+        } else {
+            (Severity::Count, "virtual")
+        };
+        let first = format!("{kind} is not entered: {why}");
+        let by = mount.owner.map_or_else(String::new, |uid| format!(", mounted by uid {uid}"));
+        let note = format!("{first}\n{}{by}", escape(&mount.source));
+        let told = store.last_event(Category::Skipped, &mount.point)?.map(|stored| stored.event.note);
+        // Versions before this one told the first line only.
+        if told.is_none_or(|told| told != note.as_bytes() && told != first.as_bytes()) {
+            outcome =
+                outcome.with_event(Event::new(Category::Skipped, severity, now, mount.point.clone()).with_note(note));
         }
     }
     if outcome.events.is_empty() { Ok(()) } else { store.commit(&outcome).map(|_seq| ()) }

@@ -224,6 +224,7 @@ mod tests {
             kind: "fuse.test".to_owned(),
             source: Vec::new(),
             root: Vec::new(),
+            owner: None,
             id: 1,
             parent: 0,
         };

@@ -99,7 +99,7 @@ pub(crate) fn wrapped(lines: &[String]) -> Vec<String> {
     out
 }
 
-/// Breaks a line behind a comma or another blank in its second half where it has some, else anywhere.
+/// Breaks a line in its second half: behind a comma or another blank, else behind a slash, so that names stay whole; else anywhere.
 fn wrap(line: &str, out: &mut Vec<String>) {
     let indent = line.len() - line.trim_start_matches(' ').len();
     let hanging = " ".repeat(indent.clamp(6, 12) - GOES_ON.chars().count());
@@ -115,16 +115,21 @@ fn wrap(line: &str, out: &mut Vec<String>) {
 
 /// Where a text of more than so many columns is broken, in bytes; `None` where it has room.
 fn break_of(text: &str, columns: usize) -> Option<usize> {
-    let (mut width, mut blank, mut comma) = (0, None, None);
+    let (mut width, mut slash, mut blank, mut comma) = (0, None, None, None);
     let mut before = ' ';
     for (at, c) in text.char_indices() {
         width += c.width().unwrap_or(0);
         if width > columns && at > 0 {
-            return Some(comma.or(blank).unwrap_or(at));
+            return Some(comma.or(blank).or(slash).unwrap_or(at));
         }
-        if c == ' ' && width > columns / 2 {
-            blank = Some(at + 1);
-            comma = if before == ',' { blank } else { comma };
+        match c {
+            _ if width <= columns / 2 => {}
+            '/' => slash = Some(at + 1),
+            ' ' => {
+                blank = Some(at + 1);
+                comma = if before == ',' { blank } else { comma };
+            }
+            _ => {}
         }
         before = c;
     }
@@ -279,6 +284,8 @@ mod tests {
             of(&format!("  {}", "y".repeat(100))),
             [format!("  {}", "y".repeat(76)), format!("    ↳ {}", "y".repeat(24))]
         );
+        let path = format!("  ---   /srv/{}/conf.d/evil.conf", "x".repeat(50));
+        assert_eq!(of(&path), [format!("  ---   /srv/{}/conf.d/", "x".repeat(50)), "    ↳ evil.conf".to_owned()]);
         let wide = of(&format!("        {}", "界".repeat(100)));
         assert_eq!(wide.len(), 3, "{wide:?}");
         assert!(wide[1].starts_with("      ↳ 界"));

@@ -437,7 +437,7 @@ mod tests {
         report::render::{
             batch::BatchTally,
             test_events::{
-                added, added_directory, ago, any_event, changed, event, gathered, hostile, look, now, stored,
+                added, added_directory, ago, any_event, changed, event, gathered, hostile, look, now, stored, unwrapped,
             },
         },
         sys::users::Names,
@@ -805,7 +805,7 @@ mod tests {
                 event.source = [format!("/item{seq:04}~").into_bytes(), tail].concat();
                 stored(seq, event)
             }).collect();
-            let text = render_all(&events, limit, &[]).text;
+            let text = unwrapped(&render_all(&events, limit, &[]).text);
             let told = |stored: &&StoredEvent| text.matches(&format!("/item{:04}~", stored.seq)).count();
             let listable: Vec<_> = events.iter().filter(|stored| {
                 stored.event.category.kind() == Kind::File && stored.event.severity > Severity::Count

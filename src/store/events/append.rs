@@ -352,20 +352,6 @@ impl Store {
         Ok(false)
     }
 
-    /// Whether an event of this category about `source` was ever stored. Cost: a scan of all events.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database cannot be read.
-    pub fn has_told(&self, category: Category, source: &[u8]) -> Result<bool, StoreError> {
-        self.db
-            .query_row(
-                "SELECT EXISTS (SELECT 1 FROM event WHERE category = ?1 AND source = ?2)",
-                params![category.code(), source],
-                |row| row.get(0),
-            )
-            .trying("look whether something was told before")
-    }
-
     /// Which of these classes was told last about `source`.
     ///
     /// # Errors

@@ -15,6 +15,8 @@ pub struct Mount {
     pub source: Vec<u8>,
     /// Which directory of it is mounted; `/` unless it is bound.
     pub root: Vec<u8>,
+    /// Who has mounted it, where the file system says so (`user_id=` of FUSE).
+    pub owner: Option<u32>,
     /// Its number while it lives; may be another mount's afterwards.
     pub id: u64,
     /// The number of the mount that holds its mount point.
@@ -183,11 +185,18 @@ fn parse(text: &[u8]) -> Vec<Mount> {
                 kind,
                 source: unescape(fields.get(separator + 2).copied().unwrap_or_default()),
                 root: unescape(fields.get(3)?),
+                owner: fields.get(separator + 3).and_then(|options| owner(options)),
                 id: number(0)?,
                 parent: number(1)?,
             })
         })
         .collect()
+}
+
+/// The number behind `user_id=` in the options of a file system.
+fn owner(options: &[u8]) -> Option<u32> {
+    let number = options.split(|byte| *byte == b',').find_map(|option| option.strip_prefix(b"user_id="))?;
+    std::str::from_utf8(number).ok()?.parse().ok()
 }
 
 /// Undoes the kernel's `\ooo` for blanks, newlines and backslashes.
@@ -215,8 +224,9 @@ mod tests {
         let text = b"36 35 98:0 /mnt1 /mnt\\0402\\134x rw,noatime master:1 - ext3 /dev/root rw\n\
                      40 1 0:5 / /proc rw shared:12 - proc proc rw\n\
                      garbage\n\
-                     41 1 0:6 / /home/joe/far rw - fuse.sshfs joe@far:/ rw\n";
+                     41 1 0:6 / /home/joe/far rw - fuse.sshfs joe@far:/ rw,user_id=1000,group_id=1000\n";
         let mounts = parse(text);
+        assert_eq!(mounts.iter().map(|mount| mount.owner).collect::<Vec<_>>(), [None, None, Some(1000)]);
         let seen: Vec<(&[u8], &str, bool)> = mounts
             .iter()
             .map(|mount| (mount.point.as_slice(), mount.kind.as_str(), mount.is_slow() || mount.is_virtual()))
