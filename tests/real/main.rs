@@ -41,6 +41,7 @@ mod pids;
 mod rates;
 mod rules;
 mod service;
+mod shares;
 mod slow;
 mod systemd;
 mod torture;
