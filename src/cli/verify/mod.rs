@@ -23,7 +23,10 @@ use crate::{
             output::{Out, number},
         },
     },
-    config::{self, settings::config::Config},
+    config::{
+        self,
+        settings::config::{Config, DEFAULT_MAX_DATABASE},
+    },
     model::{
         clock::{Clock, Timestamp},
         escape::hex,
@@ -84,7 +87,7 @@ pub(super) fn run(source: &CliContext, arguments: &Arguments, out: &mut Out) -> 
         // Beside a database that was copied from elsewhere there may be none.
         let kept = config::load(&source.config).ok().map(|Config { report, .. }| {
             // Nobody may expect of a default that it takes out what is not old.
-            let most = report.max_database.filter(|_| report.keeps_least);
+            let most = report.max_database.filter(|most| *most != DEFAULT_MAX_DATABASE);
             Keeping { retention: report.retention, most }.least()
         });
         let promise = kept.map(|kept| Promise { kept, now });

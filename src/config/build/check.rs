@@ -184,7 +184,6 @@ fn report(sheet: &ValueSet) -> ReportSettings {
         },
         retention: span("retention"),
         max_database: sheet.bytes("maxdatabase"),
-        keeps_least: sheet.bytes("maxdatabase").is_some() && sheet.place("maxdatabase").is_some(),
     }
 }
 

@@ -166,6 +166,9 @@ pub struct Rates {
     pub first_round: FirstRound,
 }
 
+/// `maxdatabase` where nobody says otherwise, in bytes.
+pub const DEFAULT_MAX_DATABASE: u64 = 2 << 30;
+
 /// Looks and bytes a second that about one slow core does: the most of a fast first round where no ceiling is given, and of what is
 /// estimated.
 pub const ONE_SLOW_CORE: (f64, f64) = (3000.0, 150.0 * 1024.0 * 1024.0);
@@ -291,8 +294,6 @@ pub struct ReportSettings {
     pub retention: Duration,
     /// Largest size of the database in bytes; `None` = no limit.
     pub max_database: Option<u64>,
-    /// Whether somebody wants it so that events go before `retention` is over where there are too many.
-    pub keeps_least: bool,
 }
 
 /// When a batch of events becomes a report.

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use crate::{
     config::{
         settings::config::{
-            FirstRound, LogGroup, MailWay, OnChange, Pooling, ProcessSource, ProcessWatch, RuleDirectory, RuleLevel,
-            default_attributes,
+            DEFAULT_MAX_DATABASE, FirstRound, LogGroup, MailWay, OnChange, Pooling, ProcessSource, ProcessWatch,
+            RuleDirectory, RuleLevel, default_attributes,
         },
         *,
     },
@@ -42,6 +42,11 @@ fn notices(text: &str) -> String {
 
 fn covered(config: &Config, area: usize, path: &str) -> bool {
     config.areas[area].excludes.covering_prefix(path.as_bytes()).is_some()
+}
+
+#[test]
+fn the_most_that_events_may_take_is_known_to_the_code_as_it_stands_in_the_table() {
+    assert_eq!(config("area = /etc\n").report.max_database, Some(DEFAULT_MAX_DATABASE));
 }
 
 #[test]
