@@ -201,7 +201,6 @@ impl Walker {
             areas: Arc::clone(&areas),
             db: self.db.clone(),
             clock: self.clock.clone(),
-            urgent: self.config.urgent.clone(),
             small_file: self.config.rates.small_file,
             big_file: self.config.rates.big_file,
             keys: RandomState::new(),

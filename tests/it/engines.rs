@@ -37,7 +37,7 @@ use serde_json::Value;
 
 use crate::{
     journeys::Journey,
-    support::{Scratch, overwrite, put_back_mtime, wait_for},
+    support::{Scratch, keeps_ctime, overwrite, put_back_mtime, wait_for},
 };
 
 /// What one who looks has told of a path beneath the tree: action, path, names of what has changed.
@@ -256,6 +256,38 @@ fn all_who_look_say_of_a_file_that_is_written_all_the_time_that_it_is_busy() {
     }
 }
 
+/// Other content behind the old ctime: of the same file it is forged, mapped or a failing disk; else it is a change like others.
+#[test]
+fn all_who_look_call_times_forged_only_where_that_is_proved() {
+    for (name, known, is_forged) in [
+        ("the same file", "checked = ctime + 5000000000", true),
+        ("seen within the tick of the clock", "checked = ctime + 1000000000", false),
+        ("another inode", "checked = ctime + 5000000000, inode = inode + 1", false),
+        ("another device", "checked = ctime + 5000000000, dev = dev + 1", false),
+        ("born at another time", "checked = ctime + 5000000000, btime = btime - 1", false),
+    ] {
+        for (who, look) in LOOKS {
+            let scratch = prepared("", |_| {});
+            let db = rusqlite::Connection::open(scratch.database()).unwrap();
+            let other = format!("UPDATE entry SET blake3 = zeroblob(32), {known} WHERE name = CAST('f' AS BLOB)");
+            assert_eq!(db.execute(&other, []).unwrap(), 1);
+            drop(db);
+            let path = scratch.tree().join("d/f");
+            let events = look(&scratch);
+            let found: Vec<&Value> =
+                events.iter().filter(|event| event["file"]["path"] == *path.to_str().unwrap()).collect();
+            let [event] = found[..] else { panic!("{name}: {who} told {found:?}") };
+            let is_told = event["event"]["reason"].as_str().unwrap_or_default().contains("times forged");
+            let is_forged = is_forged && keeps_ctime(&path);
+            assert_eq!(
+                (is_told, event["event"]["severity"].as_u64()),
+                (is_forged, Some(if is_forged { 70 } else { 40 })),
+                "{name}: {who}: {event}"
+            );
+        }
+    }
+}
+
 /// The moment so long after the last change of a file.
 fn after_change(file: &Path, span: Duration) -> Moment {
     let seen = fs::metadata(file).unwrap();
@@ -290,7 +322,6 @@ fn nobody_believes_at_once_what_was_written_a_moment_before_it_was_read() {
             areas: Arc::new(WatchedAreas::new(&config, &[rows[0].id])),
             db: db.clone(),
             clock: clock.clone(),
-            urgent: config.urgent.clone(),
             small_file: u64::MAX,
             big_file: u64::MAX,
             keys: RandomState::new(),

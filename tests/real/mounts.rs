@@ -533,3 +533,47 @@ fn what_others_mount_meanwhile_hides_nothing() {
         drop(restless);
     }
 }
+
+/// A file system image of the directory `from`, with all times 0; `None` where no program makes one.
+fn image(from: &Path, to: &Path) -> Option<()> {
+    let made = Command::new("mksquashfs")
+        .args([from, to])
+        .args(["-all-time", "0", "-mkfs-time", "0", "-quiet", "-no-progress"])
+        .stdout(Stdio::null())
+        .status();
+    made.is_ok_and(|status| status.success()).then_some(())
+}
+
+#[test]
+fn a_file_of_another_image_with_the_same_times_is_changed_and_not_forged() {
+    let scratch = Scratch::new();
+    scratch.configure("mail = stdout:");
+    let point = scratch.tree().join("m");
+    fs::create_dir(&point).unwrap();
+    // In the second image the inode has another number, in the third the same.
+    let images = [("one", "a"), ("two", "_first"), ("three", "a")].map(|(name, beside)| {
+        let from = scratch.path(name);
+        fs::create_dir(&from).unwrap();
+        fs::write(from.join(beside), "beside").unwrap();
+        fs::write(from.join("f"), name).unwrap();
+        let to = scratch.path(&format!("{name}.squashfs"));
+        image(&from, &to).map(|()| to)
+    });
+    let [Some(one), Some(two), Some(three)] = images else {
+        println!("skipped: no mksquashfs");
+        return;
+    };
+    let mount = |image: &Path| Mounted::attempt(&["-o", "loop,ro", image.to_str().unwrap()], &point);
+    let Some(first) = mount(&one) else { return };
+    assert!(scratch.ask(&["init", "-q"]).status.success());
+    drop(first);
+    for other in [two, three] {
+        let _second = mount(&other).unwrap();
+        let found = String::from_utf8(scratch.ask(&["check", "--json"]).stdout).unwrap();
+        let path = point.join("f");
+        let told = found.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let told: Vec<_> = told.filter(|event| event["file"]["path"] == *path.to_str().unwrap()).collect();
+        assert!(told.iter().any(|event| event["event"]["action"][0] == "changed"), "{found}");
+        assert!(!found.contains("forged") && told.iter().all(|event| event["event"]["severity"] == 40), "{found}");
+    }
+}

@@ -15,9 +15,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integrityd::model::{
-    clock::Timestamp,
-    file::entry::{Attributes, Digests, FileKind, HashState, Observation},
+use integrityd::{
+    model::{
+        clock::Timestamp,
+        file::entry::{Attributes, Digests, FileKind, HashState, Observation},
+    },
+    sys::fs::mounts::{self, MountTable},
 };
 
 /// The program under test.
@@ -146,6 +149,13 @@ pub(crate) fn unwrapped(text: &str) -> String {
 
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Whether the file system that `path` lies on is one of those whose ctime proves something.
+pub(crate) fn keeps_ctime(path: &Path) -> bool {
+    let table = MountTable::new(mounts::read(Path::new("/")).unwrap());
+    let real = fs::canonicalize(path).unwrap();
+    table.met(real.as_os_str().as_encoded_bytes()).last().is_some_and(|mount| mount.keeps_ctime())
 }
 
 /// What a command prints and how it ends, with the scratch directory taken out.

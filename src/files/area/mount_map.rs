@@ -60,6 +60,14 @@ impl MountMap {
         mount_map
     }
 
+    /// The mount map where this is mounted, for tests.
+    #[cfg(test)]
+    pub(in crate::files) fn of(mounts: Vec<Mount>) -> Self {
+        let mount_map = Self::new(Helper::default());
+        *mount_map.table.write().unwrap() = Arc::new(MountTable::new(mounts));
+        mount_map
+    }
+
     /// All mounts.
     pub fn table(&self) -> Arc<MountTable> {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
@@ -120,6 +128,11 @@ impl MountMap {
         });
         let rest = path.strip_prefix(mount.point.as_slice()).unwrap_or_default();
         Some((Arc::clone(far), rest.strip_prefix(b"/").unwrap_or(rest).to_vec()))
+    }
+
+    /// Whether a write moves the ctime of what lies at the real path `path` for certain; not where it is unknown what is mounted.
+    pub(in crate::files) fn keeps_ctime(&self, path: &[u8]) -> bool {
+        self.table().met(path).last().is_some_and(|mount| mount.keeps_ctime())
     }
 
     /// Where the absolute `path` leads when symbolic links are followed, as far as that can be told without touching a mount that could

@@ -116,7 +116,7 @@ mod tests {
     use crate::{
         files::compare::{
             diff::compare,
-            severity::{alarm, weigh},
+            severity::{ChangeContext, alarm, weigh},
         },
         model::{
             event::Severity,
@@ -177,7 +177,8 @@ mod tests {
         ] {
             let change = compare(&entry(state).known, &read, everything).unwrap();
             assert!(change.changed.has(Attribute::Content), "{state:?}");
-            assert_eq!((weigh(&change, false), alarm(&change).is_empty()), (severity, severity == Severity::Normal));
+            let at = ChangeContext { is_urgent: false, is_ctime_sure: true };
+            assert_eq!((weigh(&change, at), alarm(&change, at).is_empty()), (severity, severity == Severity::Normal));
         }
     }
 }

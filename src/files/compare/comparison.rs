@@ -1,15 +1,14 @@
 //! What a look means: an arrival, nothing new, or events with the state that belongs to them. Pure: nothing is read or written here.
 
 use crate::{
-    config::settings::urgent::UrgentList,
-    content::hasher::Evidence,
+    content::{hasher::Evidence, racy::is_settled},
     files::{
-        area::watched_areas::WatchedArea,
+        area::watched_areas::{WatchedArea, WatchedAreas},
         compare::{
             diff::{COLLECTED, IN_XATTRS, compare},
             growth::{self, Weighed},
             own_mail,
-            severity::{alarm, weigh},
+            severity::{ChangeContext, alarm, weigh},
         },
     },
     model::{
@@ -34,8 +33,8 @@ const NAMED: usize = 5;
 pub(in crate::files) struct Comparison<'a> {
     /// The area.
     pub(in crate::files) watched: &'a WatchedArea,
-    /// Paths that matter more than others.
-    pub(in crate::files) urgent: &'a UrgentList,
+    /// All areas, with what is mounted in them and which paths matter more than others.
+    pub(in crate::files) areas: &'a WatchedAreas,
     /// When it was looked.
     pub(in crate::files) now: Moment,
     /// Whether only mails of ours were added to what is looked at.
@@ -106,7 +105,7 @@ impl Comparison<'_> {
         let news = difference.filter(|_| fingerprint.is_none() || entry.reported != fingerprint);
         let events: Vec<Event> = news
             .into_iter()
-            .map(|change| growth::with_note(self.event(path, change), note))
+            .map(|change| growth::with_note(self.weighed(path, change, self.of_known_at(path, entry)), note))
             .chain(self.state_event(path, entry, &seen))
             .map(|event| Event { not_before: Some(entry.checked), ..event })
             .collect();
@@ -172,8 +171,8 @@ impl Comparison<'_> {
         let over = self.watched.compared_at(path).intersection(known.recorded).without(Attribute::Ctime);
         let changed = compare(&known.known, &seen, over).map_or(AttributeSet::NONE, |change| change.changed);
         let change = FileChange { class: ChangeClass::Moved, changed, old: Some(known.known.clone()), new: Some(seen) };
-        let is_urgent = self.urgent.matches(path) || self.urgent.matches(from);
-        let event = self.weighed(path, change, is_urgent);
+        let is_urgent = self.areas.urgent.matches(path) || self.areas.urgent.matches(from);
+        let event = self.weighed(path, change, ChangeContext { is_urgent, ..ChangeContext::default() });
         Event { previous: from.to_vec(), count, not_before: Some(known.checked), ..event }
     }
 
@@ -200,13 +199,20 @@ impl Comparison<'_> {
     }
 
     fn event(&self, path: &[u8], change: FileChange) -> Event {
-        self.weighed(path, change, self.urgent.matches(path))
+        self.weighed(path, change, ChangeContext { is_urgent: self.areas.urgent.matches(path), is_ctime_sure: false })
     }
 
-    fn weighed(&self, path: &[u8], change: FileChange, is_urgent: bool) -> Event {
-        let (severity, note) = match weigh(&change, is_urgent) {
+    /// What counts for a change of an entry of the baseline.
+    fn of_known_at(&self, path: &[u8], entry: &Entry) -> ChangeContext {
+        let is_ctime_sure = is_settled(&entry.known.attributes, entry.checked)
+            && self.areas.mount_map.keeps_ctime(&self.watched.real_of(path));
+        ChangeContext { is_urgent: self.areas.urgent.matches(path), is_ctime_sure }
+    }
+
+    fn weighed(&self, path: &[u8], change: FileChange, at: ChangeContext) -> Event {
+        let (severity, note) = match weigh(&change, at) {
             Severity::Normal if self.is_own_mail => (Severity::Count, own_mail::NOTE),
-            severity => (severity, alarm(&change)),
+            severity => (severity, alarm(&change, at)),
         };
         Event {
             area: self.watched.path.clone(),
@@ -292,7 +298,7 @@ impl Company {
 
     /// Notes whether a path always matters.
     pub(in crate::files) fn note(&mut self, judge: &Comparison<'_>, path: &[u8]) {
-        if judge.urgent.matches(path) {
+        if judge.areas.urgent.matches(path) {
             self.urgent += 1;
             if self.named.len() < NAMED {
                 self.named.push(path.to_vec());
@@ -401,4 +407,72 @@ fn fingerprint(seen: &Observation, changed: AttributeSet) -> [u8; 32] {
 /// What of the extended attributes belongs to what has changed.
 fn parts(form: &[u8], changed: AttributeSet) -> Vec<u8> {
     IN_XATTRS.intersection(changed).iter().flat_map(|attribute| part(form, attribute)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::settings::config::{Area, Config},
+        files::area::mount_map::MountMap,
+        model::{
+            clock::{BootId, Boottime},
+            file::entry::AreaId,
+        },
+        sys::fs::mounts::Mount,
+    };
+
+    /// What is told of other content behind an old ctime at `/srv/x/f`, on a file system of this type, that was seen so long after it.
+    fn told(kind: &str, seconds: i64) -> (Severity, bool) {
+        let mount = |point: &str, kind: &str, id| Mount {
+            point: point.into(),
+            kind: kind.to_owned(),
+            source: Vec::new(),
+            root: b"/".to_vec(),
+            id,
+            parent: id - 1,
+        };
+        let config = Config::embedded(vec![Area::new("/srv".into())], "/state/db".into());
+        let mut areas = WatchedAreas::new(&config, &[AreaId(1)]);
+        areas.mount_map = MountMap::of(vec![mount("/", "ext4", 1), mount("/srv/x", kind, 2)]);
+        let changed = Timestamp::from_nanos(1_000_000_000);
+        let known = Observation {
+            attributes: Attributes::sample(changed),
+            hash_state: HashState::Full,
+            digests: Digests { blake3: Some([1; 32]), ..Digests::default() },
+        };
+        let mut seen = known.clone();
+        seen.digests.blake3 = Some([2; 32]);
+        let entry = Entry {
+            id: EntryId(2),
+            parent: Some(EntryId(1)),
+            name: b"f".to_vec(),
+            area: AreaId(1),
+            recorded: AttributeSet::of(Attribute::ALL),
+            known,
+            visit: 1,
+            checked: Timestamp::from_nanos(changed.as_nanos() + seconds * 1_000_000_000),
+            reported: None,
+        };
+        let judge = Comparison {
+            watched: &areas.all[0],
+            areas: &areas,
+            now: Moment { wall: changed, boottime: Boottime::default(), boot: BootId([0; 16]) },
+            is_own_mail: false,
+            is_learning: false,
+            shows_all: false,
+        };
+        let events = judge.again(b"/srv/x/f", &entry, seen).events;
+        let [event] = &events[..] else { panic!("{events:?}") };
+        (event.severity, event.note.is_empty())
+    }
+
+    #[test]
+    fn times_are_forged_only_where_the_file_system_keeps_them_and_its_clock_has_gone_on() {
+        assert_eq!(told("ext4", 60), (Severity::High, false));
+        assert_eq!(told("ext4", 1), (Severity::Normal, true));
+        for kind in ["vfat", "exfat", "squashfs", "overlay", "fuse.sshfs", "nfs4"] {
+            assert_eq!(told(kind, 60), (Severity::Normal, true), "{kind}");
+        }
+    }
 }

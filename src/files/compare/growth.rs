@@ -116,9 +116,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::settings::{config::Area, urgent::UrgentList},
+        config::settings::config::{Area, Config},
         content::hasher::{Prefix, PrefixHasher},
-        files::compare::comparison::{Comparison, EntryVerdict},
+        files::{
+            area::watched_areas::WatchedAreas,
+            compare::comparison::{Comparison, EntryVerdict},
+        },
         model::{
             clock::{BootId, Boottime, Moment, Timestamp},
             file::entry::{Algorithm, AreaId, Digests, EntryId},
@@ -166,11 +169,12 @@ mod tests {
 
     /// What is made of a look at a file of an area with the default attributes that may grow.
     fn judged(known: &Entry, evidence: impl Into<Evidence>) -> EntryVerdict {
-        let watched = WatchedArea::new(Area { growth: Growth::Nothing, ..Area::new("/log".into()) }, AreaId(1));
+        let area = Area { growth: Growth::Nothing, ..Area::new("/log".into()) };
+        let areas = WatchedAreas::new(&Config::embedded(vec![area], "/state/db".into()), &[AreaId(1)]);
         let now = Moment { wall: Timestamp::from_nanos(9), boottime: Boottime::from_nanos(9), boot: BootId([0; 16]) };
         Comparison {
-            watched: &watched,
-            urgent: &UrgentList::default(),
+            watched: &areas.all[0],
+            areas: &areas,
             now,
             is_own_mail: false,
             is_learning: false,

@@ -17,9 +17,18 @@ use crate::{
 /// Set-user-ID and set-group-ID.
 const SET_ID: u16 = 0o6000;
 
+/// Where a change was found, as far as that weighs, and what its times are worth.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::files) struct ChangeContext {
+    /// The path, or the one it had before, stands on the list of those that always matter.
+    pub(in crate::files) is_urgent: bool,
+    /// Each write since what is known was seen must have moved the ctime: by the file system and the tick of its clock.
+    pub(in crate::files) is_ctime_sure: bool,
+}
+
 /// What must be said of a change that its attributes do not show; empty for most.
-pub(in crate::files) fn alarm(change: &FileChange) -> &'static str {
-    if is_forged(change) {
+pub(in crate::files) fn alarm(change: &FileChange, at: ChangeContext) -> &'static str {
+    if is_forged(change, at) {
         "content changed though ctime did not: times forged, changed through a mapping, or failing storage"
     } else {
         ""
@@ -83,22 +92,27 @@ fn is_armed(seen: Option<&Observation>) -> bool {
     })
 }
 
-fn is_forged(change: &FileChange) -> bool {
+/// Whether the same file holds something else though no write has moved its ctime.
+fn is_forged(change: &FileChange, at: ChangeContext) -> bool {
     let (Some(old), Some(new)) = (&change.old, &change.new) else {
         return false;
     };
+    // Another file at the same path may be as old as the one before: an image mounted anew, a directory bound over.
+    let place = |seen: &Attributes| (seen.dev, seen.inode);
+    let is_same_file = place(&old.attributes) == place(&new.attributes)
+        && old.attributes.btime.zip(new.attributes.btime).is_none_or(|(old, new)| old == new);
     // Else the times are those of a later look than the digests.
     let is_of_one_look = matches!(old.hash_state, HashState::Full | HashState::Busy);
     let is_time_kept = !new.attributes.is_generated() && old.attributes.ctime == new.attributes.ctime;
-    change.changed.has(Attribute::Content) && is_of_one_look && is_time_kept
+    change.changed.has(Attribute::Content) && at.is_ctime_sure && is_same_file && is_of_one_look && is_time_kept
 }
 
-/// How much a change matters; `is_urgent_path` when the path stands on the list of those that always do.
-pub(in crate::files) fn weigh(change: &FileChange, is_urgent_path: bool) -> Severity {
+/// How much a change matters.
+pub(in crate::files) fn weigh(change: &FileChange, at: ChangeContext) -> Severity {
     match change.class {
         ChangeClass::Rewritten | ChangeClass::Touched => Severity::Count,
-        _ if is_urgent_path || gains_set_id(change) || gains_capabilities(change) => Severity::High,
-        _ if is_armed_anew(change) || is_forged(change) => Severity::High,
+        _ if at.is_urgent || gains_set_id(change) || gains_capabilities(change) => Severity::High,
+        _ if is_armed_anew(change) || is_forged(change, at) => Severity::High,
         ChangeClass::Moved if change.changed.is_within(TIMES) && !is_armed(change.new.as_ref()) => Severity::Low,
         _ => Severity::Normal,
     }
@@ -115,6 +129,8 @@ mod tests {
         },
     };
 
+    const SURE: ChangeContext = ChangeContext { is_urgent: false, is_ctime_sure: true };
+
     fn seen() -> Observation {
         Observation {
             attributes: Attributes::sample(Timestamp::from_nanos(1)),
@@ -126,8 +142,27 @@ mod tests {
     #[test]
     fn new_content_behind_old_times_is_a_forgery() {
         let change = changed(|o| o.digests.blake3 = Some([2; 32])).unwrap();
-        assert_eq!(weigh(&change, false), Severity::High);
-        assert!(alarm(&change).contains("forged"));
+        assert_eq!(weigh(&change, SURE), Severity::High);
+        assert!(alarm(&change, SURE).contains("forged"));
+        // Where times prove nothing it is a change like others.
+        assert_eq!(weigh(&change, ChangeContext::default()), Severity::Normal);
+        assert_eq!(alarm(&change, ChangeContext::default()), "");
+    }
+
+    #[test]
+    fn another_file_as_old_as_the_one_before_is_no_forgery() {
+        let moves: [fn(&mut Attributes); 3] =
+            [|file| file.inode += 1, |file| file.dev += 1, |file| file.btime = Some(Timestamp::from_nanos(8))];
+        for edit in moves {
+            let mut old = seen();
+            old.attributes.btime = Some(Timestamp::from_nanos(1));
+            let mut new = old.clone();
+            new.digests.blake3 = Some([2; 32]);
+            edit(&mut new.attributes);
+            let change = compare(&old, &new, AttributeSet::of(Attribute::ALL)).unwrap();
+            assert!(change.changed.has(Attribute::Content));
+            assert_eq!((weigh(&change, SURE), alarm(&change, SURE)), (Severity::Normal, ""));
+        }
     }
 
     fn changed(edit: impl FnOnce(&mut Observation)) -> Option<FileChange> {
@@ -139,11 +174,11 @@ mod tests {
     #[test]
     fn a_gained_set_id_bit_weighs_more_than_a_lost_one() {
         let gained = changed(|o| o.attributes.perms = 0o4755).unwrap();
-        assert_eq!(weigh(&gained, false), Severity::High);
+        assert_eq!(weigh(&gained, SURE), Severity::High);
         let mut old = seen();
         old.attributes.perms = 0o4755;
         let lost = compare(&old, &seen(), AttributeSet::of(Attribute::ALL)).unwrap();
-        assert_eq!(weigh(&lost, false), Severity::Normal);
+        assert_eq!(weigh(&lost, SURE), Severity::Normal);
     }
 
     #[test]
@@ -154,10 +189,10 @@ mod tests {
         let mut new = old.clone();
         new.attributes.ctime = Timestamp::from_nanos(9);
         new.digests.blake3 = Some([2; 32]);
-        assert_eq!(weigh(&compare(&old, &new, AttributeSet::of(Attribute::ALL)).unwrap(), false), Severity::High);
+        assert_eq!(weigh(&compare(&old, &new, AttributeSet::of(Attribute::ALL)).unwrap(), SURE), Severity::High);
         new.digests.blake3 = Some([1; 32]);
         new.attributes.nlink = 2;
-        assert_eq!(weigh(&compare(&old, &new, AttributeSet::of(Attribute::ALL)).unwrap(), false), Severity::Normal);
+        assert_eq!(weigh(&compare(&old, &new, AttributeSet::of(Attribute::ALL)).unwrap(), SURE), Severity::Normal);
     }
 
     fn with_capabilities(value: Option<&[u8]>) -> Observation {
@@ -180,7 +215,7 @@ mod tests {
             old.attributes.ctime = Timestamp::from_nanos(1);
             let change = compare(&old, &new, AttributeSet::of(Attribute::ALL)).unwrap();
             assert!(change.changed.has(Attribute::Caps));
-            weigh(&change, false)
+            weigh(&change, SURE)
         };
         assert_eq!(weight(None, Some(raw)), Severity::High);
         assert_eq!(weight(Some(raw), Some(both)), Severity::High);
@@ -193,12 +228,12 @@ mod tests {
             old: None,
             new: Some(with_capabilities(Some(raw))),
         };
-        assert_eq!(weigh(&fresh, false), Severity::High);
+        assert_eq!(weigh(&fresh, SURE), Severity::High);
         // Other content in a file that has some.
         let old = with_capabilities(Some(raw));
         let mut new = old.clone();
         new.attributes.ctime = Timestamp::from_nanos(10);
         new.digests.blake3 = Some([2; 32]);
-        assert_eq!(weigh(&compare(&old, &new, AttributeSet::of(Attribute::ALL)).unwrap(), false), Severity::High);
+        assert_eq!(weigh(&compare(&old, &new, AttributeSet::of(Attribute::ALL)).unwrap(), SURE), Severity::High);
     }
 }

@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rustix::io::Errno;
 
 use crate::{
-    config::settings::urgent::UrgentList,
     content::{hasher::Evidence, racy::wait_out},
     files::{
         area::{
@@ -45,7 +44,6 @@ const TRIES: u32 = 3;
 pub(in crate::files) struct ScanCheck<'a> {
     pub(in crate::files) watched: &'a WatchedArea,
     pub(in crate::files) areas: &'a WatchedAreas,
-    pub(in crate::files) urgent: &'a UrgentList,
     pub(in crate::files) clock: &'a Clock,
     pub(in crate::files) scope: &'a Scope,
     /// What has only another name.
@@ -65,7 +63,7 @@ impl<'a> ScanCheck<'a> {
     pub(in crate::files) fn judge(&self) -> Comparison<'_> {
         Comparison {
             watched: self.watched,
-            urgent: self.urgent,
+            areas: self.areas,
             now: self.clock.now(),
             is_own_mail: self.is_own_mail,
             is_learning: self.is_learning,

@@ -162,7 +162,6 @@ impl FullScan<'_> {
             areas: Arc::clone(&scan.areas),
             db: self.db.clone(),
             clock: self.clock.clone(),
-            urgent: self.config.urgent.clone(),
             // Everything is read at once.
             small_file: u64::MAX,
             big_file: u64::MAX,
@@ -344,7 +343,6 @@ impl FullScan<'_> {
         let is_learning = |row: &&AreaRow| row.is_new() || !row.state.is_active() && row.was_learning;
         ParallelScan {
             areas,
-            urgent: config.urgent.clone(),
             clock: clock.clone(),
             database: db.lock().path().to_path_buf(),
             scope,

@@ -19,7 +19,6 @@ use std::{
 use rustix::io::Errno;
 
 use crate::{
-    config::settings::urgent::UrgentList,
     files::{
         area::{
             path_limit::is_near,
@@ -63,8 +62,6 @@ const WAITING: usize = 64;
 pub struct ParallelScan {
     /// The areas.
     pub areas: Arc<WatchedAreas>,
-    /// Paths that matter more than others.
-    pub urgent: UrgentList,
     /// The time.
     pub clock: Clock,
     /// The database, which every worker opens for itself.
@@ -331,7 +328,6 @@ impl ParallelScan {
         ScanCheck {
             watched,
             areas: &self.areas,
-            urgent: &self.urgent,
             clock: &self.clock,
             scope: &self.scope,
             moves: &self.moves,

@@ -8,7 +8,6 @@ use std::{
 use rustix::io::Errno;
 
 use crate::{
-    config::settings::urgent::UrgentList,
     content::{hasher::Evidence, racy::is_racy, reader::unread_for},
     files::{
         area::watched_areas::{WatchedArea, WatchedAreas, join},
@@ -106,8 +105,6 @@ pub struct EntryChecker {
     pub db: Db,
     /// The time.
     pub clock: Clock,
-    /// Paths that matter more than others.
-    pub urgent: UrgentList,
     /// Up to this size a file is read at once.
     pub small_file: u64,
     /// Above this size a file is read by the queue.

@@ -122,7 +122,7 @@ impl EntryChecker {
     /// What looks in `watched` are judged by.
     pub(in crate::files) fn judge<'a>(&'a self, watched: &'a WatchedArea, now: Moment) -> Comparison<'a> {
         let (is_own_mail, is_learning, shows_all) = (false, false, false);
-        Comparison { watched, urgent: &self.urgent, now, is_own_mail, is_learning, shows_all }
+        Comparison { watched, areas: &self.areas, now, is_own_mail, is_learning, shows_all }
     }
 
     /// Stores what a look at `path` has come to, under a new visit number; gives whether it was told.

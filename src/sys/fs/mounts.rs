@@ -50,7 +50,20 @@ const VIRTUAL: [&str; 20] = [
 /// Types that can hang when a server or a helper is gone; so can all that begin with `nfs` or `fuse`.
 const SLOW: [&str; 5] = ["cifs", "smb3", "9p", "ceph", "afs"];
 
+/// Types whose files have a ctime of their own, which the kernel of this machine moves with each write and nobody can set, and whose inode
+/// numbers stay. All others prove nothing by it: exFAT and vfat keep only mtime and give it out as ctime (fs/exfat/inode.c, fs/fat/misc.c
+/// since Linux 5.19), squashfs, erofs, cramfs, romfs and isofs have one time or none and are exchanged as whole images, overlay gives out
+/// what the layer has (Documentation/filesystems/overlayfs.rst, "Inode properties"), and FUSE, 9p, NFS, cifs, ceph and afs what a server
+/// says.
+const WITH_CTIME: [&str; 13] =
+    ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs", "jfs", "reiserfs", "nilfs2", "ubifs", "tmpfs"];
+
 impl Mount {
+    /// Whether a write moves the ctime of a file for certain, so that other content behind the same ctime is not the work of a write.
+    pub fn keeps_ctime(&self) -> bool {
+        WITH_CTIME.contains(&self.kind.as_str())
+    }
+
     /// Whether the kernel makes its content on the fly.
     pub fn is_virtual(&self) -> bool {
         VIRTUAL.contains(&self.kind.as_str())
@@ -239,6 +252,44 @@ mod tests {
                 (&b"/home/joe/far"[..], "fuse.sshfs", true)
             ]
         );
+    }
+
+    #[test]
+    fn only_what_is_known_to_keep_a_ctime_is_trusted_to() {
+        let keeps = |kind: &str| {
+            let text = format!("1 0 8:1 / / rw - {kind} /dev/a rw\n");
+            parse(text.as_bytes()).first().is_some_and(Mount::keeps_ctime)
+        };
+        for kind in ["ext4", "xfs", "btrfs", "tmpfs"] {
+            assert!(keeps(kind), "{kind}");
+        }
+        for kind in [
+            "exfat",
+            "vfat",
+            "msdos",
+            "squashfs",
+            "erofs",
+            "cramfs",
+            "romfs",
+            "iso9660",
+            "udf",
+            "overlay",
+            "fuse",
+            "fuseblk",
+            "fuse.sshfs",
+            "9p",
+            "virtiofs",
+            "nfs",
+            "nfs4",
+            "cifs",
+            "smb3",
+            "ceph",
+            "ecryptfs",
+            "ntfs3",
+            "new",
+        ] {
+            assert!(!keeps(kind), "{kind}");
+        }
     }
 
     #[test]
