@@ -301,7 +301,7 @@ fn hostile_what_always_matters_is_named_when_the_directory_around_it_comes_or_go
     assert!(kind == "alert" && reason.contains("/joe/.ssh/authorized_keys"), "{kind}: {reason}");
     fs::rename(tree.join("joe"), tree.join("jim")).unwrap();
     let (kind, reason) = one(&scratch);
-    assert!(kind == "alert" && reason.contains("/joe/.ssh/authorized_keys"), "{kind}: {reason}");
+    assert!(kind == "alert" && reason.contains("/jim/.ssh/authorized_keys"), "{kind}: {reason}");
     fs::remove_dir_all(tree.join("jim")).unwrap();
     let (kind, reason) = one(&scratch);
     assert!(kind == "alert" && reason.contains("/jim/.ssh/authorized_keys"), "{kind}: {reason}");

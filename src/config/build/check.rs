@@ -16,6 +16,7 @@ use crate::config::{
             Attach, Config, FirstRound, Helper, LogcheckSettings, MailSettings, MailWay, ONE_SLOW_CORE, Pooling, Rates,
             ReportSettings, SubjectStyle, TlsMode,
         },
+        system_directories::SystemDirectories,
         urgent::UrgentList,
     },
 };
@@ -35,6 +36,7 @@ pub(in crate::config) fn check(sheet: &ValueSet, findings: &mut Findings) -> Con
         hostname: sheet.text("hostname"),
         areas: areas(sheet, findings),
         urgent,
+        system_directories: SystemDirectories::default(),
         rates,
         logs: logs(sheet, findings),
         logcheck: logcheck(sheet),

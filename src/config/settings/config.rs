@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-pub use crate::config::settings::urgent::UrgentList;
+pub use crate::config::settings::{system_directories::SystemDirectories, urgent::UrgentList};
 use crate::{
     config::{
         schema::fault::Fault,
@@ -27,6 +27,8 @@ pub struct Config {
     pub areas: Vec<Area>,
     /// The paths whose changes are urgent.
     pub urgent: UrgentList,
+    /// Where the programs and settings of the system lie; not configured, but a value.
+    pub system_directories: SystemDirectories,
     /// How fast.
     pub rates: Rates,
     /// The groups of logs with their rules.

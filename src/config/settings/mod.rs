@@ -3,4 +3,5 @@
 pub mod attribute_groups;
 pub mod config;
 pub mod exclude;
+pub mod system_directories;
 pub mod urgent;

@@ -16,6 +16,7 @@ use std::{
 use crate::{
     config::settings::{
         config::{Area, Config, MailWay, OnChange},
+        system_directories::SystemDirectories,
         urgent::UrgentList,
     },
     files::{area::mount_map::MountMap, remote::lookup::DirHandle},
@@ -196,6 +197,8 @@ pub struct WatchedAreas {
     pub(super) reviewed: Mutex<Option<(u64, Concerned)>>,
     /// Paths that matter more than others.
     pub(in crate::files) urgent: UrgentList,
+    /// Where the programs and settings of the system lie.
+    pub(in crate::files) system_directories: SystemDirectories,
 }
 
 impl WatchedAreas {
@@ -213,6 +216,7 @@ impl WatchedAreas {
             covered: RwLock::default(),
             reviewed: Mutex::default(),
             urgent: config.urgent.clone(),
+            system_directories: config.system_directories.clone(),
             all,
         }
     }

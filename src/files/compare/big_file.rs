@@ -177,7 +177,7 @@ mod tests {
         ] {
             let change = compare(&entry(state).known, &read, everything).unwrap();
             assert!(change.changed.has(Attribute::Content), "{state:?}");
-            let at = ChangeContext { is_urgent: false, is_ctime_sure: true };
+            let at = ChangeContext { is_ctime_sure: true, ..ChangeContext::default() };
             assert_eq!((weigh(&change, at), alarm(&change, at).is_empty()), (severity, severity == Severity::Normal));
         }
     }

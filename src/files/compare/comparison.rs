@@ -14,7 +14,6 @@ use crate::{
     model::{
         canonical::encode_observation,
         clock::{Moment, Timestamp},
-        escape::escape_name,
         event::{Category, Event, Severity},
         file::{
             attribute::{Attribute, AttributeSet},
@@ -24,9 +23,6 @@ use crate::{
         },
     },
 };
-
-/// Paths that always matter and are named with what they lie in.
-const NAMED: usize = 5;
 
 /// What looks at one moment in one area are judged by.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +101,7 @@ impl Comparison<'_> {
         let news = difference.filter(|_| fingerprint.is_none() || entry.reported != fingerprint);
         let events: Vec<Event> = news
             .into_iter()
-            .map(|change| growth::with_note(self.weighed(path, change, self.of_known_at(path, entry)), note))
+            .map(|change| growth::with_note(self.weighed(path, change, self.context_of(path, entry)), note))
             .chain(self.state_event(path, entry, &seen))
             .map(|event| Event { not_before: Some(entry.checked), ..event })
             .collect();
@@ -171,8 +167,7 @@ impl Comparison<'_> {
         let over = self.watched.compared_at(path).intersection(known.recorded).without(Attribute::Ctime);
         let changed = compare(&known.known, &seen, over).map_or(AttributeSet::NONE, |change| change.changed);
         let change = FileChange { class: ChangeClass::Moved, changed, old: Some(known.known.clone()), new: Some(seen) };
-        let is_urgent = self.areas.urgent.matches(path) || self.areas.urgent.matches(from);
-        let event = self.weighed(path, change, ChangeContext { is_urgent, ..ChangeContext::default() });
+        let event = self.weighed(path, change, self.context(path, from));
         Event { previous: from.to_vec(), count, not_before: Some(known.checked), ..event }
     }
 
@@ -199,14 +194,25 @@ impl Comparison<'_> {
     }
 
     fn event(&self, path: &[u8], change: FileChange) -> Event {
-        self.weighed(path, change, ChangeContext { is_urgent: self.areas.urgent.matches(path), is_ctime_sure: false })
+        self.weighed(path, change, self.context(path, path))
     }
 
-    /// What counts for a change of an entry of the baseline.
-    fn of_known_at(&self, path: &[u8], entry: &Entry) -> ChangeContext {
+    /// What counts for a change at `path` of what was at `from` before.
+    pub(super) fn context(&self, path: &[u8], from: &[u8]) -> ChangeContext {
+        let WatchedAreas { urgent, system_directories, .. } = self.areas;
+        ChangeContext {
+            is_urgent: urgent.matches(path) || from != path && urgent.matches(from),
+            is_in_system: system_directories.hold(path),
+            was_in_system: system_directories.hold(from),
+            is_ctime_sure: false,
+        }
+    }
+
+    /// What counts for a change of an entry of the baseline in its place.
+    fn context_of(&self, path: &[u8], entry: &Entry) -> ChangeContext {
         let is_ctime_sure = is_settled(&entry.known.attributes, entry.checked)
             && self.areas.mount_map.keeps_ctime(&self.watched.real_of(path));
-        ChangeContext { is_urgent: self.areas.urgent.matches(path), is_ctime_sure }
+        ChangeContext { is_ctime_sure, ..self.context(path, path) }
     }
 
     fn weighed(&self, path: &[u8], change: FileChange, at: ChangeContext) -> Event {
@@ -259,53 +265,6 @@ impl Comparison<'_> {
     }
 }
 
-/// What goes with the top of a tree: how many entries, and which of them always matter. Never more than a few paths.
-#[derive(Debug, Default)]
-pub(in crate::files) struct Company {
-    /// All entries.
-    pub(in crate::files) entries: u64,
-    urgent: u64,
-    named: Vec<Vec<u8>>,
-}
-
-impl Company {
-    /// Takes an entry in, by its path.
-    pub(in crate::files) fn add(&mut self, judge: &Comparison<'_>, path: &[u8]) {
-        self.entries += 1;
-        self.note(judge, path);
-    }
-
-    /// The same event, of high severity and naming them when some of the paths that went with it always matter.
-    pub(in crate::files) fn raise(&self, event: Event) -> Event {
-        let Self { urgent, named, .. } = self;
-        if *urgent == 0 || *urgent == 1 && named.first() == Some(&event.source) {
-            return event;
-        }
-        let named: Vec<String> = named.iter().take(NAMED).map(|path| escape_name(path)).collect();
-        let separator: &[u8] = if event.note.is_empty() { b"" } else { b"\n" };
-        let note = format!("with {urgent} that always matter, among them {}", named.join(", "));
-        let note = [&event.note, separator, note.as_bytes()].concat();
-        Event { severity: event.severity.max(Severity::High), note, ..event }
-    }
-
-    /// Both, this first.
-    pub(in crate::files) fn and(mut self, other: Self) -> Self {
-        self.entries += other.entries;
-        self.urgent += other.urgent;
-        self.named.extend(other.named);
-        self
-    }
-
-    /// Notes whether a path always matters.
-    pub(in crate::files) fn note(&mut self, judge: &Comparison<'_>, path: &[u8]) {
-        if judge.areas.urgent.matches(path) {
-            self.urgent += 1;
-            if self.named.len() < NAMED {
-                self.named.push(path.to_vec());
-            }
-        }
-    }
-}
 /// What the kernel makes anew with each look-up of a file of its own.
 const MADE_ANEW: [Attribute; 4] = [Attribute::Inode, Attribute::Mtime, Attribute::Ctime, Attribute::Btime];
 

@@ -2,6 +2,7 @@
 
 pub(super) mod absence;
 pub(super) mod big_file;
+pub(super) mod company;
 pub(super) mod comparison;
 pub mod diff;
 pub(super) mod finding;

@@ -1,11 +1,11 @@
-//! How severe a change is, and what must be said of it. Pure.
+//! How severe a change is: one table over what has changed and where, whoever has found it and however. And what must be said of it. Pure.
 
 use crate::{
     files::compare::diff::TIMES,
     model::{
         event::Severity,
         file::{
-            attribute::Attribute,
+            attribute::{Attribute, AttributeSet},
             capability::Capabilities,
             change::{ChangeClass, FileChange},
             entry::{Attributes, FileKind, HashState, Observation},
@@ -17,40 +17,95 @@ use crate::{
 /// Set-user-ID and set-group-ID.
 const SET_ID: u16 = 0o6000;
 
+/// Everybody may write it; and nobody may remove what is others' in such a directory.
+const WORLD_WRITABLE: u16 = 0o002;
+const STICKY: u16 = 0o1000;
+
 /// Where a change was found, as far as that weighs, and what its times are worth.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::files) struct ChangeContext {
     /// The path, or the one it had before, stands on the list of those that always matter.
     pub(in crate::files) is_urgent: bool,
+    /// The path lies in a system directory.
+    pub(in crate::files) is_in_system: bool,
+    /// So did the one it had before; the same as `is_in_system` for what has not moved.
+    pub(in crate::files) was_in_system: bool,
     /// Each write since what is known was seen must have moved the ctime: by the file system and the tick of its clock.
     pub(in crate::files) is_ctime_sure: bool,
 }
 
+/// A change as it is weighed: [`FileChange`] without owning what was seen.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::files) struct WeighedChange<'a> {
+    /// What it is called.
+    pub(in crate::files) class: ChangeClass,
+    /// What differs.
+    pub(in crate::files) changed: AttributeSet,
+    /// What was known; `None` for an addition.
+    pub(in crate::files) old: Option<&'a Observation>,
+    /// What was seen; `None` for a removal.
+    pub(in crate::files) new: Option<&'a Observation>,
+}
+
+impl<'a> From<&'a FileChange> for WeighedChange<'a> {
+    fn from(change: &'a FileChange) -> Self {
+        Self { class: change.class, changed: change.changed, old: change.old.as_ref(), new: change.new.as_ref() }
+    }
+}
+
+/// A row of the table: whether it holds, and how severe that is.
+type SeverityRow = (fn(WeighedChange<'_>, ChangeContext) -> bool, Severity);
+
+/// The table; the first row that holds decides. docs/mail.md shows it in words.
+const TABLE: [SeverityRow; 11] = [
+    // Somebody has put the modification time back, or a mode that he had changed.
+    (|change, at| at.is_urgent && is_only_ctime(change), Severity::Normal),
+    (|change, _| matches!(change.class, ChangeClass::Rewritten | ChangeClass::Touched), Severity::Count),
+    (|_, at| at.is_urgent, Severity::High),
+    (|change, _| gains_set_id(change), Severity::High),
+    (|change, _| gains_capabilities(change), Severity::High),
+    (|change, _| is_armed_anew(change), Severity::High),
+    (|change, _| change.class == ChangeClass::Moved && is_armed(change.new), Severity::High),
+    (becomes_open, Severity::High),
+    (is_forged, Severity::High),
+    (|change, _| change.class == ChangeClass::Moved && change.changed.is_within(TIMES), Severity::Low),
+    (|_, _| true, Severity::Normal),
+];
+
+/// How much a change matters.
+pub(in crate::files) fn weigh<'a>(change: impl Into<WeighedChange<'a>>, at: ChangeContext) -> Severity {
+    let change = change.into();
+    TABLE.iter().find(|(holds, _)| holds(change, at)).map_or(Severity::Normal, |(_, severity)| *severity)
+}
+
 /// What must be said of a change that its attributes do not show; empty for most.
 pub(in crate::files) fn alarm(change: &FileChange, at: ChangeContext) -> &'static str {
-    if is_forged(change, at) {
+    if is_forged(change.into(), at) {
         "content changed though ctime did not: times forged, changed through a mapping, or failing storage"
     } else {
         ""
     }
 }
 
+/// Whether nothing moved but the ctime, as when the modification time was put back after a change that was taken back.
+fn is_only_ctime(change: WeighedChange<'_>) -> bool {
+    change.class == ChangeClass::Touched && change.changed == AttributeSet::NONE.with(Attribute::Ctime)
+}
+
 /// Whether a regular file can now lend its owner's or group's rights to whoever runs it.
-fn gains_set_id(change: &FileChange) -> bool {
-    let file = |seen: &Option<Observation>| {
-        seen.as_ref()
-            .filter(|seen| seen.attributes.kind == FileKind::Regular)
-            .map_or(0, |seen| seen.attributes.perms & SET_ID)
+fn gains_set_id(change: WeighedChange<'_>) -> bool {
+    let file = |seen: Option<&Observation>| {
+        seen.filter(|seen| seen.attributes.kind == FileKind::Regular).map_or(0, |seen| seen.attributes.perms & SET_ID)
     };
-    file(&change.new) & !file(&change.old) != 0
+    file(change.new) & !file(change.old) != 0
 }
 
 /// Whether a regular file now gives capabilities to whoever runs it that it did not give.
-fn gains_capabilities(change: &FileChange) -> bool {
-    let Some(new) = change.new.as_ref().and_then(|new| capabilities(&new.attributes)) else {
+fn gains_capabilities(change: WeighedChange<'_>) -> bool {
+    let Some(new) = change.new.and_then(|new| capabilities(&new.attributes)) else {
         return false;
     };
-    let Some(old) = &change.old else {
+    let Some(old) = change.old else {
         return gives_any(new);
     };
     // What was never recorded is learned with the change, not gained by it.
@@ -79,9 +134,10 @@ fn capabilities(seen: &Attributes) -> Option<&[u8]> {
 
 /// Whether a file that lends its owner's or group's rights, or capabilities, now runs something else, or lends those of somebody
 /// else.
-fn is_armed_anew(change: &FileChange) -> bool {
-    is_armed(change.new.as_ref())
-        && [Attribute::Content, Attribute::Uid, Attribute::Gid].iter().any(|what| change.changed.has(*what))
+fn is_armed_anew(change: WeighedChange<'_>) -> bool {
+    // The size tells where the content is not read, or not yet.
+    let grave = [Attribute::Content, Attribute::Size, Attribute::Uid, Attribute::Gid];
+    is_armed(change.new) && grave.iter().any(|what| change.changed.has(*what))
 }
 
 /// Whether a file lends its owner's or group's rights, or capabilities.
@@ -92,9 +148,19 @@ fn is_armed(seen: Option<&Observation>) -> bool {
     })
 }
 
+/// Whether everybody may now write a file, or remove and replace what is in a directory, of the system.
+fn becomes_open(change: WeighedChange<'_>, at: ChangeContext) -> bool {
+    let is_open = |seen: &Observation| match seen.attributes.kind {
+        FileKind::Regular => seen.attributes.perms & WORLD_WRITABLE != 0,
+        FileKind::Directory => seen.attributes.perms & (WORLD_WRITABLE | STICKY) == WORLD_WRITABLE,
+        _ => false,
+    };
+    at.is_in_system && change.new.is_some_and(is_open) && !(at.was_in_system && change.old.is_some_and(is_open))
+}
+
 /// Whether the same file holds something else though no write has moved its ctime.
-fn is_forged(change: &FileChange, at: ChangeContext) -> bool {
-    let (Some(old), Some(new)) = (&change.old, &change.new) else {
+fn is_forged(change: WeighedChange<'_>, at: ChangeContext) -> bool {
+    let (Some(old), Some(new)) = (change.old, change.new) else {
         return false;
     };
     // Another file at the same path may be as old as the one before: an image mounted anew, a directory bound over.
@@ -105,17 +171,6 @@ fn is_forged(change: &FileChange, at: ChangeContext) -> bool {
     let is_of_one_look = matches!(old.hash_state, HashState::Full | HashState::Busy);
     let is_time_kept = !new.attributes.is_generated() && old.attributes.ctime == new.attributes.ctime;
     change.changed.has(Attribute::Content) && at.is_ctime_sure && is_same_file && is_of_one_look && is_time_kept
-}
-
-/// How much a change matters.
-pub(in crate::files) fn weigh(change: &FileChange, at: ChangeContext) -> Severity {
-    match change.class {
-        ChangeClass::Rewritten | ChangeClass::Touched => Severity::Count,
-        _ if at.is_urgent || gains_set_id(change) || gains_capabilities(change) => Severity::High,
-        _ if is_armed_anew(change) || is_forged(change, at) => Severity::High,
-        ChangeClass::Moved if change.changed.is_within(TIMES) && !is_armed(change.new.as_ref()) => Severity::Low,
-        _ => Severity::Normal,
-    }
 }
 
 #[cfg(test)]
@@ -129,7 +184,8 @@ mod tests {
         },
     };
 
-    const SURE: ChangeContext = ChangeContext { is_urgent: false, is_ctime_sure: true };
+    const SURE: ChangeContext =
+        ChangeContext { is_urgent: false, is_in_system: false, was_in_system: false, is_ctime_sure: true };
 
     fn seen() -> Observation {
         Observation {
@@ -163,6 +219,70 @@ mod tests {
             assert!(change.changed.has(Attribute::Content));
             assert_eq!((weigh(&change, SURE), alarm(&change, SURE)), (Severity::Normal, ""));
         }
+    }
+
+    /// The severity of a change of class `class` from a file with the mode `old` to one with `new`.
+    fn of_modes(class: ChangeClass, (old, new): (u16, u16), at: ChangeContext) -> Severity {
+        let [old, new] = [old, new].map(|perms| {
+            let mut seen = seen();
+            seen.attributes.perms = perms;
+            seen
+        });
+        let change = WeighedChange { class, changed: AttributeSet::NONE, old: Some(&old), new: Some(&new) };
+        let change = match class {
+            ChangeClass::Added => WeighedChange { old: None, ..change },
+            ChangeClass::Removed => WeighedChange { new: None, ..change },
+            _ => change,
+        };
+        weigh(change, at)
+    }
+
+    #[test]
+    fn what_lends_rights_is_high_when_it_moves_and_not_when_it_is_gone() {
+        let at = ChangeContext::default();
+        assert_eq!(of_modes(ChangeClass::Moved, (0o4755, 0o4755), at), Severity::High);
+        assert_eq!(of_modes(ChangeClass::Moved, (0o755, 0o755), at), Severity::Low);
+        assert_eq!(of_modes(ChangeClass::Removed, (0o4755, 0), at), Severity::Normal);
+    }
+
+    #[test]
+    fn what_everybody_may_write_is_high_where_the_system_lies_and_it_was_not_so_before() {
+        let system = ChangeContext { is_in_system: true, was_in_system: true, ..ChangeContext::default() };
+        let brought = ChangeContext { was_in_system: false, ..system };
+        let taken = ChangeContext { is_in_system: false, ..system };
+        for (class, modes, at, severity) in [
+            (ChangeClass::Added, (0, 0o666), system, Severity::High),
+            (ChangeClass::Added, (0, 0o644), system, Severity::Normal),
+            (ChangeClass::Added, (0, 0o666), ChangeContext::default(), Severity::Normal),
+            (ChangeClass::Changed, (0o644, 0o646), system, Severity::High),
+            (ChangeClass::Changed, (0o646, 0o666), system, Severity::Normal),
+            (ChangeClass::Moved, (0o666, 0o666), system, Severity::Low),
+            (ChangeClass::Moved, (0o666, 0o666), brought, Severity::High),
+            (ChangeClass::Moved, (0o666, 0o666), taken, Severity::Low),
+        ] {
+            assert_eq!(of_modes(class, modes, at), severity, "{class:?} {modes:?} {at:?}");
+        }
+        let directory = |perms| {
+            let mut seen = seen();
+            (seen.attributes.kind, seen.attributes.perms) = (FileKind::Directory, perms);
+            let (class, changed) = (ChangeClass::Added, AttributeSet::NONE);
+            weigh(WeighedChange { class, changed, old: None, new: Some(&seen) }, system)
+        };
+        assert_eq!((directory(0o777), directory(0o1777)), (Severity::High, Severity::Normal));
+    }
+
+    #[test]
+    fn of_an_urgent_file_whose_mtime_was_put_back_the_ctime_tells() {
+        let urgent = ChangeContext { is_urgent: true, ..ChangeContext::default() };
+        let put_back = changed(|o| o.attributes.ctime = Timestamp::from_nanos(9)).unwrap();
+        assert_eq!(weigh(&put_back, urgent), Severity::Normal);
+        assert_eq!(weigh(&put_back, ChangeContext::default()), Severity::Count);
+        let written_again = changed(|o| {
+            (o.attributes.mtime, o.attributes.ctime) = (Timestamp::from_nanos(9), Timestamp::from_nanos(9));
+        });
+        assert_eq!(weigh(&written_again.unwrap(), urgent), Severity::Count);
+        let another = changed(|o| (o.attributes.inode, o.attributes.ctime) = (11, Timestamp::from_nanos(9))).unwrap();
+        assert_eq!(weigh(&another, urgent), Severity::Count);
     }
 
     fn changed(edit: impl FnOnce(&mut Observation)) -> Option<FileChange> {

@@ -3,7 +3,7 @@
 use crate::{
     files::{
         area::watched_areas::{Exclusion, is_beneath},
-        compare::{absence::removal, comparison::Company, finding::Finding},
+        compare::{absence::removal, company::Company, finding::Finding},
         scan::{
             batch::{Passed, ScanBatch},
             entry_check::ScanCheck,
@@ -44,7 +44,7 @@ impl ScanCheck<'_> {
         let entry = match self.judge().of_unknown(path, (id, Some(place.entry.id), name), seen) {
             Finding::News(news) => {
                 let entry = news.next.clone();
-                batch.news.push(piece(self.store, path, *news)?);
+                batch.news.push(piece(&self.judge(), self.store, path, *news)?);
                 Box::new(entry)
             }
             Finding::Learned(entry) => {
@@ -64,10 +64,10 @@ impl ScanCheck<'_> {
         let moved: Vec<Vec<u8>> = self.moves.paths().into_iter().filter(|from| is_beneath(from, path)).collect();
         let judge = self.judge();
         let mut company = Company::default();
-        company.add(&judge, path);
-        self.store.each_beneath(known.id, path, |path, _| {
+        company.add_removed(&judge, path, &known.known);
+        self.store.each_beneath(known.id, path, |path, entry| {
             if !moved.iter().any(|from| is_beneath(path, from)) {
-                company.add(&judge, path);
+                company.add_removed(&judge, path, &entry.known);
             }
         })?;
         let found = departed(judge, known, path, &company);

@@ -263,7 +263,7 @@ impl<'a> ScanCheck<'a> {
         let next = match finding {
             Finding::News(news) => {
                 let next = Box::new(news.next.clone());
-                batch.news.push(piece(self.store, path, *news)?);
+                batch.news.push(piece(&self.judge(), self.store, path, *news)?);
                 return Ok(next);
             }
             Finding::Same(id, checked) => {
@@ -295,7 +295,7 @@ impl<'a> ScanCheck<'a> {
     ) -> Result<ScanBatch, StoreError> {
         let mut batch = ScanBatch { looks: 1, ..ScanBatch::default() };
         match self.judge().of_state(path, known, state) {
-            Finding::News(news) => batch.news.push(piece(self.store, path, *news)?),
+            Finding::News(news) => batch.news.push(piece(&self.judge(), self.store, path, *news)?),
             Finding::Learned(next) if self.ids.is_some() => batch.learned.push(*next),
             Finding::Learned(_) | Finding::Same(..) => {}
         }

@@ -332,7 +332,7 @@ impl EntryChecker {
         };
         let is_learning = store.is_learning(watched.id)?;
         let judge = Comparison { is_learning, ..self.judge(watched, self.clock.now()) };
-        Self::commit(store, &target.path, judge.of_state(&target.path, entry, hash_state))
+        Self::commit(&judge, store, &target.path, judge.of_state(&target.path, entry, hash_state))
     }
 
     /// An entry that the configuration leaves out now goes with one notice for its topmost part.

@@ -9,7 +9,8 @@ use crate::{
         baseline::mass_removal::MassRemoval,
         compare::{
             absence::{misfit, missing_event, removal, retarget},
-            comparison::{Company, Comparison},
+            company::Company,
+            comparison::Comparison,
         },
         remote::lookup::{DirHandle, FileHandle, Lookup},
         walk::{
@@ -155,8 +156,8 @@ impl EntryChecker {
         let visit = store.next_visit();
         let judge = self.judge(watched, self.clock.now());
         let mut company = Company::default();
-        company.add(&judge, path);
-        store.each_beneath(top.id, path, |path, _| company.add(&judge, path))?;
+        company.add_removed(&judge, path, &top.known);
+        store.each_beneath(top.id, path, |path, entry| company.add_removed(&judge, path, &entry.known))?;
         let change = removal(watched, &Entry { visit, ..top.clone() });
         let outcome = Outcome { changes: vec![change], events: vec![departed(judge, top, path, &company)] };
         let piece = ConditionalOutcome { basis: Some(Box::new(top.clone())), outcome };

@@ -18,10 +18,7 @@ use std::{
 use crate::{
     files::{
         area::watched_areas::{WatchedArea, WatchedAreas, join},
-        compare::{
-            comparison::{Company, Comparison},
-            inode_index::InodeIndex,
-        },
+        compare::{company::Company, comparison::Comparison, inode_index::InodeIndex},
         remote::lookup::Lookup,
         walk::{
             entry_check::EntryChecker,
@@ -119,7 +116,7 @@ pub(in crate::files) fn origin(
 
 /// A path that is not in the baseline, though what is there was known at another: the row goes to its new place, and what lies beneath it
 /// in another area with it. What is told has the old path beside it, so that it is found by that as well; what of the tree always
-/// matters, there or here, is named. Gives the row as well. Cost: a pass over what moves; none of it is held.
+/// matters, there or here, or lends rights to whoever runs it, is named. Gives the row as well. Cost: a pass over what moves; none of it is held.
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
@@ -137,15 +134,12 @@ pub(in crate::files) fn moved(
         _ => seen,
     };
     let next = judge.new_entry(entry.id, parent, name, seen.clone());
-    let (mut here, mut there) = (Company::default(), Company::default());
-    store.each_beneath(entry.id, from, |old, _| {
-        there.add(&judge, old);
-        if let Some(beneath) = old.strip_prefix(from.as_slice()) {
-            here.note(&judge, &[path, beneath].concat());
-        }
+    let mut company = Company::default();
+    store.each_beneath(entry.id, from, |old, beneath| {
+        let name = old.strip_prefix(from.as_slice()).unwrap_or_default();
+        company.add_moved(&judge, (old, &[path, name].concat()), &beneath.known);
     })?;
-    let event = judge.arrival_from((from, entry), path, seen, there.entries + 1);
-    let event = there.and(here).raise(event);
+    let event = company.raise(judge.arrival_from((from, entry), path, seen, company.entries + 1));
     let found =
         StoredFinding { event, members: vec![Member { source: from.clone(), old: entry.known.clone() }].into() };
     let is_handed_over = entry.area != next.area && next.known.attributes.kind == FileKind::Directory;

@@ -6,6 +6,7 @@ use crate::{
         area::watched_areas::WatchedArea,
         compare::{
             big_file::{deadline, unread},
+            company::Company,
             comparison::Comparison,
             finding::{Finding, News, Sighting},
             own_mail::{holds_only, new_part},
@@ -18,7 +19,7 @@ use crate::{
     },
     model::{
         clock::Moment,
-        event::Category,
+        event::{Category, Event},
         file::entry::{Entry, FileKind},
     },
     store::{
@@ -73,7 +74,7 @@ impl EntryChecker {
                 let id = store.new_entry_id()?;
                 let finding = judge.of_unknown(&target.path, (id, target.parent, &target.name), evidence.seen);
                 let is_news = matches!(finding, Finding::News(_));
-                let is_told = Self::commit(&mut store, &target.path, finding)?;
+                let is_told = Self::commit(&judge, &mut store, &target.path, finding)?;
                 // A command beside the daemon may have been first: then it has told.
                 let other = if is_news && !is_told { store.entry_named(target.parent, &target.name)? } else { None };
                 (other.map_or(id, |known| known.id), is_told)
@@ -85,7 +86,7 @@ impl EntryChecker {
                     Sighting::Whole(evidence)
                 };
                 let finding = judge.of_known(&target.path, &entry, sighting);
-                (entry.id, Self::commit(&mut store, &target.path, finding)?)
+                (entry.id, Self::commit(&judge, &mut store, &target.path, finding)?)
             }
         };
         let left = if is_left { store.entry(id)? } else { None };
@@ -126,7 +127,12 @@ impl EntryChecker {
     }
 
     /// Stores what a look at `path` has come to, under a new visit number; gives whether it was told.
-    pub(super) fn commit(store: &mut Store, path: &[u8], finding: Finding) -> Result<bool, StoreError> {
+    pub(super) fn commit(
+        judge: &Comparison<'_>,
+        store: &mut Store,
+        path: &[u8],
+        finding: Finding,
+    ) -> Result<bool, StoreError> {
         let visit = store.next_visit();
         match finding {
             Finding::Same(id, checked) => store.touch(id, visit, checked),
@@ -135,7 +141,7 @@ impl EntryChecker {
                 if news.leaves_children() {
                     store.flush()?;
                 }
-                let piece = piece(store, path, *news)?;
+                let piece = piece(judge, store, path, *news)?;
                 return Self::commit_news(store, piece, visit);
             }
         }
@@ -157,7 +163,12 @@ impl EntryChecker {
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
-pub(in crate::files) fn piece(store: &Store, path: &[u8], news: News) -> Result<ConditionalOutcome, StoreError> {
+pub(in crate::files) fn piece(
+    judge: &Comparison<'_>,
+    store: &Store,
+    path: &[u8],
+    news: News,
+) -> Result<ConditionalOutcome, StoreError> {
     let is_retyped = news.events.iter().any(|event| event.category == Category::Retyped);
     let left = news.basis.as_ref().filter(|_| is_retyped && news.leaves_children());
     let mut changes: Vec<StateChange> = left.map(|entry| StateChange::RemoveChildren(entry.id)).into_iter().collect();
@@ -166,7 +177,9 @@ pub(in crate::files) fn piece(store: &Store, path: &[u8], news: News) -> Result<
         let mut members = Members::default();
         if let Some(entry) = left.filter(|_| event.category == Category::Retyped) {
             members = Members::tree(entry, path);
-            event.count = store.entries_below(entry.id)? + 1;
+            let mut company = Company::default();
+            store.each_beneath(entry.id, path, |path, beneath| company.add_removed(judge, path, &beneath.known))?;
+            event = Event { count: company.entries + 1, ..company.raise(event) };
         }
         found.push(StoredFinding { event, members });
     }
