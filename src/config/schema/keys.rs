@@ -237,7 +237,7 @@ keys! {
     "noinode" "noinode" Top "" [SettingUnit::Path] MANY "A path whose inode number does not count.";
     "notime" "notime" Top "" [SettingUnit::Path] MANY "A path whose own times do not count.";
     "urgent" "urgent" Top "" [SettingUnit::Pattern] MANY
-        "A path whose changes are reported at once and as high, in addition to the built-in list (shadow, sudoers, pam.d, ld.so.preload, authorized_keys, units, cron).";
+        "A path whose changes are reported at once and as high, in addition to the built-in list (accounts, sudo, PAM, polkit, sshd_config, authorized_keys, the dynamic linker, profiles of shells, rc.local, udev rules, units, cron, at; the whole list is in docs/mail.md).";
     "adopt" "adopt" Top "" [SettingUnit::Adopt] MANY
         "What is taken over, once, from a tool that is replaced: log positions or a baseline.";
 

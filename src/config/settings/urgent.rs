@@ -15,13 +15,53 @@ pub const URGENT: &[&str] = &[
     "/etc/passwd",
     // Who may become root, and how anybody logs in.
     "/etc/sudoers*",
+    "/etc/polkit-1",
+    "/usr/share/polkit-1",
+    "/usr/local/share/polkit-1",
     "/etc/pam.d",
     "/etc/pam.conf",
+    "/lib/security",
+    "/lib64/security",
+    "/usr/lib/security",
+    "/usr/lib64/security",
+    "/lib/*/security/*.so",
+    "/usr/lib/*/security/*.so",
     "/**/.ssh/authorized_keys*",
     "/etc/ssh/authorized_keys*",
+    "/etc/ssh/sshd_config",
+    "/etc/ssh/sshd_config.d",
     // Code that runs in every process.
     "/etc/ld.so.preload",
-    // Code that is started by itself: units and cron.
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    // Code that runs when somebody logs in, or root opens a shell.
+    "/etc/profile",
+    "/etc/profile.d",
+    "/etc/bash.bashrc",
+    "/etc/bashrc",
+    "/root/.profile",
+    "/root/.bash_profile",
+    "/root/.bash_login",
+    "/root/.bash_logout",
+    "/root/.bashrc",
+    "/root/.zshenv",
+    "/root/.zprofile",
+    "/root/.zshrc",
+    "/root/.zlogin",
+    "/root/.zlogout",
+    "/root/.login",
+    "/root/.cshrc",
+    "/root/.tcshrc",
+    "/root/.kshrc",
+    "/root/.ssh/rc",
+    // Code that is started by itself: at the start of the machine, by devices, units, cron and at.
+    "/etc/rc.local",
+    "/etc/rc.d/rc.local",
+    "/etc/udev/rules.d",
+    "/lib/udev/rules.d",
+    "/usr/lib/udev/rules.d",
+    "/usr/local/lib/udev/rules.d",
+    "/run/udev/rules.d",
     "/etc/systemd/system",
     "/etc/systemd/user",
     "/lib/systemd/system",
@@ -30,6 +70,7 @@ pub const URGENT: &[&str] = &[
     "/etc/cron*",
     "/etc/anacrontab",
     "/var/spool/cron",
+    "/var/spool/at",
 ];
 
 /// The urgent paths: the built-in ones and those of the configuration. The default is empty.
@@ -71,11 +112,42 @@ mod tests {
             "/etc/cron.d/x",
             "/etc/crontab",
             "/var/spool/cron/crontabs/root",
+            "/var/spool/cron/joe",
+            "/var/spool/at/a00001",
+            "/etc/profile",
+            "/etc/profile.d/x.sh",
+            "/etc/rc.local",
+            "/etc/udev/rules.d/99-x.rules",
+            "/usr/lib/udev/rules.d/99-x.rules",
+            "/run/udev/rules.d/99-x.rules",
+            "/etc/ld.so.conf.d/x.conf",
+            "/etc/polkit-1/rules.d/49-x.rules",
+            "/usr/share/polkit-1/actions/x.policy",
+            "/etc/ssh/sshd_config",
+            "/etc/ssh/sshd_config.d/x.conf",
+            "/usr/lib/x86_64-linux-gnu/security/pam_unix.so",
+            "/lib/security/pam_unix.so",
+            "/usr/lib64/security/pam_unix.so",
+            "/srv/homes/a/joe/.ssh/authorized_keys",
+            "/root/.bashrc",
+            "/root/.profile",
+            "/root/.zshrc",
         ] {
             assert!(list.matches(path.as_bytes()), "{path}");
         }
-        for path in ["/etc", "/etc/hosts", "/etc/shadow-", "/etc/pam.d2", "/home/joe/authorized_keys", "/usr/bin/sudo"]
-        {
+        for path in [
+            "/etc",
+            "/etc/hosts",
+            "/etc/shadow-",
+            "/etc/pam.d2",
+            "/etc/profile2",
+            "/etc/ssh/ssh_config",
+            "/usr/lib/jvm/17/lib/security/x.so",
+            "/usr/lib/systemd/libsystemd.so",
+            "/home/joe/.bashrc",
+            "/home/joe/authorized_keys",
+            "/usr/bin/sudo",
+        ] {
             assert!(!list.matches(path.as_bytes()), "{path}");
         }
     }

@@ -7,6 +7,6 @@ mod directory;
 mod entry_check;
 pub mod pass;
 mod roots;
-pub(crate) mod scope;
+pub mod scope;
 mod work_queue;
 pub mod workers;
