@@ -6,11 +6,12 @@
 //! row gets another place, and what lies beneath is compared there by the normal rounds.
 //!
 //! The walker meets both ends at different times. At something new it looks at once where that was before. At something gone it looks
-//! into the directories nearby for its inode: the one it lay in, the one above, and those in either that have changed. Beyond that
+//! into the directories nearby for its inode: the one it lay in, the one above, and those in either that have changed since. Beyond that
 //! nothing is searched and nothing held back; a move over a greater distance that the walker meets at its old end is told as a removal
 //! and an addition. A pass at full speed sees both ends.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     sync::{Mutex, PoisonError},
 };
@@ -26,7 +27,7 @@ use crate::{
         },
     },
     model::{
-        clock::Boottime,
+        clock::{Boottime, Timestamp},
         event::Member,
         file::entry::{Entry, EntryId, FileKind, HashState, Observation},
     },
@@ -41,7 +42,7 @@ use crate::{
 /// Rows read at once for the table of inodes.
 const ROWS: u32 = 20_000;
 
-/// Directories nearby that are looked at, how many of them are listed, and how many names of one.
+/// Directories nearby that are looked at, how many of those that have changed are listed and how many others, and how many names of one.
 const NEARBY: usize = 64;
 const LISTED: usize = 8;
 const NAMES: usize = 16_384;
@@ -219,7 +220,7 @@ impl EntryChecker {
             return Ok(None);
         };
         let inode = top.known.attributes.inode;
-        let mut listed = 0;
+        let (mut changed, mut looked_at) = (0, 0);
         for (directory, is_near) in self.nearby(parent)? {
             let Some(way) = self.db.lock().way_to(directory.id)? else { continue };
             let relative = way.iter().skip(1).map(|(_, name)| name.as_slice()).collect::<Vec<_>>().join(&b'/');
@@ -228,7 +229,15 @@ impl EntryChecker {
                 continue;
             }
             let Ok(handle) = self.areas.open_near(watched, &path, &root, &relative) else { continue };
-            let Some(names) = self.names_of(&handle, &directory, (inode, is_near)) else { continue };
+            let Ok(seen) = handle.attributes() else { continue };
+            let has_changed = is_near || seen.mtime != directory.known.attributes.mtime;
+            // Its row may have the change already, though what is new in it was not looked at yet.
+            let is_looked_at = directory.checked >= top.checked;
+            let listed = if has_changed { &mut changed } else { &mut looked_at };
+            if !has_changed && !is_looked_at || *listed >= LISTED {
+                continue;
+            }
+            let Some(names) = self.names_of(&handle, (directory.id, seen.mtime), inode) else { continue };
             for name in names {
                 let path = join(&path, &name);
                 let is_free = self.db.lock().entry_named(Some(directory.id), &name)?.is_none();
@@ -238,31 +247,26 @@ impl EntryChecker {
                     return Ok(Some(CheckTarget { area, parent: Some(directory.id), name, path, way }));
                 }
             }
-            listed += 1;
-            if listed >= LISTED {
-                break;
-            }
+            *listed += 1;
         }
         Ok(None)
     }
 
-    /// The names with `inode` in a directory of the baseline, open as `handle`; `None` when it was not listed, because it cannot be, has
-    /// not changed since it was last looked at and `is_near` does not hold, or was listed a moment ago and did not have it.
-    fn names_of(&self, handle: &Handle, directory: &Entry, (inode, is_near): (u64, bool)) -> Option<Vec<Vec<u8>>> {
-        let (mtime, now) = (handle.attributes().ok()?.mtime, self.clock.now().boottime);
-        if !is_near && mtime == directory.known.attributes.mtime
-            || self.inodes.is_known_without(directory.id, mtime, inode, now)
-        {
+    /// The names with `inode` in a directory that is open as `handle` and was last changed at `mtime`; `None` when it was not listed,
+    /// because it cannot be, or was a moment ago and did not have it.
+    fn names_of(&self, handle: &Handle, (directory, mtime): (EntryId, Timestamp), inode: u64) -> Option<Vec<Vec<u8>>> {
+        let now = self.clock.now().boottime;
+        if self.inodes.is_known_without(directory, mtime, inode, now) {
             return None;
         }
         let mut listing = DirListing::new(handle.open_directory().ok()?).ok()?;
         let names = listing.next_block(NAMES).ok()?;
-        self.inodes.note(directory.id, mtime, names.iter().map(|name| name.inode).collect(), now);
+        self.inodes.note(directory, mtime, names.iter().map(|name| name.inode).collect(), now);
         Some(names.into_iter().filter(|name| name.inode == inode).map(|name| name.bytes).collect())
     }
 
-    /// The directory `parent`, the one above, and the directories in either; the first two are listed whether they have changed or
-    /// not.
+    /// The directory `parent`, the one above, and the directories in either, those first that were changed last as far as that is known; the
+    /// first two are listed whether they have changed or not.
     fn nearby(&self, parent: EntryId) -> Result<Vec<(Entry, bool)>, StoreError> {
         let store = self.db.lock();
         let mut near: Vec<Entry> = store.entry(parent)?.into_iter().collect();
@@ -274,6 +278,7 @@ impl EntryChecker {
             let children = store.directories_in(directory.id, u32::try_from(NEARBY).unwrap_or(u32::MAX))?;
             all.extend(children.into_iter().filter(|child| child.id != parent).map(|child| (child, false)));
         }
+        all.sort_by_key(|(directory, is_near)| Reverse((*is_near, directory.known.attributes.mtime)));
         all.truncate(NEARBY);
         Ok(all)
     }
