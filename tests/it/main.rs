@@ -51,6 +51,7 @@ mod properties;
 mod prune;
 mod queue;
 mod rules_cmd;
+mod severity;
 mod signals;
 mod situations;
 mod smtp;

@@ -8,7 +8,7 @@ use crate::{
             diff::{COLLECTED, IN_XATTRS, compare},
             growth::{self, Weighed},
             own_mail,
-            severity::{ChangeContext, alarm, weigh},
+            severity::{ChangeContext, InSystem, alarm, weigh},
         },
     },
     model::{
@@ -202,8 +202,7 @@ impl Comparison<'_> {
         let WatchedAreas { urgent, system_directories, .. } = self.areas;
         ChangeContext {
             is_urgent: urgent.matches(path) || from != path && urgent.matches(from),
-            is_in_system: system_directories.hold(path),
-            was_in_system: system_directories.hold(from),
+            system: InSystem::of(system_directories.hold(from), system_directories.hold(path)),
             is_ctime_sure: false,
         }
     }

@@ -21,15 +21,36 @@ const SET_ID: u16 = 0o6000;
 const WORLD_WRITABLE: u16 = 0o002;
 const STICKY: u16 = 0o1000;
 
+/// How a change lies to the system directories.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::files) enum InSystem {
+    /// In none.
+    #[default]
+    No,
+    /// In one, into which it was moved from elsewhere.
+    Brought,
+    /// In one, as before.
+    Yes,
+}
+
+impl InSystem {
+    /// That of what was in one, or not, and is now.
+    pub(in crate::files) const fn of(was_in: bool, is_in: bool) -> Self {
+        match (was_in, is_in) {
+            (_, false) => Self::No,
+            (false, true) => Self::Brought,
+            (true, true) => Self::Yes,
+        }
+    }
+}
+
 /// Where a change was found, as far as that weighs, and what its times are worth.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::files) struct ChangeContext {
     /// The path, or the one it had before, stands on the list of those that always matter.
     pub(in crate::files) is_urgent: bool,
-    /// The path lies in a system directory.
-    pub(in crate::files) is_in_system: bool,
-    /// So did the one it had before; the same as `is_in_system` for what has not moved.
-    pub(in crate::files) was_in_system: bool,
+    /// How it lies to the system directories.
+    pub(in crate::files) system: InSystem,
     /// Each write since what is known was seen must have moved the ctime: by the file system and the tick of its clock.
     pub(in crate::files) is_ctime_sure: bool,
 }
@@ -155,7 +176,8 @@ fn becomes_open(change: WeighedChange<'_>, at: ChangeContext) -> bool {
         FileKind::Directory => seen.attributes.perms & (WORLD_WRITABLE | STICKY) == WORLD_WRITABLE,
         _ => false,
     };
-    at.is_in_system && change.new.is_some_and(is_open) && !(at.was_in_system && change.old.is_some_and(is_open))
+    let was_open = at.system == InSystem::Yes && change.old.is_some_and(is_open);
+    at.system != InSystem::No && change.new.is_some_and(is_open) && !was_open
 }
 
 /// Whether the same file holds something else though no write has moved its ctime.
@@ -184,8 +206,7 @@ mod tests {
         },
     };
 
-    const SURE: ChangeContext =
-        ChangeContext { is_urgent: false, is_in_system: false, was_in_system: false, is_ctime_sure: true };
+    const SURE: ChangeContext = ChangeContext { is_urgent: false, system: InSystem::No, is_ctime_sure: true };
 
     fn seen() -> Observation {
         Observation {
@@ -247,9 +268,8 @@ mod tests {
 
     #[test]
     fn what_everybody_may_write_is_high_where_the_system_lies_and_it_was_not_so_before() {
-        let system = ChangeContext { is_in_system: true, was_in_system: true, ..ChangeContext::default() };
-        let brought = ChangeContext { was_in_system: false, ..system };
-        let taken = ChangeContext { is_in_system: false, ..system };
+        let [taken, brought, system] = [InSystem::No, InSystem::Brought, InSystem::Yes]
+            .map(|system| ChangeContext { system, ..ChangeContext::default() });
         for (class, modes, at, severity) in [
             (ChangeClass::Added, (0, 0o666), system, Severity::High),
             (ChangeClass::Added, (0, 0o644), system, Severity::Normal),
