@@ -454,6 +454,7 @@ fn with_key(base: &Path, name: &str) {
 }
 
 /// The cases that can be tried on `tree`, each with its row and its directory.
+#[expect(clippy::print_stdout, reason = "a test says what it has skipped")]
 fn cases(tree: &Path) -> Vec<(&'static Row, &'static Case, PathBuf)> {
     let can = |needs| match needs {
         Needs::Nothing => true,
