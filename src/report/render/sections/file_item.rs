@@ -125,7 +125,8 @@ fn parts(event: &Event, names: &Names) -> Vec<String> {
             let mut parts = differences(event.changed, old, new, names);
             // Written, and the time of the writing put back: what nobody does by accident.
             let is_time_kept = !new.attributes.is_generated() && old.attributes.mtime == new.attributes.mtime;
-            if event.changed.has(Attribute::Content) && is_time_kept {
+            let is_touched = event.category == Category::Touched;
+            if (event.changed.has(Attribute::Content) || is_touched) && is_time_kept {
                 parts.push("mtime unchanged".to_owned());
             }
             parts
@@ -216,8 +217,9 @@ fn warnings(event: &Event, names: &Names) -> Vec<String> {
         return Vec::new();
     };
     let old = event.old.as_ref().map(|seen| &seen.attributes).filter(|old| old.kind == FileKind::Regular);
-    // Told when it is gained, and when what it lends its rights to, or whose rights, has changed.
-    let is_other = [Attribute::Content, Attribute::Uid, Attribute::Gid].iter().any(|what| event.changed.has(*what));
+    // Told when it is gained, and when what it lends its rights to, whose rights, or where, has changed.
+    let is_other = event.category == Category::Moved
+        || [Attribute::Content, Attribute::Uid, Attribute::Gid].iter().any(|what| event.changed.has(*what));
     let gained = |bit: u16| {
         new.kind == FileKind::Regular
             && new.perms & bit != 0
@@ -238,6 +240,16 @@ fn warnings(event: &Event, names: &Names) -> Vec<String> {
         && let Some(all) = attribute_text::words(Attribute::Caps, new, names)
     {
         words.push(format!("file capabilities: whoever runs it gets {all}"));
+    }
+    // Where that makes it severe: sockets and what has the sticky bit may be so.
+    let is_open = |seen: &Attributes| match seen.kind {
+        FileKind::Regular => seen.perms & 0o002 != 0,
+        FileKind::Directory => seen.perms & 0o1002 == 0o002,
+        _ => false,
+    };
+    let was_open = event.category != Category::Moved && event.old.as_ref().is_some_and(|old| is_open(&old.attributes));
+    if event.severity >= Severity::High && is_open(new) && !was_open {
+        words.push("world-writable: everybody may write it".to_owned());
     }
     words
 }
@@ -357,6 +369,24 @@ mod tests {
             seen.attributes.perms = 0o4755;
         }
         assert!(!shown(&kept).iter().any(|line| line.contains("set-user-ID")));
+        // And where it has moved to.
+        kept.event.category = Category::Moved;
+        assert!(shown(&kept).iter().any(|line| line.contains("set-user-ID")));
+    }
+
+    #[test]
+    fn what_makes_an_item_severe_is_told_in_words() {
+        let words = |stored: &StoredEvent| shown(stored).join("\n");
+        let mut fresh = added(1, b"/usr/bin/x");
+        fresh.event.new = Some(look(FileKind::Regular, 0o666, 34, 1));
+        assert!(!words(&fresh).contains("world-writable"));
+        fresh.event.severity = Severity::High;
+        assert!(words(&fresh).contains("world-writable: everybody may write it"));
+        fresh.event.new = Some(look(FileKind::Directory, 0o1777, 34, 1));
+        assert!(!words(&fresh).contains("world-writable"));
+        let mut touched = changed(1, b"/etc/shadow", &[Attribute::Ctime], |new| new.attributes.ctime = now().wall);
+        touched.event.category = Category::Touched;
+        assert!(words(&touched).contains("mtime unchanged"), "{}", words(&touched));
     }
 
     #[test]
