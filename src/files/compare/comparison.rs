@@ -386,6 +386,7 @@ mod tests {
             point: point.into(),
             kind: kind.to_owned(),
             source: Vec::new(),
+            owner: None,
             root: b"/".to_vec(),
             id,
             parent: id - 1,

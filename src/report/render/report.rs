@@ -123,7 +123,7 @@ impl<'a> ReportPage<'a> {
         };
         let gravest_first = |is_wanted| {
             let mut events = listed(is_wanted);
-            events.sort_by_key(as_shown);
+            events.sort_by_key(|stored| as_shown(stored));
             events
         };
         let history = match batch.tally.earliest {
@@ -186,12 +186,12 @@ impl<'a> ReportPage<'a> {
         let (hidden, mut listed): (Vec<&StoredEvent>, Vec<&StoredEvent>) =
             listable.into_iter().partition(|stored| folds.hides(stored.seq));
         listed.truncate(self.batch.limit.max(1));
-        listed.sort_by_key(as_shown);
+        listed.sort_by_key(|stored| as_shown(stored));
         // What is folded into a directory that was itself cut is not told either.
         let told: Vec<&StoredEvent> = listed.iter().chain(folds.told(&listed, &hidden)).copied().collect();
         let unreadable_total = self.batch.tally.count(is_unreadable);
         unreadable.truncate(UNREADABLE);
-        unreadable.sort_by_key(as_shown);
+        unreadable.sort_by_key(|stored| as_shown(stored));
         let shown_unreadable = &unreadable;
         let rows: Vec<&StoredEvent> = listed.iter().chain(shown_unreadable).copied().collect();
         let layout = file_item::Layout {
@@ -399,7 +399,7 @@ fn is_unreadable(category: Category, severity: Severity) -> bool {
 }
 
 /// The order within a section: the gravest first, then by number.
-fn as_shown(stored: &&StoredEvent) -> (Reverse<Severity>, u64) {
+fn as_shown(stored: &StoredEvent) -> (Reverse<Severity>, u64) {
     (Reverse(stored.event.severity), stored.seq)
 }
 

@@ -398,7 +398,7 @@ mod tests {
         let (_directory, store) = store_of(flood(1000).chain([one]).chain(flood(2000)).chain([other]));
         let mut texts = Vec::new();
         let see = |stored: &StoredEvent| {
-            texts.push(String::from_utf8(stored.event.note.get(21..).unwrap().to_vec()).unwrap());
+            texts.push(String::from_utf8(stored.event.note[21..].to_vec()).unwrap());
             if texts.len() == 6 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         store.lines_in_turns(&whole(Channel::Logs), Category::SystemEvent, see).unwrap();

@@ -2,6 +2,9 @@
 
 use rustix::io::Errno;
 
+/// The first that is no standard stream.
+const FIRST: libc::c_uint = 3;
+
 /// Most descriptors that are looked at where the kernel has no call for all of them.
 const MOST: libc::c_int = 4096;
 
@@ -14,11 +17,10 @@ pub fn keep_from_children() {
 }
 
 fn close_range() -> Result<(), Errno> {
-    const FIRST: libc::c_long = 3;
-    const LAST: libc::c_long = u32::MAX as libc::c_long;
+    let (first, last) = (FIRST, libc::c_uint::MAX);
     // SAFETY: the call takes three integers; with this flag it closes nothing now.
     #[expect(unsafe_code, reason = "rustix does not have the call")]
-    let answer = unsafe { libc::syscall(libc::SYS_close_range, FIRST, LAST, libc::CLOSE_RANGE_CLOEXEC) };
+    let answer = unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) };
     if answer == 0 { Ok(()) } else { Err(Errno::NOSYS) }
 }
 
