@@ -1,6 +1,6 @@
 //! The kernel and the machine's own files, as values: the only room where unsafe code could ever stand.
 //!
-//! Downwards: process, landlock, host, fs.
+//! Downwards: process, landlock, seccomp, host, fs.
 
 pub mod capabilities;
 pub mod fault_injection;
@@ -13,5 +13,6 @@ pub mod priority;
 pub mod process;
 pub mod rlimit;
 pub mod sd_notify;
+pub mod seccomp;
 pub mod sleep;
 pub mod users;
