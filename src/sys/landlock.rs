@@ -107,9 +107,13 @@ pub fn confine(limits: &Limits) -> Result<Hold, SandboxError> {
     Ok(LIMITS.get_or_init(|| (limits.clone(), hold)).1)
 }
 
+/// What is possible below a writable directory. Nothing of ours is a device, a FIFO or a socket, or is moved between directories.
+fn granted() -> BitFlags<AccessFs> {
+    AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::MakeDir
+}
+
 fn apply(limits: &Limits) -> Result<RestrictionStatus, SandboxError> {
-    let write = AccessFs::from_write(TRIED);
-    let mut handled = write;
+    let mut handled = AccessFs::from_write(TRIED);
     if !limits.may_execute {
         handled |= AccessFs::Execute;
     }
@@ -133,7 +137,7 @@ fn apply(limits: &Limits) -> Result<RestrictionStatus, SandboxError> {
             Err(SandboxError::Place { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
             opened => opened?,
         };
-        let access = if path.is_dir() { write } else { AccessFs::from_file(TRIED) & write };
+        let access = if path.is_dir() { granted() } else { AccessFs::from_file(TRIED) & granted() };
         rules = rules.add_rule(PathBeneath::new(place, access))?;
     }
     // Every program that is started may get it as its output.
