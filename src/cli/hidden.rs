@@ -19,11 +19,15 @@ use crate::{
         terminal::{exit::Exit, output::Out},
     },
     config,
-    daemon::sandbox_policy,
+    daemon::sandbox_policy::{self, Sandbox},
     model::escape::escape_name,
     sys::{
         landlock::{self, Limits},
-        process::{broker::SHOWN, stat},
+        process::{
+            broker::SHOWN,
+            privileges::{ProcessKind, restrict},
+            stat,
+        },
     },
 };
 
@@ -43,6 +47,8 @@ pub(super) struct Confined {
 /// Gives up writing and connecting, and becomes the program.
 pub(super) fn confined(arguments: &Confined) -> anyhow::Result<Exit> {
     landlock::confine(&Limits { may_execute: true, ..Limits::default() })?;
+    // What it keeps `doctor` shows.
+    drop(restrict(ProcessKind::Reader, false));
     let [program, words @ ..] = arguments.program.as_slice() else { return Ok(Exit::Usage) };
     let mut command = Command::new(program);
     if program == "/proc/self/exe" {
@@ -65,6 +71,9 @@ pub(super) struct Attempts {
     /// Listen on this port of 127.0.0.1.
     #[arg(long)]
     listen: Vec<u16>,
+    /// Give this file the mode it has.
+    #[arg(long)]
+    mode: Vec<PathBuf>,
     /// Look which program this process runs.
     #[arg(long)]
     look: Vec<u32>,
@@ -76,8 +85,8 @@ pub(super) fn try_sandbox(source: &CliContext, attempts: &Attempts, out: &mut Ou
     let mut limits = sandbox_policy::limits(&config);
     // Nothing is made to try.
     limits.writable.retain(|place| place.exists());
-    match sandbox_policy::put_up(&limits, sandbox_policy::permits(&config)) {
-        Ok(hold) => {
+    match sandbox_policy::put_up(&config, &limits) {
+        Ok(Sandbox { hold, .. }) => {
             out.line(&format!("landlock {} {}", hold.version, if hold.is_full { "full" } else { "partial" }))?;
         }
         Err(error) => {
@@ -99,6 +108,10 @@ pub(super) fn try_sandbox(source: &CliContext, attempts: &Attempts, out: &mut Ou
     }
     for port in &attempts.listen {
         out.line(&format!("listen {port} {}", word(TcpListener::bind((Ipv4Addr::LOCALHOST, *port)))))?;
+    }
+    for path in &attempts.mode {
+        let done = std::fs::metadata(path).and_then(|found| std::fs::set_permissions(path, found.permissions()));
+        out.line(&format!("mode {} {}", shown(path), word(done)))?;
     }
     for pid in &attempts.look {
         // Without the helper first: what the sandbox itself leaves.

@@ -34,7 +34,10 @@ use crate::{
     cli::{context::CliContext, terminal::output::Out},
     config,
     files::remote::helper,
-    sys::process::{broker, broker_server, descriptors},
+    sys::process::{
+        broker, broker_server, descriptors,
+        privileges::{ProcessKind, restrict},
+    },
 };
 
 /// Under what the options of every command stand in its help.
@@ -167,7 +170,11 @@ fn run_command(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
             helper::serve(&point, id, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())?;
             Ok(Exit::Fine)
         }
-        Command::Deputy => broker_server::serve().map(|()| Exit::Fine).map_err(Into::into),
+        Command::Deputy => {
+            // Under a unit the service manager's filter is there already, and CAP_SYS_ADMIN for one of ours is not; `doctor` shows it.
+            drop(restrict(ProcessKind::Broker, false));
+            broker_server::serve().map(|()| Exit::Fine).map_err(Into::into)
+        }
         Command::Confined(arguments) => hidden::confined(&arguments),
         Command::TrySandbox(attempts) => hidden::try_sandbox(&source, &attempts, out),
     }

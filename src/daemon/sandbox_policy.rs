@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     net::IpAddr,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
@@ -10,12 +11,16 @@ use crate::{
     config::settings::config::{Config, Helper, MailWay, SmtpServer},
     files::remote::helper,
     logs::journal::reader,
+    model::escape::escape_name,
     report::transport::{Places, sendmail},
-    store::sqlite::error::with_causes,
+    store::sqlite::{error::with_causes, files::withdraw_from_others},
     sys::{
         fs::ownership::make_private_directory,
         landlock::{self, Hold, Limits, SandboxError},
-        process::broker::{self, AllowedCommand, Broker},
+        process::{
+            broker::{self, AllowedCommand, Broker},
+            privileges::{PrivilegeError, ProcessKind, restrict, written_by_override},
+        },
     },
 };
 
@@ -59,22 +64,47 @@ pub fn permits(config: &Config) -> Vec<AllowedCommand> {
     own.into_iter().chain(programs.iter().map(|program| sendmail::permit(program))).collect()
 }
 
-/// Starts a broker with these permits and puts up the sandbox, for the life of this process. To be called before any thread is started.
+/// A sandbox that stands.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// How the limits are kept.
+    pub hold: Hold,
+    /// The first place that is another user's, for which `CAP_DAC_OVERRIDE` is kept.
+    pub of_another: Option<PathBuf>,
+    /// What could not be given up.
+    pub kept: Vec<PrivilegeError>,
+}
+
+/// Starts a broker for a daemon with this configuration and puts up the sandbox with these limits, for the life of this process. To be
+/// called before any thread is started.
 ///
 /// # Errors
 /// [`SandboxError`]; then all works as before.
-pub fn put_up(limits: &Limits, permits: Vec<AllowedCommand>) -> Result<Hold, SandboxError> {
-    let broker = Broker::start(permits).map_err(SandboxError::Helper)?;
+pub fn put_up(config: &Config, limits: &Limits) -> Result<Sandbox, SandboxError> {
+    let of_another = of_another(config, limits);
+    let broker = Broker::start(permits(config)).map_err(SandboxError::Helper)?;
     match landlock::confine(limits) {
         Ok(hold) => {
             broker.install();
-            Ok(hold)
+            let kept = restrict(ProcessKind::Daemon, of_another.is_some());
+            Ok(Sandbox { hold, of_another, kept })
         }
         Err(error) => {
             broker.dismiss();
             Err(error)
         }
     }
+}
+
+/// The first of the places where a daemon writes that root can write only because it is root, and not as their owner.
+fn of_another(config: &Config, limits: &Limits) -> Option<PathBuf> {
+    let name = config.database.file_name()?.as_bytes();
+    let beside = config.database.parent().and_then(|directory| directory.read_dir().ok()).into_iter().flatten();
+    let own = beside.filter_map(Result::ok).filter(|entry| entry.file_name().as_bytes().starts_with(name));
+    let files = own.map(|entry| entry.path()).chain(config.mail.fallback_mbox.clone());
+    let places: Vec<PathBuf> = limits.writable.iter().cloned().chain(files).collect();
+    // Where nothing can be asked, nothing can be given up either.
+    written_by_override(&places).ok().flatten().cloned()
 }
 
 /// Puts up the sandbox of a daemon with this configuration and says how that went; without one it works as well.
@@ -87,16 +117,33 @@ pub fn put_up_if_possible(config: &Config) {
         // A rule binds what is there. What cannot be made is told by the attempt to open it.
         drop(make_private_directory(directory));
     }
-    match put_up(&limits(config), permits(config)) {
-        Ok(hold) if hold.is_full => {
-            tracing::info!(landlock = hold.version, "the sandbox is up");
-        }
-        Ok(hold) => {
-            tracing::info!(landlock = hold.version, "the sandbox is up, as far as this kernel knows it");
-        }
+    // Nor can it be given another mode any more.
+    drop(withdraw_from_others(&config.database));
+    match put_up(config, &limits(config)) {
+        Ok(sandbox) => tell(&sandbox),
         Err(error) => {
             tracing::warn!(error = %with_causes(&error), "without a sandbox");
         }
+    }
+}
+
+fn tell(sandbox: &Sandbox) {
+    let version = sandbox.hold.version;
+    if sandbox.hold.is_full {
+        tracing::info!(landlock = version, "the sandbox is up");
+    } else {
+        tracing::info!(landlock = version, "the sandbox is up, as far as this kernel knows it");
+    }
+    for error in &sandbox.kept {
+        tracing::warn!(error = %with_causes(error), "the sandbox is not whole");
+    }
+    if let Some(place) = &sandbox.of_another {
+        let place = escape_name(place.as_os_str().as_bytes());
+        tracing::warn!(
+            place,
+            kept = "CAP_DAC_OVERRIDE",
+            "the sandbox is not whole: it writes what belongs to another user"
+        );
     }
 }
 
@@ -106,10 +153,7 @@ pub(super) fn objection(next: &Config) -> Option<String> {
     let mut lacks = held.lacks(&limits(next));
     let known = broker::installed().map(Broker::permits).unwrap_or_default();
     let unknown = permits(next).into_iter().filter(|permit| !known.contains(permit));
-    lacks.extend(
-        unknown
-            .map(|permit| format!("running {}", crate::model::escape::escape_name(permit.program.as_encoded_bytes()))),
-    );
+    lacks.extend(unknown.map(|permit| format!("running {}", escape_name(permit.program.as_encoded_bytes()))));
     let lacks = lacks.join(", ");
     (!lacks.is_empty()).then(|| {
         format!(

@@ -75,12 +75,24 @@ pub(in crate::store) fn take_lock(path: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// Makes a database file that was made by hand with 0644 one with 0600.
+///
+/// # Errors
+/// The error of looking at it, or of `chmod(2)`.
+pub fn withdraw_from_others(path: &Path) -> io::Result<()> {
+    let is_open = fs::metadata(path)?.permissions().mode() & 0o7777 == 0o644;
+    if is_open { fs::set_permissions(path, fs::Permissions::from_mode(0o600)) } else { Ok(()) }
+}
+
 /// Makes the database file 0600 before `SQLite` would make it by the umask; one made by hand with 0644 becomes 0600.
 pub(in crate::store) fn make_private_file(path: &Path) -> Result<(), StoreError> {
-    let file = open_private(path).map_err(io_error("open the database", path))?;
-    let found = file.metadata().map_err(io_error("look at the database", path))?;
-    if found.permissions().mode() & 0o7777 == 0o644 {
-        file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(io_error("make private the database", path))?;
+    drop(open_private(path).map_err(io_error("open the database", path))?);
+    match withdraw_from_others(path) {
+        // A restricted daemon may not: it was done before it was restricted, and whoever made it so since can mend it.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            tracing::warn!("the database can be read by others");
+        }
+        done => done.map_err(io_error("make private the database", path))?,
     }
     ownership::check_state_but_for_groups(path).map_err(StoreError::from)
 }

@@ -9,4 +9,5 @@ pub mod descriptors;
 pub mod framed;
 pub mod group;
 pub mod pidfile;
+pub mod privileges;
 pub mod stat;
