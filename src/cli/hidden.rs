@@ -25,7 +25,7 @@ use crate::{
         landlock::{self, Limits},
         process::{
             broker::SHOWN,
-            privileges::{ProcessKind, restrict},
+            privileges::{FoundPrivileges, ProcessKind, restrict},
             stat,
         },
     },
@@ -93,6 +93,10 @@ pub(super) fn try_sandbox(source: &CliContext, attempts: &Attempts, out: &mut Ou
             out.line(&format!("none {:#}", anyhow::Error::from(error)))?;
             return Ok(Exit::Findings);
         }
+    }
+    let status = FoundPrivileges::parse(&std::fs::read_to_string("/proc/self/status")?);
+    for beyond in status.iter().flat_map(|found| found.beyond(&ProcessKind::Daemon.privileges())) {
+        out.line(&format!("kept {beyond}"))?;
     }
     let shown = |path: &PathBuf| escape_name(path.as_os_str().as_encoded_bytes());
     for path in &attempts.write {

@@ -189,6 +189,8 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+
     use super::*;
 
     fn limits(places: &[&str], ports: &[u16]) -> Limits {
@@ -201,6 +203,34 @@ mod tests {
         let held = limits(&["/var/lib/integrityd", "/var/mail"], &[25]);
         assert_eq!(held.lacks(&limits(&["/var/lib/integrityd/mails"], &[25])), Vec::<String>::new());
         assert_eq!(held.lacks(&limits(&["/var"], &[25, 587])), ["writing in /var", "connections to port 587"]);
+    }
+
+    /// Landlock binds a thread; this one ends with the test.
+    #[test]
+    fn in_a_writable_directory_files_can_be_made_and_no_devices_fifos_or_sockets() {
+        let tree = tempfile::tempdir().unwrap();
+        let at = |name: &str| tree.path().join(name);
+        std::fs::create_dir(at("sub")).unwrap();
+        let bound = || {
+            if apply(&limits(&[tree.path().to_str().unwrap()], &[])).is_err() || ask_landlock().is_err() {
+                println!("skipped: no Landlock here");
+                return;
+            }
+            std::fs::write(at("file"), "x").unwrap();
+            std::fs::write(at("file"), "").unwrap();
+            std::fs::rename(at("file"), at("other")).unwrap();
+            std::fs::create_dir(at("directory")).unwrap();
+            let made = |kind, device| mknodat(CWD, at("node"), kind, Mode::RUSR, device);
+            for kind in [FileType::Fifo, FileType::Socket, FileType::CharacterDevice, FileType::BlockDevice] {
+                // Devices are root's only.
+                let refused = made(kind, makedev(7, 0)).unwrap_err();
+                assert!(refused == Errno::ACCESS || refused == Errno::PERM, "{kind:?} {refused}");
+            }
+            assert_eq!(made(FileType::Fifo, 0), Err(Errno::ACCESS));
+            assert!(std::fs::rename(at("other"), at("sub/other")).is_err());
+            std::fs::remove_file(at("other")).unwrap();
+        };
+        std::thread::scope(|scope| scope.spawn(bound).join().unwrap());
     }
 
     #[test]

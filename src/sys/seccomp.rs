@@ -309,7 +309,7 @@ mod tests {
             drop(stream);
             let mut heard = String::new();
             listener.accept()?.0.read_to_string(&mut heard)?;
-            let added = thread::spawn(|| 40 + 2).join().map_err(|_| io::Error::other("a thread"))?;
+            let added = thread::spawn(|| 40 + 2).join().unwrap();
             let output = Command::new("echo").arg("z").output()?;
             Ok::<_, io::Error>((heard, added, output.stdout, fs::read(tree.path().join("other"))?))
         });

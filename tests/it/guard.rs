@@ -74,6 +74,8 @@ fn a_write_an_execution_and_a_connection_elsewhere_are_refused() {
         file,
         "--write",
         state,
+        "--mode",
+        file,
         "--execute",
         "/bin/true",
         "--connect",
@@ -90,6 +92,7 @@ fn a_write_an_execution_and_a_connection_elsewhere_are_refused() {
         format!("write {root} refused"),
         format!("write {file} refused"),
         format!("write {state} possible"),
+        format!("mode {file} refused"),
         "execute /bin/true refused".to_owned(),
         format!("connect {port} possible"),
     ];
@@ -111,7 +114,7 @@ fn the_daemon_that_runs_has_it_and_its_helper_ends_with_it() {
     }
     let daemon = scratch.start();
     scratch.wait_for_baseline();
-    assert_eq!(status(daemon.pid(), "NoNewPrivs"), "1");
+    assert_eq!((status(daemon.pid(), "NoNewPrivs"), status(daemon.pid(), "Seccomp")), ("1".to_owned(), "2".to_owned()));
     let helper = helper_of(daemon.pid()).unwrap();
     let lines = children(daemon.pid());
     assert!(lines.iter().all(|(_, line)| line.starts_with("integrityd: helper ")), "{lines:?}");
@@ -119,6 +122,7 @@ fn the_daemon_that_runs_has_it_and_its_helper_ends_with_it() {
     assert!(scratch.log().contains("the sandbox is up"), "{}", scratch.log());
     let doctor = String::from_utf8(scratch.ask(&["doctor"]).stdout).unwrap();
     assert!(doctor.contains("ok    sandbox: Landlock ") && doctor.contains("and its helper ("), "{doctor}");
+    assert!(doctor.contains(&format!("ok    privileges: daemon ({}): ", daemon.pid())), "{doctor}");
     daemon.kill();
     wait_for("the end of the helper", || !Path::new(&format!("/proc/{helper}")).exists());
     // Without it there is neither.

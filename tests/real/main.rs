@@ -38,6 +38,7 @@ mod order;
 mod own_mail;
 mod packages;
 mod pids;
+mod privileges;
 mod rates;
 mod rules;
 mod service;

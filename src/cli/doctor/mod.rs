@@ -9,6 +9,7 @@ mod logs;
 mod mail;
 pub(super) mod mailboxes;
 mod pids;
+mod privileges;
 mod sandbox;
 mod state;
 

@@ -267,3 +267,63 @@ fn words(set: CapabilitySet) -> String {
         _ => names(set),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, thread};
+
+    use super::*;
+
+    fn of(kind: ProcessKind, permitted: CapabilitySet) -> String {
+        words(kind.privileges().kept(permitted, false))
+    }
+
+    #[test]
+    fn who_reads_everything_by_another_capability_keeps_that_one() {
+        assert_eq!(of(ProcessKind::Daemon, CapabilitySet::all()), "DAC_READ_SEARCH, FOWNER");
+        // As in most containers.
+        let bounded = CapabilitySet::CHOWN | CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER | CapabilitySet::MKNOD;
+        assert_eq!(of(ProcessKind::Daemon, bounded), "DAC_OVERRIDE, FOWNER");
+        assert_eq!(of(ProcessKind::Reader, bounded), "DAC_OVERRIDE, FOWNER");
+        // A user of its own has nothing that could be kept.
+        assert_eq!(of(ProcessKind::Daemon, CapabilitySet::DAC_READ_SEARCH), "DAC_READ_SEARCH");
+        assert_eq!(of(ProcessKind::Daemon, CapabilitySet::empty()), "no capabilities");
+        let daemon = ProcessKind::Daemon.privileges();
+        let kept = daemon.kept(CapabilitySet::all(), true);
+        assert_eq!(words(kept), "DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER");
+    }
+
+    #[test]
+    fn the_table_is_that_of_the_documentation() {
+        let text = include_str!("../../../docs/security.md");
+        for row in ALL {
+            let filter = if row.filter == SyscallFilter::Own { "all of the list" } else { "the first half" };
+            let new = if row.gives_up_new { "none" } else { "as before" };
+            let line = format!("| {} | {} | {filter} | {new} | {} |", row.name, words(row.capabilities), row.purpose);
+            assert!(text.contains(&line), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_place_of_another_user_is_found_and_nothing_is_lost_by_asking() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root writes what is not his");
+            return;
+        }
+        let tree = tempfile::tempdir().unwrap();
+        let (own, other) = (tree.path().join("own"), tree.path().join("other"));
+        for path in [&own, &other] {
+            fs::write(path, "x").unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        std::os::unix::fs::chown(&other, Some(12345), None).unwrap();
+        let asked = move || {
+            let before = capabilities(None).unwrap();
+            let places = [own, tree.path().join("missing"), other];
+            assert_eq!(written_by_override(&places[..2]).unwrap(), None);
+            assert_eq!(written_by_override(&places).unwrap(), Some(&places[2]));
+            assert!(capabilities(None).unwrap() == before);
+        };
+        thread::spawn(asked).join().unwrap();
+    }
+}
