@@ -88,9 +88,11 @@ const XATTR_LOSS: &str = "extended attributes (ACLs, file capabilities) are not 
 const CACHE_LOSS: &str = "what is read stays in the page cache, and may displace what others use";
 const DISK_LOSS: &str = "other processes do not go first at the disks";
 const SANDBOX_LOSS: &str = "the daemon keeps all rights of its user: no sandbox";
+const FILTER_LOSS: &str = "the daemon may use all system calls that its rights allow";
+const CAPABILITY_LOSS: &str = "the daemon keeps all capabilities that it is given";
 
 /// The table.
-pub const ALL: [Capability; 14] = [
+pub const ALL: [Capability; 16] = [
     slower("openat2", "paths are opened component by component", NOTHING, ask_openat2),
     lost("statx", "times of birth and inode flags (chattr) are not seen; known flags stay", "/", ask_statx),
     lost("statx: birth", "moved directories, reused inodes and rotated logs are recognised by less", "/", ask_births),
@@ -111,6 +113,10 @@ pub const ALL: [Capability; 14] = [
     lost("faccessat2", "doctor judges by the real user, not by the effective one", NOTHING, ask_access),
     lost("landlock_add_rule", SANDBOX_LOSS, NOTHING, ask_rules),
     lost("landlock_restrict_self", SANDBOX_LOSS, NOTHING, ask_restriction),
+    lost("seccomp", FILTER_LOSS, NOTHING, || {
+        expect(&[Errno::FAULT], raw(libc::SYS_seccomp, [GET_ACTION_AVAIL, 0, 0, 0, 0, 0]))
+    }),
+    lost("capset", CAPABILITY_LOSS, NOTHING, || expect(&[Errno::FAULT], raw(libc::SYS_capset, [0; 6]))),
 ];
 
 /// Asks for all of the table; gives what is refused, each with the errno. Cost: some 25 system calls and a short thread.
@@ -186,6 +192,8 @@ const DONTCACHE: c_long = 0x80;
 /// `IOPRIO_WHO_PROCESS`, and `IOPRIO_CLASS_IDLE` in the class bits, of `ioprio_set(2)`.
 const PROCESS: c_long = 1;
 const IDLE: c_long = 3 << 13;
+/// `SECCOMP_GET_ACTION_AVAIL` of `seccomp(2)`.
+const GET_ACTION_AVAIL: c_long = 2;
 /// `LANDLOCK_CREATE_RULESET_VERSION` and `LANDLOCK_RULE_PATH_BENEATH` of `landlock_create_ruleset(2)` and `landlock_add_rule(2)`.
 const VERSION: c_long = 1;
 const BENEATH: c_long = 1;

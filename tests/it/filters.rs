@@ -85,6 +85,8 @@ const MOST: &[&str] = &[
     "faccessat2",
     "landlock_add_rule",
     "landlock_restrict_self",
+    "seccomp",
+    "capset",
     "cachestat",
 ];
 
@@ -146,6 +148,34 @@ fn doctor_names_what_is_refused_and_nothing_fails_for_it() {
             assert!(text.contains(&format!(" kernel: {name} is refused here")), "{name} {errno}\n{text}");
             assert!(!text.contains("cannot be looked at") && text.contains("ok    area: "), "{name} {errno}\n{text}");
         }
+    }
+}
+
+/// The rest of the sandbox stands, and the daemon works; its log and `doctor` say what is missing.
+#[test]
+fn without_filters_and_capabilities_that_can_be_given_up_the_daemon_works() {
+    let scratch = Scratch::new();
+    scratch.configure("filerate = 2000\nreporttime = 0\nmail = stdout:");
+    let run = || {
+        let mut command = Command::new(PROGRAM);
+        command.arg("--config").arg(scratch.path("integrityd.conf")).args(["run", "--once"]).stdin(Stdio::null());
+        let output = output_behind(&refused(&["seccomp", "capset"]), libc::EPERM, &mut command);
+        assert!(output.status.success(), "{output:?}");
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    run();
+    fs::write(scratch.tree().join("new"), "x").unwrap();
+    let (mails, log) = run();
+    assert!(mails.contains("/tree/new"), "{mails}");
+    if log.contains("without a sandbox") {
+        return;
+    }
+    let missing = ["the sandbox is not whole error=system calls cannot be filtered", "capabilities cannot be given up"];
+    assert!(missing.iter().all(|words| log.contains(words)), "{log}");
+    if rustix::process::geteuid().is_root() {
+        let doctor = ask_behind(&scratch, &refused(&["seccomp", "capset"]), libc::EPERM, "doctor");
+        let said = String::from_utf8(doctor.stdout).unwrap();
+        assert!(said.contains("it keeps what it does not need: all capabilities but"), "{said}");
     }
 }
 

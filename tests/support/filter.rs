@@ -31,6 +31,8 @@ pub(crate) const CALLS: &[(&str, &[Refused])] = &[
     ("faccessat2", &[(libc::SYS_faccessat2, None)]),
     ("landlock_add_rule", &[(libc::SYS_landlock_create_ruleset, None), (libc::SYS_landlock_add_rule, None)]),
     ("landlock_restrict_self", &[(libc::SYS_landlock_restrict_self, None)]),
+    ("seccomp", &[(libc::SYS_seccomp, None)]),
+    ("capset", &[(libc::SYS_capset, None)]),
     ("cachestat", &[(CACHESTAT, None)]),
 ];
 
