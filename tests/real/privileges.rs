@@ -127,16 +127,17 @@ fn secret(path: &Path) {
     chown(path, Some(12345), Some(12345)).unwrap();
 }
 
-/// Docker's default set has no `CAP_DAC_READ_SEARCH`, the shipped unit none of `CAP_SYS_ADMIN`.
+/// Docker's default set, which has no `CAP_DAC_READ_SEARCH`, and that of the shipped unit.
+const DOCKER: &str = "-all,+chown,+dac_override,+fsetid,+fowner,+mknod,+net_raw,+setgid,+setuid,+setfcap,+setpcap,\
+                      +net_bind_service,+sys_chroot,+kill,+audit_write";
+const UNIT: &str = "-all,+dac_read_search,+fowner,+sys_ptrace,+setuid,+setgid,+chown,+dac_override,+kill,+setpcap";
+
 #[test]
 fn with_the_capabilities_of_a_container_or_a_unit_everything_is_read_too() {
     if !is_root() {
         println!("skipped: only root can bound capabilities");
         return;
     }
-    const DOCKER: &str = "-all,+chown,+dac_override,+fsetid,+fowner,+mknod,+net_raw,+setgid,+setuid,+setfcap,+setpcap,\
-                          +net_bind_service,+sys_chroot,+kill,+audit_write";
-    const UNIT: &str = "-all,+dac_read_search,+fowner,+sys_ptrace,+setuid,+setgid,+chown,+dac_override,+kill,+setpcap";
     for (bounding, reading) in [(DOCKER, DAC_OVERRIDE), (UNIT, DAC_READ_SEARCH)] {
         let (scratch, sink) = (Scratch::new(), Sink::start());
         let file = scratch.tree().join("secret");
