@@ -188,6 +188,30 @@ fn trusted_attributes_that_the_daemon_cannot_see_are_no_change() {
     assert_eq!(check.status.code(), Some(0), "{}", String::from_utf8_lossy(&check.stdout));
 }
 
+/// Root writes what is another user's by `CAP_DAC_OVERRIDE`, which it would lack.
+#[test]
+fn a_directory_of_another_user_is_written_all_the_same_and_that_is_said() {
+    if !is_root() {
+        println!("skipped: only root writes what is not his");
+        return;
+    }
+    let scratch = Scratch::new();
+    let mails = scratch.path("mails");
+    fs::create_dir(&mails).unwrap();
+    fs::set_permissions(&mails, fs::Permissions::from_mode(0o700)).unwrap();
+    chown(&mails, Some(12345), None).unwrap();
+    scratch.configure(&format!("{FAST}\nmail = file:{}", mails.display()));
+    let daemon = scratch.start();
+    scratch.wait_for_baseline();
+    let kept = set(&[DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER]);
+    assert_eq!(status(daemon.pid()), Status { sets: [0, kept, kept, 0, 0], new: 1, seccomp: 2 });
+    wait_for("a mail", || fs::read_dir(&mails).unwrap().count() > 0);
+    assert!(scratch.log().contains("it writes what belongs to another user"), "{}", scratch.log());
+    let doctor = String::from_utf8(scratch.ask(&["doctor"]).stdout).unwrap();
+    assert!(doctor.contains(" has DAC_OVERRIDE, which it does not need; wanted: DAC_READ_SEARCH, FOWNER"), "{doctor}");
+    assert!(daemon.stop().success());
+}
+
 /// It cannot give files another mode any more; what it makes private it does before.
 #[test]
 fn a_database_that_others_can_read_is_made_private_before_it_is_restricted() {
