@@ -206,7 +206,7 @@ fn what_the_starter_had_open_is_not_handed_on() {
     let (scratch, spool) = (Scratch::new(), Scratch::new());
     // Only what it was given itself: `ls` opens one more.
     let script =
-        format!("ls -l /proc/$$/fd >{0}/new 2>&1; cat >/dev/null; mv {0}/new {0}/open", spool.path("").display());
+        format!("ls -l /proc/self/fd >{0}/new 2>&1; cat >/dev/null; mv {0}/new {0}/open", spool.path("").display());
     let program = put_program(&spool.path("sendmail"), &script);
     fs::write(scratch.path("secret"), "").unwrap();
     fs::write(scratch.tree().join("file"), "").unwrap();
