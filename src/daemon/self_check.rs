@@ -52,6 +52,21 @@ const UNIT_DIRECTORIES: [&str; 11] = [
 /// Of what starts us the unit, its drop-ins and those of all services.
 const UNIT_PLACES: [&str; 3] = ["integrityd.service", "integrityd.service.d", "service.d"];
 
+/// The first line of what is known of what starts us; without it a version has stored it that looked at these places only.
+const PLACES: &str = "# all places of systemd.unit(5)\n";
+const EARLIER: [&str; 10] = [
+    "/etc/systemd/system/integrityd.service",
+    "/etc/systemd/system/integrityd.service.d/",
+    "/etc/systemd/system/service.d/",
+    "/etc/systemd/system.control/integrityd.service.d/",
+    "/run/systemd/system/integrityd.service.d/",
+    "/lib/systemd/system/integrityd.service",
+    "/usr/lib/systemd/system/integrityd.service",
+    "/usr/local/lib/systemd/system/integrityd.service",
+    "/etc/init.d/integrityd",
+    "/etc/default/integrityd",
+];
+
 /// What starts us without systemd.
 const SCRIPTS: [&str; 2] = ["etc/init.d/integrityd", "etc/default/integrityd"];
 
@@ -139,7 +154,7 @@ pub(super) fn unit(root: &Path, now: Moment) -> OwnPart {
     files.sort();
     // On most systems /lib is /usr/lib.
     let mut known = BTreeSet::new();
-    let mut detail = String::new();
+    let mut detail = PLACES.to_owned();
     for path in files {
         let is_wanted = path.parent().and_then(Path::extension).is_some_and(|end| end == "wants" || end == "requires");
         if let Some(link) = fs::read_link(&path).ok().filter(|_| is_wanted || stamp(&path).is_none()) {
@@ -247,7 +262,14 @@ fn told(old: &OwnPart, new: &OwnPart) -> Option<(Category, String)> {
         let note = format!("{is}\nbefore: {was}\n{digests}\nan upgrade, or another program in its place");
         return Some((Category::ProgramChanged, note));
     }
-    let differences = differences(&old.detail, &new.detail);
+    let mut differences = differences(&old.detail, &new.detail);
+    if new.name == UNIT && !old.detail.starts_with(PLACES.as_bytes()) {
+        differences.retain(|line| {
+            EARLIER
+                .iter()
+                .any(|place| line.starts_with(&format!("{place}:")) || place.ends_with('/') && line.starts_with(place))
+        });
+    }
     if differences.is_empty() {
         return None;
     }

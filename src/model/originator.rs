@@ -1,5 +1,7 @@
 //! Whose events are whose: what places in a mail and urgent mails are dealt in turns by, so that no amount of one keeps out another.
 
+use std::collections::HashMap;
+
 use crate::model::{
     canonical::digest,
     event::{Event, Kind},
@@ -35,6 +37,58 @@ pub struct OriginatorKey {
     pub originator: i64,
     /// 63 bits of a hash of the directory or program.
     pub part: i64,
+}
+
+/// Whose urgent events are counted together, so that urgent mails back off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UrgentKey {
+    /// A hash of class and area, apart for root and all others; of what is no file, of class and log or source.
+    pub scope: i64,
+    /// What is told apart in it: paths of root, owners, programs. Never [`CROWD`].
+    pub detail: i64,
+    /// How many of these count by themselves; of more the scope counts.
+    pub most: usize,
+}
+
+/// In the place of details that are too many.
+pub const CROWD: i64 = 0;
+
+/// Details that count by themselves: of files of root, and of what anybody can make in any number.
+const MOST_OF_ROOT: usize = 64;
+const MOST_OF_OTHERS: usize = 8;
+
+/// What of the urgent events of a channel that wait was found so far.
+#[derive(Debug, Default)]
+pub struct UrgentScan {
+    /// Behind which event it began.
+    batched: u64,
+    /// The last urgent event that was looked at.
+    pub seen: u64,
+    /// The first event of each.
+    pub first: HashMap<UrgentKey, u64>,
+}
+
+impl UrgentKey {
+    /// That of an event: whether it is about a file, and its class; its area; its originator and part; its source.
+    pub fn new((is_file, category): (bool, u16), area: &[u8], (originator, part): (i64, i64), source: &[u8]) -> Self {
+        let (apart, detail, most) = match (is_file, originator) {
+            (true, 0) => (0, hash(source), MOST_OF_ROOT),
+            (true, owner) => (-1, owner, MOST_OF_OTHERS),
+            (false, originator) => (originator, part, MOST_OF_OTHERS),
+        };
+        let scope = [&category.to_be_bytes()[..], &apart.to_be_bytes(), area].concat();
+        // No owner but root is 0, and he is apart.
+        Self { scope: hash(&scope), detail: if detail == CROWD { 1 } else { detail }, most }
+    }
+}
+
+impl UrgentScan {
+    /// Begins anew where more was reported since.
+    pub fn begin_behind(&mut self, batched: u64) {
+        if self.batched != batched {
+            *self = Self { batched, seen: batched, first: HashMap::new() };
+        }
+    }
 }
 
 impl<'a> Originator<'a> {

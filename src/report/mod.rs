@@ -99,7 +99,7 @@ impl Reporter {
             Decision::Send => {
                 let composer = Arc::clone(&self.composer);
                 let batch = move |store: &mut Store| {
-                    if composer.is_backlogged(store, channel, now)? {
+                    if composer.is_backlogged(store, channel)? {
                         return Ok(false);
                     }
                     composer.batch(store, channel).map(|_was_any| true)
@@ -114,12 +114,8 @@ impl Reporter {
     }
 }
 
-fn pending(store: &Store, channel: Channel, now: Moment) -> Result<PendingReport, StoreError> {
-    let waiting = store.waiting(channel, now.wall)?;
-    let last_batch = store.last_batch(channel)?;
-    Ok(waiting.map_or_else(PendingReport::default, |waiting| PendingReport {
-        first: Some(waiting.first),
-        urgent: waiting.urgent,
-        last_batch,
-    }))
+fn pending(store: &mut Store, channel: Channel, now: Moment) -> Result<PendingReport, StoreError> {
+    let Some(waiting) = store.waiting(channel)? else { return Ok(PendingReport::default()) };
+    let urgent = store.urgent_waiting(channel, now.wall)?;
+    Ok(PendingReport { first: Some(waiting.first), urgent, last_batch: store.last_batch(channel)? })
 }

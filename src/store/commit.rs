@@ -3,7 +3,11 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::{
-    model::{clock::Moment, event::Category, file::entry::Entry},
+    model::{
+        clock::Moment,
+        event::{Category, Event},
+        file::entry::Entry,
+    },
     store::{
         baseline::{
             areas::{put_accepted, put_area},
@@ -101,12 +105,17 @@ impl Store {
         self.others_at_commit = version;
         let first = last.saturating_sub(u64::try_from(told.len()).unwrap_or(last)).saturating_add(1);
         for (seq, found) in (first..).zip(&told) {
-            if let Some(tell) = self.teller {
-                tell(seq, &found.event);
-            }
-            self.bells.of(found.event.category.channel()).notify_one();
+            self.spread(seq, &found.event);
         }
         Ok(fresh)
+    }
+
+    /// Tells of an event that is stored.
+    pub(in crate::store) fn spread(&self, seq: u64, event: &Event) {
+        if let Some(tell) = self.teller {
+            tell(seq, event);
+        }
+        self.bells.of(event.category.channel()).notify_one();
     }
 }
 
@@ -200,7 +209,7 @@ mod tests {
     use crate::{
         model::{
             clock::{BootId, Clock},
-            event::{Event, Severity},
+            event::Severity,
         },
         store::baseline::areas::AreaRow,
     };
@@ -252,5 +261,22 @@ mod tests {
         store.commit(&notice()).unwrap();
         assert_eq!(lost(&store), Some(4), "it is told once");
         store.verify().unwrap();
+    }
+
+    #[test]
+    fn an_event_in_the_middle_that_is_taken_out_is_missed_before_what_waits_is_mailed() {
+        let directory = tempfile::tempdir().unwrap();
+        let now = Clock::System(BootId::default()).now();
+        let path = directory.path().join("db");
+        let mut store = Store::open(&path, now).unwrap();
+        for _ in 0..5 {
+            store.commit(&Outcome::tell(Event::new(Category::Notice, Severity::Low, now, Vec::new()))).unwrap();
+        }
+        assert!(store.tell_gap(1, 5, now).unwrap() && store.tell_gap(3, 5, now).unwrap());
+        Connection::open(&path).unwrap().execute("DELETE FROM event WHERE seq = 3", []).unwrap();
+        assert!(!store.tell_gap(1, 5, now).unwrap());
+        let told = store.last_event(Category::TrustLost, b"").unwrap().unwrap();
+        assert_eq!(told.seq, 6);
+        assert!(store.tell_gap(4, 6, now).unwrap());
     }
 }

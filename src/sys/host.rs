@@ -108,8 +108,12 @@ pub fn machine_id(root: &Path) -> String {
 
 /// A digest of that id, which is not to be shown to others (`machine-id(5)`); `None` where there is none.
 pub fn machine(root: &Path) -> Option<[u8; 32]> {
+    let path = root.join("etc/machine-id");
+    let device = |path: &Path| path.metadata().ok().map(|found| found.dev());
+    // One that systemd has mounted there for this boot, where nothing can be written, is another the next time.
+    let is_of_this_boot = device(&path) != device(&root.join("etc"));
     let id = machine_id(root);
-    (!id.is_empty()).then(|| digest(format!("integrityd machine {id}").as_bytes()))
+    (!id.is_empty() && !is_of_this_boot).then(|| digest(format!("integrityd machine {id}").as_bytes()))
 }
 
 /// A number of 0 to 1 (exclusive) that is this machine's, by its id or else by `host`: so that many guests of one host, started at once, do

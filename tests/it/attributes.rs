@@ -251,7 +251,7 @@ fn make_older(database: &Path) {
          DROP TABLE trouble; DROP TABLE own_queue_id; DROP TABLE own_mail; DROP INDEX report_created; \
          ALTER TABLE delivery DROP COLUMN spooled; ALTER TABLE delivery DROP COLUMN troubled; \
          ALTER TABLE instance DROP COLUMN last_report; ALTER TABLE area DROP COLUMN expected;
-         DROP INDEX event_urgent; ALTER TABLE event DROP COLUMN originator; ALTER TABLE event DROP COLUMN part; ALTER TABLE instance DROP COLUMN machine; PRAGMA user_version = 4;",
+         DROP TABLE urgent_told; DROP INDEX event_urgent; DROP INDEX event_channel; CREATE INDEX event_channel ON event (channel, seq); ALTER TABLE event DROP COLUMN originator; ALTER TABLE event DROP COLUMN part; ALTER TABLE instance DROP COLUMN machine; PRAGMA user_version = 4;",
     )
     .unwrap();
 }

@@ -3,10 +3,7 @@
 use std::{fs, time::Duration};
 
 use integrityd::{
-    model::{
-        clock::Timestamp,
-        event::{Category, Channel},
-    },
+    model::event::{Category, Channel},
     report::mail::mime::plain_text,
     store::events::append::Filter,
 };
@@ -70,7 +67,7 @@ async fn i3_heartbeats_come_in_their_time_numbered_one_after_the_other() {
         .db
         .call(|store| {
             let events = store.history(&Filter { limit: 1000, ..Filter::default() }).unwrap();
-            (events, Channel::ALL.map(|channel| store.waiting(channel, Timestamp::from_nanos(0)).unwrap()))
+            (events, Channel::ALL.map(|channel| store.waiting(channel).unwrap()))
         })
         .await;
     let beats: Vec<u64> = events

@@ -3,10 +3,7 @@
 use std::{fs, time::Duration};
 
 use integrityd::{
-    model::{
-        clock::Timestamp,
-        event::{Category, Channel, Event, Severity},
-    },
+    model::event::{Category, Channel, Event, Severity},
     store::{
         events::{
             append::Filter,
@@ -155,7 +152,7 @@ fn what_everybody_has_got_goes_after_the_retention_and_the_rest_is_still_a_chain
     assert!(store.mail(ReportId(30)).unwrap().is_none() && store.mail(ReportId(31)).unwrap().is_some());
     assert_eq!(store.verify().unwrap().seq, 2401);
     // It makes no mail by itself, and goes with the next one.
-    assert!(store.waiting(Channel::Files, Timestamp::from_nanos(0)).unwrap().is_none());
+    assert!(store.waiting(Channel::Files).unwrap().is_none());
     assert_eq!(report(&mut store, 1, 60 * DAY, "root@example.org"), ReportId(61));
     assert!(String::from_utf8(store.message(ReportId(61)).unwrap().1).unwrap().contains("X-Integrityd-Seq: 2401-2402"));
     drop(store);

@@ -188,7 +188,7 @@ fn timer(table: &mut Table, variant: &'static str) {
     });
     table.check(variant, "the timer starts it", || {
         service.machine.must(
-            "mkdir -p /etc/systemd/system/integrityd-once.timer.d && printf '[Timer]\\nRandomizedDelaySec=0\\nOnActiveSec=1s\\n' \
+            "mkdir -p /etc/systemd/system/integrityd-once.timer.d && printf '[Timer]\\nRandomizedDelaySec=0\\nAccuracySec=1s\\nOnActiveSec=1s\\n' \
              >/etc/systemd/system/integrityd-once.timer.d/soon.conf && echo x >/srv/watched/by-timer",
         );
         service.machine.must("systemctl daemon-reload && systemctl enable --now integrityd-once.timer");

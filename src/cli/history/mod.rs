@@ -22,10 +22,9 @@ use crate::{
     export::ecs::{Host, to_json_with, to_line},
     model::{
         clock::{Clock, Timestamp},
-        escape::escape_name,
         event::{Kind, Severity},
     },
-    report::render::listing::EventListing,
+    report::render::listing::{EventListing, held},
     store::events::append::Filter,
     sys::{host, users::Names},
 };
@@ -186,12 +185,8 @@ fn search(arguments: &Arguments, now: Timestamp) -> anyhow::Result<HistorySearch
 
 /// The lines of paths within a summary.
 fn within(paths: &[Vec<u8>]) -> String {
-    let mut lines: Vec<String> =
-        paths.iter().take(MOST_WITHIN).map(|path| format!("        holds {}\n", escape_name(path))).collect();
-    if paths.len() > MOST_WITHIN {
-        lines.push("        … and more\n".to_owned());
-    }
-    lines.concat()
+    let more = if paths.len() > MOST_WITHIN { "        … and more\n" } else { "" };
+    held(paths.iter().take(MOST_WITHIN)) + more
 }
 
 pub(super) fn show(source: &CliContext, arguments: &ShowArguments, out: &mut Out) -> anyhow::Result<Exit> {

@@ -184,8 +184,8 @@ struct HeardStatements {
     /// The numbers of the first and the last report.
     first: Option<i64>,
     last: i64,
-    /// The report that each names as the one before it, with its own number and first event.
-    previous: HashMap<String, (i64, u64)>,
+    /// The report that each names as the one before it, with its own number.
+    previous: HashMap<String, i64>,
     recipients: BTreeSet<String>,
     pruned: u64,
     others: BTreeMap<Uuid, u64>,
@@ -254,7 +254,7 @@ fn hear(
     heard.first = Some(heard.first.map_or(mail.report, |first| first.min(mail.report)));
     heard.last = heard.last.max(mail.report);
     if let Some(previous) = &mail.previous {
-        heard.previous.insert(previous.clone(), (mail.report, mail.range.0));
+        heard.previous.insert(previous.clone(), mail.report);
     }
     for recipient in &mail.recipients {
         if heard.recipients.len() < MOST_APART {
@@ -342,12 +342,13 @@ fn tell_of_another(store: &Store, instance: Uuid, mails: u64, teller: &mut Verif
 
 /// Reports that others name as the one before them, and that are neither among the mails nor in the database.
 fn tell_of_unknown(store: &Store, heard: &HeardStatements, teller: &mut VerifyTeller<'_>) -> anyhow::Result<()> {
-    let begin = store.checkpoint()?.map_or(0, |checkpoint| checkpoint.seq);
+    let (has_pruned, oldest) = (store.checkpoint()?.is_some(), store.oldest_report()?);
     let mut unknown: Vec<(i64, i64)> = Vec::new();
-    for (id, (by, first)) in heard.previous.iter().filter(|(id, _)| !heard.ids.contains(*id)) {
+    for (id, by) in heard.previous.iter().filter(|(id, _)| !heard.ids.contains(*id)) {
         let Some((instance, report, _)) = identity(id) else { continue };
-        // Where its events are pruned it is gone as well.
-        let may_be_pruned = *first <= begin.saturating_add(1) && !heard.is_strict;
+        // Reports go with their events, the oldest first.
+        let is_oldest = oldest.is_none_or(|oldest| ReportId(report) < oldest);
+        let may_be_pruned = has_pruned && is_oldest && !heard.is_strict;
         if instance == store.uuid() && Some(report) >= heard.first && !may_be_pruned && !store.has_report(id)? {
             unknown.push((report, *by));
         }
@@ -375,7 +376,8 @@ fn tell_of_gaps(store: &Store, heard: &HeardStatements, teller: &mut VerifyTelle
             let (id, first, last) = (report.id.0, report.first_seq, report.last_seq);
             let words = format!("report {id} of events {first}-{last} was accepted and is not among these mails");
             let object = |key: &str| json!({ key: "not-in-mailbox", "report": id, "first": first, "last": last });
-            if id < heard.last || heard.is_strict {
+            // Of several recipients nobody knows whose mails these are.
+            if id < heard.last && report.has_reached_all || heard.is_strict {
                 let words = format!("NOT HERE: {words}: somebody has deleted it, or it never left this machine");
                 teller.find(&words, &object("finding"))?;
             } else {

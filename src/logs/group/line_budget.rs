@@ -5,8 +5,9 @@ use std::{collections::HashMap, time::Duration};
 use crate::model::{
     canonical::digest,
     clock::{Moment, Timestamp},
-    escape::escape_name,
+    escape::escape_name_cut,
     event::{Category, Event, Severity},
+    format::VALUE_LIMIT,
     originator::{Originator, OriginatorKey},
 };
 
@@ -83,8 +84,11 @@ fn shorten(event: &mut Event) {
 }
 
 fn notice(log: &[u8], program: &[u8], now: Moment) -> Event {
-    let who =
-        if program.is_empty() { "its lines".to_owned() } else { format!("the lines of {}", escape_name(program)) };
+    let who = if program.is_empty() {
+        "its lines".to_owned()
+    } else {
+        format!("the lines of {}", escape_name_cut(program, VALUE_LIMIT))
+    };
     let note = format!(
         "{who} have more than {} MiB within an hour: of each further one the first {KEPT} bytes, its length and its digest are stored",
         MOST >> 20

@@ -89,14 +89,21 @@ impl<'a> EventListing<'a> {
 
     /// The lines of the objects a summary event stands for.
     pub fn members(&self, members: &[Member]) -> String {
-        members
-            .iter()
-            .map(|member| {
-                let seen = &member.old.attributes;
-                format!("        {}  {}\n", seen.kind.letter(), escape_name(&member.source))
-            })
-            .collect()
+        let line = |member: &Member| {
+            format!("        {}  {}", member.old.attributes.kind.letter(), escape_name(&member.source))
+        };
+        lines_of(members.iter().map(line))
     }
+}
+
+/// The lines of paths within a summary; neutralised.
+pub fn held<'a>(paths: impl Iterator<Item = &'a Vec<u8>>) -> String {
+    lines_of(paths.map(|path| format!("        holds {}", escape_name(path))))
+}
+
+/// Each line ended, in the width of all.
+fn lines_of(lines: impl Iterator<Item = String>) -> String {
+    wrapped(&lines.collect::<Vec<_>>()).into_iter().map(|line| line + "\n").collect()
 }
 
 /// A number with thousands separators, as mails show it.

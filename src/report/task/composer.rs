@@ -169,7 +169,7 @@ impl ReportComposer {
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn is_backlogged(&self, store: &Store, channel: Channel, now: Moment) -> Result<bool, StoreError> {
+    pub fn is_backlogged(&self, store: &Store, channel: Channel) -> Result<bool, StoreError> {
         let mut has_room = Vec::new();
         for readership in &self.readerships {
             if store.shortest_queue(&readership.recipients)? < MOST_QUEUED {
@@ -179,7 +179,7 @@ impl ReportComposer {
         if has_room.len() == self.readerships.len() {
             return Ok(false);
         }
-        let Some(waiting) = store.waiting(channel, now.wall)? else {
+        let Some(waiting) = store.waiting(channel)? else {
             return Ok(false);
         };
         // An empty queue says nothing when its owner gets nothing of what waits.
@@ -198,9 +198,12 @@ impl ReportComposer {
     /// [`BatchError`]; then nothing was stored and the events wait on.
     pub fn batch(&self, store: &mut Store, channel: Channel) -> Result<bool, BatchError> {
         let now = self.clock.now();
-        let Some(waiting) = store.waiting(channel, now.wall)? else {
+        let Some(waiting) = store.waiting(channel)? else {
             return Ok(false);
         };
+        // What is missing is told with what is there.
+        let is_whole = store.tell_gap(waiting.first_seq, waiting.last_seq, now)?;
+        let waiting = if is_whole { waiting } else { store.waiting(channel)?.unwrap_or(waiting) };
         let notices = delivery_trouble(store, &Times::new(now.wall, &self.zone), &self.program)?;
         let names = Names::read(std::path::Path::new("/"));
         let mut reports: Vec<NewReport> = Vec::new();

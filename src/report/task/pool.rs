@@ -8,7 +8,7 @@ use crate::{
         clock::{Deadline, Moment},
         event::Channel,
     },
-    store::events::append::UrgentEvent,
+    store::events::urgent::UrgentEvent,
 };
 
 /// The longest an urgent event waits for others.

@@ -26,21 +26,10 @@ use crate::{
 pub struct WaitingEvents {
     /// When the first of it was found.
     pub first: Moment,
-    /// The urgent events of it, the first of each originator.
-    pub urgent: Vec<UrgentEvent>,
     /// The number of the first event.
     pub first_seq: u64,
     /// The number of the last event.
     pub last_seq: u64,
-}
-
-/// The first urgent event that waits of one originator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UrgentEvent {
-    /// When it was found.
-    pub found: Moment,
-    /// When reports of the last hours told of urgent events of the same originator, oldest first.
-    pub told: Vec<Timestamp>,
 }
 
 impl WaitingEvents {
@@ -233,11 +222,11 @@ impl Store {
         head(&self.db)
     }
 
-    /// What waits in `channel` at `now`, or `None` when nothing does that is worth a mail.
+    /// What waits in `channel`, or `None` when nothing does that is worth a mail.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
-    pub fn waiting(&self, channel: Channel, now: Timestamp) -> Result<Option<WaitingEvents>, StoreError> {
+    pub fn waiting(&self, channel: Channel) -> Result<Option<WaitingEvents>, StoreError> {
         let batched = self.batched_up_to(channel)?;
         let one = |order: &str| -> Result<Option<StoredEvent>, StoreError> {
             self.db
@@ -259,14 +248,8 @@ impl Store {
         let Some(last) = one("ORDER BY seq DESC")? else {
             return Ok(None);
         };
-        let mut urgent = Vec::new();
-        for (seq, told) in self.urgent_waiting(channel, batched, now)? {
-            let Some(stored) = self.event(seq)? else { continue };
-            urgent.push(UrgentEvent { found: self.in_this_boot(stored.event.found)?, told });
-        }
         Ok(Some(WaitingEvents {
             first: self.in_this_boot(first.event.found)?,
-            urgent,
             first_seq: quiet.map_or(first.seq, |quiet| quiet.seq),
             last_seq: last.seq,
         }))

@@ -113,6 +113,24 @@ impl Store {
         Ok(())
     }
 
+    /// Whether the chain runs on without a gap from event `first` to event `last`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn runs_on(&self, first: u64, last: u64) -> Result<bool, StoreError> {
+        let (events, breaks): (i64, i64) = self
+            .db
+            .prepare_cached(
+                "SELECT count(*), coalesce(sum(next.seq > ?1 AND one.hash IS NOT next.prev_hash), 0)
+                 FROM event AS next LEFT JOIN event AS one ON one.seq = next.seq - 1 WHERE next.seq BETWEEN ?1 AND ?2",
+            )
+            .and_then(|mut statement| {
+                statement.query_row([first.cast_signed(), last.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?)))
+            })
+            .trying("compare the chain with itself")?;
+        Ok(breaks == 0 && events.cast_unsigned() == last.saturating_sub(first).saturating_add(1))
+    }
+
     fn has_columns_of(&self, seq: u64, event: &Event) -> Result<bool, StoreError> {
         let kind = event.category.kind();
         let key = Originator::of(event).key();

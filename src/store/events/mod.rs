@@ -11,3 +11,4 @@ pub mod path_status;
 pub mod prune;
 pub mod report_queries;
 pub mod unreported;
+pub mod urgent;

@@ -1,14 +1,13 @@
 //! Stretches of the chain as reports read them: by class, so that much of one never keeps out another, and row by row where
 //! the rows may be large.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::ops::ControlFlow;
 
 use rusqlite::params;
 
 use crate::{
     model::{
-        clock::Timestamp,
-        event::{Category, Channel, Severity, StoredEvent},
+        event::{Category, Severity, StoredEvent},
         originator::OriginatorKey,
     },
     store::{
@@ -51,17 +50,14 @@ pub struct OriginatorCount {
     pub first: u64,
 }
 
-/// How long it counts that somebody's urgent events were mailed.
-const URGENT_MEMORY: Duration = Duration::from_hours(6);
-
 impl Most {
     /// Whatever there is.
     pub const ALL: Self = Self { events: usize::MAX, bytes: usize::MAX };
 }
 
 impl Store {
-    /// The events of these classes in a range that have a claim to a place in a mail, the best claim first: as many as `most` allows. The
-    /// severest come first; equally severe ones in turns over areas, within one over its originators, and within one of these over its
+    /// The events of these classes in a range, but those that are only counted, that have a claim to a place in a mail, the best claim first: as many as `most` allows. The
+    /// severest come first; equally severe ones in turns over areas and within one over root and all others, within these over originators, and within one of these over its
     /// parts (directories, programs), each the oldest first. So no amount of one keeps out another. Of findings of high severity each
     /// owner has 20 in a directory: root's beyond them come behind everything else that is listed, those of others have no place.
     /// One that alone is larger than what is left of the bytes is passed over.
@@ -80,13 +76,15 @@ impl Store {
                  SELECT seq, length(canonical) AS bytes, severity, area, originator,
                      severity >= {HIGH} AND kind = 'file' AS is_bounded,
                      row_number() OVER (PARTITION BY severity, area, originator, part ORDER BY seq) AS turn
-                 FROM event WHERE {IN_RANGE} AND category IN (SELECT value FROM json_each(?5))),
+                 FROM event WHERE {IN_RANGE} AND category IN (SELECT value FROM json_each(?5)) AND severity > {COUNT}),
              dealt AS (
-                 SELECT seq, bytes, area, iif(is_bounded AND turn > {MOST_HIGH}, 0, severity) AS weight,
+                 SELECT seq, bytes, area, coalesce(originator, 0) = 0 AS is_of_root,
+                     iif(is_bounded AND turn > {MOST_HIGH}, 0, severity) AS weight,
                      row_number() OVER (PARTITION BY severity, area, originator ORDER BY turn, seq) AS turn
-                 FROM own WHERE NOT is_bounded OR turn <= {MOST_HIGH} OR originator = 0)
-             SELECT seq, bytes FROM dealt
-             ORDER BY weight DESC, row_number() OVER (PARTITION BY weight, area ORDER BY turn, seq), seq LIMIT ?6",
+                 FROM own WHERE turn <= ?6 AND (NOT is_bounded OR turn <= {MOST_HIGH} OR coalesce(originator, 0) = 0))
+             SELECT seq, bytes FROM dealt WHERE turn <= ?6
+             ORDER BY weight DESC, row_number() OVER (PARTITION BY weight, area, is_of_root ORDER BY turn, seq), seq LIMIT ?6",
+            COUNT = Severity::Count.number(),
             HIGH = Severity::High.number(),
         );
         let numbers = self
@@ -157,7 +155,7 @@ impl Store {
     }
 
     /// The numbers of the events of one class in a range that have a claim to a place in a mail, the best claim first: in turns over their
-    /// sources, within one over their parts (programs), of each the first, the last, the second, the last but one and so on.
+    /// sources, within one over their parts (programs), of each the first, the last, the second, the last but one and so on, at most `most` from either end.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
@@ -165,6 +163,7 @@ impl Store {
         &self,
         range: &Range,
         category: Category,
+        most: usize,
         mut see: impl FnMut(&StoredEvent) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let statement = format!(
@@ -175,7 +174,7 @@ impl Store {
              dealt AS (
                  SELECT seq, row_number() OVER (
                      PARTITION BY source ORDER BY min(2 * place, 2 * (places - place) + 3), seq) AS turn
-                 FROM own)
+                 FROM own WHERE place <= ?6 OR places - place < ?6)
              SELECT seq FROM dealt ORDER BY turn, seq"
         );
         let mut statement = self.db.prepare_cached(&statement).trying("prepare to read lines")?;
@@ -185,7 +184,8 @@ impl Store {
                 range.first.cast_signed(),
                 range.last.cast_signed(),
                 range.areas_json(),
-                category.code()
+                category.code(),
+                i64::try_from(most).unwrap_or(i64::MAX)
             ])
             .trying("read lines")?;
         while let Some(row) = rows.next().trying("read lines")? {
@@ -238,57 +238,6 @@ impl Store {
             })
             .trying("count the events of each originator")
     }
-
-    /// Who waits in `channel` with something urgent behind event `after`, each with its first event and with when reports of the last six
-    /// hours told of something urgent of the same one, oldest first: at most 200, by their first events. Files of root are told apart by
-    /// path, those of others by area and owner, lines by log and program.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database cannot be read.
-    pub fn urgent_waiting(
-        &self,
-        channel: Channel,
-        after: u64,
-        now: Timestamp,
-    ) -> Result<Vec<(u64, Vec<Timestamp>)>, StoreError> {
-        // What is the same of all events of one; the index holds few of the others.
-        let one = |event: &str| {
-            format!(
-                "{event}.area, {event}.originator, iif({event}.kind = 'file', iif({event}.originator = 0, {event}.source, ''), {event}.part)"
-            )
-        };
-        let statement = format!(
-            "SELECT DISTINCT waits.seq, report.created FROM (
-                 SELECT min(seq) AS seq, area, originator, kind, part, source FROM event INDEXED BY event_urgent
-                 WHERE channel = ?1 AND seq > ?2 AND severity >= 70 GROUP BY {} ORDER BY 1 LIMIT 200) AS waits
-             LEFT JOIN report ON report.channel = ?1 AND report.superseded_by IS NULL AND report.created BETWEEN ?3 AND ?4
-                 AND EXISTS (SELECT 1 FROM event AS told INDEXED BY event_urgent
-                     WHERE told.channel = ?1 AND told.seq BETWEEN report.first_seq AND report.last_seq AND told.severity >= 70
-                         AND ({}) IS ({}))
-             ORDER BY waits.seq, report.created",
-            one("event"),
-            one("told"),
-            one("waits")
-        );
-        let since = now.before(URGENT_MEMORY);
-        let mut statement = self.db.prepare_cached(&statement).trying("prepare to look for what is urgent")?;
-        let mut rows = statement
-            .query(params![channel.name(), after.cast_signed(), since.as_nanos(), now.as_nanos()])
-            .trying("look for what is urgent")?;
-        let mut waiting: Vec<(u64, Vec<Timestamp>)> = Vec::new();
-        while let Some(row) = rows.next().trying("look for what is urgent")? {
-            let read =
-                || -> rusqlite::Result<(u64, Option<i64>)> { Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?)) };
-            let (seq, created) = read().trying("look for what is urgent")?;
-            if waiting.last().is_none_or(|(last, _)| *last != seq) {
-                waiting.push((seq, Vec::new()));
-            }
-            if let Some((_, told)) = waiting.last_mut() {
-                told.extend(created.map(Timestamp::from_nanos));
-            }
-        }
-        Ok(waiting)
-    }
 }
 
 /// The codes of these classes as a JSON array, which `SQLite`'s `json_each` unfolds.
@@ -302,7 +251,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{
-            event::Event,
+            event::{Channel, Event},
             file::entry::{Attributes, Digests, HashState, Observation},
             originator::owner,
         },
@@ -401,7 +350,7 @@ mod tests {
             texts.push(String::from_utf8(stored.event.note[21..].to_vec()).unwrap());
             if texts.len() == 6 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        store.lines_in_turns(&whole(Channel::Logs), Category::SystemEvent, see).unwrap();
+        store.lines_in_turns(&whole(Channel::Logs), Category::SystemEvent, 300, see).unwrap();
         let wanted = [
             "user[1000]: chatter 1000",
             "cron[1]: x",
@@ -414,33 +363,23 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_urgently_is_told_by_owner_program_and_path_of_root() {
-        let high = |uid, path: &str| found(uid, Severity::High, path);
-        let mut lines = ["sudo: x", "sudo: y", "su: z"].map(|text| line("/log/auth", text));
-        for line in &mut lines {
-            (line.category, line.severity) = (Category::Violation, Severity::High);
+    fn users_without_end_keep_out_nothing_of_root() {
+        for severity in [Severity::High, Severity::Normal] {
+            let flood = (0..200).map(|number| found(100_000 + number, severity, &format!("/srv/home/{number}")));
+            let root = (0..5).map(|number| found(0, severity, &format!("/srv/bin/{number}")));
+            let (_directory, store) = store_of(flood.chain(root));
+            let most = Most { events: 20, bytes: usize::MAX };
+            let chosen = store.events_in(&whole(Channel::Files), &[Category::Added], most).unwrap();
+            assert_eq!(chosen.iter().filter(|stored| owner(&stored.event) == Some(0)).count(), 5, "{severity:?}");
         }
-        let files = [
-            high(1000, "/srv/a/1"),
-            high(1000, "/srv/b/1"),
-            high(0, "/srv/c/1"),
-            high(0, "/srv/c/2"),
-            high(0, "/srv/c/1"),
-            found(1001, Severity::Normal, "/srv/d/1"),
-        ];
-        let (_directory, store) = store_of(files.into_iter().chain(lines));
-        let waiting = |channel, after| -> Vec<u64> {
-            let waiting = store.urgent_waiting(channel, after, now().wall).unwrap();
-            waiting
-                .into_iter()
-                .map(|(seq, told)| {
-                    assert!(told.is_empty());
-                    seq
-                })
-                .collect()
-        };
-        assert_eq!(waiting(Channel::Files, 0), [1, 3, 4]);
-        assert_eq!(waiting(Channel::Files, 3), [4, 5]);
-        assert_eq!(waiting(Channel::Logs, 0), [7, 9]);
+    }
+
+    #[test]
+    fn what_is_only_counted_takes_no_place() {
+        let root = (0..30).map(|number| found(0, Severity::High, &format!("/srv/bin/{number}")));
+        let counted = (0..100).map(|number| found(1000, Severity::Count, &format!("/srv/home/{number}")));
+        let (_directory, store) = store_of(counted.chain(root));
+        let most = Most { events: 40, bytes: usize::MAX };
+        assert_eq!(store.events_in(&whole(Channel::Files), &[Category::Added], most).unwrap().len(), 30);
     }
 }

@@ -370,6 +370,6 @@ mod tests {
         store.verify().unwrap();
         assert!(store.mail(ReportId(1)).unwrap().is_some());
         // It is told, like every event.
-        assert!(store.waiting(Channel::Files, at(9).wall).unwrap().is_some());
+        assert!(store.waiting(Channel::Files).unwrap().is_some());
     }
 }

@@ -8,7 +8,10 @@ use crate::{
         event::{Channel, Severity},
     },
     store::{
-        events::append::{IN_RANGE, QUIET, Range},
+        events::{
+            append::{IN_RANGE, QUIET, Range},
+            urgent::note_told,
+        },
         sqlite::{
             columns::moment,
             connection::Store,
@@ -136,7 +139,11 @@ impl Store {
         now: Moment,
         reports: &[NewReport],
     ) -> Result<(), StoreError> {
+        self.scan_urgent(channel)?;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate).trying("begin a transaction")?;
+        let urgent = self.urgent.get(&channel).filter(|_| !reports.is_empty());
+        let told = urgent.into_iter().flat_map(|scan| &scan.first).filter(|(_, seq)| **seq <= last_seq);
+        note_told(&tx, channel, told.map(|(key, _)| *key), now)?;
         for report in reports {
             insert_report(&tx, channel, now, report)?;
             number_up_to(&tx, report.id)?;

@@ -37,6 +37,8 @@ pub struct SentReport {
     pub first_seq: u64,
     /// The last event it tells of.
     pub last_seq: u64,
+    /// Whether it was accepted for each of those who were asked about.
+    pub has_reached_all: bool,
 }
 
 impl Store {
@@ -85,7 +87,11 @@ impl Store {
         let recipients = serde_json::Value::from(recipients).to_string();
         self.db
             .prepare_cached(
-                "SELECT id, first_seq, last_seq, trim(message_id, '<>') FROM report WHERE id > ?1 AND EXISTS (
+                "SELECT id, first_seq, last_seq, trim(message_id, '<>'),
+                     (SELECT count(DISTINCT lower(recipient)) FROM delivery WHERE report = id AND state = 2
+                         AND lower(recipient) IN (SELECT lower(value) FROM json_each(?2)))
+                     = (SELECT count(DISTINCT lower(value)) FROM json_each(?2))
+                 FROM report WHERE id > ?1 AND EXISTS (
                      SELECT 1 FROM delivery WHERE report = id AND state = 2
                          AND lower(recipient) IN (SELECT lower(value) FROM json_each(?2)))
                  ORDER BY id LIMIT ?3",
@@ -98,11 +104,24 @@ impl Store {
                             first_seq: row.get::<_, i64>(1)?.cast_unsigned(),
                             last_seq: row.get::<_, i64>(2)?.cast_unsigned(),
                             message_id: row.get(3)?,
+                            has_reached_all: row.get(4)?,
                         })
                     })?
                     .collect::<rusqlite::Result<Vec<_>>>()
             })
             .trying("list what was sent")
+    }
+
+    /// The oldest report that is kept; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub fn oldest_report(&self) -> Result<Option<ReportId>, StoreError> {
+        let oldest: Option<i64> = self
+            .db
+            .query_row("SELECT min(id) FROM report", [], |row| row.get(0))
+            .trying("look for the oldest report")?;
+        Ok(oldest.map(ReportId))
     }
 
     /// What an event of this store tells of the database `instance` that was there before; `None` when none names it.

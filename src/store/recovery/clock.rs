@@ -94,7 +94,7 @@ mod tests {
 
     /// How long a report, a retry and a heartbeat still wait.
     fn left(store: &Store, at: Moment) -> [Duration; 3] {
-        let waiting = store.waiting(Channel::Files, now().wall).unwrap().unwrap();
+        let waiting = store.waiting(Channel::Files).unwrap().unwrap();
         let pending = PendingReport {
             first: Some(waiting.first),
             urgent: Vec::new(),

@@ -41,11 +41,14 @@ impl Store {
                  its baseline is what was known there{}",
                 database_before(before)
             );
-            append(&tx, &[trust_lost(&words, now).into()])?;
+            let event = trust_lost(&words, now);
+            let seq = append(&tx, &[event.clone().into()])?;
+            tx.commit().trying("note which machine the database belongs to")?;
+            self.set_uuid(id);
+            self.spread(seq, &event);
+            return self.leave_mark();
         }
-        tx.commit().trying("note which machine the database belongs to")?;
-        self.set_uuid(id);
-        if is_another { self.leave_mark() } else { Ok(()) }
+        tx.commit().trying("note which machine the database belongs to")
     }
 }
 

@@ -245,6 +245,19 @@ impl Store {
         if is_behind { number_up_to(&self.db, mark.report) } else { Ok(()) }
     }
 
+    /// Tells it when the chain does not run on from event `first` to event `last`, which wait to be mailed; gives whether it does.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read or written.
+    pub fn tell_gap(&mut self, first: u64, last: u64, now: Moment) -> Result<bool, StoreError> {
+        if self.runs_on(first, last)? {
+            return Ok(true);
+        }
+        let what = format!("the chain has a gap between seq {} and {}", number(first), number(last));
+        self.commit(&Outcome::tell(taken_out(&what, now)))?;
+        Ok(false)
+    }
+
     fn tell_lost(&mut self, words: &str, now: Moment) -> Result<(), StoreError> {
         self.commit(&Outcome::tell(trust_lost(words, now))).map(|_seq| ())
     }
@@ -284,12 +297,15 @@ pub(in crate::store) fn rewritten(db: &Connection, passed: &Head, now: Moment) -
     if passed.seq == 0 || hash_of(db, passed.seq)? == Some(passed.hash) {
         return Ok(None);
     }
-    let was = number(passed.seq);
+    Ok(Some(taken_out(&format!("the chain is not what it was at seq {}", number(passed.seq)), now)))
+}
+
+fn taken_out(what: &str, now: Moment) -> Event {
     let words = format!(
-        "events were taken out or exchanged while integrityd was running: the chain is not what it was at seq {was}\n\
+        "events were taken out or exchanged while integrityd was running: {what}\n\
          what they told may not have been mailed; `integrityd verify --mails` compares the chain with what was"
     );
-    Ok(Some(trust_lost(&words, now)))
+    trust_lost(&words, now)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::{
     cell::Cell,
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fs::{self, File},
     ops::Range,
     os::unix::fs::MetadataExt as _,
@@ -17,8 +17,9 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use crate::{
     model::{
         clock::Moment,
-        event::Event,
+        event::{Channel, Event},
         file::entry::{AreaId, EntryId},
+        originator::UrgentScan,
     },
     store::sqlite::{
         error::{StoreError, Trying},
@@ -60,6 +61,8 @@ pub struct Store {
     pub(in crate::store) marked: Option<u64>,
     /// Number and hash of the last event after the last commit; `None` before the first.
     pub(in crate::store) passed: Option<(u64, [u8; 32])>,
+    /// What urgent events wait, as far as was looked.
+    pub(in crate::store) urgent: BTreeMap<Channel, UrgentScan>,
     /// How many bytes of the database were in use when those of events were measured, and how many these were.
     pub(in crate::store) measured: Option<(u64, u64)>,
     /// When it was last logged that a delivery cannot be read.
@@ -109,6 +112,7 @@ impl Store {
             marked: None,
             measured: None,
             passed: None,
+            urgent: BTreeMap::new(),
         })
     }
 

@@ -156,8 +156,9 @@ impl Folds {
             let root = roots.get(grown.path.as_slice()).map(|known| known.root);
             if let Some((folded, _)) = root.and_then(|root| below.get_mut(&root)) {
                 folded.more = grown.added.saturating_sub(folded.total());
-                folded.key =
-                    Some((grown.area.clone(), Originator::of_file(&grown.area, &grown.path, grown.owner).key()));
+                // What lies below it.
+                let below = [&grown.path, &b"/"[..]].concat();
+                folded.key = Some((grown.area.clone(), Originator::of_file(&grown.area, &below, grown.owner).key()));
             }
         }
         let mut folds = Self::default();

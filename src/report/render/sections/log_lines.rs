@@ -70,8 +70,11 @@ fn whose(named: &[LeftOut], total: u64) -> Vec<String> {
     let mut words: Vec<String> = named
         .iter()
         .map(|left| {
-            let of =
-                if left.program.is_empty() { String::new() } else { format!(" of {}", escape_name(&left.program)) };
+            let of = if left.program.is_empty() {
+                String::new()
+            } else {
+                format!(" of {}", escape_name_cut(&left.program, VALUE_LIMIT))
+            };
             format!("{}{of} in {}", number(left.lines), log_name(&left.log))
         })
         .collect();
@@ -107,7 +110,7 @@ fn remarks(item: &LogItem, times: &Times<'_>, program: &str) -> Vec<String> {
     if item.times > 1 {
         remarks.push(format!("×{}, last {}", number(item.times), times.short(item.last)));
     }
-    if item.is_cut() {
+    if item.is_cut {
         remarks.push(cut_words(item.stored, item.length, &format!("{program} show {}", item.seq)));
     }
     remarks

@@ -4,7 +4,10 @@
 //! a time, and only what will be shown of them is kept. Three bounds end the taking: the items of a section, the bytes shown in it and the
 //! bytes read for it. What is left out is counted by the database, by program.
 
-use std::{collections::HashMap, ops::ControlFlow};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::ControlFlow,
+};
 
 use crate::{
     model::{
@@ -26,10 +29,13 @@ pub const SECTIONS: [Category; 3] = [Category::Cracking, Category::Violation, Ca
 /// Most bytes of a log line in a mail.
 pub(crate) const LINE_LIMIT: usize = 4096;
 
-/// Most bytes of text in one section.
-const MOST_SHOWN: usize = 512 << 10;
+/// Most bytes of text in one section; behind it lines are shown in short, up to as much again.
+const MOST_SHOWN: usize = 256 << 10;
 
-/// Most bytes of events that are read for one section: 32 MiB are some 80,000 ordinary lines.
+/// Most bytes of a log line that is shown in short.
+const SHORT: usize = 160;
+
+/// Most bytes of events that are read for one section, but for the first line of each program: 32 MiB are some 80,000 ordinary lines.
 const MOST_READ: usize = 32 << 20;
 
 /// Programs of which lines were left out that are looked for, and that are named.
@@ -56,6 +62,8 @@ pub struct LogItem {
     pub stored: u64,
     /// How many bytes it had.
     pub length: u64,
+    /// Whether the mail does not show all of it.
+    pub is_cut: bool,
     /// How many lines this stands for.
     pub times: u64,
     /// When the last of them was found.
@@ -85,17 +93,24 @@ pub struct LeftOut {
 }
 
 impl LogItem {
-    fn of(stored: &StoredEvent) -> Self {
+    /// Shown as far as it has at most `limit` bytes, and a quarter of them where each takes four characters.
+    fn of(stored: &StoredEvent, limit: usize) -> Self {
         let event = &stored.event;
         let kept = u64::try_from(event.note.len()).unwrap_or(u64::MAX);
+        let length = event.line.as_ref().map_or(kept, |line| line.length.max(kept));
+        let (mut text, mut shown) = (escape_cut(&event.note, limit), limit);
+        if text.len() > limit.saturating_mul(2) {
+            (text, shown) = (escape_cut(&event.note, limit / 4), limit / 4);
+        }
         Self {
             seq: stored.seq,
             source: event.source.clone(),
             originator: Originator::of(event).key(),
-            text: escape_cut(&event.note, LINE_LIMIT),
+            text,
             stamp: stamp::length(&event.note),
             stored: kept,
-            length: event.line.as_ref().map_or(kept, |line| line.length.max(kept)),
+            length,
+            is_cut: usize::try_from(length).unwrap_or(usize::MAX) > shown,
             times: 1,
             last: event.found.wall,
         }
@@ -104,11 +119,6 @@ impl LogItem {
     /// The text behind the time stamp.
     pub(crate) fn words(&self) -> &str {
         self.text.get(self.stamp..).unwrap_or(&self.text)
-    }
-
-    /// Whether the mail does not show all of it.
-    pub(crate) fn is_cut(&self) -> bool {
-        usize::try_from(self.length).unwrap_or(usize::MAX) > LINE_LIMIT || self.length > self.stored
     }
 }
 
@@ -120,6 +130,8 @@ pub(crate) struct Gathering {
     items: Vec<LogItem>,
     /// Which item stands for which log and text.
     places: HashMap<(Vec<u8>, String), usize>,
+    /// Of which programs a line was met.
+    programs: HashSet<OriginatorKey>,
     shown: usize,
     read: usize,
 }
@@ -127,7 +139,15 @@ pub(crate) struct Gathering {
 impl Gathering {
     /// Nothing yet of `category`, for at most `limit` items.
     pub(crate) fn new(category: Category, limit: usize) -> Self {
-        Self { category, limit: limit.max(1), items: Vec::new(), places: HashMap::new(), shown: 0, read: 0 }
+        Self {
+            category,
+            limit: limit.max(1),
+            items: Vec::new(),
+            places: HashMap::new(),
+            programs: HashSet::new(),
+            shown: 0,
+            read: 0,
+        }
     }
 
     /// Takes the next line in the order of claims, until a bound is met.
@@ -138,10 +158,11 @@ impl Gathering {
     /// Whether there was room for the line.
     fn has_taken(&mut self, stored: &StoredEvent) -> bool {
         self.read = self.read.saturating_add(stored.event.note.len()).saturating_add(OVERHEAD);
-        if self.read > MOST_READ {
+        let mut fresh = LogItem::of(stored, LINE_LIMIT);
+        let is_first = self.programs.insert(fresh.originator);
+        if self.read > MOST_READ && !is_first {
             return false;
         }
-        let mut fresh = LogItem::of(stored);
         let key = (fresh.source.clone(), fresh.words().to_owned());
         if let Some(known) = self.places.get(&key).and_then(|place| self.items.get_mut(*place)) {
             fresh.times = known.times.saturating_add(1);
@@ -153,8 +174,14 @@ impl Gathering {
             }
             return true;
         }
-        let bytes = self.shown.saturating_add(fresh.text.len()).saturating_add(fresh.source.len());
-        if self.items.len() >= self.limit || bytes > MOST_SHOWN {
+        let shown = |item: &LogItem| item.text.len().saturating_add(item.source.len());
+        let mut bytes = self.shown.saturating_add(shown(&fresh));
+        if bytes > MOST_SHOWN {
+            let short = LogItem::of(stored, SHORT);
+            fresh = LogItem { stamp: fresh.stamp.min(short.text.len()), ..short };
+            bytes = self.shown.saturating_add(shown(&fresh));
+        }
+        if self.items.len() >= self.limit || bytes > 2 * MOST_SHOWN {
             return false;
         }
         self.shown = bytes;
@@ -187,7 +214,7 @@ pub(crate) fn gather(store: &Store, range: &Range, limit: usize) -> Result<Vec<L
     let mut sections = Vec::new();
     for category in SECTIONS {
         let (mut gathering, mut is_full) = (Gathering::new(category, limit), false);
-        store.lines_in_turns(range, category, |stored| {
+        store.lines_in_turns(range, category, limit, |stored| {
             let taken = gathering.take(stored);
             is_full = taken.is_break();
             taken
@@ -269,11 +296,25 @@ mod tests {
             .collect();
         let section = only(&events, 1000);
         let bytes: usize = section.items.iter().map(|item| item.text.len()).sum();
-        assert!((MOST_SHOWN / 2..=MOST_SHOWN).contains(&bytes), "{bytes}");
+        assert!((MOST_SHOWN..=2 * MOST_SHOWN).contains(&bytes), "{bytes}");
         assert_eq!(
             (section.items.first().map(|item| item.seq), section.items.last().map(|item| item.seq)),
             (Some(1), Some(1000))
         );
+    }
+
+    #[test]
+    fn long_lines_under_many_names_keep_out_no_other_program() {
+        let mut events: Vec<_> = (1..=200_u64)
+            .map(|seq| {
+                system(seq, &[format!("Nov 21 14:02:11 web3 p{seq}: ").into_bytes(), vec![0xff; 65_000]].concat())
+            })
+            .collect();
+        events.push(system(201, b"Nov 21 14:02:12 web3 sshd[1]: Accepted password for root"));
+        let section = only(&events, 1000);
+        assert_eq!(section.items.len(), 201);
+        assert!(section.items.last().unwrap().text.ends_with("Accepted password for root"));
+        assert!(section.items.iter().take(200).all(|item| item.is_cut));
     }
 
     proptest! {
