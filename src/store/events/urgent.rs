@@ -1,6 +1,9 @@
 //! Who waits with something urgent, and when reports told of something urgent of the same one before: what urgent mails back off by.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
 
 use rusqlite::{Connection, params};
 
@@ -17,7 +20,7 @@ use crate::{
 };
 
 /// How long it counts that somebody's urgent events were mailed.
-const MEMORY: std::time::Duration = std::time::Duration::from_hours(6);
+const MEMORY: Duration = Duration::from_hours(6);
 
 /// The first urgent event that waits, of those who were told of at the same times.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +32,7 @@ pub struct UrgentEvent {
 }
 
 /// When was told of whom: within a scope, by detail.
-type Told = HashMap<i64, BTreeMap<i64, BTreeSet<i64>>>;
+type UrgentTold = HashMap<i64, BTreeMap<i64, BTreeSet<i64>>>;
 
 impl Store {
     /// The urgent events that wait in `channel`, the first of all that were told of at the same times. Of more in one scope than count
@@ -100,8 +103,8 @@ impl Store {
     }
 }
 
-fn told_since(db: &Connection, channel: Channel, now: Timestamp) -> Result<Told, StoreError> {
-    let mut told = Told::new();
+fn told_since(db: &Connection, channel: Channel, now: Timestamp) -> Result<UrgentTold, StoreError> {
+    let mut told = UrgentTold::new();
     let mut statement = db
         .prepare_cached("SELECT scope, detail, at FROM urgent_told WHERE channel = ?1 AND at BETWEEN ?2 AND ?3")
         .trying("prepare to look what urgent was told")?;
@@ -176,12 +179,12 @@ mod tests {
         event.with_note(format!("Nov 21 14:02:11 web3 {text}"))
     }
 
-    struct Bench {
+    struct UrgentBench {
         _directory: tempfile::TempDir,
         store: Store,
     }
 
-    impl Bench {
+    impl UrgentBench {
         fn new() -> Self {
             let (directory, path) = scratch();
             Self { store: Store::open(&path, now()).unwrap(), _directory: directory }
@@ -202,7 +205,7 @@ mod tests {
 
         fn report(&mut self, channel: Channel, seconds: u64) {
             let mut at = now();
-            at.wall = at.wall.before(std::time::Duration::from_secs(seconds));
+            at.wall = at.wall.before(Duration::from_secs(seconds));
             let last = self.store.head().unwrap().seq;
             self.store.scan_urgent(channel).unwrap();
             let keys: Vec<UrgentKey> = self.store.urgent[&channel].first.keys().copied().collect();
@@ -213,7 +216,7 @@ mod tests {
 
     #[test]
     fn who_was_urgent_before_is_known_by_owner_program_and_path_of_root() {
-        let mut bench = Bench::new();
+        let mut bench = UrgentBench::new();
         assert_eq!(bench.found([high(1000, "/srv/a/1"), high(0, "/srv/c/1")]), [0]);
         bench.report(Channel::Files, 60);
         // Whatever the directory.
@@ -231,7 +234,7 @@ mod tests {
 
     #[test]
     fn names_and_users_without_end_are_one() {
-        let mut bench = Bench::new();
+        let mut bench = UrgentBench::new();
         bench.found((0..20).map(|number| violation(&format!("p{number}: x"))));
         bench.report(Channel::Logs, 100);
         assert_eq!(bench.found([violation("another: x")]), [1]);
@@ -243,7 +246,7 @@ mod tests {
 
     #[test]
     fn what_was_told_is_forgotten_after_hours() {
-        let mut bench = Bench::new();
+        let mut bench = UrgentBench::new();
         bench.found([high(1000, "/srv/a/1")]);
         bench.report(Channel::Files, 6 * 3600 + 1);
         assert_eq!(bench.found([high(1000, "/srv/a/1")]), [0]);
