@@ -95,10 +95,10 @@ impl Store {
         if let Some(jump) = told.iter().rfind(|found| found.event.category == Category::ClockJumped) {
             put_doubt(&tx, jump.event.found)?;
         }
-        let passed = head(&tx)?;
+        let passed = if told.is_empty() { None } else { Some(head(&tx)?) };
         tx.commit().trying("commit an outcome")?;
-        if !told.is_empty() {
-            self.passed = Some((passed.seq, passed.hash));
+        if let Some(Head { seq, hash }) = passed {
+            self.passed = Some((seq, hash));
         }
         self.pending.clear();
         self.alive.written();

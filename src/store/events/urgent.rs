@@ -44,22 +44,26 @@ impl Store {
         self.scan_urgent(channel)?;
         let Some(scan) = self.urgent.get(&channel).filter(|scan| !scan.first.is_empty()) else { return Ok(Vec::new()) };
         let told = told_since(&self.db, channel, now)?;
-        let mut waiting: HashMap<i64, BTreeSet<i64>> = HashMap::new();
-        for key in scan.first.keys() {
-            waiting.entry(key.scope).or_default().insert(key.detail);
+        let mut scopes: HashMap<i64, Vec<(UrgentKey, u64)>> = HashMap::new();
+        for (key, seq) in &scan.first {
+            scopes.entry(key.scope).or_default().push((*key, *seq));
         }
         let none = BTreeMap::new();
         let mut first: BTreeMap<Vec<i64>, u64> = BTreeMap::new();
-        for (key, seq) in &scan.first {
-            let of_scope = told.get(&key.scope).unwrap_or(&none);
-            let details = waiting.get(&key.scope).into_iter().flatten().chain(of_scope.keys()).collect::<BTreeSet<_>>();
-            let times: BTreeSet<i64> = if details.len() > key.most || of_scope.contains_key(&CROWD) {
-                of_scope.values().flatten().copied().collect()
+        let mut note = |times: BTreeSet<i64>, seq: u64| {
+            let earliest = first.entry(times.into_iter().collect()).or_insert(seq);
+            *earliest = (*earliest).min(seq);
+        };
+        for (scope, keys) in scopes {
+            let told = told.get(&scope).unwrap_or(&none);
+            let fresh = keys.iter().filter(|(key, _)| !told.contains_key(&key.detail)).count();
+            let is_crowd = keys.iter().any(|(key, _)| told.len() + fresh > key.most) || told.contains_key(&CROWD);
+            if is_crowd {
+                let earliest = keys.iter().map(|(_, seq)| *seq).min();
+                earliest.into_iter().for_each(|seq| note(told.values().flatten().copied().collect(), seq));
             } else {
-                of_scope.get(&key.detail).cloned().unwrap_or_default()
-            };
-            let earliest = first.entry(times.into_iter().collect()).or_insert(*seq);
-            *earliest = (*earliest).min(*seq);
+                keys.iter().for_each(|(key, seq)| note(told.get(&key.detail).cloned().unwrap_or_default(), *seq));
+            }
         }
         let mut urgent = Vec::new();
         for (told, seq) in first {
