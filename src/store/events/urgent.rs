@@ -50,7 +50,7 @@ impl Store {
         }
         let none = BTreeMap::new();
         let mut first: BTreeMap<Vec<i64>, u64> = BTreeMap::new();
-        let mut note = |times: BTreeSet<i64>, seq: u64| {
+        let mut take = |times: BTreeSet<i64>, seq: u64| {
             let earliest = first.entry(times.into_iter().collect()).or_insert(seq);
             *earliest = (*earliest).min(seq);
         };
@@ -58,11 +58,12 @@ impl Store {
             let told = told.get(&scope).unwrap_or(&none);
             let fresh = keys.iter().filter(|(key, _)| !told.contains_key(&key.detail)).count();
             let is_crowd = keys.iter().any(|(key, _)| told.len() + fresh > key.most) || told.contains_key(&CROWD);
-            if is_crowd {
-                let earliest = keys.iter().map(|(_, seq)| *seq).min();
-                earliest.into_iter().for_each(|seq| note(told.values().flatten().copied().collect(), seq));
-            } else {
-                keys.iter().for_each(|(key, seq)| note(told.get(&key.detail).cloned().unwrap_or_default(), *seq));
+            if !is_crowd {
+                for (key, seq) in keys {
+                    take(told.get(&key.detail).cloned().unwrap_or_default(), seq);
+                }
+            } else if let Some(seq) = keys.iter().map(|(_, seq)| *seq).min() {
+                take(told.values().flatten().copied().collect(), seq);
             }
         }
         let mut urgent = Vec::new();
